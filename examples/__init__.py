@@ -1,0 +1,1 @@
+"""A small real-looking day, and the command that makes it."""

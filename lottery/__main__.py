@@ -1,0 +1,5 @@
+"""`python -m lottery`: the command line."""
+
+from lottery.cli.main import main
+
+main()

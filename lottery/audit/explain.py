@@ -1,0 +1,197 @@
+"""Explain: a recorded pool's working, step by step as the published example shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lottery.errors import NotInRun
+from lottery.ledger import evidence
+from lottery.ledger.run import RunRecord, SeedRecord
+from lottery.method.seed import DENOMINATOR
+from lottery.method.wheel import Stretch, numbers_hit, stretches_hit
+
+ACCOUNTS_SHOWN: Final = 1_000
+"""Accounts of a working at most; past it those that were hit come first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountWorking:
+    """One account of a pool: its range, and its numbers hit in the order of assignment."""
+
+    account: str
+    short_quantity: int
+    first_number: int
+    last_number: int
+    assigned_quantity: int
+    numbers_hit: tuple[Stretch, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolWorking:
+    """A pool's working.
+
+    Attributes:
+        product: Fraction times total short, exact, as text; the decimals are what D1 removes.
+        first_hit: The first number hit; None for a break.
+        stretches: All numbers hit, in the order of assignment: a second one is the wrap (D4).
+        accounts: The accounts in order; at most `ACCOUNTS_SHOWN`, or the one asked for.
+        accounts_left_out: How many of the pool's accounts are not among them.
+    """
+
+    run: str
+    business_date: str
+    method: str
+    zero_hit: str
+    seed: SeedRecord
+    occ_account: str
+    series: str
+    notice_count: int
+    assigned_quantity: int
+    total_short: int
+    account_count: int
+    hit_account_count: int
+    product: str
+    first_hit: int | None
+    break_reason: str | None
+    stretches: tuple[Stretch, ...]
+    accounts: tuple[AccountWorking, ...]
+    accounts_left_out: int
+
+    @property
+    def wraps(self) -> bool:
+        """Whether the assignment goes past the last number and on from number 1 (D4)."""
+        return len(self.stretches) > 1
+
+    @property
+    def is_zero_hit(self) -> bool:
+        """Whether the product is below one, so that D2 decides the first hit."""
+        return self.break_reason is None and self.product.startswith("0")
+
+
+def explain_pool(
+    record: RunRecord, directory: Path, series: str, occ_account: str | None
+) -> PoolWorking:
+    """The working of one pool of a run.
+
+    Args:
+        record: The run.
+        directory: Its evidence folder.
+        series: The padded symbol.
+        occ_account: The pool's OCC account; None where the series has one pool only.
+
+    Raises:
+        NotInRun: The run has no such pool, or several and none was named.
+    """
+    where = pc.field("series") == series
+    if occ_account is not None:
+        where &= pc.field("occ_account") == occ_account
+    pools = evidence.read_table(directory, evidence.POOLS_FILE, where).to_pylist()
+    if not pools:
+        of = f" of OCC account {occ_account!r}" if occ_account is not None else ""
+        raise NotInRun(f"run {record.run} has no pool of series {series!r}{of}")
+    if len(pools) > 1:
+        names = ", ".join(repr(pool["occ_account"]) for pool in pools)
+        raise NotInRun(
+            f"run {record.run} has several pools of series {series!r}; "
+            f"name one of the OCC accounts {names}"
+        )
+    return _working(record, directory, pools[0], None)
+
+
+def explain_account(record: RunRecord, directory: Path, account: str) -> Iterator[PoolWorking]:
+    """The workings of every pool that an account is in, with that account alone.
+
+    Raises:
+        NotInRun: The account is in no noticed pool of the run.
+    """
+    where = pc.field("account") == account
+    found = set()
+    for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE):
+        rows = evidence.read_table(directory, name, where)
+        found |= set(
+            zip(
+                rows.column("occ_account").to_pylist(),
+                rows.column("series").to_pylist(),
+                strict=True,
+            )
+        )
+    if not found:
+        raise NotInRun(f"account {account!r} is in no pool of run {record.run}")
+    for occ_account, series in sorted(found):
+        of_pool = (pc.field("series") == series) & (pc.field("occ_account") == occ_account)
+        pool = evidence.read_table(directory, evidence.POOLS_FILE, of_pool).to_pylist()[0]
+        yield _working(record, directory, pool, account)
+
+
+def exact_product(ten_thousandths: int, total_short: int) -> str:
+    """Fraction times total as decimal text without idle zeros, as `28.041` (D1)."""
+    whole, rest = divmod(ten_thousandths * total_short, DENOMINATOR)
+    return f"{whole}.{rest:04d}".rstrip("0").rstrip(".")
+
+
+def _working(
+    record: RunRecord, directory: Path, pool: dict[str, Any], account: str | None
+) -> PoolWorking:
+    ten_thousandths = int(record.seed.digits) + 1
+    rows = _rows(directory, pool, account)
+    shown = rows
+    if rows.num_rows > ACCOUNTS_SHOWN:
+        hit = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
+        shown = (hit if hit.num_rows else rows).slice(0, ACCOUNTS_SHOWN)
+    allocated = pool["break_reason"] is None
+    wheel = {
+        "first_hit": pool["first_hit"],
+        "assigned_quantity": pool["assigned_quantity"],
+        "total_short": pool["total_short"],
+    }
+    return PoolWorking(
+        run=record.run,
+        business_date=record.business_date.isoformat(),
+        method=record.method.id,
+        zero_hit=record.method.decisions["zero_hit"],
+        seed=record.seed,
+        product=exact_product(ten_thousandths, pool["total_short"]),
+        stretches=tuple(stretches_hit(**wheel)) if allocated else (),
+        accounts=tuple(_account(row, wheel if allocated else None) for row in shown.to_pylist()),
+        accounts_left_out=pool["account_count"] - shown.num_rows,
+        **pool,
+    )
+
+
+def _rows(directory: Path, pool: dict[str, Any], account: str | None) -> pa.Table:
+    """The pool's accounts, or the one asked for; a broken pool's have no numbers."""
+    where = (pc.field("series") == pool["series"]) & (
+        pc.field("occ_account") == pool["occ_account"]
+    )
+    if account is not None:
+        where &= pc.field("account") == account
+    allocated = pool["break_reason"] is None
+    name = evidence.ALLOCATIONS_FILE if allocated else evidence.BROKEN_POSITIONS_FILE
+    return evidence.read_table(directory, name, where)
+
+
+def _account(row: dict[str, Any], wheel: dict[str, Any] | None) -> AccountWorking:
+    if wheel is None:
+        return AccountWorking(
+            account=row["account"],
+            short_quantity=row["short_quantity"],
+            first_number=0,
+            last_number=0,
+            assigned_quantity=0,
+            numbers_hit=(),
+        )
+    owned = Stretch(first_number=row["first_number"], last_number=row["last_number"])
+    return AccountWorking(
+        account=row["account"],
+        short_quantity=row["short_quantity"],
+        first_number=owned.first_number,
+        last_number=owned.last_number,
+        assigned_quantity=row["assigned_quantity"],
+        numbers_hit=tuple(numbers_hit(owned, **wheel)),
+    )

@@ -1,0 +1,282 @@
+"""Replay: a recorded run computed again from its evidence alone, every value compared.
+
+The seed comes from the volumes as received, the notices from the notices as received, the positions
+from the evidence; method and decisions from the record. Nothing else is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lottery.day.allocate import Day, TotalTooLarge, allocate
+from lottery.day.pools import arrange
+from lottery.day.tables import BROKEN_POSITIONS, NOTICES, POSITIONS
+from lottery.errors import LedgerDamaged, Problems, Refused
+from lottery.intake.files import notices_of_source, volumes_of_source
+from lottery.intake.received import Place, SourceFile
+from lottery.ledger import evidence
+from lottery.ledger.content import content_sha256
+from lottery.ledger.run import (
+    ALLOCATED,
+    ALLOCATED_WITH_BREAKS,
+    BreakRecord,
+    RunRecord,
+    SeedRecord,
+    SourceRecord,
+)
+from lottery.method.methodology import Methodology
+from lottery.method.seed import derive_seed
+
+MISMATCHES_LISTED: Final = 20
+"""Values listed of one column; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """A value that is not what was recorded.
+
+    Attributes:
+        run: The run.
+        where: The file and its value, as `allocations.parquet row 7 assigned_quantity`.
+        recorded: What the ledger has.
+        computed: What the replay gives.
+    """
+
+    run: str
+    where: str
+    recorded: str
+    computed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """A run replayed; it matches where there is no mismatch."""
+
+    run: str
+    mismatches: tuple[Mismatch, ...]
+
+    @property
+    def matched(self) -> bool:
+        """Whether every value is what was recorded."""
+        return not self.mismatches
+
+
+def replay(record: RunRecord, directory: Path) -> Replayed:
+    """Computes a run again and compares every value.
+
+    Args:
+        record: The run's record.
+        directory: Its evidence folder.
+    """
+    found = _Findings(record.run)
+    for file, digest in evidence.damaged_files(directory, record):
+        found.add(file.name, file.sha256, digest)
+    _compare_run_file(record, directory, found)
+    # What is damaged was named above; the rest is compared as far as it can be read.
+    for step in (_compare_seed, _compare_notices, _compare_allocation):
+        try:
+            step(record, directory, found)
+        except LedgerDamaged as error:
+            found.add("evidence", "readable", str(error))
+    return Replayed(run=record.run, mismatches=tuple(found.mismatches))
+
+
+class _Findings:
+    """Collects the mismatches of one run."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self.mismatches: list[Mismatch] = []
+
+    def add(self, where: str, recorded: object, computed: object) -> None:
+        self.mismatches.append(
+            Mismatch(run=self._run, where=where, recorded=str(recorded), computed=str(computed))
+        )
+
+    def compare(self, where: str, recorded: object, computed: object) -> None:
+        if recorded != computed:
+            self.add(where, recorded, computed)
+
+    def compare_members(
+        self, where: str, recorded: Mapping[str, Any], computed: Mapping[str, Any]
+    ) -> None:
+        for name in dict.fromkeys((*recorded, *computed)):
+            self.compare(f"{where} {name}", recorded.get(name), computed.get(name))
+
+    def compare_tables(self, where: str, recorded: pa.Table, computed: pa.Table) -> None:
+        self.compare(f"{where} rows", recorded.num_rows, computed.num_rows)
+        rows = min(recorded.num_rows, computed.num_rows)
+        for name in computed.column_names:
+            theirs, ours = (table.column(name)[:rows] for table in (recorded, computed))
+            if pa.types.is_dictionary(theirs.type):
+                theirs, ours = theirs.cast(pa.string()), ours.cast(pa.string())
+            differ = pc.or_(
+                pc.fill_null(pc.not_equal(theirs, ours), False),  # noqa: FBT003
+                pc.xor(theirs.is_null(), ours.is_null()),
+            )
+            at = np.flatnonzero(differ.to_numpy())
+            for row in at[:MISMATCHES_LISTED]:
+                self.add(f"{where} row {row + 1} {name}", theirs[row], ours[row])
+            if len(at) > MISMATCHES_LISTED:
+                self.add(f"{where} {name}", "as computed", f"{len(at)} rows differ in all")
+
+
+def _compare_run_file(record: RunRecord, directory: Path, found: _Findings) -> None:
+    try:
+        kept = (directory / evidence.RUN_FILE).read_bytes()
+    except OSError as error:
+        found.add(evidence.RUN_FILE, "readable", error.strerror or error)
+        return
+    if kept != record.canonical():
+        found.add(evidence.RUN_FILE, "the record's canonical bytes", "other bytes")
+
+
+def _compare_seed(record: RunRecord, directory: Path, found: _Findings) -> None:
+    methodology = record.method.methodology()
+    found.compare("run.json method effective", record.method.effective, methodology.effective)
+    found.compare_members("run.json decisions", record.method.decisions, methodology.decisions())
+    problems = Problems()
+    sources = _kept_sources(record, directory, "volumes")
+    found.compare("sources volumes", 1, len(sources))
+    for source in sources:
+        place = Place(source=source.name, problems=problems)
+        volumes = volumes_of_source(source, methodology.securities, place)
+        try:
+            problems.refuse_if_any()
+            seed = derive_seed(volumes.asks, methodology.securities, source=source.name)
+        except Refused as error:
+            found.add(f"sources/{source.kept_as}", "readable", error)
+            continue
+        found.compare_members("run.json seed", asdict(record.seed), asdict(SeedRecord.of(seed)))
+        seed_warnings = [warning.code for warning in seed.warnings()]
+        recorded_codes = [
+            warning.code for warning in record.warnings if warning.rule in ("S2", "S7")
+        ]
+        found.compare("run.json warnings", recorded_codes, seed_warnings)
+
+
+def _compare_notices(record: RunRecord, directory: Path, found: _Findings) -> None:
+    problems = Problems()
+    tables = [
+        notices_of_source(source, Place(source=source.name, problems=problems))
+        for source in _kept_sources(record, directory, "notices")
+    ]
+    for problem in problems:
+        found.add("sources notices", "readable", problem)
+    computed = evidence.sorted_notices(
+        pa.concat_tables(tables) if tables else NOTICES.empty_table()
+    )
+    recorded = evidence.read_table(directory, evidence.NOTICES_FILE)
+    found.compare_tables(evidence.NOTICES_FILE, recorded, computed)
+
+
+def _compare_allocation(record: RunRecord, directory: Path, found: _Findings) -> None:
+    notices = evidence.read_table(directory, evidence.NOTICES_FILE)
+    pools, allocations, broken = (
+        evidence.read_table(directory, name)
+        for name in (
+            evidence.POOLS_FILE,
+            evidence.ALLOCATIONS_FILE,
+            evidence.BROKEN_POSITIONS_FILE,
+        )
+    )
+    methodology = record.method.methodology()
+    day = _allocate_again(record, methodology, notices, allocations, broken, found)
+    if day is None:
+        return
+    found.compare_tables(evidence.POOLS_FILE, pools, day.pools)
+    found.compare_tables(evidence.ALLOCATIONS_FILE, allocations, day.allocations)
+    found.compare_tables(evidence.BROKEN_POSITIONS_FILE, broken, day.broken_positions)
+    recorded, computed = _figures(record), _figures_of(record, notices, day)
+    found.compare_members("run.json", recorded, computed)
+
+
+def _allocate_again(
+    record: RunRecord,
+    methodology: Methodology,
+    notices: pa.Table,
+    allocations: pa.Table,
+    broken: pa.Table,
+    found: _Findings,
+) -> Day | None:
+    positions = pa.concat_tables([allocations.select(BROKEN_POSITIONS.names), broken])
+    arrangement = arrange(
+        notices, positions.select(POSITIONS.names).cast(POSITIONS), methodology.account_order
+    )
+    for doubled in arrangement.doubled[:MISMATCHES_LISTED]:
+        account = positions.column("account")[doubled.row]
+        found.add("positions", "one row for each account", f"{account} appears twice")
+    for row in arrangement.wrong_accounts[:MISMATCHES_LISTED]:
+        found.add("positions", "accounts", f"{positions.column('account')[row]!r}")
+    if arrangement.doubled or arrangement.wrong_accounts.size:
+        return None
+    try:
+        return allocate(
+            arrangement,
+            ten_thousandths=int(record.seed.digits) + 1,
+            zero_hit=methodology.zero_hit,
+        )
+    except TotalTooLarge as error:
+        found.add(evidence.POOLS_FILE, "totals of 64 bits", error)
+        return None
+
+
+def _figures(record: RunRecord) -> Mapping[str, Any]:
+    return {
+        "content_sha256": record.content_sha256,
+        "state": record.state,
+        "pool_count": record.pool_count,
+        "notice_count": record.notice_count,
+        "assigned_quantity": record.assigned_quantity,
+        "allocated_quantity": record.allocated_quantity,
+        "breaks": record.breaks,
+    }
+
+
+def _figures_of(record: RunRecord, notices: pa.Table, day: Day) -> Mapping[str, Any]:
+    return {
+        "content_sha256": content_sha256(
+            business_date=record.business_date.isoformat(),
+            cycle=record.cycle,
+            method=record.method,
+            seed=record.seed,
+            notices=notices,
+            day=day,
+        ),
+        "state": ALLOCATED_WITH_BREAKS if day.breaks else ALLOCATED,
+        "pool_count": day.pools.num_rows,
+        "notice_count": notices.num_rows,
+        "assigned_quantity": sum(notices.column("quantity").to_pylist()),
+        "allocated_quantity": day.allocated_quantity,
+        "breaks": tuple(BreakRecord.of(broken) for broken in day.breaks),
+    }
+
+
+def _kept_sources(record: RunRecord, directory: Path, role: str) -> list[SourceFile]:
+    return [
+        _kept_source(source, directory)
+        for source in record.sources
+        if source.role == role and source.kept_as is not None
+    ]
+
+
+def _kept_source(source: SourceRecord, directory: Path) -> SourceFile:
+    path = directory / evidence.SOURCES / str(source.kept_as)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise LedgerDamaged(f"sources/{source.kept_as}: {error.strerror}") from error
+    return SourceFile.of(
+        source.role,
+        source.name,
+        path.suffix,
+        content,
+        part=path.stem.removeprefix(source.role),
+    )

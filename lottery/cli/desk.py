@@ -1,0 +1,215 @@
+"""Who does the work: this process on a ledger's directory, or a server over gRPC."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import pyarrow as pa
+
+from lottery import operations
+from lottery.audit.explain import PoolWorking
+from lottery.audit.replay import Replayed
+from lottery.client import DerivedSeed, LotteryClient, TlsFiles
+from lottery.errors import Refused
+from lottery.intake.received import ReceivedVolumes
+from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord
+from lottery.ledger.store import Ledger
+from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.seed import derive_seed
+
+SERVER_CA: Final = "LOTTERY_SERVER_CA"
+CLIENT_CERTIFICATE: Final = "LOTTERY_CLIENT_CERTIFICATE"
+CLIENT_KEY: Final = "LOTTERY_CLIENT_KEY"
+
+
+class Desk(AbstractContextManager["Desk"], Protocol):
+    """The use cases as the commands see them; the methods are those of `lottery.operations`."""
+
+    def derive_seed(self, volumes: ReceivedVolumes) -> DerivedSeed: ...
+
+    def run(
+        self, request: operations.RunRequest, progress: operations.Progress
+    ) -> operations.RunOutcome: ...
+
+    def get(self, run: str) -> RunRecord: ...
+
+    def runs(self, first: dt.date | None, last: dt.date | None) -> Iterator[RunRecord]: ...
+
+    def allocations(self, run: str) -> pa.Table: ...
+
+    def pools(self, run: str) -> pa.Table: ...
+
+    def explain(
+        self, run: str, *, series: str | None, occ_account: str | None, account: str | None
+    ) -> list[PoolWorking]: ...
+
+    def replay_run(self, run: str) -> Replayed: ...
+
+    def replay_dates(self, first: dt.date | None, last: dt.date | None) -> Iterator[Replayed]: ...
+
+
+class LocalDesk:
+    """Works on a ledger's directory."""
+
+    def __init__(self, ledger: Path) -> None:
+        self._directory = ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing is held open between calls."""
+
+    def derive_seed(self, volumes: ReceivedVolumes) -> DerivedSeed:
+        seed = derive_seed(volumes.asks, JPMS_2024_09_06.securities, source=volumes.place.source)
+        return DerivedSeed(
+            seed=SeedRecord.of(seed),
+            warnings=tuple(WarningRecord.of(warning) for warning in seed.warnings()),
+        )
+
+    def run(
+        self, request: operations.RunRequest, progress: operations.Progress
+    ) -> operations.RunOutcome:
+        return operations.run_lottery(
+            lambda: Ledger.create(self._directory), request, progress=progress
+        )
+
+    def get(self, run: str) -> RunRecord:
+        return self._ledger().get(run)
+
+    def runs(self, first: dt.date | None, last: dt.date | None) -> Iterator[RunRecord]:
+        return self._ledger().iterate(first=first, last=last)
+
+    def allocations(self, run: str) -> pa.Table:
+        return operations.allocations(self._ledger(), run)
+
+    def pools(self, run: str) -> pa.Table:
+        return operations.pools(self._ledger(), run)
+
+    def explain(
+        self, run: str, *, series: str | None, occ_account: str | None, account: str | None
+    ) -> list[PoolWorking]:
+        return operations.explain(
+            self._ledger(), run, series=series, occ_account=occ_account, account=account
+        )
+
+    def replay_run(self, run: str) -> Replayed:
+        return operations.replay_run(self._ledger(), run)
+
+    def replay_dates(self, first: dt.date | None, last: dt.date | None) -> Iterator[Replayed]:
+        return operations.replay_dates(self._ledger(), first=first, last=last)
+
+    def _ledger(self) -> Ledger:
+        return Ledger.open(self._directory)
+
+
+class RemoteDesk:
+    """Has a server do it."""
+
+    def __init__(self, target: str) -> None:
+        self._client = LotteryClient(target, tls=_tls_of(os.environ))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def derive_seed(self, volumes: ReceivedVolumes) -> DerivedSeed:
+        try:
+            return self._client.derive_seed(volumes.asks)
+        except Refused as error:
+            raise _placed(error, {"exchange_asks": volumes.place.source}) from error
+
+    def run(
+        self, request: operations.RunRequest, progress: operations.Progress
+    ) -> operations.RunOutcome:
+        if request.problems:
+            # It will be refused: here every problem is listed, by the files' own rows.
+            operations.compute_day(request, progress=progress)
+        progress("waiting for the server")
+        decisions = request.methodology.decisions()
+        try:
+            return self._client.run_lottery(
+                business_date=request.business_date,
+                asks=request.volumes.asks,
+                notices=request.notices.table,
+                positions=request.positions.table,
+                cycle=request.cycle,
+                request_id=request.request_id or "",
+                decisions={name: decisions[name] for name in ("account_order", "zero_hit")},
+            )
+        except Refused as error:
+            files = {
+                "arrow_notices": request.notices.places[0].source,
+                "arrow_positions": request.positions.places[0].source,
+                "exchange_asks": request.volumes.place.source,
+            }
+            raise _placed(error, files) from error
+
+    def get(self, run: str) -> RunRecord:
+        return self._client.get_run(run)
+
+    def runs(self, first: dt.date | None, last: dt.date | None) -> Iterator[RunRecord]:
+        return self._client.list_runs(first=first, last=last)
+
+    def allocations(self, run: str) -> pa.Table:
+        return self._client.allocations(run)
+
+    def pools(self, run: str) -> pa.Table:
+        return self._client.pools(run)
+
+    def explain(
+        self, run: str, *, series: str | None, occ_account: str | None, account: str | None
+    ) -> list[PoolWorking]:
+        return self._client.explain(run, series=series, occ_account=occ_account, account=account)
+
+    def replay_run(self, run: str) -> Replayed:
+        return self._client.replay_run(run)
+
+    def replay_dates(self, first: dt.date | None, last: dt.date | None) -> Iterator[Replayed]:
+        return self._client.replay_dates(first=first, last=last)
+
+
+def _placed(error: Refused, files: Mapping[str, str]) -> Refused:
+    """The server's problems with our files' names in place of its fields'."""
+    return Refused(
+        (
+            replace(problem, source=files.get(problem.source, problem.source))
+            for problem in error.problems
+        ),
+        total=error.total,
+    )
+
+
+def _tls_of(environment: Mapping[str, str]) -> TlsFiles | None:
+    """TLS, where the environment names whom to trust."""
+    given = {
+        name: Path(environment[name])
+        for name in (SERVER_CA, CLIENT_CERTIFICATE, CLIENT_KEY)
+        if environment.get(name)
+    }
+    if SERVER_CA not in given:
+        return None
+    return TlsFiles(
+        authorities=given[SERVER_CA],
+        certificate=given.get(CLIENT_CERTIFICATE),
+        key=given.get(CLIENT_KEY),
+    )

@@ -1,0 +1,48 @@
+"""The one table from errors to exit codes, as the contract has them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lottery.errors import (
+    Conflict,
+    LedgerBusy,
+    LedgerDamaged,
+    LedgerNotFound,
+    LedgerUnwritable,
+    LimitExceeded,
+    LotteryError,
+    NotInRun,
+    PoolBroken,
+    Refused,
+    RunNotFound,
+    ServerAway,
+)
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+REFUSED: Final = 3
+BREAKS: Final = 4
+CONFLICT: Final = 5
+MISMATCH: Final = 6
+TRY_AGAIN: Final = 75
+
+_CODES: Final[dict[type[LotteryError], int]] = {
+    Refused: REFUSED,
+    LimitExceeded: REFUSED,
+    PoolBroken: BREAKS,
+    Conflict: CONFLICT,
+    RunNotFound: USAGE,
+    NotInRun: USAGE,
+    LedgerNotFound: USAGE,
+    LedgerDamaged: MISMATCH,
+    LedgerBusy: TRY_AGAIN,
+    LedgerUnwritable: TRY_AGAIN,
+    ServerAway: TRY_AGAIN,
+}
+
+
+def exit_code(error: LotteryError) -> int:
+    """The exit code of an error."""
+    return _CODES.get(type(error), FAILED)

@@ -1,0 +1,216 @@
+"""`lottery runs`, `show`, `explain`, `replay`: what is recorded, and whether it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import islice
+from typing import Annotated, Any, Final
+
+import pyarrow.compute as pc
+import typer
+from rich.console import Console
+
+from lottery.audit.explain import PoolWorking
+from lottery.audit.replay import Replayed
+from lottery.cli import exits, text
+from lottery.cli.desk import Desk
+from lottery.cli.opening import open_desk
+from lottery.cli.shell import (
+    JsonOption,
+    LedgerOption,
+    ServerOption,
+    Shell,
+    read_optional_date,
+    reporting,
+    shell_of,
+)
+from lottery.ledger.run import RunRecord, summary
+
+ROWS_SHOWN: Final = 200
+
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first business date.")
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last business date.")
+]
+
+
+@reporting
+def runs(
+    context: typer.Context,
+    first: FromOption = None,
+    last: ToOption = None,
+    ledger: LedgerOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the recorded runs."""
+    shell = shell_of(context, ledger, server, as_json=as_json)
+    with open_desk(shell.common) as desk:
+        records = list(desk.runs(read_optional_date(first), read_optional_date(last)))
+    shell.say({"runs": [summary(record) for record in records]}, text.printer(_show_runs, records))
+
+
+@reporting
+def show(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="The run, as 2024-09-16-001, or latest.")],
+    with_allocations: Annotated[
+        bool, typer.Option("--allocations", help="List the accounts that were assigned, too.")
+    ] = False,
+    ledger: LedgerOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a recorded run: its record and its pools."""
+    shell = shell_of(context, ledger, server, as_json=as_json)
+    with open_desk(shell.common) as desk:
+        record = desk.get(run)
+        document: dict[str, Any] = {
+            **record.as_json(),
+            "pools": desk.pools(record.run).to_pylist(),
+        }
+        if with_allocations:
+            rows = desk.allocations(record.run)
+            hit = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
+            document["allocations"] = (rows if shell.common.as_json else hit).to_pylist()
+    shell.say(document, text.printer(_show_run, record, document))
+
+
+@reporting
+def explain(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="The run, as 2024-09-16-001, or latest.")],
+    series: Annotated[
+        str | None, typer.Option(help="The series: its padded or compact OSI symbol.")
+    ] = None,
+    occ_account: Annotated[
+        str | None, typer.Option(help="The pool's OCC account, where the series has several pools.")
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="Instead: every pool of this account, with it alone.")
+    ] = None,
+    ledger: LedgerOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the working, step by step, as the document's example does."""
+    shell = shell_of(context, ledger, server, as_json=as_json)
+    if (series is None) == (account is None):
+        raise typer.BadParameter("either --series or --account is expected")
+    with open_desk(shell.common) as desk:
+        workings = desk.explain(run, series=series, occ_account=occ_account, account=account)
+    documents = [_working_document(working) for working in workings]
+    shell.say(
+        documents[0] if series is not None else {"account": account, "pools": documents},
+        text.printer(_show_workings, workings),
+    )
+
+
+@reporting
+def replay(
+    context: typer.Context,
+    run: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN…", help="Runs, or latest.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every recorded run.")] = False,
+    first: FromOption = None,
+    last: ToOption = None,
+    ledger: LedgerOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute recorded runs again from their evidence and compare every value.
+
+    Exit codes: 0 all match, 6 something differs.
+    """
+    shell = shell_of(context, ledger, server, as_json=as_json)
+    if sum((bool(run), every, first is not None or last is not None)) != 1:
+        raise typer.BadParameter("name runs, or --all, or --from and --to")
+    results = []
+    with open_desk(shell.common) as desk, shell.progress(_how_many(desk, run, first, last)) as step:
+        for replayed in (
+            (desk.replay_run(name) for name in run)
+            if run
+            else desk.replay_dates(read_optional_date(first), read_optional_date(last))
+        ):
+            step(f"replaying, last {replayed.run}")
+            results.append(replayed)
+    differing = [replayed for replayed in results if not replayed.matched]
+    document = {
+        "replayed": len(results),
+        "matched": len(results) - len(differing),
+        "mismatches": [
+            dataclasses.asdict(mismatch)
+            for replayed in differing
+            for mismatch in replayed.mismatches
+        ],
+    }
+    shell.say(document, text.printer(_show_replays, results))
+    raise typer.Exit(exits.MISMATCH if differing else exits.DONE)
+
+
+def _how_many(desk: Desk, run: list[str] | None, first: str | None, last: str | None) -> int:
+    return (
+        len(run)
+        if run
+        else sum(1 for _ in desk.runs(read_optional_date(first), read_optional_date(last)))
+    )
+
+
+def _show_runs(console: Console, records: list[RunRecord]) -> None:
+    numbers = ("cycle", "pools", "notices", "assigned", "breaks")
+    made = text.table("run", "state", *numbers, "composite", "digits", "recorded at", right=numbers)
+    for record in records:
+        made.add_row(
+            record.run,
+            record.state,
+            str(record.cycle),
+            f"{record.pool_count:,}",
+            f"{record.notice_count:,}",
+            f"{record.assigned_quantity:,}",
+            f"{len(record.breaks):,}",
+            record.seed.composite,
+            record.seed.digits,
+            record.recorded_at,
+        )
+    console.print(made if records else "nothing is recorded yet")
+
+
+def _show_run(console: Console, record: RunRecord, document: dict[str, Any]) -> None:
+    text.show_run(console, record, already_recorded=None)
+    for name in ("pools", "allocations"):
+        rows = document.get(name)
+        if rows is None:
+            continue
+        console.print(f"\n{name}", style="bold")
+        columns = list(rows[0]) if rows else []
+        text.show_rows(console, islice(rows, ROWS_SHOWN), columns)
+        if len(rows) > ROWS_SHOWN:
+            console.print(f"and {len(rows) - ROWS_SHOWN:,} more; --json has all, as does --output")
+
+
+def _show_workings(console: Console, workings: list[PoolWorking]) -> None:
+    for place, working in enumerate(workings):
+        if place:
+            console.rule()
+        text.show_working(console, working)
+
+
+def _show_replays(console: Console, results: list[Replayed]) -> None:
+    for replayed in results:
+        text.show_replayed(console, replayed)
+    matched = sum(replayed.matched for replayed in results)
+    console.print(f"{len(results)} replayed, {matched} matched", style="bold")
+
+
+def _working_document(working: PoolWorking) -> dict[str, Any]:
+    """A working as JSON values, with the seed's steps beside the pool's."""
+    document = dataclasses.asdict(working)
+    document["marked_composite"] = text.marked(working.seed)
+    document["wraps"] = working.wraps
+    return document
+
+
+__all__ = ["Shell", "explain", "replay", "runs", "show"]

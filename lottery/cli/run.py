@@ -1,0 +1,141 @@
+"""`lottery run` and `lottery seed`: files in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from lottery import operations
+from lottery.cli import exits, output, text
+from lottery.cli.opening import open_desk
+from lottery.cli.shell import (
+    JsonOption,
+    LedgerOption,
+    ServerOption,
+    read_date,
+    reporting,
+    shell_of,
+)
+from lottery.errors import Problems
+from lottery.intake import files
+from lottery.ledger.run import summary
+from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
+
+STEPS: Final = 6
+
+
+@reporting
+def run(
+    context: typer.Context,
+    date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The business date.")],
+    notices: Annotated[Path, typer.Option(help="OCC's notices: .csv or .parquet.")],
+    positions: Annotated[Path, typer.Option(help="The short positions: .csv or .parquet.")],
+    volumes: Annotated[Path, typer.Option(help="The four ask prices: .csv or .json.")],
+    cycle: Annotated[int, typer.Option(min=1, help="The cycle of that date.")] = 1,
+    output_directory: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Write allocations, pools and run.json here."),
+    ] = None,
+    output_format: Annotated[
+        output.OutputFormat, typer.Option("--format", help="The format of --output.")
+    ] = output.OutputFormat.CSV,
+    account_order: Annotated[
+        AccountOrder, typer.Option(help="How accounts are compared (rule R2).")
+    ] = AccountOrder.NUMERIC,
+    zero_hit: Annotated[
+        ZeroHit, typer.Option(help="The number that a product below one hits (rule D2).")
+    ] = ZeroHit.WRAP,
+    ledger: LedgerOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Allocate a day, or a cycle of it, and record it.
+
+    Exit codes: 0 done, 2 wrong usage, 3 input refused, 4 recorded with breaks, 5 conflict with what
+    stands recorded, 75 try again later.
+    """
+    shell = shell_of(context, ledger, server, as_json=as_json)
+    if output_directory is not None:
+        output.prepare(output_directory)
+    methodology = JPMS_2024_09_06.deciding(
+        {"account_order": account_order.value, "zero_hit": zero_hit.value}
+    )
+    problems = Problems()
+    with open_desk(shell.common) as desk, shell.progress(STEPS) as step:
+        step("reading the volumes")
+        read_volumes = files.read_volumes(volumes, methodology.securities, problems)
+        step("reading the notices")
+        read_notices = files.read_notices(notices, problems)
+        step("reading the positions")
+        read_positions = files.read_positions(positions, problems)
+        outcome = desk.run(
+            operations.RunRequest(
+                business_date=read_date(date),
+                cycle=cycle,
+                notices=read_notices,
+                positions=read_positions,
+                volumes=read_volumes,
+                problems=problems,
+                requested_by=operations.system_identity(),
+                methodology=methodology,
+            ),
+            step,
+        )
+        record = outcome.record
+        if output_directory is not None:
+            step("writing the output")
+            output.write_output(
+                output_directory,
+                output_format,
+                record,
+                desk.allocations(record.run),
+                desk.pools(record.run),
+            )
+    already_recorded = outcome.already_recorded
+    shell.say(
+        summary(record, already_recorded=already_recorded),
+        text.printer(text.show_run, record, already_recorded=already_recorded),
+    )
+    raise typer.Exit(exits.BREAKS if record.breaks else exits.DONE)
+
+
+@reporting
+def seed(
+    context: typer.Context,
+    volumes: Annotated[Path, typer.Option(help="The four ask prices: .csv or .json.")],
+    ledger: LedgerOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every step of the seed of four ask prices; record nothing."""
+    shell = shell_of(context, ledger, server, as_json=as_json)
+    problems = Problems()
+    read = files.read_volumes(volumes, JPMS_2024_09_06.securities, problems)
+    problems.refuse_if_any()
+    with open_desk(shell.common) as desk:
+        derived = desk.derive_seed(read)
+    steps = derived.seed
+    shell.say(
+        {
+            "volumes": [
+                {
+                    "security_number": volume.security_number,
+                    "ask_price": volume.ask_price,
+                    "volume": volume.volume,
+                }
+                for volume in steps.volumes
+            ],
+            "composite": steps.composite,
+            "length": steps.length,
+            "cut_position": steps.cut_position,
+            "digits": steps.digits,
+            "fraction": steps.fraction,
+            "warnings": [
+                {"code": warning.code, "rule": warning.rule, "message": warning.message}
+                for warning in derived.warnings
+            ],
+        },
+        text.printer(text.show_seed, steps, derived.warnings),
+    )

@@ -1,0 +1,210 @@
+"""What every command shares: the global options, the consoles, errors and progress."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn, TypeVar, cast
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lottery.cli.exits import exit_code
+from lottery.errors import LotteryError, Refused
+
+PROGRESS_AFTER: Final = 1.0
+"""Seconds that work takes before a progress bar shows."""
+PIPED_WIDTH: Final = 160
+"""Columns of text that goes to a file or a pipe, where there is no terminal to ask."""
+DEFAULT_LEDGER: Final = Path("lottery-ledger")
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+LedgerOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledger",
+        envvar="LOTTERY_LEDGER",
+        show_envvar=True,
+        help="The ledger's directory; ./lottery-ledger where none is given.",
+    ),
+]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", metavar="HOST:PORT", help="Have a server do it, over gRPC."),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output.")
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """The global options; they may stand before or after the subcommand."""
+
+    ledger: Path | None = None
+    server: str | None = None
+    as_json: bool = False
+
+    def then(self, ledger: Path | None, server: str | None, *, as_json: bool) -> Common:
+        """These options, with those behind the subcommand taking their place."""
+        return Common(
+            ledger=ledger or self.ledger,
+            server=server or self.server,
+            as_json=as_json or self.as_json,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """One command's way to talk: text for people, or one JSON document."""
+
+    common: Common
+
+    @property
+    def out(self) -> Console:
+        """Standard output."""
+        return _console(sys.stdout)
+
+    def say(self, document: Mapping[str, Any], text: Callable[[Console], None]) -> None:
+        """Prints the document, or the text of it."""
+        if self.common.as_json:
+            typer.echo(json.dumps(document, ensure_ascii=False, default=str))
+        else:
+            text(self.out)
+
+    @contextmanager
+    def progress(self, total: int | None) -> Iterator[Callable[[str], None]]:
+        """A bar on standard error, on a terminal, once the work takes over a second.
+
+        Args:
+            total: Steps in all; None where nobody knows.
+
+        Yields:
+            A function that takes the name of the step that starts.
+        """
+        console = Console(stderr=True)
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        task = bar.add_task("", total=total)
+        timer = threading.Timer(PROGRESS_AFTER, bar.start)
+        timer.daemon = True
+        if console.is_terminal:
+            timer.start()
+
+        def step(name: str) -> None:
+            bar.update(task, description=name, advance=1)
+
+        try:
+            yield step
+        finally:
+            timer.cancel()
+            if timer.ident is not None:
+                timer.join()
+            bar.stop()
+
+
+def shell_of(
+    context: typer.Context, ledger: Path | None, server: str | None, *, as_json: bool
+) -> Shell:
+    """The shell of a command, of the options before and behind it."""
+    shell = Shell(cast("Common", context.obj).then(ledger, server, as_json=as_json))
+    context.obj = shell.common
+    return shell
+
+
+def reporting(command: _Command) -> _Command:
+    """Decorates a command: the library's errors become a report and an exit code."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        context: typer.Context = options.get("context") or arguments[0]
+        try:
+            command(*arguments, **options)
+        except LotteryError as error:
+            report(error, as_json=cast("Common", context.obj).as_json)
+
+    return cast("_Command", run)
+
+
+def report(error: LotteryError, *, as_json: bool) -> NoReturn:
+    """Prints an error and exits with its code.
+
+    Raises:
+        typer.Exit: Always.
+    """
+    if as_json:
+        typer.echo(json.dumps(error_document(error), ensure_ascii=False))
+    else:
+        stderr = _console(sys.stderr)
+        if isinstance(error, Refused):
+            count = f"{error.total} problem{'s' if error.total != 1 else ''}"
+            stderr.print(f"Refused, nothing recorded: {count} ({error.reason})", style="bold red")
+            for line in str(error).splitlines():
+                stderr.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            stderr.print(f"{error} ({error.reason})", markup=False, style="red", soft_wrap=True)
+    raise typer.Exit(exit_code(error))
+
+
+def error_document(error: LotteryError) -> dict[str, Any]:
+    """An error as JSON values."""
+    document: dict[str, Any] = {
+        "reason": error.reason,
+        "message": str(error),
+        **error.details(),
+    }
+    if isinstance(error, Refused):
+        document["problem_count"] = error.total
+        document["problems"] = [
+            {
+                "file": problem.source,
+                "row": problem.row,
+                "line": problem.line,
+                "column": problem.column,
+                "rule": problem.rule,
+                "reason": problem.reason,
+                "message": problem.message,
+            }
+            for problem in error.problems
+        ]
+    return document
+
+
+def read_optional_date(text: str | None) -> dt.date | None:
+    """A date written YYYY-MM-DD, or None where none is given.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    return None if text is None else read_date(text)
+
+
+def read_date(text: str) -> dt.date:
+    """A date written YYYY-MM-DD.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date: YYYY-MM-DD is expected") from None
+
+
+def _console(stream: Any) -> Console:
+    width = None if stream.isatty() else PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)

@@ -1,0 +1,573 @@
+"""A small typed client: the lottery and its audit over gRPC, rows or Arrow tables in and out.
+
+    with LotteryClient("127.0.0.1:50051") as client:
+        outcome = client.run_lottery(business_date=..., asks=..., notices=..., positions=...)
+        client.allocations(outcome.record.run).to_pylist()
+
+What comes back are the values of the library; what the server refuses is raised as the library's
+own errors, from `ErrorInfo` and `BadRequest`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+import grpc
+import pyarrow as pa
+from google.rpc import error_details_pb2
+from google.type import date_pb2
+from grpc_status import rpc_status
+
+from lottery.audit.explain import AccountWorking, PoolWorking
+from lottery.audit.replay import Mismatch, Replayed
+from lottery.day.tables import ALLOCATIONS, POOLS
+from lottery.errors import (
+    CONFLICTS,
+    Conflict,
+    LedgerBusy,
+    LedgerDamaged,
+    LedgerNotFound,
+    LedgerUnwritable,
+    LimitExceeded,
+    LotteryError,
+    NotInRun,
+    PoolBroken,
+    Problem,
+    Refused,
+    RunNotFound,
+    ServerAway,
+    ServerFailed,
+)
+from lottery.intake.arrow import read_arrow_table, write_arrow
+from lottery.ledger.run import RunRecord, SeedRecord, VolumeRecord, WarningRecord, read_record
+from lottery.method.seed import ExchangeAsk
+from lottery.method.wheel import Stretch
+from lottery.operations import RunOutcome
+from lottery.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
+    lottery_pb2,
+    lottery_service_pb2,
+    lottery_service_pb2_grpc,
+)
+
+ROWS_A_MESSAGE: Final = 4_096
+ARROW_ROWS_A_MESSAGE: Final = 262_144
+MESSAGE_BYTES: Final = 256 << 20
+METADATA_BYTES: Final = 64 << 10
+
+Rows: TypeAlias = Iterable[Mapping[str, Any]] | pa.Table
+"""Rows as mappings by column name, sent as rows, or an Arrow table, sent as Arrow."""
+
+_FIELD: Final = re.compile(r"(?P<source>[^\[.]+)(?:\[(?P<index>\d+)\])?(?:\.(?P<column>.+))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """PEM files: whom to trust, and who we are where the server asks for it.
+
+    Attributes:
+        authorities: The authorities that sign the server's certificate.
+        certificate: Our certificate chain, for mutual TLS.
+        key: Its private key.
+    """
+
+    authorities: Path
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedSeed:
+    """A seed as the server derived it, and what is worth a look."""
+
+    seed: SeedRecord
+    warnings: tuple[WarningRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesAnswer:
+    """One pool as the server allocated it; rows by the contract's column names."""
+
+    seed: SeedRecord
+    pool: Mapping[str, Any]
+    allocations: Sequence[Mapping[str, Any]]
+
+
+class LotteryClient:
+    """A connection to a server.
+
+    Args:
+        target: HOST:PORT.
+        tls: Speaks TLS where it is given.
+        timeout: Seconds that a call may take; None waits for ever.
+    """
+
+    def __init__(
+        self, target: str, *, tls: TlsFiles | None = None, timeout: float | None = None
+    ) -> None:
+        options = [
+            ("grpc.max_receive_message_length", MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MESSAGE_BYTES),
+            ("grpc.max_metadata_size", METADATA_BYTES),
+        ]
+        self._timeout = timeout
+        self._channel = (
+            grpc.insecure_channel(target, options)
+            if tls is None
+            else grpc.secure_channel(target, _credentials(tls), options)
+        )
+        self._lottery = lottery_service_pb2_grpc.LotteryServiceStub(self._channel)
+        self._audit = audit_service_pb2_grpc.AuditServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
+
+    def derive_seed(self, asks: Iterable[ExchangeAsk]) -> DerivedSeed:
+        """Every step of the seed of four ask prices.
+
+        Raises:
+            Refused: An ask or the set of them is wrong.
+        """
+        request = lottery_service_pb2.DeriveSeedRequest(exchange_asks=_asks(asks))
+        with _translated():
+            response = self._lottery.DeriveSeed(request, timeout=self._timeout)
+        return DerivedSeed(
+            seed=_seed(response.seed),
+            warnings=tuple(
+                WarningRecord(code=warning.code, rule=warning.rule, message=warning.message)
+                for warning in response.warnings
+            ),
+        )
+
+    def allocate_series(
+        self,
+        *,
+        business_date: dt.date,
+        asks: Iterable[ExchangeAsk],
+        series: str,
+        assigned_quantity: int,
+        positions: Iterable[tuple[str, int]],
+        occ_account: str = "",
+        decisions: Mapping[str, str] | None = None,
+    ) -> SeriesAnswer:
+        """Allocates one pool of (account, short quantity) rows; records nothing.
+
+        Raises:
+            Refused: Something in the request is wrong.
+            PoolBroken: The pool is a break.
+        """
+        request = lottery_service_pb2.AllocateSeriesRequest(
+            business_date=_date(business_date),
+            exchange_asks=_asks(asks),
+            series=series,
+            occ_account=occ_account,
+            assigned_quantity=assigned_quantity,
+            positions=[
+                lottery_service_pb2.AccountPosition(account=account, short_quantity=short)
+                for account, short in positions
+            ],
+            decisions=_decisions(decisions),
+        )
+        with _translated():
+            response = self._lottery.AllocateSeries(request, timeout=self._timeout)
+        return SeriesAnswer(
+            seed=_seed(response.seed),
+            pool=_pool(response.pool),
+            allocations=[_allocation(row) for row in response.allocations],
+        )
+
+    def run_lottery(
+        self,
+        *,
+        business_date: dt.date,
+        asks: Iterable[ExchangeAsk],
+        notices: Rows,
+        positions: Rows,
+        cycle: int = 1,
+        request_id: str = "",
+        decisions: Mapping[str, str] | None = None,
+    ) -> RunOutcome:
+        """Allocates a day, or a cycle of it, and records it.
+
+        Args:
+            business_date: Its date.
+            asks: The four ask prices.
+            notices: The columns of a notices file.
+            positions: The columns of a positions file.
+            cycle: Its cycle.
+            request_id: Once-only id; empty derives one from the content.
+            decisions: Other choices than the defaults.
+
+        Raises:
+            Refused: Something that was sent is wrong.
+            Conflict: It contradicts what stands recorded.
+            LedgerBusy: Another process writes to the ledger; try again later.
+        """
+        notices, positions = _counted(notices), _counted(positions)
+        spec = lottery_service_pb2.RunSpec(
+            business_date=_date(business_date),
+            cycle=cycle,
+            exchange_asks=_asks(asks),
+            request_id=request_id,
+            decisions=_decisions(decisions),
+            notice_count=len(notices),
+            position_count=len(positions),
+        )
+        with _translated():
+            response = self._lottery.RunLottery(
+                _run_messages(spec, notices, positions), timeout=self._timeout
+            )
+        return RunOutcome(
+            record=read_record(response.run.record), already_recorded=response.already_recorded
+        )
+
+    def get_run(self, run: str) -> RunRecord:
+        """A run's record; `latest` is accepted.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        request = lottery_service_pb2.GetRunRequest(run=run)
+        with _translated():
+            return read_record(self._lottery.GetRun(request, timeout=self._timeout).run.record)
+
+    def list_runs(
+        self, *, first: dt.date | None = None, last: dt.date | None = None
+    ) -> Iterator[RunRecord]:
+        """The recorded runs between two dates, both inclusive, page by page."""
+        request = lottery_service_pb2.ListRunsRequest(
+            first_date=_date(first), last_date=_date(last)
+        )
+        while True:
+            with _translated():
+                page = self._lottery.ListRuns(request, timeout=self._timeout)
+            yield from (read_record(run.record) for run in page.runs)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def allocations(
+        self,
+        run: str,
+        *,
+        series: str = "",
+        occ_account: str | None = None,
+        account: str = "",
+    ) -> pa.Table:
+        """A run's allocations, all or those of a pool or an account: `tables.ALLOCATIONS`."""
+        request = lottery_service_pb2.StreamAllocationsRequest(
+            run=run,
+            series=series,
+            occ_account=occ_account,
+            account=account,
+            format=lottery_service_pb2.ROW_FORMAT_ARROW,
+        )
+        with _translated():
+            parts = [
+                read_arrow_table(message.arrow_allocations)
+                for message in self._lottery.StreamAllocations(request, timeout=self._timeout)
+            ]
+        return _joined(parts, ALLOCATIONS)
+
+    def pools(self, run: str) -> pa.Table:
+        """A run's pools: `tables.POOLS`."""
+        request = lottery_service_pb2.StreamAllocationsRequest(
+            run=run,
+            content=lottery_service_pb2.ROW_CONTENT_POOLS,
+            format=lottery_service_pb2.ROW_FORMAT_ARROW,
+        )
+        with _translated():
+            parts = [
+                read_arrow_table(message.arrow_pools)
+                for message in self._lottery.StreamAllocations(request, timeout=self._timeout)
+            ]
+        return _joined(parts, POOLS)
+
+    def explain(
+        self,
+        run: str,
+        *,
+        series: str | None = None,
+        occ_account: str | None = None,
+        account: str | None = None,
+    ) -> list[PoolWorking]:
+        """The working of a pool, or of every pool that an account is in.
+
+        Raises:
+            RunNotFound: There is no such run.
+            NotInRun: The run has no such pool or account.
+        """
+        request = lottery_service_pb2.ExplainPoolRequest(
+            run=run, series=series or "", occ_account=occ_account, account=account or ""
+        )
+        with _translated():
+            response = self._lottery.ExplainPool(request, timeout=self._timeout)
+        return [_working(working) for working in response.workings]
+
+    def replay_run(self, run: str) -> Replayed:
+        """Has the server compute a run again and compare every value.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        request = audit_service_pb2.ReplayRunRequest(run=run)
+        with _translated():
+            return _replayed(self._audit.ReplayRun(request, timeout=self._timeout).result)
+
+    def replay_dates(
+        self, *, first: dt.date | None = None, last: dt.date | None = None
+    ) -> Iterator[Replayed]:
+        """Has the server compute the runs between two dates again, one result a run."""
+        request = audit_service_pb2.ReplayDayRequest(
+            business_date=_date(first),
+            last_date=_date(last if last is not None or first is None else dt.date.max),
+        )
+        with _translated():
+            for response in self._audit.ReplayDay(request, timeout=self._timeout):
+                yield _replayed(response.result)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raises the library's errors in place of a call's status."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise _error_of(error) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Details:
+    """What a failed call's trailing metadata says."""
+
+    reason: str
+    metadata: Mapping[str, str]
+    problems: Sequence[Problem]
+
+
+def _details_of(error: Any) -> _Details:
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:  # The details and the status line disagree.
+        status = None
+    for detail in status.details if status is not None else ():
+        if not detail.Unpack(info):
+            detail.Unpack(request)
+    return _Details(
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        problems=[_problem(violation) for violation in request.field_violations],
+    )
+
+
+def _error_of(error: Any) -> LotteryError:
+    """The library's error of a failed call."""
+    message = error.details() or error.code().name
+    details = _details_of(error)
+    reason, metadata = details.reason, details.metadata
+    if "problem_count" in metadata:
+        problems = details.problems or [Problem(source="request", message=message, reason=reason)]
+        return Refused(problems, total=int(metadata["problem_count"]))
+    if reason in CONFLICTS:
+        return Conflict(reason, message, run=metadata["run"])
+    if "total_short" in metadata:
+        return PoolBroken(reason, **{name: int(value) for name, value in metadata.items()})
+    if reason in _BY_REASON:
+        return _BY_REASON[reason](message, metadata)
+    return _BY_CODE.get(error.code(), ServerFailed)(f"{error.code().name}: {message}")
+
+
+_BY_REASON: Final[Mapping[str, Callable[[str, Mapping[str, str]], LotteryError]]] = {
+    RunNotFound.reason: lambda _, metadata: RunNotFound(metadata["run"]),
+    NotInRun.reason: lambda message, _: NotInRun(message),
+    LimitExceeded.reason: lambda message, data: LimitExceeded(message, limit=data["limit"]),
+    LedgerBusy.reason: lambda message, _: LedgerBusy(message),
+    LedgerDamaged.reason: lambda message, _: LedgerDamaged(message),
+    LedgerNotFound.reason: lambda message, _: LedgerNotFound(message),
+    LedgerUnwritable.reason: lambda message, _: LedgerUnwritable(message),
+}
+
+
+_BY_CODE: Final[Mapping[grpc.StatusCode, Callable[[str], LotteryError]]] = {
+    grpc.StatusCode.RESOURCE_EXHAUSTED: lambda message: LimitExceeded(
+        message, limit="max_message_bytes"
+    ),
+    grpc.StatusCode.UNAVAILABLE: ServerAway,
+    grpc.StatusCode.DEADLINE_EXCEEDED: ServerAway,
+    grpc.StatusCode.CANCELLED: ServerAway,
+}
+
+
+def _problem(violation: error_details_pb2.BadRequest.FieldViolation) -> Problem:
+    match = _FIELD.fullmatch(violation.field)
+    source = match["source"] if match else violation.field
+    index = match["index"] if match else None
+    return Problem(
+        source=source,
+        message=violation.description,
+        row=None if index is None else int(index) + 1,
+        column=match["column"] if match else None,
+        reason=violation.reason,
+    )
+
+
+def _counted(rows: Rows) -> Sequence[Mapping[str, Any]] | pa.Table:
+    return rows if isinstance(rows, pa.Table) else list(rows)
+
+
+def _run_messages(
+    spec: lottery_service_pb2.RunSpec,
+    notices: Sequence[Mapping[str, Any]] | pa.Table,
+    positions: Sequence[Mapping[str, Any]] | pa.Table,
+) -> Iterator[lottery_service_pb2.RunLotteryRequest]:
+    request = lottery_service_pb2.RunLotteryRequest
+    yield request(spec=spec)
+    for payload in _payloads(notices):
+        yield request(arrow_notices=payload)
+    for part in _row_parts(notices):
+        yield request(notices=[lottery_pb2.Notice(**row) for row in part])
+    for payload in _payloads(positions):
+        yield request(arrow_positions=payload)
+    for part in _row_parts(positions):
+        yield request(positions=[lottery_pb2.Position(**row) for row in part])
+
+
+def _payloads(rows: Sequence[Mapping[str, Any]] | pa.Table) -> Iterator[bytes]:
+    if isinstance(rows, pa.Table):
+        for start in range(0, rows.num_rows, ARROW_ROWS_A_MESSAGE):
+            yield write_arrow(rows.slice(start, ARROW_ROWS_A_MESSAGE))
+
+
+def _row_parts(
+    rows: Sequence[Mapping[str, Any]] | pa.Table,
+) -> Iterator[Sequence[Mapping[str, Any]]]:
+    if not isinstance(rows, pa.Table):
+        for start in range(0, len(rows), ROWS_A_MESSAGE):
+            yield rows[start : start + ROWS_A_MESSAGE]
+
+
+def _joined(parts: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
+    if not parts:
+        return schema.empty_table()
+    return pa.concat_tables(parts).cast(schema).unify_dictionaries().combine_chunks()
+
+
+def _date(date: dt.date | None) -> date_pb2.Date | None:
+    return None if date is None else date_pb2.Date(year=date.year, month=date.month, day=date.day)
+
+
+def _asks(asks: Iterable[ExchangeAsk]) -> list[lottery_pb2.ExchangeAsk]:
+    return [
+        lottery_pb2.ExchangeAsk(security_number=ask.security_number, ask_price=ask.ask_price)
+        for ask in asks
+    ]
+
+
+def _decisions(decisions: Mapping[str, str] | None) -> lottery_pb2.Decisions:
+    return lottery_pb2.Decisions(**(decisions or {}))
+
+
+def _seed(seed: lottery_pb2.Seed) -> SeedRecord:
+    return SeedRecord(
+        volumes=tuple(
+            VolumeRecord(
+                security_number=volume.security_number,
+                ask_price=volume.ask_price,
+                volume=volume.volume,
+            )
+            for volume in seed.volumes
+        ),
+        composite=seed.composite,
+        length=seed.length,
+        cut_position=seed.cut_position,
+        digits=seed.digits,
+        fraction=seed.fraction,
+    )
+
+
+def _pool(pool: lottery_pb2.Pool) -> dict[str, Any]:
+    row = {name: getattr(pool, name) for name in POOLS.names}
+    row["first_hit"] = pool.first_hit if pool.HasField("first_hit") else None
+    row["break_reason"] = pool.break_reason or None
+    return row
+
+
+def _allocation(row: lottery_pb2.Allocation) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ALLOCATIONS.names}
+
+
+def _stretches(ranges: Iterable[lottery_service_pb2.NumberRange]) -> tuple[Stretch, ...]:
+    return tuple(
+        Stretch(first_number=numbers.first_number, last_number=numbers.last_number)
+        for numbers in ranges
+    )
+
+
+def _working(working: lottery_service_pb2.PoolWorking) -> PoolWorking:
+    date = working.business_date
+    return PoolWorking(
+        run=working.run,
+        business_date=dt.date(date.year, date.month, date.day).isoformat(),
+        method=working.method,
+        zero_hit=working.zero_hit,
+        seed=_seed(working.seed),
+        product=working.product,
+        stretches=_stretches(working.numbers_hit),
+        accounts=tuple(
+            AccountWorking(
+                account=account.account,
+                short_quantity=account.short_quantity,
+                first_number=account.first_number,
+                last_number=account.last_number,
+                assigned_quantity=account.assigned_quantity,
+                numbers_hit=_stretches(account.numbers_hit),
+            )
+            for account in working.accounts
+        ),
+        accounts_left_out=working.accounts_left_out,
+        **_pool(working.pool),
+    )
+
+
+def _replayed(result: lottery_pb2.ReplayResult) -> Replayed:
+    return Replayed(
+        run=result.run,
+        mismatches=tuple(
+            Mismatch(
+                run=mismatch.run,
+                where=mismatch.where,
+                recorded=mismatch.recorded,
+                computed=mismatch.computed,
+            )
+            for mismatch in result.mismatches
+        ),
+    )
+
+
+def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        root_certificates=tls.authorities.read_bytes(),
+        private_key=None if tls.key is None else tls.key.read_bytes(),
+        certificate_chain=None if tls.certificate is None else tls.certificate.read_bytes(),
+    )

@@ -1,0 +1,270 @@
+"""The day's loops, compiled by numba: they read like the document, one pass over rows in order.
+
+The rules themselves are `lottery.method.wheel`'s functions, compiled here; this module adds the
+passes around them. Every loop releases the GIL, so that two threads can share the work, and none
+starts threads of its own: a gRPC server calls them from many threads at once.
+
+Traps, each guarded here or by the caller: packed keys overflow 64 bits for long account numbers;
+running totals overflow past 2**63 - 1; floating point gives wrong first hits.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, cast
+
+
+def _cache_directory() -> None:
+    """Points numba's cache to a place that can be written, unless one is set.
+
+    Numba refuses to start where neither the package's folder nor the home can be written, as in a
+    container with a read-only root; the temporary folder then serves.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return
+    beside = Path(__file__).parent / "__pycache__"
+    if os.access(beside if beside.exists() else beside.parent, os.W_OK):
+        return
+    # A folder that anyone could have made is no place to load machine code from.
+    own = Path(tempfile.gettempdir()) / f"lottery-numba-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    if own.stat().st_uid == os.getuid() and own.stat().st_mode & 0o077 == 0:
+        os.environ["NUMBA_CACHE_DIR"] = str(own)
+
+
+_cache_directory()
+
+import numba  # noqa: E402 - it reads the cache's place when it is imported.
+import numpy as np  # noqa: E402
+
+from lottery.method import wheel  # noqa: E402
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function to machine code that is kept in numba's cache and releases the GIL."""
+    try:
+        return cast("Callable[..., Any]", numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # No place for a cache: slower to start, and right all the same.
+        return cast("Callable[..., Any]", numba.njit(nogil=True)(function))
+
+
+def _inlined(function: Callable[..., int]) -> Callable[..., int]:
+    return cast("Callable[..., int]", numba.njit(inline="always")(function))
+
+
+first_hit_number = _inlined(wheel.first_hit_number)
+assigned_in_range = _inlined(wheel.assigned_in_range)
+
+LOW_DIGITS: Final = 18
+"""Decimal digits of a number's low part: 10**18 fits 64 bits twice over."""
+MAX_DIGITS: Final = 30
+INT64_MAX: Final = 2**63 - 1
+
+
+@_compiled
+def read_digits(offsets, data, high, low):
+    """Reads texts of 1 to 30 plain ASCII digits as numbers, value = high * 10**18 + low.
+
+    Args:
+        offsets: integer[n + 1], where each text starts in `data`.
+        data: uint8[], the texts' bytes.
+        high: out, int64[n], the digits above the lowest 18; -1 where the text is no such number.
+        low: out, int64[n], the lowest 18 digits.
+
+    Returns:
+        How many texts are no numbers, and the largest high part.
+    """
+    wrong = 0
+    largest_high = 0
+    for row in range(low.size):
+        start, end = offsets[row], offsets[row + 1]
+        length = end - start
+        right = 1 <= length <= MAX_DIGITS
+        number = np.int64(0)
+        high_number = np.int64(0)
+        if right:
+            split = max(start, end - LOW_DIGITS)
+            for place in range(start, split):
+                digit = data[place] - 48
+                right = right and 0 <= digit <= 9
+                high_number = high_number * 10 + digit
+            for place in range(split, end):
+                digit = data[place] - 48
+                right = right and 0 <= digit <= 9
+                number = number * 10 + digit
+        if not right:
+            wrong += 1
+            number = np.int64(0)
+            high_number = np.int64(-1)
+        low[row] = number
+        high[row] = high_number
+        largest_high = max(largest_high, high_number)
+    return wrong, largest_high
+
+
+@_compiled
+def count_rows(series, occ_accounts, pool_of, codes, counts):
+    """Gives every row its pool's code and counts the rows of each pool.
+
+    Args:
+        series: int32[n], indices into the series dictionary.
+        occ_accounts: int32[n], indices into the occ_account dictionary.
+        pool_of: int32[occ_accounts, series], the code of each pair.
+        codes: out, int32[n].
+        counts: in and out, int64[codes].
+    """
+    for row in range(codes.size):
+        code = pool_of[occ_accounts[row], series[row]]
+        codes[row] = code
+        counts[code] += 1
+
+
+@_compiled
+def scatter_rows(codes, numbers, starts, places, index_bits, first_row, keys, rows):
+    """Puts every row into its pool's slots as `number << index_bits | place in the pool`.
+
+    Args:
+        codes: int32[n], each row's pool.
+        numbers: int64[n], each row's account number or rank; packed it must fit 63 bits.
+        starts: int64[codes + 1], where each pool's slots start.
+        places: in and out, int64[codes], the next free slot of each pool.
+        index_bits: Bits of the place within a pool.
+        first_row: The day's row of this block's first row.
+        keys: out, int64[slots].
+        rows: out, int64[slots], the day's row in each slot.
+    """
+    for row in range(codes.size):
+        code = codes[row]
+        slot = places[code]
+        places[code] = slot + 1
+        keys[slot] = (numbers[row] << index_bits) | (slot - starts[code])
+        rows[slot] = first_row + row
+
+
+@_compiled
+def sort_pools(starts, first_pool, last_pool, index_bits, keys, doubled):
+    """Sorts each pool's slots by account (R1) and marks pools with a doubled account (P4, R2).
+
+    Args:
+        starts: int64[pools + 1].
+        first_pool: The first pool to sort.
+        last_pool: The pool after the last one to sort.
+        index_bits: As `scatter_rows` packed them.
+        keys: in and out, int64[slots].
+        doubled: out, bool[pools].
+    """
+    for pool in range(first_pool, last_pool):
+        slots = keys[starts[pool] : starts[pool + 1]]
+        if slots.size < 2:
+            continue
+        in_order = True
+        for slot in range(1, slots.size):
+            if slots[slot] < slots[slot - 1]:
+                in_order = False
+                break
+        if not in_order:
+            slots.sort()
+        for slot in range(1, slots.size):
+            if slots[slot] >> index_bits == slots[slot - 1] >> index_bits:
+                doubled[pool] = True
+                break
+
+
+@_compiled
+def allocate_pools(
+    starts,
+    first_pool,
+    last_pool,
+    index_bits,
+    keys,
+    rows,
+    shorts,
+    assigned,
+    ten_thousandths,
+    zero_is_one,
+    totals,
+    first_hits,
+    account_counts,
+    hit_counts,
+    row_of,
+    first_numbers,
+    last_numbers,
+    assigned_of,
+):
+    """The method: for every pool its ranges, its first hit, its distribution (R3, D1 to D5).
+
+    Args:
+        starts: int64[pools + 1], where each pool's slots start.
+        first_pool: The first pool to allocate.
+        last_pool: The pool after the last one.
+        index_bits: Bits of the place within a pool in `keys`.
+        keys: int64[slots], sorted by `sort_pools`.
+        rows: int64[slots], the day's row in each unsorted slot.
+        shorts: int64[rows], contracts short in each row of the day; zero is not open (P2).
+        assigned: int64[pools], contracts assigned to each pool.
+        ten_thousandths: The fraction's numerator.
+        zero_is_one: The choice of D2, as `first_hit_number` takes it.
+        totals: out, int64[pools], total short; -1 where it passes 2**63 - 1.
+        first_hits: out, int64[pools]; 0 for a break (D5).
+        account_counts: out, int64[pools], open accounts.
+        hit_counts: out, int64[pools], accounts with an assigned contract.
+        row_of: out, int64[slots], the rows of each pool's open accounts in order, from its start.
+        first_numbers: out, int64[slots], beside `row_of`.
+        last_numbers: out, int64[slots], beside `row_of`.
+        assigned_of: out, int64[slots], beside `row_of`; 0 for a break.
+    """
+    place_mask = (np.int64(1) << index_bits) - 1
+    for pool in range(first_pool, last_pool):
+        start = starts[pool]
+        out = start
+        last_number = np.int64(0)
+        for slot in range(start, starts[pool + 1]):
+            row = rows[start + (keys[slot] & place_mask)]
+            short = shorts[row]
+            if short == 0:
+                continue
+            if last_number > INT64_MAX - short:
+                last_number = np.int64(-1)
+                break
+            row_of[out] = row
+            first_numbers[out] = last_number + 1
+            last_number += short
+            last_numbers[out] = last_number
+            assigned_of[out] = 0
+            out += 1
+        total_short = last_number
+        totals[pool] = total_short
+        account_counts[pool] = out - start
+        hit_counts[pool] = 0
+        first_hits[pool] = 0
+        if assigned[pool] > total_short:
+            continue
+        first_hit = first_hit_number(ten_thousandths, total_short, zero_is_one)
+        first_hits[pool] = first_hit
+        for slot in range(start, out):
+            hit = assigned_in_range(
+                first_numbers[slot], last_numbers[slot], first_hit, assigned[pool], total_short
+            )
+            assigned_of[slot] = hit
+            hit_counts[pool] += hit > 0
+
+
+@_compiled
+def gather_slots(starts, counts, chosen, slots):
+    """Lists the slots in use of the chosen pools, pool after pool.
+
+    Args:
+        starts: int64[pools + 1].
+        counts: int64[pools], slots in use of each pool, from its start.
+        chosen: bool[pools].
+        slots: out, int64[sum of the chosen counts].
+    """
+    out = 0
+    for pool in range(counts.size):
+        if chosen[pool]:
+            for slot in range(starts[pool], starts[pool] + counts[pool]):
+                slots[out] = slot
+                out += 1

@@ -1,0 +1,71 @@
+"""The digest of a run's content: what its result follows from, however it was sent.
+
+The same day as CSV, as Parquet, as rows or as Arrow, in any row order, has one digest, so that a
+repeated request is known by it. It covers the date, the cycle, the method and its decisions, the
+volumes, the notices, and the positions of the pools that have notices; positions of other pools
+change nothing and do not count. The digest of the positions file itself is in the record besides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import rfc8785
+
+from lottery.day.allocate import Day
+from lottery.ledger.run import MethodRecord, SeedRecord
+
+
+def content_sha256(
+    *,
+    business_date: str,
+    cycle: int,
+    method: MethodRecord,
+    seed: SeedRecord,
+    notices: pa.Table,
+    day: Day,
+) -> str:
+    """The content's SHA-256, hexadecimal.
+
+    Args:
+        business_date: ISO date.
+        cycle: The cycle of the date.
+        method: The method and its decisions.
+        seed: The seed; its volumes count, not how the asks are written.
+        notices: `tables.NOTICES`, sorted (`evidence.sorted_notices`).
+        day: The day allocated, whose tables hold the positions in order.
+    """
+    head: dict[str, Any] = {
+        "business_date": business_date,
+        "cycle": cycle,
+        "method": method.id,
+        "decisions": method.decisions,
+        "volumes": {name: str(volume) for name, volume in seed.volume_of().items()},
+    }
+    digest = hashlib.sha256(rfc8785.dumps(head))
+    _add_table(digest, notices, ("occ_account", "series", "notice_id", "quantity"))
+    _add_table(digest, day.pools, ("occ_account", "series", "account_count"))
+    for positions in (day.allocations, day.broken_positions):
+        _add_table(digest, positions, ("account", "short_quantity"))
+    return digest.hexdigest()
+
+
+def _add_table(digest: Any, table: pa.Table, columns: tuple[str, ...]) -> None:
+    """Adds row count and columns: integers as 64-bit little-endian, texts as lengths and bytes."""
+    digest.update(table.num_rows.to_bytes(8, "little"))
+    for name in columns:
+        column = table.column(name)
+        if pa.types.is_integer(column.type):
+            digest.update(np.ascontiguousarray(column.to_numpy(), "<i8"))
+            continue
+        texts = column.cast(pa.large_binary()).combine_chunks()
+        if isinstance(texts, pa.ChunkedArray):
+            continue
+        _, offsets, data = texts.buffers()
+        edges = np.frombuffer(offsets, "<i8", len(texts) + 1, texts.offset * 8)
+        digest.update(np.ascontiguousarray(np.diff(edges)))
+        if data is not None:
+            digest.update(memoryview(data)[int(edges[0]) : int(edges[-1])])

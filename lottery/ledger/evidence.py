@@ -1,0 +1,171 @@
+"""A run's evidence: Parquet files and sources as received, each with its digest.
+
+`notices.parquet`, `allocations.parquet`, `pools.parquet` and `broken_positions.parquet` hold the
+run whole: replaying needs nothing else but the record and the sources beside them.
+
+Invariants:
+- The same tables give the same bytes under one version of the software.
+- Every file is synced to disk before the run can be recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lottery.day.allocate import Day
+from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, NOTICES, POOLS
+from lottery.errors import LedgerDamaged
+from lottery.intake.received import SourceFile
+from lottery.ledger.run import EvidenceFile, RunRecord
+
+NOTICES_FILE: Final = "notices.parquet"
+ALLOCATIONS_FILE: Final = "allocations.parquet"
+POOLS_FILE: Final = "pools.parquet"
+BROKEN_POSITIONS_FILE: Final = "broken_positions.parquet"
+RUN_FILE: Final = "run.json"
+SOURCES: Final = "sources"
+
+TABLES: Final = {
+    NOTICES_FILE: NOTICES,
+    ALLOCATIONS_FILE: ALLOCATIONS,
+    POOLS_FILE: POOLS,
+    BROKEN_POSITIONS_FILE: BROKEN_POSITIONS,
+}
+_ROW_GROUP: Final = 1 << 20
+_READ_ONLY: Final = 0o444
+
+
+def write_evidence(
+    directory: Path, notices: pa.Table, day: Day, sources: Iterable[SourceFile]
+) -> tuple[EvidenceFile, ...]:
+    """Writes a run's files and syncs them.
+
+    Args:
+        directory: An empty folder.
+        notices: `tables.NOTICES` in any order; it is written by occ_account, series, notice_id.
+        day: The day allocated.
+        sources: What was received; those with content are kept.
+
+    Returns:
+        Name and digest of each file, by name.
+    """
+    tables = {
+        NOTICES_FILE: sorted_notices(notices),
+        ALLOCATIONS_FILE: day.allocations,
+        POOLS_FILE: day.pools,
+        BROKEN_POSITIONS_FILE: day.broken_positions,
+    }
+    written = []
+    for name, table in tables.items():
+        write_parquet(table, directory / name)
+        written.append(_seal(directory, name))
+    (directory / SOURCES).mkdir()
+    for source in sources:
+        if source.content is not None:
+            name = f"{SOURCES}/{source.kept_as}"
+            (directory / name).write_bytes(source.content)
+            written.append(_seal(directory, name))
+    sync_directory(directory / SOURCES)
+    return tuple(sorted(written, key=lambda file: file.name))
+
+
+def write_record(directory: Path, record: RunRecord) -> None:
+    """Writes `run.json`, the record's canonical bytes, and syncs the folder."""
+    (directory / RUN_FILE).write_bytes(record.canonical())
+    _seal(directory, RUN_FILE)
+    sync_directory(directory)
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Writes a table in the one form that evidence and output share."""
+    labels = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    numbers = {
+        field.name: "DELTA_BINARY_PACKED"
+        for field in table.schema
+        if pa.types.is_integer(field.type)
+    }
+    pq.write_table(
+        table,
+        path,
+        row_group_size=_ROW_GROUP,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=labels,
+        column_encoding=numbers,
+        write_page_checksum=True,
+    )
+
+
+def sorted_notices(notices: pa.Table) -> pa.Table:
+    """Notices by occ_account, series and notice id, so that their order changes nothing."""
+    keys = ("occ_account", "series", "notice_id")
+    plain = pa.table({name: notices.column(name).cast(pa.string()) for name in keys})
+    order = plain.append_column("row", pa.array(range(notices.num_rows), pa.int64())).sort_by(
+        [(name, "ascending") for name in keys]
+    )
+    return notices.take(order.column("row")).unify_dictionaries().combine_chunks()
+
+
+def read_table(directory: Path, name: str, where: pc.Expression | None = None) -> pa.Table:
+    """A table of the evidence in its schema.
+
+    Args:
+        directory: The run's folder.
+        name: The file, one of `TABLES`.
+        where: Which rows; files are sorted by pool, so that a pool's rows are found without reading
+            all of them.
+
+    Raises:
+        LedgerDamaged: The file is missing, damaged or of other columns.
+    """
+    try:
+        table = pq.read_table(directory / name, memory_map=True, filters=where)
+        return table.select(TABLES[name].names).cast(TABLES[name])
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise LedgerDamaged(f"{directory.name}/{name} cannot be read: {error}") from error
+
+
+def damaged_files(directory: Path, record: RunRecord) -> list[tuple[EvidenceFile, str]]:
+    """The files whose digest is not the recorded one, each with what was found instead."""
+    found = []
+    for file in record.evidence:
+        try:
+            digest = _sha256(directory / file.name)
+        except OSError as error:
+            digest = error.strerror or str(error)
+        if digest != file.sha256:
+            found.append((file, digest))
+    return found
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes a folder's entries durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _seal(directory: Path, name: str) -> EvidenceFile:
+    """Syncs a file, takes its digest and makes it read-only."""
+    path = directory / name
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = file.tell()
+    path.chmod(_READ_ONLY)
+    return EvidenceFile(name=name, sha256=digest, size=size)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

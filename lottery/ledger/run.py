@@ -1,0 +1,291 @@
+"""The run record and its canonical bytes (RFC 8785, JSON Canonicalization Scheme).
+
+The record is what the ledger promises about a run: who asked for what, the seed's steps, the
+decisions, and the SHA-256 of every evidence file. Its canonical bytes are kept as they are and
+hashed as they are.
+
+Invariants:
+- Canonical bytes read back give an equal record, and its canonical bytes again.
+- Integers past 2**53 - 1 are strings there, because JSON numbers are doubles to many readers.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import rfc8785
+from pydantic import PlainSerializer, TypeAdapter, ValidationError
+
+from lottery.day.allocate import Break
+from lottery.errors import LedgerDamaged
+from lottery.method.methodology import METHODOLOGIES, Methodology
+from lottery.method.seed import Seed, SeedWarning
+
+RECORD_FORMAT: Final = "lottery.run/1"
+ALLOCATED: Final = "ALLOCATED"
+ALLOCATED_WITH_BREAKS: Final = "ALLOCATED_WITH_BREAKS"
+
+_SAFE_INTEGER: Final = 2**53 - 1
+
+Exact = Annotated[
+    int, PlainSerializer(lambda number: number if number <= _SAFE_INTEGER else str(number))
+]
+"""An integer that is a string in JSON where a double could not hold it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who asked: a system user on a host, a certificate's subject, or an unauthenticated peer."""
+
+    kind: str
+    name: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Software:
+    """What computed it."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodRecord:
+    """The method's version and every decision taken."""
+
+    id: str
+    effective: dt.date
+    decisions: dict[str, str]
+
+    @classmethod
+    def of(cls, methodology: Methodology) -> MethodRecord:
+        """The record of a method."""
+        return cls(
+            id=methodology.id,
+            effective=methodology.effective,
+            decisions=methodology.decisions(),
+        )
+
+    def methodology(self) -> Methodology:
+        """The method recorded, with its decisions.
+
+        Raises:
+            LedgerDamaged: This software does not know the id or a decision.
+        """
+        known = METHODOLOGIES.get(self.id)
+        if known is None:
+            raise LedgerDamaged(f"the method {self.id!r} is not known to this version")
+        try:
+            return known.deciding(self.decisions)
+        except ValueError as error:
+            raise LedgerDamaged(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeRecord:
+    """One security's ask and volume."""
+
+    security_number: str
+    ask_price: str
+    volume: Exact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedRecord:
+    """The seed, every step (S1 to S6); composite, digits and fraction as text."""
+
+    volumes: tuple[VolumeRecord, ...]
+    composite: str
+    length: int
+    cut_position: int
+    digits: str
+    fraction: str
+
+    @classmethod
+    def of(cls, seed: Seed) -> SeedRecord:
+        """The record of a seed."""
+        return cls(
+            volumes=tuple(
+                VolumeRecord(
+                    security_number=volume.security_number,
+                    ask_price=volume.ask_price,
+                    volume=volume.volume,
+                )
+                for volume in seed.volumes
+            ),
+            composite=str(seed.composite),
+            length=seed.length,
+            cut_position=seed.cut_position,
+            digits=seed.digits,
+            fraction=seed.fraction,
+        )
+
+    def volume_of(self) -> dict[str, int]:
+        """The volumes by security: what makes two seeds the same (S8)."""
+        return {volume.security_number: volume.volume for volume in self.volumes}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakRecord:
+    """A broken pool with both figures (D5)."""
+
+    occ_account: str
+    series: str
+    reason: str
+    assigned_quantity: Exact
+    total_short: Exact
+
+    @classmethod
+    def of(cls, broken: Break) -> BreakRecord:
+        """The record of a break."""
+        return cls(
+            occ_account=broken.occ_account,
+            series=broken.series,
+            reason=broken.reason,
+            assigned_quantity=broken.assigned_quantity,
+            total_short=broken.total_short,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarningRecord:
+    """Something allowed and worth a look."""
+
+    code: str
+    rule: str
+    message: str
+
+    @classmethod
+    def of(cls, warning: SeedWarning) -> WarningRecord:
+        """The record of a seed's warning."""
+        return cls(code=warning.code, rule=warning.rule, message=warning.message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceFile:
+    """A file of the run's evidence folder; the name is relative to it, with `/`."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRecord:
+    """What was received: its digest, and where it is kept if it is."""
+
+    role: str
+    name: str
+    sha256: str
+    size: int
+    kept_as: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One recorded run; the contract names the fields of `lottery run --json` among them.
+
+    Attributes:
+        assigned_quantity: Contracts of all notices, those of broken pools too.
+        allocated_quantity: Contracts that found an account.
+        content_sha256: The digest of what the run's result follows from (`operations.run`).
+        evidence: Every file of the evidence folder but `run.json`, which is this record.
+    """
+
+    format: str
+    run: str
+    business_date: dt.date
+    cycle: int
+    state: str
+    request_id: str
+    content_sha256: str
+    method: MethodRecord
+    seed: SeedRecord
+    pool_count: int
+    notice_count: int
+    assigned_quantity: Exact
+    allocated_quantity: Exact
+    breaks: tuple[BreakRecord, ...]
+    warnings: tuple[WarningRecord, ...]
+    sources: tuple[SourceRecord, ...]
+    evidence: tuple[EvidenceFile, ...]
+    requested_by: Identity
+    recorded_at: str
+    software: Software
+
+    def canonical(self) -> bytes:
+        """The canonical bytes (RFC 8785)."""
+        return rfc8785.dumps(self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        document: dict[str, Any] = _adapter().dump_python(self, mode="json")
+        return document
+
+    def digest_of(self, name: str) -> EvidenceFile | None:
+        """The recorded digest of an evidence file."""
+        return next((file for file in self.evidence if file.name == name), None)
+
+
+def read_record(canonical: bytes) -> RunRecord:
+    """The record of canonical bytes.
+
+    Raises:
+        LedgerDamaged: The bytes are no record of this format, or are not canonical.
+    """
+    try:
+        record = _adapter().validate_json(canonical)
+    except ValidationError as error:
+        raise LedgerDamaged(f"a run record cannot be read: {error.errors()[0]['msg']}") from error
+    if record.format != RECORD_FORMAT:
+        raise LedgerDamaged(f"a run record has the unknown format {record.format!r}")
+    if record.canonical() != canonical:
+        raise LedgerDamaged(f"the record of run {record.run} is not in its canonical form")
+    return record
+
+
+def summary(record: RunRecord, *, already_recorded: bool | None = None) -> Mapping[str, Any]:
+    """What `lottery run --json` prints of a record, by the contract's names."""
+    document = record.as_json()
+    seed = document["seed"]
+    told = {
+        "run": record.run,
+        "state": record.state,
+        "already_recorded": already_recorded,
+        "business_date": document["business_date"],
+        "cycle": record.cycle,
+        "method": record.method.id,
+        "composite": seed["composite"],
+        "digits": seed["digits"],
+        "fraction": seed["fraction"],
+        "pool_count": record.pool_count,
+        "notice_count": record.notice_count,
+        "assigned_quantity": record.assigned_quantity,
+        "allocated_quantity": record.allocated_quantity,
+        "breaks": [
+            {
+                "occ_account": broken.occ_account,
+                "series": broken.series,
+                "reason": broken.reason,
+                "assigned_quantity": broken.assigned_quantity,
+                "total_short": broken.total_short,
+            }
+            for broken in record.breaks
+        ],
+        "warnings": document["warnings"],
+        "request_id": record.request_id,
+        "recorded_at": record.recorded_at,
+    }
+    if already_recorded is None:
+        del told["already_recorded"]
+    return told
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[RunRecord]:
+    return TypeAdapter(RunRecord)

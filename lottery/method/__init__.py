@@ -1,0 +1,4 @@
+"""The documented method in integers (docs/METHOD.md): no I/O, no clock, no logging, no Arrow.
+
+Reading order: `methodology` (the method as data), `seed` (asks to fraction), `wheel` (one pool).
+"""

@@ -1,0 +1,208 @@
+"""The seed: four ask prices to a composite, its digits and the fraction (rules S1 to S7).
+
+Invariants:
+- Every step is kept: volumes, composite, length, cut position, digits, fraction.
+- No floating point anywhere: an ask is a decimal text, the fraction a count of ten-thousandths.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lottery.errors import INVALID_SEED, Problem, Refused
+from lottery.method.methodology import Security
+
+DENOMINATOR: Final = 10_000
+"""The number of fractions (S6)."""
+
+ASK_INTEGER_DIGITS: Final = 13
+"""Digits before the point at most, so that four volumes add up within 64 bits."""
+
+_ASK: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeAsk:
+    """One security's ask price as received: the text, never a float."""
+
+    security_number: str
+    ask_price: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeVolume:
+    """One security's volume: its ask price times 100,000 (S1)."""
+
+    security_number: str
+    ask_price: str
+    volume: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedWarning:
+    """Something about a seed that is allowed and worth a look (S2, S7)."""
+
+    code: str
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """A seed and how it came about.
+
+    Attributes:
+        volumes: The four volumes in the document's order (S1).
+        composite: Their sum (S3).
+        length: Digits of the composite (S4).
+        cut_position: Where the cut starts, the first digit being 1 (S4).
+        digits: The four digits cut, as text: `0007` is a value (S4).
+    """
+
+    volumes: tuple[ExchangeVolume, ...]
+    composite: int
+    length: int
+    cut_position: int
+    digits: str
+
+    @property
+    def ten_thousandths(self) -> int:
+        """The fraction's numerator over 10,000: from 1 to 10,000 (S6)."""
+        return int(self.digits) + 1
+
+    @property
+    def fraction(self) -> str:
+        """The fraction as text, from `0.0001` to `1.0000` (S6)."""
+        whole, part = divmod(self.ten_thousandths, DENOMINATOR)
+        return f"{whole}.{part:04d}"
+
+    @property
+    def marked_composite(self) -> str:
+        """The composite with its cut shown, as `282[4313]10`."""
+        text = str(self.composite)
+        start = self.cut_position - 1
+        return f"{text[:start]}[{text[start : start + 4]}]{text[start + 4 :]}"
+
+    def warnings(self) -> tuple[SeedWarning, ...]:
+        """What is allowed and warned of: an ask of zero (S2), a coarse composite (S7)."""
+        found = [
+            SeedWarning(
+                code="ZERO_ASK",
+                rule="S2",
+                message=f"the ask price of {volume.security_number} is zero: "
+                "was that exchange closed?",
+            )
+            for volume in self.volumes
+            if volume.volume == 0
+        ]
+        if self.composite % 1_000 == 0:
+            found.append(
+                SeedWarning(
+                    code="LOW_PRECISION_COMPOSITE",
+                    rule="S7",
+                    message=f"the composite {self.composite} is a multiple of 1,000: "
+                    "with such asks only 1,000 of the 10,000 fractions can come up",
+                )
+            )
+        return tuple(found)
+
+
+def derive_seed(
+    asks: Sequence[ExchangeAsk], securities: Sequence[Security], *, source: str = "volumes"
+) -> Seed:
+    """Derives the seed of a business date, as published (S1 to S6).
+
+    Args:
+        asks: The four ask prices, in any order.
+        securities: The method's securities, in the document's order.
+        source: What problems name as their source; a problem's row is its place in `asks`.
+
+    Raises:
+        Refused: A security is missing, doubled or foreign, an ask is no whole volume (S2), or the
+            composite has fewer than six digits (S5). Every problem is listed.
+    """
+    problems, volume_of = _read_asks(asks, securities, source)
+    if problems:
+        raise Refused(problems)
+    volumes = tuple(volume_of[security.number] for security in securities)
+    composite = sum(volume.volume for volume in volumes)
+    text = str(composite)
+    length = len(text)
+    cut_position = length - 5
+    if cut_position < 1:
+        message = f"the composite {composite} has {length} digits; at least six are needed"
+        raise Refused([Problem(source=source, message=message, rule="S5", reason=INVALID_SEED)])
+    return Seed(
+        volumes=volumes,
+        composite=composite,
+        length=length,
+        cut_position=cut_position,
+        digits=text[cut_position - 1 : cut_position + 3],
+    )
+
+
+def read_volume(ask_price: str) -> int:
+    """The whole volume of an ask price: times 100,000 (S1, S2).
+
+    Raises:
+        ValueError: The text is no plain decimal, has a non-zero sixth decimal, or is too long.
+    """
+    match = _ASK.fullmatch(ask_price)
+    if match is None:
+        raise ValueError(
+            f"{ask_price!r} is no ask price: plain digits with at most five decimals are expected"
+        )
+    whole, decimals = match[1], match[2] or ""
+    if len(whole) > ASK_INTEGER_DIGITS:
+        raise ValueError(
+            f"{ask_price!r} has more than {ASK_INTEGER_DIGITS} digits before the point"
+        )
+    if decimals[5:].strip("0"):
+        raise ValueError(
+            f"{ask_price!r} has more than five decimals: times 100,000 it is no whole volume"
+        )
+    return int(whole) * 100_000 + int(decimals[:5].ljust(5, "0"))
+
+
+def _read_asks(
+    asks: Sequence[ExchangeAsk], securities: Sequence[Security], source: str
+) -> tuple[list[Problem], dict[str, ExchangeVolume]]:
+    problems: list[Problem] = []
+    volume_of: dict[str, ExchangeVolume] = {}
+    known = {security.number: security for security in securities}
+    seen: set[str] = set()
+
+    def refuse(message: str, *, row: int | None = None, column: str | None = None) -> None:
+        problems.append(
+            Problem(
+                source=source,
+                row=row,
+                column=column,
+                message=message,
+                rule="S2",
+                reason=INVALID_SEED,
+            )
+        )
+
+    for row, ask in enumerate(asks, start=1):
+        number = ask.security_number
+        if number not in known:
+            refuse(f"{number!r} is none of the four", row=row, column="security_number")
+        elif number in seen:
+            refuse(f"{number} appears a second time", row=row, column="security_number")
+        seen.add(number)
+        try:
+            volume = read_volume(ask.ask_price)
+        except ValueError as error:
+            refuse(str(error), row=row, column="ask_price")
+        else:
+            volume_of[number] = ExchangeVolume(
+                security_number=number, ask_price=ask.ask_price, volume=volume
+            )
+    for security in securities:
+        if security.number not in seen:
+            refuse(f"{security.number} ({security.description}) is missing")
+    return problems, volume_of

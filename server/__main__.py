@@ -1,0 +1,71 @@
+"""`python -m server`: serves until SIGTERM or SIGINT, then drains."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from lottery.errors import LotteryError
+from lottery.operations import warm_up
+from lottery.version import VERSION
+from server.app import create_server
+from server.settings import Settings
+from server.telemetry import configure_logging
+
+
+def main(**given: Any) -> None:
+    """Serves with the settings of the environment; exits 2 where they do not fit.
+
+    Args:
+        given: Settings that go before the environment's.
+    """
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"LOTTERY_{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
+    serve(settings)
+
+
+def serve(settings: Settings) -> None:
+    """Serves until a signal comes.
+
+    Raises:
+        SystemExit: 2, where the server cannot be put together; the log says why.
+    """
+    configure_logging(settings)
+    log = structlog.get_logger()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        server = create_server(settings)
+    except (OSError, ValueError, LotteryError) as error:
+        log.error("not started", problem=str(error))  # noqa: TRY400 - the text says it all.
+        raise SystemExit(2) from None
+    warm_up()
+    server.start()
+    log.info(
+        "serving",
+        version=VERSION,
+        port=server.port,
+        health_port=server.health.port,
+        metrics_port=None if server.metrics is None else server.metrics.port,
+        ledger=str(settings.ledger),
+        tls=settings.tls_certificate is not None,
+    )
+    stopping.wait()
+    log.info("draining", grace_seconds=settings.grace_seconds)
+    server.stop()
+    log.info("stopped")
+
+
+if __name__ == "__main__":
+    main()

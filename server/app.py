@@ -1,0 +1,96 @@
+"""The composition root: settings to a server."""
+
+from __future__ import annotations
+
+from concurrent import futures
+from dataclasses import dataclass
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from lottery.ledger.store import Ledger
+from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
+from server import security
+from server.audit_service import AuditService
+from server.lottery_service import LotteryService
+from server.settings import Settings
+from server.telemetry import SERVICES, CanonicalLog, HealthServer, MetricsServer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LotteryServer:
+    """The services, their health and their metrics, each on its port.
+
+    Attributes:
+        port: The services' port.
+        health: `grpc.health.v1`.
+        metrics: Prometheus; None where it is turned off.
+    """
+
+    port: int
+    health: HealthServer
+    metrics: MetricsServer | None
+    ledger: Ledger
+    services: grpc.Server
+    grace_seconds: float
+
+    def start(self) -> None:
+        """Serves."""
+        self.services.start()
+        self.health.start()
+
+    def stop(self) -> None:
+        """Drains: health says NOT_SERVING, no new call is taken, those in flight finish."""
+        self.health.drain()
+        self.services.stop(self.grace_seconds).wait()
+        self.health.stop()
+        if self.metrics is not None:
+            self.metrics.stop()
+        self.ledger.close()
+
+
+def create_server(settings: Settings) -> LotteryServer:
+    """Puts a server together; it serves from `start` on.
+
+    Raises:
+        InsecureListen: It would listen beyond loopback without TLS.
+        OSError: A port is taken, or a certificate cannot be read.
+        LotteryError: The ledger cannot be opened.
+    """
+    credentials = security.credentials(settings)
+    ledger = Ledger.create(settings.ledger, lock_seconds=settings.lock_seconds)
+    services = grpc.server(
+        futures.ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc"),
+        interceptors=[CanonicalLog()],
+        options=[
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            # A second server on the same port would take half of the calls, unseen.
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(
+        LotteryService(ledger, max_rows=settings.max_rows, identify=security.identity_of), services
+    )
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(ledger), services)
+    reflection.enable_server_reflection(
+        [name for name in SERVICES if name] + [reflection.SERVICE_NAME], services
+    )
+    port = _bind(services, settings.listen, credentials)
+    return LotteryServer(
+        port=port,
+        health=HealthServer(settings.health_listen),
+        metrics=MetricsServer(settings.metrics_listen) if settings.metrics_listen else None,
+        ledger=ledger,
+        services=services,
+        grace_seconds=settings.grace_seconds,
+    )
+
+
+def _bind(server: grpc.Server, listen: str, credentials: grpc.ServerCredentials | None) -> int:
+    try:
+        if credentials is None:
+            return server.add_insecure_port(listen)
+        return server.add_secure_port(listen, credentials)
+    except RuntimeError as error:
+        raise OSError(f"{listen} cannot be bound: {error}") from error
