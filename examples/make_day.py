@@ -176,7 +176,7 @@ NOTICED = (
 def files_of_the_day() -> dict[str, str]:
     """Make the text of every file of the day, by its path below the day's directory."""
     # A generator that anyone can repeat is what an example needs; no lottery is drawn with it.
-    generator = random.Random(20_240_916)  # noqa: S311
+    generator = random.Random(20_240_916)
     positions = _positions(generator)
     notices = _notices(positions, generator)
     asks = {str(row["security_number"]): str(row["ask_price"]) for row in VOLUMES}

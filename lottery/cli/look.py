@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import pyarrow.compute as pc
 import typer
@@ -19,14 +18,11 @@ from lottery.cli.shell import (
     JsonOption,
     LedgerOption,
     ServerOption,
-    Shell,
     read_optional_date,
     reporting,
     shell_of,
 )
 from lottery.ledger.run import RunRecord, summary
-
-ROWS_SHOWN: Final = 200
 
 FromOption = Annotated[
     str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first business date.")
@@ -160,35 +156,26 @@ def _how_many(desk: Desk, run: list[str] | None, first: str | None, last: str | 
 
 
 def _show_runs(console: Console, records: list[RunRecord]) -> None:
-    numbers = ("cycle", "pools", "notices", "assigned", "breaks")
-    made = text.table("run", "state", *numbers, "composite", "digits", "recorded at", right=numbers)
+    numbers = ("cycle", "notices", "assigned", "breaks")
+    made = text.table("run", *numbers, "composite", "recorded (UTC)", right=numbers)
     for record in records:
         made.add_row(
             record.run,
-            record.state,
             str(record.cycle),
-            f"{record.pool_count:,}",
             f"{record.notice_count:,}",
             f"{record.assigned_quantity:,}",
             f"{len(record.breaks):,}",
-            record.seed.composite,
-            record.seed.digits,
-            record.recorded_at,
+            text.marked(record.seed),
+            record.recorded_at[:16].replace("T", " "),
         )
     console.print(made if records else "nothing is recorded yet")
 
 
 def _show_run(console: Console, record: RunRecord, document: dict[str, Any]) -> None:
     text.show_run(console, record, already_recorded=None)
-    for name in ("pools", "allocations"):
-        rows = document.get(name)
-        if rows is None:
-            continue
-        console.print(f"\n{name}", style="bold")
-        columns = list(rows[0]) if rows else []
-        text.show_rows(console, islice(rows, ROWS_SHOWN), columns)
-        if len(rows) > ROWS_SHOWN:
-            console.print(f"and {len(rows) - ROWS_SHOWN:,} more; --json has all, as does --output")
+    text.show_pools(console, document["pools"])
+    if "allocations" in document:
+        text.show_allocations(console, document["allocations"])
 
 
 def _show_workings(console: Console, workings: list[PoolWorking]) -> None:
@@ -211,6 +198,3 @@ def _working_document(working: PoolWorking) -> dict[str, Any]:
     document["marked_composite"] = text.marked(working.seed)
     document["wraps"] = working.wraps
     return document
-
-
-__all__ = ["Shell", "explain", "replay", "runs", "show"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich import box
@@ -16,6 +16,7 @@ from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.wheel import Stretch
 
 BREAKS_SHOWN: Final = 50
+ROWS_SHOWN: Final = 200
 
 _DESCRIPTIONS: Final = {
     security.number: security.description for security in JPMS_2024_09_06.securities
@@ -28,10 +29,16 @@ _BREAK_TEXTS: Final = {
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
     """An empty table; the columns in `right` hold numbers."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     numbers = set(right)
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
+        # On a narrow terminal a cell is folded, never cut; a series stays in one piece.
+        made.add_column(
+            column,
+            justify="right" if column in numbers else "left",
+            overflow="fold",
+            no_wrap=column == "series",
+        )
     return made
 
 
@@ -154,14 +161,39 @@ def show_replayed(console: Console, replayed: Replayed) -> None:
         )
 
 
-def show_rows(console: Console, rows: Iterable[Mapping[str, Any]], columns: list[str]) -> None:
-    """Rows as a table by column names; whole numbers stand right."""
-    listed = list(rows)
-    numbers = [name for name in columns if any(isinstance(row[name], int) for row in listed)]
-    made = table(*columns, right=numbers)
-    for row in listed:
-        made.add_row(*(_cell(row[name]) for name in columns))
-    console.print(made)
+def show_pools(console: Console, pools: Sequence[Mapping[str, Any]]) -> None:
+    """Pools by the columns of the pools file, in words that fit a terminal."""
+    numbers = ("assigned", "short", "first hit", "accounts hit")
+    made = table("OCC", "series", *numbers, right=numbers)
+    for pool in pools[:ROWS_SHOWN]:
+        made.add_row(
+            pool["occ_account"],
+            pool["series"],
+            f"{pool['assigned_quantity']:,}",
+            f"{pool['total_short']:,}",
+            pool["break_reason"] or f"{pool['first_hit']:,}",
+            f"{pool['hit_account_count']:,} of {pool['account_count']:,}",
+            style="red" if pool["break_reason"] else None,
+        )
+    _show_cut(console, "Pools", made, len(pools))
+
+
+def show_allocations(console: Console, allocations: Sequence[Mapping[str, Any]]) -> None:
+    """Allocations by the columns of the allocations file, in words that fit a terminal."""
+    made = table(
+        "OCC", "series", "account", "short", "numbers", "assigned", right=("short", "assigned")
+    )
+    for row in allocations[:ROWS_SHOWN]:
+        owned = Stretch(first_number=row["first_number"], last_number=row["last_number"])
+        made.add_row(
+            row["occ_account"],
+            row["series"],
+            row["account"],
+            f"{row['short_quantity']:,}",
+            _numbers(owned),
+            f"{row['assigned_quantity']:,}",
+        )
+    _show_cut(console, "Accounts with an assigned contract", made, len(allocations))
 
 
 def printer(
@@ -211,7 +243,10 @@ def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _show_cut(console: Console, title: str, made: Table, count: int) -> None:
+    console.print(f"\n{title}", style="bold")
+    console.print(made)
+    if count > ROWS_SHOWN:
+        console.print(
+            f"and {count - ROWS_SHOWN:,} more; --json has all, as has lottery run --output"
+        )

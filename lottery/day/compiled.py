@@ -10,53 +10,15 @@ running totals overflow past 2**63 - 1; floating point gives wrong first hits.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
+import numpy as np
 
-def _cache_directory() -> None:
-    """Points numba's cache to a place that can be written, unless one is set.
+from lottery.day.machine_code import compiled, inlined
+from lottery.method import wheel
 
-    Numba refuses to start where neither the package's folder nor the home can be written, as in a
-    container with a read-only root; the temporary folder then serves.
-    """
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return
-    beside = Path(__file__).parent / "__pycache__"
-    if os.access(beside if beside.exists() else beside.parent, os.W_OK):
-        return
-    # A folder that anyone could have made is no place to load machine code from.
-    own = Path(tempfile.gettempdir()) / f"lottery-numba-{os.getuid()}"
-    own.mkdir(mode=0o700, exist_ok=True)
-    if own.stat().st_uid == os.getuid() and own.stat().st_mode & 0o077 == 0:
-        os.environ["NUMBA_CACHE_DIR"] = str(own)
-
-
-_cache_directory()
-
-import numba  # noqa: E402 - it reads the cache's place when it is imported.
-import numpy as np  # noqa: E402
-
-from lottery.method import wheel  # noqa: E402
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function to machine code that is kept in numba's cache and releases the GIL."""
-    try:
-        return cast("Callable[..., Any]", numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # No place for a cache: slower to start, and right all the same.
-        return cast("Callable[..., Any]", numba.njit(nogil=True)(function))
-
-
-def _inlined(function: Callable[..., int]) -> Callable[..., int]:
-    return cast("Callable[..., int]", numba.njit(inline="always")(function))
-
-
-first_hit_number = _inlined(wheel.first_hit_number)
-assigned_in_range = _inlined(wheel.assigned_in_range)
+first_hit_number = inlined(wheel.first_hit_number)
+assigned_in_range = inlined(wheel.assigned_in_range)
 
 LOW_DIGITS: Final = 18
 """Decimal digits of a number's low part: 10**18 fits 64 bits twice over."""
@@ -64,7 +26,7 @@ MAX_DIGITS: Final = 30
 INT64_MAX: Final = 2**63 - 1
 
 
-@_compiled
+@compiled
 def read_digits(offsets, data, high, low):
     """Reads texts of 1 to 30 plain ASCII digits as numbers, value = high * 10**18 + low.
 
@@ -105,7 +67,7 @@ def read_digits(offsets, data, high, low):
     return wrong, largest_high
 
 
-@_compiled
+@compiled
 def count_rows(series, occ_accounts, pool_of, codes, counts):
     """Gives every row its pool's code and counts the rows of each pool.
 
@@ -122,7 +84,7 @@ def count_rows(series, occ_accounts, pool_of, codes, counts):
         counts[code] += 1
 
 
-@_compiled
+@compiled
 def scatter_rows(codes, numbers, starts, places, index_bits, first_row, keys, rows):
     """Puts every row into its pool's slots as `number << index_bits | place in the pool`.
 
@@ -144,7 +106,7 @@ def scatter_rows(codes, numbers, starts, places, index_bits, first_row, keys, ro
         rows[slot] = first_row + row
 
 
-@_compiled
+@compiled
 def sort_pools(starts, first_pool, last_pool, index_bits, keys, doubled):
     """Sorts each pool's slots by account (R1) and marks pools with a doubled account (P4, R2).
 
@@ -173,7 +135,7 @@ def sort_pools(starts, first_pool, last_pool, index_bits, keys, doubled):
                 break
 
 
-@_compiled
+@compiled
 def allocate_pools(
     starts,
     first_pool,
@@ -252,7 +214,7 @@ def allocate_pools(
             hit_counts[pool] += hit > 0
 
 
-@_compiled
+@compiled
 def gather_slots(starts, counts, chosen, slots):
     """Lists the slots in use of the chosen pools, pool after pool.
 

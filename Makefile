@@ -1,0 +1,80 @@
+# Everything a developer and CI type; `make help` lists it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PROTOS := $(wildcard proto/lottery/v1/*.proto)
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test coverage lint format proto lock bench serve example docs clean
+
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed; name one with PYTHON=..."; exit 2; }
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/runtime: .venv/made locks/build.txt locks/runtime.txt pyproject.toml
+	@echo "Installing the locked runtime dependencies into .venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
+		-r locks/build.txt -r locks/runtime.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev: .venv/runtime locks/dev.txt
+	@echo "Installing the locked development dependencies into .venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.txt
+	@touch $@
+
+demo: .venv/runtime  ## Run the example day through a real server, and replay it.
+	@$(BIN)/python -m examples.demo
+
+test: .venv/dev  ## Run the tests.
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -q
+
+coverage: .venv/dev  ## Run the tests of method, day and ledger; every branch must be taken.
+	@NUMBA_DISABLE_JIT=0 $(BIN)/python -m coverage run -m pytest -q \
+		tests/method tests/day tests/property tests/intake tests/ledger tests/audit
+	@$(BIN)/python -m coverage report --fail-under=100 \
+		--include='lottery/method/*,lottery/day/*,lottery/ledger/*' --omit='lottery/day/compiled.py'
+
+lint: .venv/dev  ## Check style, types, import contracts and protos.
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | grep -E 'KEPT|BROKEN|Contracts:'
+	@cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
+
+format: .venv/dev  ## Format the code and the protos.
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@cd proto && ../$(BIN)/buf format --write
+
+proto: .venv/dev  ## Generate lottery/v1 from proto/.
+	@rm -f lottery/v1/*_pb2*
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. \
+		--mypy_out=quiet:. --grpc_python_out=. --mypy_grpc_out=quiet:. $(PROTOS)
+
+lock: .venv/dev  ## Resolve the dependencies again, for every supported Python.
+	@$(COMPILE) locks/build.in -o locks/build.txt
+	@$(COMPILE) --upgrade pyproject.toml -o locks/runtime.txt
+	@$(COMPILE) --upgrade pyproject.toml --group dev -c locks/runtime.txt -o locks/dev.txt
+
+bench: .venv/dev  ## Time a day and a call against their peers.
+	@$(BIN)/python -m bench $(BENCH)
+
+serve: .venv/runtime  ## Serve over gRPC on 127.0.0.1:50051.
+	@$(BIN)/lottery serve
+
+example: .venv/dev  ## Write examples/2024-09-16 again.
+	@$(BIN)/python -m examples.make_day
+
+docs: .venv/dev  ## Write the generated parts of the documentation again.
+	@$(BIN)/python -m docs.generate
+
+clean:  ## Remove what the targets made.
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

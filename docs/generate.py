@@ -1,0 +1,67 @@
+"""`make docs`: writes the parts of the documentation that the code knows best.
+
+`docs/CLI.md` is what the commands say of themselves, `docs/SETTINGS.md` what the settings do. A
+test fails when either drifts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from lottery.cli.main import app
+from server.settings import settings_table
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Writes the generated files."""
+    for name, text in generated().items():
+        (HERE / name).write_text(text, encoding="utf-8")
+
+
+def generated() -> dict[str, str]:
+    """File name to text."""
+    return {"CLI.md": commands(), "SETTINGS.md": settings()}
+
+
+def settings() -> str:
+    """The settings of the server."""
+    return (
+        "# Settings of the server\n\n"
+        "Written by `make docs` from `server/settings.py`.\n"
+        "Every setting is an environment variable; "
+        "`lottery serve --listen` and `--ledger` go before theirs.\n\n" + settings_table()
+    )
+
+
+def commands() -> str:
+    """What every command says of itself, as Markdown."""
+    root: Any = typer.main.get_command(app)
+    lines = ["# Commands", "", "Written by `make docs` from what the commands say of themselves."]
+    lines += _command("lottery", root)
+    for name, command in root.commands.items():
+        lines += _command(f"lottery {name}", command)
+    return "\n".join(lines) + "\n"
+
+
+def _command(name: str, command: Any) -> list[str]:
+    lines = ["", f"## `{name}`", ""]
+    lines += [" ".join(part.split()) for part in (command.help or "").split("\n\n")]
+    context = command.make_context(name, [], resilient_parsing=True)
+    rows = [record for each in command.params if (record := each.get_help_record(context))]
+    if rows:
+        lines += ["", "| option | what |", "|---|---|"]
+        lines += [f"| `{_cell(flags)}` | {_cell(what)} |" for flags, what in rows]
+    return lines
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Compiling loops with numba, and where the machine code is kept.
+
+numba's own cache knows the file of the loop alone: it would go on using code with an old rule of
+`lottery.method.wheel` compiled in, and it refuses a folder that it cannot write to. This one stamps
+the code with the sources of both, and reads a folder that is read-only, as in a container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import inspect
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numba
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    UserProvidedCacheLocator,
+)
+
+from lottery.method import wheel
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a loop when it is first called; it releases the GIL, and its code is kept."""
+    dispatcher: Any = numba.njit(nogil=True)(function)
+    if code_folder() is not None:
+        # What numba's own `cache=True` does, with another cache.
+        dispatcher._cache = _Cache(function)  # noqa: SLF001
+    return cast("Callable[..., Any]", dispatcher)
+
+
+def inlined(function: Callable[..., int]) -> Callable[..., int]:
+    """Compiles a rule into the loops that call it."""
+    return cast("Callable[..., int]", numba.njit(inline="always")(function))
+
+
+@functools.cache
+def code_folder() -> Path | None:
+    """The folder of the machine code: the first that is there or can be made; None for none.
+
+    `$NUMBA_CACHE_DIR`, else beside the package, else the user's cache, else a private folder among
+    the temporary ones.
+    """
+    for folder in _candidates():
+        with contextlib.suppress(OSError):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, parents=True)
+            if os.access(folder, os.W_OK) or any(folder.rglob("*.nbi")):
+                return folder
+    return None
+
+
+def _candidates() -> Iterator[Path]:
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    if given:
+        yield Path(given)
+        return
+    yield Path(__file__).parent / "__pycache__"
+    with contextlib.suppress(RuntimeError):  # A container's user need not have a home.
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lottery"
+    private = Path(tempfile.gettempdir()) / f"lottery-code-{os.getuid()}"
+    # A folder that anyone could have made is no place to load machine code from.
+    if not private.exists() or _is_private(private):
+        yield private
+
+
+def _is_private(folder: Path) -> bool:
+    status = folder.lstat()
+    return folder.is_dir() and status.st_uid == os.getuid() and not status.st_mode & 0o077
+
+
+class _Locator(UserProvidedCacheLocator):
+    """Keeps code in `code_folder`, stamped with the loops' and the rules' sources."""
+
+    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
+        super().__init__(py_func, py_file)
+        self._cache_path = str(code_folder())
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _Locator:
+        return cls(py_func, py_file)
+
+    def ensure_cache_path(self) -> None:
+        """The folder was chosen for being there."""
+
+    def get_source_stamp(self) -> str:
+        sources = (self._py_file, inspect.getfile(wheel))
+        digest = hashlib.sha256()
+        for source in sources:
+            digest.update(Path(source).read_bytes())
+        return digest.hexdigest()
+
+
+class _CacheImpl(CompileResultCacheImpl):
+    _locator_classes = [_Locator]  # noqa: RUF012 - numba's own attribute.
+
+
+class _Cache(FunctionCache):
+    _impl_class = _CacheImpl
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):  # A read-only folder: compiled again next time.
+            super().save_overload(sig, data)
