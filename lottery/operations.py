@@ -488,7 +488,10 @@ def _derive_seed(
 def _refuse_doubled_notices(notices: Received) -> None:
     """One notice id stands once within its OCC account."""
     first_of: dict[tuple[str, str], int] = {}
-    columns = (notices.table.column(name).to_pylist() for name in ("occ_account", "notice_id"))
+    columns = (
+        notices.table.column(name).cast(pa.string()).to_pylist()
+        for name in ("occ_account", "notice_id")
+    )
     for index, notice in enumerate(zip(*columns, strict=True)):
         first = first_of.setdefault(notice, index)
         if first != index:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day import compiled
+from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import AccountOrder
 
 _CODE_POINT: Final = r"^[0-9A-Za-z]{1,30}$"
@@ -56,12 +57,13 @@ def account_numbers(
         matched = pc.match_substring_regex(accounts, _CODE_POINT)
         wrong = np.flatnonzero(~np.asarray(matched.to_numpy()))
         return _ranked(_text_ranks(accounts), wrong)
-    high, low, wrong_count, largest_high = read_numbers(accounts)
-    wrong = np.flatnonzero(high < 0) if wrong_count else np.empty(0, np.int64)
-    largest_low = int(low.max(initial=0))
-    if largest_high == 0 and largest_low.bit_length() + spare_bits <= KEY_BITS:
-        return AccountNumbers(numbers=low, bits=largest_low.bit_length(), wrong=wrong)
-    return _ranked(_number_ranks(high, low), wrong)
+    high, low = read_numbers(accounts)
+    largest = int(low.max(initial=0))
+    if high is None and largest.bit_length() + spare_bits <= KEY_BITS:
+        return AccountNumbers(numbers=low, bits=largest.bit_length(), wrong=np.empty(0, np.int64))
+    if high is None:
+        high = np.zeros(len(low), np.int64)
+    return _ranked(_number_ranks(high, low), np.flatnonzero(high < 0))
 
 
 def wrong_accounts(accounts: pa.ChunkedArray, order: AccountOrder) -> Integers:
@@ -75,26 +77,41 @@ def describe_wrong(account: object, order: AccountOrder) -> str:
     return f"{account!r} is no account: 1 to 30 plain {allowed} are expected"
 
 
-def read_numbers(texts: pa.ChunkedArray) -> tuple[Integers, Integers, int, int]:
+def read_numbers(texts: pa.ChunkedArray) -> tuple[Integers | None, Integers]:
     """Reads texts of plain digits.
 
     Returns:
-        high and low as `compiled.read_digits` gives them, how many texts are no numbers, and the
-        largest high part.
+        high and low as `compiled.read_long_digits` gives them; None for high where every text is a
+        number of up to 18 digits.
     """
-    high = np.empty(len(texts), np.int64)
     low = np.empty(len(texts), np.int64)
-    wrong, largest_high, row = 0, 0, 0
+    parts = _text_parts(texts)
+    unread = sum(
+        in_threads(
+            lambda first, last: compiled.read_digits(*parts[first, last], low[first:last]), [*parts]
+        )
+    )
+    if not unread:
+        return None, low
+    high = np.empty(len(texts), np.int64)
+    for (first, last), buffers in parts.items():
+        compiled.read_long_digits(*buffers, high[first:last], low[first:last])
+    return high, low
+
+
+def _text_parts(
+    texts: pa.ChunkedArray,
+) -> dict[tuple[int, int], tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]]:
+    """Ranges of rows (first, after last) to their `text_buffers`, none of them very large."""
+    parts = {}
+    row = 0
     for chunk in texts.chunks:
-        if not len(chunk):
-            continue
-        end = row + len(chunk)
-        offsets, data = text_buffers(chunk)
-        chunk_wrong, chunk_high = compiled.read_digits(offsets, data, high[row:end], low[row:end])
-        wrong += chunk_wrong
-        largest_high = max(largest_high, chunk_high)
-        row = end
-    return high, low, wrong, largest_high
+        for first, last in split_rows(len(chunk)):
+            if first < last:
+                part = chunk.slice(first, last - first)
+                parts[row + first, row + last] = text_buffers(part)
+        row += len(chunk)
+    return parts
 
 
 def text_buffers(texts: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:

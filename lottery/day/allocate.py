@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from lottery.day import compiled
 from lottery.day.accounts import Integers, read_only
-from lottery.day.pools import Arrangement, NoticedPool, in_threads, split_pools
+from lottery.day.pools import Arrangement, NoticedPool, split_pools
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
+from lottery.day.threads import in_threads
 from lottery.method.methodology import ZeroHit
 
 EXCEEDS_SHORT: Final = "EXCEEDS_SHORT"
@@ -135,7 +136,7 @@ class _Spun:
 
 def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> _Spun:
     noticed = arrangement.noticed
-    starts = arrangement.starts[: len(noticed) + 1]
+    starts = arrangement.starts
     slot_count = int(starts[-1])
     per_pool = (np.zeros(len(noticed), np.int64) for _ in range(4))
     per_slot = (np.empty(slot_count, np.int64) for _ in range(4))
@@ -174,7 +175,7 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
             spun.last_numbers,
             spun.assigned_of,
         ),
-        split_pools(starts, len(noticed)),
+        split_pools(starts),
     )
     return spun
 

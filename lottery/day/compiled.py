@@ -20,6 +20,17 @@ from lottery.method import wheel
 first_hit_number = inlined(wheel.first_hit_number)
 assigned_in_range = inlined(wheel.assigned_in_range)
 
+
+@inlined
+def mixed(code, number):
+    """64 well mixed bits of a pool's code and an account's number (a multiply-xorshift hash)."""
+    mark = np.uint64(number) * np.uint64(0x9E3779B97F4A7C15)
+    mark ^= np.uint64(code) * np.uint64(0xC2B2AE3D27D4EB4F)
+    mark ^= mark >> np.uint64(32)
+    mark *= np.uint64(0xD6E8FEB86659FD93)
+    return mark ^ (mark >> np.uint64(32))
+
+
 LOW_DIGITS: Final = 18
 """Decimal digits of a number's low part: 10**18 fits 64 bits twice over."""
 MAX_DIGITS: Final = 30
@@ -27,7 +38,36 @@ INT64_MAX: Final = 2**63 - 1
 
 
 @compiled
-def read_digits(offsets, data, high, low):
+def read_digits(offsets, data, low):
+    """Reads texts of 1 to 18 plain ASCII digits as numbers.
+
+    Args:
+        offsets: integer[n + 1], where each text starts in `data`.
+        data: uint8[], the texts' bytes.
+        low: out, int64[n]; -1 where the text is none of these.
+
+    Returns:
+        How many texts are none of these.
+    """
+    unread = 0
+    for row in range(low.size):
+        start, end = offsets[row], offsets[row + 1]
+        number = np.int64(0)
+        odd = end - start < 1 or end - start > LOW_DIGITS
+        if not odd:
+            for place in range(start, end):
+                digit = data[place] - np.uint8(48)
+                odd |= digit > np.uint8(9)
+                number = number * 10 + np.int64(digit)
+        if odd:
+            unread += 1
+            number = np.int64(-1)
+        low[row] = number
+    return unread
+
+
+@compiled
+def read_long_digits(offsets, data, high, low):
     """Reads texts of 1 to 30 plain ASCII digits as numbers, value = high * 10**18 + low.
 
     Args:
@@ -35,64 +75,55 @@ def read_digits(offsets, data, high, low):
         data: uint8[], the texts' bytes.
         high: out, int64[n], the digits above the lowest 18; -1 where the text is no such number.
         low: out, int64[n], the lowest 18 digits.
-
-    Returns:
-        How many texts are no numbers, and the largest high part.
     """
-    wrong = 0
-    largest_high = 0
     for row in range(low.size):
         start, end = offsets[row], offsets[row + 1]
-        length = end - start
-        right = 1 <= length <= MAX_DIGITS
         number = np.int64(0)
         high_number = np.int64(0)
-        if right:
+        odd = end - start < 1 or end - start > MAX_DIGITS
+        if not odd:
             split = max(start, end - LOW_DIGITS)
-            for place in range(start, split):
-                digit = data[place] - 48
-                right = right and 0 <= digit <= 9
-                high_number = high_number * 10 + digit
-            for place in range(split, end):
-                digit = data[place] - 48
-                right = right and 0 <= digit <= 9
-                number = number * 10 + digit
-        if not right:
-            wrong += 1
+            for place in range(start, end):
+                digit = data[place] - np.uint8(48)
+                odd |= digit > np.uint8(9)
+                if place < split:
+                    high_number = high_number * 10 + np.int64(digit)
+                else:
+                    number = number * 10 + np.int64(digit)
+        if odd:
             number = np.int64(0)
             high_number = np.int64(-1)
         low[row] = number
         high[row] = high_number
-        largest_high = max(largest_high, high_number)
-    return wrong, largest_high
 
 
 @compiled
 def count_rows(series, occ_accounts, pool_of, codes, counts):
-    """Gives every row its pool's code and counts the rows of each pool.
+    """Gives every row its pool's code and counts the rows of the noticed pools.
 
     Args:
         series: int32[n], indices into the series dictionary.
         occ_accounts: int32[n], indices into the occ_account dictionary.
-        pool_of: int32[occ_accounts, series], the code of each pair.
+        pool_of: int32[occ_accounts, series], the code of each pair; noticed pools have the first.
         codes: out, int32[n].
-        counts: in and out, int64[codes].
+        counts: in and out, int64[noticed pools].
     """
     for row in range(codes.size):
         code = pool_of[occ_accounts[row], series[row]]
         codes[row] = code
-        counts[code] += 1
+        if code < counts.size:
+            counts[code] += 1
 
 
 @compiled
 def scatter_rows(codes, numbers, starts, places, index_bits, first_row, keys, rows):
-    """Puts every row into its pool's slots as `number << index_bits | place in the pool`.
+    """Puts every row of a noticed pool into the pool's slots, as `number << index_bits | place`.
 
     Args:
-        codes: int32[n], each row's pool.
+        codes: int32[n], each row's pool; -1 for a row that belongs nowhere.
         numbers: int64[n], each row's account number or rank; packed it must fit 63 bits.
-        starts: int64[codes + 1], where each pool's slots start.
-        places: in and out, int64[codes], the next free slot of each pool.
+        starts: int64[pools + 1], where each pool's slots start.
+        places: in and out, int64[pools], the next free slot of each pool.
         index_bits: Bits of the place within a pool.
         first_row: The day's row of this block's first row.
         keys: out, int64[slots].
@@ -100,10 +131,69 @@ def scatter_rows(codes, numbers, starts, places, index_bits, first_row, keys, ro
     """
     for row in range(codes.size):
         code = codes[row]
-        slot = places[code]
-        places[code] = slot + 1
-        keys[slot] = (numbers[row] << index_bits) | (slot - starts[code])
-        rows[slot] = first_row + row
+        if 0 <= code < places.size:
+            slot = places[code]
+            places[code] = slot + 1
+            keys[slot] = (numbers[row] << index_bits) | (slot - starts[code])
+            rows[slot] = first_row + row
+
+
+@compiled
+def mark_repeats(codes, numbers, first_code, part, parts, seen, again):
+    """Marks in `again` every (pool, account) of a pool without notices that may come twice.
+
+    Two rows that are equal have one mark. Two that are not may share one, seldom: whoever is marked
+    is looked at exactly afterwards (`list_repeats`), and nobody who repeats is missed.
+
+    Args:
+        codes: int32[n], each row's pool.
+        numbers: int64[n], each row's account number or rank.
+        first_code: The first code of a pool without notices.
+        part: Which share of the marks to look after: each thread has its own words.
+        parts: In how many shares, a power of two.
+        seen: in and out, uint64[words], a power of two; one bit a mark.
+        again: in and out, uint64[words].
+    """
+    mask = np.uint64(seen.size - 1)
+    for row in range(codes.size):
+        if codes[row] < first_code:
+            continue
+        mark = mixed(codes[row], numbers[row])
+        word = (mark >> np.uint64(6)) & mask
+        if word & np.uint64(parts - 1) != np.uint64(part):
+            continue
+        bit = np.uint64(1) << (mark & np.uint64(63))
+        if seen[word] & bit:
+            again[word] |= bit
+        else:
+            seen[word] |= bit
+
+
+@compiled
+def list_repeats(codes, numbers, first_code, again, rows):
+    """Lists the rows that `mark_repeats` marked.
+
+    Args:
+        codes: int32[n], each row's pool.
+        numbers: int64[n], each row's account number or rank.
+        first_code: The first code of a pool without notices.
+        again: uint64[words].
+        rows: out, int64[n], from its start.
+
+    Returns:
+        How many they are.
+    """
+    mask = np.uint64(again.size - 1)
+    count = 0
+    for row in range(codes.size):
+        if codes[row] < first_code:
+            continue
+        mark = mixed(codes[row], numbers[row])
+        bit = np.uint64(1) << (mark & np.uint64(63))
+        if again[(mark >> np.uint64(6)) & mask] & bit:
+            rows[count] = row
+            count += 1
+    return count
 
 
 @compiled

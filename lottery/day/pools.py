@@ -7,8 +7,6 @@ refused wherever it stands (P4).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -21,11 +19,14 @@ import pyarrow.compute as pc
 from lottery.day import compiled
 from lottery.day.accounts import KEY_BITS, Integers, account_numbers, read_only
 from lottery.day.tables import INT64_MAX
+from lottery.day.threads import THREADS, in_threads, split_rows
 from lottery.method.methodology import AccountOrder
 
-_THREADS: Final = 2
-_ROWS_WORTH_A_THREAD: Final = 50_000
+NOWHERE: Final = -1
+"""The code of a row that belongs to no pool."""
 _PAIRS_IN_A_TABLE: Final = 1 << 26
+_MARKS_A_ROW: Final = 16
+"""Bits of the table of repeats for each row; the more, the fewer rows share one by chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class Arrangement:
     Attributes:
         noticed: The pools with notices, sorted by occ_account and series.
         positions: The table arranged, as it came.
-        starts: int64[codes + 1], where each pool's slots start; noticed pools have the first codes.
+        starts: int64[noticed + 1], where each noticed pool's slots start.
         keys: int64[slots], the sorted keys (`compiled.scatter_rows`).
         rows: int64[slots], the row in each unsorted slot.
         index_bits: Bits of the place within a pool in `keys`.
@@ -80,25 +81,26 @@ def arrange(notices: pa.Table, positions: pa.Table, account_order: AccountOrder)
         account_order: The choice of R2.
     """
     noticed = noticed_pools(notices)
-    row_count = positions.num_rows
     codes, counts = _pool_codes(positions, noticed)
     index_bits = max(1, int(counts.max(initial=0)).bit_length())
     accounts = account_numbers(positions.column("account"), account_order, spare_bits=index_bits)
     if accounts.bits + index_bits > KEY_BITS:  # Past 2**31 rows of as many distinct accounts.
-        raise OverflowError(f"{row_count} rows are too many to arrange")
+        raise OverflowError(f"{len(codes)} rows are too many to arrange")
     if accounts.wrong.size:
-        # The last code is of rows that belong nowhere.
-        codes[accounts.wrong] = counts.size - 1
-        counts = np.bincount(codes, minlength=counts.size).astype(np.int64)
-    starts = np.zeros(counts.size + 1, np.int64)
+        codes[accounts.wrong] = NOWHERE
+        in_pools = codes[(codes >= 0) & (codes < len(noticed))]
+        counts = np.bincount(in_pools, minlength=len(noticed))
+    starts = np.zeros(len(noticed) + 1, np.int64)
     np.cumsum(counts, out=starts[1:])
-    keys = np.empty(row_count, np.int64)
-    rows = np.empty(row_count, np.int64)
-    _scatter(codes, accounts.numbers, starts, index_bits, keys, rows)
-    doubled = np.zeros(counts.size, np.bool_)
+    keys, rows = _scatter(codes, accounts.numbers, starts, index_bits)
+    has_doubled = np.zeros(len(noticed), np.bool_)
     in_threads(
-        lambda first, last: compiled.sort_pools(starts, first, last, index_bits, keys, doubled),
-        split_pools(starts, counts.size - 1),
+        lambda first, last: compiled.sort_pools(starts, first, last, index_bits, keys, has_doubled),
+        split_pools(starts),
+    )
+    doubled = (
+        *doubled_rows(np.flatnonzero(has_doubled), starts, keys, rows, index_bits),
+        *_doubled_without_notices(codes, accounts.numbers, len(noticed)),
     )
     return Arrangement(
         noticed=noticed,
@@ -107,7 +109,7 @@ def arrange(notices: pa.Table, positions: pa.Table, account_order: AccountOrder)
         keys=keys,
         rows=rows,
         index_bits=index_bits,
-        doubled=doubled_rows(np.flatnonzero(doubled), starts, keys, rows, index_bits),
+        doubled=tuple(sorted(doubled, key=lambda found: found.row)),
         wrong_accounts=accounts.wrong,
     )
 
@@ -118,7 +120,8 @@ def noticed_pools(notices: pa.Table) -> tuple[NoticedPool, ...]:
     A sum past 2**63 - 1 is kept whole: it passes any total short, and `overflowing_pools` names it.
     """
     sums: dict[tuple[str, str], list[int]] = {}
-    columns = (notices.column(name).to_pylist() for name in ("occ_account", "series", "quantity"))
+    labels = (notices.column(name).cast(pa.string()) for name in ("occ_account", "series"))
+    columns = (column.to_pylist() for column in (*labels, notices.column("quantity")))
     for occ_account, series, quantity in zip(*columns, strict=True):
         counted = sums.setdefault((occ_account, series), [0, 0])
         counted[0] += 1
@@ -136,27 +139,10 @@ def overflowing_pools(noticed: tuple[NoticedPool, ...]) -> list[NoticedPool]:
     return [pool for pool in noticed if pool.assigned_quantity > INT64_MAX]
 
 
-def split_pools(starts: Integers, pool_count: int) -> list[tuple[int, int]]:
-    """Ranges of pools (first, after last) with about as many rows each, one per thread."""
-    row_count = int(starts[pool_count])
-    if row_count < _ROWS_WORTH_A_THREAD:
-        return [(0, pool_count)]
-    cuts = [
-        int(np.searchsorted(starts[: pool_count + 1], row_count * part // _THREADS))
-        for part in range(1, _THREADS)
-    ]
-    edges = [0, *cuts, pool_count]
-    return list(pairwise(edges))
-
-
-def in_threads(work: Callable[[int, int], object], parts: list[tuple[int, int]]) -> None:
-    """Calls `work(first, last)` for every part, all but one in threads of their own."""
-    if len(parts) == 1:
-        work(*parts[0])
-        return
-    with ThreadPoolExecutor(len(parts)) as threads:
-        for done in [threads.submit(work, *part) for part in parts]:
-            done.result()
+def split_pools(starts: Integers) -> list[tuple[int, int]]:
+    """Ranges of pools (first, after last) with about as many rows each, one a thread."""
+    cuts = [int(np.searchsorted(starts, last)) for _, last in split_rows(int(starts[-1]))[:-1]]
+    return list(pairwise([0, *cuts, starts.size - 1]))
 
 
 def label_indices(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:
@@ -175,10 +161,9 @@ def label_indices(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.St
 def _pool_codes(
     positions: pa.Table, noticed: tuple[NoticedPool, ...]
 ) -> tuple[npt.NDArray[np.int32], Integers]:
-    """Each row's pool code, int32[n], and the rows of each code, int64[codes].
+    """Each row's pool code, int32[n], and the rows of each noticed pool, int64[noticed].
 
-    Noticed pools have the codes from 0 on, in their order; the last code is for rows that are in
-    no pool and has none here.
+    Noticed pools have the codes from 0 on, in their order, and the others those behind.
     """
     series, series_texts = label_indices(positions.column("series"))
     occ_accounts, occ_texts = label_indices(positions.column("occ_account"))
@@ -194,10 +179,9 @@ def _pool_codes(
     is_table = len(pool_of) == len(occ_texts) * width
     pool_of = pool_of.reshape((len(occ_texts), width) if is_table else (1, -1))
     series, occ_accounts = read_only(series), read_only(occ_accounts)
-    code_count = len(noticed) + pool_of.size + 1
     codes = np.empty(positions.num_rows, np.int32)
-    parts = _split_rows(positions.num_rows)
-    counts = np.zeros((len(parts), code_count), np.int64)
+    parts = split_rows(positions.num_rows)
+    counts = np.zeros((len(parts), len(noticed)), np.int64)
     in_threads(
         lambda first, last: compiled.count_rows(
             series[first:last],
@@ -235,35 +219,27 @@ def _codes_of_pairs(
     return codes
 
 
-def _split_rows(row_count: int) -> list[tuple[int, int]]:
-    if row_count < _ROWS_WORTH_A_THREAD:
-        return [(0, row_count)]
-    edges = [row_count * part // _THREADS for part in range(_THREADS + 1)]
-    return list(pairwise(edges))
-
-
 def _scatter(
-    codes: npt.NDArray[np.int32],
-    numbers: Integers,
-    starts: Integers,
-    index_bits: int,
-    keys: Integers,
-    rows: Integers,
-) -> None:
-    """Fills `keys` and `rows`; each thread's rows go behind those of the threads before it."""
-    parts = _split_rows(codes.size)
-    places = starts[:-1].copy()
-    places_of = {}
+    codes: npt.NDArray[np.int32], numbers: Integers, starts: Integers, index_bits: int
+) -> tuple[Integers, Integers]:
+    """The keys and the rows of every slot; each thread's rows go behind those of the one before."""
+    keys = np.empty(int(starts[-1]), np.int64)
+    rows = np.empty(int(starts[-1]), np.int64)
+    parts = split_rows(codes.size)
+    places = {}
+    free = starts[:-1].copy()
     for first, last in parts:
-        places_of[first] = places.copy()
-        if len(parts) > 1:
-            places += np.bincount(codes[first:last], minlength=places.size)
+        places[first] = free.copy()
+        if last < codes.size:
+            block = codes[first:last]
+            in_pools = block[(block >= 0) & (block < free.size)]
+            free += np.bincount(in_pools, minlength=free.size)
     in_threads(
         lambda first, last: compiled.scatter_rows(
             codes[first:last],
             numbers[first:last],
             starts,
-            places_of[first],
+            places[first],
             index_bits,
             first,
             keys,
@@ -271,6 +247,36 @@ def _scatter(
         ),
         parts,
     )
+    return keys, rows
+
+
+def _doubled_without_notices(
+    codes: npt.NDArray[np.int32], numbers: Integers, first_code: int
+) -> list[Doubled]:
+    """Every repeated row of the pools without notices: few are marked, and those are compared."""
+    words = 1 << max(0, (codes.size * _MARKS_A_ROW // 64).bit_length())
+    seen, again = np.zeros((2, words), np.uint64)
+    shares = [(part, THREADS) for part in range(THREADS)] if words >= THREADS else [(0, 1)]
+    in_threads(
+        lambda part, parts: compiled.mark_repeats(
+            codes, numbers, first_code, part, parts, seen, again
+        ),
+        shares,
+    )
+    if not again.any():
+        return []
+    rows = np.empty(codes.size, np.int64)
+    rows = rows[: compiled.list_repeats(codes, numbers, first_code, again, rows)]
+    order = np.lexsort((rows, numbers[rows], codes[rows]))
+    rows = rows[order]
+    same = (codes[rows[1:]] == codes[rows[:-1]]) & (numbers[rows[1:]] == numbers[rows[:-1]])
+    found = []
+    first_row = -1
+    for place in (np.flatnonzero(same) + 1).tolist():
+        if place < 2 or not same[place - 2]:  # noqa: PLR2004 - the pair before this one.
+            first_row = int(rows[place - 1])
+        found.append(Doubled(row=int(rows[place]), first_row=first_row))
+    return found
 
 
 def doubled_rows(

@@ -221,11 +221,10 @@ def _read_texts(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], np.ndarr
     if column.null_count:
         wrong |= column.is_null().to_numpy()
         column = column.fill_null("0")
-    high, low, wrong_count, largest_high = read_numbers(column)
-    if wrong_count:
-        wrong |= high < 0
-    if not largest_high:
+    high, low = read_numbers(column)
+    if high is None:
         return low, wrong
+    wrong |= high < 0
     most_high, most_low = divmod(INT64_MAX, 10**18)
     wrong |= (high > most_high) | ((high == most_high) & (low > most_low))
     return np.where(wrong, 0, np.clip(high, 0, most_high) * 10**18 + low), wrong

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lottery.intake.columns import LABEL_COLUMNS, OPTIONAL_COLUMNS, check_names
+from lottery.intake.columns import LABEL_COLUMNS, check_names
 from lottery.intake.received import Place
 
 MAGIC = b"PAR1"
@@ -31,19 +31,25 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], place: Place) -> pa.T
         place.refuse("the file is no Parquet: it does not start as one")
         return None
     try:
+        metadata = pq.read_metadata(pa.BufferReader(data))
+        schema = metadata.schema.to_arrow_schema()
+        if not check_names(schema.names, required, place):
+            return None
         file = pq.ParquetFile(
             pa.BufferReader(data),
-            read_dictionary=list(LABEL_COLUMNS),
+            metadata=metadata,
+            read_dictionary=[name for name in LABEL_COLUMNS if _is_flat_text(schema, name)],
             page_checksum_verification=True,
         )
-        names = file.schema_arrow.names
-        if not check_names(names, required, place):
-            return None
-        wanted = [name for name in names if name in (*required, *OPTIONAL_COLUMNS)]
-        return file.read(columns=wanted)
+        return file.read()
     except (pa.ArrowException, OSError) as error:
         place.refuse(f"the file is damaged or cut short: {_first_line(error)}")
         return None
+
+
+def _is_flat_text(schema: pa.Schema, name: str) -> bool:
+    """Whether a column is there and holds what can be read as a dictionary."""
+    return name in schema.names and schema.field(name).type in (pa.string(), pa.large_string())
 
 
 def _first_line(error: Exception) -> str:
