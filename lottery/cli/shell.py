@@ -111,10 +111,11 @@ class Shell:
         try:
             yield step
         finally:
-            timer.cancel()
             if timer.ident is not None:
+                timer.cancel()
                 timer.join()
-            bar.stop()
+                if bar.live.is_started:
+                    bar.stop()
 
 
 def shell_of(

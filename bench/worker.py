@@ -1,0 +1,116 @@
+"""One contender in a process of its own, kept alive: `python -m bench.worker NAME REFERENCE`.
+
+It reads one JSON line a run (`positions`, `notices`, `volumes`, `output`) from standard input and
+answers one with `seconds`, `cpu_seconds` and `peak_bytes`, or `error`.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+Contender = Callable[[Path, Path, Path, Path], None]
+
+
+def _ours(_: Path) -> Contender:
+    from bench.ours import run_ours  # noqa: PLC0415 - each process imports its own contender alone.
+
+    return run_ours
+
+
+def _ours_recorded(_: Path) -> Contender:
+    from bench.ours import run_ours_recorded  # noqa: PLC0415 - as above.
+
+    return run_ours_recorded
+
+
+def _limit(reference: Path) -> Contender:
+    from bench.ours import prepare_limit  # noqa: PLC0415 - as above.
+
+    return prepare_limit(reference)
+
+
+def _polars(_: Path) -> Contender:
+    from bench.frames import run_polars  # noqa: PLC0415 - as above.
+
+    return run_polars
+
+
+def _duckdb(_: Path) -> Contender:
+    from bench.frames import run_duckdb  # noqa: PLC0415 - as above.
+
+    return run_duckdb
+
+
+def _pandas(_: Path) -> Contender:
+    from bench.frames import run_pandas  # noqa: PLC0415 - as above.
+
+    return run_pandas
+
+
+def _plain(_: Path) -> Contender:
+    from bench.plain import run_plain  # noqa: PLC0415 - as above.
+
+    return run_plain
+
+
+OURS: Final = "ours"
+RECORDED: Final = "ours, recorded"
+PLAIN: Final = "plain Python"
+LIMIT: Final = "limit"
+CONTENDERS: Final[dict[str, Callable[[Path], Contender]]] = {
+    OURS: _ours,
+    RECORDED: _ours_recorded,
+    "polars": _polars,
+    "DuckDB": _duckdb,
+    "pandas": _pandas,
+    PLAIN: _plain,
+    LIMIT: _limit,
+}
+
+
+def main() -> None:
+    """Runs the contender whenever a line comes, until there are no more."""
+    contender = CONTENDERS[sys.argv[1]](Path(sys.argv[2]))
+    for line in sys.stdin:
+        asked = json.loads(line)
+        paths = [Path(asked[name]) for name in ("positions", "notices", "volumes", "output")]
+        gc.collect()
+        try:
+            cpu, wall = time.process_time(), time.perf_counter()
+            contender(*paths)
+            seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+        except Exception:  # noqa: BLE001 - whatever it is goes to the process that asked.
+            answer: dict[str, object] = {"error": traceback.format_exc()}
+        else:
+            answer = {
+                "seconds": seconds,
+                "cpu_seconds": cpu_seconds,
+                "peak_bytes": _peak_bytes(),
+            }
+        print(json.dumps(answer), flush=True)
+
+
+def _peak_bytes() -> int:
+    """The most memory this process ever had resident.
+
+    What `getrusage` says starts, on Linux, at the size of the process that started this one; the
+    kernel's own account of this process does not.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    main()
