@@ -7,6 +7,7 @@ prints nothing and knows no status codes. Reading order: `run_lottery` is the ma
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import getpass
 import os
 import re
@@ -48,7 +49,7 @@ from lottery.ledger.run import (
     WarningRecord,
 )
 from lottery.ledger.store import Ledger, Prepared
-from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology
+from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, Security
 from lottery.method.seed import ExchangeAsk, Seed, derive_seed
 from lottery.version import NAME, VERSION
 
@@ -312,12 +313,13 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
                 place.refuse_row(row, f"{short} is negative", column="short_quantity", rule="P2")
     order = request.methodology.account_order
     pool = arrange_pool(request.accounts, order)
-    place.refuse_rows(
-        pool.wrong_accounts,
-        lambda row: describe_wrong(shorten(request.accounts[row]), order),
-        column="account",
-        rule="R2",
-    )
+    if pool.wrong_accounts.size:
+        place.refuse_rows(
+            pool.wrong_accounts,
+            lambda row: describe_wrong(shorten(request.accounts[row]), order),
+            column="account",
+            rule="R2",
+        )
     for doubled in pool.doubled:
         _refuse_doubled(
             place, doubled, request.accounts[doubled.row], request.accounts[doubled.first_row]
@@ -473,7 +475,7 @@ def _derive_seed(
     if not volumes.asks and problems.counts.get(place.source):
         return None  # The file itself was refused: that nothing is in it goes without saying.
     try:
-        return derive_seed(volumes.asks, methodology.securities, source=place.source)
+        return _known_seed(volumes.asks, methodology.securities, place.source)
     except Refused as error:
         for problem in error.problems:
             row = problem.row
@@ -483,6 +485,14 @@ def _derive_seed(
                 else replace(problem, row=place.row(row - 1), line=place.line(place.row(row - 1)))
             )
         return None
+
+
+@functools.lru_cache(maxsize=64)
+def _known_seed(
+    asks: tuple[ExchangeAsk, ...], securities: tuple[Security, ...], source: str
+) -> Seed:
+    """`derive_seed`, remembered: a date has one seed, and a server is asked for it all day."""
+    return derive_seed(asks, securities, source=source)
 
 
 def _refuse_doubled_notices(notices: Received) -> None:

@@ -68,11 +68,15 @@ def to_methodology(decisions: lottery_pb2.Decisions) -> Methodology:
         Refused: A choice is unknown.
     """
     given = {
-        "account_order": decisions.account_order,
-        "zero_hit": decisions.zero_hit,
+        name: choice
+        for name, choice in (
+            ("account_order", decisions.account_order),
+            ("zero_hit", decisions.zero_hit),
+        )
+        if choice
     }
     try:
-        return JPMS_2024_09_06.deciding({name: choice for name, choice in given.items() if choice})
+        return JPMS_2024_09_06.deciding(given) if given else JPMS_2024_09_06
     except ValueError as error:
         raise Refused([Problem(source="decisions", message=str(error))]) from None
 
@@ -91,14 +95,18 @@ def to_series_request(
         raise LimitExceeded(
             f"{len(positions)} positions; {max_rows} are the limit", limit=f"max_rows={max_rows}"
         )
+    accounts, shorts = [], []
+    for position in positions:
+        accounts.append(position.account)
+        shorts.append(position.short_quantity)
     return operations.SeriesRequest(
         business_date=to_date(request.business_date, "business_date"),
         asks=to_asks(request.exchange_asks),
         series=request.series,
         occ_account=request.occ_account,
         assigned_quantity=request.assigned_quantity,
-        accounts=[position.account for position in positions],
-        shorts=[position.short_quantity for position in positions],
+        accounts=accounts,
+        shorts=shorts,
         methodology=to_methodology(request.decisions),
     )
 
@@ -111,7 +119,7 @@ def from_series_allocation(
     series, occ_account = allocation.series, request.occ_account
     accounts, shorts = request.accounts, request.shorts
     response = service_pb2.AllocateSeriesResponse(
-        seed=from_seed(SeedRecord.of(allocation.seed)),
+        seed=from_seed(allocation.seed),
         pool=lottery_pb2.Pool(
             occ_account=occ_account,
             series=series,
@@ -131,15 +139,16 @@ def from_series_allocation(
         pool.assigned.tolist(),
         strict=True,
     ):
-        add(
-            occ_account=occ_account,
-            series=series,
-            account=accounts[row],
-            short_quantity=shorts[row],
-            first_number=first_number,
-            last_number=last_number,
-            assigned_quantity=assigned,
-        )
+        # Setting fields one by one takes two thirds of what keywords take.
+        allocated = add()
+        allocated.occ_account = occ_account
+        allocated.series = series
+        allocated.account = accounts[row]
+        allocated.short_quantity = shorts[row]
+        allocated.first_number = first_number
+        allocated.last_number = last_number
+        if assigned:
+            allocated.assigned_quantity = assigned
     return response
 
 
@@ -201,7 +210,7 @@ def from_outcome(outcome: operations.RunOutcome) -> service_pb2.RunLotteryRespon
     )
 
 
-def from_seed(seed: SeedRecord) -> lottery_pb2.Seed:
+def from_seed(seed: Seed | SeedRecord) -> lottery_pb2.Seed:
     """A seed as a message."""
     return lottery_pb2.Seed(
         volumes=[
@@ -212,7 +221,7 @@ def from_seed(seed: SeedRecord) -> lottery_pb2.Seed:
             )
             for volume in seed.volumes
         ],
-        composite=seed.composite,
+        composite=str(seed.composite),
         length=seed.length,
         cut_position=seed.cut_position,
         digits=seed.digits,
@@ -223,7 +232,7 @@ def from_seed(seed: SeedRecord) -> lottery_pb2.Seed:
 def from_derived(seed: Seed) -> service_pb2.DeriveSeedResponse:
     """A derived seed's answer."""
     return service_pb2.DeriveSeedResponse(
-        seed=from_seed(SeedRecord.of(seed)),
+        seed=from_seed(seed),
         warnings=[
             lottery_pb2.Warning(code=warning.code, rule=warning.rule, message=warning.message)
             for warning in seed.warnings()

@@ -6,6 +6,7 @@ Account numbers are never logged and label no metric.
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import sys
 import time
@@ -43,6 +44,18 @@ def note(**values: object) -> None:
     notes = _notes.get()
     if notes is not None:
         notes.update(values)
+
+
+@functools.cache
+def _of_call(name: str, code: str) -> tuple[Any, Any]:
+    """The counter and the histogram of a method and a code; there are few of them."""
+    return _calls.labels(name, code), _seconds.labels(name)
+
+
+def _count_call(name: str, code: str, seconds: float) -> None:
+    calls, histogram = _of_call(name, code)
+    calls.inc()
+    histogram.observe(seconds)
 
 
 def count_contracts(*, allocated: int, broken: int) -> None:
@@ -155,8 +168,7 @@ class CanonicalLog(grpc.ServerInterceptor):
         code = "OK" if status is None else status.name
         if status is None and not context.is_active():
             code = "CANCELLED"
-        _calls.labels(name, code).inc()
-        _seconds.labels(name).observe(seconds)
+        _count_call(name, code, seconds)
         self._log.info(
             "call",
             method=name,

@@ -20,7 +20,7 @@ from lottery.day import compiled
 from lottery.day.accounts import Integers, read_only
 from lottery.day.pools import Arrangement, NoticedPool, split_pools
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
-from lottery.day.threads import in_threads
+from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import ZeroHit
 
 EXCEEDS_SHORT: Final = "EXCEEDS_SHORT"
@@ -213,11 +213,18 @@ def _position_rows(
         {
             "occ_account": _labels([pool.occ_account for pool in arrangement.noticed], counts),
             "series": _labels([pool.series for pool in arrangement.noticed], counts),
-            "account": positions.column("account").take(pa.array(rows)),
+            "account": _taken(positions.column("account"), rows),
             "short_quantity": positions.column("short_quantity").to_numpy()[rows],
         },
         BROKEN_POSITIONS,
     )
+
+
+def _taken(texts: pa.ChunkedArray, rows: Integers) -> pa.ChunkedArray:
+    """The texts of some rows, taken by two threads."""
+    parts = split_rows(len(rows))
+    taken = in_threads(lambda first, last: texts.take(pa.array(rows[first:last])), parts)
+    return pa.chunked_array([chunk for part in taken for chunk in part.chunks], texts.type)
 
 
 def _labels(texts: list[str], counts: npt.NDArray[Any]) -> pa.DictionaryArray:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from lottery.day import compiled
-from lottery.day.accounts import Integers, account_numbers, read_only
+from lottery.day.accounts import (
+    KEY_BITS,
+    Integers,
+    account_numbers,
+    read_only,
+    text_buffers,
+)
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION
 from lottery.day.pools import Doubled, doubled_rows
 from lottery.errors import PoolBroken
 from lottery.method.methodology import AccountOrder, ZeroHit
+
+_NONE: Final[Integers] = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +71,21 @@ def arrange_pool(accounts: Sequence[str], account_order: AccountOrder) -> Arrang
     """
     count = len(accounts)
     index_bits = max(1, count.bit_length())
-    texts = pa.chunked_array([pa.array(accounts, pa.string())])
-    numbers = account_numbers(texts, account_order, spare_bits=index_bits)
+    texts = pa.array(accounts, pa.string())
+    numbers = _short_numbers(texts, account_order, index_bits)
+    wrong = _NONE
+    if numbers is None:
+        read = account_numbers(pa.chunked_array([texts]), account_order, spare_bits=index_bits)
+        numbers, wrong = read.numbers, read.wrong
     rows = np.arange(count)
-    keys = (numbers.numbers << index_bits) | rows
+    keys = (numbers << index_bits) | rows
     starts = np.array((0, count), np.int64)
     has_doubled = np.zeros(1, np.bool_)
     compiled.sort_pools(starts, 0, 1, index_bits, keys, has_doubled)
     doubled: tuple[Doubled, ...] = ()
-    if has_doubled[0] and not numbers.wrong.size:
+    if has_doubled[0] and not wrong.size:
         doubled = doubled_rows(np.zeros(1, np.int64), starts, keys, rows, index_bits)
-    return ArrangedPool(
-        keys=keys, index_bits=index_bits, doubled=doubled, wrong_accounts=numbers.wrong
-    )
+    return ArrangedPool(keys=keys, index_bits=index_bits, doubled=doubled, wrong_accounts=wrong)
 
 
 def allocate_pool(
@@ -140,3 +151,16 @@ def allocate_pool(
         last_numbers=last_numbers[:open_accounts],
         assigned=assigned[:open_accounts],
     )
+
+
+def _short_numbers(
+    texts: pa.StringArray, account_order: AccountOrder, index_bits: int
+) -> Integers | None:
+    """The accounts as numbers without a detour, or None where they need `account_numbers`."""
+    if account_order is not AccountOrder.NUMERIC:
+        return None
+    numbers = np.empty(len(texts), np.int64)
+    if compiled.read_digits(*text_buffers(texts), numbers):
+        return None
+    largest = int(numbers.max(initial=0))
+    return numbers if largest.bit_length() + index_bits <= KEY_BITS else None

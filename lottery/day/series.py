@@ -7,6 +7,7 @@ without blanks (`AAPL240920C00220000`) and written padded.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ _TAIL_LENGTH: Final = PADDED_LENGTH - ROOT_LENGTH
 
 # A blank may stand between root and date only to fill the root to six characters.
 _OSI: Final = r"^(?:[A-Z0-9]{1,6}|[A-Z0-9]+ +)[0-9]{6}[CP][0-9]{8}$"
+_OSI_PATTERN: Final = re.compile(_OSI.removeprefix("^").removesuffix("$"))
 
 
 def pad_series(symbols: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
@@ -48,16 +50,16 @@ def pad_series(symbols: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np
 
 
 def padded_series(symbol: str) -> str:
-    """The padded form of one symbol.
+    """The padded form of one symbol, without a table around it.
 
     Raises:
         ValueError: The text is no OSI symbol.
     """
-    padded, wrong = pad_series(pa.array([symbol], pa.string()))
-    if wrong[0]:
-        raise ValueError(describe_wrong(symbol))
-    text: str = padded[0].as_py()
-    return text
+    root, tail = symbol[:-_TAIL_LENGTH], symbol[-_TAIL_LENGTH:]
+    in_form = len(symbol) == PADDED_LENGTH or " " not in symbol
+    if in_form and _OSI_PATTERN.fullmatch(symbol) and _is_yymmdd(tail[:ROOT_LENGTH]):
+        return root.ljust(ROOT_LENGTH) + tail
+    raise ValueError(describe_wrong(symbol))
 
 
 def describe_wrong(symbol: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -99,11 +100,14 @@ def _read_rows(
     data = _content(path, place)
     if data is None:
         return nothing
-    source = SourceFile.of(role, path.name, suffix, memoryview(data))
-    raw = reader(data, required, place)
-    if raw is None:
-        return nothing
-    return Received(table=convert(raw, place), sources=(source,), places=(place,))
+    # The digest is taken beside the reading, of the same bytes.
+    with ThreadPoolExecutor(1) as beside:
+        source = beside.submit(SourceFile.of, role, path.name, suffix, memoryview(data))
+        raw = reader(data, required, place)
+        if raw is None:
+            return nothing
+        table = convert(raw, place)
+        return Received(table=table, sources=(source.result(),), places=(place,))
 
 
 def _content(path: Path, place: Place) -> pa.Buffer | None:

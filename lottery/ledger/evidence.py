@@ -99,6 +99,8 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         compression="zstd",
         compression_level=1,
         use_dictionary=labels,
+        # Pools are found by their labels; nobody looks for a range of the other values.
+        write_statistics=labels,
         column_encoding=numbers,
         write_page_checksum=True,
     )
