@@ -413,7 +413,7 @@ _BY_CODE: Final[Mapping[grpc.StatusCode, Callable[[str], LotteryError]]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: lambda message: LimitExceeded(
         message, limit="max_message_bytes"
     ),
-    grpc.StatusCode.UNAVAILABLE: ServerAway,
+    grpc.StatusCode.UNAVAILABLE: lambda message: ServerAway(f"no server answers: {message}"),
     grpc.StatusCode.DEADLINE_EXCEEDED: ServerAway,
     grpc.StatusCode.CANCELLED: ServerAway,
 }

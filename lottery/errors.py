@@ -207,11 +207,10 @@ class RunNotFound(LotteryError):
 
     reason = "RUN_NOT_FOUND"
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, message: str | None = None) -> None:
         self.run = run
-        super().__init__(
-            "no run is recorded yet" if run == "latest" else f"no run {run} is recorded"
-        )
+        told = "no run is recorded yet" if run == "latest" else f"no run {run} is recorded"
+        super().__init__(message or told)
 
     def details(self) -> Mapping[str, str]:
         """The run that was asked for."""
@@ -240,6 +239,12 @@ class LedgerUnwritable(LotteryError):
     """The ledger's place cannot be written: the disk is full, or the rights are missing."""
 
     reason = "LEDGER_UNWRITABLE"
+
+
+class OutputUnwritable(LotteryError):
+    """The output of a recorded run cannot be written; the same command again tries it again."""
+
+    reason = "OUTPUT_UNWRITABLE"
 
 
 class LedgerDamaged(LotteryError):

@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +25,7 @@ from lottery.audit.replay import Replayed, replay
 from lottery.day.accounts import describe_wrong
 from lottery.day.allocate import Day, TotalTooLarge, allocate
 from lottery.day.one_pool import AllocatedPool, allocate_pool, arrange_pool
-from lottery.day.pools import Arrangement, Doubled, arrange, overflowing_pools
+from lottery.day.pools import Arrangement, arrange, overflowing_pools
 from lottery.day.series import padded_series
 from lottery.day.tables import INT64_MAX
 from lottery.day.warm import warm_up
@@ -47,6 +48,7 @@ from lottery.ledger.run import (
     Software,
     SourceRecord,
     WarningRecord,
+    occ_accounts_on_one_side,
 )
 from lottery.ledger.store import Ledger, Prepared
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, Security
@@ -69,9 +71,13 @@ __all__ = [
     "replay_dates",
     "replay_run",
     "run_lottery",
+    "seed_of",
     "system_identity",
     "warm_up",
 ]
+
+CYCLES: Final = 999
+"""Cycles of a date at most."""
 
 Progress = Callable[[str], None]
 """Told the name of each step as it starts."""
@@ -194,10 +200,9 @@ def compute_day(request: RunRequest, *, progress: Progress = _silent) -> Compute
     """
     problems = request.problems
     check_date(request.business_date, request.methodology, problems)
-    if request.cycle < 1:
-        problems.add(
-            Problem(source="cycle", message=f"{request.cycle} is no cycle: they start at 1")
-        )
+    if not 1 <= request.cycle <= CYCLES:
+        message = f"{request.cycle} is no cycle: 1 to {CYCLES} are"
+        problems.add(Problem(source="cycle", message=message))
     seed = _derive_seed(request.volumes, request.methodology, problems)
     progress("arranging the accounts")
     arrangement = arrange(
@@ -242,6 +247,16 @@ def read_seed(path: Path, methodology: Methodology = JPMS_2024_09_06) -> Seed:
     """
     problems = Problems()
     volumes = files.read_volumes(path, methodology.securities, problems)
+    return seed_of(volumes, methodology)
+
+
+def seed_of(volumes: ReceivedVolumes, methodology: Methodology = JPMS_2024_09_06) -> Seed:
+    """Every step of the seed of ask prices as received; records nothing.
+
+    Raises:
+        Refused: An ask or the set of them is wrong; problems say their places in the source.
+    """
+    problems = volumes.place.problems
     seed = _derive_seed(volumes, methodology, problems)
     problems.refuse_if_any()
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
@@ -322,7 +337,11 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
         )
     for doubled in pool.doubled:
         _refuse_doubled(
-            place, doubled, request.accounts[doubled.row], request.accounts[doubled.first_row]
+            place,
+            doubled.row,
+            request.accounts[doubled.row],
+            request.accounts[doubled.first_row],
+            f"row {place.row(doubled.first_row)}",
         )
     problems.refuse_if_any()
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
@@ -363,10 +382,10 @@ def explain(
         Refused: The series is no OSI symbol.
     """
     record = ledger.get(run)
-    directory = ledger.evidence_of(record)
+    read = functools.partial(ledger.read, record)
     if account is not None:
-        return list(explain_account(record, directory, account))
-    return [explain_pool(record, directory, _series(series or ""), occ_account)]
+        return list(explain_account(record, read, account))
+    return [explain_pool(record, read, _series(series or ""), occ_account)]
 
 
 def replay_run(ledger: Ledger, run: str) -> Replayed:
@@ -415,7 +434,7 @@ def allocations(
         if value is not None:
             match = pc.field(name) == value
             where = match if where is None else where & match
-    return evidence.read_table(ledger.evidence_of(record), evidence.ALLOCATIONS_FILE, where)
+    return ledger.read(record, evidence.ALLOCATIONS_FILE, where)
 
 
 def pools(ledger: Ledger, run: str) -> pa.Table:
@@ -425,7 +444,7 @@ def pools(ledger: Ledger, run: str) -> pa.Table:
         RunNotFound: There is no such run.
     """
     record = ledger.get(run)
-    return evidence.read_table(ledger.evidence_of(record), evidence.POOLS_FILE)
+    return ledger.read(record, evidence.POOLS_FILE)
 
 
 def system_identity() -> Identity:
@@ -504,7 +523,7 @@ def _refuse_doubled_notices(notices: Received) -> None:
     )
     for index, notice in enumerate(zip(*columns, strict=True)):
         first = first_of.setdefault(notice, index)
-        if first != index:
+        if first != index and notice[1]:
             place, row = notices.place_of(index)
             first_place, first_row = notices.place_of(first)
             place.refuse_row(
@@ -527,55 +546,34 @@ def _refuse_accounts(positions: Received, arrangement: Arrangement, order: Accou
         first_place, first_row = positions.place_of(doubled.first_row)
         _refuse_doubled(
             place,
-            Doubled(row=row, first_row=first_place.row(first_row) - place.first_row),
+            row,
             accounts[doubled.row].as_py(),
             accounts[doubled.first_row].as_py(),
+            f"row {first_place.row(first_row)}"
+            + (f" of {first_place.source}" if first_place.source != place.source else ""),
         )
 
 
-def _refuse_doubled(place: Place, doubled: Doubled, account: str, first: str) -> None:
-    first_row = place.row(doubled.first_row)
+def _refuse_doubled(place: Place, index: int, account: str, first: str, where: str) -> None:
+    """Refuses a row whose account stands already, alike (P4) or in another spelling (R2)."""
     if account == first:
-        message, rule = f"account {account} has row {first_row} in this pool already", "P4"
+        message, rule = f"account {account} is on {where} of this pool already", "P4"
     else:
-        message = (
-            f"account {account} is the number of {first} on row {first_row} in another spelling"
-        )
+        message = f"account {account} is the number of {first} on {where} in another spelling"
         rule = "R2"
-    place.refuse_row(doubled.row, message, column="account", rule=rule)
+    place.refuse_row(index, message, column="account", rule=rule)
 
 
 def _warnings(request: RunRequest, seed: Seed) -> tuple[WarningRecord, ...]:
     found = [WarningRecord.of(warning) for warning in seed.warnings()]
-    by_account = {
-        role: any(text for text in _occ_accounts(received.table))
-        for role, received in (("notices", request.notices), ("positions", request.positions))
-    }
-    if by_account["notices"] != by_account["positions"]:
-        with_it, without = (
-            ("notices", "positions")
-            if by_account["notices"]
-            else (
-                "positions",
-                "notices",
-            )
-        )
-        found.append(
-            WarningRecord(
-                code="OCC_ACCOUNT_ON_ONE_SIDE",
-                rule="P3",
-                message=f"{with_it} carry an occ_account and {without} carry none: "
-                "their pools do not meet",
-            )
-        )
-    return tuple(found)
+    one_side = occ_accounts_on_one_side(
+        _has_occ_accounts(request.notices.table), _has_occ_accounts(request.positions.table)
+    )
+    return (*found, *one_side)
 
 
-def _occ_accounts(table: pa.Table) -> list[str]:
-    texts: list[str] = []
-    for chunk in table.column("occ_account").chunks:
-        texts += chunk.dictionary.to_pylist()
-    return texts
+def _has_occ_accounts(table: pa.Table) -> bool:
+    return any(any(chunk.dictionary.to_pylist()) for chunk in table.column("occ_account").chunks)
 
 
 def _sources(request: RunRequest) -> tuple[SourceFile, ...]:

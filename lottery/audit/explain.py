@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -15,6 +14,9 @@ from lottery.ledger import evidence
 from lottery.ledger.run import RunRecord, SeedRecord
 from lottery.method.seed import DENOMINATOR
 from lottery.method.wheel import Stretch, numbers_hit, stretches_hit
+
+Reader = Callable[[str, pc.Expression | None], pa.Table]
+"""Reads a table of a run's evidence: its name, and which rows; None for all."""
 
 ACCOUNTS_SHOWN: Final = 1_000
 """Accounts of a working at most; past it those that were hit come first."""
@@ -75,13 +77,13 @@ class PoolWorking:
 
 
 def explain_pool(
-    record: RunRecord, directory: Path, series: str, occ_account: str | None
+    record: RunRecord, read: Reader, series: str, occ_account: str | None
 ) -> PoolWorking:
     """The working of one pool of a run.
 
     Args:
         record: The run.
-        directory: Its evidence folder.
+        read: Reads a table of its evidence, by name and by which rows.
         series: The padded symbol.
         occ_account: The pool's OCC account; None where the series has one pool only.
 
@@ -91,7 +93,7 @@ def explain_pool(
     where = pc.field("series") == series
     if occ_account is not None:
         where &= pc.field("occ_account") == occ_account
-    pools = evidence.read_table(directory, evidence.POOLS_FILE, where).to_pylist()
+    pools = read(evidence.POOLS_FILE, where).to_pylist()
     if not pools:
         of = f" of OCC account {occ_account!r}" if occ_account is not None else ""
         raise NotInRun(f"run {record.run} has no pool of series {series!r}{of}")
@@ -101,10 +103,10 @@ def explain_pool(
             f"run {record.run} has several pools of series {series!r}; "
             f"name one of the OCC accounts {names}"
         )
-    return _working(record, directory, pools[0], None)
+    return _working(record, read, pools[0], None)
 
 
-def explain_account(record: RunRecord, directory: Path, account: str) -> Iterator[PoolWorking]:
+def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[PoolWorking]:
     """The workings of every pool that an account is in, with that account alone.
 
     Raises:
@@ -113,7 +115,7 @@ def explain_account(record: RunRecord, directory: Path, account: str) -> Iterato
     where = pc.field("account") == account
     found = set()
     for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE):
-        rows = evidence.read_table(directory, name, where)
+        rows = read(name, where)
         found |= set(
             zip(
                 rows.column("occ_account").to_pylist(),
@@ -125,8 +127,8 @@ def explain_account(record: RunRecord, directory: Path, account: str) -> Iterato
         raise NotInRun(f"account {account!r} is in no pool of run {record.run}")
     for occ_account, series in sorted(found):
         of_pool = (pc.field("series") == series) & (pc.field("occ_account") == occ_account)
-        pool = evidence.read_table(directory, evidence.POOLS_FILE, of_pool).to_pylist()[0]
-        yield _working(record, directory, pool, account)
+        pool = read(evidence.POOLS_FILE, of_pool).to_pylist()[0]
+        yield _working(record, read, pool, account)
 
 
 def exact_product(ten_thousandths: int, total_short: int) -> str:
@@ -136,15 +138,14 @@ def exact_product(ten_thousandths: int, total_short: int) -> str:
 
 
 def _working(
-    record: RunRecord, directory: Path, pool: dict[str, Any], account: str | None
+    record: RunRecord, read: Reader, pool: dict[str, Any], account: str | None
 ) -> PoolWorking:
     ten_thousandths = int(record.seed.digits) + 1
-    rows = _rows(directory, pool, account)
-    shown = rows
-    if rows.num_rows > ACCOUNTS_SHOWN:
-        hit = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
-        shown = (hit if hit.num_rows else rows).slice(0, ACCOUNTS_SHOWN)
+    rows = _rows(read, pool, account)
     allocated = pool["break_reason"] is None
+    if allocated and rows.num_rows > ACCOUNTS_SHOWN:
+        rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
+    shown = rows.slice(0, ACCOUNTS_SHOWN)
     wheel = {
         "first_hit": pool["first_hit"],
         "assigned_quantity": pool["assigned_quantity"],
@@ -164,7 +165,7 @@ def _working(
     )
 
 
-def _rows(directory: Path, pool: dict[str, Any], account: str | None) -> pa.Table:
+def _rows(read: Reader, pool: dict[str, Any], account: str | None) -> pa.Table:
     """The pool's accounts, or the one asked for; a broken pool's have no numbers."""
     where = (pc.field("series") == pool["series"]) & (
         pc.field("occ_account") == pool["occ_account"]
@@ -173,7 +174,7 @@ def _rows(directory: Path, pool: dict[str, Any], account: str | None) -> pa.Tabl
         where &= pc.field("account") == account
     allocated = pool["break_reason"] is None
     name = evidence.ALLOCATIONS_FILE if allocated else evidence.BROKEN_POSITIONS_FILE
-    return evidence.read_table(directory, name, where)
+    return read(name, where)
 
 
 def _account(row: dict[str, Any], wheel: dict[str, Any] | None) -> AccountWorking:

@@ -6,7 +6,6 @@ import datetime as dt
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -21,8 +20,6 @@ from lottery.errors import Refused
 from lottery.intake.received import ReceivedVolumes
 from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord
 from lottery.ledger.store import Ledger
-from lottery.method.methodology import JPMS_2024_09_06
-from lottery.method.seed import derive_seed
 
 SERVER_CA: Final = "LOTTERY_SERVER_CA"
 CLIENT_CERTIFICATE: Final = "LOTTERY_CLIENT_CERTIFICATE"
@@ -58,8 +55,9 @@ class Desk(AbstractContextManager["Desk"], Protocol):
 class LocalDesk:
     """Works on a ledger's directory."""
 
-    def __init__(self, ledger: Path) -> None:
+    def __init__(self, ledger: Path, *, lock_seconds: float) -> None:
         self._directory = ledger
+        self._lock_seconds = lock_seconds
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +71,7 @@ class LocalDesk:
         """Nothing is held open between calls."""
 
     def derive_seed(self, volumes: ReceivedVolumes) -> DerivedSeed:
-        seed = derive_seed(volumes.asks, JPMS_2024_09_06.securities, source=volumes.place.source)
+        seed = operations.seed_of(volumes)
         return DerivedSeed(
             seed=SeedRecord.of(seed),
             warnings=tuple(WarningRecord.of(warning) for warning in seed.warnings()),
@@ -83,7 +81,9 @@ class LocalDesk:
         self, request: operations.RunRequest, progress: operations.Progress
     ) -> operations.RunOutcome:
         return operations.run_lottery(
-            lambda: Ledger.create(self._directory), request, progress=progress
+            lambda: Ledger.create(self._directory, lock_seconds=self._lock_seconds),
+            request,
+            progress=progress,
         )
 
     def get(self, run: str) -> RunRecord:
@@ -112,7 +112,7 @@ class LocalDesk:
         return operations.replay_dates(self._ledger(), first=first, last=last)
 
     def _ledger(self) -> Ledger:
-        return Ledger.open(self._directory)
+        return Ledger.open(self._directory, lock_seconds=self._lock_seconds)
 
 
 class RemoteDesk:
@@ -133,10 +133,12 @@ class RemoteDesk:
         self._client.close()
 
     def derive_seed(self, volumes: ReceivedVolumes) -> DerivedSeed:
+        volumes.place.problems.refuse_if_any()
         try:
             return self._client.derive_seed(volumes.asks)
-        except Refused as error:
-            raise _placed(error, {"exchange_asks": volumes.place.source}) from error
+        except Refused:
+            operations.seed_of(volumes)  # Refuses the same, by the file's own rows.
+            raise
 
     def run(
         self, request: operations.RunRequest, progress: operations.Progress
@@ -156,13 +158,10 @@ class RemoteDesk:
                 request_id=request.request_id or "",
                 decisions={name: decisions[name] for name in ("account_order", "zero_hit")},
             )
-        except Refused as error:
-            files = {
-                "arrow_notices": request.notices.places[0].source,
-                "arrow_positions": request.positions.places[0].source,
-                "exchange_asks": request.volumes.place.source,
-            }
-            raise _placed(error, files) from error
+        except Refused:
+            # Refuses the same, by the files' own rows, and all of it.
+            operations.compute_day(request, progress=progress)
+            raise
 
     def get(self, run: str) -> RunRecord:
         return self._client.get_run(run)
@@ -186,17 +185,6 @@ class RemoteDesk:
 
     def replay_dates(self, first: dt.date | None, last: dt.date | None) -> Iterator[Replayed]:
         return self._client.replay_dates(first=first, last=last)
-
-
-def _placed(error: Refused, files: Mapping[str, str]) -> Refused:
-    """The server's problems with our files' names in place of its fields'."""
-    return Refused(
-        (
-            replace(problem, source=files.get(problem.source, problem.source))
-            for problem in error.problems
-        ),
-        total=error.total,
-    )
 
 
 def _tls_of(environment: Mapping[str, str]) -> TlsFiles | None:

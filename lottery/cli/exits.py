@@ -13,6 +13,7 @@ from lottery.errors import (
     LimitExceeded,
     LotteryError,
     NotInRun,
+    OutputUnwritable,
     PoolBroken,
     Refused,
     RunNotFound,
@@ -39,6 +40,7 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     LedgerDamaged: MISMATCH,
     LedgerBusy: TRY_AGAIN,
     LedgerUnwritable: TRY_AGAIN,
+    OutputUnwritable: TRY_AGAIN,
     ServerAway: TRY_AGAIN,
 }
 

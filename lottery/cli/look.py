@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from typing import Annotated, Any
 
 import pyarrow.compute as pc
@@ -12,7 +13,6 @@ from rich.console import Console
 from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Replayed
 from lottery.cli import exits, text
-from lottery.cli.desk import Desk
 from lottery.cli.opening import open_desk
 from lottery.cli.shell import (
     JsonOption,
@@ -22,6 +22,8 @@ from lottery.cli.shell import (
     reporting,
     shell_of,
 )
+from lottery.day.series import padded_series
+from lottery.errors import RunNotFound
 from lottery.ledger.run import RunRecord, summary
 
 FromOption = Annotated[
@@ -43,9 +45,13 @@ def runs(
 ) -> None:
     """List the recorded runs."""
     shell = shell_of(context, ledger, server, as_json=as_json)
+    dates = _dates(first, last)
     with open_desk(shell.common) as desk:
-        records = list(desk.runs(read_optional_date(first), read_optional_date(last)))
-    shell.say({"runs": [summary(record) for record in records]}, text.printer(_show_runs, records))
+        records = list(desk.runs(*dates))
+    shell.say(
+        {"runs": [summary(record) for record in records]},
+        text.printer(_show_runs, records, within=any(dates)),
+    )
 
 
 @reporting
@@ -95,6 +101,13 @@ def explain(
     shell = shell_of(context, ledger, server, as_json=as_json)
     if (series is None) == (account is None):
         raise typer.BadParameter("either --series or --account is expected")
+    if account is not None and occ_account is not None:
+        raise typer.BadParameter("--account shows every pool; --occ-account goes with --series")
+    if series is not None:
+        try:
+            padded_series(series)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
     with open_desk(shell.common) as desk:
         workings = desk.explain(run, series=series, occ_account=occ_account, account=account)
     documents = [_working_document(working) for working in workings]
@@ -124,15 +137,17 @@ def replay(
     shell = shell_of(context, ledger, server, as_json=as_json)
     if sum((bool(run), every, first is not None or last is not None)) != 1:
         raise typer.BadParameter("name runs, or --all, or --from and --to")
+    dates = _dates(first, last)
     results = []
-    with open_desk(shell.common) as desk, shell.progress(_how_many(desk, run, first, last)) as step:
-        for replayed in (
-            (desk.replay_run(name) for name in run)
-            if run
-            else desk.replay_dates(read_optional_date(first), read_optional_date(last))
-        ):
-            step(f"replaying, last {replayed.run}")
-            results.append(replayed)
+    with open_desk(shell.common) as desk:
+        count = len(run) if run else sum(1 for _ in desk.runs(*dates))
+        if not count and any(dates):
+            raise RunNotFound("", "no run is recorded between those dates")
+        replays = (desk.replay_run(name) for name in run) if run else desk.replay_dates(*dates)
+        with shell.progress(count) as step:
+            for replayed in replays:
+                step(f"replayed {replayed.run}")
+                results.append(replayed)
     differing = [replayed for replayed in results if not replayed.matched]
     document = {
         "replayed": len(results),
@@ -147,15 +162,19 @@ def replay(
     raise typer.Exit(exits.MISMATCH if differing else exits.DONE)
 
 
-def _how_many(desk: Desk, run: list[str] | None, first: str | None, last: str | None) -> int:
-    return (
-        len(run)
-        if run
-        else sum(1 for _ in desk.runs(read_optional_date(first), read_optional_date(last)))
-    )
+def _dates(first: str | None, last: str | None) -> tuple[dt.date | None, dt.date | None]:
+    """The dates of --from and --to.
+
+    Raises:
+        typer.BadParameter: One is no date, or the last is before the first.
+    """
+    dates = read_optional_date(first), read_optional_date(last)
+    if dates[0] is not None and dates[1] is not None and dates[1] < dates[0]:
+        raise typer.BadParameter(f"--to {last} is before --from {first}")
+    return dates
 
 
-def _show_runs(console: Console, records: list[RunRecord]) -> None:
+def _show_runs(console: Console, records: list[RunRecord], *, within: bool) -> None:
     numbers = ("cycle", "notices", "assigned", "breaks")
     made = text.table("run", *numbers, "composite", "recorded (UTC)", right=numbers)
     for record in records:
@@ -168,7 +187,8 @@ def _show_runs(console: Console, records: list[RunRecord]) -> None:
             text.marked(record.seed),
             record.recorded_at[:16].replace("T", " "),
         )
-    console.print(made if records else "nothing is recorded yet")
+    nothing = "no run is recorded between those dates" if within else "nothing is recorded yet"
+    console.print(made if records else nothing)
 
 
 def _show_run(console: Console, record: RunRecord, document: dict[str, Any]) -> None:
@@ -181,8 +201,8 @@ def _show_run(console: Console, record: RunRecord, document: dict[str, Any]) -> 
 def _show_workings(console: Console, workings: list[PoolWorking]) -> None:
     for place, working in enumerate(workings):
         if place:
-            console.rule()
-        text.show_working(console, working)
+            console.print()
+        text.show_working(console, working, with_seed=not place)
 
 
 def _show_replays(console: Console, results: list[Replayed]) -> None:

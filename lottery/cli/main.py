@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+import sys
+from typing import Annotated, Final
 
 import typer
+from typer.exceptions import TyperException
 
-from lottery.cli import look, run, serve
-from lottery.cli.shell import Common, JsonOption, LedgerOption, ServerOption
+from lottery.cli import exits, look, run, serve
+from lottery.cli.shell import Common, JsonOption, RootLedgerOption, ServerOption
 from lottery.version import VERSION
+
+WRONG_USAGE: Final = "WRONG_USAGE"
+INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name="lottery",
@@ -28,7 +34,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's own signature.
 @app.callback()
 def options(
     context: typer.Context,
-    ledger: LedgerOption = None,
+    ledger: RootLedgerOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
     version: Annotated[
@@ -50,8 +56,28 @@ app.command()(serve.health)
 
 
 def main() -> None:
-    """The entry point `lottery`."""
-    app()
+    """The entry point `lottery`.
+
+    With `--json` wrong usage too is one document on standard output.
+    """
+    try:
+        if "--json" in sys.argv[1:]:
+            sys.exit(_main_in_json())
+        app()
+    except OSError as error:  # A full disk behind standard output, for one.
+        print(f"lottery: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(exits.TRY_AGAIN)
+
+
+def _main_in_json() -> int:
+    try:
+        code: int | None = app(standalone_mode=False)
+    except TyperException as error:
+        typer.echo(json.dumps({"reason": WRONG_USAGE, "message": error.format_message()}))
+        return exits.USAGE
+    except typer.Abort:
+        return INTERRUPTED
+    return code or exits.DONE
 
 
 if __name__ == "__main__":

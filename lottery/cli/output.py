@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
+import typer
 
-from lottery.errors import LedgerUnwritable
+from lottery.errors import OutputUnwritable
 from lottery.ledger.evidence import RUN_FILE, write_parquet
 from lottery.ledger.run import RunRecord
 
@@ -28,14 +29,16 @@ def prepare(directory: Path) -> None:
     """Makes the folder before anything is recorded.
 
     Raises:
-        LedgerUnwritable: It cannot be made or written to.
+        typer.BadParameter: It cannot be made or written to.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
+    except (FileExistsError, NotADirectoryError):
+        raise typer.BadParameter(f"--output {directory}: a file stands there") from None
     except OSError as error:
-        raise LedgerUnwritable(f"{directory}: {error.strerror}") from error
+        raise typer.BadParameter(f"--output {directory}: {error.strerror}") from None
 
 
 def write_output(
@@ -55,7 +58,7 @@ def write_output(
         pools: `tables.POOLS`.
 
     Raises:
-        LedgerUnwritable: A file cannot be written.
+        OutputUnwritable: A file cannot be written.
     """
     write = write_csv if output_format is OutputFormat.CSV else write_parquet
     try:
@@ -64,7 +67,10 @@ def write_output(
             _replace(path, functools.partial(write, table))
         _replace(directory / RUN_FILE, lambda path: path.write_bytes(record.canonical()))
     except OSError as error:
-        raise LedgerUnwritable(f"{directory}: {error.strerror}") from error
+        raise OutputUnwritable(
+            f"--output {directory}: {error.strerror}; the run is recorded, and the same command "
+            "again writes it"
+        ) from error
 
 
 def write_csv(table: pa.Table, path: Path) -> None:

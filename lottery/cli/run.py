@@ -57,6 +57,7 @@ def run(
     stands recorded, 75 try again later.
     """
     shell = shell_of(context, ledger, server, as_json=as_json)
+    business_date = read_date(date)
     if output_directory is not None:
         output.prepare(output_directory)
     methodology = JPMS_2024_09_06.deciding(
@@ -64,15 +65,18 @@ def run(
     )
     problems = Problems()
     with open_desk(shell.common) as desk, shell.progress(STEPS) as step:
+        called = _called(volumes, notices, positions)
         step("reading the volumes")
-        read_volumes = files.read_volumes(volumes, methodology.securities, problems)
+        read_volumes = files.read_volumes(
+            volumes, methodology.securities, problems, called=called[0]
+        )
         step("reading the notices")
-        read_notices = files.read_notices(notices, problems)
+        read_notices = files.read_notices(notices, problems, called=called[1])
         step("reading the positions")
-        read_positions = files.read_positions(positions, problems)
+        read_positions = files.read_positions(positions, problems, called=called[2])
         outcome = desk.run(
             operations.RunRequest(
-                business_date=read_date(date),
+                business_date=business_date,
                 cycle=cycle,
                 notices=read_notices,
                 positions=read_positions,
@@ -111,9 +115,7 @@ def seed(
 ) -> None:
     """Show every step of the seed of four ask prices; record nothing."""
     shell = shell_of(context, ledger, server, as_json=as_json)
-    problems = Problems()
-    read = files.read_volumes(volumes, JPMS_2024_09_06.securities, problems)
-    problems.refuse_if_any()
+    read = files.read_volumes(volumes, JPMS_2024_09_06.securities, Problems())
     with open_desk(shell.common) as desk:
         derived = desk.derive_seed(read)
     steps = derived.seed
@@ -139,3 +141,9 @@ def seed(
         },
         text.printer(text.show_seed, steps, derived.warnings),
     )
+
+
+def _called(*paths: Path) -> list[str | None]:
+    """What problems call the files: their base names, or their paths where two share a name."""
+    names = {path.name for path in paths}
+    return [None if len(names) == len(paths) else str(path) for path in paths]

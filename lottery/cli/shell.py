@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar, cast
 
 import typer
@@ -18,25 +18,28 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lottery.cli.exits import exit_code
-from lottery.errors import LotteryError, Refused
+from lottery.errors import Conflict, LedgerBusy, LedgerUnwritable, LotteryError, Refused
 
 PROGRESS_AFTER: Final = 1.0
 """Seconds that work takes before a progress bar shows."""
 PIPED_WIDTH: Final = 160
 """Columns of text that goes to a file or a pipe, where there is no terminal to ask."""
-DEFAULT_LEDGER: Final = Path("lottery-ledger")
+DEFAULT_LEDGER: Final = "lottery-ledger"
+
+_RECORDS_NOTHING: Final = (Conflict, LedgerBusy, LedgerUnwritable)
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
-LedgerOption = Annotated[
-    Path | None,
+_LEDGER_HELP: Final = "The ledger's directory; $LOTTERY_LEDGER or ./lottery-ledger by default."
+
+RootLedgerOption = Annotated[
+    str | None,
     typer.Option(
-        "--ledger",
-        envvar="LOTTERY_LEDGER",
-        show_envvar=True,
-        help="The ledger's directory; ./lottery-ledger where none is given.",
+        "--ledger", metavar="DIR", envvar="LOTTERY_LEDGER", show_envvar=False, help=_LEDGER_HELP
     ),
 ]
+# Without the variable: behind the subcommand it would take the place of the option before it.
+LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="DIR", help=_LEDGER_HELP)]
 ServerOption = Annotated[
     str | None,
     typer.Option("--server", metavar="HOST:PORT", help="Have a server do it, over gRPC."),
@@ -50,11 +53,11 @@ JsonOption = Annotated[
 class Common:
     """The global options; they may stand before or after the subcommand."""
 
-    ledger: Path | None = None
+    ledger: str | None = None
     server: str | None = None
     as_json: bool = False
 
-    def then(self, ledger: Path | None, server: str | None, *, as_json: bool) -> Common:
+    def then(self, ledger: str | None, server: str | None, *, as_json: bool) -> Common:
         """These options, with those behind the subcommand taking their place."""
         return Common(
             ledger=ledger or self.ledger,
@@ -119,7 +122,7 @@ class Shell:
 
 
 def shell_of(
-    context: typer.Context, ledger: Path | None, server: str | None, *, as_json: bool
+    context: typer.Context, ledger: str | None, server: str | None, *, as_json: bool
 ) -> Shell:
     """The shell of a command, of the options before and behind it."""
     shell = Shell(cast("Common", context.obj).then(ledger, server, as_json=as_json))
@@ -155,9 +158,10 @@ def report(error: LotteryError, *, as_json: bool) -> NoReturn:
             count = f"{error.total} problem{'s' if error.total != 1 else ''}"
             stderr.print(f"Refused, nothing recorded: {count} ({error.reason})", style="bold red")
             for line in str(error).splitlines():
-                stderr.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+                stderr.print(f"  {line}", soft_wrap=True)
         else:
-            stderr.print(f"{error} ({error.reason})", markup=False, style="red", soft_wrap=True)
+            kept = "; nothing is recorded" if isinstance(error, _RECORDS_NOTHING) else ""
+            stderr.print(f"{error}{kept} ({error.reason})", style="red", soft_wrap=True)
     raise typer.Exit(exit_code(error))
 
 
@@ -194,6 +198,9 @@ def read_optional_date(text: str | None) -> dt.date | None:
     return None if text is None else read_date(text)
 
 
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
 def read_date(text: str) -> dt.date:
     """A date written YYYY-MM-DD.
 
@@ -201,9 +208,11 @@ def read_date(text: str) -> dt.date:
         typer.BadParameter: It is none.
     """
     try:
-        return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC).date()
+        if _DATE.fullmatch(text):
+            return dt.date.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no date: YYYY-MM-DD is expected") from None
+        pass
+    raise typer.BadParameter(f"{text!r} is no date: YYYY-MM-DD is expected")
 
 
 def _console(stream: Any) -> Console:

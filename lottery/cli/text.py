@@ -110,8 +110,8 @@ def show_seed(console: Console, seed: SeedRecord, warnings: Iterable[WarningReco
     show_warnings(console, warnings)
 
 
-def show_working(console: Console, working: PoolWorking) -> None:
-    """A pool's working, step by step."""
+def show_working(console: Console, working: PoolWorking, *, with_seed: bool) -> None:
+    """A pool's working, step by step; the seed's steps are the same for every pool of a run."""
     of = f", OCC account {working.occ_account}" if working.occ_account else ""
     console.print(f"Series {working.series}{of}", style="bold")
     console.print(
@@ -123,8 +123,9 @@ def show_working(console: Console, working: PoolWorking) -> None:
         f"{_count(working.notice_count, 'notice')}.  Short in all: "
         f"{_count(working.total_short, 'contract')} in {_count(working.account_count, 'account')}."
     )
-    show_seed(console, working.seed, ())
-    console.print()
+    if with_seed:
+        show_seed(console, working.seed, ())
+        console.print()
     if working.break_reason:
         console.print(
             f"Break {working.break_reason}: {_BREAK_TEXTS[working.break_reason]}; "

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.ipc
 
 from lottery.intake.columns import check_names
 from lottery.intake.received import Place
+
+END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+"""What a stream ends with; one that was cut off between two batches reads well without it."""
 
 
 def read_arrow(payload: bytes, required: Sequence[str], place: Place) -> pa.Table | None:
@@ -18,11 +22,16 @@ def read_arrow(payload: bytes, required: Sequence[str], place: Place) -> pa.Tabl
         The raw table, or None where the payload or its columns are refused.
     """
     try:
-        with pa.ipc.open_stream(payload) as reader:
+        source = pa.BufferReader(payload)
+        with pa.ipc.open_stream(source) as reader:
             names = reader.schema.names
             if not check_names(names, required, place):
                 return None
             table = reader.read_all()
+            ended = source.tell() == len(payload) and payload.endswith(END_OF_STREAM)
+        if not ended:
+            place.refuse("the payload is cut short, or has bytes behind its end")
+            return None
         for column in table.columns:
             # Lengths, offsets and indices; whether texts are sound is looked at with their values.
             column.validate(full=not pa.types.is_string(column.type))

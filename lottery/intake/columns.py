@@ -26,6 +26,7 @@ NOTICE_COLUMNS: Final = ("notice_id", "series", "quantity")
 POSITION_COLUMNS: Final = ("series", "account", "short_quantity")
 OPTIONAL_COLUMNS: Final = ("occ_account",)
 LABEL_COLUMNS: Final = ("series", "occ_account")
+QUANTITY_COLUMNS: Final = ("quantity", "short_quantity")
 
 _OCC_ACCOUNT: Final = r"^(?:[A-Za-z0-9][A-Za-z0-9/._-]{0,31})?$"
 _SHOWN: Final = 80
@@ -74,8 +75,7 @@ def to_notices(raw: pa.Table, place: Place) -> pa.Table:
         },
         NOTICES,
     )
-    _refuse_empty(table, place)
-    return table
+    return _usable(table, raw, place)
 
 
 def to_positions(raw: pa.Table, place: Place) -> pa.Table:
@@ -92,8 +92,7 @@ def to_positions(raw: pa.Table, place: Place) -> pa.Table:
         },
         POSITIONS,
     )
-    _refuse_empty(table, place)
-    return table
+    return _usable(table, raw, place)
 
 
 def is_occ_account(text: str) -> bool:
@@ -123,9 +122,16 @@ def sound_text(texts: pa.Array) -> pa.StringArray:
     return plain
 
 
-def _refuse_empty(table: pa.Table, place: Place) -> None:
+def _usable(table: pa.Table, raw: pa.Table, place: Place) -> pa.Table:
+    """The table, or an empty one where a column is of another type: its values mean nothing."""
     if not table.num_rows:
-        place.refuse("there are no rows")
+        place.refuse("there are no rows, besides a header at most")
+    wrong_type = any(
+        not _is_text(raw.schema.field(name).type)
+        for name in raw.column_names
+        if name not in QUANTITY_COLUMNS
+    )
+    return table.schema.empty_table() if wrong_type else table
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -152,10 +158,9 @@ def _texts(raw: pa.Table, name: str, place: Place) -> pa.ChunkedArray:
             expected = "text, which keeps an account's leading zeros, is"
         _refuse_type(name, column.type, expected, place)
         return pa.chunked_array([pa.array(["0"] * len(column), pa.string())])
-    if column.null_count:
-        place.refuse_rows(_nulls(column), lambda _: "there is no value", column=name)
     if column.type != pa.string() or column.null_count:
-        column = column.cast(pa.string()).fill_null("0")
+        # What is missing is refused as the empty text that it becomes.
+        column = column.cast(pa.string()).fill_null("")
     if name != "account":  # An account's bytes are looked at one by one.
         column = pa.chunked_array([sound_text(chunk) for chunk in column.chunks])
     return column
@@ -325,6 +330,8 @@ def _encoded(column: pa.ChunkedArray, null: str) -> pa.ChunkedArray:
     elif column.type != LABEL:
         column = column.cast(LABEL)
     column = column.unify_dictionaries()
+    if not column.num_chunks:
+        column = pa.chunked_array([pa.array([], LABEL)])
     dictionary = column.chunk(0).dictionary
     # A null inside the dictionary is a null of the rows that point to it.
     return _encoded(column.cast(pa.string()), null) if dictionary.null_count else column

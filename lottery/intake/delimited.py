@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.csv
 
 from lottery.intake.columns import LABEL_COLUMNS, check_names, shorten
+from lottery.intake.quotes import quotes_are_sound
 from lottery.intake.received import Place
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _HEADER_BYTES: Final = 65_536
-_STRAY_QUOTE: Final = re.compile(rb'(?<=[^,\r\n"])"(?=[^,\r\n"])')
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 
 
@@ -44,12 +44,16 @@ def read_csv(data: pa.Buffer, required: Sequence[str], place: Place) -> pa.Table
     if header is None or not check_names(header, required, place):
         return None
     wanted = [name for name in header if name in (*required, *LABEL_COLUMNS)]
-    if _STRAY_QUOTE.search(view):
+    if _has_quote(view) and not quotes_are_sound(np.frombuffer(view, np.uint8)):
         return _read_lines(bytes(view), header, wanted, place)
     try:
         return _read_fast(view, header, wanted)
     except pa.ArrowInvalid:
         return _read_lines(bytes(view), header, wanted, place)
+
+
+def _has_quote(view: memoryview) -> bool:
+    return bool((np.frombuffer(view, np.uint8) == 0x22).any())  # noqa: PLR2004 - a quote.
 
 
 def read_header(data: bytes, place: Place) -> list[str] | None:
@@ -114,16 +118,7 @@ def _read_lines(
     columns: dict[str, list[str]] = {name: [] for name in header}
     numbers = []
     for row, line in enumerate(lines[1:], start=1):
-        fields = next(csv.reader([line.decode("utf-8", "replace")]), [])
-        message = None
-        if _STRAY_QUOTE.search(line):
-            message = "a quote stands inside a value"
-        elif b"\x00" in line:
-            message = "a NUL byte stands in the line"
-        elif not fields:
-            message = "the line is empty"
-        elif len(fields) != len(header):
-            message = f"{len(fields)} values where the header has {len(header)} columns"
+        fields, message = _fields(line, len(header))
         if message:
             shown = shorten(line.decode("utf-8", "replace"))
             place.refuse_numbered_row(row, f"{message}: {shown!r}")
@@ -133,3 +128,20 @@ def _read_lines(
             columns[name].append(value)
     place.row_numbers = np.array(numbers, np.int64)
     return pa.table({name: pa.array(columns[name], pa.string()) for name in wanted})
+
+
+def _fields(line: bytes, column_count: int) -> tuple[list[str], str | None]:
+    """A line's values, and what is wrong with the line as a whole."""
+    if b"\x00" in line:
+        return [], "a NUL byte stands in the line"
+    if b'"' in line and not quotes_are_sound(np.frombuffer(line, np.uint8)):
+        return [], "a quote stands where none may: inside a value, or without its closing one"
+    try:
+        fields = next(csv.reader([line.decode("utf-8", "replace")], strict=True), [])
+    except csv.Error as error:
+        return [], f"the line cannot be read ({error})"
+    if not fields:
+        return [], "the line is empty"
+    if len(fields) != column_count:
+        return [], f"{len(fields)} values where the header has {column_count} columns"
+    return fields, None

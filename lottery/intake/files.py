@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,19 +34,33 @@ _Reader = Callable[[pa.Buffer, Sequence[str], Place], pa.Table | None]
 _READERS: Final[dict[str, _Reader]] = {".csv": read_csv, ".parquet": read_parquet}
 
 
-def read_notices(path: Path, problems: Problems) -> Received:
-    """The notices of a CSV or Parquet file; what is wrong goes to `problems`."""
-    return _read_rows(path, "notices", NOTICE_COLUMNS, NOTICES, to_notices, problems)
+def read_notices(path: Path, problems: Problems, *, called: str | None = None) -> Received:
+    """The notices of a CSV or Parquet file; what is wrong goes to `problems`.
+
+    Args:
+        path: The file.
+        problems: Where problems go.
+        called: What problems call the file; its base name where nothing is given.
+    """
+    place = Place(source=called or _name(path), problems=problems)
+    return _read_rows(path, "notices", NOTICE_COLUMNS, NOTICES, to_notices, place)
 
 
-def read_positions(path: Path, problems: Problems) -> Received:
-    """The positions of a CSV or Parquet file; what is wrong goes to `problems`."""
-    return _read_rows(path, "positions", POSITION_COLUMNS, POSITIONS, to_positions, problems)
+def read_positions(path: Path, problems: Problems, *, called: str | None = None) -> Received:
+    """The positions of a CSV or Parquet file; as `read_notices`."""
+    place = Place(source=called or _name(path), problems=problems)
+    return _read_rows(path, "positions", POSITION_COLUMNS, POSITIONS, to_positions, place)
 
 
-def read_volumes(path: Path, securities: Sequence[Security], problems: Problems) -> ReceivedVolumes:
-    """The ask prices of a CSV or JSON file; what is wrong goes to `problems`."""
-    place = Place(source=path.name, problems=problems)
+def read_volumes(
+    path: Path,
+    securities: Sequence[Security],
+    problems: Problems,
+    *,
+    called: str | None = None,
+) -> ReceivedVolumes:
+    """The ask prices of a CSV or JSON file; as `read_notices`."""
+    place = Place(source=called or _name(path), problems=problems)
     suffix = path.suffix.lower()
     data = _content(path, place)
     if data is None:
@@ -53,7 +69,7 @@ def read_volumes(path: Path, securities: Sequence[Security], problems: Problems)
         place.refuse(f"the file has {data.size} bytes; four rows of volumes have a few hundred")
         return ReceivedVolumes(asks=(), sources=(), place=place)
     content = data.to_pybytes()
-    source = SourceFile.of("volumes", path.name, suffix, content)
+    source = SourceFile.of("volumes", _name(path), suffix, content)
     return volumes_of_source(source, securities, place)
 
 
@@ -68,17 +84,21 @@ def volumes_of_source(
     elif source.suffix == ".json":
         asks = read_volumes_json(content, securities, place)
     else:
-        place.refuse(f"volumes are read as .csv or .json, not as {source.suffix or 'this'!r}")
+        place.refuse(f"volumes are read as .csv or .json, not as {_shown(source.suffix)}")
     return ReceivedVolumes(asks=asks, sources=(source,), place=place)
 
 
 def notices_of_source(source: SourceFile, place: Place) -> pa.Table:
     """`tables.NOTICES` of a source's bytes as kept in the evidence."""
     content = source.content or b""
+    reader = _READERS.get(source.suffix)
     if source.suffix == ".arrows":
         raw = read_arrow(content, NOTICE_COLUMNS, place)
+    elif reader is not None:
+        raw = reader(pa.py_buffer(content), NOTICE_COLUMNS, place)
     else:
-        raw = _READERS[source.suffix](pa.py_buffer(content), NOTICE_COLUMNS, place)
+        place.refuse(f"notices are not kept as {_shown(source.suffix)}")
+        raw = None
     return NOTICES.empty_table() if raw is None else to_notices(raw, place)
 
 
@@ -88,26 +108,42 @@ def _read_rows(
     required: Sequence[str],
     schema: pa.Schema,
     convert: Callable[[pa.Table, Place], pa.Table],
-    problems: Problems,
+    place: Place,
 ) -> Received:
-    place = Place(source=path.name, problems=problems)
     nothing = Received(table=schema.empty_table(), sources=(), places=(place,))
     suffix = path.suffix.lower()
     reader = _READERS.get(suffix)
     if reader is None:
-        place.refuse(f"{role} are read as {' or '.join(_READERS)}, not as {suffix or 'this'!r}")
+        place.refuse(f"{role} are read as {' or '.join(_READERS)}, not as {_shown(suffix)}")
         return nothing
     data = _content(path, place)
     if data is None:
         return nothing
+    before = _identity(path)
     # The digest is taken beside the reading, of the same bytes.
     with ThreadPoolExecutor(1) as beside:
-        source = beside.submit(SourceFile.of, role, path.name, suffix, memoryview(data))
+        source = beside.submit(SourceFile.of, role, _name(path), suffix, memoryview(data))
         raw = reader(data, required, place)
         if raw is None:
             return nothing
-        table = convert(raw, place)
-        return Received(table=table, sources=(source.result(),), places=(place,))
+        received = Received(table=convert(raw, place), sources=(source.result(),), places=(place,))
+    if _identity(path) != before:
+        place.refuse("the file was changed while it was read")
+    return received
+
+
+def _shown(suffix: str) -> str:
+    return repr(suffix) if suffix else "a file without a suffix"
+
+
+def _name(path: Path) -> str:
+    """The file's name as text; bytes that are none are replaced."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _content(path: Path, place: Place) -> pa.Buffer | None:
@@ -118,8 +154,8 @@ def _content(path: Path, place: Place) -> pa.Buffer | None:
             return None
         if path.stat().st_size == 0:
             return pa.py_buffer(b"")
-        with pa.memory_map(str(path)) as mapped:
-            return mapped.read_buffer()
+        with path.open("rb") as file:
+            return pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except OSError as error:
         place.refuse(f"the file cannot be read: {error.strerror or error}")
         return None

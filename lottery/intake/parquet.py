@@ -47,10 +47,14 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], place: Place) -> pa.T
             )
             return file.read_row_groups(range(first, last))
 
-        return pa.concat_tables(in_threads(read_groups, _halves(metadata)))
-    except (pa.ArrowException, OSError) as error:
+        table = pa.concat_tables(in_threads(read_groups, _halves(metadata)))
+        for name in labels:
+            # The reader does not look whether a dictionary has what an index asks for.
+            table.column(name).validate(full=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         place.refuse(f"the file is damaged or cut short: {_first_line(error)}")
         return None
+    return table
 
 
 def _halves(metadata: pq.FileMetaData) -> list[tuple[int, int]]:

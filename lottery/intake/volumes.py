@@ -12,6 +12,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from lottery.errors import INVALID_SEED
 from lottery.intake.columns import check_names, shorten
 from lottery.intake.delimited import BYTE_ORDER_MARK, foreign_kind
@@ -47,7 +49,7 @@ def read_volumes_csv(
     header = rows[0] if rows else []
     if not check_names(header, REQUIRED, place, OPTIONAL):
         return ()
-    asks = []
+    asks, kept = [], []
     for index, values in enumerate(rows[1:]):
         if len(values) != len(header):
             place.refuse_row(
@@ -55,6 +57,8 @@ def read_volumes_csv(
             )
             continue
         asks.append(_ask(dict(zip(header, values, strict=True)), index, securities, place))
+        kept.append(index + 1)
+    place.row_numbers = np.array(kept, np.int64)
     if len(rows) == 1:
         place.refuse("there are no rows")
     return tuple(asks)
@@ -79,11 +83,13 @@ def read_volumes_json(
         return ()
     if not document:
         place.refuse("there are no rows")
-    asks = []
+    asks, kept = [], []
     for index, entry in enumerate(document):
         ask = _json_ask(entry, index, securities, place)
         if ask is not None:
             asks.append(ask)
+            kept.append(index + 1)
+    place.row_numbers = np.array(kept, np.int64)
     return tuple(asks)
 
 
@@ -120,7 +126,7 @@ def _json_ask(
             place.refuse_row(
                 index,
                 message,
-                column=name,
+                column=name.encode("utf-8", "replace").decode(),
                 rule="S2" if seed else None,
                 **({"reason": INVALID_SEED} if seed else {}),
             )

@@ -62,10 +62,7 @@ def _add_table(digest: Any, table: pa.Table, columns: tuple[str, ...]) -> None:
             digest.update(np.ascontiguousarray(column.to_numpy(), "<i8"))
             continue
         texts = column.cast(pa.large_binary()).combine_chunks()
-        if isinstance(texts, pa.ChunkedArray):
-            continue
         _, offsets, data = texts.buffers()
         edges = np.frombuffer(offsets, "<i8", len(texts) + 1, texts.offset * 8)
         digest.update(np.ascontiguousarray(np.diff(edges)))
-        if data is not None:
-            digest.update(memoryview(data)[int(edges[0]) : int(edges[-1])])
+        digest.update(memoryview(data)[int(edges[0]) : int(edges[-1])])

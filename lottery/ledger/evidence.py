@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lottery.day.allocate import Day
-from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, NOTICES, POOLS
+from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, LABEL, NOTICES, POOLS
 from lottery.errors import LedgerDamaged
 from lottery.intake.received import SourceFile
 from lottery.ledger.run import EvidenceFile, RunRecord
@@ -113,7 +113,13 @@ def sorted_notices(notices: pa.Table) -> pa.Table:
     order = plain.append_column("row", pa.array(range(notices.num_rows), pa.int64())).sort_by(
         [(name, "ascending") for name in keys]
     )
-    return notices.take(order.column("row")).unify_dictionaries().combine_chunks()
+    taken = notices.take(order.column("row"))
+    for name in ("series", "occ_account"):
+        # The dictionary too is in the order of the rows, whatever it was in.
+        place = taken.schema.get_field_index(name)
+        texts = taken.column(name).cast(pa.string()).combine_chunks().dictionary_encode()
+        taken = taken.set_column(place, taken.schema.field(name), texts.cast(LABEL))
+    return taken.combine_chunks()
 
 
 def read_table(directory: Path, name: str, where: pc.Expression | None = None) -> pa.Table:
@@ -129,23 +135,29 @@ def read_table(directory: Path, name: str, where: pc.Expression | None = None) -
         LedgerDamaged: The file is missing, damaged or of other columns.
     """
     try:
-        table = pq.read_table(directory / name, memory_map=True, filters=where)
+        table = pq.read_table(
+            directory / name, memory_map=True, filters=where, page_checksum_verification=True
+        )
+        table.validate(full=True)
         return table.select(TABLES[name].names).cast(TABLES[name])
+    except FileNotFoundError as error:
+        raise LedgerDamaged(f"{directory.name}/{name} is missing") from error
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise LedgerDamaged(f"{directory.name}/{name} cannot be read: {error}") from error
 
 
-def damaged_files(directory: Path, record: RunRecord) -> list[tuple[EvidenceFile, str]]:
-    """The files whose digest is not the recorded one, each with what was found instead."""
-    found = []
-    for file in record.evidence:
-        try:
-            digest = _sha256(directory / file.name)
-        except OSError as error:
-            digest = error.strerror or str(error)
-        if digest != file.sha256:
-            found.append((file, digest))
-    return found
+def what_is_wrong(directory: Path, file: EvidenceFile) -> str | None:
+    """What stands in a file's place, where it is not what its digest and size say; else None."""
+    try:
+        digest = _sha256(directory / file.name)
+        size = (directory / file.name).stat().st_size
+    except FileNotFoundError:
+        return "the file is missing"
+    except OSError as error:
+        return error.strerror or str(error)
+    if digest != file.sha256:
+        return f"sha256 {digest}"
+    return None if size == file.size else f"{size} bytes"
 
 
 def sync_directory(directory: Path) -> None:

@@ -166,6 +166,24 @@ class WarningRecord:
         return cls(code=warning.code, rule=warning.rule, message=warning.message)
 
 
+def occ_accounts_on_one_side(
+    in_notices: bool,  # noqa: FBT001 - two sides of one question.
+    in_positions: bool,  # noqa: FBT001
+) -> tuple[WarningRecord, ...]:
+    """The warning that notices or positions carry OCC accounts and the others do not (P3)."""
+    if in_notices == in_positions:
+        return ()
+    with_it, without = ("notices", "positions") if in_notices else ("positions", "notices")
+    return (
+        WarningRecord(
+            code="OCC_ACCOUNT_ON_ONE_SIDE",
+            rule="P3",
+            message=f"{with_it} carry an occ_account and {without} carry none: "
+            "their pools do not meet",
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceFile:
     """A file of the run's evidence folder; the name is relative to it, with `/`."""
@@ -244,7 +262,11 @@ def read_record(canonical: bytes) -> RunRecord:
         raise LedgerDamaged(f"a run record cannot be read: {error.errors()[0]['msg']}") from error
     if record.format != RECORD_FORMAT:
         raise LedgerDamaged(f"a run record has the unknown format {record.format!r}")
-    if record.canonical() != canonical:
+    try:
+        is_canonical = record.canonical() == canonical
+    except rfc8785.CanonicalizationError:
+        is_canonical = False
+    if not is_canonical:
         raise LedgerDamaged(f"the record of run {record.run} is not in its canonical form")
     return record
 

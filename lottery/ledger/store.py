@@ -75,6 +75,17 @@ _runs = sa.Table(
     sa.UniqueConstraint("business_date", "sequence"),
     sqlite_strict=True,
 )
+# REPLACE deletes without asking the trigger of DELETE, so that an insert looks for itself.
+sa.event.listen(
+    _runs,
+    "after_create",
+    sa.DDL(  # type: ignore[no-untyped-call]
+        "CREATE TRIGGER runs_refuse_replace BEFORE INSERT ON runs BEGIN "
+        "SELECT RAISE(ABORT, 'the ledger is append-only') WHERE EXISTS (SELECT 1 FROM runs "
+        "WHERE log_index = NEW.log_index OR run = NEW.run OR request_id = NEW.request_id "
+        "OR (business_date = NEW.business_date AND sequence = NEW.sequence)); END"
+    ).execute_if(dialect="sqlite"),
+)
 for _action in ("UPDATE", "DELETE"):
     sa.event.listen(
         _runs,
@@ -144,6 +155,8 @@ class Ledger:
             directory.mkdir(parents=True, exist_ok=True)
             for name in ("evidence", "staging", "aside"):
                 (directory / name).mkdir(exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise LedgerNotFound(f"{directory} is no directory") from error
         except OSError as error:
             raise LedgerUnwritable(f"{directory}: {error.strerror}") from error
         ledger = cls(directory, lock_seconds=lock_seconds)
@@ -229,6 +242,24 @@ class Ledger:
             raise RunNotFound(run)
         return read_record(canonical)
 
+    def read(self, record: RunRecord, name: str, where: pc.Expression | None = None) -> pa.Table:
+        """A table of a run's evidence, or the rows of it that are asked for.
+
+        Raises:
+            LedgerDamaged: The file is not the one that was recorded.
+        """
+        directory = self.evidence_of(record)
+        file = record.digest_of(name)
+        if file is None:
+            raise LedgerDamaged(f"the record of run {record.run} names no {name}")
+        wrong = evidence.what_is_wrong(directory, file)
+        if wrong is not None:
+            raise LedgerDamaged(
+                f"{record.run}/{name} is not what was recorded: {wrong}; recorded is sha256 "
+                f"{file.sha256}"
+            )
+        return evidence.read_table(directory, name, where)
+
     def evidence_of(self, record: RunRecord) -> Path:
         """The folder of a run's evidence."""
         return self.directory / "evidence" / record.business_date.isoformat() / record.run
@@ -303,9 +334,8 @@ class Ledger:
             if record.seed.volume_of() != prepared.seed.volume_of():
                 raise Conflict(
                     SEED_CONFLICT,
-                    f"{prepared.business_date} has the seed {record.seed.digits} of composite "
-                    f"{record.seed.composite} by run {record.run}; these volumes make composite "
-                    f"{prepared.seed.composite} [S8]",
+                    f"{prepared.business_date} has its seed by run {record.run}, and these volumes "
+                    f"differ: {_differing_asks(record.seed, prepared.seed)} [S8]",
                     run=record.run,
                 )
         pools = _allocated_pools(prepared.day.pools)
@@ -316,28 +346,22 @@ class Ledger:
     def _refuse_overlap(
         self, record: RunRecord, notices: set[tuple[str, str]], pools: set[tuple[str, str]]
     ) -> None:
-        directory = self.evidence_of(record)
-        for file, digest in evidence.damaged_files(directory, record):
-            if file.name in (evidence.NOTICES_FILE, evidence.POOLS_FILE):
-                raise LedgerDamaged(
-                    f"{record.run}/{file.name} has the digest {digest}, recorded is {file.sha256}"
-                )
-        their_pools = _allocated_pools(evidence.read_table(directory, evidence.POOLS_FILE))
-        their_notices = _allocated_notices(
-            evidence.read_table(directory, evidence.NOTICES_FILE), their_pools
-        )
+        their_pools = _allocated_pools(self.read(record, evidence.POOLS_FILE))
+        their_notices = _allocated_notices(self.read(record, evidence.NOTICES_FILE), their_pools)
         again = sorted(notices & their_notices)
         if again:
             raise Conflict(
                 NOTICE_ALREADY_ALLOCATED,
-                f"run {record.run} has allocated {_some([_named(*notice) for notice in again])}",
+                f"run {record.run} has allocated "
+                f"{_some([_named(*notice, 'notice') for notice in again])} already",
                 run=record.run,
             )
         again = sorted(pools & their_pools)
         if again:
             raise Conflict(
                 POOL_ALREADY_ALLOCATED,
-                f"run {record.run} has allocated {_some([_named(*pool) for pool in again])}; "
+                f"run {record.run} has allocated "
+                f"{_some([_named(*pool, 'series') for pool in again])}; "
                 "whether these positions have that taken off is not said",
                 run=record.run,
             )
@@ -411,7 +435,9 @@ class Ledger:
 
 def _engine(path: Path, lock_seconds: float) -> sa.Engine:
     engine = sa.create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": lock_seconds}, poolclass=sa.NullPool
+        sa.URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": lock_seconds},
+        poolclass=sa.NullPool,
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -465,8 +491,18 @@ def _allocated_notices(notices: pa.Table, pools: set[tuple[str, str]]) -> set[tu
     }
 
 
-def _named(occ_account: str, name: str) -> str:
-    return f"{occ_account} {name}".strip()
+def _named(occ_account: str, name: str, noun: str) -> str:
+    return f"{noun} {name} of OCC account {occ_account}" if occ_account else f"{noun} {name}"
+
+
+def _differing_asks(recorded: SeedRecord, given: SeedRecord) -> str:
+    asks = {volume.security_number: volume.ask_price for volume in given.volumes}
+    volumes = given.volume_of()
+    return ", ".join(
+        f"{volume.security_number} has {volume.ask_price}, given is {asks[volume.security_number]}"
+        for volume in recorded.volumes
+        if volumes.get(volume.security_number) != volume.volume
+    )
 
 
 def _some(names: list[str], most: int = 5) -> str:
