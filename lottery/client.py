@@ -388,7 +388,7 @@ def _error_of(error: Any) -> LotteryError:
     reason, metadata = details.reason, details.metadata
     if "problem_count" in metadata:
         problems = details.problems or [Problem(source="request", message=message, reason=reason)]
-        return Refused(problems, total=int(metadata["problem_count"]))
+        return Refused(problems, total=int(metadata["problem_count"]), reason=reason)
     if reason in CONFLICTS:
         return Conflict(reason, message, run=metadata["run"])
     if "total_short" in metadata:
@@ -399,7 +399,7 @@ def _error_of(error: Any) -> LotteryError:
 
 
 _BY_REASON: Final[Mapping[str, Callable[[str, Mapping[str, str]], LotteryError]]] = {
-    RunNotFound.reason: lambda _, metadata: RunNotFound(metadata["run"]),
+    RunNotFound.reason: lambda message, data: RunNotFound(data["run"], message),
     NotInRun.reason: lambda message, _: NotInRun(message),
     LimitExceeded.reason: lambda message, data: LimitExceeded(message, limit=data["limit"]),
     LedgerBusy.reason: lambda message, _: LedgerBusy(message),

@@ -130,7 +130,10 @@ class Refused(LotteryError):
         total: How many there are in all; past `PROBLEM_LIMIT` of a source they are only counted.
     """
 
-    def __init__(self, problems: Iterable[Problem], *, total: int | None = None) -> None:
+    def __init__(
+        self, problems: Iterable[Problem], *, total: int | None = None, reason: str | None = None
+    ) -> None:
+        self._reason = reason
         self.problems: Sequence[Problem] = tuple(
             sorted(problems, key=lambda problem: (problem.source, problem.row or 0))
         )
@@ -140,6 +143,8 @@ class Refused(LotteryError):
     @property
     def reason(self) -> str:  # type: ignore[override]
         """The refusal of the contract that covers all of the problems."""
+        if self._reason is not None:  # A server's word, which knows the unlisted ones too.
+            return self._reason
         reasons = {problem.reason for problem in self.problems}
         if METHOD_NOT_IN_FORCE in reasons:
             return METHOD_NOT_IN_FORCE

@@ -13,7 +13,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -270,6 +270,7 @@ class SeriesRequest:
     Attributes:
         accounts: Account numbers, one a row.
         shorts: Contracts short, beside `accounts`.
+        problems: What was found wrong before.
     """
 
     business_date: dt.date
@@ -280,6 +281,7 @@ class SeriesRequest:
     accounts: Sequence[str]
     shorts: Sequence[int]
     methodology: Methodology = JPMS_2024_09_06
+    problems: Problems = field(default_factory=Problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +300,7 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
         Refused: Something in the request is wrong; every problem is listed.
         PoolBroken: The pool is a break (D5).
     """
-    problems = Problems()
+    problems = request.problems
     place = Place(source="positions", problems=problems)
     check_date(request.business_date, request.methodology, problems)
     series = request.series

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from pydantic import ValidationError
@@ -16,6 +15,8 @@ from lottery.version import VERSION
 from server.app import create_server
 from server.settings import Settings
 from server.telemetry import configure_logging
+
+STOP_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT))
 
 
 def main(**given: Any) -> None:
@@ -42,9 +43,9 @@ def serve(settings: Settings) -> None:
     """
     configure_logging(settings)
     log = structlog.get_logger()
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    # Blocked before the first thread starts, the signals wait for `sigwait`: none is lost, and no
+    # handler runs in the middle of something.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         server = create_server(settings)
     except (OSError, ValueError, LotteryError) as error:
@@ -61,7 +62,7 @@ def serve(settings: Settings) -> None:
         ledger=str(settings.ledger),
         tls=settings.tls_certificate is not None,
     )
-    stopping.wait()
+    signal.sigwait(STOP_SIGNALS)
     log.info("draining", grace_seconds=settings.grace_seconds)
     server.stop()
     log.info("stopped")

@@ -12,6 +12,7 @@ from lottery.ledger.store import Ledger
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from server import security
 from server.audit_service import AuditService
+from server.binding import OWN_PORT, bind
 from server.lottery_service import LotteryService
 from server.settings import Settings
 from server.telemetry import SERVICES, CanonicalLog, HealthServer, MetricsServer
@@ -65,8 +66,7 @@ def create_server(settings: Settings) -> LotteryServer:
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
-            # A second server on the same port would take half of the calls, unseen.
-            ("grpc.so_reuseport", 0),
+            OWN_PORT,
         ],
     )
     lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(
@@ -76,7 +76,7 @@ def create_server(settings: Settings) -> LotteryServer:
     reflection.enable_server_reflection(
         [name for name in SERVICES if name] + [reflection.SERVICE_NAME], services
     )
-    port = _bind(services, settings.listen, credentials)
+    port = bind(services, settings.listen, credentials)
     return LotteryServer(
         port=port,
         health=HealthServer(settings.health_listen),
@@ -85,12 +85,3 @@ def create_server(settings: Settings) -> LotteryServer:
         services=services,
         grace_seconds=settings.grace_seconds,
     )
-
-
-def _bind(server: grpc.Server, listen: str, credentials: grpc.ServerCredentials | None) -> int:
-    try:
-        if credentials is None:
-            return server.add_insecure_port(listen)
-        return server.add_secure_port(listen, credentials)
-    except RuntimeError as error:
-        raise OSError(f"{listen} cannot be bound: {error}") from error

@@ -61,12 +61,8 @@ def to_asks(asks: Iterable[lottery_pb2.ExchangeAsk]) -> list[ExchangeAsk]:
     ]
 
 
-def to_methodology(decisions: lottery_pb2.Decisions) -> Methodology:
-    """The method with the choices of a message.
-
-    Raises:
-        Refused: A choice is unknown.
-    """
+def to_methodology(decisions: lottery_pb2.Decisions, problems: Problems) -> Methodology:
+    """The method with the choices of a message; an unknown choice is a problem."""
     given = {
         name: choice
         for name, choice in (
@@ -75,19 +71,30 @@ def to_methodology(decisions: lottery_pb2.Decisions) -> Methodology:
         )
         if choice
     }
+    if not given:
+        return JPMS_2024_09_06
     try:
-        return JPMS_2024_09_06.deciding(given) if given else JPMS_2024_09_06
+        return JPMS_2024_09_06.deciding(given)
     except ValueError as error:
-        raise Refused([Problem(source="decisions", message=str(error))]) from None
+        problems.add(Problem(source="decisions", message=str(error)))
+        return JPMS_2024_09_06
+
+
+def to_business_date(date: date_pb2.Date, problems: Problems) -> dt.date:
+    """The business date of a message; where it is none, a problem and a date in its place."""
+    try:
+        return to_date(date, "business_date")
+    except Refused as error:
+        problems.add(error.problems[0])
+        return JPMS_2024_09_06.effective
 
 
 def to_series_request(
     request: service_pb2.AllocateSeriesRequest, max_rows: int
 ) -> operations.SeriesRequest:
-    """One pool's request.
+    """One pool's request; a date or a decision that is none is among its problems.
 
     Raises:
-        Refused: The date or a decision is none.
         LimitExceeded: It has more rows than the limit.
     """
     positions = request.positions
@@ -95,19 +102,21 @@ def to_series_request(
         raise LimitExceeded(
             f"{len(positions)} positions; {max_rows} are the limit", limit=f"max_rows={max_rows}"
         )
+    problems = Problems()
     accounts, shorts = [], []
     for position in positions:
         accounts.append(position.account)
         shorts.append(position.short_quantity)
     return operations.SeriesRequest(
-        business_date=to_date(request.business_date, "business_date"),
+        business_date=to_business_date(request.business_date, problems),
         asks=to_asks(request.exchange_asks),
         series=request.series,
         occ_account=request.occ_account,
         assigned_quantity=request.assigned_quantity,
         accounts=accounts,
         shorts=shorts,
-        methodology=to_methodology(request.decisions),
+        methodology=to_methodology(request.decisions, problems),
+        problems=problems,
     )
 
 
@@ -191,7 +200,7 @@ def to_run_request(
     if spec.HasField("position_count"):
         _check_count(positions, spec.position_count, problems)
     return operations.RunRequest(
-        business_date=to_date(spec.business_date, "business_date"),
+        business_date=to_business_date(spec.business_date, problems),
         cycle=spec.cycle or 1,
         notices=notices.received(),
         positions=positions.received(),
@@ -199,7 +208,7 @@ def to_run_request(
         problems=problems,
         requested_by=requested_by,
         request_id=spec.request_id or None,
-        methodology=to_methodology(spec.decisions),
+        methodology=to_methodology(spec.decisions, problems),
     )
 
 

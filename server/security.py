@@ -13,6 +13,7 @@ from typing import Any, cast
 import grpc
 
 from lottery.ledger.run import Identity
+from server.binding import UNIX, host_and_port
 from server.settings import Settings
 
 
@@ -50,8 +51,10 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
 
 def is_loopback(listen: str) -> bool:
     """Whether an address HOST:PORT is reached from this machine only."""
-    host = listen.rsplit(":", 1)[0].strip("[]")
-    if host == "localhost" or listen.startswith("unix:"):
+    if listen.startswith(UNIX):
+        return True
+    host, _ = host_and_port(listen)
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -62,8 +65,10 @@ def is_loopback(listen: str) -> bool:
 def identity_of(context: grpc.ServicerContext) -> Identity:
     """Who asks: the client certificate's name, or the peer that nobody vouches for."""
     names: Mapping[str, Sequence[bytes]] = cast("Any", context).auth_context()
-    common = names.get("x509_common_name") or names.get("x509_subject_alternative_name")
     peer = context.peer()
-    if common:
-        return Identity(kind="certificate", name=common[0].decode("utf-8", "replace"), host=peer)
+    for kind in ("x509_common_name", "x509_subject_alternative_name"):
+        for name in names.get(kind, ()):
+            if name:
+                told = name.decode("utf-8", "replace")
+                return Identity(kind="certificate", name=told, host=peer)
     return Identity(kind="peer", name="unauthenticated", host=peer)

@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from server.binding import UNIX, host_and_port
 
 
 class Settings(BaseSettings):
@@ -55,6 +57,17 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe level that is logged."
     )
+
+    @field_validator("listen", "health_listen", "metrics_listen")
+    @classmethod
+    def _is_address(cls, listen: str, info: ValidationInfo) -> str:
+        if info.field_name == "metrics_listen":
+            is_other = not listen  # Turned off.
+        else:
+            is_other = listen.startswith(UNIX)
+        if not is_other:
+            host_and_port(listen)
+        return listen
 
 
 def settings_table() -> str:

@@ -38,8 +38,16 @@ from server import telemetry
 DOMAIN: Final = "lottery.v1"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 DETAILS_BYTES: Final = 4_096
-"""Clients take 8 KiB of metadata unless told otherwise; details travel there in base64."""
-MESSAGE_CHARACTERS: Final = 500
+"""Of the status with its details. It travels in base64, and clients take 8 KiB of metadata unless
+told otherwise."""
+MESSAGE_BYTES: Final = 300
+"""Of the message, which travels beside the details once more, other than ASCII in three bytes each."""
+ANY_BYTES: Final = 80
+"""Of the packing of one detail: its type's name, tags and lengths."""
+FRAMING_BYTES: Final = 4
+"""Of a violation within the request: a tag and a length."""
+VALUE_BYTES: Final = 150
+"""Of each field's name and each value of `ErrorInfo.metadata`."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _log = structlog.get_logger()
@@ -74,13 +82,17 @@ def status_of(error: LotteryError) -> status_pb2.Status:
     """The rich status of an error, small enough for the metadata of any client."""
     code = code_of(error)
     status = status_pb2.Status(
-        code=getattr(code_pb2, code.name), message=_cut(str(error), MESSAGE_CHARACTERS)
+        code=getattr(code_pb2, code.name), message=_cut(str(error), MESSAGE_BYTES)
     )
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.details())
+    info = error_details_pb2.ErrorInfo(
+        reason=error.reason,
+        domain=DOMAIN,
+        metadata={name: _cut(value, VALUE_BYTES) for name, value in error.details().items()},
+    )
     if isinstance(error, Refused):
         info.metadata["problem_count"] = str(error.total)
         _add(status, info)
-        _add(status, _bad_request(error, DETAILS_BYTES - status.ByteSize()))
+        _add(status, _bad_request(error, DETAILS_BYTES - status.ByteSize() - ANY_BYTES))
     else:
         _add(status, info)
     return status
@@ -144,11 +156,11 @@ def _bad_request(error: Refused, budget: int) -> error_details_pb2.BadRequest:
             field += f".{problem.column}"
         rule = f" [{problem.rule}]" if problem.rule else ""
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=field,
-            description=_cut(problem.message, MESSAGE_CHARACTERS) + rule,
+            field=_cut(field, VALUE_BYTES),
+            description=_cut(problem.message, MESSAGE_BYTES) + rule,
             reason=problem.reason,
         )
-        budget -= violation.ByteSize() + 4
+        budget -= violation.ByteSize() + FRAMING_BYTES
         if budget < 0:
             break
         request.field_violations.append(violation)
@@ -162,4 +174,8 @@ def _add(status: status_pb2.Status, detail: Any) -> None:
 
 
 def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+    """The text, cut to a length in bytes of UTF-8."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= length:
+        return encoded.decode()
+    return encoded[: length - 3].decode("utf-8", "ignore") + "..."

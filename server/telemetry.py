@@ -20,6 +20,7 @@ import prometheus_client
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from server.binding import OWN_PORT, bind, host_and_port
 from server.settings import Settings
 
 SERVICES: Final = ("", "lottery.v1.LotteryService", "lottery.v1.AuditService")
@@ -76,7 +77,10 @@ def configure_logging(settings: Settings) -> None:
     wrapper = structlog.make_filtering_bound_logger(level)
     if text:
         structlog.configure(
-            processors=[*shared, structlog.dev.ConsoleRenderer()],
+            processors=[
+                *shared,
+                structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+            ],
             wrapper_class=wrapper,
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=False,
@@ -183,9 +187,11 @@ class HealthServer:
 
     def __init__(self, listen: str) -> None:
         self._servicer = health.HealthServicer()
-        self._server = grpc.server(futures.ThreadPoolExecutor(2, thread_name_prefix="health"))
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(2, thread_name_prefix="health"), options=[OWN_PORT]
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, self._server)
-        self.port: int = self._server.add_insecure_port(listen)
+        self.port = bind(self._server, listen)
 
     def start(self) -> None:
         """Serves; every service is SERVING."""
@@ -206,10 +212,11 @@ class MetricsServer:
     """Prometheus metrics over HTTP on a port of their own."""
 
     def __init__(self, listen: str) -> None:
-        host, port = listen.rsplit(":", 1)
-        self._server, self._thread = prometheus_client.start_http_server(
-            int(port), addr=host.strip("[]")
-        )
+        host, port = host_and_port(listen)
+        try:
+            self._server, self._thread = prometheus_client.start_http_server(port, addr=host)
+        except OSError as error:
+            raise OSError(f"{listen} cannot be bound: {error}") from error
         self.port: int = self._server.server_port
 
     def stop(self) -> None:

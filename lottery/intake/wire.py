@@ -52,6 +52,7 @@ class Gathered:
     _tables: list[pa.Table] = field(default_factory=list)
     _rows: list[pa.Table] = field(default_factory=list)
     _places: list[Place] = field(default_factory=list)
+    _refused: bool = False
 
     def add_rows(self, columns: Sequence[Sequence[object]]) -> None:
         """Takes rows as columns, in the order of the role's schema."""
@@ -69,6 +70,7 @@ class Gathered:
         )
         required = NOTICE_COLUMNS if self.role == "notices" else POSITION_COLUMNS
         raw = read_arrow(payload, required, place)
+        self._refused |= raw is None
         if raw is not None:
             self._count(raw.num_rows)
             self._tables.append(raw)
@@ -91,7 +93,8 @@ class Gathered:
             parts.append((raw, self._places[number - 1], source))
         if not parts:
             place = Place(source=self.role, problems=self.problems)
-            place.refuse("there are no rows")
+            if not self._refused:
+                place.refuse("there are no rows")
             return Received(table=schema.empty_table(), sources=(), places=(place,))
         tables = [convert(raw, place) for raw, place, _ in parts]
         starts, start = [], 0

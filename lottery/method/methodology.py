@@ -90,14 +90,19 @@ class Methodology:
         Raises:
             ValueError: A name or a choice is unknown.
         """
-        account_order = AccountOrder(decisions.get("account_order", self.account_order))
-        zero_hit = ZeroHit(decisions.get("zero_hit", self.zero_hit))
-        decided = replace(self, account_order=account_order, zero_hit=zero_hit)
-        known = decided.decisions()
-        for name, choice in decisions.items():
-            if known.get(name) != choice:
-                raise ValueError(f"decision {name} = {choice!r} is unknown")
-        return decided
+        given = {**self.decisions(), **decisions}
+        choices = {name: [choice] for name, choice in self.decisions().items()}
+        choices["account_order"] = [order.value for order in AccountOrder]
+        choices["zero_hit"] = [hit.value for hit in ZeroHit]
+        for name, choice in given.items():
+            if choice not in choices.get(name, []):
+                known = ", ".join(choices[name]) if name in choices else "no such decision"
+                raise ValueError(f"decision {name} = {choice!r} is unknown; known: {known}")
+        return replace(
+            self,
+            account_order=AccountOrder(given["account_order"]),
+            zero_hit=ZeroHit(given["zero_hit"]),
+        )
 
 
 JPMS_2024_09_06: Final = Methodology(

@@ -1,0 +1,33 @@
+"""What every test of the server starts from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.app import LotteryServer
+from tests.server.calls import Stubs, connected, serving
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("LOTTERY_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LotteryServer]:
+    """A server over an empty ledger."""
+    with serving(tmp_path / "ledger") as server:
+        yield server
+
+
+@pytest.fixture
+def stubs(server: LotteryServer) -> Iterator[Stubs]:
+    """A client of it."""
+    with connected(server.port) as stubs:
+        yield stubs

@@ -1,0 +1,93 @@
+"""The server as a process of its own, with its log."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.server.calls import LOOPBACK, PATIENCE, wait_until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerProcess:
+    """A server that runs, and where it logs to."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line of its log."""
+        text = self.log.read_text("utf-8")
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def has_logged(self, event: str) -> bool:
+        """Whether a line of this event is there."""
+        return any(line["event"] == event for line in self.lines())
+
+    @property
+    def serving(self) -> dict[str, Any]:
+        """The line that says on which ports it serves."""
+        return next(line for line in self.lines() if line["event"] == "serving")
+
+    @property
+    def port(self) -> int:
+        """The services' port."""
+        return int(self.serving["port"])
+
+
+def environment_of(ledger: Path, **settings: str) -> dict[str, str]:
+    """An environment with these settings on free ports of loopback, and no others."""
+    rest = {name: value for name, value in os.environ.items() if not name.startswith("LOTTERY_")}
+    given = {
+        "listen": LOOPBACK,
+        "health_listen": LOOPBACK,
+        "metrics_listen": LOOPBACK,
+        "ledger": str(ledger),
+        "grace_seconds": "60",
+        **settings,
+    }
+    return rest | {f"LOTTERY_{name.upper()}": value for name, value in given.items()}
+
+
+@contextmanager
+def server_process(directory: Path, **settings: str) -> Iterator[ServerProcess]:
+    """`python -m server` from when it serves until the block ends."""
+    log = directory / "server.log"
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "server"],
+            stderr=stderr,
+            env=environment_of(directory / "ledger", **settings),
+        ) as process,
+    ):
+        started = ServerProcess(process=process, log=log)
+        try:
+            wait_until(lambda: started.has_logged("serving") or process.poll() is not None)
+            assert process.poll() is None, log.read_text("utf-8")
+            yield started
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            finally:
+                process.kill()
+
+
+def start_in_vain(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """`python -m server` that is expected to exit by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "server"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=PATIENCE,
+    )

@@ -1,0 +1,375 @@
+"""Runs over a socket: what goes in as rows or as Arrow is recorded once and comes back whole."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from lottery.cli.output import write_csv
+from lottery.day.tables import ALLOCATIONS, POOLS
+from lottery.intake.arrow import read_arrow_table
+from lottery.ledger.run import read_record
+from lottery.v1 import audit_service_pb2
+from lottery.v1 import lottery_service_pb2 as pb
+from tests import reference
+from tests.days import AAPL, ASKS, FULL, GE, META, PUBLISHED, Row, SmallDay, notice, position
+from tests.server.calls import (
+    Stubs,
+    arrow_of,
+    called,
+    notices_of,
+    positions_of,
+    rows_of,
+    run_count,
+    run_day,
+    run_messages,
+    series_request,
+    spec_of,
+)
+
+EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "2024-09-16"
+ROWS_OF_A_MESSAGE: Final = 4_096
+
+Messages = Sequence[pb.RunLotteryRequest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleDay:
+    """The example's files as rows, and what the command line wrote of them."""
+
+    day: SmallDay
+    written: Path
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> ExampleDay:
+    directory = tmp_path_factory.mktemp("local")
+    command = [sys.executable, "-m", "lottery", "run", "--date", "2024-09-16"]
+    for name in ("notices", "positions", "volumes"):
+        command += [f"--{name}", str(EXAMPLE / f"{name}.csv")]
+    command += ["--ledger", str(directory / "ledger"), "--output", str(directory / "out")]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode in (0, 4), finished.stderr
+    day = SmallDay(
+        notices=[{**row, "quantity": int(str(row["quantity"]))} for row in _csv_rows("notices")],
+        positions=[
+            {**row, "short_quantity": int(str(row["short_quantity"]))}
+            for row in _csv_rows("positions")
+        ],
+        asks={str(row["security_number"]): str(row["ask_price"]) for row in _csv_rows("volumes")},
+    )
+    return ExampleDay(day=day, written=directory / "out")
+
+
+def in_rows(day: SmallDay) -> Messages:
+    return [spec_of(day), notices_of(*day.notices), positions_of(*day.positions)]
+
+
+def in_arrow(day: SmallDay) -> Messages:
+    return [spec_of(day), *arrow_of(day)]
+
+
+def in_small_pieces(day: SmallDay) -> Messages:
+    pieces = rows_of(day)
+    random.Random(5).shuffle(pieces)  # noqa: S311 - no lottery is drawn with it.
+    return [spec_of(day), *pieces]
+
+
+def half_in_rows_and_half_in_arrow(day: SmallDay) -> Messages:
+    upper = SmallDay(notices=day.notices[:9], positions=day.positions[500:])
+    lower = SmallDay(notices=day.notices[9:], positions=day.positions[:500])
+    pieces = [*arrow_of(upper, 100), notices_of(*lower.notices), positions_of(*lower.positions)]
+    random.Random(6).shuffle(pieces)  # noqa: S311 - no lottery is drawn with it.
+    return [spec_of(day), *pieces]
+
+
+def in_one_message(day: SmallDay) -> Messages:
+    message = pb.RunLotteryRequest()
+    for part in [spec_of(day), notices_of(*day.notices), arrow_of(day, 2_000)[-1]]:
+        message.MergeFrom(part)
+    return [message]
+
+
+@pytest.mark.parametrize(
+    "messages_of",
+    [in_rows, in_arrow, in_small_pieces, half_in_rows_and_half_in_arrow, in_one_message],
+)
+def test_a_day_by_the_server_is_a_day_by_the_command_line_to_the_byte(
+    example: ExampleDay, stubs: Stubs, tmp_path: Path, messages_of: Callable[[SmallDay], Messages]
+) -> None:
+    recorded = run_messages(stubs, messages_of(example.day))
+
+    write_csv(allocations_in_arrow(stubs, run=recorded.run.run), tmp_path / "allocations.csv")
+    write_csv(pools_in_arrow(stubs), tmp_path / "pools.csv")
+
+    assert not recorded.already_recorded
+    for name in ("allocations.csv", "pools.csv"):
+        assert (tmp_path / name).read_bytes() == (example.written / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (EXAMPLE / "expected" / name).read_bytes()
+    local = read_record((example.written / "run.json").read_bytes())
+    assert read_record(recorded.run.record).content_sha256 == local.content_sha256
+
+
+def test_rows_and_arrow_of_one_day_are_one_run(example: ExampleDay, stubs: Stubs) -> None:
+    every_way = (in_rows, in_arrow, in_small_pieces, half_in_rows_and_half_in_arrow)
+
+    answers = [run_messages(stubs, messages_of(example.day)) for messages_of in every_way]
+
+    assert [answer.already_recorded for answer in answers] == [False, True, True, True]
+    assert {answer.run.record for answer in answers} == {answers[0].run.record}
+    assert run_count(stubs) == 1
+
+
+def test_the_record_in_the_answer_is_what_its_fields_say(stubs: Stubs) -> None:
+    run = run_day(stubs, FULL).run
+
+    record = read_record(run.record)
+
+    assert (record.run, record.request_id) == (run.run, run.request_id)
+    assert record.notice_count == run.notice_count == 6
+    assert record.recorded_at == run.recorded_at.ToJsonString()
+    assert dict(run.decisions)["zero_hit"] == "wrap"
+    assert (record.requested_by.kind, record.requested_by.name) == ("peer", "unauthenticated")
+    assert record.requested_by.host.startswith("ipv4:127.0.0.1:")
+
+
+def test_a_request_id_names_its_run_for_ever(stubs: Stubs) -> None:
+    first = run_day(stubs, PUBLISHED, request_id="morning")
+
+    again = run_day(stubs, PUBLISHED, request_id="morning")
+
+    assert (first.run.request_id, again.already_recorded) == ("morning", True)
+
+
+def test_counts_that_arrive_as_announced_are_recorded(stubs: Stubs) -> None:
+    answer = run_day(stubs, FULL, notice_count=6, position_count=15)
+
+    assert answer.run.run == "2024-09-16-001"
+
+
+def test_a_cycle_that_is_not_named_is_the_first(stubs: Stubs) -> None:
+    later = SmallDay(notices=[notice("B1", META, 1)], positions=[position(META, "1", 1)])
+
+    assert run_day(stubs, PUBLISHED).run.cycle == 1
+    assert run_day(stubs, later, cycle=2).run.cycle == 2
+
+
+def test_other_decisions_are_taken_and_recorded(stubs: Stubs) -> None:
+    day = SmallDay(
+        notices=[notice("A1", AAPL, 1)],
+        positions=[position(AAPL, "1000", 1), position(AAPL, "99", 1)],
+    )
+    decisions = {"account_order": "code-point", "zero_hit": "first"}
+    run = run_day(stubs, day, decisions=decisions).run
+
+    rows = allocations_in_rows(stubs)
+
+    assert [(row["account"], row["assigned_quantity"]) for row in rows] == [("1000", 1), ("99", 0)]
+    assert {name: run.decisions[name] for name in decisions} == decisions
+
+
+def test_allocations_as_rows_are_those_in_arrow_and_the_references(stubs: Stubs) -> None:
+    run_day(stubs, FULL)
+    expected = reference.allocate_day(FULL.notices, FULL.positions, ASKS)
+
+    assert allocations_in_rows(stubs) == expected.allocations
+    assert allocations_in_arrow(stubs).to_pylist() == expected.allocations
+    assert allocations_in_arrow(stubs).schema == ALLOCATIONS
+
+
+def test_more_rows_than_a_message_holds_come_in_several(stubs: Stubs) -> None:
+    count = ROWS_OF_A_MESSAGE + 1
+    day = SmallDay(
+        notices=[notice("A1", AAPL, 7)],
+        positions=[position(AAPL, str(account), 1) for account in range(1, count + 1)],
+    )
+    run_messages(stubs, in_arrow(day))
+
+    messages = list(stubs.lottery.StreamAllocations(pb.StreamAllocationsRequest(run="latest")))
+
+    assert [len(message.allocations) for message in messages] == [ROWS_OF_A_MESSAGE, 1]
+    assert allocations_in_rows(stubs) == allocations_in_arrow(stubs).to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("asked", "accounts"),
+    [
+        ({"series": META}, ["0042", "1993", "48213", "2381947"]),
+        ({"series": "META240920P00560000"}, ["0042", "1993", "48213", "2381947"]),
+        ({"series": META, "occ_account": "C"}, ["0042", "1993", "48213", "2381947"]),
+        ({"series": META, "occ_account": ""}, []),
+        ({"occ_account": "F"}, []),
+        ({"account": "1046"}, ["1046"]),
+        ({"account": "42"}, []),
+        ({"account": "0042"}, ["0042"]),
+        ({"series": AAPL, "account": "0042"}, []),
+        ({"series": GE}, []),
+    ],
+)
+def test_allocations_are_filtered_by_pool_and_by_account(
+    stubs: Stubs, asked: dict[str, str], accounts: list[str]
+) -> None:
+    run_day(stubs, FULL)
+
+    assert [row["account"] for row in allocations_in_rows(stubs, **asked)] == accounts
+    assert allocations_in_arrow(stubs, **asked).column("account").to_pylist() == accounts
+
+
+def test_pools_have_the_broken_ones_too(stubs: Stubs) -> None:
+    run_day(stubs, FULL)
+    expected = reference.allocate_day(FULL.notices, FULL.positions, ASKS).pools
+
+    rows = [
+        {
+            **{name: getattr(row, name) for name in POOLS.names},
+            "first_hit": row.first_hit if row.HasField("first_hit") else None,
+            "break_reason": row.break_reason or None,
+        }
+        for message in stubs.lottery.StreamAllocations(
+            pb.StreamAllocationsRequest(run="latest", content=pb.ROW_CONTENT_POOLS)
+        )
+        for row in message.pools
+    ]
+
+    assert rows == expected
+    assert pools_in_arrow(stubs).to_pylist() == expected
+    assert [row["break_reason"] for row in rows].count("EXCEEDS_SHORT") == 1
+
+
+def test_runs_are_listed_page_by_page(stubs: Stubs) -> None:
+    for number in range(1, 6):
+        series = f"AAPL  240920C{number:08d}"
+        run_day(
+            stubs,
+            SmallDay(
+                notices=[notice(f"A{number}", series, 1)], positions=[position(series, "1", 1)]
+            ),
+        )
+    request = pb.ListRunsRequest(page_size=2)
+    pages = [stubs.lottery.ListRuns(request)]
+    while pages[-1].next_page_token:
+        request.page_token = pages[-1].next_page_token
+        pages.append(stubs.lottery.ListRuns(request))
+
+    assert [[run.run for run in page.runs] for page in pages] == [
+        ["2024-09-16-001", "2024-09-16-002"],
+        ["2024-09-16-003", "2024-09-16-004"],
+        ["2024-09-16-005"],
+    ]
+
+
+def test_a_last_page_that_is_full_has_no_token(stubs: Stubs) -> None:
+    run_day(stubs, PUBLISHED)
+
+    page = stubs.lottery.ListRuns(pb.ListRunsRequest(page_size=1))
+
+    assert (len(page.runs), page.next_page_token) == (1, "")
+
+
+def test_a_recorded_day_replays_over_the_socket(stubs: Stubs) -> None:
+    run_day(stubs, FULL)
+
+    results = list(stubs.audit.ReplayDay(audit_service_pb2.ReplayDayRequest()))
+
+    assert [(item.result.run, item.result.matched) for item in results] == [
+        ("2024-09-16-001", True)
+    ]
+
+
+def test_16_callers_with_one_day_get_one_run(stubs: Stubs) -> None:
+    with futures.ThreadPoolExecutor(16) as callers:
+        answers = list(callers.map(lambda _: run_day(stubs, FULL), range(16)))
+
+    assert [answer.already_recorded for answer in answers].count(False) == 1
+    assert {answer.run.run for answer in answers} == {"2024-09-16-001"}
+    assert len({answer.run.record for answer in answers}) == 1
+    assert run_count(stubs) == 1
+
+
+def test_8_workers_give_everyone_the_right_pool(tmp_path: Path) -> None:
+    fraction = reference.seed_of(ASKS).fraction
+
+    def ask(number: int) -> bool:
+        chance = random.Random(number)  # noqa: S311 - no lottery is drawn with it.
+        positions = {str(1_000 * number + row): chance.randint(1, 90) for row in range(1, 40)}
+        assigned = chance.randint(1, sum(positions.values()))
+        expected = reference.allocate_pool(list(positions.items()), assigned, fraction)
+        response = stubs.lottery.AllocateSeries(
+            series_request(assigned_quantity=assigned, positions=positions)
+        )
+        return [(row.account, row.assigned_quantity) for row in response.allocations] == [
+            (row.account, row.assigned_quantity) for row in expected.accounts
+        ]
+
+    with called(tmp_path / "ledger", workers=8) as stubs, futures.ThreadPoolExecutor(16) as callers:
+        assert all(callers.map(ask, range(1, 201)))
+
+
+def test_a_call_that_no_service_has_is_unimplemented(stubs: Stubs) -> None:
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = stubs.channel.unary_unary(
+        "/lottery.v1.LotteryService/Cheat"
+    )
+
+    with pytest.raises(grpc.RpcError) as caught:
+        call(b"")
+
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def allocations_in_rows(stubs: Stubs, **asked: Any) -> list[Row]:
+    return [
+        {name: getattr(row, name) for name in ALLOCATIONS.names}
+        for message in _allocations(stubs, asked, pb.ROW_FORMAT_ROWS)
+        for row in message.allocations
+    ]
+
+
+def allocations_in_arrow(stubs: Stubs, **asked: Any) -> pa.Table:
+    parts = [
+        read_arrow_table(message.arrow_allocations)
+        for message in _allocations(stubs, asked, pb.ROW_FORMAT_ARROW)
+    ]
+    return pa.concat_tables(parts) if parts else ALLOCATIONS.empty_table()
+
+
+def pools_in_arrow(stubs: Stubs) -> pa.Table:
+    (message,) = _allocations(stubs, {"content": pb.ROW_CONTENT_POOLS}, pb.ROW_FORMAT_ARROW)
+    return read_arrow_table(message.arrow_pools)
+
+
+def _allocations(
+    stubs: Stubs, asked: dict[str, Any], row_format: int
+) -> Iterator[pb.StreamAllocationsResponse]:
+    request = pb.StreamAllocationsRequest(**{"run": "latest", **asked, "format": row_format})
+    yield from stubs.lottery.StreamAllocations(request)
+
+
+def _csv_rows(name: str) -> list[Row]:
+    texts = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(
+            (
+                "account",
+                "cusip",
+                "ask_price",
+                "quantity",
+                "short_quantity",
+                "series",
+                "occ_account",
+            ),
+            pa.string(),
+        )
+    )
+    rows: list[Row] = pa.csv.read_csv(EXAMPLE / f"{name}.csv", convert_options=texts).to_pylist()
+    return rows

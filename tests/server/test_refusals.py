@@ -1,0 +1,558 @@
+"""What the server refuses, over a socket: the codes of the contract, and details to the field."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import pyarrow as pa
+import pytest
+from google.type import date_pb2
+
+from lottery.ledger.store import DATABASE
+from lottery.v1 import audit_service_pb2, lottery_pb2
+from lottery.v1 import lottery_service_pb2 as pb
+from tests.days import (
+    AAPL,
+    ASKS,
+    FULL,
+    META,
+    OTHER_ASKS,
+    PUBLISHED,
+    SmallDay,
+    arrow_payload,
+    notice,
+    position,
+)
+from tests.server.calls import (
+    Failure,
+    Stubs,
+    called,
+    failure_of,
+    notices_of,
+    positions_of,
+    rows_of,
+    run_count,
+    run_day,
+    run_messages,
+    series_request,
+    spec_of,
+)
+
+INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
+PRECONDITION: Final = grpc.StatusCode.FAILED_PRECONDITION
+EXISTS: Final = grpc.StatusCode.ALREADY_EXISTS
+EXHAUSTED: Final = grpc.StatusCode.RESOURCE_EXHAUSTED
+BEFORE: Final = dt.date(2024, 9, 5)
+
+POSITIONS: Final = pa.table({"series": [AAPL], "account": ["1046"], "short_quantity": [30]})
+PAYLOAD: Final = arrow_payload(POSITIONS)
+
+
+def refusal_of(stubs: Stubs, messages: Sequence[pb.RunLotteryRequest]) -> Failure:
+    """What a run is refused with; nothing of it may be recorded."""
+    before = run_count(stubs)
+    failure = failure_of(lambda: run_messages(stubs, messages))
+    assert run_count(stubs) == before
+    return failure
+
+
+def refusal_of_day(stubs: Stubs, day: SmallDay, **spec: Any) -> Failure:
+    return refusal_of(stubs, [spec_of(day, **spec), *rows_of(day)])
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "reason", "metadata"),
+    [
+        (
+            lambda stubs: stubs.lottery.AllocateSeries(series_request(series="AAPL")),
+            INVALID,
+            "INVALID_INPUT",
+            {"problem_count": "1"},
+        ),
+        (
+            lambda stubs: stubs.lottery.DeriveSeed(pb.DeriveSeedRequest()),
+            INVALID,
+            "INVALID_SEED",
+            {"problem_count": "4"},
+        ),
+        (
+            lambda stubs: stubs.lottery.AllocateSeries(
+                series_request(business_date=date_pb2.Date(year=2024, month=9, day=5))
+            ),
+            PRECONDITION,
+            "METHOD_NOT_IN_FORCE",
+            {"problem_count": "1"},
+        ),
+        (
+            lambda stubs: stubs.lottery.AllocateSeries(series_request(assigned_quantity=66)),
+            PRECONDITION,
+            "EXCEEDS_SHORT",
+            {"assigned_quantity": "66", "total_short": "65"},
+        ),
+        (
+            lambda stubs: stubs.lottery.AllocateSeries(series_request(positions={"1046": 0})),
+            PRECONDITION,
+            "NO_POSITION",
+            {"assigned_quantity": "10", "total_short": "0"},
+        ),
+        (
+            lambda stubs: run_day(stubs, SmallDay(notices=FULL.notices, positions=[])),
+            INVALID,
+            "INVALID_INPUT",
+            {"problem_count": "1"},
+        ),
+        (
+            lambda stubs: run_day(stubs, replace(PUBLISHED, date=BEFORE)),
+            PRECONDITION,
+            "METHOD_NOT_IN_FORCE",
+            {"problem_count": "1"},
+        ),
+        (
+            lambda stubs: stubs.lottery.GetRun(pb.GetRunRequest(run="2024-09-16-001")),
+            grpc.StatusCode.NOT_FOUND,
+            "RUN_NOT_FOUND",
+            {"run": "2024-09-16-001"},
+        ),
+        (
+            lambda stubs: stubs.lottery.StreamAllocations(pb.StreamAllocationsRequest(run="")),
+            grpc.StatusCode.NOT_FOUND,
+            "RUN_NOT_FOUND",
+            {"run": ""},
+        ),
+        (
+            lambda stubs: stubs.audit.ReplayRun(audit_service_pb2.ReplayRunRequest(run="latest")),
+            grpc.StatusCode.NOT_FOUND,
+            "RUN_NOT_FOUND",
+            {"run": "latest"},
+        ),
+    ],
+    ids=[
+        "no series",
+        "no asks",
+        "a pool before the method",
+        "more assigned than short",
+        "no open position",
+        "a day without positions",
+        "a day before the method",
+        "no such run",
+        "no run named",
+        "no run to replay",
+    ],
+)
+def test_an_error_has_its_code_its_reason_and_its_figures(
+    stubs: Stubs,
+    call: Callable[[Stubs], object],
+    code: grpc.StatusCode,
+    reason: str,
+    metadata: dict[str, str],
+) -> None:
+    failure = failure_of(lambda: call(stubs))
+
+    assert failure.status == (code, reason)
+    assert failure.domain == "lottery.v1"
+    assert failure.metadata == metadata
+
+
+@pytest.mark.parametrize(
+    ("day", "spec", "code", "reason"),
+    [
+        (PUBLISHED.renamed("X"), {}, PRECONDITION, "POOL_ALREADY_ALLOCATED"),
+        (
+            SmallDay(notices=[notice("A1", AAPL, 9)], positions=PUBLISHED.positions),
+            {},
+            EXISTS,
+            "NOTICE_ALREADY_ALLOCATED",
+        ),
+        (
+            SmallDay(
+                notices=[notice("B1", META, 1)], positions=[position(META, "1", 1)], asks=OTHER_ASKS
+            ),
+            {},
+            PRECONDITION,
+            "SEED_CONFLICT",
+        ),
+        (PUBLISHED.renamed("X"), {"request_id": "morning"}, EXISTS, "REQUEST_ID_REUSED"),
+    ],
+)
+def test_what_contradicts_a_recorded_run_is_refused_and_names_it(
+    stubs: Stubs, day: SmallDay, spec: dict[str, Any], code: grpc.StatusCode, reason: str
+) -> None:
+    run_day(stubs, PUBLISHED, request_id="morning")
+
+    failure = refusal_of_day(stubs, day, **spec)
+
+    assert failure.status == (code, reason)
+    assert failure.metadata == {"run": "2024-09-16-001"}
+    assert "2024-09-16-001" in failure.message
+
+
+def test_a_pool_or_account_that_the_run_does_not_have_is_not_found(stubs: Stubs) -> None:
+    run_day(stubs, PUBLISHED)
+
+    failure = failure_of(
+        lambda: stubs.lottery.ExplainPool(pb.ExplainPoolRequest(run="latest", series=META))
+    )
+
+    assert failure.status == (grpc.StatusCode.NOT_FOUND, "NOT_IN_RUN")
+
+
+def test_every_wrong_field_of_a_pool_is_listed(stubs: Stubs) -> None:
+    request = series_request(
+        series="AAPL",
+        assigned_quantity=-3,
+        occ_account="no blanks",
+        business_date=date_pb2.Date(year=2024, month=9, day=5),
+        asks={**ASKS, "Z901803": "1.000001"},
+        positions={"1046": -1, "x": 2},
+    )
+
+    failure = failure_of(lambda: stubs.lottery.AllocateSeries(request))
+
+    assert failure.status == (PRECONDITION, "METHOD_NOT_IN_FORCE")
+    assert failure.metadata["problem_count"] == "7"
+    assert failure.fields == [
+        "assigned_quantity",
+        "business_date",
+        "exchange_asks[0].ask_price",
+        "occ_account",
+        "positions[0].short_quantity",
+        "positions[1].account",
+        "series",
+    ]
+    reasons = {field: reason for field, _, reason in failure.violations}
+    assert reasons["business_date"] == "METHOD_NOT_IN_FORCE"
+    assert reasons["exchange_asks[0].ask_price"] == "INVALID_SEED"
+    assert reasons["series"] == "INVALID_INPUT"
+
+
+@pytest.mark.parametrize(
+    ("date", "message"),
+    [
+        (None, "there is no date"),
+        (date_pb2.Date(year=2024, month=2, day=30), "2024-02-30 is no date"),
+        (date_pb2.Date(year=2024, month=9), "2024-09-00 is no date"),
+        (date_pb2.Date(year=-2024, month=9, day=16), "-2024-09-16 is no date"),
+        (date_pb2.Date(year=2**31 - 1, month=9, day=16), "2147483647-09-16 is no date"),
+    ],
+)
+def test_a_date_that_is_none_is_refused(
+    stubs: Stubs, date: date_pb2.Date | None, message: str
+) -> None:
+    pool = failure_of(lambda: stubs.lottery.AllocateSeries(series_request(business_date=date)))
+    day = refusal_of_day(stubs, PUBLISHED, business_date=date)
+
+    for failure in (pool, day):
+        assert failure.status == (INVALID, "INVALID_INPUT")
+        assert failure.violations == [("business_date", message, "INVALID_INPUT")]
+
+
+def test_an_unknown_decision_is_refused(stubs: Stubs) -> None:
+    decisions = lottery_pb2.Decisions(zero_hit="dice")
+
+    pool = failure_of(lambda: stubs.lottery.AllocateSeries(series_request(decisions=decisions)))
+    day = refusal_of_day(stubs, PUBLISHED, decisions=decisions)
+
+    for failure in (pool, day):
+        assert failure.status == (INVALID, "INVALID_INPUT")
+        assert "'dice'" in failure.message
+        assert failure.fields == ["decisions"]
+
+
+def test_what_is_wrong_with_the_spec_is_listed_beside_what_is_wrong_with_the_rows(
+    stubs: Stubs,
+) -> None:
+    spec = spec_of(
+        PUBLISHED,
+        business_date=date_pb2.Date(year=2024, month=9, day=31),
+        decisions=lottery_pb2.Decisions(zero_hit="dice"),
+    )
+
+    failure = refusal_of(stubs, [spec, *rows_of(PUBLISHED), notices_of(notice("A2", "AAPL", 1))])
+
+    assert failure.fields == ["business_date", "decisions", "notices[1].series"]
+
+
+def test_every_wrong_row_of_a_day_is_listed_with_its_place(stubs: Stubs) -> None:
+    messages = [
+        spec_of(FULL, exchange_asks=[]),
+        notices_of(notice("A1", "AAPL", 1), notice("", AAPL, 0)),
+        notices_of(notice("A3", AAPL, -5, "no blanks")),
+        positions_of(position(AAPL, "1046", -1), position(AAPL, "10-46", 2)),
+    ]
+
+    failure = refusal_of(stubs, messages)
+
+    assert failure.status == (INVALID, "INVALID_INPUT")
+    assert sorted(failure.fields) == sorted(
+        [
+            *["exchange_asks"] * 4,
+            "notices[0].series",
+            "notices[1].notice_id",
+            "notices[1].quantity",
+            "notices[2].quantity",
+            "notices[2].occ_account",
+            "positions[0].short_quantity",
+            "positions[1].account",
+        ]
+    )
+
+
+def test_rows_of_later_arrow_payloads_are_counted_on(stubs: Stubs) -> None:
+    wrong = arrow_payload(
+        pa.table({"series": [AAPL, "?"], "account": ["1047", "1048"], "short_quantity": [1, -1]})
+    )
+
+    failure = refusal_of(stubs, day_with(PAYLOAD, wrong))
+
+    assert failure.fields == ["arrow_positions[2].series", "arrow_positions[2].short_quantity"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        ([], "the first message has no spec"),
+        (rows_of(PUBLISHED), "the first message has no spec"),
+        ([*rows_of(PUBLISHED), spec_of(PUBLISHED)], "the first message has no spec"),
+        ([spec_of(PUBLISHED), *rows_of(PUBLISHED), spec_of(PUBLISHED)], "there is a second spec"),
+        (
+            [spec_of(PUBLISHED, notice_count=2), *rows_of(PUBLISHED)],
+            "2 notices were announced and 1 arrived",
+        ),
+        (
+            [spec_of(PUBLISHED, position_count=0), *rows_of(PUBLISHED)],
+            "0 positions were announced and 3 arrived",
+        ),
+        (
+            [spec_of(PUBLISHED, position_count=-1), *rows_of(PUBLISHED)],
+            "-1 positions were announced and 3 arrived",
+        ),
+    ],
+    ids=[
+        "nothing at all",
+        "no spec",
+        "the spec last",
+        "two specs",
+        "a notice too few",
+        "positions too many",
+        "less than none",
+    ],
+)
+def test_a_stream_that_is_not_what_its_spec_announces_is_refused(
+    stubs: Stubs, messages: Sequence[pb.RunLotteryRequest], message: str
+) -> None:
+    failure = refusal_of(stubs, messages)
+
+    assert failure.status == (INVALID, "INVALID_INPUT")
+    assert failure.violations == [("spec", message, "INVALID_INPUT")]
+
+
+def test_a_spec_without_rows_is_refused(stubs: Stubs) -> None:
+    failure = refusal_of(stubs, [spec_of(PUBLISHED)])
+
+    assert failure.fields == ["notices", "positions"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b"series,account\n", "the payload is no Arrow IPC stream"),
+        (PAYLOAD[: len(PAYLOAD) // 2], "the payload is no Arrow IPC stream"),
+        (b"\xff" * 64, "the payload is no Arrow IPC stream"),
+        (PAYLOAD.replace(b"\x1e\0\0\0\0\0\0\0", b"\xff" * 8), "-1 is no quantity"),
+        (
+            arrow_payload(POSITIONS.rename_columns(["series", "account", "quantity"])),
+            "unknown column 'quantity'",
+        ),
+        (arrow_payload(POSITIONS.drop_columns(["account"])), "the column account is missing"),
+        (
+            arrow_payload(POSITIONS.set_column(1, "account", pa.array([1046]))),
+            "the column is of type int64",
+        ),
+        (
+            arrow_payload(POSITIONS.set_column(2, "short_quantity", pa.array([30.0]))),
+            "the column is of type double",
+        ),
+        (arrow_payload(POSITIONS.schema.empty_table()), "there are no rows"),
+    ],
+    ids=[
+        "no Arrow",
+        "cut off",
+        "noise",
+        "a quantity overwritten",
+        "an unknown column",
+        "a missing column",
+        "accounts as numbers",
+        "fractions of contracts",
+        "no rows",
+    ],
+)
+def test_a_payload_that_holds_no_positions_is_refused(
+    stubs: Stubs, payload: bytes, message: str
+) -> None:
+    failure = refusal_of(stubs, day_with(payload))
+
+    assert failure.status == (INVALID, "INVALID_INPUT")
+    assert any(
+        field.startswith("arrow_positions") and message in description
+        for field, description, _ in failure.violations
+    )
+
+
+def test_offsets_that_lead_out_of_the_payload_are_refused(stubs: Stubs) -> None:
+    # The account's end, 4, becomes a million: its text would be read from beyond the buffer.
+    before, offsets, after = PAYLOAD.rpartition(b"\0\0\0\0\x04\0\0\0")
+    assert offsets
+    assert after.startswith(b"1046")
+    corrupted = before + b"\0\0\0\0\x40\x42\x0f\0" + after
+
+    failure = refusal_of(stubs, day_with(corrupted))
+
+    assert failure.status == (INVALID, "INVALID_INPUT")
+    assert "arrow_positions" in failure.fields
+
+
+def test_a_day_with_one_bad_payload_says_so_of_no_other(stubs: Stubs) -> None:
+    failure = refusal_of(stubs, day_with(PAYLOAD, b"noise"))
+
+    assert failure.fields == ["arrow_positions"]
+
+
+@pytest.mark.parametrize("count", [99, 300, 5_000])
+def test_any_number_of_problems_arrives_as_a_status(stubs: Stubs, count: int) -> None:
+    rows = [position(f"no series {row}", "no account", -row) for row in range(1, count + 1)]
+
+    failure = refusal_of(
+        stubs, [spec_of(PUBLISHED), notices_of(*PUBLISHED.notices), positions_of(*rows)]
+    )
+
+    assert failure.status == (INVALID, "INVALID_INPUT")
+    assert failure.metadata["problem_count"] == str(3 * count)
+    assert len(failure.violations) > 10
+
+
+@pytest.mark.parametrize("limit", [2, 3])
+def test_more_rows_than_the_limit_are_refused_by_its_name(tmp_path: Path, limit: int) -> None:
+    notices = [notice(f"A{number}", AAPL, 1) for number in range(limit + 1)]
+    day = SmallDay(notices=notices, positions=PUBLISHED.positions)
+    pool = series_request(positions={str(account): 1 for account in range(limit + 1)})
+    with called(tmp_path / "ledger", max_rows=limit) as stubs:
+        for failure in (
+            refusal_of_day(stubs, day),
+            failure_of(lambda: stubs.lottery.AllocateSeries(pool)),
+        ):
+            assert failure.status == (EXHAUSTED, "LIMIT_EXCEEDED")
+            assert failure.metadata == {"limit": f"max_rows={limit}"}
+
+
+def test_the_limit_counts_rows_and_arrow_together(tmp_path: Path) -> None:
+    messages = [*day_with(PAYLOAD, PAYLOAD), positions_of(position(AAPL, "1", 1))]
+    with called(tmp_path / "ledger", max_rows=2) as stubs:
+        assert refusal_of(stubs, messages).status == (EXHAUSTED, "LIMIT_EXCEEDED")
+
+
+def test_a_message_past_the_limit_is_refused(tmp_path: Path) -> None:
+    pool = series_request(positions={str(account): 1 for account in range(1_000)})
+    with called(tmp_path / "ledger", max_message_bytes=4_096) as stubs:
+        assert failure_of(lambda: stubs.lottery.AllocateSeries(pool)).code is EXHAUSTED
+        assert stubs.lottery.AllocateSeries(series_request()).pool.first_hit == 28
+
+
+def test_a_ledger_that_another_process_writes_to_is_busy(tmp_path: Path) -> None:
+    with (
+        called(tmp_path / "ledger", lock_seconds=0.1) as stubs,
+        closing(sqlite3.connect(tmp_path / "ledger" / DATABASE)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        failure = refusal_of_day(stubs, PUBLISHED)
+        other.execute("ROLLBACK")
+
+        assert failure.status == (grpc.StatusCode.UNAVAILABLE, "LEDGER_BUSY")
+        assert not run_day(stubs, PUBLISHED).already_recorded
+
+
+def test_a_damaged_ledger_is_data_loss(tmp_path: Path) -> None:
+    with called(tmp_path / "ledger") as stubs:
+        run_day(stubs, PUBLISHED)
+        pools = tmp_path / "ledger/evidence/2024-09-16/2024-09-16-001/pools.parquet"
+        pools.chmod(0o600)
+        pools.write_bytes(b"PAR1 no more")
+
+        failure = refusal_of_day(stubs, PUBLISHED.renamed("X"))
+
+        assert failure.status == (grpc.StatusCode.DATA_LOSS, "LEDGER_DAMAGED")
+
+
+LONG: Final = "x" * 100_000
+WIDE: Final = "\N{SNOWMAN}" * 30_000
+
+
+@pytest.mark.parametrize("text", [LONG, WIDE], ids=["long", "wide"])
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (
+            lambda stubs, text: stubs.lottery.GetRun(pb.GetRunRequest(run=text)),
+            grpc.StatusCode.NOT_FOUND,
+        ),
+        (
+            lambda stubs, text: stubs.lottery.ExplainPool(
+                pb.ExplainPoolRequest(run="latest", account=text)
+            ),
+            grpc.StatusCode.NOT_FOUND,
+        ),
+        (
+            lambda stubs, text: stubs.lottery.ListRuns(pb.ListRunsRequest(page_token=text)),
+            INVALID,
+        ),
+        (
+            lambda stubs, text: stubs.lottery.AllocateSeries(
+                series_request(series=text, occ_account=text, positions={text: 1})
+            ),
+            INVALID,
+        ),
+        (
+            lambda stubs, text: stubs.lottery.DeriveSeed(
+                pb.DeriveSeedRequest(
+                    exchange_asks=[lottery_pb2.ExchangeAsk(security_number=text, ask_price=text)]
+                )
+            ),
+            INVALID,
+        ),
+        (
+            lambda stubs, text: run_messages(
+                stubs, day_with(arrow_payload(pa.table({text: ["1"]})))
+            ),
+            INVALID,
+        ),
+        (
+            lambda stubs, text: run_day(stubs, PUBLISHED.renamed("X"), request_id=text),
+            EXISTS,
+        ),
+    ],
+    ids=["run", "account", "page token", "series", "ask", "column", "request id"],
+)
+def test_an_error_about_a_text_of_any_length_arrives_with_its_reason(
+    stubs: Stubs, text: str, call: Callable[[Stubs, str], object], code: grpc.StatusCode
+) -> None:
+    run_day(stubs, PUBLISHED, request_id=text if code is EXISTS else "")
+
+    failure = failure_of(lambda: call(stubs, text))
+
+    assert failure.code is code
+    assert failure.domain == "lottery.v1"
+    assert failure.reason
+
+
+def day_with(*payloads: bytes) -> list[pb.RunLotteryRequest]:
+    return [
+        spec_of(PUBLISHED),
+        notices_of(*PUBLISHED.notices),
+        *(pb.RunLotteryRequest(arrow_positions=payload) for payload in payloads),
+    ]

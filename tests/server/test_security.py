@@ -1,0 +1,254 @@
+"""TLS and mutual TLS, with certificates that the openssl program makes for the tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from lottery.client import LotteryClient, TlsFiles
+from lottery.errors import ServerAway
+from lottery.ledger.run import read_record
+from lottery.v1 import lottery_service_pb2 as pb
+from server import security
+from server.app import create_server
+from tests.days import ASKS, PUBLISHED
+from tests.server.calls import connected, failure_of, run_day, serving, settings_of
+from tests.tables import exchange_asks
+
+OPENSSL = shutil.which("openssl")
+pytestmark = pytest.mark.skipif(OPENSSL is None, reason="there is no openssl program")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A certificate and its key, PEM files."""
+
+    certificate: Path
+    key: Path
+
+    @property
+    def pair(self) -> tuple[bytes, bytes]:
+        """Key and certificate, as gRPC takes them."""
+        return self.key.read_bytes(), self.certificate.read_bytes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """Our authority with what it has signed, and a stranger's."""
+
+    authority: Certificate
+    server: Certificate
+    desk: Certificate
+    nameless_desk: Certificate
+    stranger: Certificate
+
+    def of_client(self, client: Certificate | None = None) -> grpc.ChannelCredentials:
+        """A client's credentials."""
+        key, chain = client.pair if client is not None else (None, None)
+        return grpc.ssl_channel_credentials(self.authority.certificate.read_bytes(), key, chain)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    directory = tmp_path_factory.mktemp("certificates")
+    authority = make_authority(directory / "authority")
+    address = "IP:127.0.0.1"
+    return Certificates(
+        authority=authority,
+        server=sign(authority, directory / "server", "/CN=lottery", address),
+        desk=sign(authority, directory / "desk", "/O=Firm/CN=desk-7", "DNS:desk-7.example.org"),
+        nameless_desk=sign(authority, directory / "san", "/O=Firm", "DNS:desk-8.example.org"),
+        stranger=sign(
+            make_authority(directory / "other"), directory / "stranger", "/CN=desk-7", address
+        ),
+    )
+
+
+@pytest.fixture
+def tls(certificates: Certificates, tmp_path: Path) -> Iterator[int]:
+    with serving(
+        tmp_path / "ledger",
+        tls_certificate=certificates.server.certificate,
+        tls_key=certificates.server.key,
+    ) as server:
+        yield server.port
+
+
+@pytest.fixture
+def mutual_tls(certificates: Certificates, tmp_path: Path) -> Iterator[int]:
+    with serving(
+        tmp_path / "ledger",
+        tls_certificate=certificates.server.certificate,
+        tls_key=certificates.server.key,
+        tls_client_ca=certificates.authority.certificate,
+    ) as server:
+        yield server.port
+
+
+def test_over_tls_nobody_vouches_for_a_caller_without_a_certificate(
+    certificates: Certificates, tls: int
+) -> None:
+    with connected(tls, certificates.of_client()) as stubs:
+        record = read_record(run_day(stubs, PUBLISHED).run.record)
+
+    assert (record.requested_by.kind, record.requested_by.name) == ("peer", "unauthenticated")
+
+
+def test_over_mutual_tls_the_record_has_the_certificates_name(
+    certificates: Certificates, mutual_tls: int
+) -> None:
+    with connected(mutual_tls, certificates.of_client(certificates.desk)) as stubs:
+        record = read_record(run_day(stubs, PUBLISHED).run.record)
+
+    assert (record.requested_by.kind, record.requested_by.name) == ("certificate", "desk-7")
+    assert record.requested_by.host.startswith("ipv4:127.0.0.1:")
+
+
+def test_a_certificate_without_a_common_name_is_known_by_its_alternative_one(
+    certificates: Certificates, mutual_tls: int
+) -> None:
+    with connected(mutual_tls, certificates.of_client(certificates.nameless_desk)) as stubs:
+        record = read_record(run_day(stubs, PUBLISHED).run.record)
+
+    assert record.requested_by.kind == "certificate"
+    assert record.requested_by.name == "desk-8.example.org"
+
+
+@pytest.mark.parametrize("shown", ["no certificate", "a stranger's certificate"])
+def test_over_mutual_tls_nobody_gets_in_without_our_authoritys_certificate(
+    certificates: Certificates, mutual_tls: int, shown: str
+) -> None:
+    client = certificates.stranger if shown == "a stranger's certificate" else None
+    with connected(mutual_tls, certificates.of_client(client)) as stubs:
+        refused = failure_of(lambda: stubs.lottery.ListRuns(pb.ListRunsRequest()))
+
+    assert refused.code is grpc.StatusCode.UNAVAILABLE
+    with connected(mutual_tls, certificates.of_client(certificates.desk)) as stubs:
+        assert list(stubs.lottery.ListRuns(pb.ListRunsRequest()).runs) == []
+
+
+def test_a_caller_without_tls_does_not_get_in(tls: int) -> None:
+    with connected(tls) as stubs:
+        refused = failure_of(lambda: stubs.lottery.ListRuns(pb.ListRunsRequest()))
+
+    assert refused.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_server_of_another_authority_is_not_trusted(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    stranger = certificates.stranger
+    with (
+        serving(
+            tmp_path / "ledger", tls_certificate=stranger.certificate, tls_key=stranger.key
+        ) as server,
+        connected(server.port, certificates.of_client()) as stubs,
+    ):
+        refused = failure_of(lambda: stubs.lottery.ListRuns(pb.ListRunsRequest()))
+
+    assert refused.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_the_client_speaks_mutual_tls(certificates: Certificates, mutual_tls: int) -> None:
+    files = TlsFiles(
+        authorities=certificates.authority.certificate,
+        certificate=certificates.desk.certificate,
+        key=certificates.desk.key,
+    )
+    with LotteryClient(f"127.0.0.1:{mutual_tls}", tls=files) as client:
+        assert client.derive_seed(exchange_asks(ASKS)).seed.digits == "4313"
+
+
+def test_to_a_client_without_its_certificate_the_server_is_away(
+    certificates: Certificates, mutual_tls: int
+) -> None:
+    files = TlsFiles(authorities=certificates.authority.certificate)
+    with (
+        LotteryClient(f"127.0.0.1:{mutual_tls}", tls=files) as client,
+        pytest.raises(ServerAway),
+    ):
+        client.derive_seed(exchange_asks(ASKS))
+
+
+@pytest.mark.parametrize(
+    "names", [["tls_certificate"], ["tls_key"], ["tls_client_ca"], ["tls_key", "tls_client_ca"]]
+)
+def test_a_certificate_and_its_key_go_together(
+    certificates: Certificates, tmp_path: Path, names: list[str]
+) -> None:
+    given: dict[str, Any] = dict.fromkeys(names, certificates.server.certificate)
+
+    with pytest.raises(ValueError, match="LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY"):
+        security.credentials(settings_of(tmp_path, **given))
+
+
+def test_a_certificate_that_is_not_there_is_a_refusal_to_start(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    settings = settings_of(
+        tmp_path / "ledger",
+        tls_certificate=tmp_path / "nowhere.pem",
+        tls_key=certificates.server.key,
+    )
+
+    with pytest.raises(OSError, match=r"nowhere\.pem"):
+        create_server(settings)
+
+
+@pytest.mark.parametrize("wrong", ["no certificate", "the key of another"])
+def test_a_certificate_that_does_not_fit_is_a_refusal_to_start(
+    certificates: Certificates, tmp_path: Path, wrong: str
+) -> None:
+    noise = tmp_path / "noise.pem"
+    noise.write_text("no certificate")
+    given = {
+        "no certificate": {"tls_certificate": noise, "tls_key": certificates.server.key},
+        "the key of another": {
+            "tls_certificate": certificates.server.certificate,
+            "tls_key": certificates.desk.key,
+        },
+    }
+
+    with pytest.raises((OSError, ValueError)):
+        create_server(settings_of(tmp_path / "ledger", **given[wrong]))
+
+
+def make_authority(place: Path) -> Certificate:
+    """A certificate authority of its own."""
+    made = Certificate(certificate=place.with_suffix(".pem"), key=place.with_suffix(".key"))
+    openssl("req", "-x509", *new_key(made), "-subj", "/CN=authority", "-days", "2")
+    return made
+
+
+def sign(authority: Certificate, place: Path, subject: str, alternative: str) -> Certificate:
+    """A certificate that the authority has signed."""
+    made = Certificate(certificate=place.with_suffix(".pem"), key=place.with_suffix(".key"))
+    openssl(
+        *("req", "-x509", *new_key(made), "-subj", subject, "-days", "2"),
+        *("-CA", str(authority.certificate), "-CAkey", str(authority.key)),
+        *("-addext", f"subjectAltName={alternative}"),
+        *("-addext", "basicConstraints=critical,CA:FALSE"),
+    )
+    return made
+
+
+def new_key(made: Certificate) -> list[str]:
+    """The options for a fresh key on a curve."""
+    files = ["-keyout", str(made.key), "-out", str(made.certificate)]
+    return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *files]
+
+
+def openssl(*arguments: str) -> None:
+    """Runs the program."""
+    assert OPENSSL is not None
+    finished = subprocess.run(
+        [OPENSSL, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert finished.returncode == 0, finished.stderr

@@ -1,0 +1,142 @@
+"""The settings: environment variables, what does not fit, and their documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+from pydantic import ValidationError
+
+from server.__main__ import main
+from server.settings import Settings, settings_table
+
+DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "SETTINGS.md"
+
+
+def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
+    settings = Settings()
+
+    assert settings.listen == "127.0.0.1:50051"
+    assert settings.health_listen == "127.0.0.1:50052"
+    assert settings.metrics_listen == "127.0.0.1:9464"
+    assert settings.ledger == Path("lottery-ledger")
+    assert not settings.allow_insecure_public
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("listen", "127.0.0.1:0", "127.0.0.1:0"),
+        ("health_listen", "[::1]:50052", "[::1]:50052"),
+        ("metrics_listen", "", ""),
+        ("ledger", "/var/lib/lottery", Path("/var/lib/lottery")),
+        ("workers", "16", 16),
+        ("max_message_bytes", "4096", 4_096),
+        ("max_rows", "1", 1),
+        ("grace_seconds", "0", 0.0),
+        ("lock_seconds", "2.5", 2.5),
+        ("tls_certificate", "server.pem", Path("server.pem")),
+        ("tls_key", "server.key", Path("server.key")),
+        ("tls_client_ca", "clients.pem", Path("clients.pem")),
+        ("allow_insecure_public", "true", True),
+        ("log_format", "text", "text"),
+        ("log_level", "warning", "warning"),
+    ],
+)
+def test_a_setting_is_an_environment_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
+) -> None:
+    monkeypatch.setenv(f"LOTTERY_{name.upper()}", text)
+
+    assert getattr(Settings(), name) == value
+
+
+def test_every_setting_is_tried_above() -> None:
+    (parameters,) = (
+        mark.args[1]
+        for mark in vars(test_a_setting_is_an_environment_variable)["pytestmark"]
+        if mark.name == "parametrize"
+    )
+
+    assert [name for name, _, _ in parameters] == list(Settings.model_fields)
+
+
+def test_what_is_given_by_name_goes_before_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOTTERY_LISTEN", "127.0.0.1:1")
+    monkeypatch.setenv("LOTTERY_WORKERS", "2")
+
+    settings = Settings(listen="127.0.0.1:0")
+
+    assert (settings.listen, settings.workers) == ("127.0.0.1:0", 2)
+
+
+def test_settings_do_not_change_once_made() -> None:
+    settings = Settings()
+
+    with pytest.raises(ValidationError):
+        settings.workers = 3  # type: ignore[misc]
+
+
+def test_other_variables_of_the_lottery_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOTTERY_SERVER_CA", "authority.pem")
+
+    assert Settings().listen == "127.0.0.1:50051"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("workers", "many"),
+        ("workers", "0"),
+        ("workers", "257"),
+        ("max_message_bytes", "4095"),
+        ("max_message_bytes", "2147483648"),
+        ("max_rows", "0"),
+        ("grace_seconds", "-1"),
+        ("lock_seconds", "soon"),
+        ("allow_insecure_public", "perhaps"),
+        ("log_format", "xml"),
+        ("log_level", "loud"),
+    ],
+)
+def test_a_value_that_does_not_fit_exits_2_and_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"LOTTERY_{name.upper()}", text)
+
+    with pytest.raises(SystemExit) as left:
+        main()
+
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith(f"LOTTERY_{name.upper()}: ")
+
+
+def test_every_value_that_does_not_fit_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOTTERY_WORKERS", "0")
+    monkeypatch.setenv("LOTTERY_LOG_LEVEL", "loud")
+
+    with pytest.raises(SystemExit):
+        main()
+
+    named = [line.split(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert named == ["LOTTERY_WORKERS", "LOTTERY_LOG_LEVEL"]
+
+
+def test_the_table_has_a_row_for_every_setting() -> None:
+    rows = settings_table().splitlines()[2:]
+
+    assert [row.split("`")[1] for row in rows] == [
+        f"LOTTERY_{name.upper()}" for name in Settings.model_fields
+    ]
+    assert all(row.count("|") == 4 for row in rows)
+
+
+def test_the_document_has_the_table_of_the_code() -> None:
+    document = DOCUMENT.read_text("utf-8")
+
+    assert document.endswith(settings_table()), "run `make docs`"

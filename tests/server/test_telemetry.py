@@ -1,0 +1,314 @@
+"""What the server says of itself: its log, its metrics, its health, its reflection."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import urllib.request
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NoReturn, cast
+
+import grpc
+import pytest
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+
+from lottery.ledger.store import Ledger
+from lottery.v1 import audit_service_pb2, lottery_service_pb2_grpc
+from lottery.v1 import lottery_service_pb2 as pb
+from server import telemetry
+from server.app import LotteryServer
+from server.lottery_service import LotteryService
+from tests.days import AAPL, TESTER, SmallDay, notice, position
+from tests.server.calls import (
+    LOOPBACK,
+    Stubs,
+    connected,
+    failure_of,
+    notices_of,
+    positions_of,
+    run_day,
+    run_messages,
+    series_request,
+    settings_of,
+    spec_of,
+)
+from tests.server.processes import ServerProcess, server_process
+
+ACCOUNT: Final = "83920174650192"
+"""Long enough to be found wherever it slips in."""
+DAY: Final = SmallDay(
+    notices=[notice("A1", AAPL, 10)],
+    positions=[position(AAPL, ACCOUNT, 30), position(AAPL, ACCOUNT + "7", 5)],
+)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that has answered one call of each kind, good and bad."""
+    with (
+        server_process(tmp_path_factory.mktemp("watched"), log_level="debug") as server,
+        connected(server.port) as stubs,
+    ):
+        every_call(stubs)
+        yield server
+
+
+def every_call(stubs: Stubs) -> None:
+    """Calls with an account number wherever one can be."""
+    stubs.lottery.DeriveSeed(pb.DeriveSeedRequest(exchange_asks=series_request().exchange_asks))
+    stubs.lottery.AllocateSeries(series_request(positions={ACCOUNT: 30}))
+    wrong = series_request(positions={ACCOUNT: -1, f"{ACCOUNT}x": 1}, occ_account=f"?{ACCOUNT}")
+    failure_of(lambda: stubs.lottery.AllocateSeries(wrong))
+    run_day(stubs, DAY)
+    run_day(stubs, DAY)
+    again = position(AAPL, f"0{ACCOUNT}", 1)
+    failure_of(
+        lambda: run_messages(
+            stubs,
+            [
+                spec_of(DAY),
+                notices_of(*DAY.notices),
+                positions_of(*DAY.positions, again, position(AAPL, f"{ACCOUNT}x", -1)),
+            ],
+        )
+    )
+    failure_of(lambda: run_day(stubs, DAY.renamed("X")))
+    stubs.lottery.GetRun(pb.GetRunRequest(run="latest"))
+    failure_of(lambda: stubs.lottery.GetRun(pb.GetRunRequest(run=ACCOUNT)))
+    stubs.lottery.ListRuns(pb.ListRunsRequest())
+    list(stubs.lottery.StreamAllocations(_allocations(account=ACCOUNT)))
+    failure_of(lambda: stubs.lottery.StreamAllocations(_allocations(series=ACCOUNT)))
+    stubs.lottery.ExplainPool(pb.ExplainPoolRequest(run="latest", account=ACCOUNT))
+    unknown = pb.ExplainPoolRequest(run="latest", account=f"{ACCOUNT}1")
+    failure_of(lambda: stubs.lottery.ExplainPool(unknown))
+    stubs.audit.ReplayRun(audit_service_pb2.ReplayRunRequest(run="latest"))
+    list(stubs.audit.ReplayDay(audit_service_pb2.ReplayDayRequest()))
+
+
+CALLS: Final = [
+    ("DeriveSeed", "OK"),
+    ("AllocateSeries", "OK"),
+    ("AllocateSeries", "INVALID_ARGUMENT"),
+    ("RunLottery", "OK"),
+    ("RunLottery", "OK"),
+    ("RunLottery", "INVALID_ARGUMENT"),
+    ("RunLottery", "FAILED_PRECONDITION"),
+    ("GetRun", "OK"),
+    ("GetRun", "NOT_FOUND"),
+    ("ListRuns", "OK"),
+    ("StreamAllocations", "OK"),
+    ("StreamAllocations", "INVALID_ARGUMENT"),
+    ("ExplainPool", "OK"),
+    ("ExplainPool", "NOT_FOUND"),
+    ("ReplayRun", "OK"),
+    ("ReplayDay", "OK"),
+]
+
+
+def test_every_call_has_one_line_in_the_log(watched: ServerProcess) -> None:
+    lines = [line for line in watched.lines() if line["event"] == "call"]
+
+    assert [(line["method"], line["code"]) for line in lines] == CALLS
+    assert all(line["milliseconds"] > 0 for line in lines)
+    assert all(line["level"] == "info" for line in lines)
+    assert all(line["timestamp"].endswith("Z") for line in lines)
+
+
+def test_a_call_that_fails_says_why_in_the_log(watched: ServerProcess) -> None:
+    reasons = [line.get("reason") for line in watched.lines() if line["event"] == "call"]
+
+    assert [reason for reason in reasons if reason is not None] == [
+        "INVALID_INPUT",
+        "INVALID_INPUT",
+        "POOL_ALREADY_ALLOCATED",
+        "RUN_NOT_FOUND",
+        "INVALID_INPUT",
+        "NOT_IN_RUN",
+    ]
+
+
+def test_a_run_is_named_in_the_log(watched: ServerProcess) -> None:
+    runs = [line for line in watched.lines() if line.get("method") == "RunLottery"]
+
+    assert [(line.get("run"), line.get("already_recorded")) for line in runs] == [
+        ("2024-09-16-001", False),
+        ("2024-09-16-001", True),
+        (None, None),
+        (None, None),
+    ]
+
+
+def test_no_account_number_is_in_the_log(watched: ServerProcess) -> None:
+    assert ACCOUNT not in watched.log.read_text("utf-8")
+
+
+def test_metrics_count_every_call_and_the_contracts_of_runs(watched: ServerProcess) -> None:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{watched.serving['metrics_port']}/metrics", timeout=60
+    ) as response:
+        text = response.read().decode()
+    counted = {
+        tuple(part.split('"')[1] for part in line.split("{")[1].split("}")[0].split(",")): float(
+            line.rsplit(" ", 1)[1]
+        )
+        for line in text.splitlines()
+        if line.startswith(("lottery_rpc_total{", "lottery_contracts_total{"))
+    }
+
+    expected = {tuple(sorted(call)): float(CALLS.count(call)) for call in CALLS}
+    expected |= {("allocated",): 10.0, ("broken",): 0.0}
+    assert {tuple(sorted(labels)): count for labels, count in counted.items()} == expected
+    assert 'lottery_rpc_seconds_count{method="RunLottery"} 4.0' in text
+    assert ACCOUNT not in text
+
+
+def test_health_is_serving_for_every_service_and_unknown_for_others(server: LotteryServer) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{server.health.port}") as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+
+        for service in ("", "lottery.v1.LotteryService", "lottery.v1.AuditService"):
+            status = health.Check(health_pb2.HealthCheckRequest(service=service)).status
+            assert status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as unknown:
+            health.Check(health_pb2.HealthCheckRequest(service="lottery.v2.LotteryService"))
+
+    assert cast("Any", unknown.value).code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_health_has_a_port_of_its_own(server: LotteryServer, stubs: Stubs) -> None:
+    assert server.health.port != server.port
+    with pytest.raises(grpc.RpcError) as refused:
+        health_pb2_grpc.HealthStub(stubs.channel).Check(health_pb2.HealthCheckRequest())
+
+    assert cast("Any", refused.value).code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_reflection_lists_the_services_and_describes_their_messages(stubs: Stubs) -> None:
+    reflection = ProtoReflectionDescriptorDatabase(stubs.channel)
+
+    assert sorted(reflection.get_services()) == [
+        "grpc.reflection.v1alpha.ServerReflection",
+        "lottery.v1.AuditService",
+        "lottery.v1.LotteryService",
+    ]
+    file = reflection.FindFileContainingSymbol("lottery.v1.LotteryService")
+    assert "AllocateSeriesRequest" in [message.name for message in file.message_type]
+
+
+class BrokenLedger:
+    """A ledger that fails in a way nobody thought of."""
+
+    def get(self, run: str) -> NoReturn:
+        raise _surprise(run)
+
+    def iterate(self, **_: object) -> NoReturn:
+        raise _surprise("all")
+
+    def record(self, *_: object, **__: object) -> NoReturn:
+        raise _surprise("new")
+
+
+@contextmanager
+def serving_broken_ledger() -> Iterator[Stubs]:
+    """The real service and its interceptor over a ledger that fails."""
+    server = grpc.server(futures.ThreadPoolExecutor(2), interceptors=[telemetry.CanonicalLog()])
+    service = LotteryService(
+        cast("Ledger", BrokenLedger()), max_rows=1_000, identify=lambda _: TESTER
+    )
+    lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(service, server)
+    port = server.add_insecure_port(LOOPBACK)
+    server.start()
+    try:
+        with connected(port) as stubs:
+            yield stubs
+    finally:
+        server.stop(None).wait()
+
+
+@contextmanager
+def logging_as(log_format: str, tmp_path: Path) -> Iterator[io.BytesIO]:
+    """What the server logs in a format while the block runs."""
+    raw = io.BytesIO()
+    stderr, sys.stderr = sys.stderr, io.TextIOWrapper(raw, "utf-8", write_through=True)
+    try:
+        telemetry.configure_logging(settings_of(tmp_path, log_format=log_format))
+        yield raw
+    finally:
+        structlog.reset_defaults()
+        sys.stderr, wrapper = stderr, sys.stderr
+        cast("io.TextIOWrapper", wrapper).detach()
+
+
+@pytest.mark.parametrize(
+    ("name", "request_of_it"),
+    [
+        ("GetRun", pb.GetRunRequest(run="latest")),
+        ("ListRuns", pb.ListRunsRequest()),
+        ("StreamAllocations", pb.StreamAllocationsRequest(run="latest")),
+        ("ExplainPool", pb.ExplainPoolRequest(run="latest", series=AAPL)),
+        ("RunLottery", None),
+    ],
+)
+def test_an_error_nobody_thought_of_is_internal_and_reveals_nothing(
+    tmp_path: Path, name: str, request_of_it: object
+) -> None:
+    with logging_as("json", tmp_path) as log, serving_broken_ledger() as stubs:
+        failure = failure_of(
+            lambda: (
+                run_day(stubs, DAY)
+                if request_of_it is None
+                else getattr(stubs.lottery, name)(request_of_it)
+            )
+        )
+
+    assert failure.code is grpc.StatusCode.INTERNAL
+    assert failure.message == "an internal error; the server's log has it"
+    assert (failure.reason, failure.metadata, failure.violations) == ("", {}, [])
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["unexpected error", "call"]
+    assert "RuntimeError" in lines[0]["exception"]
+    assert (lines[1]["method"], lines[1]["code"]) == (name, "INTERNAL")
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_an_error_nobody_thought_of_logs_no_values_of_the_call(
+    tmp_path: Path, log_format: str
+) -> None:
+    request = pb.StreamAllocationsRequest(run="latest", account=ACCOUNT)
+    with logging_as(log_format, tmp_path) as log, serving_broken_ledger() as stubs:
+        failure_of(lambda: run_day(stubs, DAY))
+        failure_of(lambda: stubs.lottery.StreamAllocations(request))
+
+    assert b"unexpected error" in log.getvalue()
+    assert ACCOUNT.encode() not in log.getvalue()
+
+
+@pytest.mark.parametrize("log_format", ["auto", "json"])
+def test_the_log_is_json_off_a_terminal(tmp_path: Path, log_format: str) -> None:
+    with logging_as(log_format, tmp_path) as log:
+        structlog.get_logger().info("serving", port=1)
+
+    assert json.loads(log.getvalue())["port"] == 1
+
+
+def test_lines_below_the_level_are_not_logged(tmp_path: Path) -> None:
+    with logging_as("json", tmp_path) as log:
+        structlog.get_logger().debug("nothing")
+
+    assert log.getvalue() == b""
+
+
+def _allocations(**given: Any) -> pb.StreamAllocationsRequest:
+    return pb.StreamAllocationsRequest(run="latest", **given)
+
+
+def _surprise(run: str) -> RuntimeError:
+    return RuntimeError(f"the disk said no to {run}")
