@@ -61,11 +61,8 @@ class Settings(BaseSettings):
     @field_validator("listen", "health_listen", "metrics_listen")
     @classmethod
     def _is_address(cls, listen: str, info: ValidationInfo) -> str:
-        if info.field_name == "metrics_listen":
-            is_other = not listen  # Turned off.
-        else:
-            is_other = listen.startswith(UNIX)
-        if not is_other:
+        is_metrics = info.field_name == "metrics_listen"
+        if (listen or not is_metrics) and (is_metrics or not listen.startswith(UNIX)):
             host_and_port(listen)
         return listen
 

@@ -41,7 +41,7 @@ DETAILS_BYTES: Final = 4_096
 """Of the status with its details. It travels in base64, and clients take 8 KiB of metadata unless
 told otherwise."""
 MESSAGE_BYTES: Final = 300
-"""Of the message, which travels beside the details once more, other than ASCII in three bytes each."""
+"""Of the message, which travels beside the details once more, with %-escapes of three bytes."""
 ANY_BYTES: Final = 80
 """Of the packing of one detail: its type's name, tags and lengths."""
 FRAMING_BYTES: Final = 4
