@@ -17,21 +17,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.audit.explain import PoolWorking, explain_account, explain_pool
 from lottery.audit.replay import Replayed, replay
+from lottery.day import warm
 from lottery.day.accounts import describe_wrong
 from lottery.day.allocate import Day, TotalTooLarge, allocate
 from lottery.day.one_pool import AllocatedPool, allocate_pool, arrange_pool
 from lottery.day.pools import Arrangement, arrange, overflowing_pools
 from lottery.day.series import padded_series
 from lottery.day.tables import INT64_MAX
-from lottery.day.warm import warm_up
 from lottery.errors import METHOD_NOT_IN_FORCE, Problem, Problems, Refused
 from lottery.intake import files
 from lottery.intake.columns import describe_occ_account, is_occ_account, shorten
+from lottery.intake.quotes import quotes_are_sound
 from lottery.intake.received import Place, Received, ReceivedVolumes, SourceFile
 from lottery.ledger import evidence
 from lottery.ledger.content import content_sha256
@@ -447,6 +449,12 @@ def pools(ledger: Ledger, run: str) -> pa.Table:
     """
     record = ledger.get(run)
     return ledger.read(record, evidence.POOLS_FILE)
+
+
+def warm_up() -> None:
+    """Compiles every loop, or loads it from where its machine code is kept."""
+    warm.warm_up()
+    quotes_are_sound(np.frombuffer(b'"1"', np.uint8))
 
 
 def system_identity() -> Identity:

@@ -65,10 +65,11 @@ def _candidates() -> Iterator[Path]:
     yield Path(__file__).parent / "__pycache__"
     with contextlib.suppress(RuntimeError):  # A container's user need not have a home.
         yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lottery"
-    private = Path(tempfile.gettempdir()) / f"lottery-code-{os.getuid()}"
-    # A folder that anyone could have made is no place to load machine code from.
-    if not private.exists() or _is_private(private):
-        yield private
+    with contextlib.suppress(OSError):  # Nor need there be a temporary folder.
+        private = Path(tempfile.gettempdir()) / f"lottery-code-{os.getuid()}"
+        # A folder that anyone could have made is no place to load machine code from.
+        if not private.exists() or _is_private(private):
+            yield private
 
 
 def _is_private(folder: Path) -> bool:

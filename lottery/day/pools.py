@@ -168,16 +168,15 @@ def _pool_codes(
     series, series_texts = label_indices(positions.column("series"))
     occ_accounts, occ_texts = label_indices(positions.column("occ_account"))
     width = len(series_texts)
-    if len(occ_texts) * width > _PAIRS_IN_A_TABLE:
-        pairs = occ_accounts.astype(np.int64) * width + series
-        present, series = np.unique(pairs, return_inverse=True)
-        series = series.astype(np.int32)
-        occ_accounts = np.zeros(len(series), np.int32)
-    else:
+    if len(occ_texts) * width <= _PAIRS_IN_A_TABLE:
         present = np.arange(len(occ_texts) * width)
-    pool_of = _codes_of_pairs(present, series_texts, occ_texts, noticed)
-    is_table = len(pool_of) == len(occ_texts) * width
-    pool_of = pool_of.reshape((len(occ_texts), width) if is_table else (1, -1))
+        shape = (len(occ_texts), width)
+    else:
+        pairs = occ_accounts.astype(np.int64) * width + series
+        present, places = np.unique(pairs, return_inverse=True)
+        series, occ_accounts = places.astype(np.int32), np.zeros(len(places), np.int32)
+        shape = (1, present.size)
+    pool_of = _codes_of_pairs(present, series_texts, occ_texts, noticed).reshape(shape)
     series, occ_accounts = read_only(series), read_only(occ_accounts)
     codes = np.empty(positions.num_rows, np.int32)
     parts = split_rows(positions.num_rows)
@@ -201,7 +200,7 @@ def _codes_of_pairs(
     occ_texts: pa.StringArray,
     noticed: tuple[NoticedPool, ...],
 ) -> npt.NDArray[np.int32]:
-    """int32[pairs]: the pool code of each pair occ_account * series count + series."""
+    """int32[pairs]: the pool code of each pair occ_account * series count + series, sorted."""
     width = len(series_texts)
     codes = np.arange(len(noticed), len(noticed) + len(pairs), dtype=np.int32)
     occ_place = {text: place for place, text in enumerate(occ_texts.to_pylist())}
@@ -213,7 +212,7 @@ def _codes_of_pairs(
         if occ is None or place is None:
             continue
         pair = occ * width + place
-        at = int(np.searchsorted(pairs, pair)) if len(pairs) != len(occ_texts) * width else pair
+        at = int(np.searchsorted(pairs, pair))
         if at < len(pairs) and pairs[at] == pair:
             codes[at] = code
     return codes

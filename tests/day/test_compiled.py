@@ -1,0 +1,190 @@
+"""The compiled loops: the same as plain Python, and the rule written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from lottery.day import compiled, pools
+from lottery.day.accounts import read_numbers
+from lottery.day.one_pool import allocate_pool, arrange_pool
+from lottery.day.pools import arrange
+from lottery.method import wheel
+from lottery.method.methodology import AccountOrder, ZeroHit
+from tests.reference import Row
+from tests.tables import (
+    AAPL,
+    PUBLISHED_POSITIONS,
+    SPY,
+    ZVZZT,
+    allocate_rows,
+    notice,
+    notices_table,
+    position,
+    positions_of,
+    positions_table,
+)
+
+COMPILED = sorted(name for name, value in vars(compiled).items() if hasattr(value, "py_func"))
+INLINED = ["assigned_in_range", "first_hit_number", "mixed"]
+
+NOTICES = [
+    notice(AAPL, 4),
+    notice(AAPL, 6),
+    notice(SPY, 3, "C"),
+    notice(SPY, 1, "F"),
+    notice(ZVZZT, 2, "C"),
+]
+POSITIONS = [
+    *PUBLISHED_POSITIONS,
+    *positions_of(SPY, {"00012": 2, "9" * 30: 1, "1" + "0" * 18: 0, "5": 4}, "C"),
+    *positions_of(ZVZZT, {"8": 1}, "C"),
+    *positions_of(AAPL, {"8": 1}, "C"),
+    *positions_of(SPY, {"9": 3, "8": 3}),
+]
+EVERY_PAIR = [
+    position(series, account, 3, occ_account)
+    for occ_account in ("F", "C", "")
+    for series in (SPY, ZVZZT, AAPL)
+    for account in ("12", "9")
+]
+
+
+@pytest.fixture
+def in_plain_python(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes the day run its loops as the plain Python that they are written in."""
+
+    def uncompile() -> None:
+        for name in COMPILED:
+            # Bytes and hashes wrap around without a word in machine code.
+            plain = np.errstate(over="ignore")(getattr(compiled, name).py_func)
+            monkeypatch.setattr(compiled, name, plain)
+
+    return uncompile
+
+
+def test_the_loops_are_compiled_and_the_rules_are_inlined_in_them() -> None:
+    assert set(INLINED) < set(COMPILED)
+    assert set(COMPILED) - set(INLINED) == {
+        "allocate_pools",
+        "count_rows",
+        "gather_slots",
+        "list_repeats",
+        "mark_repeats",
+        "read_digits",
+        "read_long_digits",
+        "scatter_rows",
+        "sort_pools",
+    }
+
+
+@pytest.mark.parametrize("pairs_in_a_table", [1 << 26, 1], ids=["table", "pairs"])
+@pytest.mark.parametrize("positions", [POSITIONS, EVERY_PAIR], ids=["some", "every pair"])
+@pytest.mark.parametrize("order", list(AccountOrder))
+def test_the_loops_say_the_same_compiled_and_as_plain_python(
+    order: AccountOrder,
+    positions: list[Row],
+    pairs_in_a_table: int,
+    in_plain_python: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Plain Python also checks every index, which machine code does not.
+    monkeypatch.setattr(pools, "_PAIRS_IN_A_TABLE", pairs_in_a_table)
+    day = allocate_rows(NOTICES, positions, account_order=order)
+
+    in_plain_python()
+
+    assert allocate_rows(NOTICES, positions, account_order=order) == day
+
+
+def test_a_total_past_64_bits_is_found_in_plain_python_too(
+    in_plain_python: Callable[[], None],
+) -> None:
+    pool = arrange_pool(["2", "1"], AccountOrder.NUMERIC)
+
+    in_plain_python()
+
+    with pytest.raises(OverflowError, match="the shorts add up to more than"):
+        allocate_pool(
+            pool,
+            [2**63 - 1, 1],
+            assigned_quantity=1,
+            ten_thousandths=1,
+            zero_hit=ZeroHit.WRAP,
+        )
+
+
+def test_doubled_accounts_are_found_in_plain_python_too(
+    in_plain_python: Callable[[], None],
+) -> None:
+    notices = notices_table([notice(AAPL, 1)])
+    positions = positions_table(
+        [
+            *positions_of(AAPL, [("3", 1), ("12", 1), ("9", 1), ("012", 1), ("4", 1)]),
+            *positions_of(SPY, [("3", 1), ("12", 1), ("9", 1), ("012", 1), ("3", 1)]),
+        ]
+    )
+    expected = arrange(notices, positions, AccountOrder.NUMERIC)
+    assert len(expected.doubled) == 3
+
+    in_plain_python()
+
+    arrangement = arrange(notices, positions, AccountOrder.NUMERIC)
+    assert arrangement.doubled == expected.doubled
+    assert arrangement.keys.tolist() == expected.keys.tolist()
+
+
+def test_texts_that_are_no_numbers_are_told_in_plain_python_too(
+    in_plain_python: Callable[[], None],
+) -> None:
+    texts = ["17", "", "1x", "9" * 30, "/", ":", "1" * 31, "1" + "0" * 18]
+    column = pa.chunked_array([texts], pa.string())
+
+    def read() -> tuple[list[int], list[int]]:
+        high, low = read_numbers(column)
+        assert high is not None
+        return high.tolist(), low.tolist()
+
+    as_compiled = read()
+
+    in_plain_python()
+
+    assert read() == as_compiled
+    assert as_compiled == (
+        [0, -1, -1, 10**12 - 1, -1, -1, -1, 1],
+        [17, 0, 0, 10**18 - 1, 0, 0, 0, 0],
+    )
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_an_account_without_a_twin_that_shares_a_mark_is_looked_at_and_not_refused(
+    parts: int,
+) -> None:
+    # A single word has 64 marks: of 200 accounts most share theirs with another one.
+    codes = np.zeros(200, np.int32)
+    numbers = np.arange(200)
+    seen, again = np.zeros((2, parts), np.uint64)
+    rows: NDArray[np.int64] = np.empty(200, np.int64)
+
+    for part in range(parts):
+        compiled.mark_repeats(codes, numbers, 0, part, parts, seen, again)
+    marked = compiled.list_repeats(codes, numbers, 0, again, rows)
+
+    assert marked > 64
+    rows_of_twins = positions_of(AAPL, [(str(number), 1) for number in range(200)])
+    arrangement = arrange(notices_table([]), positions_table(rows_of_twins), AccountOrder.NUMERIC)
+    assert arrangement.doubled == ()
+
+
+def test_the_rule_is_written_once_and_compiled_from_there() -> None:
+    assert compiled.first_hit_number.py_func is wheel.first_hit_number  # type: ignore[attr-defined]
+    assert compiled.assigned_in_range.py_func is wheel.assigned_in_range  # type: ignore[attr-defined]
+
+
+def test_the_loops_wait_for_no_lock_of_python() -> None:
+    for name in set(COMPILED) - set(INLINED):
+        assert getattr(compiled, name).targetoptions["nogil"] is True

@@ -1,0 +1,66 @@
+"""Sharing a loop between two threads: who gets which rows, and whose failure it is."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lottery.day.threads import in_threads, split_rows
+
+
+@given(row_count=st.integers(0, 2**40))
+def test_every_row_is_one_threads_and_the_parts_are_of_one_size(row_count: int) -> None:
+    """Law: the parts follow each other through all rows, and no two differ by more than one."""
+    parts = split_rows(row_count)
+
+    assert (parts[0][0], parts[-1][1]) == (0, row_count)
+    assert all(before[1] == after[0] for before, after in pairwise(parts))
+    sizes = {last - first for first, last in parts}
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_few_rows_are_one_part() -> None:
+    assert split_rows(0) == [(0, 0)]
+    assert split_rows(49_999) == [(0, 49_999)]
+    assert split_rows(50_000) == [(0, 25_000), (25_000, 50_000)]
+
+
+def test_one_part_is_worked_in_the_callers_thread() -> None:
+    assert in_threads(lambda *_: threading.current_thread(), [(0, 9)]) == [
+        threading.current_thread()
+    ]
+
+
+def test_two_parts_are_worked_at_the_same_time() -> None:
+    both = threading.Barrier(2, timeout=20)
+
+    def wait_for_the_other(first: int, last: int) -> int:
+        both.wait()
+        return last - first
+
+    assert in_threads(wait_for_the_other, [(0, 3), (3, 5)]) == [3, 2]
+
+
+def test_the_results_come_in_the_order_of_the_parts() -> None:
+    parts = [(part, part + 1) for part in range(9)]
+
+    assert in_threads(lambda first, _: first, parts) == list(range(9))
+    assert in_threads(lambda first, _: first, []) == []
+
+
+def test_a_failure_in_one_thread_is_the_callers() -> None:
+    done = Counter[int]()
+
+    def fail_at_two(first: int, last: int) -> None:
+        done.update(range(first, last))
+        if first == 2:
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        in_threads(fail_at_two, [(0, 2), (2, 3)])
+    assert done == dict.fromkeys(range(3), 1)
