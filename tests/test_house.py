@@ -1,0 +1,65 @@
+"""The house keeps its own rules: rooms, generated documents, locks."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from docs.generate import generated
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_nobody_imports_upwards() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+
+    done = subprocess.run(
+        [str(linter), "--no-cache"], cwd=ROOT, capture_output=True, check=False, text=True
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "2 kept, 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["CLI.md", "SETTINGS.md"])
+def test_generated_documents_say_what_the_code_says(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generated()[name], (
+        "run `make docs`"
+    )
+
+
+@pytest.mark.parametrize("name", ["build.txt", "runtime.txt", "dev.txt"])
+def test_locks_are_pinned_by_hash_and_name_no_index(name: str) -> None:
+    text = (ROOT / "locks" / name).read_text(encoding="utf-8")
+    requirements = re.findall(r"^[A-Za-z0-9]\S*", text, re.MULTILINE)
+
+    assert requirements
+    assert all("==" in requirement for requirement in requirements)
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}", text)) >= len(requirements)
+    assert "://" not in text
+    assert "index" not in text
+
+
+def test_every_dependency_has_a_floor_and_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    locked = (ROOT / "locks" / "runtime.txt").read_text(encoding="utf-8")
+
+    for dependency in project["dependencies"]:
+        name, floor = dependency.split(">=")
+        assert floor
+        assert re.search(rf"^{re.escape(name)}==", locked, re.MULTILINE), name
+
+
+def test_the_readme_names_targets_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+    targets = set(re.findall(r"^make (\w+)", readme, re.MULTILINE))
+    assert {"demo", "test", "lint", "bench", "serve"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
