@@ -1,19 +1,9 @@
-"""A small typed client: the lottery and its audit over gRPC, rows or Arrow tables in and out.
-
-    with LotteryClient("127.0.0.1:50051") as client:
-        outcome = client.run_lottery(business_date=..., asks=..., notices=..., positions=...)
-        client.allocations(outcome.record.run).to_pylist()
-
-What comes back are the values of the library; what the server refuses is raised as the library's
-own errors, from `ErrorInfo` and `BadRequest`.
-"""
+"""The client: one method a call; the package says how it is used."""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,34 +11,16 @@ from typing import Any, Final, Self, TypeAlias
 
 import grpc
 import pyarrow as pa
-from google.rpc import error_details_pb2
 from google.type import date_pb2
-from grpc_status import rpc_status
 
-from lottery.audit.explain import AccountWorking, PoolWorking
-from lottery.audit.replay import Mismatch, Replayed
+from lottery.audit.explain import PoolWorking
+from lottery.audit.replay import Replayed
+from lottery.client.errors import translated
+from lottery.client.values import allocation_of, pool_of, replayed_of, seed_of, working_of
 from lottery.day.tables import ALLOCATIONS, POOLS
-from lottery.errors import (
-    CONFLICTS,
-    Conflict,
-    LedgerBusy,
-    LedgerDamaged,
-    LedgerNotFound,
-    LedgerUnwritable,
-    LimitExceeded,
-    LotteryError,
-    NotInRun,
-    PoolBroken,
-    Problem,
-    Refused,
-    RunNotFound,
-    ServerAway,
-    ServerFailed,
-)
 from lottery.intake.arrow import read_arrow_table, write_arrow
-from lottery.ledger.run import RunRecord, SeedRecord, VolumeRecord, WarningRecord, read_record
+from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord, read_record
 from lottery.method.seed import ExchangeAsk
-from lottery.method.wheel import Stretch
 from lottery.operations import RunOutcome
 from lottery.v1 import (
     audit_service_pb2,
@@ -65,8 +37,6 @@ METADATA_BYTES: Final = 64 << 10
 
 Rows: TypeAlias = Iterable[Mapping[str, Any]] | pa.Table
 """Rows as mappings by column name, sent as rows, or an Arrow table, sent as Arrow."""
-
-_FIELD: Final = re.compile(r"(?P<source>[^\[.]+)(?:\[(?P<index>\d+)\])?(?:\.(?P<column>.+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +119,10 @@ class LotteryClient:
             Refused: An ask or the set of them is wrong.
         """
         request = lottery_service_pb2.DeriveSeedRequest(exchange_asks=_asks(asks))
-        with _translated():
+        with translated():
             response = self._lottery.DeriveSeed(request, timeout=self._timeout)
         return DerivedSeed(
-            seed=_seed(response.seed),
+            seed=seed_of(response.seed),
             warnings=tuple(
                 WarningRecord(code=warning.code, rule=warning.rule, message=warning.message)
                 for warning in response.warnings
@@ -188,12 +158,12 @@ class LotteryClient:
             ],
             decisions=_decisions(decisions),
         )
-        with _translated():
+        with translated():
             response = self._lottery.AllocateSeries(request, timeout=self._timeout)
         return SeriesAnswer(
-            seed=_seed(response.seed),
-            pool=_pool(response.pool),
-            allocations=[_allocation(row) for row in response.allocations],
+            seed=seed_of(response.seed),
+            pool=pool_of(response.pool),
+            allocations=[allocation_of(row) for row in response.allocations],
         )
 
     def run_lottery(
@@ -233,7 +203,7 @@ class LotteryClient:
             notice_count=len(notices),
             position_count=len(positions),
         )
-        with _translated():
+        with translated():
             response = self._lottery.RunLottery(
                 _run_messages(spec, notices, positions), timeout=self._timeout
             )
@@ -248,7 +218,7 @@ class LotteryClient:
             RunNotFound: There is no such run.
         """
         request = lottery_service_pb2.GetRunRequest(run=run)
-        with _translated():
+        with translated():
             return read_record(self._lottery.GetRun(request, timeout=self._timeout).run.record)
 
     def list_runs(
@@ -259,7 +229,7 @@ class LotteryClient:
             first_date=_date(first), last_date=_date(last)
         )
         while True:
-            with _translated():
+            with translated():
                 page = self._lottery.ListRuns(request, timeout=self._timeout)
             yield from (read_record(run.record) for run in page.runs)
             if not page.next_page_token:
@@ -282,7 +252,7 @@ class LotteryClient:
             account=account,
             format=lottery_service_pb2.ROW_FORMAT_ARROW,
         )
-        with _translated():
+        with translated():
             parts = [
                 read_arrow_table(message.arrow_allocations)
                 for message in self._lottery.StreamAllocations(request, timeout=self._timeout)
@@ -296,7 +266,7 @@ class LotteryClient:
             content=lottery_service_pb2.ROW_CONTENT_POOLS,
             format=lottery_service_pb2.ROW_FORMAT_ARROW,
         )
-        with _translated():
+        with translated():
             parts = [
                 read_arrow_table(message.arrow_pools)
                 for message in self._lottery.StreamAllocations(request, timeout=self._timeout)
@@ -320,9 +290,9 @@ class LotteryClient:
         request = lottery_service_pb2.ExplainPoolRequest(
             run=run, series=series or "", occ_account=occ_account, account=account or ""
         )
-        with _translated():
+        with translated():
             response = self._lottery.ExplainPool(request, timeout=self._timeout)
-        return [_working(working) for working in response.workings]
+        return [working_of(working) for working in response.workings]
 
     def replay_run(self, run: str) -> Replayed:
         """Has the server compute a run again and compare every value.
@@ -331,8 +301,8 @@ class LotteryClient:
             RunNotFound: There is no such run.
         """
         request = audit_service_pb2.ReplayRunRequest(run=run)
-        with _translated():
-            return _replayed(self._audit.ReplayRun(request, timeout=self._timeout).result)
+        with translated():
+            return replayed_of(self._audit.ReplayRun(request, timeout=self._timeout).result)
 
     def replay_dates(
         self, *, first: dt.date | None = None, last: dt.date | None = None
@@ -342,94 +312,9 @@ class LotteryClient:
             business_date=_date(first),
             last_date=_date(last if last is not None or first is None else dt.date.max),
         )
-        with _translated():
+        with translated():
             for response in self._audit.ReplayDay(request, timeout=self._timeout):
-                yield _replayed(response.result)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Raises the library's errors in place of a call's status."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise _error_of(error) from None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Details:
-    """What a failed call's trailing metadata says."""
-
-    reason: str
-    metadata: Mapping[str, str]
-    problems: Sequence[Problem]
-
-
-def _details_of(error: Any) -> _Details:
-    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    try:
-        status = rpc_status.from_call(error)
-    except ValueError:  # The details and the status line disagree.
-        status = None
-    for detail in status.details if status is not None else ():
-        if not detail.Unpack(info):
-            detail.Unpack(request)
-    return _Details(
-        reason=info.reason,
-        metadata=dict(info.metadata),
-        problems=[_problem(violation) for violation in request.field_violations],
-    )
-
-
-def _error_of(error: Any) -> LotteryError:
-    """The library's error of a failed call."""
-    message = error.details() or error.code().name
-    details = _details_of(error)
-    reason, metadata = details.reason, details.metadata
-    if "problem_count" in metadata:
-        problems = details.problems or [Problem(source="request", message=message, reason=reason)]
-        return Refused(problems, total=int(metadata["problem_count"]), reason=reason)
-    if reason in CONFLICTS:
-        return Conflict(reason, message, run=metadata["run"])
-    if "total_short" in metadata:
-        return PoolBroken(reason, **{name: int(value) for name, value in metadata.items()})
-    if reason in _BY_REASON:
-        return _BY_REASON[reason](message, metadata)
-    return _BY_CODE.get(error.code(), ServerFailed)(f"{error.code().name}: {message}")
-
-
-_BY_REASON: Final[Mapping[str, Callable[[str, Mapping[str, str]], LotteryError]]] = {
-    RunNotFound.reason: lambda message, data: RunNotFound(data["run"], message),
-    NotInRun.reason: lambda message, _: NotInRun(message),
-    LimitExceeded.reason: lambda message, data: LimitExceeded(message, limit=data["limit"]),
-    LedgerBusy.reason: lambda message, _: LedgerBusy(message),
-    LedgerDamaged.reason: lambda message, _: LedgerDamaged(message),
-    LedgerNotFound.reason: lambda message, _: LedgerNotFound(message),
-    LedgerUnwritable.reason: lambda message, _: LedgerUnwritable(message),
-}
-
-
-_BY_CODE: Final[Mapping[grpc.StatusCode, Callable[[str], LotteryError]]] = {
-    grpc.StatusCode.RESOURCE_EXHAUSTED: lambda message: LimitExceeded(
-        message, limit="max_message_bytes"
-    ),
-    grpc.StatusCode.UNAVAILABLE: lambda message: ServerAway(f"no server answers: {message}"),
-    grpc.StatusCode.DEADLINE_EXCEEDED: ServerAway,
-    grpc.StatusCode.CANCELLED: ServerAway,
-}
-
-
-def _problem(violation: error_details_pb2.BadRequest.FieldViolation) -> Problem:
-    match = _FIELD.fullmatch(violation.field)
-    source = match["source"] if match else violation.field
-    index = match["index"] if match else None
-    return Problem(
-        source=source,
-        message=violation.description,
-        row=None if index is None else int(index) + 1,
-        column=match["column"] if match else None,
-        reason=violation.reason,
-    )
+                yield replayed_of(response.result)
 
 
 def _counted(rows: Rows) -> Sequence[Mapping[str, Any]] | pa.Table:
@@ -486,83 +371,6 @@ def _asks(asks: Iterable[ExchangeAsk]) -> list[lottery_pb2.ExchangeAsk]:
 
 def _decisions(decisions: Mapping[str, str] | None) -> lottery_pb2.Decisions:
     return lottery_pb2.Decisions(**(decisions or {}))
-
-
-def _seed(seed: lottery_pb2.Seed) -> SeedRecord:
-    return SeedRecord(
-        volumes=tuple(
-            VolumeRecord(
-                security_number=volume.security_number,
-                ask_price=volume.ask_price,
-                volume=volume.volume,
-            )
-            for volume in seed.volumes
-        ),
-        composite=seed.composite,
-        length=seed.length,
-        cut_position=seed.cut_position,
-        digits=seed.digits,
-        fraction=seed.fraction,
-    )
-
-
-def _pool(pool: lottery_pb2.Pool) -> dict[str, Any]:
-    row = {name: getattr(pool, name) for name in POOLS.names}
-    row["first_hit"] = pool.first_hit if pool.HasField("first_hit") else None
-    row["break_reason"] = pool.break_reason or None
-    return row
-
-
-def _allocation(row: lottery_pb2.Allocation) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in ALLOCATIONS.names}
-
-
-def _stretches(ranges: Iterable[lottery_service_pb2.NumberRange]) -> tuple[Stretch, ...]:
-    return tuple(
-        Stretch(first_number=numbers.first_number, last_number=numbers.last_number)
-        for numbers in ranges
-    )
-
-
-def _working(working: lottery_service_pb2.PoolWorking) -> PoolWorking:
-    date = working.business_date
-    return PoolWorking(
-        run=working.run,
-        business_date=dt.date(date.year, date.month, date.day).isoformat(),
-        method=working.method,
-        zero_hit=working.zero_hit,
-        seed=_seed(working.seed),
-        product=working.product,
-        stretches=_stretches(working.numbers_hit),
-        accounts=tuple(
-            AccountWorking(
-                account=account.account,
-                short_quantity=account.short_quantity,
-                first_number=account.first_number,
-                last_number=account.last_number,
-                assigned_quantity=account.assigned_quantity,
-                numbers_hit=_stretches(account.numbers_hit),
-            )
-            for account in working.accounts
-        ),
-        accounts_left_out=working.accounts_left_out,
-        **_pool(working.pool),
-    )
-
-
-def _replayed(result: lottery_pb2.ReplayResult) -> Replayed:
-    return Replayed(
-        run=result.run,
-        mismatches=tuple(
-            Mismatch(
-                run=mismatch.run,
-                where=mismatch.where,
-                recorded=mismatch.recorded,
-                computed=mismatch.computed,
-            )
-            for mismatch in result.mismatches
-        ),
-    )
 
 
 def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:

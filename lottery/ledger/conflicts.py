@@ -1,0 +1,126 @@
+"""What contradicts what stands recorded: the contract's ledger rules 1 to 3.
+
+All of it is asked under the write lock that the insert needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lottery.errors import (
+    NOTICE_ALREADY_ALLOCATED,
+    POOL_ALREADY_ALLOCATED,
+    SEED_CONFLICT,
+    Conflict,
+)
+from lottery.ledger import evidence
+from lottery.ledger.run import RunRecord, SeedRecord
+
+Reader = Callable[[RunRecord, str], pa.Table]
+"""Reads a table of a run's evidence by its name."""
+
+
+def refuse_conflicts(
+    standing: Iterable[RunRecord],
+    read: Reader,
+    *,
+    seed: SeedRecord,
+    notices: pa.Table,
+    pools: pa.Table,
+) -> None:
+    """Refuses a run that contradicts the standing runs of its date.
+
+    Args:
+        standing: The date's runs.
+        read: Reads their evidence.
+        seed: The new run's seed.
+        notices: Its `tables.NOTICES`.
+        pools: Its `tables.POOLS`.
+
+    Raises:
+        Conflict: Another seed (S8), a notice that is allocated, or a pool that is.
+    """
+    standing = list(standing)
+    for record in standing:
+        if record.seed.volume_of() != seed.volume_of():
+            raise Conflict(
+                SEED_CONFLICT,
+                f"{record.business_date} has its seed by run {record.run}, and these volumes "
+                f"differ: {_differing_asks(record.seed, seed)} [S8]",
+                run=record.run,
+            )
+    allocated_pools = _allocated_pools(pools)
+    allocated_notices = _allocated_notices(notices, allocated_pools)
+    for record in standing:
+        _refuse_overlap(record, read, allocated_notices, allocated_pools)
+
+
+def _refuse_overlap(
+    record: RunRecord,
+    read: Reader,
+    notices: set[tuple[str, str]],
+    pools: set[tuple[str, str]],
+) -> None:
+    their_pools = _allocated_pools(read(record, evidence.POOLS_FILE))
+    their_notices = _allocated_notices(read(record, evidence.NOTICES_FILE), their_pools)
+    again = sorted(notices & their_notices)
+    if again:
+        raise Conflict(
+            NOTICE_ALREADY_ALLOCATED,
+            f"run {record.run} has allocated "
+            f"{_some([_named(*notice, 'notice') for notice in again])} already",
+            run=record.run,
+        )
+    again = sorted(pools & their_pools)
+    if again:
+        raise Conflict(
+            POOL_ALREADY_ALLOCATED,
+            f"run {record.run} has allocated "
+            f"{_some([_named(*pool, 'series') for pool in again])}; "
+            "whether these positions have that taken off is not said",
+            run=record.run,
+        )
+
+
+def _allocated_pools(pools: pa.Table) -> set[tuple[str, str]]:
+    """(occ_account, series) of the pools without a break."""
+    allocated = pools.filter(pc.is_null(pools.column("break_reason")))
+    return set(
+        zip(
+            allocated.column("occ_account").to_pylist(),
+            allocated.column("series").to_pylist(),
+            strict=True,
+        )
+    )
+
+
+def _allocated_notices(notices: pa.Table, pools: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """(occ_account, notice id) of the notices of allocated pools; a broken one may come again."""
+    columns = (notices.column(name).to_pylist() for name in ("occ_account", "series", "notice_id"))
+    return {
+        (occ_account, notice_id)
+        for occ_account, series, notice_id in zip(*columns, strict=True)
+        if (occ_account, series) in pools
+    }
+
+
+def _named(occ_account: str, name: str, noun: str) -> str:
+    return f"{noun} {name} of OCC account {occ_account}" if occ_account else f"{noun} {name}"
+
+
+def _differing_asks(recorded: SeedRecord, given: SeedRecord) -> str:
+    asks = {volume.security_number: volume.ask_price for volume in given.volumes}
+    volumes = given.volume_of()
+    return ", ".join(
+        f"{volume.security_number} has {volume.ask_price}, given is {asks[volume.security_number]}"
+        for volume in recorded.volumes
+        if volumes.get(volume.security_number) != volume.volume
+    )
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
