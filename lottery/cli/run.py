@@ -23,7 +23,7 @@ from lottery.intake import files
 from lottery.ledger.run import summary
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
 
-STEPS: Final = 6
+STEPS: Final = 7
 
 
 @reporting

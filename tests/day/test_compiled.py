@@ -180,6 +180,20 @@ def test_an_account_without_a_twin_that_shares_a_mark_is_looked_at_and_not_refus
     assert arrangement.doubled == ()
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_accounts_that_are_in_every_pool_are_seldom_marked_as_repeated(parts: int) -> None:
+    codes = np.repeat(np.arange(100, dtype=np.int32), 100)
+    numbers = np.tile(np.arange(100), 100)
+    seen, again = np.zeros((2, 2_048), np.uint64)
+    rows: NDArray[np.int64] = np.empty(10_000, np.int64)
+
+    for part in range(parts):
+        compiled.mark_repeats(codes, numbers, 0, part, parts, seen, again)
+
+    # 10,000 rows have 131,072 marks: about one row in seven shares its own.
+    assert compiled.list_repeats(codes, numbers, 0, again, rows) < 2_000
+
+
 def test_the_rule_is_written_once_and_compiled_from_there() -> None:
     assert compiled.first_hit_number.py_func is wheel.first_hit_number  # type: ignore[attr-defined]
     assert compiled.assigned_in_range.py_func is wheel.assigned_in_range  # type: ignore[attr-defined]
