@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -33,9 +33,7 @@ def read_arrow(payload: bytes, required: Sequence[str], place: Place) -> pa.Tabl
             place.refuse("the payload is cut short, or has bytes behind its end")
             return None
         for column in table.columns:
-            # Lengths, offsets and indices; whether texts are sound is looked at with their values.
-            column.validate(full=not pa.types.is_string(column.type))
-            _check_offsets(column)
+            check_buffers(column)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         place.refuse(f"the payload is no Arrow IPC stream: {str(error).splitlines()[0]}")
         return None
@@ -57,7 +55,24 @@ def write_arrow(table: pa.Table) -> bytes:
     return content
 
 
-def _check_offsets(column: pa.ChunkedArray) -> None:
-    """Validates a text column without its UTF-8: as binary, the same buffers are checked."""
-    if pa.types.is_string(column.type):
-        column.cast(pa.binary()).validate(full=True)
+def check_buffers(column: pa.ChunkedArray) -> None:
+    """Checks lengths, offsets and indices; a loop that trusts them reads nothing but its data.
+
+    Whether a text is sound UTF-8 is looked at with its value, which has a row.
+
+    Raises:
+        pa.ArrowInvalid: They ask for what is not there.
+    """
+    if pa.types.is_dictionary(column.type):
+        for chunk in column.chunks:
+            labels = _bytes(chunk.dictionary)
+            pa.DictionaryArray.from_arrays(chunk.indices, labels, safe=False).validate(full=True)
+    else:
+        _bytes(column).validate(full=True)
+
+
+def _bytes(texts: Any) -> Any:
+    """The same buffers as bytes instead of text; what is no text stays what it is."""
+    if texts.type == pa.string():
+        return texts.cast(pa.binary())
+    return texts.cast(pa.large_binary()) if texts.type == pa.large_string() else texts

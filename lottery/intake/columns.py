@@ -124,7 +124,7 @@ def sound_text(texts: pa.Array) -> pa.StringArray:
 
 def _usable(table: pa.Table, raw: pa.Table, place: Place) -> pa.Table:
     """The table, or an empty one where a column is of another type: its values mean nothing."""
-    if not table.num_rows:
+    if not table.num_rows and not place.problems.counts.get(place.source):
         place.refuse("there are no rows, besides a header at most")
     wrong_type = any(
         not _is_text(raw.schema.field(name).type)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lottery.day.threads import THREADS, in_threads
+from lottery.intake.arrow import check_buffers
 from lottery.intake.columns import LABEL_COLUMNS, check_names
 from lottery.intake.received import Place
 
@@ -50,7 +51,7 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], place: Place) -> pa.T
         table = pa.concat_tables(in_threads(read_groups, _halves(metadata)))
         for name in labels:
             # The reader does not look whether a dictionary has what an index asks for.
-            table.column(name).validate(full=True)
+            check_buffers(table.column(name))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         place.refuse(f"the file is damaged or cut short: {_first_line(error)}")
         return None

@@ -114,7 +114,7 @@ class Ledger:
             for name in ("evidence", "staging", "aside"):
                 (directory / name).mkdir(exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise LedgerNotFound(f"{directory} is no directory") from error
+            raise LedgerNotFound(f"{error.filename} is no directory") from error
         except OSError as error:
             raise LedgerUnwritable(f"{directory}: {error.strerror}") from error
         ledger = cls(directory, lock_seconds=lock_seconds)

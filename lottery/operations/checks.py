@@ -103,14 +103,14 @@ def refuse_accounts(positions: Received, arrangement: Arrangement, order: Accoun
             accounts[doubled.row].as_py(),
             accounts[doubled.first_row].as_py(),
             f"row {first_place.row(first_row)}"
-            + (f" of {first_place.source}" if first_place.source != place.source else ""),
+            + (f" of {first_place.source}," if first_place.source != place.source else ""),
         )
 
 
 def refuse_doubled(place: Place, index: int, account: str, first: str, where: str) -> None:
     """Refuses a row whose account stands already, alike (P4) or in another spelling (R2)."""
     if account == first:
-        message, rule = f"account {account} is on {where} of this pool already", "P4"
+        message, rule = f"account {account} is on {where} in this pool already", "P4"
     else:
         message = f"account {account} is the number of {first} on {where} in another spelling"
         rule = "R2"

@@ -1,0 +1,606 @@
+"""Replay: what is untouched matches, and any one value changed anywhere is found and named."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from lottery import operations
+from lottery.audit.replay import MISMATCHES_LISTED, Mismatch, replay
+from lottery.errors import RunNotFound
+from lottery.ledger import evidence
+from lottery.ledger.run import RunRecord, WarningRecord, read_record
+from lottery.ledger.store import DATABASE, Ledger
+from tests.apart import run_apart
+from tests.days import (
+    AAPL,
+    DATE,
+    FULL,
+    NEXT_DATE,
+    PUBLISHED,
+    SmallDay,
+    notice,
+    position,
+    record_in,
+    request_of,
+    request_of_wire,
+)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
+    """The full day recorded once; tests work on copies of its evidence."""
+    place = tmp_path_factory.mktemp("recorded")
+    record = record_in(place / "ledger", request_of(FULL, place / "in")).record
+    return record, Ledger.open(place / "ledger").evidence_of(record)
+
+
+@pytest.fixture
+def record(recorded: tuple[RunRecord, Path]) -> RunRecord:
+    return recorded[0]
+
+
+@pytest.fixture
+def copy(recorded: tuple[RunRecord, Path], tmp_path: Path) -> Path:
+    """A copy of the evidence that may be changed."""
+    directory = tmp_path / recorded[0].run
+    shutil.copytree(recorded[1], directory)
+    for path in directory.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return directory
+
+
+def found_at(mismatches: tuple[Mismatch, ...], where: str) -> Mismatch:
+    """The mismatch of that place; there is exactly one."""
+    (found,) = [mismatch for mismatch in mismatches if mismatch.where == where]
+    assert found.recorded != found.computed
+    return found
+
+
+def sealed(record: RunRecord, directory: Path) -> RunRecord:
+    """The record with the digests of the files as they are now, written beside them.
+
+    So a forger would do it who can write to everything.
+    """
+    files = tuple(
+        replace(
+            file,
+            sha256=hashlib.sha256((directory / file.name).read_bytes()).hexdigest(),
+            size=(directory / file.name).stat().st_size,
+        )
+        for file in record.evidence
+    )
+    return written(replace(record, evidence=files), directory)
+
+
+def written(record: RunRecord, directory: Path) -> RunRecord:
+    (directory / "run.json").write_bytes(record.canonical())
+    return record
+
+
+def digest_and_size(record: RunRecord, name: str) -> str:
+    """What is recorded of a file, as mismatches say it."""
+    file = record.digest_of(name)
+    assert file is not None
+    return f"sha256 {file.sha256}, {file.size} bytes"
+
+
+def other(value: Any) -> Any:
+    """Another value of the same kind; for a null, one that is allowed in its place."""
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, str) and value.isdigit():
+        return str(int(value) + 1)
+    return f"{value[:-1]}9" if value else "X"
+
+
+def changed(table: pa.Table, row: int, name: str, value: Any) -> pa.Table:
+    rows = table.to_pylist()
+    rows[row][name] = value
+    return pa.Table.from_pylist(rows, table.schema)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_run_from_files_matches(tmp_path: Path, suffix: str) -> None:
+    record_in(tmp_path / "ledger", request_of(FULL, tmp_path / "in", suffix=suffix))
+
+    replayed = operations.replay_run(Ledger.open(tmp_path / "ledger"), "latest")
+
+    assert replayed.mismatches == ()
+    assert replayed.matched
+
+
+@pytest.mark.parametrize("as_arrow", [False, True], ids=["rows", "payloads"])
+def test_a_run_from_messages_matches(tmp_path: Path, as_arrow: bool) -> None:  # noqa: FBT001
+    record_in(tmp_path / "ledger", request_of_wire(FULL.shuffled(4), as_arrow=as_arrow))
+
+    assert operations.replay_run(Ledger.open(tmp_path / "ledger"), "latest").mismatches == ()
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        pytest.param(PUBLISHED, id="no break"),
+        pytest.param(replace(PUBLISHED, notices=[notice("A1", AAPL, 66)]), id="breaks alone"),
+        pytest.param(
+            SmallDay(notices=PUBLISHED.notices, positions=FULL.positions[9:]), id="no position"
+        ),
+        pytest.param(
+            replace(PUBLISHED, notices=[notice("A1", AAPL, 10, "C")]), id="OCC account on one side"
+        ),
+        pytest.param(
+            replace(PUBLISHED, asks={**dict.fromkeys(PUBLISHED.asks, "0"), "Z901803": "90"}),
+            id="seed with warnings",
+        ),
+        pytest.param(
+            SmallDay(
+                notices=[notice("A1", AAPL, 2**62)],
+                positions=[position(AAPL, "9" * 30, 2**62), position(AAPL, "0" * 29 + "1", 2**60)],
+            ),
+            id="long accounts, large numbers",
+        ),
+    ],
+)
+def test_days_at_the_edges_match(tmp_path: Path, day: SmallDay) -> None:
+    for name, request in (
+        ("file", request_of(day, tmp_path / "in")),
+        ("wire", request_of_wire(day, as_arrow=True)),
+    ):
+        record_in(tmp_path / name, request)
+
+        assert operations.replay_run(Ledger.open(tmp_path / name), "latest").mismatches == ()
+
+
+def test_runs_are_replayed_by_date(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    record_in(ledger, request_of(FULL, tmp_path / "a"))
+    record_in(ledger, request_of(replace(FULL, date=NEXT_DATE), tmp_path / "b"))
+    opened = Ledger.open(ledger)
+
+    both = [replayed.run for replayed in operations.replay_dates(opened)]
+    later = [replayed.run for replayed in operations.replay_dates(opened, first=NEXT_DATE)]
+    earlier = [replayed.run for replayed in operations.replay_dates(opened, last=DATE)]
+
+    assert both == ["2024-09-16-001", "2024-09-17-001"]
+    assert (earlier, later) == (both[:1], both[1:])
+    with pytest.raises(RunNotFound):
+        operations.replay_run(opened, "2024-09-18-001")
+
+
+CELLS = [(file, name) for file, schema in evidence.TABLES.items() for name in schema.names]
+COMPUTED = {
+    "notices.parquet": {"notice_id", "series", "quantity", "occ_account"},
+    "pools.parquet": set(evidence.TABLES["pools.parquet"].names),
+    "allocations.parquet": {"first_number", "last_number", "assigned_quantity"},
+    "broken_positions.parquet": set(),
+}
+
+
+@pytest.mark.parametrize(("file", "name"), CELLS)
+def test_any_one_value_of_a_table_changed_is_found_and_named(
+    record: RunRecord, copy: Path, file: str, name: str
+) -> None:
+    table = evidence.read_table(copy, file).combine_chunks()
+    for row, cells in enumerate(table.to_pylist()):
+        value = cells[name]
+        new = other(value) if value is not None else {"first_hit": 1}.get(name, "NO_POSITION")
+        evidence.write_parquet(changed(table, row, name, new), copy / file)
+
+        mismatches = replay(record, copy).mismatches
+
+        digest = found_at(mismatches, file)
+        assert digest.recorded == digest_and_size(record, file)
+        now = hashlib.sha256((copy / file).read_bytes()).hexdigest()
+        assert digest.computed == f"sha256 {now}"
+        if name in COMPUTED[file] and not (file == "notices.parquet" and name != "quantity"):
+            found = found_at(mismatches, f"{file} row {row + 1} {name}")
+            assert (found.recorded, found.computed) == (str(new), str(value))
+        elif file != "notices.parquet":
+            # The positions are in the evidence alone: their digest in the content tells, or
+            # another account's row where there is one.
+            named = {mismatch.where for mismatch in mismatches}
+            assert named & {"run.json content_sha256", "positions"}
+        (copy / file).chmod(0o644)
+
+
+def test_a_value_changed_with_all_digests_made_good_is_found_and_named(
+    record: RunRecord, copy: Path
+) -> None:
+    table = evidence.read_table(copy, "allocations.parquet").combine_chunks()
+    moved = changed(table, 0, "assigned_quantity", 2)
+    moved = changed(moved, 1, "assigned_quantity", 8)
+    evidence.write_parquet(moved, copy / "allocations.parquet")
+
+    mismatches = replay(sealed(record, copy), copy).mismatches
+
+    assert [(mismatch.where, mismatch.recorded, mismatch.computed) for mismatch in mismatches] == [
+        ("allocations.parquet row 1 assigned_quantity", "2", "3"),
+        ("allocations.parquet row 2 assigned_quantity", "8", "7"),
+    ]
+
+
+def test_a_position_left_out_with_all_digests_made_good_is_found(
+    record: RunRecord, copy: Path
+) -> None:
+    table = evidence.read_table(copy, "allocations.parquet")
+    (copy / "allocations.parquet").unlink()
+    evidence.write_parquet(table.slice(1), copy / "allocations.parquet")
+
+    mismatches = replay(sealed(record, copy), copy).mismatches
+
+    assert found_at(mismatches, "run.json content_sha256")
+    assert found_at(mismatches, "pools.parquet row 1 total_short").computed == "35"
+
+
+@pytest.mark.parametrize(
+    ("source", "old", "new", "where", "told"),
+    [
+        ("notices.csv", b"A1,", b"A9,", "notices.parquet row 1 notice_id", ("A1", "A9")),
+        (
+            "notices.csv",
+            b"A1,AAPL  240920C00220000,10,",
+            b"A1,AAPL  240920C00220000,11,",
+            "notices.parquet row 1 quantity",
+            ("10", "11"),
+        ),
+        (
+            "volumes.csv",
+            b"862.45713",
+            b"862.45714",
+            "run.json seed composite",
+            ("282431310", "282431311"),
+        ),
+        ("volumes.csv", b"862.45713", b"962.45713", "run.json seed digits", ("4313", "4313")),
+    ],
+)
+def test_a_source_edited_is_found_and_named(
+    record: RunRecord,
+    copy: Path,
+    source: str,
+    old: bytes,
+    new: bytes,
+    where: str,
+    told: tuple[str, str],
+) -> None:
+    path = copy / "sources" / source
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+
+    for kept in (record, sealed(record, copy)):
+        mismatches = replay(kept, copy).mismatches
+        if told[0] == told[1]:
+            where = "run.json seed composite"
+            told = ("282431310", "292431310")
+        found = found_at(mismatches, where)
+        assert (found.recorded, found.computed) == told
+
+
+def test_a_source_edited_without_changing_a_value_is_found_by_its_digest(
+    record: RunRecord, copy: Path
+) -> None:
+    path = copy / "sources/volumes.csv"
+    path.write_bytes(path.read_bytes().replace(b"862.45713", b"0862.457130"))
+
+    mismatches = replay(record, copy).mismatches
+
+    found = found_at(mismatches, "sources/volumes.csv")
+    now = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found.recorded == digest_and_size(record, "sources/volumes.csv")
+    assert found.computed == f"sha256 {now}"
+    assert [
+        mismatch.where for mismatch in mismatches if mismatch.where != "run.json seed volumes"
+    ] == ["sources/volumes.csv"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *evidence.TABLES,
+        "run.json",
+        "sources/notices.csv",
+        "sources/volumes.csv",
+    ],
+)
+def test_a_byte_changed_a_cut_or_a_file_gone_is_found_and_named(
+    record: RunRecord, copy: Path, name: str
+) -> None:
+    run_apart(_every_damage_is_named, record.canonical(), copy, name)
+
+
+def _every_damage_is_named(canonical: bytes, copy: Path, name: str) -> None:
+    record = read_record(canonical)
+    path = copy / name
+    content = path.read_bytes()
+    for at in range(0, len(content), max(1, len(content) // 100)):
+        for flip in (0x01, 0xFF):
+            path.write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
+            assert name in {mismatch.where for mismatch in replay(record, copy).mismatches}, at
+    for wrong in (content[:-1], b"", content + b"\n", content * 2):
+        path.write_bytes(wrong)
+        assert name in {mismatch.where for mismatch in replay(record, copy).mismatches}
+    path.unlink()
+    found = found_at(replay(record, copy).mismatches, name)
+    assert (found.recorded, found.computed) == (
+        ("readable", "No such file or directory")
+        if name == "run.json"
+        else (digest_and_size(record, name), "the file is missing")
+    )
+    path.mkdir()
+    assert name in {mismatch.where for mismatch in replay(record, copy).mismatches}
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("notices.parquet", "pools.parquet"),
+        ("allocations.parquet", "broken_positions.parquet"),
+        ("sources/notices.csv", "sources/volumes.csv"),
+        ("pools.parquet", "run.json"),
+    ],
+)
+def test_two_files_swapped_are_both_named(
+    record: RunRecord, copy: Path, one: str, two: str
+) -> None:
+    content = (copy / one).read_bytes()
+    (copy / one).write_bytes((copy / two).read_bytes())
+    (copy / two).write_bytes(content)
+
+    named = {mismatch.where for mismatch in replay(record, copy).mismatches}
+
+    assert {one, two} <= named
+
+
+def test_evidence_gone_as_a_whole_is_named_file_by_file(record: RunRecord, copy: Path) -> None:
+    shutil.rmtree(copy)
+
+    mismatches = replay(record, copy).mismatches
+
+    assert {mismatch.where for mismatch in mismatches} == {
+        *(file.name for file in record.evidence),
+        "run.json",
+        "evidence",
+    }
+    told = [mismatch for mismatch in mismatches if mismatch.where == "evidence"]
+    assert {mismatch.recorded for mismatch in told} == {"what can be read"}
+    assert f"{copy.name}/pools.parquet is missing" not in [mismatch.computed for mismatch in told]
+    assert f"{copy.name}/notices.parquet is missing" in [mismatch.computed for mismatch in told]
+
+
+Change = Callable[[RunRecord], RunRecord]
+FORGED: dict[str, tuple[Change, str]] = {
+    "state": (lambda record: replace(record, state="ALLOCATED"), "run.json state"),
+    "cycle": (lambda record: replace(record, cycle=2), "run.json content_sha256"),
+    "content": (
+        lambda record: replace(record, content_sha256="0" * 64),
+        "run.json content_sha256",
+    ),
+    "pool_count": (lambda record: replace(record, pool_count=5), "run.json pool_count"),
+    "notice_count": (lambda record: replace(record, notice_count=7), "run.json notice_count"),
+    "assigned_quantity": (
+        lambda record: replace(record, assigned_quantity=75),
+        "run.json assigned_quantity",
+    ),
+    "allocated_quantity": (
+        lambda record: replace(record, allocated_quantity=50),
+        "run.json allocated_quantity",
+    ),
+    "breaks": (lambda record: replace(record, breaks=()), "run.json breaks"),
+    "warnings": (
+        lambda record: replace(
+            record, warnings=(WarningRecord(code="ZERO_ASK", rule="S2", message="x"),)
+        ),
+        "run.json warnings",
+    ),
+    "composite": (
+        lambda record: replace(record, seed=replace(record.seed, composite="282431311")),
+        "run.json seed composite",
+    ),
+    "digits": (
+        lambda record: replace(record, seed=replace(record.seed, digits="4314")),
+        "run.json seed digits",
+    ),
+    "fraction": (
+        lambda record: replace(record, seed=replace(record.seed, fraction="0.4313")),
+        "run.json seed fraction",
+    ),
+    "length": (
+        lambda record: replace(record, seed=replace(record.seed, length=8)),
+        "run.json seed length",
+    ),
+    "cut_position": (
+        lambda record: replace(record, seed=replace(record.seed, cut_position=3)),
+        "run.json seed cut_position",
+    ),
+    "volumes": (
+        lambda record: replace(
+            record, seed=replace(record.seed, volumes=record.seed.volumes[::-1])
+        ),
+        "run.json seed volumes",
+    ),
+    "effective date": (
+        lambda record: replace(record, method=replace(record.method, effective=DATE)),
+        "run.json method effective",
+    ),
+    "zero_hit": (
+        lambda record: replace(
+            record,
+            method=replace(
+                record.method, decisions={**record.method.decisions, "zero_hit": "first"}
+            ),
+        ),
+        "pools.parquet row 3 first_hit",
+    ),
+    "a decision left out": (
+        lambda record: replace(
+            record,
+            method=replace(
+                record.method,
+                decisions={
+                    name: choice
+                    for name, choice in record.method.decisions.items()
+                    if name != "seeds_of_a_date"
+                },
+            ),
+        ),
+        "run.json decisions seeds_of_a_date",
+    ),
+    "a source's digest": (
+        lambda record: replace(
+            record,
+            sources=(replace(record.sources[0], sha256="0" * 64), *record.sources[1:]),
+        ),
+        "run.json sources notices.csv sha256",
+    ),
+    "a source's size": (
+        lambda record: replace(
+            record, sources=(replace(record.sources[0], size=1), *record.sources[1:])
+        ),
+        "run.json sources notices.csv size",
+    ),
+    "a file's size": (
+        lambda record: replace(
+            record, evidence=(replace(record.evidence[0], size=1), *record.evidence[1:])
+        ),
+        "allocations.parquet",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_field_of_the_record_that_follows_from_the_evidence_is_found_where_it_is_changed(
+    record: RunRecord, copy: Path, name: str
+) -> None:
+    change, where = FORGED[name]
+
+    forged = written(change(record), copy)
+    mismatches = replay(forged, copy).mismatches
+
+    assert found_at(mismatches, where)
+
+
+def test_a_method_that_is_not_known_is_a_mismatch_not_a_crash(
+    record: RunRecord, copy: Path
+) -> None:
+    for method in (
+        replace(record.method, id="jpms-2031-01-01"),
+        replace(record.method, decisions={**record.method.decisions, "coin": "toss"}),
+    ):
+        forged = written(replace(record, method=method), copy)
+
+        assert replay(forged, copy).mismatches
+
+
+@pytest.mark.parametrize("kept_as", ["notices.xlsx", "notices", "../../outside.csv", "gone.csv"])
+def test_a_source_kept_under_a_name_that_cannot_be_read_is_a_mismatch_not_a_crash(
+    record: RunRecord, copy: Path, kept_as: str
+) -> None:
+    source = next(source for source in record.sources if source.role == "notices")
+    target = copy / "sources" / kept_as
+    if not target.exists() and kept_as != "gone.csv" and ".." not in kept_as:
+        shutil.copy(copy / "sources/notices.csv", target)
+    forged = replace(record, sources=(replace(source, kept_as=kept_as), *record.sources[1:]))
+
+    assert replay(written(forged, copy), copy).mismatches
+
+
+@pytest.mark.parametrize("digits", ["", "43130", "-001", "4e3", "\u0664313", "x"])
+def test_digits_that_are_none_are_a_mismatch_not_a_crash(
+    record: RunRecord, copy: Path, digits: str
+) -> None:
+    forged = written(replace(record, seed=replace(record.seed, digits=digits)), copy)
+
+    mismatches = replay(forged, copy).mismatches
+
+    # Once where the seed is compared, and once where an allocation would be drawn with it.
+    assert [
+        (mismatch.recorded, mismatch.computed)
+        for mismatch in mismatches
+        if mismatch.where == "run.json seed digits"
+    ] == [(digits, "4313"), (repr(digits), "four digits")]
+
+
+def test_a_record_changed_in_the_database_alone_is_found(tmp_path: Path) -> None:
+    record = record_in(tmp_path / "ledger", request_of(FULL, tmp_path / "in")).record
+    forged = replace(record, requested_by=replace(record.requested_by, name="somebody"))
+    with closing(sqlite3.connect(tmp_path / "ledger" / DATABASE)) as database:
+        database.execute("DROP TRIGGER runs_refuse_update")
+        database.execute("UPDATE runs SET record = ?", [forged.canonical()])
+        database.commit()
+
+    replayed = operations.replay_run(Ledger.open(tmp_path / "ledger"), "latest")
+
+    assert [mismatch.where for mismatch in replayed.mismatches] == ["run.json"]
+
+
+def test_a_doubled_position_in_the_evidence_is_named(record: RunRecord, copy: Path) -> None:
+    table = evidence.read_table(copy, "allocations.parquet")
+    (copy / "allocations.parquet").unlink()
+    evidence.write_parquet(pa.concat_tables([table, table]), copy / "allocations.parquet")
+
+    mismatches = replay(sealed(record, copy), copy).mismatches
+
+    doubled = [mismatch for mismatch in mismatches if mismatch.where == "positions"]
+    assert len(doubled) == table.num_rows
+    assert doubled[0].computed == "1046 appears twice"
+
+
+def test_an_account_that_is_none_in_the_evidence_is_named(record: RunRecord, copy: Path) -> None:
+    table = evidence.read_table(copy, "broken_positions.parquet").combine_chunks()
+    evidence.write_parquet(changed(table, 0, "account", "A1"), copy / "broken_positions.parquet")
+
+    mismatches = replay(sealed(record, copy), copy).mismatches
+
+    assert any("A1" in mismatch.computed for mismatch in mismatches)
+
+
+def test_totals_past_63_bits_in_the_evidence_are_a_mismatch_not_a_crash(
+    record: RunRecord, copy: Path
+) -> None:
+    table = evidence.read_table(copy, "allocations.parquet").combine_chunks()
+    for row in (0, 1):
+        table = changed(table, row, "short_quantity", 2**63 - 1)
+    evidence.write_parquet(table, copy / "allocations.parquet")
+
+    assert replay(sealed(record, copy), copy).mismatches
+
+
+@pytest.mark.parametrize("short", [-1, -(2**63), 0])
+def test_a_short_below_one_in_the_evidence_is_a_mismatch_not_a_crash(
+    record: RunRecord, copy: Path, short: int
+) -> None:
+    table = evidence.read_table(copy, "allocations.parquet").combine_chunks()
+    evidence.write_parquet(changed(table, 0, "short_quantity", short), copy / "allocations.parquet")
+
+    assert replay(sealed(record, copy), copy).mismatches
+
+
+def test_many_values_changed_are_listed_up_to_a_limit_and_counted(tmp_path: Path) -> None:
+    many = MISMATCHES_LISTED + 30
+    day = SmallDay(
+        notices=[notice("A1", AAPL, 10)],
+        positions=[position(AAPL, str(number), 1) for number in range(1, many + 1)],
+    )
+    record = record_in(tmp_path / "ledger", request_of(day, tmp_path / "in")).record
+    directory = Ledger.open(tmp_path / "ledger").evidence_of(record)
+    path = directory / "allocations.parquet"
+    table = evidence.read_table(directory, "allocations.parquet")
+    at = table.column_names.index("first_number")
+    wrong = table.set_column(at, table.schema.field(at), [[0] * many])
+    path.unlink()
+    evidence.write_parquet(wrong, path)
+
+    mismatches = replay(record, directory).mismatches
+
+    listed = [mismatch for mismatch in mismatches if "first_number" in mismatch.where]
+    assert len(listed) == MISMATCHES_LISTED + 1
+    assert listed[-1].computed == f"{many} rows differ in all"

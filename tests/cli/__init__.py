@@ -1,0 +1,1 @@
+"""The command line, through its own entry point: texts, documents, exit codes, files out."""

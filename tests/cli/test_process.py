@@ -1,0 +1,225 @@
+"""The commands as processes of their own: pipes, terminals, `python -m lottery`, serving."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.cli.calls import EXAMPLE, EXAMPLE_RUN, Answer, example_arguments, lottery
+
+PATIENCE = 120.0
+"""Seconds after which a process that should have ended fails its test."""
+
+BAR_AT_ONCE = """
+import threading
+
+from lottery.cli import main, shell
+from lottery.intake import files
+
+read_positions = files.read_positions
+
+
+def read_when_the_bar_is_due(*arguments, **options):
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join()
+    return read_positions(*arguments, **options)
+
+
+shell.PROGRESS_AFTER = 0.0
+files.read_positions = read_when_the_bar_is_due
+main.main()
+"""
+
+
+def environment(**more: str) -> Mapping[str, str]:
+    """The caller's, on a terminal of 80 columns, with some more."""
+    return {**os.environ, "COLUMNS": "80", "TERM": "xterm", **more}
+
+
+def started(
+    *command: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+def ended(process: subprocess.Popen[bytes]) -> Answer:
+    out, err = process.communicate(timeout=PATIENCE)
+    return Answer(
+        exit_code=process.returncode, out=(out or b"").decode(), err=(err or b"").decode()
+    )
+
+
+def test_python_m_lottery_is_the_command_and_its_exit_code(example: Path) -> None:
+    answer = ended(started("-m", "lottery", "--ledger", str(example), "show", "2024-09-16-009"))
+    assert (answer.exit_code, answer.out) == (2, "")
+    assert answer.err == "no run 2024-09-16-009 is recorded (RUN_NOT_FOUND)\n"
+
+
+def test_the_installed_command_is_the_same(example: Path) -> None:
+    command = Path(sys.executable).with_name("lottery")
+    if not command.exists():
+        pytest.skip("the package is on the path and not installed")
+    process = subprocess.Popen(
+        [command, "--ledger", str(example), "runs", "--json"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    answer = ended(process)
+    assert (answer.exit_code, answer.err) == (0, "")
+    assert answer.document == lottery("--ledger", example, "runs", "--json").document
+
+
+def test_a_reader_that_stops_reading_gets_no_traceback(example: Path) -> None:
+    ours, theirs = os.pipe()
+    process = started("-m", "lottery", "--ledger", str(example), "show", "latest", stdout=theirs)
+    os.close(theirs)
+    os.close(ours)
+    answer = ended(process)
+    assert "Traceback" not in answer.err
+    assert "BrokenPipe" not in answer.err
+
+
+def test_no_progress_bar_shows_on_a_pipe_though_standard_output_is_a_terminal(
+    tmp_path: Path,
+) -> None:
+    command = ["-c", BAR_AT_ONCE, *example_arguments()]
+    with terminal() as (slave, read):
+        process = started(*command, "--ledger", str(tmp_path / "ledger"), stdout=slave)
+        os.close(slave)
+        answer = ended(process)
+        seen = read()
+    assert (answer.exit_code, answer.err) == (4, "")
+    assert f"Run {EXAMPLE_RUN} is recorded" in seen
+    assert "reading the positions" not in seen
+
+
+def test_a_progress_bar_shows_on_a_terminal_and_on_standard_error_alone(tmp_path: Path) -> None:
+    command = ["-c", BAR_AT_ONCE, *example_arguments(), "--json"]
+    with terminal() as (slave, read):
+        process = started(*command, "--ledger", str(tmp_path / "ledger"), stderr=slave)
+        os.close(slave)
+        answer = ended(process)
+        seen = read()
+    assert answer.exit_code == 4
+    assert "recording" in seen
+    assert "━" in seen
+    assert answer.document["run"] == EXAMPLE_RUN
+
+
+def test_a_served_ledger_is_worked_on_and_its_log_names_no_account(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "lottery", "serve", "--listen", "127.0.0.1:0"),
+            *("--ledger", str(tmp_path / "ledger")),
+        ],
+        env=environment(LOTTERY_HEALTH_LISTEN="127.0.0.1:0", LOTTERY_METRICS_LISTEN=""),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        first = process.stderr.readline().decode()
+        serving = json.loads(first)
+        assert serving["event"] == "serving"
+        healthy = lottery("health", "--listen", f"127.0.0.1:{serving['health_port']}")
+        assert (healthy.exit_code, healthy.out) == (0, "SERVING\n")
+        answers = work_through(f"127.0.0.1:{serving['port']}", tmp_path)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        served = ended(process)
+    assert [answer.exit_code for answer in answers] == [4, 0, 0, 2, 0, 3]
+    assert (served.exit_code, served.out) == (0, "")
+    lines = [json.loads(line) for line in (first + served.err).splitlines()]
+    assert [line["event"] for line in lines[-2:]] == ["draining", "stopped"]
+    calls = [line["method"] for line in lines if line["event"] == "call"]
+    assert {"RunLottery", "ExplainPool", "StreamAllocations", "ReplayRun"} <= set(calls)
+    assert long_accounts().isdisjoint(re.findall(r"\d+", first + served.err))
+
+
+def work_through(target: str, tmp_path: Path) -> list[Answer]:
+    """Commands that send, ask for and are refused accounts."""
+    account = max(long_accounts(), key=len)
+    doubled = tmp_path / "doubled.csv"
+    lines = (EXAMPLE / "positions.csv").read_text("utf-8").splitlines()
+    noticed = next(line for line in lines if line.startswith("XSP   240916P00565000"))
+    doubled.write_text("\n".join([*lines, noticed, ""]), "utf-8")
+    commands = (
+        [*example_arguments(), "--output", str(tmp_path / "out")],
+        ["show", "latest", "--allocations"],
+        ["explain", "latest", "--account", account],
+        ["explain", "latest", "--account", account + "0"],
+        ["replay", "latest"],
+        [*example_arguments(), "--positions", str(doubled)],
+    )
+    return [lottery("--server", target, *command) for command in commands]
+
+
+def long_accounts() -> set[str]:
+    """The example's account numbers that are too long to be anything else."""
+    lines = (EXAMPLE / "positions.csv").read_text("utf-8").splitlines()[1:]
+    return {account for account in (line.split(",")[1] for line in lines) if len(account) > 6}
+
+
+def test_serving_beyond_loopback_without_tls_is_wrong_usage(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    command = ("-m", "lottery", "serve", "--ledger", str(ledger), "--listen", "0.0.0.0:0")
+    answer = ended(started(*command))
+    assert (answer.exit_code, answer.out) == (2, "")
+    assert "is not on loopback and there is no TLS" in answer.err
+    assert "Traceback" not in answer.err
+    assert not ledger.exists()
+
+
+def test_serving_with_a_wrong_setting_is_wrong_usage_and_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOTTERY_WORKERS", "many")
+    answer = lottery("serve", "--ledger", tmp_path / "ledger")
+    assert (answer.exit_code, answer.out) == (2, "")
+    assert answer.err.startswith("LOTTERY_WORKERS: ")
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, Callable[[], str]]]:
+    """A terminal: its end for a process, and what was shown on it once that process has ended."""
+    master, slave = pty.openpty()
+    shown: list[bytes] = []
+
+    def drain() -> None:
+        # Linux answers EIO once every process has closed its end.
+        with suppress(OSError):
+            while part := os.read(master, 4096):
+                shown.append(part)
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+
+    def read() -> str:
+        reader.join()
+        return b"".join(shown).decode()
+
+    try:
+        yield slave, read
+    finally:
+        reader.join()
+        os.close(master)

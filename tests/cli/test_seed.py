@@ -1,0 +1,80 @@
+"""`lottery seed`: every step from four asks to the fraction; nothing is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.calls import EXAMPLE, Door, lottery
+from tests.days import ASKS, volumes_text
+from tests.tables import asks_making
+
+VOLUMES = str(EXAMPLE / "volumes.csv")
+
+
+def test_every_step_of_the_seed_is_told_as_the_document_has_it(reader: Door) -> None:
+    answer = reader("seed", "--volumes", VOLUMES)
+    assert (answer.exit_code, answer.err) == (0, "")
+    for line in (
+        "NYSE Volume Z901803 862.45713 x 100,000 = 86,245,713",
+        "MIDWEST Volume Z901439 118.20946 x 100,000 = 11,820,946",
+        "CINCINNATI Volume Z901466 407.93388 x 100,000 = 40,793,388",
+        "NASD Volume Z901448 1435.71263 x 100,000 = 143,571,263",
+        "Composite volume 282,431,310",
+        "Length 9 digits; 9 - 5 = 4, the cut starts at position 4: 282[4313]10",
+        "Digits 4313; 4,313 / 10,000 + 0.0001 = 0.4314",
+    ):
+        assert line in answer.lines
+
+
+def test_the_document_of_a_seed_has_the_keys_of_the_contract(reader: Door) -> None:
+    document = reader("seed", "--volumes", VOLUMES, "--json").document
+    assert document["volumes"] == [
+        {"security_number": "Z901803", "ask_price": "862.45713", "volume": 86245713},
+        {"security_number": "Z901439", "ask_price": "118.20946", "volume": 11820946},
+        {"security_number": "Z901466", "ask_price": "407.93388", "volume": 40793388},
+        {"security_number": "Z901448", "ask_price": "1435.71263", "volume": 143571263},
+    ]
+    steps = [document[name] for name in ("composite", "length", "cut_position", "digits")]
+    assert steps == ["282431310", 9, 4, "4313"]
+    assert document["fraction"] == "0.4314"
+
+
+def test_the_volumes_come_in_the_order_of_the_document_whatever_the_files_is(
+    reader: Door, tmp_path: Path
+) -> None:
+    volumes = tmp_path / "volumes.csv"
+    volumes.write_text(volumes_text(dict(reversed(ASKS.items()))), "utf-8")
+    assert reader("seed", "--volumes", volumes).out == reader("seed", "--volumes", VOLUMES).out
+
+
+def test_a_coarse_composite_comes_with_a_warning(reader: Door, tmp_path: Path) -> None:
+    volumes = tmp_path / "volumes.csv"
+    volumes.write_text(volumes_text(asks_making(282_431_000)), "utf-8")
+    text = reader("seed", "--volumes", volumes)
+    document = reader("seed", "--volumes", volumes, "--json").document
+    assert (document["digits"], document["fraction"]) == ("4310", "0.4311")
+    (warning,) = document["warnings"]
+    assert (warning["code"], warning["rule"]) == ("LOW_PRECISION_COMPOSITE", "S7")
+    assert f"warning: {warning['message']} [{warning['rule']}]" in text.lines
+
+
+def test_wrong_volumes_are_refused_by_file_row_and_line(reader: Door, tmp_path: Path) -> None:
+    volumes = tmp_path / "asks of today.csv"
+    volumes.write_text(volumes_text({**ASKS, "Z901439": "118.209461", "Z901466": "-1"}), "utf-8")
+    text = reader("seed", "--volumes", volumes)
+    answer = reader("seed", "--volumes", volumes, "--json")
+    assert [text.exit_code, answer.exit_code] == [3, 3]
+    assert (text.out, answer.err) == ("", "")
+    assert answer.document["reason"] == "INVALID_SEED"
+    assert [
+        (problem["file"], problem["row"], problem["line"], problem["column"])
+        for problem in answer.document["problems"]
+    ] == [
+        ("asks of today.csv", 2, 3, "ask_price"),
+        ("asks of today.csv", 3, 4, "ask_price"),
+    ]
+
+
+def test_a_seed_makes_no_ledger(tmp_path: Path) -> None:
+    assert lottery("seed", "--volumes", VOLUMES).exit_code == 0
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,264 @@
+"""Small days for the tests: rows, the files they are written to, and the request made of these.
+
+`FULL` has a pool for each thing that can happen: the published example, a zero hit (D2), a wrap
+that hits the first account again (D4), and a break (D5).
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lottery import operations
+from lottery.errors import Problems, Refused
+from lottery.intake import files
+from lottery.intake.received import Received
+from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS, Gathered, volumes_of_asks
+from lottery.ledger.run import Identity
+from lottery.ledger.store import Ledger
+from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.method.seed import ExchangeAsk
+
+Row: TypeAlias = dict[str, str | int | None]
+
+DATE = dt.date(2024, 9, 16)
+NEXT_DATE = dt.date(2024, 9, 17)
+ASKS = {
+    "Z901803": "862.45713",
+    "Z901439": "118.20946",
+    "Z901466": "407.93388",
+    "Z901448": "1435.71263",
+}
+OTHER_ASKS = {**ASKS, "Z901803": "862.45714"}
+
+AAPL = "AAPL  240920C00220000"
+GOOGL = "GOOGL1240920C00155000"
+META = "META  240920P00560000"
+GE = "GE1   240920C00160000"
+
+TESTER = Identity(kind="system-user", name="tester", host="desk")
+NOTICE_NAMES = ("notice_id", "series", "quantity", "occ_account")
+POSITION_NAMES = ("series", "account", "short_quantity", "occ_account")
+
+
+def notice(notice_id: str, series: str, quantity: str | int | None, occ_account: str = "") -> Row:
+    return {
+        "notice_id": notice_id,
+        "series": series,
+        "quantity": quantity,
+        "occ_account": occ_account,
+    }
+
+
+def position(series: str, account: str | None, short: str | int | None, occ: str = "") -> Row:
+    return {"series": series, "account": account, "short_quantity": short, "occ_account": occ}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallDay:
+    """A day as rows."""
+
+    notices: Sequence[Row]
+    positions: Sequence[Row]
+    asks: Mapping[str, str] = field(default_factory=lambda: ASKS)
+    date: dt.date = DATE
+
+    def renamed(self, prefix: str) -> SmallDay:
+        """The same day with other notice ids."""
+        return replace(
+            self,
+            notices=[{**row, "notice_id": f"{prefix}{row['notice_id']}"} for row in self.notices],
+        )
+
+    def shuffled(self, seed: int) -> SmallDay:
+        """The same day with its rows in another order."""
+        generator = random.Random(seed)  # noqa: S311 - no lottery is drawn with it.
+        notices, positions = list(self.notices), list(self.positions)
+        generator.shuffle(notices)
+        generator.shuffle(positions)
+        return replace(self, notices=notices, positions=positions)
+
+
+PUBLISHED = SmallDay(
+    notices=[notice("A1", AAPL, 10)],
+    positions=[position(AAPL, "1048", 5), position(AAPL, "1046", 30), position(AAPL, "1047", 30)],
+)
+FULL = SmallDay(
+    notices=[
+        notice("A1", AAPL, 10, "C"),
+        notice("A2", GOOGL, 1, "C"),
+        notice("A3", META, 30, "C"),
+        notice("A4", META, 8, "C"),
+        notice("A5", GE, 18, "C"),
+        notice("A6", GE, 7, "C"),
+    ],
+    positions=[
+        position(AAPL, "1048", 5, "C"),
+        position(AAPL, "1046", 30, "C"),
+        position(AAPL, "1047", 30, "C"),
+        position(GOOGL, "104611", 1, "C"),
+        position(GOOGL, "263", 1, "C"),
+        position(META, "0042", 12, "C"),
+        position(META, "1993", 20, "C"),
+        position(META, "48213", 5, "C"),
+        position(META, "2381947", 3, "C"),
+        position(GE, "904", 3, "C"),
+        position(GE, "0815", 10, "C"),
+        position(GE, "351406", 0, "C"),
+        position(GE, "9038415", 9, "C"),
+        position("KO    240920C00067500", "1046", 7, "C"),
+        position(AAPL, "1046", 4, "F"),
+    ],
+)
+
+
+def csv_text(rows: Sequence[Mapping[str, object]], names: Sequence[str] | None = None) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, names or list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def volumes_text(asks: Mapping[str, str]) -> str:
+    rows = [{"security_number": number, "ask_price": ask} for number, ask in asks.items()]
+    return csv_text(rows)
+
+
+def table_of(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    return pa.table({name: [row.get(name) for row in rows] for name in schema.names}, schema=schema)
+
+
+def write_files(day: SmallDay, directory: Path, suffix: str = ".csv") -> dict[str, Path]:
+    """Writes the day's three files; volumes are JSON beside Parquet."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = {
+        "notices": directory / f"notices{suffix}",
+        "positions": directory / f"positions{suffix}",
+        "volumes": directory / ("volumes.csv" if suffix == ".csv" else "volumes.json"),
+    }
+    if suffix == ".csv":
+        paths["notices"].write_text(csv_text(day.notices, NOTICE_NAMES), "utf-8")
+        paths["positions"].write_text(csv_text(day.positions, POSITION_NAMES), "utf-8")
+        paths["volumes"].write_text(volumes_text(day.asks), "utf-8")
+    else:
+        pq.write_table(table_of(day.notices, NOTICE_ROWS), paths["notices"])
+        pq.write_table(table_of(day.positions, POSITION_ROWS), paths["positions"])
+        document = [{"security_number": key, "ask_price": ask} for key, ask in day.asks.items()]
+        paths["volumes"].write_text(json.dumps(document), "utf-8")
+    return paths
+
+
+def request_of_files(
+    paths: Mapping[str, Path],
+    *,
+    date: dt.date = DATE,
+    cycle: int = 1,
+    request_id: str | None = None,
+    methodology: Methodology = JPMS_2024_09_06,
+) -> operations.RunRequest:
+    problems = Problems()
+    return operations.RunRequest(
+        business_date=date,
+        cycle=cycle,
+        notices=files.read_notices(paths["notices"], problems),
+        positions=files.read_positions(paths["positions"], problems),
+        volumes=files.read_volumes(paths["volumes"], methodology.securities, problems),
+        problems=problems,
+        requested_by=TESTER,
+        request_id=request_id,
+        methodology=methodology,
+    )
+
+
+def request_of(
+    day: SmallDay,
+    directory: Path,
+    *,
+    suffix: str = ".csv",
+    cycle: int = 1,
+    request_id: str | None = None,
+    methodology: Methodology = JPMS_2024_09_06,
+) -> operations.RunRequest:
+    """The request of a day, through files."""
+    return request_of_files(
+        write_files(day, directory, suffix),
+        date=day.date,
+        cycle=cycle,
+        request_id=request_id,
+        methodology=methodology,
+    )
+
+
+def gathered(role: str, problems: Problems, max_rows: int = 1_000_000) -> Gathered:
+    return Gathered(role=role, problems=problems, max_rows=max_rows)
+
+
+def columns_of(rows: Sequence[Row], schema: pa.Schema) -> list[list[object]]:
+    return [[row[name] for row in rows] for name in schema.names]
+
+
+def arrow_payload(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def request_of_wire(
+    day: SmallDay, *, as_arrow: bool, request_id: str | None = None
+) -> operations.RunRequest:
+    """The request of a day, through messages: rows, or two Arrow payloads of each role."""
+    problems = Problems()
+
+    def receive(role: str, rows: Sequence[Row], schema: pa.Schema) -> Received:
+        arriving = gathered(role, problems)
+        half = (len(rows) + 1) // 2
+        for part in filter(None, (rows[:half], rows[half:])):
+            if as_arrow:
+                arriving.add_arrow(arrow_payload(table_of(part, schema)))
+            else:
+                arriving.add_rows(columns_of(part, schema))
+        return arriving.received()
+
+    asks = [ExchangeAsk(security_number=key, ask_price=ask) for key, ask in day.asks.items()]
+    return operations.RunRequest(
+        business_date=day.date,
+        notices=receive("notices", day.notices, NOTICE_ROWS),
+        positions=receive("positions", day.positions, POSITION_ROWS),
+        volumes=volumes_of_asks(asks, problems),
+        problems=problems,
+        requested_by=TESTER,
+        request_id=request_id,
+    )
+
+
+def record_in(
+    ledger: Path, request: operations.RunRequest, *, lock_seconds: float = 30.0
+) -> operations.RunOutcome:
+    """Runs a request into the ledger in a directory."""
+    return operations.run_lottery(lambda: Ledger.create(ledger, lock_seconds=lock_seconds), request)
+
+
+def refusal(request: operations.RunRequest) -> Refused:
+    """What the request is refused with.
+
+    Raises:
+        AssertionError: It is not refused.
+    """
+    try:
+        operations.compute_day(request)
+    except Refused as refused:
+        return refused
+    raise AssertionError("the request is not refused")

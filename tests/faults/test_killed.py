@@ -1,0 +1,164 @@
+"""Whatever is killed when: what was acknowledged is there, nothing half-done shows, and the same
+request goes through afterwards.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from lottery import operations
+from lottery.errors import LedgerNotFound
+from lottery.ledger.store import DATABASE, Ledger
+from tests.apart import run_apart
+from tests.days import FULL, record_in, write_files
+from tests.faults import worker
+
+KILLS = 60
+FIRST = dt.date(2024, 9, 6)
+
+
+def start(
+    ledger: Path, sources: Path, dates: Sequence[str], told: Path, dies_at: str | None = None
+) -> BaseProcess:
+    """A process of its own, with no thread of ours in it."""
+    process = multiprocessing.get_context("forkserver").Process(
+        target=worker.record_days, args=(ledger, sources, dates, told, dies_at)
+    )
+    process.start()
+    return process
+
+
+def told_in(path: Path) -> list[tuple[str, str, bool]]:
+    """Date, run and newness of every run that a worker was told is recorded."""
+    if not path.exists():
+        return []
+    lines = [line.split(" ") for line in path.read_text().splitlines(keepends=True)]
+    return [(date, run, new == "True\n") for date, run, new in lines if new.endswith("\n")]
+
+
+def check(ledger: Path, told: Path) -> list[str]:
+    """Checks a ledger after a kill and lists its runs."""
+    try:
+        opened = Ledger.open(ledger)
+    except LedgerNotFound:
+        assert told_in(told) == []
+        return []
+    runs = [record.run for record in opened.iterate()]
+    assert {run for _, run, _ in told_in(told)} <= set(runs)
+    assert len(set(runs)) == len(runs)
+    with closing(sqlite3.connect(ledger / DATABASE)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    return runs
+
+
+def days_from(first: dt.date, count: int) -> list[str]:
+    return [(first + dt.timedelta(day)).isoformat() for day in range(count)]
+
+
+@pytest.mark.parametrize("step", worker.STEPS)
+def test_a_process_killed_at_a_step_has_recorded_all_or_nothing(tmp_path: Path, step: str) -> None:
+    ledger, sources, told = tmp_path / "ledger", tmp_path / "in", tmp_path / "told"
+    write_files(FULL, sources)
+    record_in(ledger, replace(worker.request_of(sources), business_date=dt.date(2024, 9, 10)))
+
+    process = start(ledger, sources, ["2024-09-16"], told, step)
+    process.join(60)
+
+    assert process.exitcode == -signal.SIGKILL
+    committed = step == "the run is committed"
+    assert check(ledger, told) == ["2024-09-10-001", *(["2024-09-16-001"] if committed else [])]
+    again = record_in(ledger, worker.request_of(sources))
+    assert (again.record.run, again.already_recorded) == ("2024-09-16-001", committed)
+    assert check(ledger, told) == ["2024-09-10-001", "2024-09-16-001"]
+    for replayed in operations.replay_dates(Ledger.open(ledger)):
+        assert replayed.mismatches == ()
+
+
+@pytest.mark.slow
+def test_a_ledger_whose_writers_are_killed_at_random_keeps_what_it_acknowledged(
+    tmp_path: Path,
+) -> None:
+    run_apart(_one_writer_after_another, tmp_path)
+
+
+@pytest.mark.slow
+def test_two_writers_of_the_same_days_killed_at_random_record_each_day_once(
+    tmp_path: Path,
+) -> None:
+    run_apart(_two_writers_at_once, tmp_path)
+
+
+def _one_writer_after_another(place: Path) -> None:
+    ledger, sources, told = place / "ledger", place / "in", place / "told"
+    _warm_up(place, sources)
+    generator = random.Random(20_240_916)  # noqa: S311 - moments to kill at.
+    for _ in range(KILLS):
+        begun = FIRST + dt.timedelta(len(check(ledger, told)))
+        writer = _forked(ledger, sources, days_from(begun, 100), told)
+        time.sleep(generator.uniform(0.0, 0.12))
+        os.kill(writer, signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]) == -signal.SIGKILL
+
+    runs = check(ledger, told)
+    assert len(runs) >= KILLS // 2, "the moments are such that many runs go through"
+    # Each writer began at the first date without a run: none was recorded in part, none twice.
+    assert runs == [f"{date}-001" for date in days_from(FIRST, len(runs))]
+    for replayed in operations.replay_dates(Ledger.open(ledger)):
+        assert replayed.mismatches == ()
+    next_day = FIRST + dt.timedelta(len(runs))
+    request = replace(worker.request_of(sources), business_date=next_day)
+    assert not record_in(ledger, request).already_recorded
+    assert record_in(ledger, request).already_recorded
+
+
+def _two_writers_at_once(place: Path) -> None:
+    ledger, sources, told = place / "ledger", place / "in", place / "told"
+    _warm_up(place, sources)
+    generator = random.Random(6)  # noqa: S311 - moments to kill at.
+    dates = days_from(FIRST, 40)
+    for _ in range(20):
+        writers = [_forked(ledger, sources, dates, told) for _ in range(2)]
+        for writer in writers:
+            time.sleep(generator.uniform(0.0, 0.1))
+            os.kill(writer, signal.SIGKILL)
+        for writer in writers:
+            os.waitpid(writer, 0)
+        check(ledger, told)
+    worker.record_days(ledger, sources, dates, told)
+
+    assert check(ledger, told) == [f"{date}-001" for date in dates]
+    for replayed in operations.replay_dates(Ledger.open(ledger)):
+        assert replayed.mismatches == ()
+    new = [run for _, run, is_new in told_in(told) if is_new]
+    assert len(new) == len(set(new))
+
+
+def _warm_up(place: Path, sources: Path) -> None:
+    """Loads the machine code, so that what is killed is the recording and not the start."""
+    write_files(FULL, sources)
+    record_in(place / "warm", worker.request_of(sources))
+
+
+def _forked(ledger: Path, sources: Path, dates: Sequence[str], told: Path) -> int:
+    """A writer's process id; it goes on until it is killed."""
+    process = os.fork()
+    if process == 0:
+        try:
+            worker.record_days(ledger, sources, dates, told)
+            time.sleep(60)
+        finally:
+            os._exit(1)
+    return process

@@ -1,0 +1,96 @@
+"""Readers of one file or payload, and the lines of what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lottery.errors import Problems
+from lottery.intake import files
+from lottery.intake.received import Received
+from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.seed import ExchangeAsk
+
+Read: TypeAlias = Callable[[object], tuple[Received, Problems]]
+ReadAsks: TypeAlias = Callable[[str | bytes], tuple[tuple[ExchangeAsk, ...], Problems]]
+
+
+def write(path: Path, content: object) -> None:
+    """Writes text, bytes, or a table (as Parquet, or CSV where the suffix says so)."""
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif isinstance(content, str):
+        path.write_text(content, "utf-8", newline="")
+    elif isinstance(content, Mapping):
+        pq.write_table(pa.table(dict(content)), path)
+    else:
+        pq.write_table(content, path)
+
+
+def places(problems: Problems) -> list[tuple[int | None, str | None]]:
+    """Row and column of each listed problem, in order."""
+    found = [(problem.row, problem.column) for problem in problems]
+    return sorted(found, key=lambda place: (place[0] or 0, place[1] or ""))
+
+
+def texts(problems: Problems) -> str:
+    return "\n".join(str(problem) for problem in problems)
+
+
+def rows(received: Received) -> list[dict[str, Any]]:
+    return list(received.table.to_pylist())
+
+
+def _suffix(content: object) -> str:
+    return ".csv" if isinstance(content, str | bytes) else ".parquet"
+
+
+@pytest.fixture
+def read_positions(tmp_path: Path) -> Read:
+    """Reads a positions file: texts and bytes as CSV, tables as Parquet."""
+
+    def read(content: object) -> tuple[Received, Problems]:
+        path = tmp_path / f"positions{_suffix(content)}"
+        write(path, content)
+        problems = Problems()
+        return files.read_positions(path, problems), problems
+
+    return read
+
+
+@pytest.fixture
+def read_notices(tmp_path: Path) -> Read:
+    """Reads a notices file: texts and bytes as CSV, tables as Parquet."""
+
+    def read(content: object) -> tuple[Received, Problems]:
+        path = tmp_path / f"notices{_suffix(content)}"
+        write(path, content)
+        problems = Problems()
+        return files.read_notices(path, problems), problems
+
+    return read
+
+
+def _asks_reader(path: Path) -> ReadAsks:
+    def read(content: str | bytes) -> tuple[tuple[ExchangeAsk, ...], Problems]:
+        write(path, content)
+        problems = Problems()
+        received = files.read_volumes(path, JPMS_2024_09_06.securities, problems)
+        return received.asks, problems
+
+    return read
+
+
+@pytest.fixture
+def read_volumes_csv(tmp_path: Path) -> ReadAsks:
+    return _asks_reader(tmp_path / "volumes.csv")
+
+
+@pytest.fixture
+def read_volumes_json(tmp_path: Path) -> ReadAsks:
+    return _asks_reader(tmp_path / "volumes.json")

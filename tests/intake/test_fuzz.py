@@ -1,0 +1,179 @@
+"""Any bytes at all give a table or problems, nothing else: no other error, and no crash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lottery.errors import Problems, Refused
+from lottery.intake.columns import POSITION_COLUMNS, to_positions
+from lottery.intake.delimited import read_csv
+from lottery.intake.parquet import read_parquet
+from lottery.intake.received import Place
+from lottery.intake.volumes import read_volumes_csv, read_volumes_json
+from lottery.intake.wire import POSITION_ROWS
+from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.seed import derive_seed
+from tests.days import ASKS, FULL, POSITION_NAMES, csv_text, gathered, table_of, volumes_text
+from tests.days import arrow_payload as payload_of
+
+BOUNDED: Final = settings(
+    max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+TABLE: Final = table_of(FULL.positions, POSITION_ROWS)
+LABELS: Final = TABLE.set_column(0, "series", TABLE["series"].dictionary_encode())
+QUOTED: Final = "".join(
+    ",".join(f'"{value}"' for value in line.split(",")) + "\r\n"
+    for line in csv_text(FULL.positions, POSITION_NAMES).splitlines()
+)
+Reader: TypeAlias = Callable[[bytes], int]
+
+
+def parquet_bytes(table: pa.Table, compression: str | None) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression=compression)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def rows_or_problems(rows: int, problems: Problems) -> int:
+    """How many rows; none without a problem that says why, in words that can be printed."""
+    assert rows or problems
+    for problem in problems:
+        str(problem).encode()
+    return rows
+
+
+def by_csv(content: bytes) -> int:
+    problems = Problems()
+    place = Place(source="fuzz", problems=problems)
+    raw = read_csv(pa.py_buffer(content), POSITION_COLUMNS, place)
+    return rows_or_problems(0 if raw is None else to_positions(raw, place).num_rows, problems)
+
+
+def by_parquet(content: bytes) -> int:
+    problems = Problems()
+    place = Place(source="fuzz", problems=problems)
+    raw = read_parquet(pa.py_buffer(content), POSITION_COLUMNS, place)
+    return rows_or_problems(0 if raw is None else to_positions(raw, place).num_rows, problems)
+
+
+def by_arrow(content: bytes) -> int:
+    problems = Problems()
+    arriving = gathered("positions", problems)
+    arriving.add_arrow(content)
+    return rows_or_problems(arriving.received().table.num_rows, problems)
+
+
+def by_volumes_csv(content: bytes) -> int:
+    problems = Problems()
+    place = Place(source="fuzz", problems=problems)
+    asks = read_volumes_csv(content, JPMS_2024_09_06.securities, place)
+    return rows_or_problems(seeds_of(asks, problems), problems)
+
+
+def by_volumes_json(content: bytes) -> int:
+    problems = Problems()
+    place = Place(source="fuzz", problems=problems)
+    asks = read_volumes_json(content, JPMS_2024_09_06.securities, place)
+    return rows_or_problems(seeds_of(asks, problems), problems)
+
+
+def seeds_of(asks: tuple[object, ...], problems: Problems) -> int:
+    try:
+        derive_seed(asks, JPMS_2024_09_06.securities)  # type: ignore[arg-type]
+    except Refused as refused:
+        for problem in refused.problems:
+            problems.add(problem)
+        return 0
+    return 1
+
+
+READERS: Final[dict[str, tuple[Reader, tuple[bytes, ...]]]] = {
+    "csv": (
+        by_csv,
+        (
+            csv_text(FULL.positions, POSITION_NAMES).encode(),
+            QUOTED.encode(),
+        ),
+    ),
+    "parquet": (
+        by_parquet,
+        (parquet_bytes(TABLE, None), parquet_bytes(LABELS, "zstd"), parquet_bytes(TABLE, "snappy")),
+    ),
+    "arrow": (by_arrow, (payload_of(TABLE), payload_of(LABELS))),
+    "volumes csv": (by_volumes_csv, (volumes_text(ASKS).encode(),)),
+    "volumes json": (
+        by_volumes_json,
+        (
+            json.dumps(
+                [{"security_number": number, "ask_price": ask} for number, ask in ASKS.items()]
+            ).encode(),
+        ),
+    ),
+}
+
+
+@st.composite
+def mutated(draw: st.DrawFn, whole: bytes) -> bytes:
+    """Valid bytes with a few of them changed, put in or taken out, or cut short."""
+    content = bytearray(whole)
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, max(0, len(content) - 1)))
+        kind = draw(st.sampled_from(["change", "flip", "insert", "delete", "number", "cut"]))
+        if kind == "change":
+            content[at : at + 1] = bytes([draw(st.integers(0, 255))])
+        elif kind == "flip" and content:
+            content[at] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "insert":
+            content[at:at] = draw(st.binary(min_size=1, max_size=8))
+        elif kind == "delete":
+            del content[at : at + draw(st.integers(1, 16))]
+        elif kind == "number":
+            number = draw(st.sampled_from([-(2**31), -1, 0, 1, 255, 2**31 - 1]))
+            content[at : at + 4] = number.to_bytes(4, "little", signed=True)
+        elif kind == "cut":
+            del content[at:]
+    return bytes(content)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_unchanged_bytes_are_read(name: str) -> None:
+    reader, samples = READERS[name]
+
+    assert all(reader(sample) > 0 for sample in samples)
+
+
+@pytest.mark.parametrize("name", READERS)
+@BOUNDED
+@given(content=st.binary(max_size=400))
+def test_random_bytes_give_rows_or_problems(name: str, content: bytes) -> None:
+    READERS[name][0](content)
+
+
+@pytest.mark.parametrize("name", READERS)
+@BOUNDED
+@given(data=st.data())
+def test_changed_bytes_give_rows_or_problems(name: str, data: st.DataObject) -> None:
+    reader, samples = READERS[name]
+
+    reader(data.draw(mutated(data.draw(st.sampled_from(samples)))))
+
+
+@pytest.mark.parametrize("name", ["csv", "volumes csv", "volumes json"])
+@BOUNDED
+@given(
+    content=st.text(st.sampled_from('"\r\n,{}[]:\\ \t01eE.-+\ufeff\0\ud800xZ'), max_size=200),
+    header=st.sampled_from(["", "series,account,short_quantity\n", "security_number,ask_price\n"]),
+)
+def test_marks_of_the_formats_in_any_order_give_rows_or_problems(
+    name: str, content: str, header: str
+) -> None:
+    READERS[name][0]((header + content).encode("utf-8", "surrogatepass"))

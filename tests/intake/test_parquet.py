@@ -1,0 +1,420 @@
+"""Parquet files: the same tables as CSV, every column type that can hold the values, and damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lottery import operations
+from lottery.day.pools import arrange
+from lottery.day.tables import INT64_MAX
+from lottery.errors import Problems
+from lottery.intake import files
+from lottery.intake.columns import POSITION_COLUMNS, to_notices, to_positions
+from lottery.intake.parquet import read_parquet
+from lottery.intake.received import Place
+from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
+from lottery.ledger.store import Ledger
+from lottery.method.methodology import AccountOrder
+from tests.apart import run_apart
+from tests.days import (
+    AAPL,
+    FULL,
+    META,
+    SmallDay,
+    notice,
+    position,
+    record_in,
+    refusal,
+    request_of_files,
+    write_files,
+)
+from tests.days import table_of as typed_table
+from tests.intake.conftest import Read, places, rows, texts
+
+POSITIONS: dict[str, list[Any]] = {
+    "series": [AAPL, META],
+    "account": ["0042", "42"],
+    "short_quantity": [30, 5],
+}
+TEXT_TYPES = [
+    pa.string(),
+    pa.large_string(),
+    pa.string_view(),
+    pa.dictionary(pa.int8(), pa.string()),
+    pa.dictionary(pa.int32(), pa.large_string()),
+]
+INTEGER_TYPES = [
+    pa.int8(),
+    pa.int16(),
+    pa.int32(),
+    pa.int64(),
+    pa.uint8(),
+    pa.uint16(),
+    pa.uint32(),
+    pa.uint64(),
+]
+
+
+def positions(**columns: pa.Array) -> pa.Table:
+    return pa.table({**POSITIONS, **columns})
+
+
+def test_csv_and_parquet_give_the_same_tables(tmp_path: Path) -> None:
+    read = {}
+    for suffix in (".csv", ".parquet"):
+        paths = write_files(FULL, tmp_path / suffix[1:], suffix)
+        problems = Problems()
+        read[suffix] = (
+            files.read_notices(paths["notices"], problems).table.to_pylist(),
+            files.read_positions(paths["positions"], problems).table.to_pylist(),
+        )
+        assert not problems
+
+    assert read[".csv"] == read[".parquet"] == (FULL.notices, FULL.positions)
+
+
+def test_a_parquet_without_occ_accounts_is_read(read_positions: Read, read_notices: Read) -> None:
+    received, problems = read_positions(POSITIONS)
+    notices, more = read_notices({"notice_id": ["A1"], "series": [AAPL], "quantity": [3]})
+
+    assert not problems
+    assert not more
+    assert rows(received) == [
+        {"series": AAPL, "account": "0042", "short_quantity": 30, "occ_account": ""},
+        {"series": META, "account": "42", "short_quantity": 5, "occ_account": ""},
+    ]
+    assert rows(notices)[0]["quantity"] == 3
+
+
+@pytest.mark.parametrize("kind", TEXT_TYPES, ids=str)
+def test_texts_may_be_of_any_text_type(read_positions: Read, kind: pa.DataType) -> None:
+    table = typed_table(FULL.positions, POSITION_ROWS)
+    columns = {
+        name: table.column(name).combine_chunks().dictionary_encode().cast(kind)
+        if pa.types.is_dictionary(kind)
+        else table.column(name).cast(kind)
+        for name in ("series", "account", "occ_account")
+    }
+
+    received, problems = read_positions({**columns, "short_quantity": table["short_quantity"]})
+
+    assert texts(problems) == ""
+    assert rows(received) == FULL.positions
+
+
+@pytest.mark.parametrize("kind", [*INTEGER_TYPES, *TEXT_TYPES], ids=str)
+def test_quantities_may_be_of_any_integer_type_or_texts_of_digits(
+    read_positions: Read, kind: pa.DataType
+) -> None:
+    if pa.types.is_integer(kind):
+        quantities = pa.array([30, 5], kind)
+    else:
+        quantities = pa.array(["30", "5"])
+        if pa.types.is_dictionary(kind):
+            quantities = quantities.dictionary_encode()
+        quantities = quantities.cast(kind)
+
+    received, problems = read_positions(positions(short_quantity=quantities))
+
+    assert texts(problems) == ""
+    assert received.table.column("short_quantity").to_pylist() == [30, 5]
+
+
+@pytest.mark.parametrize(
+    "quantity", [pa.scalar(2**63, pa.uint64()), pa.scalar(2**64 - 1, pa.uint64())]
+)
+def test_an_unsigned_quantity_past_63_bits_is_refused(
+    read_positions: Read, quantity: pa.Scalar
+) -> None:
+    column = pa.array([7, quantity.as_py()], pa.uint64())
+
+    _, problems = read_positions(positions(short_quantity=column))
+
+    assert places(problems) == [(2, "short_quantity")]
+    assert f"{quantity} is no quantity" in texts(problems)
+
+
+def test_the_largest_quantity_is_read(read_positions: Read) -> None:
+    for column in (pa.array([7, INT64_MAX], pa.uint64()), pa.array(["7", str(INT64_MAX)])):
+        received, problems = read_positions(positions(short_quantity=column))
+
+        assert not problems
+        assert received.table.column("short_quantity").to_pylist() == [7, INT64_MAX]
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        pytest.param(
+            {"short_quantity": pa.array([30.0, 5.0])},
+            "short_quantity: the column is of type double; whole numbers or texts of digits",
+            id="float quantity",
+        ),
+        pytest.param(
+            {"short_quantity": pa.array([True, False])},
+            "short_quantity: the column is of type bool",
+            id="boolean quantity",
+        ),
+        pytest.param(
+            {"short_quantity": pa.array([30, 5]).cast(pa.decimal128(19, 0))},
+            "short_quantity: the column is of type decimal128(19, 0)",
+            id="decimal quantity",
+        ),
+        pytest.param(
+            {"account": pa.array([42, 1046])},
+            "account: the column is of type int64; text, which keeps an account's leading zeros",
+            id="integer account",
+        ),
+        pytest.param(
+            {"account": pa.array([b"42", b"1046"])},
+            "account: the column is of type binary",
+            id="binary account",
+        ),
+        pytest.param(
+            {"series": pa.array([1, 2])}, "series: the column is of type int64", id="integer series"
+        ),
+        pytest.param(
+            {"occ_account": pa.array([1, 2])},
+            "occ_account: the column is of type int64",
+            id="integer OCC account",
+        ),
+        pytest.param(
+            {"series": pa.array([[AAPL], [META]])},
+            "series: the column is of type list",
+            id="list of series",
+        ),
+    ],
+)
+def test_a_column_of_another_type_is_one_problem(
+    read_positions: Read, columns: dict[str, pa.Array], told: str
+) -> None:
+    _, problems = read_positions(positions(**columns))
+
+    assert told in texts(problems)
+    assert problems.total == 1
+
+
+@pytest.mark.parametrize("column", ["series", "short_quantity"])
+def test_a_null_is_refused_with_its_row(read_positions: Read, column: str) -> None:
+    kind = pa.int64() if column == "short_quantity" else pa.string()
+    values = pa.array([POSITIONS[column][0], None], kind)
+
+    _, problems = read_positions(positions(**{column: values}))
+
+    assert places(problems) == [(2, column)]
+    assert "there is no value" in texts(problems)
+
+
+def test_a_null_account_is_refused_as_the_empty_text(tmp_path: Path) -> None:
+    paths = write_files(FULL, tmp_path, ".parquet")
+    pq.write_table(positions(account=pa.array(["0042", None])), paths["positions"])
+
+    refused = refusal(request_of_files(paths))
+
+    assert str(refused) == (
+        "positions.parquet, row 2, account: "
+        "'' is no account: 1 to 30 plain digits are expected [R2]"
+    )
+
+
+def test_a_null_notice_id_is_refused_as_the_empty_text(read_notices: Read) -> None:
+    columns = {"notice_id": pa.array(["A1", None]), "series": [AAPL, AAPL], "quantity": [1, 1]}
+
+    _, problems = read_notices(columns)
+
+    assert places(problems) == [(2, "notice_id")]
+    assert "notice_id: '' is no notice id: " in texts(problems)
+
+
+def test_a_null_in_a_column_of_texts_of_digits_is_refused(read_positions: Read) -> None:
+    _, problems = read_positions(positions(short_quantity=pa.array(["30", None])))
+
+    assert places(problems) == [(2, "short_quantity")]
+
+
+def test_a_null_occ_account_is_none_given(read_positions: Read) -> None:
+    received, problems = read_positions(positions(occ_account=pa.array(["C", None])))
+
+    assert not problems
+    assert received.table.column("occ_account").to_pylist() == ["C", ""]
+
+
+def test_a_day_of_parquet_files_without_occ_accounts_is_recorded_as_one_of_empty_ones(
+    tmp_path: Path,
+) -> None:
+    day = SmallDay(
+        notices=[notice("A1", AAPL, 3), notice("A2", META, 4)],
+        positions=[position(AAPL, "0042", 30), position(META, "42", 5)],
+    )
+    paths = write_files(day, tmp_path / "in", ".parquet")
+    whole = refused_nothing(paths)
+    for role in ("notices", "positions"):
+        table = pq.read_table(paths[role])
+        pq.write_table(table.drop_columns(["occ_account"]), paths[role], row_group_size=1)
+    bare = refused_nothing(paths)
+
+    record = record_in(tmp_path / "ledger", bare).record
+
+    assert rows(bare.notices) == rows(whole.notices) == day.notices
+    assert rows(bare.positions) == rows(whole.positions) == day.positions
+    assert operations.replay_run(Ledger.open(tmp_path / "ledger"), record.run).mismatches == ()
+
+
+def refused_nothing(paths: dict[str, Path]) -> operations.RunRequest:
+    request = request_of_files(paths)
+    assert texts(request.problems) == ""
+    return request
+
+
+def test_columns_of_nulls_alone_are_refused(read_positions: Read) -> None:
+    _, problems = read_positions(positions(account=pa.nulls(2), short_quantity=pa.nulls(2)))
+
+    assert {problem.column for problem in problems} == {"account", "short_quantity"}
+
+
+def test_a_table_without_rows_is_refused(read_positions: Read) -> None:
+    for table in (
+        typed_table(FULL.positions, POSITION_ROWS).slice(0, 0),
+        POSITION_ROWS.empty_table().drop_columns(["occ_account"]),
+    ):
+        _, problems = read_positions(table)
+
+        assert texts(problems) == ("positions.parquet: there are no rows, besides a header at most")
+
+
+def test_many_row_groups_are_read_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "positions.parquet"
+    pq.write_table(typed_table(FULL.positions, POSITION_ROWS), path, row_group_size=2)
+
+    received = files.read_positions(path, Problems())
+
+    assert rows(received) == FULL.positions
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ({"series": [AAPL], "account": ["1"]}, "the column short_quantity is missing"),
+        ({**POSITIONS, "qty": [1, 2]}, "unknown column 'qty'"),
+        (
+            pa.table(
+                [[AAPL], ["1"], ["1"], [3]], ["series", "account", "account", "short_quantity"]
+            ),
+            "the column account appears 2 times",
+        ),
+        ({**POSITIONS, "extra": [[1], [2]]}, "unknown column 'extra'"),
+    ],
+    ids=["missing", "unknown", "doubled", "nested"],
+)
+def test_wrong_columns_are_named(read_positions: Read, table: object, told: str) -> None:
+    _, problems = read_positions(table)
+
+    assert told in texts(problems)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"series,account,short_quantity\nAAPL240920C00220000,1046,30\n",
+        b"\x1f\x8b\x08\x00",
+        b"PAR1",
+        b"PAR1PAR1",
+        b"PAR1\xff\xff\xff\x7fPAR1",
+        b"PAR1" + bytes(8) + b"PAR1",
+    ],
+    ids=["empty", "CSV", "gzip", "magic alone", "twice", "huge footer", "empty footer"],
+)
+def test_what_is_no_parquet_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "positions.parquet"
+    path.write_bytes(content)
+    problems = Problems()
+
+    received = files.read_positions(path, problems)
+
+    assert problems.total == 1
+    assert received.table.num_rows == 0
+
+
+@pytest.mark.parametrize("schema", [POSITION_ROWS, NOTICE_ROWS], ids=["positions", "notices"])
+def test_a_parquet_cut_short_anywhere_is_refused(tmp_path: Path, schema: pa.Schema) -> None:
+    path = tmp_path / "cut.parquet"
+    source = FULL.positions if schema is POSITION_ROWS else FULL.notices
+    read = files.read_positions if schema is POSITION_ROWS else files.read_notices
+    pq.write_table(typed_table(source, schema), path)
+    whole = path.read_bytes()
+
+    for length in [*range(0, len(whole), 7), *range(len(whole) - 16, len(whole))]:
+        path.write_bytes(whole[:length])
+        problems = Problems()
+        read(path, problems)
+        assert problems.total == 1, length
+
+
+def test_a_page_that_does_not_match_its_checksum_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "positions.parquet"
+    table = typed_table(FULL.positions, POSITION_ROWS)
+    pq.write_table(table, path, compression=None, use_dictionary=False, write_page_checksum=True)
+    whole = path.read_bytes()
+    at = whole.index(b"2381947")
+    path.write_bytes(whole[:at] + b"2381948" + whole[at + 7 :])
+    problems = Problems()
+
+    files.read_positions(path, problems)
+
+    assert "damaged or cut short" in texts(problems)
+
+
+def test_a_column_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "positions.parquet"
+    pq.write_table(pa.table(POSITIONS), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"account", b"acc\xffunt"))
+    problems = Problems()
+
+    files.read_positions(path, problems)
+
+    assert problems.total >= 1
+
+
+def test_texts_that_are_no_utf_8_are_refused_with_their_rows(tmp_path: Path) -> None:
+    for column, good in (("series", AAPL), ("account", "1046"), ("occ_account", "CUSTOMER")):
+        bad = good.encode()[:-1] + b"\xff"
+        raw = pa.array([good.encode(), bad]).cast(pa.string(), safe=False)
+        path = tmp_path / f"{column}.parquet"
+        columns = {"series": pa.array([AAPL, AAPL]), column: raw}
+        pq.write_table(positions(**columns), path)
+        problems = Problems()
+
+        received = files.read_positions(path, problems)
+
+        if column == "account":  # Its text is judged when accounts are put into order.
+            assert received.table.column("account").cast(pa.binary())[1].as_py() == bad
+        else:
+            assert places(problems) == [(2, column)]
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_any_byte_changed_gives_rows_or_problems_and_no_crash(version: str) -> None:
+    run_apart(_every_change_is_read_or_refused, version)
+
+
+def _every_change_is_read_or_refused(version: str) -> None:
+    sink = pa.BufferOutputStream()
+    table = typed_table(FULL.positions, POSITION_ROWS)
+    pq.write_table(table, sink, compression=None, data_page_version=version)
+    whole = sink.getvalue().to_pybytes()
+    place = Place(source="notices", problems=Problems())
+    notices = to_notices(typed_table(FULL.notices, NOTICE_ROWS), place)
+    for at in range(len(whole)):
+        for flip in (0x01, 0x41, 0x80, 0xFF):
+            changed = whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :]
+            place = Place(source="positions", problems=Problems())
+            raw = read_parquet(pa.py_buffer(changed), POSITION_COLUMNS, place)
+            assert raw is not None or place.problems, at
+            if raw is not None:
+                arrange(notices, to_positions(raw, place), AccountOrder.NUMERIC)

@@ -1,0 +1,175 @@
+"""A run's evidence: the same tables give the same bytes, the digests are right, nothing is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from lottery import operations
+from lottery.day.tables import ALLOCATIONS
+from lottery.errors import LedgerDamaged
+from lottery.ledger import evidence
+from lottery.ledger.run import EvidenceFile
+from tests.days import FULL, PUBLISHED, SmallDay, request_of, request_of_wire
+from tests.reference import allocate_day
+from tests.vectors.make import RECORD
+
+
+def written(
+    directory: Path, request: operations.RunRequest
+) -> tuple[Path, tuple[EvidenceFile, ...]]:
+    directory.mkdir(parents=True)
+    computed = operations.compute_day(request)
+    sources = (*request.notices.sources, *request.positions.sources, *request.volumes.sources)
+    files = evidence.write_evidence(directory, request.notices.table, computed.day, sources)
+    return directory, files
+
+
+def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:
+    request = request_of(FULL, tmp_path / "in")
+
+    first, files = written(tmp_path / "a", request)
+    second, again = written(tmp_path / "b", request_of(FULL, tmp_path / "in"))
+
+    assert files == again
+    for file in files:
+        assert (first / file.name).read_bytes() == (second / file.name).read_bytes()
+
+
+def test_the_order_of_rows_changes_no_byte_of_the_tables(tmp_path: Path) -> None:
+    _, files = written(tmp_path / "a", request_of(FULL, tmp_path / "in"))
+    _, shuffled = written(tmp_path / "b", request_of(FULL.shuffled(7), tmp_path / "other"))
+    _, by_wire = written(tmp_path / "c", request_of_wire(FULL, as_arrow=True))
+
+    tables = [file for file in files if file.name in evidence.TABLES]
+    assert [file for file in shuffled if file.name in evidence.TABLES] == tables
+    assert [file for file in by_wire if file.name in evidence.TABLES] == tables
+
+
+def test_every_file_is_listed_by_name_with_its_digest_and_size_and_is_read_only(
+    tmp_path: Path,
+) -> None:
+    directory, files = written(tmp_path / "a", request_of(FULL, tmp_path / "in"))
+
+    assert [file.name for file in files] == [
+        "allocations.parquet",
+        "broken_positions.parquet",
+        "notices.parquet",
+        "pools.parquet",
+        "sources/notices.csv",
+        "sources/volumes.csv",
+    ]
+    for file in files:
+        content = (directory / file.name).read_bytes()
+        assert file.sha256 == hashlib.sha256(content).hexdigest()
+        assert file.size == len(content)
+        assert stat.S_IMODE((directory / file.name).stat().st_mode) == 0o444
+    assert {path.relative_to(directory).as_posix() for path in directory.rglob("*.*")} == {
+        file.name for file in files
+    }
+
+
+def test_notices_are_written_in_order_and_sources_as_received(tmp_path: Path) -> None:
+    request = request_of(FULL.shuffled(3), tmp_path / "in")
+
+    directory, _ = written(tmp_path / "a", request)
+
+    notices = pq.read_table(directory / "notices.parquet").to_pylist()
+    keys = [(row["occ_account"], row["series"], row["notice_id"]) for row in notices]
+    assert keys == sorted(keys)
+    assert len(keys) == len(FULL.notices)
+    source = (directory / "sources/notices.csv").read_bytes()
+    assert source == (tmp_path / "in/notices.csv").read_bytes()
+
+
+def test_the_tables_are_those_of_the_reference(tmp_path: Path) -> None:
+    directory, _ = written(tmp_path / "a", request_of(FULL, tmp_path / "in"))
+    expected = allocate_day(FULL.notices, FULL.positions, FULL.asks)
+
+    assert evidence.read_table(directory, "pools.parquet").to_pylist() == expected.pools
+    assert evidence.read_table(directory, "allocations.parquet").to_pylist() == expected.allocations
+    broken = evidence.read_table(directory, "broken_positions.parquet").to_pylist()
+    assert [(row["account"], row["short_quantity"]) for row in broken] == [
+        ("0815", 10),
+        ("904", 3),
+        ("9038415", 9),
+    ]
+
+
+def test_a_day_of_breaks_alone_has_an_empty_table_of_allocations(tmp_path: Path) -> None:
+    day = SmallDay(notices=PUBLISHED.notices, positions=FULL.positions[9:10])
+
+    directory, _ = written(tmp_path / "a", request_of(day, tmp_path / "in"))
+
+    allocations = evidence.read_table(directory, "allocations.parquet")
+    assert allocations.num_rows == 0
+    assert allocations.schema.equals(ALLOCATIONS)
+
+
+def test_a_part_of_a_table_can_be_read_by_pool(tmp_path: Path) -> None:
+    directory, _ = written(tmp_path / "a", request_of(FULL, tmp_path / "in"))
+
+    rows = evidence.read_table(directory, "allocations.parquet", pc.field("account") == "1046")
+
+    assert rows.column("account").to_pylist() == ["1046"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "garbage", "columns", "types", "folder"])
+def test_a_damaged_table_is_told_by_its_name(tmp_path: Path, damage: str) -> None:
+    directory, _ = written(tmp_path / "a", request_of(FULL, tmp_path / "in"))
+    path = directory / "pools.parquet"
+    content = path.read_bytes()
+    table = pq.read_table(path)
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(content[:-20])
+    elif damage == "garbage":
+        path.write_bytes(b"garbage")
+    elif damage == "columns":
+        pq.write_table(table.drop_columns(["series"]), path)
+    elif damage == "types":
+        pq.write_table(pa.table({name: ["x"] for name in table.column_names}), path)
+    elif damage == "folder":
+        path.mkdir()
+
+    told = "is missing" if damage == "missing" else "cannot be read: "
+    with pytest.raises(LedgerDamaged, match=rf"^a/pools\.parquet {told}"):
+        evidence.read_table(directory, "pools.parquet")
+
+
+def test_what_is_wrong_with_a_file_is_what_stands_in_its_place(tmp_path: Path) -> None:
+    directory, files = written(tmp_path / "a", request_of(FULL, tmp_path / "in"))
+    assert [evidence.what_is_wrong(directory, file) for file in files] == [None] * len(files)
+    of = {file.name: file for file in files}
+
+    changed = directory / "sources/volumes.csv"
+    changed.chmod(0o644)
+    changed.write_bytes(b"")
+    (directory / "pools.parquet").unlink()
+    (directory / "notices.parquet").unlink()
+    (directory / "notices.parquet").mkdir()
+    allocations = of["allocations.parquet"]
+    of["allocations.parquet"] = replace(allocations, size=allocations.size + 1)
+
+    wrong = {name: evidence.what_is_wrong(directory, file) for name, file in of.items()}
+    assert {name: told for name, told in wrong.items() if told is not None} == {
+        "allocations.parquet": f"{allocations.size} bytes",
+        "notices.parquet": "Is a directory",
+        "pools.parquet": "the file is missing",
+        "sources/volumes.csv": f"sha256 {hashlib.sha256(b'').hexdigest()}",
+    }
+
+
+def test_the_record_is_beside_the_evidence_in_its_canonical_bytes(tmp_path: Path) -> None:
+    evidence.write_record(tmp_path, RECORD)
+
+    path = tmp_path / "run.json"
+    assert path.read_bytes() == RECORD.canonical()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444

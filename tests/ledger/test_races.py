@@ -1,0 +1,158 @@
+"""Two at once: of two that contradict each other one is recorded, and the other is told so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lottery import operations
+from lottery.errors import (
+    NOTICE_ALREADY_ALLOCATED,
+    POOL_ALREADY_ALLOCATED,
+    REQUEST_ID_REUSED,
+    SEED_CONFLICT,
+    Conflict,
+)
+from lottery.ledger.store import Ledger
+from tests.days import (
+    AAPL,
+    META,
+    OTHER_ASKS,
+    PUBLISHED,
+    SmallDay,
+    notice,
+    position,
+    request_of,
+    write_files,
+)
+from tests.faults.test_killed import start, told_in
+
+META_ONLY = SmallDay(notices=[notice("B1", META, 5)], positions=[position(META, "1", 9)])
+
+
+def race(ledger: Path, requests: Sequence[operations.RunRequest]) -> list[str]:
+    """Runs requests in threads that meet right before they record; tells what each was told."""
+    meeting = threading.Barrier(len(requests), timeout=60)
+
+    def run(request: operations.RunRequest) -> str:
+        steps = 0
+
+        def proceed() -> None:
+            nonlocal steps
+            steps += 1
+            if steps == 2:  # The ledger is open, and nothing is looked up in it yet.
+                meeting.wait()
+
+        try:
+            outcome = operations.run_lottery(
+                lambda: Ledger.create(ledger), request, proceed=proceed
+            )
+        except Conflict as conflict:
+            return conflict.reason
+        return "already recorded" if outcome.already_recorded else "recorded"
+
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return sorted(threads.map(run, requests))
+
+
+Rival = Callable[[Path], operations.RunRequest]
+
+
+@pytest.mark.parametrize(
+    ("rival", "told"),
+    [
+        pytest.param(PUBLISHED, "already recorded", id="the same day"),
+        pytest.param(PUBLISHED.shuffled(5), "already recorded", id="the same day shuffled"),
+        pytest.param(
+            replace(META_ONLY, notices=[notice("A1", META, 5)]),
+            NOTICE_ALREADY_ALLOCATED,
+            id="the same notice",
+        ),
+        pytest.param(PUBLISHED.renamed("B"), POOL_ALREADY_ALLOCATED, id="the same pool"),
+        pytest.param(replace(META_ONLY, asks=OTHER_ASKS), SEED_CONFLICT, id="another seed"),
+        pytest.param(META_ONLY, "recorded", id="another pool"),
+    ],
+)
+def test_of_two_threads_that_contradict_each_other_one_records(
+    tmp_path: Path, rival: SmallDay, told: str
+) -> None:
+    for again in range(5):
+        place = tmp_path / str(again)
+        requests = [request_of(PUBLISHED, place / "a"), request_of(rival, place / "b")]
+
+        assert race(place / "ledger", requests) == sorted(["recorded", told])
+
+        records = list(Ledger.open(place / "ledger").iterate())
+        assert len(records) == (2 if told == "recorded" else 1)
+        for replayed in operations.replay_dates(Ledger.open(place / "ledger")):
+            assert replayed.matched
+        assert list((place / "ledger/staging").iterdir()) == []
+
+
+def test_of_two_contents_with_one_request_id_one_records(tmp_path: Path) -> None:
+    requests = [
+        request_of(PUBLISHED, tmp_path / "a", request_id="mine"),
+        request_of(META_ONLY, tmp_path / "b", request_id="mine"),
+    ]
+
+    assert race(tmp_path / "ledger", requests) == [REQUEST_ID_REUSED, "recorded"]
+
+
+def test_many_threads_with_a_pool_each_are_all_recorded(tmp_path: Path) -> None:
+    requests = [
+        request_of(
+            SmallDay(
+                notices=[notice(f"N{number}", series, 1)], positions=[position(series, "1", 1)]
+            ),
+            tmp_path / str(number),
+        )
+        for number, series in enumerate(f"{AAPL[:15]}{strike:06d}" for strike in range(8))
+    ]
+
+    assert race(tmp_path / "ledger", requests) == ["recorded"] * 8
+    assert [record.run for record in Ledger.open(tmp_path / "ledger").iterate()] == [
+        f"2024-09-16-{number:03d}" for number in range(1, 9)
+    ]
+
+
+def test_of_two_processes_with_the_same_days_one_records_each(tmp_path: Path) -> None:
+    write_files(PUBLISHED, tmp_path / "in")
+    dates = [f"2024-09-{day}" for day in range(10, 22)]
+    told = [tmp_path / "told-a", tmp_path / "told-b"]
+
+    writers = [start(tmp_path / "ledger", tmp_path / "in", dates, path) for path in told]
+    for writer in writers:
+        writer.join(120)
+
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    ours, theirs = (told_in(path) for path in told)
+    assert [line[:2] for line in ours] == [line[:2] for line in theirs]
+    assert all(a[2] != b[2] for a, b in zip(ours, theirs, strict=True))
+    assert [record.run for record in Ledger.open(tmp_path / "ledger").iterate()] == [
+        f"{date}-001" for date in dates
+    ]
+
+
+def test_of_two_processes_with_other_positions_for_the_same_notices_one_is_refused(
+    tmp_path: Path,
+) -> None:
+    write_files(PUBLISHED, tmp_path / "a")
+    write_files(replace(PUBLISHED, positions=PUBLISHED.positions[:2]), tmp_path / "b")
+    dates = [f"2024-09-{day}" for day in range(10, 22)]
+    told = [tmp_path / "told-a", tmp_path / "told-b"]
+
+    writers = [
+        start(tmp_path / "ledger", tmp_path / name, dates, path)
+        for name, path in zip("ab", told, strict=True)
+    ]
+    for writer in writers:
+        writer.join(120)
+
+    ours, theirs = (told_in(path) for path in told)
+    for a, b in zip(ours, theirs, strict=True):
+        assert {a[1], b[1]} == {f"{a[0]}-001", NOTICE_ALREADY_ALLOCATED}

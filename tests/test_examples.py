@@ -1,0 +1,70 @@
+"""The example day gives what its expected files say; its files are what its maker writes."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.make_day import DIRECTORY, files_of_the_day
+from lottery import operations
+from lottery.ledger.store import Ledger
+from tests.days import record_in, request_of_files
+
+PATHS = {role: DIRECTORY / f"{role}.csv" for role in ("notices", "positions", "volumes")}
+
+
+def expected(name: str) -> list[dict[str, str]]:
+    with (DIRECTORY / "expected" / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def as_text(rows: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
+    """Rows as a CSV file has them: a null is an empty text."""
+    return [
+        {name: "" if value is None else str(value) for name, value in row.items()} for row in rows
+    ]
+
+
+def test_the_example_day_gives_what_its_expected_files_say(tmp_path: Path) -> None:
+    request = request_of_files(PATHS, date=dt.date(2024, 9, 16))
+
+    day = operations.compute_day(request).day
+
+    assert as_text(day.pools.to_pylist()) == expected("pools.csv")
+    assert as_text(day.allocations.to_pylist()) == expected("allocations.csv")
+
+    record_in(tmp_path / "ledger", request_of_files(PATHS))
+    ledger = Ledger.open(tmp_path / "ledger")
+
+    assert as_text(operations.pools(ledger, "latest").to_pylist()) == expected("pools.csv")
+    assert as_text(operations.allocations(ledger, "latest").to_pylist()) == expected(
+        "allocations.csv"
+    )
+    assert operations.replay_run(ledger, "latest").mismatches == ()
+
+
+def test_the_files_of_the_example_day_have_not_drifted_from_their_maker() -> None:
+    made = files_of_the_day()
+
+    kept = {
+        path.relative_to(DIRECTORY).as_posix(): path.read_bytes()
+        for path in DIRECTORY.rglob("*")
+        if path.is_file()
+    }
+    assert kept == {name: text.encode() for name, text in made.items()}
+
+
+@pytest.mark.parametrize(("account", "assigned"), [("1046", "3"), ("1047", "7"), ("1048", "0")])
+def test_the_published_example_is_in_the_day(account: str, assigned: str) -> None:
+    rows = [
+        row
+        for row in expected("allocations.csv")
+        if row["series"] == "AAPL  240920C00220000" and row["account"] == account
+    ]
+
+    assert [row["assigned_quantity"] for row in rows] == [assigned]

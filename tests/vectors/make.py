@@ -1,0 +1,85 @@
+"""Make the golden run record: `python -m tests.vectors.make`, from the top of the checkout.
+
+Only where the record's format changes on purpose: its bytes are what every ledger's digests cover.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from lottery.ledger.run import (
+    ALLOCATED_WITH_BREAKS,
+    RECORD_FORMAT,
+    BreakRecord,
+    EvidenceFile,
+    Identity,
+    MethodRecord,
+    RunRecord,
+    SeedRecord,
+    Software,
+    SourceRecord,
+    VolumeRecord,
+    WarningRecord,
+)
+from lottery.method.methodology import JPMS_2024_09_06
+
+GOLDEN = Path(__file__).parent / "run-record.json"
+
+RECORD = RunRecord(
+    format=RECORD_FORMAT,
+    run="2024-09-16-001",
+    business_date=dt.date(2024, 9, 16),
+    cycle=1,
+    state=ALLOCATED_WITH_BREAKS,
+    request_id="content-00",
+    content_sha256="5e" * 32,
+    method=MethodRecord.of(JPMS_2024_09_06),
+    seed=SeedRecord(
+        volumes=(
+            VolumeRecord(
+                security_number="Z901803", ask_price="90071992547.40991", volume=2**53 - 1
+            ),
+            VolumeRecord(security_number="Z901439", ask_price="90071992547.40992", volume=2**53),
+            VolumeRecord(security_number="Z901466", ask_price="0", volume=0),
+            VolumeRecord(security_number="Z901448", ask_price="0.00001", volume=1),
+        ),
+        composite=str(2**54),
+        length=17,
+        cut_position=12,
+        digits="4819",
+        fraction="0.4820",
+    ),
+    pool_count=2,
+    notice_count=3,
+    assigned_quantity=2**63 - 1,
+    allocated_quantity=10,
+    breaks=(
+        BreakRecord(
+            occ_account="C/ZZZ",
+            series="AAPL  240920C00220000",
+            reason="EXCEEDS_SHORT",
+            assigned_quantity=2**63 - 11,
+            total_short=2**53 + 1,
+        ),
+    ),
+    warnings=(WarningRecord(code="ZERO_ASK", rule="S2", message="was “that” exchange closed?"),),
+    sources=(
+        SourceRecord(
+            role="positions", name="pösitions.csv", sha256="ab" * 32, size=1234, kept_as=None
+        ),
+    ),
+    evidence=(EvidenceFile(name="notices.parquet", sha256="cd" * 32, size=99),),
+    requested_by=Identity(kind="system-user", name="tester", host="desk"),
+    recorded_at="2024-09-16T22:15:00.000001Z",
+    software=Software(name="options-assignment-lottery", version="0.1.0"),
+)
+
+
+def main() -> None:
+    """Write the record's canonical bytes."""
+    GOLDEN.write_bytes(RECORD.canonical())
+
+
+if __name__ == "__main__":
+    main()
