@@ -170,8 +170,8 @@ def mark_repeats(codes, numbers, first_code, part, parts, seen, again):
 
 
 @compiled
-def list_repeats(codes, numbers, first_code, again, rows):
-    """Lists the rows that `mark_repeats` marked.
+def list_repeats(codes, numbers, first_code, again, rows, marks):
+    """Lists the rows that `mark_repeats` marked, and their marks.
 
     Args:
         codes: int32[n], each row's pool.
@@ -179,6 +179,7 @@ def list_repeats(codes, numbers, first_code, again, rows):
         first_code: The first code of a pool without notices.
         again: uint64[words].
         rows: out, int64[n], from its start.
+        marks: out, uint64[n], beside `rows`.
 
     Returns:
         How many they are.
@@ -192,6 +193,7 @@ def list_repeats(codes, numbers, first_code, again, rows):
         bit = np.uint64(1) << (mark & np.uint64(63))
         if again[(mark >> np.uint64(6)) & mask] & bit:
             rows[count] = row
+            marks[count] = mark
             count += 1
     return count
 

@@ -2,7 +2,8 @@
 
 numba's own cache knows the file of the loop alone: it would go on using code with an old rule of
 `lottery.method.wheel` compiled in, and it refuses a folder that it cannot write to. This one stamps
-the code with the sources of both, and reads a folder that is read-only, as in a container.
+the code with the sources of the loop, of the rules, and of this module, whose options count too;
+and it reads a folder that is read-only, as in a container.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ class _Locator(UserProvidedCacheLocator):
         """The folder was chosen for being there."""
 
     def get_source_stamp(self) -> str:
-        sources = (self._py_file, inspect.getfile(wheel))
+        # The loop, the rules compiled into it, and the options that it is compiled with.
+        sources = (self._py_file, inspect.getfile(wheel), __file__)
         digest = hashlib.sha256()
         for source in sources:
             digest.update(Path(source).read_bytes())

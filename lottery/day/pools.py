@@ -203,18 +203,20 @@ def _codes_of_pairs(
     """int32[pairs]: the pool code of each pair occ_account * series count + series, sorted."""
     width = len(series_texts)
     codes = np.arange(len(noticed), len(noticed) + len(pairs), dtype=np.int32)
-    occ_place = {text: place for place, text in enumerate(occ_texts.to_pylist())}
-    series_place = pc.index_in(
-        pa.array([pool.series for pool in noticed], pa.string()), value_set=series_texts
-    ).to_pylist()
-    for code, (pool, place) in enumerate(zip(noticed, series_place, strict=True)):
-        occ = occ_place.get(pool.occ_account)
-        if occ is None or place is None:
-            continue
-        pair = occ * width + place
-        at = int(np.searchsorted(pairs, pair))
-        if at < len(pairs) and pairs[at] == pair:
-            codes[at] = code
+    places = [
+        pc.index_in(pa.array(texts, pa.string()), value_set=value_set)
+        for texts, value_set in (
+            ([pool.occ_account for pool in noticed], occ_texts),
+            ([pool.series for pool in noticed], series_texts),
+        )
+    ]
+    occ, series = (place.fill_null(-1).to_numpy(zero_copy_only=False) for place in places)
+    here = np.flatnonzero((occ >= 0) & (series >= 0))
+    wanted = occ[here].astype(np.int64) * width + series[here]
+    at = np.searchsorted(pairs, wanted)
+    found = at < len(pairs)
+    found[found] = pairs[at[found]] == wanted[found]
+    codes[at[found]] = here[found]
     return codes
 
 
@@ -265,9 +267,13 @@ def _doubled_without_notices(
     if not again.any():
         return []
     rows = np.empty(codes.size, np.int64)
-    rows = rows[: compiled.list_repeats(codes, numbers, first_code, again, rows)]
-    order = np.lexsort((rows, numbers[rows], codes[rows]))
-    rows = rows[order]
+    marks = np.empty(codes.size, np.uint64)
+    count = compiled.list_repeats(codes, numbers, first_code, again, rows, marks)
+    ordered = np.sort(marks[:count])
+    if not (ordered[1:] == ordered[:-1]).any():
+        return []  # They shared a bit of the table and no more.
+    rows = rows[:count]
+    rows = rows[np.lexsort((rows, numbers[rows], codes[rows]))]
     same = (codes[rows[1:]] == codes[rows[:-1]]) & (numbers[rows[1:]] == numbers[rows[:-1]])
     found = []
     first_row = -1

@@ -172,7 +172,7 @@ def test_an_account_without_a_twin_that_shares_a_mark_is_looked_at_and_not_refus
 
     for part in range(parts):
         compiled.mark_repeats(codes, numbers, 0, part, parts, seen, again)
-    marked = compiled.list_repeats(codes, numbers, 0, again, rows)
+    marked = compiled.list_repeats(codes, numbers, 0, again, rows, np.empty(rows.size, np.uint64))
 
     assert marked > 64
     rows_of_twins = positions_of(AAPL, [(str(number), 1) for number in range(200)])
@@ -191,7 +191,10 @@ def test_accounts_that_are_in_every_pool_are_seldom_marked_as_repeated(parts: in
         compiled.mark_repeats(codes, numbers, 0, part, parts, seen, again)
 
     # 10,000 rows have 131,072 marks: about one row in seven shares its own.
-    assert compiled.list_repeats(codes, numbers, 0, again, rows) < 2_000
+    assert (
+        compiled.list_repeats(codes, numbers, 0, again, rows, np.empty(rows.size, np.uint64))
+        < 2_000
+    )
 
 
 def test_the_rule_is_written_once_and_compiled_from_there() -> None:
