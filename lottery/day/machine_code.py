@@ -53,6 +53,8 @@ def code_folder() -> Path | None:
         with contextlib.suppress(OSError):
             if not folder.is_dir():
                 folder.mkdir(mode=0o700, parents=True)
+            if folder == _private_folder() and not _is_private(folder):
+                continue
             if os.access(folder, os.W_OK) or any(folder.rglob("*.nbi")):
                 return folder
     return None
@@ -66,11 +68,17 @@ def _candidates() -> Iterator[Path]:
     yield Path(__file__).parent / "__pycache__"
     with contextlib.suppress(RuntimeError):  # A container's user need not have a home.
         yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lottery"
-    with contextlib.suppress(OSError):  # Nor need there be a temporary folder.
-        private = Path(tempfile.gettempdir()) / f"lottery-code-{os.getuid()}"
-        # A folder that anyone could have made is no place to load machine code from.
-        if not private.exists() or _is_private(private):
-            yield private
+    private = _private_folder()
+    if private is not None:
+        yield private
+
+
+def _private_folder() -> Path | None:
+    """A folder among the temporary ones; anyone could have made it, so it is looked at first."""
+    try:
+        return Path(tempfile.gettempdir()) / f"lottery-code-{os.getuid()}"
+    except OSError:  # Nor need there be a temporary folder.
+        return None
 
 
 def _is_private(folder: Path) -> bool:

@@ -83,8 +83,10 @@ def arrange_pool(accounts: Sequence[str], account_order: AccountOrder) -> Arrang
     has_doubled = np.zeros(1, np.bool_)
     compiled.sort_pools(starts, 0, 1, index_bits, keys, has_doubled)
     doubled: tuple[Doubled, ...] = ()
-    if has_doubled[0] and not wrong.size:
-        doubled = doubled_rows(np.zeros(1, np.int64), starts, keys, rows, index_bits)
+    if has_doubled[0]:
+        none = set(wrong.tolist())
+        found = doubled_rows(np.zeros(1, np.int64), starts, keys, rows, index_bits)
+        doubled = tuple(again for again in found if again.row not in none)
     return ArrangedPool(keys=keys, index_bits=index_bits, doubled=doubled, wrong_accounts=wrong)
 
 

@@ -19,12 +19,14 @@ import pyarrow.compute as pc
 from lottery.day import compiled
 from lottery.day.accounts import KEY_BITS, Integers, account_numbers, read_only
 from lottery.day.tables import INT64_MAX
-from lottery.day.threads import THREADS, in_threads, split_rows
+from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import AccountOrder
 
 NOWHERE: Final = -1
 """The code of a row that belongs to no pool."""
 _PAIRS_IN_A_TABLE: Final = 1 << 26
+_PAIRS_A_ROW: Final = 64
+"""A small file does not ask for a large table, whatever it says of series and OCC accounts."""
 _MARKS_A_ROW: Final = 16
 """Bits of the table of repeats for each row; the more, the fewer rows share one by chance."""
 
@@ -148,8 +150,6 @@ def split_pools(starts: Integers) -> list[tuple[int, int]]:
 def label_indices(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:
     """The int32[n] indices of a label column and its dictionary, every text in it once."""
     array = column.unify_dictionaries().combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # No chunk at all.
-        array = pa.array([], column.type)
     distinct = array.dictionary.unique()
     indices = array.indices.to_numpy()
     if len(distinct) < len(array.dictionary):
@@ -168,7 +168,7 @@ def _pool_codes(
     series, series_texts = label_indices(positions.column("series"))
     occ_accounts, occ_texts = label_indices(positions.column("occ_account"))
     width = len(series_texts)
-    if len(occ_texts) * width <= _PAIRS_IN_A_TABLE:
+    if len(occ_texts) * width <= min(_PAIRS_IN_A_TABLE, _PAIRS_A_ROW * positions.num_rows):
         present = np.arange(len(occ_texts) * width)
         shape = (len(occ_texts), width)
     else:
@@ -257,7 +257,8 @@ def _doubled_without_notices(
     """Every repeated row of the pools without notices: few are marked, and those are compared."""
     words = 1 << max(0, (codes.size * _MARKS_A_ROW // 64).bit_length())
     seen, again = np.zeros((2, words), np.uint64)
-    shares = [(part, THREADS) for part in range(THREADS)] if words >= THREADS else [(0, 1)]
+    parts = len(split_rows(codes.size))
+    shares = [(part, parts) for part in range(parts)]
     in_threads(
         lambda part, parts: compiled.mark_repeats(
             codes, numbers, first_code, part, parts, seen, again
