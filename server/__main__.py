@@ -10,11 +10,11 @@ import structlog
 from pydantic import ValidationError
 
 from lottery.errors import LotteryError
-from lottery.operations import warm_up
 from lottery.version import VERSION
 from server.app import create_server
 from server.settings import Settings
 from server.telemetry import configure_logging
+from server.warm import warm_up
 
 STOP_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT))
 

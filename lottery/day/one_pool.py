@@ -30,12 +30,14 @@ class ArrangedPool:
     """A pool's rows in the order of their accounts.
 
     Attributes:
+        accounts: string[n], the rows' accounts.
         keys: int64[n], the sorted keys (`compiled.scatter_rows`).
         index_bits: Bits of the row in `keys`.
         doubled: Rows that repeat an account (P4, R2).
         wrong_accounts: int64[], rows whose account is none (R2); the order is then void.
     """
 
+    accounts: pa.StringArray
     keys: Integers
     index_bits: int
     doubled: tuple[Doubled, ...]
@@ -47,6 +49,8 @@ class AllocatedPool:
     """A pool allocated: its open accounts in order (R1), arrays beside each other.
 
     Attributes:
+        accounts: string[n], as they came.
+        shorts: int64[n], contracts short of each row as it came.
         rows: int64[k], the row of each open account.
         first_numbers: int64[k]; with `last_numbers` the ranges, both ends inclusive (R3).
         last_numbers: int64[k].
@@ -56,6 +60,8 @@ class AllocatedPool:
     total_short: int
     first_hit: int
     hit_account_count: int
+    accounts: pa.StringArray
+    shorts: Integers
     rows: Integers
     first_numbers: Integers
     last_numbers: Integers
@@ -87,7 +93,9 @@ def arrange_pool(accounts: Sequence[str], account_order: AccountOrder) -> Arrang
         none = set(wrong.tolist())
         found = doubled_rows(np.zeros(1, np.int64), starts, keys, rows, index_bits)
         doubled = tuple(again for again in found if again.row not in none)
-    return ArrangedPool(keys=keys, index_bits=index_bits, doubled=doubled, wrong_accounts=wrong)
+    return ArrangedPool(
+        accounts=texts, keys=keys, index_bits=index_bits, doubled=doubled, wrong_accounts=wrong
+    )
 
 
 def allocate_pool(
@@ -112,6 +120,7 @@ def allocate_pool(
         OverflowError: The shorts add up to more than 2**63 - 1.
     """
     count = len(shorts)
+    short_of = read_only(np.array(shorts, np.int64))
     totals, first_hits, account_counts, hit_counts = np.zeros((4, 1), np.int64)
     rows, first_numbers, last_numbers, assigned = np.empty((4, count), np.int64)
     compiled.allocate_pools(
@@ -121,7 +130,7 @@ def allocate_pool(
         pool.index_bits,
         pool.keys,
         np.arange(count),
-        read_only(np.array(shorts, np.int64)),
+        short_of,
         np.array((assigned_quantity,), np.int64),
         ten_thousandths,
         zero_hit is ZeroHit.FIRST,
@@ -148,6 +157,8 @@ def allocate_pool(
         total_short=total_short,
         first_hit=int(first_hits[0]),
         hit_account_count=int(hit_counts[0]),
+        accounts=pool.accounts,
+        shorts=short_of,
         rows=rows[:open_accounts],
         first_numbers=first_numbers[:open_accounts],
         last_numbers=last_numbers[:open_accounts],

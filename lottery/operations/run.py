@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import os
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
 
@@ -45,6 +47,8 @@ from lottery.operations.checks import (
     refuse_doubled_notices,
 )
 from lottery.version import NAME, VERSION
+
+_REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 
 Progress = Callable[[str], None]
 """Told the name of each step as it starts."""
@@ -170,6 +174,9 @@ def compute_day(request: RunRequest, *, progress: Progress = _silent) -> Compute
     if not 1 <= request.cycle <= CYCLES:
         message = f"{request.cycle} is no cycle: 1 to {CYCLES} are"
         problems.add(Problem(source="cycle", message=message))
+    if request.request_id is not None and not _REQUEST_ID.fullmatch(request.request_id):
+        message = "a request id is 1 to 128 printable ASCII characters without blanks"
+        problems.add(Problem(source="request_id", message=message))
     seed = derive_seed_of(request.volumes, request.methodology, problems)
     progress("arranging the accounts")
     arrangement = arrange(
