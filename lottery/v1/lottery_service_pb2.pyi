@@ -300,7 +300,8 @@ class RunSpec(_message.Message):
     """The cycle of that date; 0 is read as 1."""
     request_id: _builtins.str
     """Names the request for ever: the same id with the same content is answered by the run that it
-    recorded, with another content it is refused. Empty: derived from the content.
+    recorded, with another content it is refused. 1 to 128 printable ASCII characters without
+    blanks; empty: derived from the content.
     """
     notice_count: _builtins.int
     """How many notices the stream will bring. A stream that was cut off can look complete to the

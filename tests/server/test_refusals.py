@@ -533,7 +533,7 @@ WIDE: Final = "\N{SNOWMAN}" * 30_000
         ),
         (
             lambda stubs, text: run_day(stubs, PUBLISHED.renamed("X"), request_id=text),
-            EXISTS,
+            INVALID,
         ),
     ],
     ids=["run", "account", "page token", "series", "ask", "column", "request id"],
@@ -541,13 +541,23 @@ WIDE: Final = "\N{SNOWMAN}" * 30_000
 def test_an_error_about_a_text_of_any_length_arrives_with_its_reason(
     stubs: Stubs, text: str, call: Callable[[Stubs, str], object], code: grpc.StatusCode
 ) -> None:
-    run_day(stubs, PUBLISHED, request_id=text if code is EXISTS else "")
+    run_day(stubs, PUBLISHED)
 
     failure = failure_of(lambda: call(stubs, text))
 
     assert failure.code is code
     assert failure.domain == "lottery.v1"
     assert failure.reason
+
+
+@pytest.mark.parametrize("request_id", ["a b", " a", "é", "a\n", "a" * 129])
+def test_a_request_id_that_a_log_line_could_not_hold_is_refused(
+    stubs: Stubs, request_id: str
+) -> None:
+    failure = failure_of(lambda: run_day(stubs, PUBLISHED, request_id=request_id))
+
+    assert failure.code is INVALID
+    assert failure.fields == ["request_id"]
 
 
 def day_with(*payloads: bytes) -> list[pb.RunLotteryRequest]:
