@@ -267,6 +267,7 @@ def test_a_loop_is_loaded_where_it_was_compiled_before(
 
 FIRST_HIT_BOTH_WAYS = """
 import numpy as np
+import pyarrow as pa
 
 from lottery.day import compiled
 from lottery.day.one_pool import ArrangedPool, allocate_pool
@@ -274,7 +275,13 @@ from lottery.method.methodology import ZeroHit
 from lottery.method.wheel import first_hit_number
 
 pool = allocate_pool(
-    ArrangedPool(keys=np.arange(3), index_bits=2, doubled=(), wrong_accounts=np.arange(0)),
+    ArrangedPool(
+        accounts=pa.array(["1046", "1047", "1048"]),
+        keys=np.arange(3),
+        index_bits=2,
+        doubled=(),
+        wrong_accounts=np.arange(0),
+    ),
     [30, 30, 5],
     assigned_quantity=10,
     ten_thousandths=4314,

@@ -44,7 +44,7 @@ def test_files_rows_and_payloads_in_any_order_have_one_content_and_are_recorded_
             request_of_wire(FULL, as_arrow=False),
             request_of_wire(FULL, as_arrow=True),
             request_of_wire(FULL.shuffled(3), as_arrow=True),
-            request_of_wire(FULL, as_arrow=True, request_id="another one"),
+            request_of_wire(FULL, as_arrow=True, request_id="another-one"),
         )
     ]
 
