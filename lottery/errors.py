@@ -92,12 +92,6 @@ class Problems:
         if count:
             self.counts[source] = self.counts.get(source, 0) + count
 
-    def extend(self, other: Problems) -> None:
-        """Takes over everything that another collector has."""
-        self.listed.extend(other.listed)
-        for source, count in other.counts.items():
-            self.counts[source] = self.counts.get(source, 0) + count
-
     def refuse_if_any(self) -> None:
         """Raises `Refused` with all of them, or does nothing.
 

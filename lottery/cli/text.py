@@ -13,6 +13,7 @@ from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.audit.replay import Replayed
 from lottery.ledger.run import BreakRecord, RunRecord, SeedRecord, WarningRecord
 from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.seed import marked_composite
 from lottery.method.wheel import Stretch
 
 BREAKS_SHOWN: Final = 50
@@ -206,9 +207,7 @@ def printer(
 
 def marked(seed: SeedRecord) -> str:
     """The composite with its cut shown, as `282[4313]10` (S4)."""
-    start = seed.cut_position - 1
-    text = seed.composite
-    return f"{text[:start]}[{text[start : start + 4]}]{text[start + 4 :]}"
+    return marked_composite(seed.composite, seed.cut_position)
 
 
 def _show_first_hit(console: Console, working: PoolWorking) -> None:

@@ -66,11 +66,6 @@ def account_numbers(
     return _ranked(_number_ranks(high, low), np.flatnonzero(high < 0))
 
 
-def wrong_accounts(accounts: pa.ChunkedArray, order: AccountOrder) -> Integers:
-    """int64[]: the rows whose text is no account under the given order."""
-    return account_numbers(accounts, order, spare_bits=0).wrong
-
-
 def describe_wrong(account: object, order: AccountOrder) -> str:
     """Why a text is refused as an account."""
     allowed = "digits" if order is AccountOrder.NUMERIC else "digits and ASCII letters"

@@ -82,9 +82,7 @@ class Seed:
     @property
     def marked_composite(self) -> str:
         """The composite with its cut shown, as `282[4313]10`."""
-        text = str(self.composite)
-        start = self.cut_position - 1
-        return f"{text[:start]}[{text[start : start + 4]}]{text[start + 4 :]}"
+        return marked_composite(str(self.composite), self.cut_position)
 
     def warnings(self) -> tuple[SeedWarning, ...]:
         """What is allowed and warned of: an ask of zero (S2), a coarse composite (S7)."""
@@ -142,6 +140,12 @@ def derive_seed(
         cut_position=cut_position,
         digits=text[cut_position - 1 : cut_position + 3],
     )
+
+
+def marked_composite(composite: str, cut_position: int) -> str:
+    """A composite with its cut shown, as `282[4313]10` (S4)."""
+    start = cut_position - 1
+    return f"{composite[:start]}[{composite[start : start + 4]}]{composite[start + 4 :]}"
 
 
 def read_volume(ask_price: str) -> int:

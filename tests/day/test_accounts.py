@@ -16,7 +16,6 @@ from lottery.day.accounts import (
     account_numbers,
     describe_wrong,
     read_numbers,
-    wrong_accounts,
 )
 from lottery.method.methodology import AccountOrder
 
@@ -208,7 +207,7 @@ def test_texts_are_read_as_their_whole_numbers_in_any_chunks_by_any_threads(
 def test_what_is_no_number_of_1_to_30_plain_digits_is_no_account(account: str) -> None:
     accounts = texts_of(["1", account, "9" * 30])
 
-    assert wrong_accounts(accounts, AccountOrder.NUMERIC).tolist() == [1]
+    assert account_numbers(accounts, AccountOrder.NUMERIC, spare_bits=0).wrong.tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -221,13 +220,13 @@ def test_what_is_no_number_of_1_to_30_plain_digits_is_no_account(account: str) -
 def test_what_is_no_text_of_1_to_30_digits_and_ascii_letters_is_no_account(account: str) -> None:
     accounts = texts_of(["A1z", account, "z" * 30])
 
-    assert wrong_accounts(accounts, AccountOrder.CODE_POINT).tolist() == [1]
+    assert account_numbers(accounts, AccountOrder.CODE_POINT, spare_bits=0).wrong.tolist() == [1]
 
 
 @pytest.mark.parametrize("account", ["1", "0", "007", "9" * 18, "9" * 19, "9" * 20, "0" * 30])
 @pytest.mark.parametrize("order", list(AccountOrder))
 def test_digits_are_an_account_in_both_orders(account: str, order: AccountOrder) -> None:
-    assert wrong_accounts(texts_of([account]), order).size == 0
+    assert account_numbers(texts_of([account]), order, spare_bits=0).wrong.size == 0
 
 
 @pytest.mark.parametrize("order", list(AccountOrder))
@@ -235,7 +234,7 @@ def test_bytes_that_are_no_text_are_no_account(order: AccountOrder) -> None:
     received = pa.array([b"12", b"\xff\xfe", b"\xc3", b"1\x80"], pa.binary())
     accounts = pa.chunked_array([received.cast(pa.string(), safe=False)])
 
-    assert wrong_accounts(accounts, order).tolist() == [1, 2, 3]
+    assert account_numbers(accounts, order, spare_bits=0).wrong.tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("order", list(AccountOrder))
