@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Protocol
 
 import pyarrow as pa
 
 from lottery import operations
 from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Replayed
-from lottery.client import DerivedSeed, LotteryClient, TlsFiles
+from lottery.client import DerivedSeed, LotteryClient
 from lottery.errors import Refused
 from lottery.intake.received import ReceivedVolumes
 from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord
 from lottery.ledger.store import Ledger
 
-SERVER_CA: Final = "LOTTERY_SERVER_CA"
-CLIENT_CERTIFICATE: Final = "LOTTERY_CLIENT_CERTIFICATE"
-CLIENT_KEY: Final = "LOTTERY_CLIENT_KEY"
 
-
-class Desk(AbstractContextManager["Desk"], Protocol):
+class Desk(Protocol):
     """The use cases as the commands see them; the methods are those of `lottery.operations`."""
 
     def derive_seed(self, volumes: ReceivedVolumes) -> DerivedSeed: ...
@@ -58,17 +51,6 @@ class LocalDesk:
     def __init__(self, ledger: Path, *, lock_seconds: float) -> None:
         self._directory = ledger
         self._lock_seconds = lock_seconds
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing is held open between calls."""
 
     def derive_seed(self, volumes: ReceivedVolumes) -> DerivedSeed:
         seed = operations.seed_of(volumes)
@@ -118,19 +100,8 @@ class LocalDesk:
 class RemoteDesk:
     """Has a server do it."""
 
-    def __init__(self, target: str) -> None:
-        self._client = LotteryClient(target, tls=_tls_of(os.environ))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._client.close()
+    def __init__(self, client: LotteryClient) -> None:
+        self._client = client
 
     def derive_seed(self, volumes: ReceivedVolumes) -> DerivedSeed:
         volumes.place.problems.refuse_if_any()
@@ -185,19 +156,3 @@ class RemoteDesk:
 
     def replay_dates(self, first: dt.date | None, last: dt.date | None) -> Iterator[Replayed]:
         return self._client.replay_dates(first=first, last=last)
-
-
-def _tls_of(environment: Mapping[str, str]) -> TlsFiles | None:
-    """TLS, where the environment names whom to trust."""
-    given = {
-        name: Path(environment[name])
-        for name in (SERVER_CA, CLIENT_CERTIFICATE, CLIENT_KEY)
-        if environment.get(name)
-    }
-    if SERVER_CA not in given:
-        return None
-    return TlsFiles(
-        authorities=given[SERVER_CA],
-        certificate=given.get(CLIENT_CERTIFICATE),
-        key=given.get(CLIENT_KEY),
-    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +12,17 @@ import typer
 
 from lottery.cli.desk import Desk, LocalDesk, RemoteDesk
 from lottery.cli.shell import DEFAULT_LEDGER, Common
+from lottery.client import LotteryClient, TlsFiles
 from lottery.ledger.store import LOCK_SECONDS as DEFAULT_LOCK_SECONDS
 
 LOCK_SECONDS: Final = "LOTTERY_LOCK_SECONDS"
+SERVER_CA: Final = "LOTTERY_SERVER_CA"
+CLIENT_CERTIFICATE: Final = "LOTTERY_CLIENT_CERTIFICATE"
+CLIENT_KEY: Final = "LOTTERY_CLIENT_KEY"
 
 
-def open_desk(common: Common) -> Desk:
+@contextmanager
+def open_desk(common: Common) -> Iterator[Desk]:
     """The server where one is named, else the ledger's directory.
 
     Raises:
@@ -23,16 +30,22 @@ def open_desk(common: Common) -> Desk:
             the work needs is none.
     """
     if common.server:
-        try:
-            return RemoteDesk(common.server)
-        except OSError as error:
-            raise typer.BadParameter(f"{error.filename}: {error.strerror}") from None
+        with _client_of(common.server) as client:
+            yield RemoteDesk(client)
+        return
     ledger = common.ledger or DEFAULT_LEDGER
     if "://" in ledger:
         raise typer.BadParameter(f"{ledger}: only directories can be ledgers so far")
     if not ledger.isprintable():
         raise typer.BadParameter(f"{ledger!r}: a ledger's path must be printable text")
-    return LocalDesk(Path(ledger), lock_seconds=_lock_seconds())
+    yield LocalDesk(Path(ledger), lock_seconds=_lock_seconds())
+
+
+def _client_of(target: str) -> LotteryClient:
+    try:
+        return LotteryClient(target, tls=_tls_of(os.environ))
+    except OSError as error:
+        raise typer.BadParameter(f"{error.filename}: {error.strerror}") from None
 
 
 def _lock_seconds() -> float:
@@ -41,3 +54,19 @@ def _lock_seconds() -> float:
         return float(given) if given else DEFAULT_LOCK_SECONDS
     except ValueError:
         raise typer.BadParameter(f"{LOCK_SECONDS}={given} is no number of seconds") from None
+
+
+def _tls_of(environment: Mapping[str, str]) -> TlsFiles | None:
+    """TLS, where the environment names whom to trust."""
+    given = {
+        name: Path(environment[name])
+        for name in (SERVER_CA, CLIENT_CERTIFICATE, CLIENT_KEY)
+        if environment.get(name)
+    }
+    if SERVER_CA not in given:
+        return None
+    return TlsFiles(
+        authorities=given[SERVER_CA],
+        certificate=given.get(CLIENT_CERTIFICATE),
+        key=given.get(CLIENT_KEY),
+    )

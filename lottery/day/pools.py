@@ -90,8 +90,7 @@ def arrange(notices: pa.Table, positions: pa.Table, account_order: AccountOrder)
         raise OverflowError(f"{len(codes)} rows are too many to arrange")
     if accounts.wrong.size:
         codes[accounts.wrong] = NOWHERE
-        in_pools = codes[(codes >= 0) & (codes < len(noticed))]
-        counts = np.bincount(in_pools, minlength=len(noticed))
+        counts = _rows_of_pools(codes, len(noticed))
     starts = np.zeros(len(noticed) + 1, np.int64)
     np.cumsum(counts, out=starts[1:])
     keys, rows = _scatter(codes, accounts.numbers, starts, index_bits)
@@ -220,6 +219,12 @@ def _codes_of_pairs(
     return codes
 
 
+def _rows_of_pools(codes: npt.NDArray[np.int32], pool_count: int) -> Integers:
+    """int64[pools]: how many of the rows each noticed pool has."""
+    in_pools = codes[(codes >= 0) & (codes < pool_count)]
+    return np.bincount(in_pools, minlength=pool_count)
+
+
 def _scatter(
     codes: npt.NDArray[np.int32], numbers: Integers, starts: Integers, index_bits: int
 ) -> tuple[Integers, Integers]:
@@ -232,9 +237,7 @@ def _scatter(
     for first, last in parts:
         places[first] = free.copy()
         if last < codes.size:
-            block = codes[first:last]
-            in_pools = block[(block >= 0) & (block < free.size)]
-            free += np.bincount(in_pools, minlength=free.size)
+            free += _rows_of_pools(codes[first:last], free.size)
     in_threads(
         lambda first, last: compiled.scatter_rows(
             codes[first:last],

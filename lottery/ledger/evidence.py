@@ -77,11 +77,13 @@ def write_evidence(
     return tuple(sorted(written, key=lambda file: file.name))
 
 
-def write_record(directory: Path, record: RunRecord) -> None:
-    """Writes `run.json`, the record's canonical bytes, and syncs the folder."""
-    (directory / RUN_FILE).write_bytes(record.canonical())
+def write_record(directory: Path, record: RunRecord) -> bytes:
+    """Writes `run.json`, the record's canonical bytes, and syncs the folder; returns the bytes."""
+    canonical = record.canonical()
+    (directory / RUN_FILE).write_bytes(canonical)
     _seal(directory, RUN_FILE)
     sync_directory(directory)
+    return canonical
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:

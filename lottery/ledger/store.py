@@ -206,17 +206,35 @@ class Ledger:
         Raises:
             LedgerDamaged: The file is not the one that was recorded.
         """
-        directory = self.evidence_of(record)
+        return self.reader(record)(name, where)
+
+    def reader(self, record: RunRecord) -> Callable[[str, pc.Expression | None], pa.Table]:
+        """Reads tables of one run's evidence; each file's digest is taken once, at its first use.
+
+        Raises:
+            LedgerDamaged: When it is called for a file that is not the one that was recorded.
+        """
+        sound: set[str] = set()
+
+        def read(name: str, where: pc.Expression | None) -> pa.Table:
+            if name not in sound:
+                self._check(record, name)
+                sound.add(name)
+            return evidence.read_table(self.evidence_of(record), name, where)
+
+        return read
+
+    def _check(self, record: RunRecord, name: str) -> None:
+        """Refuses an evidence file that is not the one that was recorded."""
         file = record.digest_of(name)
         if file is None:
             raise LedgerDamaged(f"the record of run {record.run} names no {name}")
-        wrong = evidence.what_is_wrong(directory, file)
+        wrong = evidence.what_is_wrong(self.evidence_of(record), file)
         if wrong is not None:
             raise LedgerDamaged(
                 f"{record.run}/{name} is not what was recorded: {wrong}; recorded is sha256 "
                 f"{file.sha256}"
             )
-        return evidence.read_table(directory, name, where)
 
     def evidence_of(self, record: RunRecord) -> Path:
         """The folder of a run's evidence."""
@@ -251,7 +269,7 @@ class Ledger:
             sequence = len(standing) + 1
             run = f"{prepared.business_date}-{sequence:03d}"
             record = prepared.record_of(run, files)
-            evidence.write_record(staged, record)
+            canonical = evidence.write_record(staged, record)
             proceed()
             self._put_in_place(staged, record)
             recorded = connection.execute(sa.select(sa.func.count()).select_from(RUNS)).scalar_one()
@@ -263,7 +281,7 @@ class Ledger:
                     sequence=sequence,
                     request_id=prepared.request_id,
                     content_sha256=prepared.content_sha256,
-                    record=record.canonical(),
+                    record=canonical,
                 )
             )
         return record, False

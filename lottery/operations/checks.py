@@ -50,12 +50,9 @@ def derive_seed_of(
         return _known_seed(volumes.asks, methodology.securities, place.source)
     except Refused as error:
         for problem in error.problems:
-            row = problem.row
-            problems.add(
-                problem
-                if row is None
-                else replace(problem, row=place.row(row - 1), line=place.line(place.row(row - 1)))
-            )
+            row = None if problem.row is None else place.row(problem.row - 1)
+            line = None if row is None else place.line(row)
+            problems.add(replace(problem, row=row, line=line))
         return None
 
 

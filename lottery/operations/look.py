@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import re
 from collections.abc import Iterator
 
@@ -14,9 +13,7 @@ from lottery.audit.explain import PoolWorking, explain_account, explain_pool
 from lottery.audit.replay import Replayed, replay
 from lottery.ledger import evidence
 from lottery.ledger.store import Ledger
-from lottery.operations.checks import (
-    checked_series,
-)
+from lottery.operations.checks import checked_series
 
 
 def explain(
@@ -42,7 +39,7 @@ def explain(
         Refused: The series is no OSI symbol.
     """
     record = ledger.get(run)
-    read = functools.partial(ledger.read, record)
+    read = ledger.reader(record)
     if account is not None:
         return list(explain_account(record, read, account))
     return [explain_pool(record, read, checked_series(series or ""), occ_account)]
