@@ -18,9 +18,16 @@ NOTICE_ALREADY_ALLOCATED: Final = "NOTICE_ALREADY_ALLOCATED"
 POOL_ALREADY_ALLOCATED: Final = "POOL_ALREADY_ALLOCATED"
 SEED_CONFLICT: Final = "SEED_CONFLICT"
 REQUEST_ID_REUSED: Final = "REQUEST_ID_REUSED"
+RUN_SUPERSEDED: Final = "RUN_SUPERSEDED"
 
 CONFLICTS: Final = frozenset(
-    {NOTICE_ALREADY_ALLOCATED, POOL_ALREADY_ALLOCATED, SEED_CONFLICT, REQUEST_ID_REUSED}
+    {
+        NOTICE_ALREADY_ALLOCATED,
+        POOL_ALREADY_ALLOCATED,
+        SEED_CONFLICT,
+        REQUEST_ID_REUSED,
+        RUN_SUPERSEDED,
+    }
 )
 
 PROBLEM_LIMIT: Final = 100
@@ -250,6 +257,30 @@ class LedgerDamaged(LotteryError):
     """What the ledger keeps is not what it recorded."""
 
     reason = "LEDGER_DAMAGED"
+
+
+class ProofInvalid(LotteryError):
+    """A Merkle proof does not prove what it is said to."""
+
+    reason = "PROOF_INVALID"
+
+
+class CheckpointInvalid(LotteryError):
+    """A checkpoint is none, or carries no valid signature of a key that is trusted."""
+
+    reason = "CHECKPOINT_INVALID"
+
+
+class KeyUnusable(LotteryError):
+    """A signing key or a public key cannot be used: it is missing, malformed, or not the log's."""
+
+    reason = "KEY_UNUSABLE"
+
+
+class EngineMissing(LotteryError):
+    """An optional package that a command was asked to use is not installed."""
+
+    reason = "ENGINE_MISSING"
 
 
 class LimitExceeded(LotteryError):

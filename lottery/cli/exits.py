@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from lottery.errors import (
+    CheckpointInvalid,
     Conflict,
+    EngineMissing,
+    KeyUnusable,
     LedgerBusy,
     LedgerDamaged,
     LedgerNotFound,
@@ -15,6 +18,7 @@ from lottery.errors import (
     NotInRun,
     OutputUnwritable,
     PoolBroken,
+    ProofInvalid,
     Refused,
     RunNotFound,
     ServerAway,
@@ -37,6 +41,10 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     RunNotFound: USAGE,
     NotInRun: USAGE,
     LedgerNotFound: USAGE,
+    EngineMissing: USAGE,
+    KeyUnusable: USAGE,
+    CheckpointInvalid: MISMATCH,
+    ProofInvalid: MISMATCH,
     LedgerDamaged: MISMATCH,
     LedgerBusy: TRY_AGAIN,
     LedgerUnwritable: TRY_AGAIN,
