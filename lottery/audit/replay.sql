@@ -1,0 +1,233 @@
+-- One run of the options assignment lottery, computed again by the documented method
+-- "jpms-2024-09-06" (METHOD.md, whose rules are named as S1 to D5 below).
+--
+-- To run it by hand, in a run's unpacked folder, where run.json and the Parquet files are:
+--
+--     duckdb -csv -f replay.sql > replayed.csv
+--     python -c "import duckdb; duckdb.sql(open('replay.sql').read()).write_csv('replayed.csv')"
+--
+-- It reads inputs alone: the ask prices and the decisions of run.json, the notices, and of the
+-- positions occ_account, series, account and short_quantity. What the run gave each account is not
+-- read: compare assigned_quantity with that of allocations.parquet, and the pools' figures with
+-- those of pools.parquet. The statement shares no code with the program that made the run.
+--
+-- It gives one row for every account of every pool that has notices, and one row without an account
+-- for such a pool without any position; the numbers are NULL where the pool is a break.
+-- What the method refuses is an error here, as a second row of an account in one pool.
+--
+-- Everything is integer arithmetic: // divides without decimals, and a HUGEINT has 127 bits.
+-- TRY_CAST stands behind each check of a text, because DuckDB may cast rows that CASE leaves out.
+-- The variable "folder", where it is set, is the folder to read, with a / at its end.
+
+WITH
+
+-- The record of the run: its ask prices and its decisions.
+record AS MATERIALIZED (
+    SELECT
+        from_json(
+            json_extract(content, '$.seed.volumes'),
+            '[{"security_number": "VARCHAR", "ask_price": "VARCHAR"}]'
+        ) AS asks,
+        json_extract_string(content, '$.method.id') AS method_id,
+        json_extract_string(content, '$.method.decisions.account_order') AS account_order,
+        json_extract_string(content, '$.method.decisions.zero_hit') AS zero_hit
+    FROM read_text(coalesce(getvariable('folder'), '') || 'run.json')
+),
+
+-- F2: an id never changes its meaning, and this statement is of one id.
+-- R2 and D2 have two choices each, and the run recorded its own.
+decisions AS MATERIALIZED (
+    SELECT
+        CASE WHEN account_order IN ('numeric', 'code-point') AND method_id = 'jpms-2024-09-06'
+            THEN account_order
+            ELSE error('run.json names another method or account_order than this statement knows')
+        END AS account_order,
+        CASE WHEN zero_hit IN ('wrap', 'first')
+            THEN zero_hit
+            ELSE error('run.json names another zero_hit than this statement knows')
+        END AS zero_hit
+    FROM record
+),
+
+-- S1, S2: a volume is the ask price times 100,000. Five decimals make it a whole number.
+volumes AS (
+    SELECT
+        ask.security_number,
+        CASE WHEN regexp_full_match(ask.ask_price, '[0-9]{1,13}([.][0-9]{1,5}0*)?')
+            THEN CAST(TRY_CAST(ask.ask_price AS DECIMAL(38, 5)) * 100000 AS HUGEINT)
+            ELSE error('an ask price of run.json makes no whole volume (S2)')
+        END AS volume
+    FROM record, unnest(record.asks) AS listed (ask)
+),
+
+-- S2, S3: the composite is the sum of the four volumes, each of them there once.
+composites AS (
+    SELECT
+        CASE WHEN list_sort(list(security_number)) = ['Z901439', 'Z901448', 'Z901466', 'Z901803']
+            THEN CAST(sum(volume) AS VARCHAR)
+            ELSE error('run.json has not the four securities once each (S2)')
+        END AS composite
+    FROM volumes
+),
+
+-- S4, S5: the cut position is the composite's length minus 5, the first digit being position 1,
+-- and four digits are taken from it. So 282431310 is cut at 4 and gives 4313.
+cuts AS (
+    SELECT
+        CASE WHEN length(composite) >= 6
+            THEN substr(composite, length(composite) - 5, 4)
+            ELSE error('the composite has less than six digits (S5)')
+        END AS digits
+    FROM composites
+),
+
+-- S6: the fraction is digits / 10,000 + 0.0001, which is as many ten-thousandths.
+fractions AS MATERIALIZED (
+    SELECT CAST(digits AS INTEGER) + 1 AS ten_thousandths
+    FROM cuts
+),
+
+-- P3, P5: a pool is an occ_account and a series, and the notices of one are added up.
+noticed_pools AS (
+    SELECT
+        occ_account,
+        series,
+        count(*) AS notice_count,
+        sum(quantity) AS pool_assigned_quantity
+    FROM read_parquet(
+        coalesce(getvariable('folder'), '') || 'notices.parquet', hive_partitioning = false
+    )
+    GROUP BY occ_account, series
+),
+
+-- P1, P2: the open positions, of allocated pools and of breaks.
+positions AS (
+    SELECT occ_account, series, account, short_quantity
+    FROM read_parquet(
+        coalesce(getvariable('folder'), '') || 'allocations.parquet', hive_partitioning = false
+    )
+    WHERE short_quantity <> 0
+    UNION ALL
+    SELECT occ_account, series, account, short_quantity
+    FROM read_parquet(
+        coalesce(getvariable('folder'), '') || 'broken_positions.parquet', hive_partitioning = false
+    )
+    WHERE short_quantity <> 0
+),
+
+-- R1, R2: account numbers of up to 30 digits, compared as numbers, so that 99 is before 1000.
+-- Where the run decided for code-point, no account has a number and the text is compared instead.
+numbered_positions AS (
+    SELECT
+        occ_account,
+        series,
+        account,
+        CASE WHEN short_quantity > 0
+            THEN short_quantity
+            ELSE error('a position is negative (P2)')
+        END AS short_quantity,
+        CASE
+            WHEN decisions.account_order = 'code-point' THEN NULL
+            WHEN regexp_full_match(account, '[0-9]{1,30}') THEN TRY_CAST(account AS HUGEINT)
+            ELSE error('an account is no number of 1 to 30 digits (R2)')
+        END AS account_number
+    FROM positions, decisions
+),
+
+-- R3: in that order each account has the next numbers, one a contract, from 1 on. The last number
+-- of an account is the sum of its contracts and of those before it.
+ranges AS (
+    SELECT
+        occ_account,
+        series,
+        -- P4, R2: one account has one range; 7 and 007 are one number.
+        CASE
+            WHEN account = lag(account) OVER in_order
+                OR account_number = lag(account_number) OVER in_order
+                THEN error('an account has two positions in one pool (P4, R2)')
+            ELSE account
+        END AS account,
+        short_quantity,
+        row_number() OVER in_order AS place,
+        sum(short_quantity) OVER in_order - short_quantity + 1 AS first_number,
+        sum(short_quantity) OVER in_order AS last_number
+    FROM numbered_positions
+    WINDOW in_order AS (
+        PARTITION BY occ_account, series
+        ORDER BY account_number, account
+        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    )
+),
+
+-- D1: the total short position of a pool.
+totals AS (
+    SELECT
+        occ_account,
+        series,
+        sum(short_quantity) AS total_short
+    FROM positions
+    GROUP BY occ_account, series
+),
+
+-- D5: what makes a pool a break.
+-- D1: the product of fraction and total, without its decimals.
+judged_pools AS (
+    SELECT
+        noticed_pools.*,
+        coalesce(total_short, 0) AS total_short,
+        CASE
+            WHEN total_short IS NULL THEN 'NO_POSITION'
+            WHEN pool_assigned_quantity > total_short THEN 'EXCEEDS_SHORT'
+        END AS break_reason,
+        ten_thousandths * CAST(total_short AS HUGEINT) // 10000 AS product
+    FROM noticed_pools
+    LEFT JOIN totals USING (occ_account, series)
+    CROSS JOIN fractions
+),
+
+-- D1, D2: the first hit. A product below one is the last number (wrap) or number 1 (first).
+first_hits AS (
+    SELECT
+        judged_pools.*,
+        CASE
+            WHEN break_reason IS NOT NULL THEN NULL
+            WHEN product > 0 THEN product
+            WHEN zero_hit = 'wrap' THEN total_short
+            ELSE 1
+        END AS first_hit
+    FROM judged_pools, decisions
+),
+
+-- D3: the contracts are assigned to the numbers in sequence, from the first hit to the last hit.
+-- D4: after the last number comes number 1. A last hit past the total so goes on there, and the
+-- numbers from 1 to "wrapped_to" are hit too; without a wrap that is below 1, and none is.
+stretches AS (
+    SELECT
+        first_hits.*,
+        first_hit + pool_assigned_quantity - 1 AS last_hit,
+        first_hit + pool_assigned_quantity - 1 - total_short AS wrapped_to
+    FROM first_hits
+)
+
+-- D3, D4: an account is assigned as many contracts as its range shares with the stretch and with
+-- what of the stretch is wrapped.
+SELECT
+    occ_account,
+    series,
+    account,
+    short_quantity,
+    CASE WHEN break_reason IS NULL THEN CAST(first_number AS BIGINT) END AS first_number,
+    CASE WHEN break_reason IS NULL THEN CAST(last_number AS BIGINT) END AS last_number,
+    CASE WHEN break_reason IS NULL THEN CAST(
+        greatest(0, least(last_number, last_hit) - greatest(first_number, first_hit) + 1)
+        + greatest(0, least(last_number, wrapped_to) - first_number + 1)
+        AS BIGINT
+    ) END AS assigned_quantity,
+    notice_count,
+    CAST(pool_assigned_quantity AS BIGINT) AS pool_assigned_quantity,
+    CAST(total_short AS BIGINT) AS total_short,
+    CAST(first_hit AS BIGINT) AS first_hit,
+    break_reason
+FROM stretches
+LEFT JOIN ranges USING (occ_account, series)
+ORDER BY occ_account, series, place;
