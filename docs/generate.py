@@ -1,7 +1,7 @@
 """`make docs`: writes the parts of the documentation that the code knows best.
 
-`docs/CLI.md` is what the commands say of themselves, `docs/SETTINGS.md` what the settings do. A
-test fails when either drifts.
+`docs/CLI.md` is what the commands say of themselves, `docs/SETTINGS.md` what the settings do, and
+`docs/METHOD.md` the rules that every bundle carries. A test fails when one drifts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ def main() -> None:
 
 def generated() -> dict[str, str]:
     """File name to text."""
-    return {"CLI.md": commands(), "SETTINGS.md": settings()}
+    return {"CLI.md": commands(), "METHOD.md": method(), "SETTINGS.md": settings()}
+
+
+def method() -> str:
+    """The method's rules, which every bundle carries."""
+    return (HERE.parent / "lottery/audit/texts/METHOD.md").read_text(encoding="utf-8")
 
 
 def settings() -> str:

@@ -247,6 +247,15 @@ class LedgerUnwritable(LotteryError):
     reason = "LEDGER_UNWRITABLE"
 
 
+class LedgerUnfinished(LotteryError):
+    """What was asked is recorded, and not all of the ledger's files could be written after it.
+
+    The same command again finds it recorded; the next write completes the files.
+    """
+
+    reason = "LEDGER_UNFINISHED"
+
+
 class OutputUnwritable(LotteryError):
     """The output of a recorded run cannot be written; the same command again tries it again."""
 

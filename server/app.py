@@ -59,7 +59,9 @@ def create_server(settings: Settings) -> LotteryServer:
         LotteryError: The ledger cannot be opened.
     """
     credentials = security.credentials(settings)
-    ledger = Ledger.create(settings.ledger, lock_seconds=settings.lock_seconds)
+    ledger = Ledger.create(
+        settings.ledger, lock_seconds=settings.lock_seconds, key=settings.signing_key
+    )
     services = grpc.server(
         futures.ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc"),
         interceptors=[CanonicalLog()],
@@ -72,7 +74,10 @@ def create_server(settings: Settings) -> LotteryServer:
     lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(
         LotteryService(ledger, max_rows=settings.max_rows, identify=security.identity_of), services
     )
-    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(ledger), services)
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(
+        AuditService(ledger, lock_seconds=settings.lock_seconds, identify=security.identity_of),
+        services,
+    )
     reflection.enable_server_reflection(
         [name for name in SERVICES if name] + [reflection.SERVICE_NAME], services
     )

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import grpc
 
 from lottery import operations
+from lottery.ledger.run import Identity
 from lottery.ledger.store import Ledger
+from lottery.ledger.writing import STAGING
 from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import audit_service_pb2_grpc as pb_grpc
 from server import convert, telemetry
 from server.status import aborting, aborting_stream
 
+BUNDLE_PART_BYTES: Final = 1 << 20
+
 
 class AuditService(pb_grpc.AuditServiceServicer):
     """The audit over one ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        lock_seconds: float,
+        identify: Callable[[grpc.ServicerContext], Identity],
+    ) -> None:
         self._ledger = ledger
+        self._lock_seconds = lock_seconds
+        self._identify = identify
 
     @aborting
     def ReplayRun(
         self, request: pb.ReplayRunRequest, context: grpc.ServicerContext
     ) -> pb.ReplayRunResponse:
-        replayed = operations.replay_run(self._ledger, request.run)
+        engine = convert.to_engine(request.engine)
+        asker = self._asker(context)
+        replayed = operations.replay_run(self._ledger, request.run, asker, engine=engine)
         telemetry.note(run=replayed.run, matched=replayed.matched)
         return pb.ReplayRunResponse(result=convert.from_replayed(replayed))
 
@@ -33,7 +49,71 @@ class AuditService(pb_grpc.AuditServiceServicer):
         self, request: pb.ReplayDayRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ReplayDayResponse]:
         first, last = convert.to_dates(request)
-        for replayed in operations.replay_dates(self._ledger, first=first, last=last):
+        asker, engine = self._asker(context), convert.to_engine(request.engine)
+        for replayed in operations.replay_dates(
+            self._ledger, asker, engine=engine, first=first, last=last
+        ):
             if not context.is_active():
                 return
             yield pb.ReplayDayResponse(result=convert.from_replayed(replayed))
+
+    @aborting
+    def VerifyLedger(
+        self, request: pb.VerifyLedgerRequest, context: grpc.ServicerContext
+    ) -> pb.VerifyLedgerResponse:
+        faults = list(
+            operations.verify_ledger(
+                self._ledger.directory,
+                key_file=self._ledger.key_file,
+                keys=convert.to_keys(request.keys),
+                lock_seconds=self._lock_seconds,
+            )
+        )
+        telemetry.note(fault_count=len(faults))
+        return pb.VerifyLedgerResponse(sound=not faults, faults=map(convert.from_fault, faults))
+
+    @aborting_stream
+    def ExportRun(
+        self, request: pb.ExportRunRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ExportRunResponse]:
+        with tempfile.TemporaryFile(dir=self._ledger.directory / STAGING) as file:
+            by = self._identify(context)
+            run = operations.export_run(self._ledger, request.run, file, by)
+            telemetry.note(run=run)
+            file.seek(0)
+            yield pb.ExportRunResponse(run=run)
+            while data := file.read(BUNDLE_PART_BYTES):
+                yield pb.ExportRunResponse(data=data)
+
+    @aborting
+    def GetCheckpoint(
+        self, request: pb.GetCheckpointRequest, context: grpc.ServicerContext
+    ) -> pb.GetCheckpointResponse:
+        head = operations.checkpoint(self._ledger)
+        return pb.GetCheckpointResponse(
+            checkpoint=head.note,
+            tree_size=head.tree_size,
+            public_key=str(operations.public_keys(self._ledger).key),
+        )
+
+    @aborting
+    def GetInclusionProof(
+        self, request: pb.GetInclusionProofRequest, context: grpc.ServicerContext
+    ) -> pb.GetInclusionProofResponse:
+        size = request.tree_size if request.HasField("tree_size") else None
+        return convert.from_inclusion(operations.inclusion(self._ledger, request.run, size))
+
+    @aborting
+    def GetConsistencyProof(
+        self, request: pb.GetConsistencyProofRequest, context: grpc.ServicerContext
+    ) -> pb.GetConsistencyProofResponse:
+        asked = request.second_size if request.HasField("second_size") else None
+        size, hashes = operations.consistency(self._ledger, request.first_size, asked)
+        return pb.GetConsistencyProofResponse(
+            first_size=request.first_size, second_size=size, hashes=hashes
+        )
+
+    def _asker(self, context: grpc.ServicerContext) -> operations.Asker:
+        return operations.Asker(
+            by=self._identify(context), complain=lambda text: telemetry.note(complaint=text)
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -11,11 +11,14 @@ from google.type import date_pb2
 
 from lottery import operations
 from lottery.audit.explain import PoolWorking
-from lottery.audit.replay import Replayed
-from lottery.errors import LimitExceeded, Problem, Problems, Refused
+from lottery.audit.replay import Engine, Replayed
+from lottery.audit.verify_log import Fault
+from lottery.errors import KeyUnusable, LimitExceeded, Problem, Problems, Refused
 from lottery.intake.arrow import write_arrow
 from lottery.intake.wire import Gathered, volumes_of_asks
+from lottery.ledger.merkle import leaf_hash
 from lottery.ledger.run import ALLOCATED, Identity, RunRecord, SeedRecord
+from lottery.ledger.signing import VerifierKey
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import ExchangeAsk, Seed
 from lottery.method.wheel import Stretch
@@ -191,6 +194,9 @@ def to_run_request(
         problems=problems,
         requested_by=requested_by,
         request_id=spec.request_id or None,
+        supersedes=tuple(spec.supersedes),
+        reason=spec.reason or None,
+        positions_basis=spec.positions_basis or None,
         methodology=to_methodology(spec.decisions, problems),
     )
 
@@ -198,7 +204,8 @@ def to_run_request(
 def from_outcome(outcome: operations.RunOutcome) -> service_pb2.RunLotteryResponse:
     """A recorded run's answer."""
     return service_pb2.RunLotteryResponse(
-        run=from_record(outcome.record), already_recorded=outcome.already_recorded
+        run=from_record(outcome.record, outcome.superseded_by),
+        already_recorded=outcome.already_recorded,
     )
 
 
@@ -232,7 +239,7 @@ def from_derived(seed: Seed) -> service_pb2.DeriveSeedResponse:
     )
 
 
-def from_record(record: RunRecord) -> lottery_pb2.Run:
+def from_record(record: RunRecord, superseded_by: str | None) -> lottery_pb2.Run:
     """A run record as a message, its canonical bytes included."""
     run = lottery_pb2.Run(
         run=record.run,
@@ -266,6 +273,10 @@ def from_record(record: RunRecord) -> lottery_pb2.Run:
         ],
         request_id=record.request_id,
         record=record.canonical(),
+        supersedes=record.supersedes,
+        reason=record.reason or "",
+        superseded_by=superseded_by or "",
+        positions_basis=record.positions_basis or "",
     )
     run.recorded_at.FromJsonString(record.recorded_at)
     return run
@@ -355,6 +366,59 @@ def to_dates(
     first = optional_date(request.business_date, "business_date")
     last = optional_date(request.last_date, "last_date")
     return first, last if last is not None or first is None else first
+
+
+_ENGINES: Final[Mapping[int, Engine]] = {
+    audit_service_pb2.REPLAY_ENGINE_UNSPECIFIED: Engine.COMPILED,
+    audit_service_pb2.REPLAY_ENGINE_COMPILED: Engine.COMPILED,
+    audit_service_pb2.REPLAY_ENGINE_SQL: Engine.SQL,
+}
+
+
+def to_engine(engine: int) -> Engine:
+    """The engine of a message.
+
+    Raises:
+        Refused: It is none that is known here.
+    """
+    if engine not in _ENGINES:
+        raise Refused([Problem(source="engine", message=f"{engine} is no engine")])
+    return _ENGINES[engine]
+
+
+def to_keys(texts: Sequence[str]) -> list[VerifierKey]:
+    """The public keys of a message.
+
+    Raises:
+        Refused: One is none; every one that is none is listed.
+    """
+    problems = Problems()
+    keys = []
+    for place, text in enumerate(texts, 1):
+        try:
+            keys.append(VerifierKey.parse(text))
+        except KeyUnusable as error:
+            problems.add(Problem(source="keys", row=place, message=str(error)))
+    problems.refuse_if_any()
+    return keys
+
+
+def from_fault(fault: Fault) -> audit_service_pb2.Fault:
+    """A fault as a message."""
+    return audit_service_pb2.Fault(where=fault.where, problem=fault.problem)
+
+
+def from_inclusion(inclusion: operations.Inclusion) -> audit_service_pb2.GetInclusionProofResponse:
+    """An inclusion proof as a message."""
+    return audit_service_pb2.GetInclusionProofResponse(
+        run=inclusion.run,
+        log_index=inclusion.proof.index,
+        tree_size=inclusion.tree_size,
+        leaf_hash=leaf_hash(inclusion.canonical),
+        hashes=inclusion.proof.hashes,
+        checkpoint=inclusion.proof.note,
+        proof=inclusion.proof.text(),
+    )
 
 
 def _check_count(gathered: Gathered, announced: int, problems: Problems) -> None:

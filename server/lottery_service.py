@@ -9,7 +9,7 @@ import grpc
 
 from lottery import operations
 from lottery.errors import Abandoned, Problem, Refused
-from lottery.ledger.run import Identity
+from lottery.ledger.run import Identity, RunRecord, is_run_id
 from lottery.ledger.store import Ledger
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import derive_seed
@@ -72,7 +72,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
 
     @aborting
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
-        return pb.GetRunResponse(run=convert.from_record(self._ledger.get(request.run)))
+        return pb.GetRunResponse(run=self._message_of(self._ledger.get(request.run)))
 
     @aborting
     def ListRuns(
@@ -83,7 +83,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             last=convert.optional_date(request.last_date, "last_date"),
             after=_page_token(request.page_token),
         )
-        return _page(map(convert.from_record, records), request.page_size)
+        return _page(map(self._message_of, records), request.page_size)
 
     @aborting_stream
     def StreamAllocations(
@@ -119,6 +119,9 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         )
         return pb.ExplainPoolResponse(workings=map(convert.from_working, workings))
 
+    def _message_of(self, record: RunRecord) -> lottery_pb2.Run:
+        return convert.from_record(record, self._ledger.superseded_by(record.run))
+
 
 def _while_active(context: grpc.ServicerContext) -> Callable[[], None]:
     """Raises `Abandoned` once the caller has gone or its deadline has passed."""
@@ -148,7 +151,7 @@ def _note_run(outcome: operations.RunOutcome) -> None:
 
 def _page_token(token: str) -> str | None:
     """The run that the page before ended with."""
-    if token and not operations.is_run_id(token):
+    if token and not is_run_id(token):
         message = "the page token is none of this server's"
         raise Refused([Problem(source="page_token", message=message)])
     return token or None

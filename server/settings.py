@@ -28,6 +28,9 @@ class Settings(BaseSettings):
         "127.0.0.1:9464", description="Where Prometheus metrics are served; empty turns them off."
     )
     ledger: Path = Field(Path("lottery-ledger"), description="The ledger's directory.")
+    signing_key: Path | None = Field(
+        None, description="The log's private key; `signing.key` in the ledger where none is given."
+    )
     workers: int = Field(8, ge=1, le=256, description="Calls that are served at a time.")
     max_message_bytes: int = Field(
         64 << 20, ge=1 << 12, le=(1 << 31) - 1, description="The largest message, each way."

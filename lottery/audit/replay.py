@@ -1,7 +1,8 @@
 """Replay: a recorded run computed again from its evidence alone, every value compared.
 
 The seed comes from the volumes as received, the notices from the notices as received, the positions
-from the evidence; method and decisions from the record. Nothing else is read.
+from the evidence; method and decisions from the record. Nothing else is read. Two engines can
+compute it, which share no code: the compiled loop and one SQL statement.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.allocate import Day, TotalTooLarge, allocate
+from lottery.audit import sql_engine
+from lottery.day.allocate import Break, Day, TotalTooLarge, allocate
 from lottery.day.pools import arrange
 from lottery.day.tables import BROKEN_POSITIONS, NOTICES, POSITIONS
+from lottery.day.taken_off import put_back, take_off
 from lottery.errors import LedgerDamaged, Problems, Refused
 from lottery.intake.files import notices_of_source, volumes_of_source
 from lottery.intake.received import Place, SourceFile
@@ -31,13 +35,20 @@ from lottery.ledger.run import (
     RunRecord,
     SeedRecord,
     SourceRecord,
+    Superseding,
     WarningRecord,
 )
-from lottery.method.methodology import Methodology
 from lottery.method.seed import derive_seed
 
 MISMATCHES_LISTED: Final = 20
 """Values listed of one column; the rest are counted."""
+
+
+class Engine(StrEnum):
+    """What computes a run again."""
+
+    COMPILED = "compiled"
+    SQL = "sql"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +81,16 @@ class Replayed:
         return not self.mismatches
 
 
-def replay(record: RunRecord, directory: Path) -> Replayed:
+def replay(record: RunRecord, directory: Path, *, engine: Engine = Engine.COMPILED) -> Replayed:
     """Computes a run again and compares every value.
 
     Args:
         record: The run's record.
         directory: Its evidence folder.
+        engine: What computes it.
+
+    Raises:
+        EngineMissing: The SQL engine is not installed.
     """
     found = _Findings(record.run)
     for file in record.evidence:
@@ -84,7 +99,8 @@ def replay(record: RunRecord, directory: Path) -> Replayed:
             found.add(file.name, f"sha256 {file.sha256}, {file.size} bytes", wrong)
     _compare_run_file(record, directory, found)
     # What is damaged was named above; the rest is compared as far as it can be read.
-    for step in (_compare_sources, _compare_seed, _compare_notices, _compare_allocation):
+    compare_allocation = _compare_allocation if engine is Engine.COMPILED else _compare_by_sql
+    for step in (_compare_sources, _compare_seed, _compare_notices, compare_allocation):
         try:
             step(record, directory, found)
         except LedgerDamaged as error:
@@ -195,34 +211,76 @@ def _compare_notices(record: RunRecord, directory: Path, found: _Findings) -> No
 
 def _compare_allocation(record: RunRecord, directory: Path, found: _Findings) -> None:
     notices = evidence.read_table(directory, evidence.NOTICES_FILE)
-    pools, allocations, broken = (
+    allocations, broken = (
         evidence.read_table(directory, name)
-        for name in (
-            evidence.POOLS_FILE,
-            evidence.ALLOCATIONS_FILE,
-            evidence.BROKEN_POSITIONS_FILE,
-        )
+        for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE)
     )
-    methodology = record.method.methodology()
-    day = _allocate_again(record, methodology, notices, allocations, broken, found)
+    positions = pa.concat_tables([allocations.select(BROKEN_POSITIONS.names), broken])
+    given = positions
+    if record.digest_of(evidence.TAKEN_OFF_FILE) is not None:
+        given, positions = _take_off_again(directory, positions, found)
+    day = _allocate_again(record, notices, positions, found)
     if day is None:
         return
-    found.compare_tables(evidence.POOLS_FILE, pools, day.pools)
-    found.compare_tables(evidence.ALLOCATIONS_FILE, allocations, day.allocations)
-    found.compare_tables(evidence.BROKEN_POSITIONS_FILE, broken, day.broken_positions)
-    recorded, computed = _figures(record), _figures_of(record, notices, day)
-    found.compare_members("run.json", recorded, computed)
+    _compare_day(record, directory, day, found)
+    day_given = day if given is positions else _allocate_again(record, notices, given, found)
+    if day_given is not None:
+        computed = _content_of(record, notices, day_given)
+        found.compare("run.json content_sha256", record.content_sha256, computed)
+
+
+def _compare_by_sql(record: RunRecord, directory: Path, found: _Findings) -> None:
+    """As `_compare_allocation`, but the content's digest and what gross positions had."""
+    computed = sql_engine.compute(directory)
+    broken = computed.pools.filter(pc.is_valid(computed.pools.column("break_reason")))
+    breaks = tuple(
+        Break(
+            occ_account=pool["occ_account"],
+            series=pool["series"],
+            reason=pool["break_reason"],
+            assigned_quantity=pool["assigned_quantity"],
+            total_short=pool["total_short"],
+        )
+        for pool in broken.to_pylist()
+    )
+    day = Day(
+        pools=computed.pools,
+        allocations=computed.allocations,
+        broken_positions=computed.broken_positions,
+        breaks=breaks,
+    )
+    _compare_day(record, directory, day, found)
+
+
+def _compare_day(record: RunRecord, directory: Path, day: Day, found: _Findings) -> None:
+    for name, computed in (
+        (evidence.POOLS_FILE, day.pools),
+        (evidence.ALLOCATIONS_FILE, day.allocations),
+        (evidence.BROKEN_POSITIONS_FILE, day.broken_positions),
+    ):
+        found.compare_tables(name, evidence.read_table(directory, name), computed)
+    found.compare_members("run.json", _figures(record), _figures_of(day))
+
+
+def _take_off_again(
+    directory: Path, positions: pa.Table, found: _Findings
+) -> tuple[pa.Table, pa.Table]:
+    """The gross positions as given, and net again, without what was assigned before."""
+    taken_off = evidence.read_table(directory, evidence.TAKEN_OFF_FILE)
+    given = put_back(positions, taken_off).select(POSITIONS.names).cast(POSITIONS)
+    assigned = taken_off.rename_columns([*BROKEN_POSITIONS.names, "assigned_quantity"])
+    net = take_off(given, assigned)
+    for account in net.unmatched[:MISMATCHES_LISTED]:
+        where = f"{evidence.TAKEN_OFF_FILE} account {account.account}"
+        found.add(where, account.assigned_quantity, f"at most {account.short_quantity}")
+    found.compare_tables(evidence.TAKEN_OFF_FILE, taken_off, net.taken_off)
+    return given, net.positions
 
 
 def _allocate_again(
-    record: RunRecord,
-    methodology: Methodology,
-    notices: pa.Table,
-    allocations: pa.Table,
-    broken: pa.Table,
-    found: _Findings,
+    record: RunRecord, notices: pa.Table, positions: pa.Table, found: _Findings
 ) -> Day | None:
-    positions = pa.concat_tables([allocations.select(BROKEN_POSITIONS.names), broken])
+    methodology = record.method.methodology()
     arrangement = arrange(
         notices, positions.select(POSITIONS.names).cast(POSITIONS), methodology.account_order
     )
@@ -249,7 +307,6 @@ def _allocate_again(
 
 def _figures(record: RunRecord) -> Mapping[str, Any]:
     return {
-        "content_sha256": record.content_sha256,
         "state": record.state,
         "pool_count": record.pool_count,
         "notice_count": record.notice_count,
@@ -259,20 +316,25 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
     }
 
 
-def _figures_of(record: RunRecord, notices: pa.Table, day: Day) -> Mapping[str, Any]:
+def _content_of(record: RunRecord, notices: pa.Table, day: Day) -> str:
+    return content_sha256(
+        business_date=record.business_date.isoformat(),
+        cycle=record.cycle,
+        superseding=Superseding(runs=record.supersedes, reason=record.reason),
+        positions_basis=record.positions_basis,
+        method=record.method,
+        seed=record.seed,
+        notices=notices,
+        day=day,
+    )
+
+
+def _figures_of(day: Day) -> Mapping[str, Any]:
     return {
-        "content_sha256": content_sha256(
-            business_date=record.business_date.isoformat(),
-            cycle=record.cycle,
-            method=record.method,
-            seed=record.seed,
-            notices=notices,
-            day=day,
-        ),
         "state": ALLOCATED_WITH_BREAKS if day.breaks else ALLOCATED,
         "pool_count": day.pools.num_rows,
-        "notice_count": notices.num_rows,
-        "assigned_quantity": sum(notices.column("quantity").to_pylist()),
+        "notice_count": sum(day.pools.column("notice_count").to_pylist()),
+        "assigned_quantity": sum(day.pools.column("assigned_quantity").to_pylist()),
         "allocated_quantity": day.allocated_quantity,
         "breaks": tuple(BreakRecord.of(broken) for broken in day.breaks),
     }

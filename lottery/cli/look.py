@@ -1,9 +1,9 @@
-"""`lottery runs`, `show`, `explain`, `replay`: what is recorded, and whether it holds."""
+"""`lottery runs`, `show`, `explain`: what is recorded."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import pyarrow.compute as pc
@@ -11,27 +11,20 @@ import typer
 from rich.console import Console
 
 from lottery.audit.explain import PoolWorking
-from lottery.audit.replay import Replayed
-from lottery.cli import exits, text
+from lottery.cli import text
 from lottery.cli.opening import open_desk
 from lottery.cli.shell import (
+    FromOption,
     JsonOption,
     LedgerOption,
     ServerOption,
-    read_optional_date,
+    ToOption,
+    read_dates,
     reporting,
     shell_of,
 )
 from lottery.day.series import padded_series
-from lottery.errors import RunNotFound
 from lottery.ledger.run import RunRecord, summary
-
-FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first business date.")
-]
-ToOption = Annotated[
-    str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last business date.")
-]
 
 
 @reporting
@@ -45,13 +38,12 @@ def runs(
 ) -> None:
     """List the recorded runs."""
     shell = shell_of(context, ledger, server, as_json=as_json)
-    dates = _dates(first, last)
+    dates = read_dates(first, last)
     with open_desk(shell.common) as desk:
         records = list(desk.runs(*dates))
-    shell.say(
-        {"runs": [summary(record) for record in records]},
-        text.printer(_show_runs, records, within=any(dates)),
-    )
+    superseded = _superseded_by(records)
+    documents = [summary(record, superseded_by=superseded.get(record.run)) for record in records]
+    shell.say({"runs": documents}, text.printer(_show_runs, records, superseded, within=any(dates)))
 
 
 @reporting
@@ -69,8 +61,10 @@ def show(
     shell = shell_of(context, ledger, server, as_json=as_json)
     with open_desk(shell.common) as desk:
         record = desk.get(run)
+        superseded = _superseded_by(desk.runs(record.business_date, record.business_date))
         document: dict[str, Any] = {
             **record.as_json(),
+            "superseded_by": superseded.get(record.run),
             "pools": desk.pools(record.run).to_pylist(),
         }
         if with_allocations:
@@ -117,67 +111,23 @@ def explain(
     )
 
 
-@reporting
-def replay(
-    context: typer.Context,
-    run: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN…", help="Runs, or latest.")
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every recorded run.")] = False,
-    first: FromOption = None,
-    last: ToOption = None,
-    ledger: LedgerOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
+def _superseded_by(records: Iterable[RunRecord]) -> dict[str, str]:
+    """Which run took the place of which; both are of one date."""
+    return {old: record.run for record in records for old in record.supersedes}
+
+
+def _show_runs(
+    console: Console, records: list[RunRecord], superseded: Mapping[str, str], *, within: bool
 ) -> None:
-    """Compute recorded runs again from their evidence and compare every value.
-
-    Exit codes: 0 all match, 6 something differs.
-    """
-    shell = shell_of(context, ledger, server, as_json=as_json)
-    if sum((bool(run), every, first is not None or last is not None)) != 1:
-        raise typer.BadParameter("name runs, or --all, or --from and --to")
-    dates = _dates(first, last)
-    results = []
-    with open_desk(shell.common) as desk:
-        count = len(run) if run else sum(1 for _ in desk.runs(*dates))
-        if not count and any(dates):
-            raise RunNotFound("", "no run is recorded between those dates")
-        replays = (desk.replay_run(name) for name in run) if run else desk.replay_dates(*dates)
-        with shell.progress(count) as step:
-            for replayed in replays:
-                step(f"replayed {replayed.run}")
-                results.append(replayed)
-    differing = [replayed for replayed in results if not replayed.matched]
-    document = {
-        "replayed": len(results),
-        "matched": len(results) - len(differing),
-        "mismatches": [
-            dataclasses.asdict(mismatch)
-            for replayed in differing
-            for mismatch in replayed.mismatches
-        ],
-    }
-    shell.say(document, text.printer(_show_replays, results))
-    raise typer.Exit(exits.MISMATCH if differing else exits.DONE)
-
-
-def _dates(first: str | None, last: str | None) -> tuple[dt.date | None, dt.date | None]:
-    """The dates of --from and --to.
-
-    Raises:
-        typer.BadParameter: One is no date, or the last is before the first.
-    """
-    dates = read_optional_date(first), read_optional_date(last)
-    if dates[0] is not None and dates[1] is not None and dates[1] < dates[0]:
-        raise typer.BadParameter(f"--to {last} is before --from {first}")
-    return dates
-
-
-def _show_runs(console: Console, records: list[RunRecord], *, within: bool) -> None:
+    if not records:
+        nothing = "no run is recorded between those dates" if within else "nothing is recorded yet"
+        console.print(nothing)
+        return
     numbers = ("cycle", "notices", "assigned", "breaks")
-    made = text.table("run", *numbers, "composite", "recorded (UTC)", right=numbers)
+    chain = ("supersedes", "superseded by") if superseded else ()
+    made = text.table("run", *numbers, "composite", "recorded (UTC)", *chain, right=numbers)
     for record in records:
+        links = (", ".join(record.supersedes), superseded.get(record.run, ""))
         made.add_row(
             record.run,
             str(record.cycle),
@@ -186,13 +136,20 @@ def _show_runs(console: Console, records: list[RunRecord], *, within: bool) -> N
             f"{len(record.breaks):,}",
             text.marked(record.seed),
             record.recorded_at[:16].replace("T", " "),
+            *(links if chain else ()),
+            style="dim" if record.run in superseded else None,
         )
-    nothing = "no run is recorded between those dates" if within else "nothing is recorded yet"
-    console.print(made if records else nothing)
+    console.print(made)
+    for record in records:
+        if record.reason is not None:
+            console.print(
+                f"{record.run} supersedes {', '.join(record.supersedes)}: {record.reason}",
+                soft_wrap=True,
+            )
 
 
 def _show_run(console: Console, record: RunRecord, document: dict[str, Any]) -> None:
-    text.show_run(console, record, already_recorded=None)
+    text.show_run(console, record, already_recorded=None, superseded_by=document["superseded_by"])
     text.show_pools(console, document["pools"])
     if "allocations" in document:
         text.show_allocations(console, document["allocations"])
@@ -203,13 +160,6 @@ def _show_workings(console: Console, workings: list[PoolWorking]) -> None:
         if place:
             console.print()
         text.show_working(console, working, with_seed=not place)
-
-
-def _show_replays(console: Console, results: list[Replayed]) -> None:
-    for replayed in results:
-        text.show_replayed(console, replayed)
-    matched = sum(replayed.matched for replayed in results)
-    console.print(f"{len(results)} replayed, {matched} matched", style="bold")
 
 
 def _working_document(working: PoolWorking) -> dict[str, Any]:

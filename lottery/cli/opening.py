@@ -11,11 +11,12 @@ from typing import Final
 import typer
 
 from lottery.cli.desk import Desk, LocalDesk, RemoteDesk
-from lottery.cli.shell import DEFAULT_LEDGER, Common
+from lottery.cli.shell import DEFAULT_LEDGER, Common, Shell
 from lottery.client import LotteryClient, TlsFiles
 from lottery.ledger.store import LOCK_SECONDS as DEFAULT_LOCK_SECONDS
 
 LOCK_SECONDS: Final = "LOTTERY_LOCK_SECONDS"
+SIGNING_KEY: Final = "LOTTERY_SIGNING_KEY"
 SERVER_CA: Final = "LOTTERY_SERVER_CA"
 CLIENT_CERTIFICATE: Final = "LOTTERY_CLIENT_CERTIFICATE"
 CLIENT_KEY: Final = "LOTTERY_CLIENT_KEY"
@@ -33,12 +34,29 @@ def open_desk(common: Common) -> Iterator[Desk]:
         with _client_of(common.server) as client:
             yield RemoteDesk(client)
         return
+    yield open_local_desk(common)
+
+
+def open_local_desk(common: Common) -> LocalDesk:
+    """The ledger's directory, for what is done there alone.
+
+    Raises:
+        typer.BadParameter: A server is named, or as `open_desk`.
+    """
+    if common.server:
+        raise typer.BadParameter("this is done where the ledger is, and not by a server")
     ledger = common.ledger or DEFAULT_LEDGER
     if "://" in ledger:
         raise typer.BadParameter(f"{ledger}: only directories can be ledgers so far")
     if not ledger.isprintable():
         raise typer.BadParameter(f"{ledger!r}: a ledger's path must be printable text")
-    yield LocalDesk(Path(ledger), lock_seconds=_lock_seconds())
+    key = os.environ.get(SIGNING_KEY)
+    return LocalDesk(
+        Path(ledger),
+        lock_seconds=_lock_seconds(),
+        key=Path(key) if key else None,
+        complain=Shell(common).complain,
+    )
 
 
 def _client_of(target: str) -> LotteryClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,10 +21,18 @@ from lottery.cli.shell import (
 )
 from lottery.errors import Problems
 from lottery.intake import files
-from lottery.ledger.run import summary
+from lottery.ledger.run import GROSS, NET, summary
+from lottery.ledger.trail import system_identity
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
 
 STEPS: Final = 7
+
+
+class PositionsBasis(StrEnum):
+    """What the positions of pools that were allocated before on their date have in them."""
+
+    NET = NET
+    GROSS = GROSS
 
 
 @reporting
@@ -41,12 +50,29 @@ def run(
     output_format: Annotated[
         output.OutputFormat, typer.Option("--format", help="The format of --output.")
     ] = output.OutputFormat.CSV,
+    supersede: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN…", help="Take the place of this run of the date; can be given again."
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why; needed with --supersede.")
+    ] = None,
+    positions_basis: Annotated[
+        PositionsBasis | None,
+        typer.Option(
+            help="For pools that were allocated before on the date: the positions have that taken "
+            "off already (net), or it is taken off here (gross)."
+        ),
+    ] = None,
     account_order: Annotated[
         AccountOrder, typer.Option(help="How accounts are compared (rule R2).")
     ] = AccountOrder.NUMERIC,
     zero_hit: Annotated[
         ZeroHit, typer.Option(help="The number that a product below one hits (rule D2).")
     ] = ZeroHit.WRAP,
+    more_superseded: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     ledger: LedgerOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
@@ -60,6 +86,7 @@ def run(
     business_date = read_date(date)
     if output_directory is not None:
         output.prepare(output_directory)
+    superseded = _superseded(supersede, more_superseded, reason)
     methodology = JPMS_2024_09_06.deciding(
         {"account_order": account_order.value, "zero_hit": zero_hit.value}
     )
@@ -82,7 +109,10 @@ def run(
                 positions=read_positions,
                 volumes=read_volumes,
                 problems=problems,
-                requested_by=operations.system_identity(),
+                requested_by=system_identity(),
+                supersedes=superseded,
+                reason=reason,
+                positions_basis=None if positions_basis is None else positions_basis.value,
                 methodology=methodology,
             ),
             step,
@@ -97,10 +127,15 @@ def run(
                 desk.allocations(record.run),
                 desk.pools(record.run),
             )
-    already_recorded = outcome.already_recorded
+    already_recorded, superseded_by = outcome.already_recorded, outcome.superseded_by
     shell.say(
-        summary(record, already_recorded=already_recorded),
-        text.printer(text.show_run, record, already_recorded=already_recorded),
+        summary(record, already_recorded=already_recorded, superseded_by=superseded_by),
+        text.printer(
+            text.show_run,
+            record,
+            already_recorded=already_recorded,
+            superseded_by=superseded_by,
+        ),
     )
     raise typer.Exit(exits.BREAKS if record.breaks else exits.DONE)
 
@@ -141,6 +176,23 @@ def seed(
         },
         text.printer(text.show_seed, steps, derived.warnings),
     )
+
+
+def _superseded(
+    supersede: list[str] | None, more: list[str] | None, reason: str | None
+) -> tuple[str, ...]:
+    """The runs of `--supersede RUN…`, each behind an option of its own or several behind one.
+
+    Raises:
+        typer.BadParameter: There is no option, or one of run and reason without the other.
+    """
+    if more and not supersede:
+        raise typer.BadParameter(f"got unexpected extra argument ({' '.join(more)})")
+    if supersede and not (reason or "").strip():
+        raise typer.BadParameter("--supersede needs a --reason")
+    if reason is not None and not supersede:
+        raise typer.BadParameter("--reason goes with --supersede")
+    return (*(supersede or ()), *(more or ()))
 
 
 def _called(*paths: Path) -> list[str | None]:

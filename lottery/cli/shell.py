@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, NoReturn, TypeVar, cast
+from typing import Annotated, Any, Final, NoReturn, Protocol, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -49,6 +49,27 @@ JsonOption = Annotated[
 ]
 
 
+class Step(Protocol):
+    """Told the name of each step as it starts."""
+
+    def __call__(self, name: str, of: int | None = None) -> None:
+        """Says which step starts, and of how many where that is known by now."""
+
+
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first business date.")
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last business date.")
+]
+KeyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key", metavar="VKEY", help="The log's public key, as you know it from elsewhere."
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
     """The global options; they may stand before or after the subcommand."""
@@ -77,6 +98,10 @@ class Shell:
         """Standard output."""
         return _console(sys.stdout)
 
+    def complain(self, text: str) -> None:
+        """Says on standard error what did not hinder the command."""
+        _console(sys.stderr).print(f"warning: {text}", style="yellow", soft_wrap=True)
+
     def say(self, document: Mapping[str, Any], text: Callable[[Console], None]) -> None:
         """Prints the document, or the text of it."""
         if self.common.as_json:
@@ -85,14 +110,15 @@ class Shell:
             text(self.out)
 
     @contextmanager
-    def progress(self, total: int | None) -> Iterator[Callable[[str], None]]:
+    def progress(self, total: int | None = None) -> Iterator[Step]:
         """A bar on standard error, on a terminal, once the work takes over a second.
 
         Args:
             total: Steps in all; None where nobody knows.
 
         Yields:
-            A function that takes the name of the step that starts.
+            A function that takes the name of the step that starts, and how many there are where
+            that is known only by then.
         """
         console = Console(stderr=True)
         bar = Progress(
@@ -108,8 +134,8 @@ class Shell:
         if console.is_terminal:
             timer.start()
 
-        def step(name: str) -> None:
-            bar.update(task, description=name, advance=1)
+        def step(name: str, of: int | None = None) -> None:
+            bar.update(task, description=name, advance=1, total=of)
 
         try:
             yield step
@@ -187,6 +213,18 @@ def error_document(error: LotteryError) -> dict[str, Any]:
             for problem in error.problems
         ]
     return document
+
+
+def read_dates(first: str | None, last: str | None) -> tuple[dt.date | None, dt.date | None]:
+    """The dates of --from and --to.
+
+    Raises:
+        typer.BadParameter: One is no date, or the last is before the first.
+    """
+    dates = read_optional_date(first), read_optional_date(last)
+    if dates[0] is not None and dates[1] is not None and dates[1] < dates[0]:
+        raise typer.BadParameter(f"--to {last} is before --from {first}")
+    return dates
 
 
 def read_optional_date(text: str | None) -> dt.date | None:

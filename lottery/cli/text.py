@@ -11,7 +11,7 @@ from rich.table import Table
 
 from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.audit.replay import Replayed
-from lottery.ledger.run import BreakRecord, RunRecord, SeedRecord, WarningRecord
+from lottery.ledger.run import GROSS, BreakRecord, RunRecord, SeedRecord, WarningRecord
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import marked_composite
 from lottery.method.wheel import Stretch
@@ -43,7 +43,13 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
     return made
 
 
-def show_run(console: Console, record: RunRecord, *, already_recorded: bool | None) -> None:
+def show_run(
+    console: Console,
+    record: RunRecord,
+    *,
+    already_recorded: bool | None,
+    superseded_by: str | None,
+) -> None:
     """A run in a few lines, its breaks and its warnings."""
     told = {True: "was recorded already", False: "is recorded", None: "stands recorded"}
     console.print(f"Run {record.run} {told[already_recorded]}: {record.state}", style="bold")
@@ -51,6 +57,17 @@ def show_run(console: Console, record: RunRecord, *, already_recorded: bool | No
         f"  {record.business_date}, cycle {record.cycle}, method {record.method.id}, "
         f"{record.recorded_at} by {record.requested_by.name} on {record.requested_by.host}"
     )
+    if superseded_by is not None:
+        console.print(f"  superseded by {superseded_by} since", style="bold yellow")
+    if record.supersedes:
+        console.print(
+            f"  supersedes {', '.join(record.supersedes)}: {record.reason}", soft_wrap=True
+        )
+    if record.positions_basis is not None:
+        taken_off = ", ".join(record.taken_off) or "no run"
+        less = f": what {taken_off} assigned before is taken off"
+        told_less = less if record.positions_basis == GROSS else ""
+        console.print(f"  positions {record.positions_basis}{told_less}")
     console.print(
         f"  composite {marked(record.seed)}, digits {record.seed.digits}, "
         f"fraction {record.seed.fraction}"

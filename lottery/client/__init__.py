@@ -8,6 +8,15 @@ What comes back are the values of the library; what the server refuses is raised
 own errors, from `ErrorInfo` and `BadRequest`.
 """
 
+from lottery.client.audit import SignedCheckpoint, Verified
 from lottery.client.client import DerivedSeed, LotteryClient, Rows, SeriesAnswer, TlsFiles
 
-__all__ = ["DerivedSeed", "LotteryClient", "Rows", "SeriesAnswer", "TlsFiles"]
+__all__ = [
+    "DerivedSeed",
+    "LotteryClient",
+    "Rows",
+    "SeriesAnswer",
+    "SignedCheckpoint",
+    "TlsFiles",
+    "Verified",
+]

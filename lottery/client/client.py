@@ -11,19 +11,17 @@ from typing import Any, Final, Self, TypeAlias
 
 import grpc
 import pyarrow as pa
-from google.type import date_pb2
 
 from lottery.audit.explain import PoolWorking
-from lottery.audit.replay import Replayed
+from lottery.client.audit import AuditCalls
 from lottery.client.errors import translated
-from lottery.client.values import allocation_of, pool_of, replayed_of, seed_of, working_of
+from lottery.client.values import allocation_of, date_of, pool_of, seed_of, working_of
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table, write_arrow
 from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord, read_record
 from lottery.method.seed import ExchangeAsk
 from lottery.operations import RunOutcome
 from lottery.v1 import (
-    audit_service_pb2,
     audit_service_pb2_grpc,
     lottery_pb2,
     lottery_service_pb2,
@@ -71,7 +69,7 @@ class SeriesAnswer:
     allocations: Sequence[Mapping[str, Any]]
 
 
-class LotteryClient:
+class LotteryClient(AuditCalls):
     """A connection to a server.
 
     Args:
@@ -88,14 +86,13 @@ class LotteryClient:
             ("grpc.max_send_message_length", MESSAGE_BYTES),
             ("grpc.max_metadata_size", METADATA_BYTES),
         ]
-        self._timeout = timeout
         self._channel = (
             grpc.insecure_channel(target, options)
             if tls is None
             else grpc.secure_channel(target, _credentials(tls), options)
         )
         self._lottery = lottery_service_pb2_grpc.LotteryServiceStub(self._channel)
-        self._audit = audit_service_pb2_grpc.AuditServiceStub(self._channel)
+        super().__init__(audit_service_pb2_grpc.AuditServiceStub(self._channel), timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -147,7 +144,7 @@ class LotteryClient:
             PoolBroken: The pool is a break.
         """
         request = lottery_service_pb2.AllocateSeriesRequest(
-            business_date=_date(business_date),
+            business_date=date_of(business_date),
             exchange_asks=_asks(asks),
             series=series,
             occ_account=occ_account,
@@ -166,7 +163,7 @@ class LotteryClient:
             allocations=[allocation_of(row) for row in response.allocations],
         )
 
-    def run_lottery(
+    def run_lottery(  # noqa: PLR0913 - one a field of the request.
         self,
         *,
         business_date: dt.date,
@@ -175,6 +172,9 @@ class LotteryClient:
         positions: Rows,
         cycle: int = 1,
         request_id: str = "",
+        supersedes: Iterable[str] = (),
+        reason: str = "",
+        positions_basis: str = "",
         decisions: Mapping[str, str] | None = None,
     ) -> RunOutcome:
         """Allocates a day, or a cycle of it, and records it.
@@ -186,6 +186,9 @@ class LotteryClient:
             positions: The columns of a positions file.
             cycle: Its cycle.
             request_id: Once-only id; empty derives one from the content.
+            supersedes: Runs of the date whose place it takes.
+            reason: Why it takes their place.
+            positions_basis: `net` or `gross`; empty says nothing.
             decisions: Other choices than the defaults.
 
         Raises:
@@ -195,20 +198,25 @@ class LotteryClient:
         """
         notices, positions = _counted(notices), _counted(positions)
         spec = lottery_service_pb2.RunSpec(
-            business_date=_date(business_date),
+            business_date=date_of(business_date),
             cycle=cycle,
             exchange_asks=_asks(asks),
             request_id=request_id,
             decisions=_decisions(decisions),
             notice_count=len(notices),
             position_count=len(positions),
+            supersedes=supersedes,
+            reason=reason,
+            positions_basis=positions_basis,
         )
         with translated():
             response = self._lottery.RunLottery(
                 _run_messages(spec, notices, positions), timeout=self._timeout
             )
         return RunOutcome(
-            record=read_record(response.run.record), already_recorded=response.already_recorded
+            record=read_record(response.run.record),
+            already_recorded=response.already_recorded,
+            superseded_by=response.run.superseded_by or None,
         )
 
     def get_run(self, run: str) -> RunRecord:
@@ -226,7 +234,7 @@ class LotteryClient:
     ) -> Iterator[RunRecord]:
         """The recorded runs between two dates, both inclusive, page by page."""
         request = lottery_service_pb2.ListRunsRequest(
-            first_date=_date(first), last_date=_date(last)
+            first_date=date_of(first), last_date=date_of(last)
         )
         while True:
             with translated():
@@ -294,28 +302,6 @@ class LotteryClient:
             response = self._lottery.ExplainPool(request, timeout=self._timeout)
         return [working_of(working) for working in response.workings]
 
-    def replay_run(self, run: str) -> Replayed:
-        """Has the server compute a run again and compare every value.
-
-        Raises:
-            RunNotFound: There is no such run.
-        """
-        request = audit_service_pb2.ReplayRunRequest(run=run)
-        with translated():
-            return replayed_of(self._audit.ReplayRun(request, timeout=self._timeout).result)
-
-    def replay_dates(
-        self, *, first: dt.date | None = None, last: dt.date | None = None
-    ) -> Iterator[Replayed]:
-        """Has the server compute the runs between two dates again, one result a run."""
-        request = audit_service_pb2.ReplayDayRequest(
-            business_date=_date(first),
-            last_date=_date(last if last is not None or first is None else dt.date.max),
-        )
-        with translated():
-            for response in self._audit.ReplayDay(request, timeout=self._timeout):
-                yield replayed_of(response.result)
-
 
 def _counted(rows: Rows) -> Sequence[Mapping[str, Any]] | pa.Table:
     return rows if isinstance(rows, pa.Table) else list(rows)
@@ -356,10 +342,6 @@ def _joined(parts: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
     if not parts:
         return schema.empty_table()
     return pa.concat_tables(parts).cast(schema).unify_dictionaries().combine_chunks()
-
-
-def _date(date: dt.date | None) -> date_pb2.Date | None:
-    return None if date is None else date_pb2.Date(year=date.year, month=date.month, day=date.day)
 
 
 def _asks(asks: Iterable[ExchangeAsk]) -> list[lottery_pb2.ExchangeAsk]:

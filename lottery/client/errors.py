@@ -14,16 +14,21 @@ from grpc_status import rpc_status
 
 from lottery.errors import (
     CONFLICTS,
+    CheckpointInvalid,
     Conflict,
+    EngineMissing,
+    KeyUnusable,
     LedgerBusy,
     LedgerDamaged,
     LedgerNotFound,
+    LedgerUnfinished,
     LedgerUnwritable,
     LimitExceeded,
     LotteryError,
     NotInRun,
     PoolBroken,
     Problem,
+    ProofInvalid,
     Refused,
     RunNotFound,
     ServerAway,
@@ -92,6 +97,11 @@ _BY_REASON: Final[Mapping[str, Callable[[str, Mapping[str, str]], LotteryError]]
     LedgerDamaged.reason: lambda message, _: LedgerDamaged(message),
     LedgerNotFound.reason: lambda message, _: LedgerNotFound(message),
     LedgerUnwritable.reason: lambda message, _: LedgerUnwritable(message),
+    LedgerUnfinished.reason: lambda message, _: LedgerUnfinished(message),
+    EngineMissing.reason: lambda message, _: EngineMissing(message),
+    KeyUnusable.reason: lambda message, _: KeyUnusable(message),
+    CheckpointInvalid.reason: lambda message, _: CheckpointInvalid(message),
+    ProofInvalid.reason: lambda message, _: ProofInvalid(message),
 }
 
 

@@ -6,12 +6,19 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
+from google.type import date_pb2
+
 from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.audit.replay import Mismatch, Replayed
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.ledger.run import SeedRecord, VolumeRecord
 from lottery.method.wheel import Stretch
 from lottery.v1 import lottery_pb2, lottery_service_pb2
+
+
+def date_of(date: dt.date | None) -> date_pb2.Date | None:
+    """A date as a message; None is absent."""
+    return None if date is None else date_pb2.Date(year=date.year, month=date.month, day=date.day)
 
 
 def seed_of(seed: lottery_pb2.Seed) -> SeedRecord:

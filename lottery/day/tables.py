@@ -55,3 +55,10 @@ BROKEN_POSITIONS: Final = pa.schema(
     [POSITIONS.field(name) for name in ("occ_account", "series", "account", "short_quantity")]
 )
 """The open positions of broken pools, kept so that a break's total can be computed again (D5)."""
+TAKEN_OFF: Final = pa.schema(
+    [
+        *BROKEN_POSITIONS,
+        pa.field("taken_off_quantity", pa.int64(), nullable=False),
+    ]
+)
+"""Gross positions as given, and what was assigned before on their date and is taken off."""

@@ -1,5 +1,7 @@
 """What contradicts what stands recorded: the contract's ledger rules 1 to 3.
 
+A run stands until a later one supersedes it; what was superseded contradicts nothing any more.
+
 All of it is asked under the write lock that the insert needs.
 """
 
@@ -13,8 +15,12 @@ import pyarrow.compute as pc
 from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
     POOL_ALREADY_ALLOCATED,
+    RUN_SUPERSEDED,
     SEED_CONFLICT,
     Conflict,
+    Problem,
+    Refused,
+    RunNotFound,
 )
 from lottery.ledger import evidence
 from lottery.ledger.run import RunRecord, SeedRecord
@@ -30,15 +36,17 @@ def refuse_conflicts(
     seed: SeedRecord,
     notices: pa.Table,
     pools: pa.Table,
+    positions_basis: str | None,
 ) -> None:
     """Refuses a run that contradicts the standing runs of its date.
 
     Args:
-        standing: The date's runs.
+        standing: The date's runs that stand, without those that the new one supersedes.
         read: Reads their evidence.
         seed: The new run's seed.
         notices: Its `tables.NOTICES`.
         pools: Its `tables.POOLS`.
+        positions_basis: `net` or `gross` where it was said; then a pool may come again.
 
     Raises:
         Conflict: Another seed (S8), a notice that is allocated, or a pool that is.
@@ -49,13 +57,44 @@ def refuse_conflicts(
             raise Conflict(
                 SEED_CONFLICT,
                 f"{record.business_date} has its seed by run {record.run}, and these volumes "
-                f"differ: {_differing_asks(record.seed, seed)} [S8]",
+                f"differ: {_differing_asks(record.seed, seed)}; a run with other volumes must "
+                "supersede every standing run of its date [S8]",
                 run=record.run,
             )
-    allocated_pools = _allocated_pools(pools)
+    allocated_pools = allocated_pools_of(pools)
     allocated_notices = _allocated_notices(notices, allocated_pools)
+    once = allocated_pools if positions_basis is None else set()
     for record in standing:
-        _refuse_overlap(record, read, allocated_notices, allocated_pools)
+        _refuse_overlap(record, read, allocated_notices, once)
+
+
+def refuse_superseding(
+    run: str, *, recorded: bool, superseded_by: str | None, business_date: str
+) -> None:
+    """Refuses to supersede a run that cannot be.
+
+    Args:
+        run: The run whose place is to be taken.
+        recorded: Whether it is recorded.
+        superseded_by: The run that took its place already, if one did.
+        business_date: The date of the run that is to take its place.
+
+    Raises:
+        RunNotFound: It is not recorded.
+        Refused: It is of another date.
+        Conflict: It is superseded already.
+    """
+    if not recorded:
+        raise RunNotFound(run)
+    if not run.startswith(f"{business_date}-"):
+        message = f"run {run} is not of {business_date}: a run takes the place of its own date's"
+        raise Refused([Problem(source="supersede", message=message)])
+    if superseded_by is not None:
+        raise Conflict(
+            RUN_SUPERSEDED,
+            f"run {run} is superseded by run {superseded_by} already",
+            run=superseded_by,
+        )
 
 
 def _refuse_overlap(
@@ -64,7 +103,7 @@ def _refuse_overlap(
     notices: set[tuple[str, str]],
     pools: set[tuple[str, str]],
 ) -> None:
-    their_pools = _allocated_pools(read(record, evidence.POOLS_FILE))
+    their_pools = allocated_pools_of(read(record, evidence.POOLS_FILE))
     their_notices = _allocated_notices(read(record, evidence.NOTICES_FILE), their_pools)
     again = sorted(notices & their_notices)
     if again:
@@ -80,12 +119,13 @@ def _refuse_overlap(
             POOL_ALREADY_ALLOCATED,
             f"run {record.run} has allocated "
             f"{_some([_named(*pool, 'series') for pool in again])}; "
-            "whether these positions have that taken off is not said",
+            "whether these positions have that taken off is not said: --positions-basis net says "
+            "that they have, gross that they have not",
             run=record.run,
         )
 
 
-def _allocated_pools(pools: pa.Table) -> set[tuple[str, str]]:
+def allocated_pools_of(pools: pa.Table) -> set[tuple[str, str]]:
     """(occ_account, series) of the pools without a break."""
     allocated = pools.filter(pc.is_null(pools.column("break_reason")))
     return set(

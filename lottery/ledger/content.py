@@ -1,9 +1,11 @@
 """The digest of a run's content: what its result follows from, however it was sent.
 
 The same day as CSV, as Parquet, as rows or as Arrow, in any row order, has one digest, so that a
-repeated request is known by it. It covers the date, the cycle, the method and its decisions, the
-volumes, the notices, and the positions of the pools that have notices; positions of other pools
-change nothing and do not count. The digest of the positions file itself is in the record besides.
+repeated request is known by it. It covers the date, the cycle, what is superseded and why, the
+positions' basis, the method and its decisions, the volumes, the notices, and the positions of the
+pools that have notices; positions of other pools change nothing and do not count. Gross positions
+count as they were given: the same command is known again once its own run stands. The digest of
+the positions file itself is in the record besides.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ import pyarrow as pa
 import rfc8785
 
 from lottery.day.allocate import Day
-from lottery.ledger.run import MethodRecord, SeedRecord
+from lottery.ledger.run import MethodRecord, SeedRecord, Superseding
 
 
 def content_sha256(
     *,
     business_date: str,
     cycle: int,
+    superseding: Superseding,
+    positions_basis: str | None,
     method: MethodRecord,
     seed: SeedRecord,
     notices: pa.Table,
@@ -33,14 +37,19 @@ def content_sha256(
     Args:
         business_date: ISO date.
         cycle: The cycle of the date.
+        superseding: Which runs it takes the place of, and why.
+        positions_basis: `net`, `gross` or None.
         method: The method and its decisions.
         seed: The seed; its volumes count, not how the asks are written.
         notices: `tables.NOTICES`, sorted (`evidence.sorted_notices`).
-        day: The day allocated, whose tables hold the positions in order.
+        day: The day allocated of the positions as given, whose tables hold them in order.
     """
     head: dict[str, Any] = {
         "business_date": business_date,
         "cycle": cycle,
+        "supersedes": list(superseding.runs),
+        "reason": superseding.reason,
+        "positions_basis": positions_basis,
         "method": method.id,
         "decisions": method.decisions,
         "volumes": {name: str(volume) for name, volume in seed.volume_of().items()},

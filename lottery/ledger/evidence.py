@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lottery.day.allocate import Day
-from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, LABEL, NOTICES, POOLS
+from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, LABEL, NOTICES, POOLS, TAKEN_OFF
 from lottery.errors import LedgerDamaged
 from lottery.intake.received import SourceFile
 from lottery.ledger.run import EvidenceFile, RunRecord
@@ -30,6 +30,8 @@ NOTICES_FILE: Final = "notices.parquet"
 ALLOCATIONS_FILE: Final = "allocations.parquet"
 POOLS_FILE: Final = "pools.parquet"
 BROKEN_POSITIONS_FILE: Final = "broken_positions.parquet"
+TAKEN_OFF_FILE: Final = "taken_off.parquet"
+"""Only of runs that took something off gross positions."""
 RUN_FILE: Final = "run.json"
 SOURCES: Final = "sources"
 
@@ -38,13 +40,19 @@ TABLES: Final = {
     ALLOCATIONS_FILE: ALLOCATIONS,
     POOLS_FILE: POOLS,
     BROKEN_POSITIONS_FILE: BROKEN_POSITIONS,
+    TAKEN_OFF_FILE: TAKEN_OFF,
 }
 _ROW_GROUP: Final = 1 << 20
 _READ_ONLY: Final = 0o444
 
 
 def write_evidence(
-    directory: Path, notices: pa.Table, day: Day, sources: Iterable[SourceFile]
+    directory: Path,
+    notices: pa.Table,
+    day: Day,
+    sources: Iterable[SourceFile],
+    *,
+    taken_off: pa.Table | None = None,
 ) -> tuple[EvidenceFile, ...]:
     """Writes a run's files and syncs them.
 
@@ -53,6 +61,7 @@ def write_evidence(
         notices: `tables.NOTICES` in any order; it is written by occ_account, series, notice_id.
         day: The day allocated.
         sources: What was received; those with content are kept.
+        taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
 
     Returns:
         Name and digest of each file, by name.
@@ -63,6 +72,8 @@ def write_evidence(
         POOLS_FILE: day.pools,
         BROKEN_POSITIONS_FILE: day.broken_positions,
     }
+    if taken_off is not None:
+        tables[TAKEN_OFF_FILE] = taken_off
     written = []
     for name, table in tables.items():
         write_parquet(table, directory / name)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -28,6 +29,11 @@ from lottery.method.seed import Seed, SeedWarning
 RECORD_FORMAT: Final = "lottery.run/1"
 ALLOCATED: Final = "ALLOCATED"
 ALLOCATED_WITH_BREAKS: Final = "ALLOCATED_WITH_BREAKS"
+
+NET: Final = "net"
+"""The positions have what was assigned before on their date taken off already."""
+GROSS: Final = "gross"
+"""What was assigned before on their date is still in the positions, and is taken off here."""
 
 _SAFE_INTEGER: Final = 2**53 - 1
 
@@ -205,13 +211,25 @@ class SourceRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Superseding:
+    """The runs whose place a run takes, sorted, and why; nothing by default."""
+
+    runs: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One recorded run; the contract names the fields of `lottery run --json` among them.
 
     Attributes:
         assigned_quantity: Contracts of all notices, those of broken pools too.
         allocated_quantity: Contracts that found an account.
-        content_sha256: The digest of what the run's result follows from (`operations.run`).
+        content_sha256: The digest of what the run's result follows from (`ledger.content`).
+        supersedes: The runs of its date whose place it takes.
+        reason: Why it takes their place; None where it supersedes nothing.
+        positions_basis: `net` or `gross`, where that was said (the contract's ledger rule 3).
+        taken_off: The runs whose assignments were taken off gross positions.
         evidence: Every file of the evidence folder but `run.json`, which is this record.
     """
 
@@ -222,6 +240,10 @@ class RunRecord:
     state: str
     request_id: str
     content_sha256: str
+    supersedes: tuple[str, ...]
+    reason: str | None
+    positions_basis: str | None
+    taken_off: tuple[str, ...]
     method: MethodRecord
     seed: SeedRecord
     pool_count: int
@@ -271,7 +293,17 @@ def read_record(canonical: bytes) -> RunRecord:
     return record
 
 
-def summary(record: RunRecord, *, already_recorded: bool | None = None) -> Mapping[str, Any]:
+def is_run_id(text: str) -> bool:
+    """Whether a text has the form of a run's id, as `2024-09-16-001`."""
+    return re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{3,9}", text) is not None
+
+
+def summary(
+    record: RunRecord,
+    *,
+    already_recorded: bool | None = None,
+    superseded_by: str | None = None,
+) -> Mapping[str, Any]:
     """What `lottery run --json` prints of a record, by the contract's names."""
     document = record.as_json()
     seed = document["seed"]
@@ -281,6 +313,10 @@ def summary(record: RunRecord, *, already_recorded: bool | None = None) -> Mappi
         "already_recorded": already_recorded,
         "business_date": document["business_date"],
         "cycle": record.cycle,
+        "supersedes": list(record.supersedes),
+        "reason": record.reason,
+        "positions_basis": record.positions_basis,
+        "taken_off": list(record.taken_off),
         "method": record.method.id,
         "composite": seed["composite"],
         "digits": seed["digits"],
@@ -302,6 +338,7 @@ def summary(record: RunRecord, *, already_recorded: bool | None = None) -> Mappi
         "warnings": document["warnings"],
         "request_id": record.request_id,
         "recorded_at": record.recorded_at,
+        "superseded_by": superseded_by,
     }
     if already_recorded is None:
         del told["already_recorded"]

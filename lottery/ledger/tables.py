@@ -1,4 +1,4 @@
-"""The ledger's table in SQL, append-only by its own triggers, and how it is connected to.
+"""The ledger's tables in SQL, append-only by their own triggers, and how they are connected to.
 
 SQLite keeps its rollback journal with full syncs: write-ahead logging could corrupt a database
 with two connections in the versions that most Pythons ship (3.7.0 to 3.51.2).
@@ -18,9 +18,19 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from lottery.errors import LedgerBusy, LedgerDamaged, LedgerUnwritable
 
 APPLICATION_ID: Final = 0x4C4F5454  # "LOTT", in the file's header for file(1).
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 metadata = sa.MetaData()
+
+LOG: Final = sa.Table(
+    "log",
+    metadata,
+    sa.Column("origin", sa.Text, primary_key=True),
+    sa.Column("public_key", sa.Text, nullable=False),
+    sqlite_strict=True,
+)
+"""One row: whose log this is; its origin and its public key (C2SP vkey)."""
+
 RUNS: Final = sa.Table(
     "runs",
     metadata,
@@ -34,26 +44,84 @@ RUNS: Final = sa.Table(
     sa.UniqueConstraint("business_date", "sequence"),
     sqlite_strict=True,
 )
-# REPLACE deletes without asking the trigger of DELETE, so that an insert looks for itself.
-sa.event.listen(
-    RUNS,
-    "after_create",
-    sa.DDL(  # type: ignore[no-untyped-call]
-        "CREATE TRIGGER runs_refuse_replace BEFORE INSERT ON runs BEGIN "
-        "SELECT RAISE(ABORT, 'the ledger is append-only') WHERE EXISTS (SELECT 1 FROM runs "
-        "WHERE log_index = NEW.log_index OR run = NEW.run OR request_id = NEW.request_id "
-        "OR (business_date = NEW.business_date AND sequence = NEW.sequence)); END"
-    ).execute_if(dialect="sqlite"),
+"""The runs; `record` is the leaf of the log at `log_index`."""
+
+SUPERSEDINGS: Final = sa.Table(
+    "supersedings",
+    metadata,
+    sa.Column("superseded", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sqlite_strict=True,
 )
-for _action in ("UPDATE", "DELETE"):
-    sa.event.listen(
-        RUNS,
-        "after_create",
-        sa.DDL(  # type: ignore[no-untyped-call]
-            f"CREATE TRIGGER runs_refuse_{_action.lower()} BEFORE {_action} ON runs "
-            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-        ).execute_if(dialect="sqlite"),
+"""Which run took the place of which: a run is superseded once at most."""
+
+TRAIL: Final = sa.Table(
+    "trail",
+    metadata,
+    sa.Column("trail_index", sa.Integer, primary_key=True),
+    sa.Column("entry", sa.LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+"""Who did what when; `entry` is the leaf of the trail's own tree."""
+
+NODES: Final = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("tree", sa.Text, primary_key=True),
+    sa.Column("level", sa.Integer, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""The complete subtrees of both trees, so that appending and proving cost log n."""
+
+CHECKPOINTS: Final = sa.Table(
+    "checkpoints",
+    metadata,
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("tree", sa.Text, nullable=False),
+    sa.Column("tree_size", sa.Integer, nullable=False),
+    sa.Column("note", sa.LargeBinary, nullable=False),
+    sa.Column("ends_at", sa.Integer, nullable=False),
+    sa.Index("checkpoints_by_tree", "tree", "tree_size", "position"),
+    sqlite_strict=True,
+)
+"""Every signed head in the order of signing; `ends_at` is where it ends in the checkpoint file."""
+
+
+TRIGGERS: Final[dict[str, str]] = {}
+"""Every trigger by its name, as it stands in the database's schema."""
+
+
+def _make_append_only(table: sa.Table) -> None:
+    """Adds the triggers that refuse to change, delete or replace a row of a table."""
+    for action in ("UPDATE", "DELETE"):
+        _add_trigger(table, action, "")
+    # REPLACE deletes without asking the trigger of DELETE, so that an insert looks for itself.
+    unique = sorted(
+        [column.name for column in constraint.columns]
+        for constraint in table.constraints
+        if isinstance(constraint, sa.PrimaryKeyConstraint | sa.UniqueConstraint)
     )
+    same = " OR ".join(" AND ".join(f"{name} = NEW.{name}" for name in names) for names in unique)
+    is_there = f" WHERE EXISTS (SELECT 1 FROM {table.name} WHERE {same})"  # noqa: S608
+    _add_trigger(table, "INSERT", is_there)
+
+
+def _add_trigger(table: sa.Table, action: str, condition: str) -> None:
+    name = f"{table.name}_refuse_{'replace' if action == 'INSERT' else action.lower()}"
+    text = (
+        f"CREATE TRIGGER {name} BEFORE {action} ON {table.name} BEGIN "
+        f"SELECT RAISE(ABORT, 'the ledger is append-only'){condition}; END"
+    )
+    ddl = sa.DDL(text).execute_if(dialect="sqlite")  # type: ignore[no-untyped-call]
+    sa.event.listen(table, "after_create", ddl)
+    TRIGGERS[name] = text
+
+
+for _table in metadata.sorted_tables:
+    _make_append_only(_table)
 
 
 def connect(path: Path, lock_seconds: float) -> sa.Engine:
@@ -77,6 +145,21 @@ def connect(path: Path, lock_seconds: float) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def connect_untouched(path: Path) -> sa.Engine:
+    """An engine that reads a file as it lies there: without locks, journals or a single write.
+
+    Only where nobody can be writing meanwhile.
+    """
+    return sa.create_engine(
+        sa.URL.create(
+            "sqlite",
+            database=path.absolute().as_uri(),
+            query={"mode": "ro", "immutable": "1", "uri": "true"},
+        ),
+        poolclass=sa.NullPool,
+    )
 
 
 @contextmanager

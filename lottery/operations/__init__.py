@@ -1,8 +1,9 @@
 """The use cases, one function each: what both doors, the command line and the server, call.
 
 Each takes what the intake made, runs the day, asks the ledger or the audit, and returns values; it
-prints nothing and knows no status codes. Reading order: `run` (the main job), `ask` (what records
-nothing), `look` (what is recorded), `checks` (what is refused on the way).
+prints nothing and knows no status codes. Reading order: `run` (the main job) with `gross`, `ask`
+(what records nothing), `look` (what is recorded), `prove` (what proves it), `checks` (what is
+refused on the way).
 """
 
 from lottery.operations.ask import (
@@ -13,7 +14,27 @@ from lottery.operations.ask import (
     seed_of,
     warm_up,
 )
-from lottery.operations.look import allocations, explain, is_run_id, pools, replay_dates, replay_run
+from lottery.operations.asker import Asker
+from lottery.operations.look import (
+    allocations,
+    explain,
+    pools,
+    replay_bundle,
+    replay_dates,
+    replay_run,
+)
+from lottery.operations.prove import (
+    Inclusion,
+    PublicKeys,
+    checkpoint,
+    consistency,
+    cosign,
+    export_run,
+    inclusion,
+    public_keys,
+    trail,
+    verify_ledger,
+)
 from lottery.operations.run import (
     ComputedDay,
     Progress,
@@ -21,27 +42,36 @@ from lottery.operations.run import (
     RunRequest,
     compute_day,
     run_lottery,
-    system_identity,
 )
 
 __all__ = [
+    "Asker",
     "ComputedDay",
+    "Inclusion",
     "Progress",
+    "PublicKeys",
     "RunOutcome",
     "RunRequest",
     "SeriesAllocation",
     "SeriesRequest",
     "allocate_series",
     "allocations",
+    "checkpoint",
     "compute_day",
+    "consistency",
+    "cosign",
     "explain",
-    "is_run_id",
+    "export_run",
+    "inclusion",
     "pools",
+    "public_keys",
     "read_seed",
+    "replay_bundle",
     "replay_dates",
     "replay_run",
     "run_lottery",
     "seed_of",
-    "system_identity",
+    "trail",
+    "verify_ledger",
     "warm_up",
 ]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lottery.audit.bundle import opened_bundle
 from lottery.audit.explain import PoolWorking, explain_account, explain_pool
-from lottery.audit.replay import Replayed, replay
+from lottery.audit.replay import Engine, Replayed, replay
 from lottery.ledger import evidence
+from lottery.ledger.signing import VerifierKey
 from lottery.ledger.store import Ledger
+from lottery.ledger.trail import RUNS_REPLAYED
+from lottery.operations.asker import Asker
 from lottery.operations.checks import checked_series
 
 
@@ -45,22 +49,65 @@ def explain(
     return [explain_pool(record, read, checked_series(series or ""), occ_account)]
 
 
-def replay_run(ledger: Ledger, run: str) -> Replayed:
-    """Computes a recorded run again and compares every value.
+def replay_run(ledger: Ledger, run: str, asker: Asker, *, engine: Engine) -> Replayed:
+    """Computes a recorded run again and compares every value; the trail says so.
 
     Raises:
         RunNotFound: There is no such run.
+        EngineMissing: The engine is not installed.
     """
     record = ledger.get(run)
-    return replay(record, ledger.evidence_of(record))
+    replayed = replay(record, ledger.evidence_of(record), engine=engine)
+    outcome = "matches" if replayed.matched else "differs"
+    asker.enter(ledger, RUNS_REPLAYED, record.run, f"{outcome} ({engine.value})")
+    return replayed
 
 
 def replay_dates(
-    ledger: Ledger, *, first: dt.date | None = None, last: dt.date | None = None
+    ledger: Ledger,
+    asker: Asker,
+    *,
+    engine: Engine,
+    first: dt.date | None = None,
+    last: dt.date | None = None,
 ) -> Iterator[Replayed]:
-    """Computes every run between two dates again, both inclusive; without dates, all of them."""
-    for record in ledger.iterate(first=first, last=last):
-        yield replay(record, ledger.evidence_of(record))
+    """Computes every run between two dates again, both inclusive; without dates, all of them.
+
+    The superseded ones too. The trail has one entry for all of them, also where the caller stops.
+
+    Raises:
+        EngineMissing: The engine is not installed.
+    """
+    count = matched = 0
+    try:
+        for record in ledger.iterate(first=first, last=last):
+            replayed = replay(record, ledger.evidence_of(record), engine=engine)
+            count += 1
+            matched += replayed.matched
+            yield replayed
+    finally:
+        span = f"{first or 'the first date'} to {last or 'the last'}"
+        asker.enter(ledger, RUNS_REPLAYED, span, f"{matched} of {count} match ({engine.value})")
+
+
+def replay_bundle(
+    path: Path, keys: Sequence[VerifierKey], *, engine: Engine = Engine.COMPILED
+) -> Replayed:
+    """Computes the run of a bundle again, and verifies that it is in its log; needs no ledger.
+
+    Args:
+        path: The bundle.
+        keys: The log's public key as it is known from elsewhere; without any the bundle's own word
+            is taken for it.
+        engine: What computes it.
+
+    Raises:
+        Refused: It is no bundle, or not safe to open.
+        EngineMissing: The engine is not installed.
+    """
+    with opened_bundle(path, keys) as bundle:
+        replayed = replay(bundle.record, bundle.directory, engine=engine)
+        return Replayed(run=replayed.run, mismatches=bundle.mismatches + replayed.mismatches)
 
 
 def allocations(
@@ -102,8 +149,3 @@ def pools(ledger: Ledger, run: str) -> pa.Table:
     """
     record = ledger.get(run)
     return ledger.read(record, evidence.POOLS_FILE)
-
-
-def is_run_id(text: str) -> bool:
-    """Whether a text has the form of a run's id, as `2024-09-16-001`."""
-    return re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{3,9}", text) is not None

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import getpass
-import os
 import re
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
@@ -16,6 +13,7 @@ import pyarrow as pa
 from lottery.day.allocate import Day, TotalTooLarge, allocate
 from lottery.day.pools import arrange, overflowing_pools
 from lottery.day.tables import INT64_MAX
+from lottery.day.taken_off import take_off
 from lottery.errors import Problem, Problems
 from lottery.intake.received import Received, ReceivedVolumes, SourceFile
 from lottery.ledger import evidence
@@ -23,6 +21,8 @@ from lottery.ledger.content import content_sha256
 from lottery.ledger.run import (
     ALLOCATED,
     ALLOCATED_WITH_BREAKS,
+    GROSS,
+    NET,
     RECORD_FORMAT,
     BreakRecord,
     EvidenceFile,
@@ -32,10 +32,13 @@ from lottery.ledger.run import (
     SeedRecord,
     Software,
     SourceRecord,
+    Superseding,
     WarningRecord,
+    is_run_id,
     occ_accounts_on_one_side,
 )
 from lottery.ledger.store import Ledger, Prepared
+from lottery.ledger.trail import utc_now
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import Seed
 from lottery.operations.checks import (
@@ -46,7 +49,11 @@ from lottery.operations.checks import (
     refuse_accounts,
     refuse_doubled_notices,
 )
+from lottery.operations.gross import assigned_before, refuse_unmatched
 from lottery.version import NAME, VERSION
+
+REASON_CHARACTERS: Final = 1_000
+"""Of the reason to supersede, at most."""
 
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 
@@ -75,6 +82,9 @@ class RunRequest:
         problems: What the intake found wrong; the run is refused with what is found later.
         requested_by: Who asks.
         request_id: Once-only id; None derives one from the content.
+        supersedes: Runs of the date whose place it takes, by their ids or `latest`.
+        reason: Why it takes their place.
+        positions_basis: `net` or `gross`; needed where a pool was allocated before on its date.
         methodology: The method with its decisions.
     """
 
@@ -86,24 +96,42 @@ class RunRequest:
     problems: Problems
     requested_by: Identity
     request_id: str | None = None
+    supersedes: tuple[str, ...] = ()
+    reason: str | None = None
+    positions_basis: str | None = None
     methodology: Methodology = JPMS_2024_09_06
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """A recorded run, and whether it had been recorded before."""
+    """A recorded run.
+
+    Attributes:
+        already_recorded: Whether it had been recorded before.
+        superseded_by: The run that has taken its place since, if one has.
+    """
 
     record: RunRecord
     already_recorded: bool
+    superseded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputedDay:
-    """A day allocated and not recorded."""
+    """A day allocated and not recorded.
+
+    Attributes:
+        stood: The runs of its date that stood then; None where the positions are not gross.
+        taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
+        taken_off_runs: The runs whose assignments were taken off.
+    """
 
     seed: Seed
     day: Day
     warnings: tuple[WarningRecord, ...]
+    stood: tuple[str, ...] | None = None
+    taken_off: pa.Table | None = None
+    taken_off_runs: tuple[str, ...] = ()
 
 
 def run_lottery(
@@ -123,6 +151,7 @@ def run_lottery(
 
     Raises:
         Refused: Something that came in is wrong; every problem is listed.
+        RunNotFound: A run that it is to supersede is not recorded.
         Conflict: It contradicts what stands recorded.
         LedgerBusy: Another process holds the ledger's write lock.
     """
@@ -130,32 +159,47 @@ def run_lottery(
     proceed()
     progress("recording")
     notices = evidence.sorted_notices(request.notices.table)
-    method = MethodRecord.of(request.methodology)
-    seed = SeedRecord.of(computed.seed)
-    content = content_sha256(
-        business_date=request.business_date.isoformat(),
-        cycle=request.cycle,
-        method=method,
-        seed=seed,
-        notices=notices,
-        day=computed.day,
-    )
+    ledger = open_ledger()
+
+    def content_of(superseding: Superseding) -> str:
+        return content_sha256(
+            business_date=request.business_date.isoformat(),
+            cycle=request.cycle,
+            superseding=superseding,
+            positions_basis=request.positions_basis,
+            method=MethodRecord.of(request.methodology),
+            seed=SeedRecord.of(computed.seed),
+            notices=notices,
+            day=computed.day,
+        )
+
+    superseding = _superseding(ledger, request, content_of)
+    content = content_of(superseding)
     request_id = request.request_id or f"content-{content}"
+    known = ledger.known(request_id, content)
+    if known is not None:
+        superseded_by = ledger.superseded_by(known.run)
+        return RunOutcome(record=known, already_recorded=True, superseded_by=superseded_by)
+    computed = _net_day(ledger, request, computed, superseding)
 
     def record_of(run: str, evidence_files: tuple[EvidenceFile, ...]) -> RunRecord:
-        return _record(request, computed, run, request_id, content, evidence_files)
+        return _record(request, computed, superseding, run, request_id, content, evidence_files)
 
-    ledger = open_ledger()
     proceed()
     record, already_recorded = ledger.record(
         Prepared(
             business_date=request.business_date.isoformat(),
             request_id=request_id,
             content_sha256=content,
-            seed=seed,
+            superseding=superseding,
+            positions_basis=request.positions_basis,
+            standing=computed.stood,
+            seed=SeedRecord.of(computed.seed),
             notices=notices,
             day=computed.day,
+            taken_off=computed.taken_off,
             sources=_sources(request),
+            requested_by=request.requested_by,
             record_of=record_of,
         ),
         proceed=proceed,
@@ -177,11 +221,24 @@ def compute_day(request: RunRequest, *, progress: Progress = _silent) -> Compute
     if request.request_id is not None and not _REQUEST_ID.fullmatch(request.request_id):
         message = "a request id is 1 to 128 printable ASCII characters without blanks"
         problems.add(Problem(source="request_id", message=message))
+    _check_superseding(request)
     seed = derive_seed_of(request.volumes, request.methodology, problems)
     progress("arranging the accounts")
-    arrangement = arrange(
-        request.notices.table, request.positions.table, request.methodology.account_order
-    )
+    day = _allocate(request, seed, request.positions.table, progress)
+    assert seed is not None, "a seed that is refused has problems"  # noqa: S101
+    return ComputedDay(seed=seed, day=day, warnings=_warnings(request, seed))
+
+
+def _allocate(
+    request: RunRequest, seed: Seed | None, positions: pa.Table, progress: Progress
+) -> Day:
+    """Allocates the request's notices to positions.
+
+    Raises:
+        Refused: Something that came in is wrong; every problem is listed.
+    """
+    problems = request.problems
+    arrangement = arrange(request.notices.table, positions, request.methodology.account_order)
     refuse_doubled_notices(request.notices)
     for pool in overflowing_pools(arrangement.noticed):
         request.notices.places[0].refuse(
@@ -195,7 +252,7 @@ def compute_day(request: RunRequest, *, progress: Progress = _silent) -> Compute
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
     progress("allocating")
     try:
-        day = allocate(
+        return allocate(
             arrangement,
             ten_thousandths=seed.ten_thousandths,
             zero_hit=request.methodology.zero_hit,
@@ -210,16 +267,73 @@ def compute_day(request: RunRequest, *, progress: Progress = _silent) -> Compute
             )
         problems.refuse_if_any()
         raise
-    return ComputedDay(seed=seed, day=day, warnings=_warnings(request, seed))
 
 
-def system_identity() -> Identity:
-    """Who runs this process: the system's user on its host."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # A container's user need not have a name.
-        name = f"uid {os.getuid()}"
-    return Identity(kind="system-user", name=name, host=socket.gethostname())
+def _check_superseding(request: RunRequest) -> None:
+    """Refuses what says of superseding and of the positions' basis what cannot be."""
+    add = request.problems.add
+    for run in request.supersedes:
+        if run != "latest" and not is_run_id(run):
+            add(Problem(source="supersede", message=f"{run!r} is no run's id"))
+    reason = request.reason
+    if request.supersedes and not (reason or "").strip():
+        add(Problem(source="reason", message="a run that supersedes another one says why"))
+    if reason is not None and not request.supersedes:
+        add(Problem(source="reason", message="there is a reason and no run to supersede"))
+    if reason is not None and not (reason.isprintable() and len(reason) <= REASON_CHARACTERS):
+        message = f"a reason is one line of at most {REASON_CHARACTERS} printable characters"
+        add(Problem(source="reason", message=message))
+    if request.positions_basis not in (None, NET, GROSS):
+        message = f"{request.positions_basis!r} is no basis: {NET} and {GROSS} are"
+        add(Problem(source="positions_basis", message=message))
+
+
+def _superseding(
+    ledger: Ledger, request: RunRequest, content_of: Callable[[Superseding], str]
+) -> Superseding:
+    """The runs to supersede by their own ids, sorted.
+
+    The same command again, which says `latest`, means the run that was the latest before its own.
+
+    Raises:
+        RunNotFound: One is not recorded.
+    """
+    if not request.supersedes:
+        return Superseding(reason=request.reason)
+    latest = ledger.get("latest")
+    if "latest" in request.supersedes:
+        as_recorded = Superseding(runs=latest.supersedes, reason=request.reason)
+        if latest.supersedes and content_of(as_recorded) == latest.content_sha256:
+            return as_recorded
+    runs = {latest.run if run == "latest" else run for run in request.supersedes}
+    return Superseding(runs=tuple(sorted(runs)), reason=request.reason)
+
+
+def _net_day(
+    ledger: Ledger, request: RunRequest, computed: ComputedDay, superseding: Superseding
+) -> ComputedDay:
+    """The day again without what was assigned before on its date, where the positions are gross.
+
+    Raises:
+        Refused: An account was assigned more before than its gross position has.
+    """
+    if request.positions_basis != GROSS:
+        return computed
+    standing = ledger.standing(request.business_date.isoformat(), superseding)
+    runs, assigned = assigned_before(ledger, standing, computed.day.pools)
+    stood = tuple(record.run for record in standing)
+    if not runs:
+        return replace(computed, stood=stood)
+    net = take_off(request.positions.table, assigned)
+    refuse_unmatched(request.positions, net.unmatched)
+    request.problems.refuse_if_any()
+    return replace(
+        computed,
+        day=_allocate(request, computed.seed, net.positions, _silent),
+        stood=stood,
+        taken_off=net.taken_off,
+        taken_off_runs=runs,
+    )
 
 
 def _warnings(request: RunRequest, seed: Seed) -> tuple[WarningRecord, ...]:
@@ -245,6 +359,7 @@ def _sources(request: RunRequest) -> tuple[SourceFile, ...]:
 def _record(
     request: RunRequest,
     computed: ComputedDay,
+    superseding: Superseding,
     run: str,
     request_id: str,
     content: str,
@@ -259,6 +374,10 @@ def _record(
         state=ALLOCATED_WITH_BREAKS if day.breaks else ALLOCATED,
         request_id=request_id,
         content_sha256=content,
+        supersedes=superseding.runs,
+        reason=superseding.reason,
+        positions_basis=request.positions_basis,
+        taken_off=computed.taken_off_runs,
         method=MethodRecord.of(request.methodology),
         seed=SeedRecord.of(computed.seed),
         pool_count=day.pools.num_rows,
@@ -279,8 +398,6 @@ def _record(
         ),
         evidence=evidence_files,
         requested_by=request.requested_by,
-        recorded_at=dt.datetime.now(dt.UTC)
-        .isoformat(timespec="microseconds")
-        .replace("+00:00", "Z"),
+        recorded_at=utc_now(),
         software=Software(name=NAME, version=VERSION),
     )

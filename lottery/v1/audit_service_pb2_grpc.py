@@ -26,9 +26,11 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """The audit: recorded runs computed again from their evidence.
+    """The audit: recorded runs computed again, the ledger verified, and proofs for those who trust
+    nobody.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
+    Replays and exports are entries in the ledger's trail.
     """
 
     def __init__(self, channel):
@@ -47,12 +49,39 @@ class AuditServiceStub:
                 request_serializer=lottery_dot_v1_dot_audit__service__pb2.ReplayDayRequest.SerializeToString,
                 response_deserializer=lottery_dot_v1_dot_audit__service__pb2.ReplayDayResponse.FromString,
                 _registered_method=True)
+        self.VerifyLedger = channel.unary_unary(
+                '/lottery.v1.AuditService/VerifyLedger',
+                request_serializer=lottery_dot_v1_dot_audit__service__pb2.VerifyLedgerRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_audit__service__pb2.VerifyLedgerResponse.FromString,
+                _registered_method=True)
+        self.ExportRun = channel.unary_stream(
+                '/lottery.v1.AuditService/ExportRun',
+                request_serializer=lottery_dot_v1_dot_audit__service__pb2.ExportRunRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_audit__service__pb2.ExportRunResponse.FromString,
+                _registered_method=True)
+        self.GetCheckpoint = channel.unary_unary(
+                '/lottery.v1.AuditService/GetCheckpoint',
+                request_serializer=lottery_dot_v1_dot_audit__service__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_audit__service__pb2.GetCheckpointResponse.FromString,
+                _registered_method=True)
+        self.GetInclusionProof = channel.unary_unary(
+                '/lottery.v1.AuditService/GetInclusionProof',
+                request_serializer=lottery_dot_v1_dot_audit__service__pb2.GetInclusionProofRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_audit__service__pb2.GetInclusionProofResponse.FromString,
+                _registered_method=True)
+        self.GetConsistencyProof = channel.unary_unary(
+                '/lottery.v1.AuditService/GetConsistencyProof',
+                request_serializer=lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
-    """The audit: recorded runs computed again from their evidence.
+    """The audit: recorded runs computed again, the ledger verified, and proofs for those who trust
+    nobody.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
+    Replays and exports are entries in the ledger's trail.
     """
 
     def ReplayRun(self, request, context):
@@ -60,6 +89,7 @@ class AuditServiceServicer:
 
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
+        - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,6 +100,64 @@ class AuditServiceServicer:
 
         Errors include:
         - INVALID_ARGUMENT (INVALID_INPUT): a date is none.
+        - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyLedger(self, request, context):
+        """Verifies the ledger: its log, its signed heads, every file of its evidence. A fault is a
+        result, not an error.
+
+        Errors include:
+        - INVALID_ARGUMENT (INVALID_INPUT): a key is none.
+        - UNAVAILABLE (LEDGER_BUSY): a writer kept its lock for too long.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportRun(self, request, context):
+        """Sends a run's bundle, which replays anywhere without the ledger: a ZIP archive in parts.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
+        - DATA_LOSS (LEDGER_DAMAGED): its evidence is not what was recorded.
+        - UNAVAILABLE (LEDGER_BUSY, LEDGER_UNWRITABLE): the trail cannot be written now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCheckpoint(self, request, context):
+        """Gets the latest signed head of the log (C2SP tlog-checkpoint).
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): nothing is recorded yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetInclusionProof(self, request, context):
+        """Gets the proof that a run is in the log (RFC 9162, 2.1.3).
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
+        - INVALID_ARGUMENT (INVALID_INPUT): the tree of that size does not hold it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConsistencyProof(self, request, context):
+        """Gets the proof that the log of one size is the beginning of the log of another (RFC 9162,
+        2.1.4).
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): nothing is recorded yet.
+        - INVALID_ARGUMENT (INVALID_INPUT): the sizes are not in order, or beyond the log.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +176,31 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     request_deserializer=lottery_dot_v1_dot_audit__service__pb2.ReplayDayRequest.FromString,
                     response_serializer=lottery_dot_v1_dot_audit__service__pb2.ReplayDayResponse.SerializeToString,
             ),
+            'VerifyLedger': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyLedger,
+                    request_deserializer=lottery_dot_v1_dot_audit__service__pb2.VerifyLedgerRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_audit__service__pb2.VerifyLedgerResponse.SerializeToString,
+            ),
+            'ExportRun': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportRun,
+                    request_deserializer=lottery_dot_v1_dot_audit__service__pb2.ExportRunRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_audit__service__pb2.ExportRunResponse.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=lottery_dot_v1_dot_audit__service__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_audit__service__pb2.GetCheckpointResponse.SerializeToString,
+            ),
+            'GetInclusionProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInclusionProof,
+                    request_deserializer=lottery_dot_v1_dot_audit__service__pb2.GetInclusionProofRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_audit__service__pb2.GetInclusionProofResponse.SerializeToString,
+            ),
+            'GetConsistencyProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsistencyProof,
+                    request_deserializer=lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'lottery.v1.AuditService', rpc_method_handlers)
@@ -97,9 +210,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """The audit: recorded runs computed again from their evidence.
+    """The audit: recorded runs computed again, the ledger verified, and proofs for those who trust
+    nobody.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
+    Replays and exports are entries in the ledger's trail.
     """
 
     @staticmethod
@@ -146,6 +261,141 @@ class AuditService:
             '/lottery.v1.AuditService/ReplayDay',
             lottery_dot_v1_dot_audit__service__pb2.ReplayDayRequest.SerializeToString,
             lottery_dot_v1_dot_audit__service__pb2.ReplayDayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.AuditService/VerifyLedger',
+            lottery_dot_v1_dot_audit__service__pb2.VerifyLedgerRequest.SerializeToString,
+            lottery_dot_v1_dot_audit__service__pb2.VerifyLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lottery.v1.AuditService/ExportRun',
+            lottery_dot_v1_dot_audit__service__pb2.ExportRunRequest.SerializeToString,
+            lottery_dot_v1_dot_audit__service__pb2.ExportRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.AuditService/GetCheckpoint',
+            lottery_dot_v1_dot_audit__service__pb2.GetCheckpointRequest.SerializeToString,
+            lottery_dot_v1_dot_audit__service__pb2.GetCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetInclusionProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.AuditService/GetInclusionProof',
+            lottery_dot_v1_dot_audit__service__pb2.GetInclusionProofRequest.SerializeToString,
+            lottery_dot_v1_dot_audit__service__pb2.GetInclusionProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsistencyProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.AuditService/GetConsistencyProof',
+            lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
+            lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -451,6 +451,10 @@ class Run(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     RECORDED_AT_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
+    POSITIONS_BASIS_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """Its id, as `2024-09-16-001`."""
     state: Global___RunState.ValueType
@@ -471,6 +475,12 @@ class Run(_message.Message):
     """Its once-only id."""
     record: _builtins.bytes
     """The canonical run record (RFC 8785), the very bytes that are kept."""
+    reason: _builtins.str
+    """Why it takes their place."""
+    superseded_by: _builtins.str
+    """The run that took its place; empty where it stands."""
+    positions_basis: _builtins.str
+    """`net`, `gross`, or empty where it was not said."""
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
         """Its business date."""
@@ -495,6 +505,10 @@ class Run(_message.Message):
     def recorded_at(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded."""
 
+    @_builtins.property
+    def supersedes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The runs of its date whose place it takes."""
+
     def __init__(
         self,
         *,
@@ -514,10 +528,14 @@ class Run(_message.Message):
         request_id: _builtins.str = ...,
         recorded_at: _timestamp_pb2.Timestamp | None = ...,
         record: _builtins.bytes = ...,
+        supersedes: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        superseded_by: _builtins.str = ...,
+        positions_basis: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "recorded_at", b"recorded_at", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "breaks", b"breaks", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "run", b"run", "seed", b"seed", "state", b"state", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "breaks", b"breaks", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "positions_basis", b"positions_basis", "reason", b"reason", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

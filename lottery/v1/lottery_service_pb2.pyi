@@ -296,6 +296,9 @@ class RunSpec(_message.Message):
     DECISIONS_FIELD_NUMBER: _builtins.int
     NOTICE_COUNT_FIELD_NUMBER: _builtins.int
     POSITION_COUNT_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    POSITIONS_BASIS_FIELD_NUMBER: _builtins.int
     cycle: _builtins.int
     """The cycle of that date; 0 is read as 1."""
     request_id: _builtins.str
@@ -309,6 +312,12 @@ class RunSpec(_message.Message):
     """
     position_count: _builtins.int
     """How many positions the stream will bring. Absent: not checked."""
+    reason: _builtins.str
+    """Why; needed with `supersedes`."""
+    positions_basis: _builtins.str
+    """`net` or `gross`; needed where a pool was allocated before on the date: the positions have that
+    taken off already, or it is taken off here.
+    """
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
         """The business date."""
@@ -321,6 +330,12 @@ class RunSpec(_message.Message):
     def decisions(self) -> _lottery_pb2.Decisions:
         """Other choices than the defaults."""
 
+    @_builtins.property
+    def supersedes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Runs of the date whose place this one takes, by their ids or `latest`. Their notices and pools
+        may be allocated again; other volumes need every standing run of the date to be among them.
+        """
+
     def __init__(
         self,
         *,
@@ -331,10 +346,13 @@ class RunSpec(_message.Message):
         decisions: _lottery_pb2.Decisions | None = ...,
         notice_count: _builtins.int | None = ...,
         position_count: _builtins.int | None = ...,
+        supersedes: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        positions_basis: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_position_count", b"_position_count", "business_date", b"business_date", "decisions", b"decisions", "notice_count", b"notice_count", "position_count", b"position_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_position_count", b"_position_count", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "notice_count", b"notice_count", "position_count", b"position_count", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_position_count", b"_position_count", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "notice_count", b"notice_count", "position_count", b"position_count", "positions_basis", b"positions_basis", "reason", b"reason", "request_id", b"request_id", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__notice_count: _TypeAlias = _typing.Literal["notice_count"]  # noqa: Y015
     _WhichOneofArgType__notice_count: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count"]  # noqa: Y015

@@ -62,8 +62,10 @@ class LotteryServiceStub:
 
     Errors include:
     - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something that came in is wrong.
-    - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE, POOL_ALREADY_ALLOCATED, SEED_CONFLICT).
+    - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE, POOL_ALREADY_ALLOCATED, SEED_CONFLICT,
+      RUN_SUPERSEDED).
     - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED).
+    - NOT_FOUND (RUN_NOT_FOUND): a run that it supersedes is not recorded.
     - RESOURCE_EXHAUSTED: more rows than the server's limit.
     - UNAVAILABLE (LEDGER_BUSY): another process is writing; try again later.
     """
@@ -128,8 +130,10 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
 
     Errors include:
     - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something that came in is wrong.
-    - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE, POOL_ALREADY_ALLOCATED, SEED_CONFLICT).
+    - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE, POOL_ALREADY_ALLOCATED, SEED_CONFLICT,
+      RUN_SUPERSEDED).
     - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED).
+    - NOT_FOUND (RUN_NOT_FOUND): a run that it supersedes is not recorded.
     - RESOURCE_EXHAUSTED: more rows than the server's limit.
     - UNAVAILABLE (LEDGER_BUSY): another process is writing; try again later.
     """
@@ -209,8 +213,10 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors include:
         - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something that came in is wrong.
-        - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE, POOL_ALREADY_ALLOCATED, SEED_CONFLICT).
+        - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE, POOL_ALREADY_ALLOCATED, SEED_CONFLICT,
+          RUN_SUPERSEDED).
         - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED).
+        - NOT_FOUND (RUN_NOT_FOUND): a run that it supersedes is not recorded.
         - RESOURCE_EXHAUSTED: more rows than the server's limit.
         - UNAVAILABLE (LEDGER_BUSY): another process is writing; try again later.
         """
