@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.day import DayResult
+from bench.log import LogResult, ratio_of_medians
 from bench.series import SeriesResult
 from bench.worker import CONTENDERS, LIMIT, OURS, RECORDED
 
@@ -40,12 +41,20 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
-def print_report(console: Console, day: DayResult | None, series: SeriesResult | None) -> None:
+def print_report(
+    console: Console,
+    day: DayResult | None,
+    series: SeriesResult | None,
+    log: LogResult | None,
+) -> None:
     """Prints what was measured."""
     if day is not None:
         console.print(_day_table(day))
     if series is not None:
         console.print(_series_table(series))
+    if log is not None:
+        console.print(_append_table(log))
+        console.print(_verify_table(log))
     where = machine()
     console.print(
         f"{where['cpu']}, {where['cores']} cores, {where['memory_bytes'] / 2**30:.0f} GiB; "
@@ -130,6 +139,42 @@ def _series_table(series: SeriesResult) -> Table:
             f"{len(size.ours):,}",
             f"{size.request_bytes / 1024:.1f}",
             f"{size.response_bytes / 1024:.1f}",
+        )
+    return table
+
+
+def _append_table(log: LogResult) -> Table:
+    table = Table(
+        title="Appending to a log: the example day recorded, and an entry of the trail",
+        caption="medians over appends in turns",
+    )
+    for heading in ("records", "a run / first", "a run ms", "an entry / first", "an entry ms"):
+        table.add_column(heading, justify="right")
+    first = log.appends[0]
+    for result in log.appends:
+        table.add_row(
+            f"{result.records:,}",
+            f"{ratio_of_medians(result.run_seconds, first.run_seconds):.2f}",
+            f"{statistics.median(result.run_seconds) * 1e3:.1f}",
+            f"{ratio_of_medians(result.entry_seconds, first.entry_seconds):.2f}",
+            f"{statistics.median(result.entry_seconds) * 1e3:.1f}",
+        )
+    return table
+
+
+def _verify_table(log: LogResult) -> Table:
+    table = Table(title="Verifying a ledger of the example day", caption="medians")
+    for heading in ("runs", "seconds", "a run ms", "a run / first"):
+        table.add_column(heading, justify="right")
+    first = log.verifications[0]
+    for result in log.verifications:
+        ratio = ratio_of_medians(result.seconds, first.seconds) * first.runs / result.runs
+        seconds = statistics.median(result.seconds)
+        table.add_row(
+            f"{result.runs:,}",
+            f"{seconds:.2f}",
+            f"{seconds / result.runs * 1e3:.2f}",
+            f"{ratio:.2f}",
         )
     return table
 

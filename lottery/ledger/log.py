@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import sqlalchemy as sa
@@ -92,7 +93,7 @@ def append(connection: sa.Connection, tree: str, leaf: bytes, log: Log, key: Sig
     """
     before = latest_head(connection, tree)
     size = 0 if before is None else before.tree_size
-    edge = merkle.edge_of(size, lambda level, position: node(connection, tree, level, position))
+    edge = merkle.edge_of(size, partial(node, connection, tree))
     if before is not None:
         signed = open_checkpoint(before.note, [log.key], origin=log.origin_of(tree)).checkpoint
         root = merkle.root_of_edge(edge)

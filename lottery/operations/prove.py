@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -107,7 +108,7 @@ def inclusion(ledger: Ledger, run: str, tree_size: int | None = None) -> Inclusi
         hashes = merkle.inclusion_proof(
             index,
             size,
-            lambda level, position: log.node(connection, log.RUNS_TREE, level, position),
+            partial(log.node, connection, log.RUNS_TREE),
         )
     return Inclusion(
         run=read_record(canonical).run,
@@ -137,7 +138,7 @@ def consistency(
         return size, merkle.consistency_proof(
             first_size,
             size,
-            lambda level, position: log.node(connection, log.RUNS_TREE, level, position),
+            partial(log.node, connection, log.RUNS_TREE),
         )
 
 

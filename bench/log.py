@@ -1,0 +1,259 @@
+"""The log: appending to a short and to a long one, and verifying ledgers of several lengths.
+
+The long log is filled in one go, with rows that nobody reads back, so that only what an append
+itself costs is timed: in turns with the short one, in one process.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from lottery import operations
+from lottery.errors import Problems
+from lottery.intake import files
+from lottery.ledger import log, merkle, trail, writing
+from lottery.ledger.checkpoint import Checkpoint, sign_checkpoint
+from lottery.ledger.note import join_notes
+from lottery.ledger.run import Identity
+from lottery.ledger.signing import read_key_file
+from lottery.ledger.store import Ledger
+from lottery.ledger.tables import CHECKPOINTS, NODES, RUNS, TRAIL
+from lottery.method.methodology import JPMS_2024_09_06
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "2024-09-16"
+BENCH = Identity(kind="system-user", name="bench", host="localhost")
+FIRST_DATE = dt.date(2024, 9, 9)
+_BATCH = 20_000
+_FILLER = b"\0" * 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendResult:
+    """Seconds of each append to a log of so many records."""
+
+    records: int
+    run_seconds: list[float]
+    entry_seconds: list[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyResult:
+    """Seconds of each verification of a ledger of so many runs."""
+
+    runs: int
+    seconds: list[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogResult:
+    """Everything measured of the log."""
+
+    appends: Sequence[AppendResult]
+    verifications: Sequence[VerifyResult]
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return asdict(self)
+
+
+def measure_log(
+    folder: Path, *, quick: bool, rounds: int, tell: Callable[[str], None]
+) -> LogResult:
+    """Measures appends and verifications.
+
+    Args:
+        folder: Where ledgers are made.
+        quick: Shorter logs, for a look.
+        rounds: Appends are 4 times as many to each log.
+        tell: Told what is being done.
+    """
+    return LogResult(
+        appends=_measure_appends(
+            folder, (1_000, 100_000 if quick else 1_000_000), appends=4 * rounds, tell=tell
+        ),
+        verifications=_measure_verify(
+            folder, (25, 50, 100) if quick else (250, 500, 1_000), rounds=3, tell=tell
+        ),
+    )
+
+
+def _measure_appends(
+    folder: Path, lengths: Sequence[int], *, appends: int, tell: Callable[[str], None]
+) -> list[AppendResult]:
+    ledgers = []
+    for length in lengths:
+        tell(f"filling a log of {length:,} records")
+        ledgers.append(filled_ledger(folder / f"log-{length}", length))
+    results = [AppendResult(records=length, run_seconds=[], entry_seconds=[]) for length in lengths]
+    request = example_request()
+    for turn in range(appends + 1):
+        tell(f"appending, {turn} of {appends}")
+        day = replace(request, business_date=FIRST_DATE + dt.timedelta(turn))
+        entry = trail.entry_now(trail.RUNS_REPLAYED, "a benchmark", "nothing", BENCH)
+        for ledger, result in zip(ledgers, results, strict=True):
+            run_seconds = timed(partial(record, ledger, day))
+            entry_seconds = timed(partial(ledger.enter, entry))
+            if turn:  # The first of each is not counted.
+                result.run_seconds.append(run_seconds)
+                result.entry_seconds.append(entry_seconds)
+    return results
+
+
+def _measure_verify(
+    folder: Path, lengths: Sequence[int], *, rounds: int, tell: Callable[[str], None]
+) -> list[VerifyResult]:
+    ledger = Ledger.create(folder / "verified")
+    request = example_request()
+    results = []
+    for runs in lengths:
+        for number in range(sum(1 for _ in ledger.iterate()), runs):
+            tell(f"recording run {number + 1:,} of {lengths[-1]:,}")
+            day = replace(request, business_date=FIRST_DATE + dt.timedelta(number))
+            record(ledger, day)
+        tell(f"verifying {runs:,} runs")
+        seconds = [timed(partial(verify, ledger)) for _ in range(rounds)]
+        results.append(VerifyResult(runs=runs, seconds=seconds))
+    shutil.rmtree(ledger.directory)
+    return results
+
+
+def record(ledger: Ledger, request: operations.RunRequest) -> None:
+    """Records a run."""
+    operations.run_lottery(lambda: ledger, request)
+
+
+def verify(ledger: Ledger) -> None:
+    """Verifies a ledger that must be sound."""
+    faults = list(
+        operations.verify_ledger(ledger.directory, key_file=ledger.key_file, lock_seconds=30.0)
+    )
+    assert not faults, faults
+
+
+def example_request() -> operations.RunRequest:
+    """The example day, read once."""
+    problems = Problems()
+    return operations.RunRequest(
+        business_date=FIRST_DATE,
+        notices=files.read_notices(EXAMPLE / "notices.csv", problems),
+        positions=files.read_positions(EXAMPLE / "positions.csv", problems),
+        volumes=files.read_volumes(EXAMPLE / "volumes.csv", JPMS_2024_09_06.securities, problems),
+        problems=problems,
+        requested_by=BENCH,
+    )
+
+
+def filled_ledger(directory: Path, length: int) -> Ledger:
+    """A ledger whose log has so many records; what they say is nothing, and is never read back."""
+    ledger = Ledger.create(directory)
+    key = read_key_file(ledger.key_file)
+    whose = ledger.log()
+    with ledger._engine.connect().execution_options(lottery_writes=True) as connection:  # noqa: SLF001
+        connection.begin()
+        heads = {}
+        for tree, table in ((log.RUNS_TREE, RUNS), (log.TRAIL_TREE, TRAIL)):
+            size = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            edge = merkle.edge_of(size, partial(log.node, connection, tree))
+            leaf = merkle.leaf_hash(_FILLER)
+            for start in range(size, length, _BATCH):
+                nodes: list[dict[str, Any]] = []
+                indices = range(start, min(start + _BATCH, length))
+                for index in indices:
+                    edge, completed = merkle.append(index, edge, leaf)
+                    nodes += [{"tree": tree, **_columns(node)} for node in completed]
+                connection.execute(sa.insert(table), list(_filler_rows(tree, indices)))
+                connection.execute(sa.insert(NODES), nodes)
+            root = merkle.root_of_edge(edge)
+            heads[tree] = Checkpoint(origin=whose.origin_of(tree), size=length, root=root)
+        starts, note = _fill_checkpoints(
+            connection, length, heads, lambda head: sign_checkpoint(head, key)
+        )
+        connection.commit()
+    with (directory / writing.CHECKPOINT_FILE).open("r+b") as file:
+        file.truncate(starts)  # Nobody reads what is before the last head.
+        file.seek(starts)
+        file.write(note)
+    shutil.copyfile(directory / writing.DATABASE, directory / writing.MIRROR)
+    return ledger
+
+
+def _columns(node: merkle.Node) -> dict[str, Any]:
+    return {"level": node.level, "position": node.position, "hash": node.hash}
+
+
+def _filler_rows(tree: str, indices: range) -> Iterator[dict[str, Any]]:
+    for index in indices:
+        if tree == log.TRAIL_TREE:
+            yield {"trail_index": index, "entry": _FILLER}
+            continue
+        yield {
+            "log_index": index,
+            "run": f"filler-{index}",
+            "business_date": f"filler-{index}",
+            "sequence": 1,
+            "request_id": f"filler-{index * 7_919 % 1_000_003:07d}-{index}",
+            "content_sha256": f"{index * 104_729 % 1_000_003:064x}",
+            "record": _FILLER,
+        }
+
+
+def _fill_checkpoints(
+    connection: sa.Connection,
+    length: int,
+    heads: dict[str, Checkpoint],
+    sign: Callable[[Checkpoint], bytes],
+) -> tuple[int, bytes]:
+    """A head of each size of each tree, of which the last two are signed.
+
+    Returns:
+        Where the last one starts in the checkpoint file, and its bytes there.
+    """
+    last = log.last_head(connection)
+    assert last is not None
+    position, place = last.position, last.ends_at
+    filler = _FILLER
+    for start in range(1, length, _BATCH):
+        rows = []
+        for size in range(start, min(start + _BATCH, length)):
+            for tree in heads:
+                position, place = position + 1, place + len(filler)
+                rows.append(_head_row(position, tree, size, filler, place))
+        connection.execute(sa.insert(CHECKPOINTS), rows)
+    for tree, head in heads.items():
+        note = sign(head)
+        starts, note_bytes = place, join_notes([note])
+        position, place = position + 1, place + len(note_bytes)
+        connection.execute(sa.insert(CHECKPOINTS), [_head_row(position, tree, length, note, place)])
+    return starts, note_bytes
+
+
+def _head_row(position: int, tree: str, size: int, note: bytes, place: int) -> dict[str, Any]:
+    return {
+        "position": position,
+        "tree": tree,
+        "tree_size": size,
+        "note": note,
+        "ends_at": place,
+    }
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def ratio_of_medians(ones: Sequence[float], others: Sequence[float]) -> float:
+    """How many times as long the median of the one is as that of the other."""
+    return statistics.median(ones) / statistics.median(others)

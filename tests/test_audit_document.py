@@ -1,0 +1,124 @@
+"""docs/AUDIT.md holds what it says: its commands are run as they stand there."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.csv
+import pytest
+
+from lottery import operations
+from lottery.audit.replay import Engine
+from lottery.ledger import evidence
+from lottery.ledger.run import RunRecord
+from lottery.ledger.store import Ledger
+from tests.days import DATE, FULL, TESTER, record_in, request_of
+
+DOCUMENT = (Path(__file__).parents[1] / "docs" / "AUDIT.md").read_text("utf-8")
+OTHER_TOOLS = DOCUMENT.partition("## Checking a bundle with other people's tools")[2]
+BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", OTHER_TOOLS, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked bundle of the second run of a ledger of three."""
+    place = tmp_path_factory.mktemp("bundle")
+    for day in (16, 17, 18):
+        request = request_of(replace(FULL, date=DATE.replace(day=day)), place / str(day))
+        record_in(place / "ledger", request)
+    ledger = Ledger.open(place / "ledger")
+    archive = io.BytesIO()
+    operations.export_run(ledger, "2024-09-17-001", archive, TESTER)
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(place / "unpacked")
+    return place / "unpacked" / "2024-09-17-001"
+
+
+def run(folder: Path, kind: str, text: str) -> subprocess.CompletedProcess[str]:
+    """Runs a block of the document in a folder."""
+    if kind == "python":
+        command = [sys.executable, "-c", text]
+    else:
+        python = f"alias python={sys.executable}\n"
+        command = ["bash", "-ec", f"shopt -s expand_aliases\n{python}{text}"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_document_has_a_command_for_each_of_its_claims() -> None:
+    assert [kind for kind, _ in BLOCKS] == ["sh", "sh", "python", "sh"]
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_a_bundle_passes_the_checks_of_other_peoples_tools(
+    bundle: Path, tmp_path: Path, block: int
+) -> None:
+    kind, text = BLOCKS[block]
+    if "openssl" in text and shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle, folder)
+
+    done = run(folder, kind, text)
+
+    assert done.returncode == 0, done.stderr
+    if kind == "python":
+        assert done.stdout == "run.json is entry 1 of 2\n"
+
+
+@pytest.mark.parametrize(
+    ("block", "name"),
+    [(0, "pools.parquet"), (1, "checkpoint"), (1, "log.vkey"), (2, "run.json")],
+)
+def test_a_changed_bundle_does_not(bundle: Path, tmp_path: Path, block: int, name: str) -> None:
+    kind, text = BLOCKS[block]
+    if "openssl" in text and shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle, folder)
+    changed = bytearray((folder / name).read_bytes())
+    # In the middle of what matters: of a root hash, of a public key, of a record.
+    place = len(changed) // 2 if name != "checkpoint" else changed.index(b"\n\n") - 10
+    place = place if name != "log.vkey" else len(changed) - 10
+    changed[place] ^= 1
+    (folder / name).write_bytes(bytes(changed))
+
+    assert run(folder, kind, text).returncode != 0
+
+
+def test_what_the_statement_computes_by_hand_is_what_was_recorded(
+    bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle, folder)
+
+    assert run(folder, *BLOCKS[3]).returncode == 0
+
+    options = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(("account", "occ_account", "series"), "string")
+    )
+    rows = pyarrow.csv.read_csv(folder / "replayed.csv", convert_options=options).to_pylist()
+    recorded = evidence.read_table(folder, evidence.ALLOCATIONS_FILE).to_pylist()
+    computed = [row for row in rows if not row["break_reason"]]
+    assert [row["assigned_quantity"] for row in computed] == [
+        row["assigned_quantity"] for row in recorded
+    ]
+    assert [row["account"] for row in computed] == [row["account"] for row in recorded]
+
+
+def test_every_field_of_the_record_is_told() -> None:
+    fields = DOCUMENT.partition("### The record")[2].partition("### The log")[0]
+    told = set(re.findall(r"`([a-z0-9_]+)`", fields.replace("run.json", "")))
+
+    assert set(RunRecord.__dataclass_fields__) <= told
+
+
+def test_both_engines_that_the_document_names_are_there() -> None:
+    assert "--engine sql" in DOCUMENT
+    assert {engine.value for engine in Engine} == {"compiled", "sql"}
