@@ -1,4 +1,4 @@
-"""`make demo`: the example day through a real server on loopback, shown, explained, replayed."""
+"""`make demo`: the example day through a real server on loopback, shown, replayed, verified."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def main() -> None:
             lottery(port, "show", "latest", "--allocations")
             lottery(port, "explain", "latest", "--series", "AAPL240920C00220000")
             lottery(port, "replay", "--all")
+            lottery(port, "verify")
         finally:
             server.terminate()
             server.wait()

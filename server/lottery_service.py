@@ -9,7 +9,7 @@ import grpc
 
 from lottery import operations
 from lottery.errors import Abandoned, Problem, Refused
-from lottery.ledger.run import Identity, RunRecord, is_run_id
+from lottery.ledger.run import Identity, is_run_id
 from lottery.ledger.store import Ledger
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import derive_seed
@@ -72,7 +72,9 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
 
     @aborting
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
-        return pb.GetRunResponse(run=self._message_of(self._ledger.get(request.run)))
+        record = self._ledger.get(request.run)
+        superseded_by = self._ledger.superseded_by(record.run)
+        return pb.GetRunResponse(run=convert.from_record(record, superseded_by))
 
     @aborting
     def ListRuns(
@@ -83,7 +85,9 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             last=convert.optional_date(request.last_date, "last_date"),
             after=_page_token(request.page_token),
         )
-        return _page(map(self._message_of, records), request.page_size)
+        superseded = self._ledger.supersedings()
+        runs = (convert.from_record(record, superseded.get(record.run)) for record in records)
+        return _page(runs, request.page_size)
 
     @aborting_stream
     def StreamAllocations(
@@ -118,9 +122,6 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             account=request.account or None,
         )
         return pb.ExplainPoolResponse(workings=map(convert.from_working, workings))
-
-    def _message_of(self, record: RunRecord) -> lottery_pb2.Run:
-        return convert.from_record(record, self._ledger.superseded_by(record.run))
 
 
 def _while_active(context: grpc.ServicerContext) -> Callable[[], None]:

@@ -67,19 +67,25 @@ def verify(
         LedgerNotFound: There is no ledger.
         LedgerBusy: A writer kept its lock for too long.
     """
-    if not any((directory / name).exists() for name in _DATABASES):
+    if not any((directory / name).is_file() for name in _DATABASES):
         raise LedgerNotFound(f"there is no ledger at {directory}")
     with writing.locked(directory, lock_seconds, shared=True):
         damaged = False
         for fault in _file_faults(directory):
             damaged = True
             yield fault
-        yield from _key_faults(directory, trust)
+        # Where the database is gone its mirror still says what else is wrong.
+        database = next(name for name in _DATABASES if (directory / name).is_file())
+        yield from _key_faults(directory, database, trust)
         runs: list[str] = []
-        yield from _log_faults(directory, trust.keys, runs)
-        yield from _stray_folders(directory, set(runs))
-    database = directory / writing.DATABASE
-    engine = connect_untouched(database) if damaged else connect(database, lock_seconds)
+        is_read = True
+        for fault in _log_faults(directory, database, trust.keys, runs):
+            is_read = is_read and fault.where != database
+            yield fault
+        if is_read:  # Otherwise records that cannot be read would leave their evidence unnamed.
+            yield from _stray_folders(directory, set(runs))
+    path = directory / database
+    engine = connect_untouched(path) if damaged else connect(path, lock_seconds)
     yield from _evidence_faults(directory, engine, len(runs), progress)
 
 
@@ -106,20 +112,13 @@ def _file_faults(directory: Path) -> Iterator[Fault]:
 
 def _which_is_signed(directory: Path) -> str:
     """Which of the two databases gives the signed log, where that can be told."""
-    sound = []
-    for name in _DATABASES:
-        try:
-            faults = list(_log_faults(directory, (), [], name))
-        except LotteryError:
-            continue
-        if not faults:
-            sound.append(name)
+    sound = [name for name in _DATABASES if not any(_log_faults(directory, name, (), []))]
     if len(sound) == 1:
         return f"{sound[0]} holds what was signed"
     return "both hold what was signed" if sound else "neither holds what was signed"
 
 
-def _key_faults(directory: Path, trust: Trust) -> Iterator[Fault]:
+def _key_faults(directory: Path, database: str, trust: Trust) -> Iterator[Fault]:
     """The private key is there and can be used; whose key it is, the log says."""
     if trust.key_file is None:
         return
@@ -128,7 +127,7 @@ def _key_faults(directory: Path, trust: Trust) -> Iterator[Fault]:
         verifier = read_key_file(trust.key_file).verifier
         with (
             translated(directory),
-            connect_untouched(directory / writing.DATABASE).connect() as connection,
+            connect_untouched(directory / database).connect() as connection,
         ):
             key = read_log(connection).key
     except KeyUnusable as error:
@@ -141,9 +140,9 @@ def _key_faults(directory: Path, trust: Trust) -> Iterator[Fault]:
 
 
 def _log_faults(
-    directory: Path, keys: Sequence[VerifierKey], runs: list[str], name: str = writing.DATABASE
+    directory: Path, name: str, keys: Sequence[VerifierKey], runs: list[str]
 ) -> Iterator[Fault]:
-    """As `verify_log`, of one of the two databases; damage ends it with a fault."""
+    """As `verify_log`, of one of the two databases; damage ends it with a fault of that file."""
     try:
         with (
             translated(directory),

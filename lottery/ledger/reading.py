@@ -15,7 +15,7 @@ from lottery.errors import LedgerDamaged, RunNotFound
 from lottery.ledger import evidence, log, trail, writing
 from lottery.ledger.rows import known_run, standing_runs, superseding_run
 from lottery.ledger.run import RunRecord, Superseding, read_record
-from lottery.ledger.tables import RUNS, TRAIL, connect, translated
+from lottery.ledger.tables import RUNS, SUPERSEDINGS, TRAIL, connect, translated
 
 
 class LedgerReader:
@@ -105,6 +105,12 @@ class LedgerReader:
         """The run that took a run's place; None where it stands."""
         with self._reading() as connection:
             return superseding_run(connection, run)
+
+    def supersedings(self) -> dict[str, str]:
+        """Every superseded run, and the run that took its place."""
+        query = sa.select(SUPERSEDINGS.c.superseded, SUPERSEDINGS.c.run)
+        with self._reading() as connection:
+            return {row.superseded: row.run for row in connection.execute(query)}
 
     def standing(self, business_date: str, superseding: Superseding) -> list[RunRecord]:
         """The runs of a date that stand, without those that are about to be superseded."""

@@ -233,6 +233,7 @@ class Ledger(LedgerReader):
         """
         try:
             with self._writing() as transaction:
+                transaction.announce()
                 yield transaction.connection
         except OSError as error:
             raise LedgerUnwritable(f"{self.directory}: {error.strerror or error}") from error

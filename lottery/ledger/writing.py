@@ -106,6 +106,8 @@ def locked(directory: Path, seconds: float, *, shared: bool = False) -> Iterator
 def transaction(directory: Path, engine: sa.Engine) -> Iterator[Transaction]:
     """A write by the holder of the lock; committed and mirrored where the block ends well.
 
+    Nothing may be written before it is announced: SQLite's own journal would lie there unexplained.
+
     Raises:
         LedgerDamaged: The checkpoint file or the mirror is not the database's.
         LedgerUnfinished: It is committed, and its mirror or the checkpoint file was not written.
@@ -118,18 +120,16 @@ def transaction(directory: Path, engine: sa.Engine) -> Iterator[Transaction]:
         try:
             with connection.begin():
                 before = _refuse_foreign(connection, directory)
-                sa.event.listen(connection, "after_cursor_execute", _keeper(writing))
+                sa.event.listen(connection, "before_cursor_execute", _keeper(writing))
                 yield writing
-                if writing.statements and not writing.announced:
-                    writing.announce()
-                heads = log.heads_behind(connection, before) if writing.statements else []
+                heads = log.heads_behind(connection, before) if writing.announced else []
         except BaseException:
             if writing.announced:
                 with suppress(Exception):  # What is left over stays announced to the next writer.
                     recover(directory, engine)
                     _end(directory)
             raise
-    if writing.statements:
+    if writing.announced:
         try:
             _mirror(directory, writing.statements)
             _append_heads(directory, heads)
@@ -192,6 +192,7 @@ def refuse_orphans(directory: Path) -> None:
 def _keeper(writing: Transaction) -> Any:
     def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if not statement.startswith(_READS):
+            assert writing.announced, statement  # noqa: S101 - see `transaction`.
             many = isinstance(parameters, list)
             writing.statements += [
                 (statement, given) for given in (parameters if many else [parameters])
