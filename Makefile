@@ -7,10 +7,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint format proto lock bench serve example docs clean
+.PHONY: help demo test crash-test coverage lint format proto lock bench serve example docs clean
 
 help:  ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -35,6 +35,9 @@ demo: .venv/runtime  ## Run the example day through a real server, and replay it
 
 test: .venv/dev  ## Run the tests.
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -q
+
+crash-test: .venv/dev  ## Kill `lottery run` at KILLS (500) random moments on one ledger.
+	@LOTTERY_KILLS=$(or $(KILLS),500) $(BIN)/python -m pytest -q -rP tests/faults/test_crash.py
 
 coverage: .venv/dev  ## Run the tests of method, day and ledger; every branch must be taken.
 	@NUMBA_DISABLE_JIT=0 $(BIN)/python -m coverage run -m pytest -q \

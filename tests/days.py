@@ -20,14 +20,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lottery import operations
+from lottery.audit.replay import Engine, Replayed, replay
+from lottery.audit.verify_log import Fault
 from lottery.errors import Problems, Refused
 from lottery.intake import files
 from lottery.intake.received import Received
 from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS, Gathered, volumes_of_asks
 from lottery.ledger.run import Identity
-from lottery.ledger.store import Ledger
+from lottery.ledger.signing import VerifierKey
+from lottery.ledger.store import KEY_FILE, Ledger
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import ExchangeAsk
+from lottery.operations import prove
+from lottery.operations.asker import Asker
 
 Row: TypeAlias = dict[str, str | int | None]
 
@@ -47,6 +52,7 @@ META = "META  240920P00560000"
 GE = "GE1   240920C00160000"
 
 TESTER = Identity(kind="system-user", name="tester", host="desk")
+ASKER = Asker(by=TESTER)
 NOTICE_NAMES = ("notice_id", "series", "quantity", "occ_account")
 POSITION_NAMES = ("series", "account", "short_quantity", "occ_account")
 
@@ -165,6 +171,9 @@ def request_of_files(
     date: dt.date = DATE,
     cycle: int = 1,
     request_id: str | None = None,
+    supersedes: Sequence[str] = (),
+    reason: str | None = None,
+    positions_basis: str | None = None,
     methodology: Methodology = JPMS_2024_09_06,
 ) -> operations.RunRequest:
     problems = Problems()
@@ -177,6 +186,9 @@ def request_of_files(
         problems=problems,
         requested_by=TESTER,
         request_id=request_id,
+        supersedes=tuple(supersedes),
+        reason=reason,
+        positions_basis=positions_basis,
         methodology=methodology,
     )
 
@@ -188,6 +200,9 @@ def request_of(
     suffix: str = ".csv",
     cycle: int = 1,
     request_id: str | None = None,
+    supersedes: Sequence[str] = (),
+    reason: str | None = None,
+    positions_basis: str | None = None,
     methodology: Methodology = JPMS_2024_09_06,
 ) -> operations.RunRequest:
     """The request of a day, through files."""
@@ -196,6 +211,9 @@ def request_of(
         date=day.date,
         cycle=cycle,
         request_id=request_id,
+        supersedes=supersedes,
+        reason=reason,
+        positions_basis=positions_basis,
         methodology=methodology,
     )
 
@@ -217,7 +235,12 @@ def arrow_payload(table: pa.Table) -> bytes:
 
 
 def request_of_wire(
-    day: SmallDay, *, as_arrow: bool, request_id: str | None = None
+    day: SmallDay,
+    *,
+    as_arrow: bool,
+    cycle: int = 1,
+    request_id: str | None = None,
+    positions_basis: str | None = None,
 ) -> operations.RunRequest:
     """The request of a day, through messages: rows, or two Arrow payloads of each role."""
     problems = Problems()
@@ -235,12 +258,14 @@ def request_of_wire(
     asks = [ExchangeAsk(security_number=key, ask_price=ask) for key, ask in day.asks.items()]
     return operations.RunRequest(
         business_date=day.date,
+        cycle=cycle,
         notices=receive("notices", day.notices, NOTICE_ROWS),
         positions=receive("positions", day.positions, POSITION_ROWS),
         volumes=volumes_of_asks(asks, problems),
         problems=problems,
         requested_by=TESTER,
         request_id=request_id,
+        positions_basis=positions_basis,
     )
 
 
@@ -249,6 +274,44 @@ def record_in(
 ) -> operations.RunOutcome:
     """Runs a request into the ledger in a directory."""
     return operations.run_lottery(lambda: Ledger.create(ledger, lock_seconds=lock_seconds), request)
+
+
+def replays_of(ledger: Path, engine: Engine = Engine.COMPILED) -> list[Replayed]:
+    """Every run of the ledger in a directory, computed again."""
+    return list(operations.replay_dates(Ledger.open(ledger), ASKER, engine=engine))
+
+
+def replay_of(ledger: Path, run: str, engine: Engine = Engine.COMPILED) -> Replayed:
+    """A run of the ledger in a directory, computed again."""
+    return operations.replay_run(Ledger.open(ledger), run, ASKER, engine=engine)
+
+
+def faults_of(
+    ledger: Path, *, key_file: Path | None = None, keys: Sequence[VerifierKey] = ()
+) -> list[Fault]:
+    """What `lottery verify` finds wrong with the ledger in a directory."""
+    return list(
+        prove.verify_ledger(
+            ledger,
+            key_file=key_file or ledger / KEY_FILE,
+            keys=keys,
+            lock_seconds=30.0,
+            progress=lambda *_: None,
+        )
+    )
+
+
+def assert_sound(ledger: Path) -> None:
+    """Asserts that a ledger is whole, signed and mirrored, and that every run of it replays.
+
+    Only looks: a replay by `lottery replay` would be an entry of the trail.
+    """
+    assert faults_of(ledger) == []
+    assert not (ledger / "unfinished").exists()
+    assert (ledger / "mirror.db").read_bytes() == (ledger / "ledger.db").read_bytes()
+    opened = Ledger.open(ledger)
+    for record in opened.iterate():
+        assert replay(record, opened.evidence_of(record)).mismatches == ()
 
 
 def refusal(request: operations.RunRequest) -> Refused:

@@ -19,11 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from lottery import operations
 from lottery.errors import LedgerNotFound
-from lottery.ledger.store import DATABASE, Ledger
+from lottery.ledger import writing
+from lottery.ledger.store import Ledger
+from lottery.ledger.trail import WRITE_RECOVERED
+from lottery.ledger.writing import DATABASE
 from tests.apart import run_apart
-from tests.days import FULL, record_in, write_files
+from tests.days import FULL, assert_sound, record_in, write_files
 from tests.faults import worker
 
 KILLS = 60
@@ -74,17 +76,34 @@ def test_a_process_killed_at_a_step_has_recorded_all_or_nothing(tmp_path: Path, 
     write_files(FULL, sources)
     record_in(ledger, replace(worker.request_of(sources), business_date=dt.date(2024, 9, 10)))
 
+    before = (ledger / DATABASE).read_bytes()
     process = start(ledger, sources, ["2024-09-16"], told, step)
     process.join(60)
 
     assert process.exitcode == -signal.SIGKILL
-    committed = step == "the run is committed"
-    assert check(ledger, told) == ["2024-09-10-001", *(["2024-09-16-001"] if committed else [])]
+    committed = step in {**worker.COMMITTED, **worker.DONE}
+    interrupted = step in {**worker.UNCOMMITTED, **worker.COMMITTED}
+    assert writing.is_unfinished(ledger) == interrupted
+    is_written = (ledger / DATABASE).read_bytes() != before
+    assert is_written == (committed or step == "the database is half written")
+    is_mirrored = (ledger / writing.MIRROR).read_bytes() != before
+    assert is_mirrored == (committed and step != "the run is committed")
+    assert told_in(told) == []
+
     again = record_in(ledger, worker.request_of(sources))
+
     assert (again.record.run, again.already_recorded) == ("2024-09-16-001", committed)
     assert check(ledger, told) == ["2024-09-10-001", "2024-09-16-001"]
-    for replayed in operations.replay_dates(Ledger.open(ledger)):
-        assert replayed.mismatches == ()
+    recovered = [
+        entry.subject
+        for entry in Ledger.open(ledger).trail_entries()
+        if entry.operation == WRITE_RECOVERED
+    ]
+    subject = "the recording of 2024-09-16-001" + ("" if committed else ", given up")
+    if step == "the write is half announced":
+        subject = "a write"
+    assert recovered == ([subject] if interrupted else [])
+    assert_sound(ledger)
 
 
 @pytest.mark.slow
@@ -116,8 +135,7 @@ def _one_writer_after_another(place: Path) -> None:
     assert runs, "a writer that is left alone for up to three days' time records some"
     # Each writer began at the first date without a run: none was recorded in part, none twice.
     assert runs == [f"{date}-001" for date in days_from(FIRST, len(runs))]
-    for replayed in operations.replay_dates(Ledger.open(ledger)):
-        assert replayed.mismatches == ()
+    assert_sound(ledger)
     next_day = FIRST + dt.timedelta(len(runs))
     request = replace(worker.request_of(sources), business_date=next_day)
     assert not record_in(ledger, request).already_recorded
@@ -140,8 +158,7 @@ def _two_writers_at_once(place: Path) -> None:
     worker.record_days(ledger, sources, dates, told)
 
     assert check(ledger, told) == [f"{date}-001" for date in dates]
-    for replayed in operations.replay_dates(Ledger.open(ledger)):
-        assert replayed.mismatches == ()
+    assert_sound(ledger)
     new = [run for _, run, is_new in told_in(told) if is_new]
     assert len(new) == len(set(new))
 

@@ -1,4 +1,4 @@
-"""A process that records days and is killed: what it was told is done it has written down.
+"""A process that writes to a ledger and is killed: what it was told is done it has written down.
 
 Its parent starts it by `multiprocessing`, and kills it whenever it likes; or the process kills
 itself at a named step.
@@ -7,9 +7,13 @@ itself at a named step.
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import multiprocessing
 import os
+import shutil
 import signal
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,15 +22,18 @@ import sqlalchemy as sa
 
 from lottery import operations
 from lottery.errors import Conflict
+from lottery.ledger import log, store, writing
+from lottery.ledger.note import join_notes
 from lottery.ledger.store import Ledger
 from tests import days
 
-STEPS: Final = (
-    "the files are staged",
-    "the folder is in place",
-    "the row is inserted",
-    "the run is committed",
-)
+# Loaded once, and not by each process that is to be killed.
+multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.faults.warmed"])
+
+
+def die_at(step: str) -> None:
+    """Lets this process kill itself when it comes to a step of writing."""
+    DEATHS[step]()
 
 
 def record_days(
@@ -39,24 +46,28 @@ def record_days(
         sources: Where the day's files are.
         dates: ISO dates, each with the same files.
         told: The file to write to: a line `DATE RUN NEW` for every run, or `DATE reason False`.
-        dies_at: One of `STEPS`, at which the process kills itself.
+        dies_at: One of `DEATHS`, at which the process kills itself.
     """
+    if dies_at is not None:
+        # What is there to be recovered is recovered before.
+        Ledger.create(ledger).close()
+        die_at(dies_at)
     for date in dates:
         request = replace(request_of(sources), business_date=dt.date.fromisoformat(date))
         try:
-            outcome = operations.run_lottery(
-                lambda: _opened(ledger, dies_at),
-                request,
-                proceed=lambda: _die("the files are staged", dies_at, ledger),
-            )
+            outcome = days.record_in(ledger, request)
         except Conflict as conflict:
             line = f"{date} {conflict.reason} False"
         else:
-            if dies_at == "the run is committed":
-                _kill()
             line = f"{date} {outcome.record.run} {not outcome.already_recorded}"
         with told.open("a") as file:
             file.write(f"{line}\n")
+
+
+def make_or_recover(ledger: Path, dies_at: str) -> None:
+    """Opens a ledger to write to it, which makes it or recovers it, and dies at a step of that."""
+    die_at(dies_at)
+    Ledger.create(ledger)
 
 
 def request_of(sources: Path) -> operations.RunRequest:
@@ -66,27 +77,116 @@ def request_of(sources: Path) -> operations.RunRequest:
     )
 
 
-def _opened(directory: Path, dies_at: str | None) -> Ledger:
-    ledger = Ledger.create(directory)
-
-    @sa.event.listens_for(ledger._engine, "before_cursor_execute")
-    def before(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("INSERT INTO runs") and dies_at == "the folder is in place":
-            _kill()
-
-    @sa.event.listens_for(ledger._engine, "after_cursor_execute")
-    def after(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("INSERT INTO runs") and dies_at == "the row is inserted":
-            _kill()
-
-    return ledger
+def _before(owner: Any, name: str) -> None:
+    setattr(owner, name, lambda *_, **__: _kill())
 
 
-def _die(step: str, dies_at: str | None, ledger: Path) -> None:
-    staging = ledger / "staging"
-    if dies_at == step and staging.exists() and any(staging.glob("*/run.json")):
+def _after(owner: Any, name: str) -> None:
+    function = getattr(owner, name)
+
+    def then_die(*arguments: Any, **options: Any) -> None:
+        function(*arguments, **options)
         _kill()
+
+    setattr(owner, name, then_die)
+
+
+def _with_the_database_half_written() -> None:
+    """Lets SQLite write its pages as it goes, so that it dies with some of them in the file."""
+
+    @sa.event.listens_for(sa.Engine, "connect")
+    def keep_few_pages(connection: sqlite3.Connection, _: Any) -> None:
+        connection.execute("PRAGMA cache_size = 1")
+
+    # Asked right before the commit.
+    _before(log, "heads_behind")
+
+
+def _with_the_mirror_half_written() -> None:
+    class Mirror(sqlite3.Connection):
+        def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+            if statement == "COMMIT":
+                _kill()
+            if statement.startswith("BEGIN"):
+                super().execute("PRAGMA cache_size = 1")
+            return super().execute(statement, *parameters)
+
+    sqlite3.connect = functools.partial(sqlite3.connect, factory=Mirror)  # type: ignore[assignment]
+
+
+def _with_the_heads_half_appended() -> None:
+    def append(directory: Path, heads: Sequence[log.SignedHead]) -> None:
+        notes = join_notes(head.note for head in heads)
+        with (directory / writing.CHECKPOINT_FILE).open("ab") as file:
+            file.write(notes[: len(notes) * 2 // 3])
+        _kill()
+
+    writing._append_heads = append
+
+
+def _with_the_heads_half_recovered() -> None:
+    recover = writing._recover_checkpoints
+
+    def tear(directory: Path, ends_at: int, rest: bytes) -> None:
+        recover(directory, ends_at, rest)
+        path = directory / writing.CHECKPOINT_FILE
+        os.truncate(path, path.stat().st_size - 9)
+        _kill()
+
+    writing._recover_checkpoints = tear
+
+
+def _with_the_announcement_half_written() -> None:
+    def announce(transaction: writing.Transaction, run: str | None = None) -> None:
+        (transaction.directory / writing.UNFINISHED).write_text(f'{{"run": "{run}'[:9])
+        _kill()
+
+    setattr(writing.Transaction, "announce", announce)  # noqa: B010 - mypy has its own view of it.
 
 
 def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+Death = Callable[[], None]
+
+UNTOLD: Final[dict[str, Death]] = {
+    "the files are staged": functools.partial(_before, writing.Transaction, "announce"),
+}
+"""Before anything of the ledger is touched."""
+UNCOMMITTED: Final[dict[str, Death]] = {
+    "the write is half announced": _with_the_announcement_half_written,
+    "the write is announced": functools.partial(_after, writing.Transaction, "announce"),
+    "the folder is in place": functools.partial(_after, Ledger, "_put_in_place"),
+    "the row is inserted": functools.partial(_after, Ledger, "_insert"),
+    "the head is signed": functools.partial(_after, log, "append"),
+    "the database is half written": _with_the_database_half_written,
+}
+"""Announced, and not committed."""
+COMMITTED: Final[dict[str, Death]] = {
+    "the run is committed": functools.partial(_before, writing, "_mirror"),
+    "the mirror is half written": _with_the_mirror_half_written,
+    "the mirror is written": functools.partial(_after, writing, "_mirror"),
+    "the heads are half appended": _with_the_heads_half_appended,
+    "the heads are appended": functools.partial(_after, writing, "_append_heads"),
+}
+"""Committed, and not all of the files written."""
+DONE: Final[dict[str, Death]] = {
+    "the write has ended": functools.partial(_after, writing, "_end"),
+}
+"""Everything is written, and nobody was told so."""
+OF_MAKING: Final[dict[str, Death]] = {
+    "the key is made": functools.partial(_after, store, "create_key_file"),
+}
+OF_RECOVERING: Final[dict[str, Death]] = {
+    "the evidence is half withdrawn": functools.partial(_before, shutil, "rmtree"),
+    "the evidence is withdrawn": functools.partial(_after, writing, "_withdraw"),
+    "the mirror is half copied": functools.partial(_before, writing, "_sync"),
+    "the mirror is mended": functools.partial(_after, writing, "_recover_mirror"),
+    "the heads are half recovered": _with_the_heads_half_recovered,
+    "everything is recovered": functools.partial(_after, writing, "recover"),
+}
+
+STEPS: Final = (*UNTOLD, *UNCOMMITTED, *COMMITTED, *DONE)
+"""Of recording a run, in their order."""
+DEATHS: Final = {**UNTOLD, **UNCOMMITTED, **COMMITTED, **DONE, **OF_MAKING, **OF_RECOVERING}

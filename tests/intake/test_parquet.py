@@ -18,7 +18,6 @@ from lottery.intake.columns import POSITION_COLUMNS, to_notices, to_positions
 from lottery.intake.parquet import read_parquet
 from lottery.intake.received import Place
 from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
-from lottery.ledger.store import Ledger
 from lottery.method.methodology import AccountOrder
 from tests.apart import run_apart
 from tests.days import (
@@ -30,6 +29,7 @@ from tests.days import (
     position,
     record_in,
     refusal,
+    replay_of,
     request_of_files,
     write_files,
 )
@@ -262,7 +262,7 @@ def test_a_day_of_parquet_files_without_occ_accounts_is_recorded_as_one_of_empty
 
     assert rows(bare.notices) == rows(whole.notices) == day.notices
     assert rows(bare.positions) == rows(whole.positions) == day.positions
-    assert operations.replay_run(Ledger.open(tmp_path / "ledger"), record.run).mismatches == ()
+    assert replay_of(tmp_path / "ledger", record.run).mismatches == ()
 
 
 def refused_nothing(paths: dict[str, Path]) -> operations.RunRequest:

@@ -15,6 +15,7 @@ from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
     POOL_ALREADY_ALLOCATED,
     REQUEST_ID_REUSED,
+    RUN_SUPERSEDED,
     SEED_CONFLICT,
     Conflict,
 )
@@ -25,8 +26,10 @@ from tests.days import (
     OTHER_ASKS,
     PUBLISHED,
     SmallDay,
+    assert_sound,
     notice,
     position,
+    record_in,
     request_of,
     write_files,
 )
@@ -89,9 +92,66 @@ def test_of_two_threads_that_contradict_each_other_one_records(
 
         records = list(Ledger.open(place / "ledger").iterate())
         assert len(records) == (2 if told == "recorded" else 1)
-        for replayed in operations.replay_dates(Ledger.open(place / "ledger")):
-            assert replayed.matched
+        assert_sound(place / "ledger")
         assert list((place / "ledger/staging").iterdir()) == []
+
+
+def test_a_day_that_another_one_has_recorded_meanwhile_is_found(tmp_path: Path) -> None:
+    ledger, steps = tmp_path / "ledger", 0
+    request = request_of(PUBLISHED, tmp_path / "a")
+
+    def proceed() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 2:  # The ledger was asked for this day, and did not know it.
+            record_in(ledger, request_of(PUBLISHED.shuffled(5), tmp_path / "b"))
+
+    outcome = operations.run_lottery(lambda: Ledger.create(ledger), request, proceed=proceed)
+
+    assert (outcome.already_recorded, steps) == (True, 2)
+    assert [record.run for record in Ledger.open(ledger).iterate()] == [outcome.record.run]
+    assert_sound(ledger)
+
+
+def test_of_sixteen_that_record_the_same_notices_one_wins_and_the_others_are_told_so(
+    tmp_path: Path,
+) -> None:
+    requests = [
+        request_of(
+            replace(PUBLISHED, positions=[*PUBLISHED.positions, position(AAPL, "2000", number)]),
+            tmp_path / str(number),
+        )
+        for number in range(1, 17)
+    ]
+
+    told = race(tmp_path / "ledger", requests)
+
+    assert told == [*[NOTICE_ALREADY_ALLOCATED] * 15, "recorded"]
+    assert [record.run for record in Ledger.open(tmp_path / "ledger").iterate()] == [
+        "2024-09-16-001"
+    ]
+    assert list((tmp_path / "ledger/staging").iterdir()) == []
+    assert_sound(tmp_path / "ledger")
+
+
+def test_of_sixteen_that_supersede_the_same_run_one_does(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    record_in(ledger, request_of(PUBLISHED, tmp_path / "first"))
+    requests = [
+        request_of(
+            replace(PUBLISHED, positions=[*PUBLISHED.positions, position(AAPL, "2000", number)]),
+            tmp_path / str(number),
+            supersedes=["2024-09-16-001"],
+            reason="an account was missing",
+        )
+        for number in range(1, 17)
+    ]
+
+    told = race(ledger, requests)
+
+    assert told == [*[RUN_SUPERSEDED] * 15, "recorded"]
+    assert Ledger.open(ledger).superseded_by("2024-09-16-001") == "2024-09-16-002"
+    assert_sound(ledger)
 
 
 def test_of_two_contents_with_one_request_id_one_records(tmp_path: Path) -> None:

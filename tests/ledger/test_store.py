@@ -8,8 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +29,8 @@ from lottery.errors import (
     Refused,
     RunNotFound,
 )
-from lottery.ledger.store import DATABASE, Ledger
+from lottery.ledger.store import Ledger
+from lottery.ledger.writing import DATABASE
 from tests.days import (
     AAPL,
     DATE,
@@ -42,64 +41,29 @@ from tests.days import (
     OTHER_ASKS,
     PUBLISHED,
     SmallDay,
+    assert_sound,
     notice,
     position,
     record_in,
+    replay_of,
     request_of,
 )
-
-META_ONLY = SmallDay(
-    notices=[notice("B1", META, 5)], positions=[position(META, "1", 9), position(META, "2", 9)]
+from tests.ledger.ledgers import (
+    BROKEN,
+    GE_COVERED,
+    META_ONLY,
+    Run,
+    conflict,
+    files_in,
+    folders_in,
+    raw,
+    runs_in,
+    trail_of,
+    unchanged,
 )
-BROKEN = SmallDay(
-    notices=[notice("G1", GE, 25), notice("A1", AAPL, 10)],
-    positions=[position(GE, "904", 22), *PUBLISHED.positions],
-)
-GE_COVERED = SmallDay(notices=[notice("G1", GE, 25)], positions=[position(GE, "904", 30)])
 
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    return tmp_path / "ledger"
-
-
-@pytest.fixture
-def run(tmp_path: Path, ledger: Path) -> Callable[..., operations.RunOutcome]:
-    """Runs a day into the ledger; each one through files of its own."""
-    count = 0
-
-    def record(day: SmallDay, **asked: object) -> operations.RunOutcome:
-        nonlocal count
-        count += 1
-        return record_in(ledger, request_of(day, tmp_path / f"in{count}", **asked))  # type: ignore[arg-type]
-
-    return record
-
-
-Run = Callable[..., operations.RunOutcome]
-
-
-def runs_in(ledger: Path) -> list[str]:
-    return [record.run for record in Ledger.open(ledger).iterate()]
-
-
-def folders_in(ledger: Path) -> list[str]:
-    return sorted(path.name for path in (ledger / "evidence").glob("*/*"))
-
-
-@contextmanager
-def raw(ledger: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(ledger / DATABASE, isolation_level=None, timeout=0.1)) as database:
-        yield database
-
-
-@contextmanager
-def conflict(reason: str, run: str = "2024-09-16-001") -> Iterator[None]:
-    """Expects a conflict of that reason with that run."""
-    with pytest.raises(Conflict) as caught:
-        yield
-    assert (caught.value.reason, caught.value.run) == (reason, run)
-    assert caught.value.details() == {"run": run}
+MADE = ["checkpoints", DATABASE, "mirror.db", "signing.key"]
+"""The files of a ledger in which nothing is recorded."""
 
 
 def test_a_run_is_recorded_with_its_evidence_and_read_back(run: Run, ledger: Path) -> None:
@@ -120,7 +84,8 @@ def test_a_run_is_recorded_with_its_evidence_and_read_back(run: Run, ledger: Pat
     kept = opened.evidence_of(record) / "run.json"
     assert kept.read_bytes() == record.canonical()
     assert list((ledger / "staging").iterdir()) == []
-    assert list((ledger / "aside").iterdir()) == []
+    assert opened.superseded_by("2024-09-16-001") is None
+    assert_sound(ledger)
 
 
 def test_the_same_request_again_finds_its_run(run: Run, ledger: Path) -> None:
@@ -179,7 +144,10 @@ def test_what_is_allocated_already_is_named_with_its_occ_account(run: Run) -> No
     run(day)
 
     told = "run 2024-09-16-001 has allocated"
-    taken_off = "whether these positions have that taken off is not said"
+    taken_off = (
+        "whether these positions have that taken off is not said: --positions-basis net says that "
+        "they have, gross that they have not"
+    )
     with pytest.raises(Conflict, match=f"^{told} notice A1 of OCC account C already$"):
         run(day, cycle=2)
     with pytest.raises(Conflict, match=f"^{told} series {AAPL} of OCC account C; {taken_off}$"):
@@ -234,7 +202,8 @@ def test_other_volumes_of_the_same_digits_are_another_seed(run: Run) -> None:
     told = (
         r"^2024-09-16 has its seed by run 2024-09-16-001, and these volumes differ: "
         r"Z901803 has 862\.45713, given is 118\.20946, "
-        r"Z901439 has 118\.20946, given is 862\.45713 \[S8\]$"
+        r"Z901439 has 118\.20946, given is 862\.45713; "
+        r"a run with other volumes must supersede every standing run of its date \[S8\]$"
     )
     with pytest.raises(Conflict, match=told):
         run(replace(META_ONLY, asks=swapped))
@@ -363,7 +332,9 @@ def test_a_caller_that_goes_away_leaves_no_run_and_no_debris(
             )
         if ledger.exists():
             assert runs_in(ledger) == []
-            assert [path for path in ledger.rglob("*") if path.is_file()] == [ledger / DATABASE]
+            assert [operation for operation, _, _ in trail_of(ledger)] == ["LEDGER_MADE"]
+            assert sorted(files_in(ledger)) == MADE
+            assert_sound(ledger)
 
     assert run(PUBLISHED).record.run == "2024-09-16-001"
 
@@ -505,20 +476,23 @@ def test_a_reader_that_keeps_the_commit_waiting_makes_it_busy_and_nothing_half_r
     assert runs_in(ledger) == ["2024-09-16-001"]
     outcome = record_in(ledger, request)
     assert (outcome.record.run, outcome.already_recorded) == ("2024-09-16-002", False)
-    assert operations.replay_run(Ledger.open(ledger), "2024-09-16-002").matched
+    assert replay_of(ledger, "2024-09-16-002").matched
+    assert_sound(ledger)
 
 
-def test_evidence_that_no_record_names_is_moved_aside_not_lost(run: Run, ledger: Path) -> None:
+def test_evidence_that_no_record_names_is_left_where_it_lies_and_nothing_is_recorded_over_it(
+    run: Run, ledger: Path
+) -> None:
+    Ledger.create(ledger).close()
     left = ledger / "evidence/2024-09-16/2024-09-16-001"
     left.mkdir(parents=True)
-    (left / "run.json").write_text("of a killed process")
+    (left / "run.json").write_text("of a ledger that was here before")
 
-    record = run(PUBLISHED).record
-
-    assert operations.replay_run(Ledger.open(ledger), record.run).matched
-    aside = list((ledger / "aside").iterdir())
-    assert [path.name[:15] for path in aside] == ["2024-09-16-001-"]
-    assert (aside[0] / "run.json").read_text() == "of a killed process"
+    for _ in range(2):
+        with unchanged(ledger), pytest.raises(LedgerDamaged, match="no record names it"):
+            run(PUBLISHED)
+    assert runs_in(ledger) == []
+    assert run(replace(PUBLISHED, date=NEXT_DATE)).record.run == "2024-09-17-001"
 
 
 def test_what_killed_processes_left_is_cleared_when_it_is_old_and_nobody_holds_it(
@@ -659,12 +633,7 @@ def test_the_database_says_whose_it_is_and_needs_no_second_file(run: Run, ledger
         assert database.execute("PRAGMA application_id").fetchone() == (0x4C4F5454,)
         assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert sorted(path.name for path in ledger.iterdir()) == [
-        "aside",
-        "evidence",
-        DATABASE,
-        "staging",
-    ]
+    assert sorted(path.name for path in ledger.iterdir()) == sorted([*MADE, "evidence", "staging"])
 
 
 @pytest.mark.parametrize(
@@ -678,7 +647,8 @@ def test_a_ledger_is_where_it_was_asked_for_whatever_the_folder_is_called(
 
     assert (place / DATABASE).is_file()
     assert [path.name for path in (tmp_path / "below").iterdir()] == [name]
-    assert operations.replay_run(Ledger.open(place), record.run).mismatches == ()
+    assert replay_of(place, record.run).mismatches == ()
+    assert_sound(place)
 
 
 def test_a_run_is_recorded_beside_one_whose_allocations_are_damaged(run: Run, ledger: Path) -> None:

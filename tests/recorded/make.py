@@ -9,11 +9,12 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from examples.make_day import DIRECTORY as EXAMPLE
-from lottery.ledger.store import Ledger
+from lottery.ledger.store import KEY_FILE
 from lottery.method.methodology import JPMS_2024_09_06
 from tests.days import (
     AAPL,
@@ -45,32 +46,76 @@ DECIDED_DAY = SmallDay(
 )
 
 
+CYCLES_DATE = dt.date(2024, 9, 18)
+CYCLES_POSITIONS = [
+    position(AAPL, "1048", 5, "C"),
+    position(AAPL, "1046", 30, "C"),
+    position(AAPL, "1047", 30, "C"),
+    position(GOOGL, "263", 4, "C"),
+]
+FIRST_CYCLE = SmallDay(
+    date=CYCLES_DATE,
+    notices=[notice("C1", AAPL, 33, "C"), notice("C2", GOOGL, 3, "C")],
+    positions=CYCLES_POSITIONS,
+)
+NET_CYCLE = SmallDay(
+    date=CYCLES_DATE,
+    notices=[notice("C3", GOOGL, 1, "C")],
+    positions=[position(GOOGL, "263", 1, "C")],
+)
+GROSS_CYCLE = SmallDay(
+    date=CYCLES_DATE,
+    notices=[notice("C4", AAPL, 6, "C"), notice("C5", GOOGL, 1, "C")],
+    positions=CYCLES_POSITIONS,
+)
+"""After the other cycles account 1047 has nothing left, and GOOGL breaks."""
+CORRECTED = replace(DECIDED_DAY, positions=[*DECIDED_DAY.positions, position(GE, "78", 5)])
+CORRECTED_FOR = "account 78 was missing from the positions"
+
+
 def main() -> None:
     """Write the recorded ledger anew."""
     shutil.rmtree(RECORDED, ignore_errors=True)
-    example = {role: EXAMPLE / f"{role}.csv" for role in ("notices", "positions", "volumes")}
-    record_in(RECORDED, request_of_files(example, date=dt.date(2024, 9, 16)))
     with tempfile.TemporaryDirectory() as directory:
-        for suffix in (".csv", ".parquet"):
-            request = request_of(
-                DECIDED_DAY, Path(directory) / suffix, suffix=suffix, methodology=DECIDED
-            )
-            record_in(RECORDED, request)
-        again = request_of(
-            SmallDay(
-                date=DECIDED_DAY.date,
-                notices=[notice("B3", GE, 2)],
-                positions=[position(GE, "77", 2)],
-            ),
-            Path(directory) / "again",
-            suffix=".parquet",
-            cycle=2,
-            methodology=DECIDED,
-        )
-        record_in(RECORDED, again)
-    Ledger.open(RECORDED).close()
-    for name in ("staging", "aside"):
-        shutil.rmtree(RECORDED / name)
+        ledger = Path(directory) / "ledger"
+        _record(ledger, Path(directory))
+        # What the operator alone has, and what is no ledger's: an auditor is given neither.
+        (ledger / KEY_FILE).unlink()
+        (ledger / "staging").rmdir()
+        shutil.copytree(ledger, RECORDED)
+
+
+def _record(ledger: Path, place: Path) -> None:
+    example = {role: EXAMPLE / f"{role}.csv" for role in ("notices", "positions", "volumes")}
+    record_in(ledger, request_of_files(example, date=dt.date(2024, 9, 16)))
+    for suffix in (".csv", ".parquet"):
+        request = request_of(DECIDED_DAY, place / suffix, suffix=suffix, methodology=DECIDED)
+        record_in(ledger, request)
+    again = request_of(
+        SmallDay(
+            date=DECIDED_DAY.date,
+            notices=[notice("B3", GE, 2)],
+            positions=[position(GE, "77", 2)],
+        ),
+        place / "again",
+        suffix=".parquet",
+        cycle=2,
+        methodology=DECIDED,
+    )
+    record_in(ledger, again)
+    superseding = request_of(
+        CORRECTED,
+        place / "corrected",
+        methodology=DECIDED,
+        supersedes=["2024-09-17-001", "2024-09-17-002"],
+        reason=CORRECTED_FOR,
+    )
+    record_in(ledger, superseding)
+    for cycle, (day, basis) in enumerate(
+        ((FIRST_CYCLE, None), (NET_CYCLE, "net"), (GROSS_CYCLE, "gross")), 1
+    ):
+        request = request_of(day, place / f"cycle{cycle}", cycle=cycle, positions_basis=basis)
+        record_in(ledger, request)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lottery.ledger.run import (
     ALLOCATED_WITH_BREAKS,
+    GROSS,
     RECORD_FORMAT,
     BreakRecord,
     EvidenceFile,
@@ -34,6 +35,10 @@ RECORD = RunRecord(
     state=ALLOCATED_WITH_BREAKS,
     request_id="content-00",
     content_sha256="5e" * 32,
+    supersedes=("2024-09-13-001", "2024-09-13-002"),
+    reason="the “short” file was yesterday's",
+    positions_basis=GROSS,
+    taken_off=("2024-09-13-003",),
     method=MethodRecord.of(JPMS_2024_09_06),
     seed=SeedRecord(
         volumes=(
