@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import shutil
 import sqlite3
@@ -15,22 +16,26 @@ import pyarrow as pa
 import pytest
 
 from lottery import operations
-from lottery.audit.replay import MISMATCHES_LISTED, Mismatch, replay
+from lottery.audit.replay import MISMATCHES_LISTED, Engine, Mismatch, replay
 from lottery.errors import RunNotFound
 from lottery.ledger import evidence
 from lottery.ledger.run import RunRecord, WarningRecord, read_record
-from lottery.ledger.store import DATABASE, Ledger
+from lottery.ledger.store import Ledger
+from lottery.ledger.writing import DATABASE
 from tests.apart import run_apart
 from tests.days import (
     AAPL,
+    ASKER,
     DATE,
     FULL,
+    META,
     NEXT_DATE,
     PUBLISHED,
     SmallDay,
     notice,
     position,
     record_in,
+    replay_of,
     request_of,
     request_of_wire,
 )
@@ -113,7 +118,7 @@ def changed(table: pa.Table, row: int, name: str, value: Any) -> pa.Table:
 def test_a_run_from_files_matches(tmp_path: Path, suffix: str) -> None:
     record_in(tmp_path / "ledger", request_of(FULL, tmp_path / "in", suffix=suffix))
 
-    replayed = operations.replay_run(Ledger.open(tmp_path / "ledger"), "latest")
+    replayed = replay_of(tmp_path / "ledger", "latest")
 
     assert replayed.mismatches == ()
     assert replayed.matched
@@ -123,7 +128,7 @@ def test_a_run_from_files_matches(tmp_path: Path, suffix: str) -> None:
 def test_a_run_from_messages_matches(tmp_path: Path, as_arrow: bool) -> None:  # noqa: FBT001
     record_in(tmp_path / "ledger", request_of_wire(FULL.shuffled(4), as_arrow=as_arrow))
 
-    assert operations.replay_run(Ledger.open(tmp_path / "ledger"), "latest").mismatches == ()
+    assert replay_of(tmp_path / "ledger", "latest").mismatches == ()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +162,7 @@ def test_days_at_the_edges_match(tmp_path: Path, day: SmallDay) -> None:
     ):
         record_in(tmp_path / name, request)
 
-        assert operations.replay_run(Ledger.open(tmp_path / name), "latest").mismatches == ()
+        assert replay_of(tmp_path / name, "latest").mismatches == ()
 
 
 def test_runs_are_replayed_by_date(tmp_path: Path) -> None:
@@ -166,17 +171,24 @@ def test_runs_are_replayed_by_date(tmp_path: Path) -> None:
     record_in(ledger, request_of(replace(FULL, date=NEXT_DATE), tmp_path / "b"))
     opened = Ledger.open(ledger)
 
-    both = [replayed.run for replayed in operations.replay_dates(opened)]
-    later = [replayed.run for replayed in operations.replay_dates(opened, first=NEXT_DATE)]
-    earlier = [replayed.run for replayed in operations.replay_dates(opened, last=DATE)]
+    def replayed_runs(**dates: dt.date) -> list[str]:
+        every = operations.replay_dates(opened, ASKER, engine=Engine.COMPILED, **dates)
+        return [replayed.run for replayed in every]
+
+    both = replayed_runs()
+    later = replayed_runs(first=NEXT_DATE)
+    earlier = replayed_runs(last=DATE)
 
     assert both == ["2024-09-16-001", "2024-09-17-001"]
     assert (earlier, later) == (both[:1], both[1:])
     with pytest.raises(RunNotFound):
-        operations.replay_run(opened, "2024-09-18-001")
+        replay_of(ledger, "2024-09-18-001")
 
 
-CELLS = [(file, name) for file, schema in evidence.TABLES.items() for name in schema.names]
+OF_EVERY_RUN = {
+    file: schema for file, schema in evidence.TABLES.items() if file != evidence.TAKEN_OFF_FILE
+}
+CELLS = [(file, name) for file, schema in OF_EVERY_RUN.items() for name in schema.names]
 COMPUTED = {
     "notices.parquet": {"notice_id", "series", "quantity", "occ_account"},
     "pools.parquet": set(evidence.TABLES["pools.parquet"].names),
@@ -302,10 +314,52 @@ def test_a_source_edited_without_changing_a_value_is_found_by_its_digest(
     ] == ["sources/volumes.csv"]
 
 
+@pytest.fixture(scope="module")
+def recorded_gross(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
+    """A second cycle of the full day, whose gross positions had something taken off."""
+    place = tmp_path_factory.mktemp("gross")
+    record_in(place / "ledger", request_of(FULL, place / "a"))
+    second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 60, "C")])
+    request = request_of(second, place / "b", cycle=2, positions_basis="gross")
+    record = record_in(place / "ledger", request).record
+    return record, Ledger.open(place / "ledger").evidence_of(record)
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_a_run_that_made_gross_positions_net_matches(
+    recorded_gross: tuple[RunRecord, Path], engine: Engine
+) -> None:
+    record, directory = recorded_gross
+
+    assert record.taken_off == ("2024-09-16-001",)
+    assert record.digest_of("taken_off.parquet") is not None
+    assert replay(record, directory, engine=engine).mismatches == ()
+
+
+@pytest.mark.parametrize("name", evidence.TABLES[evidence.TAKEN_OFF_FILE].names)
+def test_any_one_value_of_what_was_taken_off_changed_is_found_and_named(
+    recorded_gross: tuple[RunRecord, Path], tmp_path: Path, name: str
+) -> None:
+    record, directory = recorded_gross
+    shutil.copytree(directory, tmp_path / record.run)
+    copy = tmp_path / record.run
+    (copy / "taken_off.parquet").chmod(0o644)
+    table = evidence.read_table(copy, "taken_off.parquet").combine_chunks()
+    for row, cells in enumerate(table.to_pylist()):
+        table_changed = changed(table, row, name, other(cells[name]))
+        evidence.write_parquet(table_changed, copy / "taken_off.parquet")
+
+        mismatches = replay(record, copy).mismatches
+
+        digest = found_at(mismatches, "taken_off.parquet")
+        assert digest.recorded == digest_and_size(record, "taken_off.parquet")
+        assert len(mismatches) > 1, "its content tells as well as its digest"
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        *evidence.TABLES,
+        *OF_EVERY_RUN,
         "run.json",
         "sources/notices.csv",
         "sources/volumes.csv",
@@ -537,7 +591,7 @@ def test_a_record_changed_in_the_database_alone_is_found(tmp_path: Path) -> None
         database.execute("UPDATE runs SET record = ?", [forged.canonical()])
         database.commit()
 
-    replayed = operations.replay_run(Ledger.open(tmp_path / "ledger"), "latest")
+    replayed = replay_of(tmp_path / "ledger", "latest")
 
     assert [mismatch.where for mismatch in replayed.mismatches] == ["run.json"]
 

@@ -1,0 +1,897 @@
+"""Bundles: one run gives the same bytes, which replay anywhere, and harm nobody who opens them.
+
+Whatever is changed in a bundle is a mismatch that names it, or the bundle is refused as a whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from lottery import operations
+from lottery.audit import bundle
+from lottery.audit.replay import Engine, Replayed
+from lottery.errors import KeyUnusable, LedgerDamaged, Refused
+from lottery.ledger import evidence, merkle
+from lottery.ledger.checkpoint import Checkpoint, LogProof, open_checkpoint, sign_checkpoint
+from lottery.ledger.run import EvidenceFile, RunRecord, read_record
+from lottery.ledger.signing import SigningKey, VerifierKey
+from lottery.ledger.store import KEY_FILE, Ledger
+from lottery.ledger.trail import RUN_EXPORTED
+from tests.apart import run_apart
+from tests.days import (
+    AAPL,
+    FULL,
+    META,
+    NEXT_DATE,
+    PUBLISHED,
+    TESTER,
+    notice,
+    record_in,
+    request_of,
+)
+
+RUN = "2024-09-16-001"
+GROSS_RUN = "2024-09-16-002"
+TEXTS = (
+    "README.txt",
+    "run.json",
+    "run.json.tlog-proof",
+    "checkpoint",
+    "log.vkey",
+    "SHA256SUMS",
+    "METHOD.md",
+    "replay.sql",
+)
+EVIDENCE = (
+    "allocations.parquet",
+    "broken_positions.parquet",
+    "notices.parquet",
+    "pools.parquet",
+    "sources/notices.csv",
+    "sources/volumes.csv",
+)
+PROVING = ("run.json.tlog-proof", "checkpoint", "log.vkey")
+OFFICER = SigningKey(name="officer.example", seed=bytes(range(32)))
+STRANGER = SigningKey(name="stranger.example", seed=bytes(range(1, 33)))
+
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What was exported of a ledger of two runs, and of another ledger's run."""
+
+    ledger: Path
+    key: VerifierKey
+    first: bytes
+    second: bytes
+    foreign: bytes
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    place = tmp_path_factory.mktemp("exported")
+    record_in(place / "ledger", request_of(FULL, place / "a"))
+    second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 50, "C")])
+    request = request_of(second, place / "b", cycle=2, positions_basis="gross")
+    record_in(place / "ledger", request)
+    record_in(place / "other", request_of(FULL, place / "c"))
+    return Exported(
+        ledger=place / "ledger",
+        key=Ledger.open(place / "ledger").log().key,
+        first=export(place / "ledger", RUN),
+        second=export(place / "ledger", GROSS_RUN),
+        foreign=export(place / "other", RUN),
+    )
+
+
+@pytest.fixture
+def ledger(exported: Exported, tmp_path: Path) -> Path:
+    """A copy of the ledger that may be changed."""
+    shutil.copytree(exported.ledger, tmp_path / "ledger")
+    return tmp_path / "ledger"
+
+
+@pytest.fixture
+def files(exported: Exported) -> Files:
+    """The files of the first run's bundle."""
+    return unpacked(exported.first)
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only place for temporary files, in a folder where nothing else lies."""
+    place = tmp_path / "alone"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return place
+
+
+def export(ledger: Path, run: str) -> bytes:
+    file = io.BytesIO()
+    assert operations.export_run(Ledger.open(ledger), run, file, TESTER) == run
+    return file.getvalue()
+
+
+def unpacked(content: bytes) -> Files:
+    """The files by their names, without the folder that they are in."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {info.filename.partition("/")[2]: archive.read(info) for info in archive.infolist()}
+
+
+def packed(files: Mapping[str, bytes], folder: str = RUN) -> bytes:
+    """A bundle of these files, as one is that was made with right checksums."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(f"{folder}/{name}"), content)
+    return file.getvalue()
+
+
+def replayed(
+    tmp_path: Path, content: bytes, *keys: VerifierKey, engine: Engine = Engine.COMPILED
+) -> Replayed:
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(content)
+    return operations.replay_bundle(path, keys, engine=engine)
+
+
+def named(replay: Replayed) -> set[str]:
+    return {mismatch.where for mismatch in replay.mismatches}
+
+
+def assert_refused(tmp_path: Path, content: bytes, match: str | None = None) -> None:
+    """Asserts that a bundle is refused, with nothing left of it anywhere."""
+    before = {path for path in tmp_path.rglob("*") if path.name != "bundle.zip"}
+    with pytest.raises(Refused, match=match) as caught:
+        replayed(tmp_path, content)
+    assert [problem.source for problem in caught.value.problems] == ["bundle.zip"]
+    assert {path for path in tmp_path.rglob("*") if path.name != "bundle.zip"} == before
+
+
+def test_a_bundle_holds_the_run_and_what_proves_it(exported: Exported, files: Files) -> None:
+    ledger = Ledger.open(exported.ledger)
+    record = ledger.get(RUN)
+    directory = ledger.evidence_of(record)
+
+    assert tuple(files) == (*TEXTS, *EVIDENCE)
+    for name in ("run.json", *EVIDENCE):
+        assert files[name] == (directory / name).read_bytes()
+    assert files["log.vkey"].decode() == f"{exported.key}\n"
+    assert "taken_off.parquet" in unpacked(exported.second)
+
+
+def test_a_bundle_has_nothing_of_the_machine_or_the_moment(exported: Exported) -> None:
+    with zipfile.ZipFile(io.BytesIO(exported.first)) as archive:
+        for info in archive.infolist():
+            assert info.filename.startswith(f"{RUN}/")
+            assert info.date_time == (1980, 1, 1, 0, 0, 0)
+            assert info.compress_type == zipfile.ZIP_STORED
+            assert stat.S_ISREG(info.external_attr >> 16)
+            assert info.extra == b""
+        assert archive.testzip() is None
+        assert archive.comment == b""
+
+
+def test_the_same_run_gives_the_same_bytes_whatever_happens_to_it_later(
+    exported: Exported, ledger: Path, tmp_path: Path
+) -> None:
+    assert export(ledger, RUN) == export(ledger, RUN) == exported.first
+
+    record_in(ledger, request_of(replace(PUBLISHED, date=NEXT_DATE), tmp_path / "later"))
+    assert export(ledger, RUN) == exported.first
+
+    operations.cosign(Ledger.open(ledger), OFFICER, TESTER)
+    again = request_of(
+        FULL.shuffled(3), tmp_path / "again", supersedes=[RUN, GROSS_RUN], reason="wrong file"
+    )
+    record_in(ledger, again)
+    assert Ledger.open(ledger).superseded_by(RUN) == "2024-09-16-003"
+    assert export(ledger, RUN) == exported.first
+    assert export(ledger, GROSS_RUN) == exported.second
+
+
+def test_a_second_signature_of_the_runs_own_head_changes_no_byte_of_its_bundle(
+    exported: Exported, ledger: Path
+) -> None:
+    operations.cosign(Ledger.open(ledger), OFFICER, TESTER)
+
+    assert export(ledger, GROSS_RUN) == exported.second
+
+
+def test_an_export_is_an_entry_of_the_trail(ledger: Path) -> None:
+    export(ledger, RUN)
+
+    *_, last = operations.trail(Ledger.open(ledger))
+    assert (last.operation, last.subject, last.by) == (RUN_EXPORTED, RUN, TESTER)
+
+
+def test_a_ledger_that_cannot_say_that_it_was_exported_exports_nothing(ledger: Path) -> None:
+    (ledger / KEY_FILE).unlink()
+    file = io.BytesIO()
+
+    with pytest.raises(KeyUnusable):
+        operations.export_run(Ledger.open(ledger), RUN, file, TESTER)
+    assert file.getvalue() == b""
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_evidence_that_is_damaged_is_not_exported(ledger: Path, name: str) -> None:
+    path = ledger / "evidence/2024-09-16" / RUN / name
+    path.chmod(0o644)
+    content = path.read_bytes()
+    for wrong in (content[:-1], content + b"\n", bytes([content[0] ^ 1]) + content[1:], None):
+        if wrong is None:
+            path.unlink()
+        else:
+            path.write_bytes(wrong)
+        file = io.BytesIO()
+
+        with pytest.raises(LedgerDamaged, match=name):
+            operations.export_run(Ledger.open(ledger), RUN, file, TESTER)
+        assert file.getvalue() == b""
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_a_bundle_replays_where_there_is_no_ledger(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    exported: Exported,
+    ledger: Path,
+    engine: Engine,
+) -> None:
+    content = export(ledger, RUN), export(ledger, GROSS_RUN)
+    shutil.rmtree(ledger)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    for one, run in zip(content, (RUN, GROSS_RUN), strict=True):
+        for keys in ((), (exported.key,), (OFFICER.verifier, exported.key)):
+            replay = replayed(tmp_path, one, *keys, engine=engine)
+
+            assert (replay.run, replay.mismatches) == (run, ())
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_bundle_leaves_nothing_behind_where_it_was_opened(
+    exported: Exported, tmp_path: Path, alone: Path
+) -> None:
+    assert replayed(tmp_path, exported.first).matched
+
+    assert list(alone.iterdir()) == []
+
+
+def test_another_key_than_the_logs_is_a_mismatch_that_names_both(
+    exported: Exported, tmp_path: Path
+) -> None:
+    other = unpacked(exported.foreign)["log.vkey"].decode().strip()
+
+    for key in (STRANGER.verifier, VerifierKey.parse(other)):
+        (mismatch,) = replayed(tmp_path, exported.first, key).mismatches
+        assert (mismatch.where, mismatch.computed) == ("log.vkey", str(exported.key))
+        assert str(key) in mismatch.recorded
+
+
+def test_another_key_of_the_logs_own_name_is_a_mismatch(exported: Exported, tmp_path: Path) -> None:
+    key = SigningKey(name=exported.key.name, seed=STRANGER.seed).verifier
+
+    assert named(replayed(tmp_path, exported.first, key)) == {"log.vkey"}
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_an_evidence_file_changed_inside_the_archive_is_named(
+    files: Files, tmp_path: Path, name: str
+) -> None:
+    content = files[name]
+    middle = len(content) // 2
+    for wrong in (
+        content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        content + b"\n",
+        content[:-1],
+        b"",
+    ):
+        assert name in named(replayed(tmp_path, packed({**files, name: wrong}))), wrong
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda record: replace(record, recorded_at="2024-09-16T09:00:00Z"), id="when"),
+        pytest.param(
+            lambda record: replace(record, requested_by=replace(TESTER, name="nobody")), id="who"
+        ),
+        pytest.param(lambda record: replace(record, state="ALLOCATED", breaks=()), id="breaks"),
+        pytest.param(lambda record: replace(record, reason="because"), id="why"),
+    ],
+)
+def test_a_record_changed_and_written_canonically_is_not_proved(
+    files: Files, tmp_path: Path, change: Callable[[RunRecord], RunRecord]
+) -> None:
+    forged = change(read_record(files["run.json"])).canonical()
+
+    found = replayed(tmp_path, packed({**files, "run.json": forged}))
+
+    assert "run.json.tlog-proof" in named(found)
+
+
+@pytest.mark.parametrize("wrong", [b"", b"{}", b"null", b"\xff", b"[" * 100_000])
+def test_a_record_that_is_none_is_refused(files: Files, tmp_path: Path, wrong: bytes) -> None:
+    assert_refused(tmp_path, packed({**files, "run.json": wrong}), "is no run record")
+    assert_refused(tmp_path, packed({**files, "run.json": files["run.json"] + b" "}), "canonical")
+
+
+@pytest.mark.parametrize("name", PROVING)
+@pytest.mark.parametrize("whose", ["another run's", "another ledger's"])
+def test_what_proves_another_run_proves_nothing_here(
+    exported: Exported, files: Files, tmp_path: Path, name: str, whose: str
+) -> None:
+    other = unpacked(exported.second if whose == "another run's" else exported.foreign)
+    if other[name] == files[name]:
+        pytest.skip("the runs of one log have one key")
+
+    assert not replayed(tmp_path, packed({**files, name: other[name]})).matched
+
+
+def test_all_that_proves_another_ledgers_run_proves_nothing_here(
+    exported: Exported, files: Files, tmp_path: Path
+) -> None:
+    other = unpacked(exported.foreign)
+    forged = {**files, **{name: other[name] for name in PROVING}}
+
+    assert "run.json.tlog-proof" in named(replayed(tmp_path, packed(forged)))
+
+
+def test_another_runs_record_in_the_folder_of_this_one_is_refused(
+    exported: Exported, tmp_path: Path
+) -> None:
+    assert_refused(tmp_path, packed(unpacked(exported.second)), f"holds run {GROSS_RUN}")
+
+
+@pytest.mark.parametrize("name", [*TEXTS, *EVIDENCE])
+def test_a_file_that_is_missing_is_a_mismatch_or_a_refusal(
+    files: Files, tmp_path: Path, name: str
+) -> None:
+    content = packed({file: text for file, text in files.items() if file != name})
+    if name == "run.json":
+        assert_refused(tmp_path, content, "run.json is no run record")
+    elif name in TEXTS:
+        assert_refused(tmp_path, content, f"it has no {name}")
+    else:
+        assert name in named(replayed(tmp_path, content))
+
+
+@pytest.mark.parametrize("name", ["stray", "sources/stray.csv", "taken_off.parquet", "sources"])
+def test_a_file_that_nobody_names_is_refused(files: Files, tmp_path: Path, name: str) -> None:
+    assert_refused(tmp_path, packed({**files, name: b"stray"}))
+
+
+def test_digests_that_are_not_the_records_are_named(files: Files, tmp_path: Path) -> None:
+    """The other texts are the software's own, and no record of any run."""
+    changed = files["SHA256SUMS"].replace(b"a", b"b")
+
+    assert "SHA256SUMS" in named(replayed(tmp_path, packed({**files, "SHA256SUMS": changed})))
+
+
+def signed_by_nobody(files: Files, record: RunRecord) -> Files:
+    """The files with another record, whose proof is right in a log of a stranger's own."""
+    canonical = record.canonical()
+    head = Checkpoint(origin=STRANGER.name, size=1, root=merkle.leaf_hash(canonical))
+    note = sign_checkpoint(head, STRANGER)
+    proof = LogProof(index=0, hashes=(), note=note)
+    return {
+        **files,
+        "run.json": canonical,
+        "run.json.tlog-proof": proof.text().encode(),
+        "checkpoint": note,
+        "log.vkey": f"{STRANGER.verifier}\n".encode(),
+    }
+
+
+def test_a_stranger_can_vouch_for_a_bundle_of_his_own_and_no_key_given_believes_him(
+    exported: Exported, files: Files, tmp_path: Path
+) -> None:
+    forged = signed_by_nobody(files, read_record(files["run.json"]))
+
+    assert replayed(tmp_path, packed(forged)).matched
+    assert named(replayed(tmp_path, packed(forged), exported.key)) == {"log.vkey"}
+
+
+@pytest.mark.parametrize("outside", ["../outside", "/{}/outside", "sources/../../outside"])
+def test_a_record_that_names_files_outside_of_its_bundle_is_refused(
+    files: Files, tmp_path: Path, alone: Path, outside: str
+) -> None:
+    """Nothing of the machine that opens it is read: its digest would be told, or it never ends."""
+    secret = b"of the machine that opens it"
+    (tmp_path / "outside").write_bytes(secret)
+    (alone / "outside").write_bytes(secret)
+    record = read_record(files["run.json"])
+    file = EvidenceFile(
+        name=outside.format(str(tmp_path).strip("/")),
+        sha256=hashlib.sha256(b"guessed").hexdigest(),
+        size=len(secret),
+    )
+    forged = signed_by_nobody(files, replace(record, evidence=(*record.evidence, file)))
+
+    try:
+        found = replayed(tmp_path, packed(forged))
+    except Refused:
+        return
+    assert hashlib.sha256(secret).hexdigest() not in str(found.mismatches)
+    assert not found.matched
+
+
+@pytest.mark.parametrize("kept_as", ["../../outside.csv", "/{}/outside.csv"])
+def test_a_record_that_keeps_a_source_outside_of_its_bundle_is_refused(
+    files: Files, tmp_path: Path, alone: Path, kept_as: str
+) -> None:
+    for place in (tmp_path, alone):
+        (place / "outside.csv").write_bytes(files["sources/notices.csv"])
+    record = read_record(files["run.json"])
+    name = kept_as.format(str(tmp_path).strip("/"))
+    (source,) = [source for source in record.sources if source.role == "notices"]
+    sources = [replace(one, kept_as=name) if one is source else one for one in record.sources]
+    kept = [
+        replace(file, name=f"sources/{name}") if file.name == "sources/notices.csv" else file
+        for file in record.evidence
+    ]
+    forged = signed_by_nobody(files, replace(record, sources=tuple(sources), evidence=tuple(kept)))
+    del forged["sources/notices.csv"]
+
+    try:
+        assert not replayed(tmp_path, packed(forged)).matched
+    except Refused:
+        return
+
+
+Entry = tuple[zipfile.ZipInfo, bytes]
+
+
+def archived(entries: Sequence[Entry]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for info, content in entries:
+            archive.writestr(info, content)
+    return file.getvalue()
+
+
+def entries_of(files: Mapping[str, bytes]) -> list[Entry]:
+    return [(zipfile.ZipInfo(f"{RUN}/{name}"), content) for name, content in files.items()]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../outside",
+        f"{RUN}/../outside",
+        f"{RUN}/../../outside",
+        f"{RUN}/sources/../../outside",
+        f"{RUN}/sources/../README.txt",
+        f"{RUN}/./README.txt",
+        f"{RUN}//README.txt",
+        f"/{RUN}/README.txt",
+        "/outside",
+        f"{RUN}\\README.txt",
+        f"{RUN}/..\\outside",
+        f"{RUN}/sources\\..\\..\\outside",
+        f"C:/{RUN}/README.txt",
+        f"C:{RUN}/README.txt",
+        f"{RUN}/C:outside",
+        f"{RUN}/sources/deeper/outside",
+        f"{RUN}/.hidden",
+        f"{RUN}/..",
+        f"{RUN}/.",
+        f"{RUN}/",
+        f"{RUN}/sources/",
+        f"{RUN}/-rf",
+        f"{RUN}/README.txt ",
+        f"{RUN}/READ\nME",
+        f"{RUN}/R\u00c9ADME",
+        f"{RUN}/{'x' * 300}",
+        "README.txt",
+        "",
+        "~/outside",
+    ],
+)
+def test_a_name_that_no_file_of_a_bundle_has_is_refused(
+    files: Files, tmp_path: Path, alone: Path, name: str
+) -> None:
+    entry = (zipfile.ZipInfo("x"), b"harm")
+    entry[0].filename = name
+
+    for entries in ([entry], [*entries_of(files), entry], [entry, *entries_of(files)]):
+        assert_refused(tmp_path, archived(entries))
+    assert list(alone.iterdir()) == []
+
+
+def test_a_name_that_goes_on_behind_a_null_is_refused(files: Files, tmp_path: Path) -> None:
+    content = packed({**files, "READMExTXT": files["README.txt"]})
+
+    assert_refused(tmp_path, content.replace(b"READMExTXT", b"README\0TXT"))
+    other = packed(
+        {"README.txtX.exe" if name == "README.txt" else name: text for name, text in files.items()}
+    )
+    assert_refused(tmp_path, other.replace(b"README.txtX.exe", b"README.txt\0.exe"))
+
+
+@pytest.mark.parametrize(
+    "kind", [stat.S_IFLNK, stat.S_IFDIR, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK]
+)
+def test_what_is_no_plain_file_is_refused(
+    files: Files, tmp_path: Path, alone: Path, kind: int
+) -> None:
+    entries = entries_of(files)
+    for info, _ in entries:
+        if info.filename.endswith("checkpoint"):
+            info.create_system = 3
+            info.external_attr = (kind | 0o777) << 16
+
+    assert_refused(tmp_path, archived(entries), "is the name of no file of a bundle")
+    assert list(alone.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+@pytest.mark.parametrize("name", ["run.json", "pools.parquet"])
+def test_a_file_that_is_there_twice_is_refused(files: Files, tmp_path: Path, name: str) -> None:
+    entries = [*entries_of(files), (zipfile.ZipInfo(f"{RUN}/{name}"), b"another")]
+
+    assert_refused(tmp_path, archived(entries), f"{name} is there twice")
+
+
+def patched_members(content: bytes, change: Callable[[bytearray, int, int], None]) -> bytes:
+    """An archive whose entries are changed: given the bytes, the directory's and the local place.
+
+    The fields are those of APPNOTE.TXT 4.3.7 and 4.3.12.
+    """
+    changed = bytearray(content)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        place = archive.start_dir
+        for info in archive.infolist():
+            assert changed[place : place + 4] == b"PK\x01\x02"
+            change(changed, place, info.header_offset)
+            lengths = struct.unpack_from("<HHH", changed, place + 28)
+            place += 46 + sum(lengths)
+    return bytes(changed)
+
+
+def test_an_encrypted_file_is_refused(exported: Exported, tmp_path: Path) -> None:
+    def encrypt(content: bytearray, place: int, local: int) -> None:
+        content[place + 8] |= 1
+        content[local + 6] |= 1
+
+    assert_refused(tmp_path, patched_members(exported.first, encrypt))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compressed_file_is_refused_before_it_is_unpacked(
+    files: Files, tmp_path: Path, method: int
+) -> None:
+    entries = entries_of({**files, "METHOD.md": bytes(10_000_000)})
+    for info, _ in entries:
+        info.compress_type = method if info.filename.endswith("METHOD.md") else zipfile.ZIP_STORED
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for info, content in entries:
+            archive.writestr(info, content, compress_type=info.compress_type)
+    assert len(file.getvalue()) < 1_000_000
+
+    assert_refused(tmp_path, file.getvalue(), "is compressed")
+
+
+def test_an_unknown_compression_is_refused(exported: Exported, tmp_path: Path) -> None:
+    def compress(content: bytearray, place: int, local: int) -> None:
+        struct.pack_into("<H", content, place + 10, 99)
+        struct.pack_into("<H", content, local + 8, 99)
+
+    assert_refused(tmp_path, patched_members(exported.first, compress))
+
+
+def test_entries_that_share_one_files_bytes_are_refused_or_a_mismatch(
+    files: Files, tmp_path: Path, alone: Path
+) -> None:
+    """Overlapping entries are how a small archive unpacks to a large one."""
+    large = {**files, "METHOD.md": bytes(1_000_000), "replay.sql": b""}
+    content = packed(large)
+    offsets: dict[str, int] = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for info in archive.infolist():
+            offsets[info.filename] = info.header_offset
+    place = content.rindex(f"{RUN}/replay.sql".encode()) - 46
+
+    lying = bytearray(content)
+    struct.pack_into("<II", lying, place + 20, 1_000_000, 1_000_000)
+    struct.pack_into("<I", lying, place + 42, offsets[f"{RUN}/METHOD.md"])
+
+    assert_refused(tmp_path, bytes(lying), "overlap")
+    struct.pack_into("<II", lying, place + 20, 100, 100)
+    try:
+        assert "replay.sql" in named(replayed(tmp_path, bytes(lying)))
+    except Refused:
+        assert list(alone.iterdir()) == []
+
+
+@pytest.mark.parametrize("field", [20, 24], ids=["packed", "unpacked"])
+@pytest.mark.parametrize("by", [-1, 1, 1000, 2**31])
+def test_a_size_that_lies_is_refused_or_a_mismatch(
+    exported: Exported, tmp_path: Path, field: int, by: int
+) -> None:
+    with zipfile.ZipFile(io.BytesIO(exported.first)) as archive:
+        names = [info.filename for info in archive.infolist()]
+    for wanted in names:
+        content = bytearray(exported.first)
+        place = content.rindex(wanted.encode()) - 46
+        for at in (field,) if by < 1000 else (20, 24):
+            (size,) = struct.unpack_from("<I", content, place + at)
+            if not 0 <= size + by < 2**32:
+                continue
+            struct.pack_into("<I", content, place + at, size + by)
+        try:
+            assert not replayed(tmp_path, bytes(content)).matched, wanted
+        except Refused:
+            continue
+
+
+def test_a_file_that_would_begin_behind_the_archives_end_is_refused_or_a_mismatch(
+    exported: Exported, tmp_path: Path
+) -> None:
+    """The length of a local header's extra field moves where its file begins."""
+
+    def move(content: bytearray, _: int, local: int) -> None:
+        struct.pack_into("<H", content, local + 28, 0xFFFF)
+
+    try:
+        assert not replayed(tmp_path, patched_members(exported.first, move)).matched
+    except Refused:
+        return
+
+
+def test_more_files_than_a_bundle_may_have_are_refused(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(TEXTS) + len(EVIDENCE)
+    monkeypatch.setattr(bundle, "MEMBERS", count)
+    assert replayed(tmp_path, exported.first).matched
+
+    monkeypatch.setattr(bundle, "MEMBERS", count - 1)
+    assert_refused(tmp_path, exported.first, f"it has {count} files; a bundle has 1 to {count - 1}")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_huge_text_is_refused_before_it_is_read(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    longest = max(len(files[text]) for text in TEXTS)
+    monkeypatch.setattr(bundle, "RECORD_BYTES", longest)
+    assert replayed(tmp_path, packed(files)).matched
+
+    huge = {**files, name: bytes(longest + 1)}
+    assert_refused(tmp_path, packed(huge), f"{name} has {longest + 1} bytes")
+
+
+def test_the_folders_of_several_runs_are_refused(files: Files, tmp_path: Path) -> None:
+    entries = entries_of(files)
+    entries[-1] = (zipfile.ZipInfo(f"{GROSS_RUN}/sources/volumes.csv"), entries[-1][1])
+
+    assert_refused(tmp_path, archived(entries), "several runs")
+
+
+def test_a_folder_of_another_runs_name_is_refused(files: Files, tmp_path: Path) -> None:
+    assert_refused(tmp_path, packed(files, "2024-09-16-007"), f"holds run {RUN}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"this is no archive" * 100, id="text"),
+        pytest.param(b"PK\x05\x06" + bytes(18), id="an empty archive"),
+        pytest.param(b"PK\x03\x04", id="a beginning"),
+        pytest.param(b"PK\x05\x06", id="an end"),
+    ],
+)
+def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
+    assert_refused(tmp_path, content)
+
+
+def test_a_bundle_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere.zip", tmp_path):
+        with pytest.raises(Refused, match="cannot be read as a bundle"):
+            operations.replay_bundle(path, ())
+
+
+def test_a_bundle_cut_anywhere_is_refused(exported: Exported, tmp_path: Path) -> None:
+    size = len(exported.first)
+    for end in (*range(0, size, 997), *range(size - 30, size)):
+        assert_refused(tmp_path, exported.first[:end])
+
+
+@pytest.mark.parametrize("where", ["in front", "behind", "as a comment"])
+def test_what_does_not_belong_to_the_archive_is_refused(
+    exported: Exported, tmp_path: Path, where: str
+) -> None:
+    """A bundle has one form: one that carries something else besides is not what was exported."""
+    if where == "in front":
+        content = b"#!/bin/sh\n" + exported.first
+    elif where == "behind":
+        content = exported.first + b"harm"
+    else:
+        content = exported.first[:-2] + struct.pack("<H", 4) + b"harm"
+
+    assert_refused(tmp_path, content)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bundle of the published example."""
+    place = tmp_path_factory.mktemp("small")
+    record_in(place / "ledger", request_of(PUBLISHED, place / "in"))
+    return export(place / "ledger", RUN)
+
+
+NO_CONTENT, OWN, SHARED = range(3)
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_any_byte_of_a_bundle_flipped_is_refused_or_found_or_means_nothing(
+    small: bytes, tmp_path: Path, part: int
+) -> None:
+    """Of the method and the statement, long and the same in every bundle, every 16th byte is."""
+    run_apart(_flip_every_byte, small, tmp_path, part, 8)
+
+
+def _flip_every_byte(content: bytes, tmp_path: Path, part: int, parts: int) -> None:
+    alone, path = tmp_path / "alone", tmp_path / "bundle.zip"
+    alone.mkdir()
+    tempfile.tempdir = str(alone)
+    is_content = _places_of_content(content)
+    whole = unpacked(content)
+    outside = {alone, path}
+    for at in range(part, len(content), parts):
+        if is_content[at] == SHARED and at % 16 != part:
+            continue
+        flip = (at * 37 + 11) % 255 + 1
+        path.write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
+        try:
+            with bundle.opened_bundle(path, ()) as opened:
+                # What is wrong with the evidence, the replay of what was opened finds.
+                found = bool(opened.mismatches) or any(
+                    evidence.what_is_wrong(opened.directory, file)
+                    for file in opened.record.evidence
+                )
+                there = {} if found else _files_in(opened.directory)
+                assert found or there == whole, f"byte {at} flipped by {flip:#04x}"
+        except Refused:
+            found = True
+        assert found or is_content[at] == NO_CONTENT, f"byte {at} flipped by {flip:#04x}"
+        assert list(alone.iterdir()) == [], at
+        assert set(tmp_path.iterdir()) == outside, at
+
+
+def _files_in(directory: Path) -> Files:
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def _places_of_content(content: bytes) -> bytearray:
+    """For every byte of an archive, whether it is one of a file's: 0, `OWN` or `SHARED`."""
+    places = bytearray(len(content))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for info in archive.infolist():
+            start = info.header_offset + 30 + len(info.filename)
+            assert content[start : start + info.file_size] == archive.read(info)
+            kind = SHARED if info.filename.endswith((".md", ".sql")) else OWN
+            places[start : start + info.file_size] = bytes([kind]) * info.file_size
+    return places
+
+
+def test_the_proof_in_a_bundle_is_right_by_hand(exported: Exported) -> None:
+    """RFC 9162, without `ledger.merkle`: the second of two leaves, whose sibling is the first."""
+    files = unpacked(exported.second)
+    proof = LogProof.parse(files["run.json.tlog-proof"].decode())
+    head = open_checkpoint(proof.note, [exported.key]).checkpoint
+    leaves = [
+        hashlib.sha256(b"\0" + unpacked(one)["run.json"]).digest()
+        for one in (exported.first, exported.second)
+    ]
+
+    assert (proof.index, head.size, proof.hashes) == (1, 2, (leaves[0],))
+    assert head.root == hashlib.sha256(b"\1" + leaves[0] + leaves[1]).digest()
+    assert files["checkpoint"] == proof.note
+
+
+@pytest.fixture(params=["first", "second"])
+def folder(request: pytest.FixtureRequest, exported: Exported, tmp_path: Path) -> Path:
+    """A bundle unpacked as an auditor does it; the first has a break, the second is net of it."""
+    with zipfile.ZipFile(io.BytesIO(getattr(exported, request.param))) as archive:
+        archive.extractall(tmp_path)
+    (place,) = tmp_path.iterdir()
+    return place
+
+
+def commands_of(folder: Path, beginning: str) -> list[str]:
+    """The commands that the README gives, by how they begin."""
+    lines = (folder / "README.txt").read_text("utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip().startswith(beginning)]
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("sh")
+    if program is None or shutil.which("sha256sum") is None:
+        pytest.skip("sh and sha256sum are not installed")
+    return subprocess.run(
+        [program, "-c", command], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_readmes_command_for_the_evidence_works(folder: Path) -> None:
+    (command,) = commands_of(folder, "sha256sum -c")
+    record = read_record((folder / "run.json").read_bytes())
+
+    done = shell(command, folder)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{file.name}: OK" for file in record.evidence]
+    (folder / "pools.parquet").write_bytes(b"")
+    assert shell(command, folder).returncode != 0
+
+
+def test_the_readmes_command_for_the_leaf_works(folder: Path) -> None:
+    (command,) = commands_of(folder, "{ printf")
+    lines = (folder / "README.txt").read_text("utf-8").splitlines()
+    given = lines[lines.index(f"     {command}") + 2].strip()
+
+    done = shell(command, folder)
+
+    assert done.stdout.split()[0] == given
+    assert given == merkle.leaf_hash((folder / "run.json").read_bytes()).hex()
+
+
+def test_the_readmes_key_is_the_logs(folder: Path, exported: Exported) -> None:
+    (command,) = commands_of(folder, "lottery replay")
+
+    assert command == f"lottery replay FILE.zip --key '{exported.key}'"
+
+
+def test_the_statement_runs_in_duckdb_as_its_own_comment_says(folder: Path) -> None:
+    pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    text = (folder / "replay.sql").read_text("utf-8")
+    (script,) = re.findall(r'^--\s+python -c "(.*)"$', text, re.MULTILINE)
+
+    subprocess.run([sys.executable, "-c", script], cwd=folder, check=True)
+
+    with (folder / "replayed.csv").open(encoding="utf-8", newline="") as file:
+        computed = [row for row in csv.DictReader(file) if not row["break_reason"]]
+    recorded = pq.read_table(folder / "allocations.parquet").to_pylist()
+    names = list(recorded[0])
+    assert [[row[name] for name in names] for row in computed] == [
+        [str(row[name]) for name in names] for row in recorded
+    ]
+
+
+def test_the_statement_runs_in_duckdbs_own_program_as_the_readme_says(folder: Path) -> None:
+    if shutil.which("duckdb") is None:
+        pytest.skip("DuckDB's program is not installed")
+    (command,) = commands_of(folder, "duckdb")
+
+    done = shell(command, folder)
+
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > pq.read_table(folder / "allocations.parquet").num_rows
