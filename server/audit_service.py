@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -11,7 +10,6 @@ import grpc
 from lottery import operations
 from lottery.ledger.run import Identity
 from lottery.ledger.store import Ledger
-from lottery.ledger.writing import STAGING
 from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import audit_service_pb2_grpc as pb_grpc
 from server import convert, telemetry
@@ -76,14 +74,12 @@ class AuditService(pb_grpc.AuditServiceServicer):
     def ExportRun(
         self, request: pb.ExportRunRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ExportRunResponse]:
-        with tempfile.TemporaryFile(dir=self._ledger.directory / STAGING) as file:
-            by = self._identify(context)
-            run = operations.export_run(self._ledger, request.run, file, by)
-            telemetry.note(run=run)
-            file.seek(0)
-            yield pb.ExportRunResponse(run=run)
-            while data := file.read(BUNDLE_PART_BYTES):
-                yield pb.ExportRunResponse(data=data)
+        run = self._ledger.get(request.run).run
+        telemetry.note(run=run)
+        yield pb.ExportRunResponse(run=run)
+        by = self._identify(context)
+        for part in operations.exported_parts(self._ledger, run, by, BUNDLE_PART_BYTES):
+            yield pb.ExportRunResponse(data=part)
 
     @aborting
     def GetCheckpoint(

@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         "info", description="The least severe level that is logged."
     )
 
+    @field_validator("signing_key", "tls_certificate", "tls_key", "tls_client_ca", mode="before")
+    @classmethod
+    def _empty_is_none(cls, path: object) -> object:
+        return path or None
+
     @field_validator("listen", "health_listen", "metrics_listen")
     @classmethod
     def _is_address(cls, listen: str, info: ValidationInfo) -> str:

@@ -1,12 +1,20 @@
-"""The client: rows or Arrow in, the library's values out, and the library's errors."""
+"""The client: rows or Arrow in, the library's values out, and the library's errors.
+
+What a server says of its log is not believed before it is proved: a log that a test puts together
+lies in every way there is.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
-from collections.abc import Callable, Iterator
+import io
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
@@ -14,11 +22,26 @@ import grpc
 import pytest
 
 from lottery import errors, operations
-from lottery.client import LotteryClient
+from lottery.audit.replay import Engine
+from lottery.client import LotteryClient, Verified
 from lottery.day.tables import ALLOCATIONS, POOLS
-from lottery.errors import Conflict, LotteryError, PoolBroken, Problem, Refused, RunNotFound
+from lottery.errors import (
+    CheckpointInvalid,
+    Conflict,
+    LotteryError,
+    PoolBroken,
+    Problem,
+    ProofInvalid,
+    Refused,
+    RunNotFound,
+)
 from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
-from lottery.ledger.store import DATABASE, Ledger
+from lottery.ledger import merkle, writing
+from lottery.ledger.checkpoint import Checkpoint, sign_checkpoint
+from lottery.ledger.run import RunRecord
+from lottery.ledger.signing import SigningKey, VerifierKey
+from lottery.ledger.store import Ledger
+from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer
@@ -41,6 +64,8 @@ from tests.days import (
     SmallDay,
     notice,
     position,
+    replays_of,
+    request_of,
     table_of,
 )
 from tests.server.calls import serving
@@ -234,7 +259,7 @@ def test_workings_are_those_of_the_library(client: LotteryClient, server: Lotter
 def test_replays_are_those_of_the_library(client: LotteryClient, server: LotteryServer) -> None:
     run = run_rows(client, PUBLISHED).record.run
     run_rows(client, SmallDay(notices=FULL.notices, positions=FULL.positions, date=NEXT_DATE))
-    every = list(operations.replay_dates(server.ledger))
+    every = replays_of(server.ledger.directory)
 
     assert client.replay_run(run) == every[0]
     assert list(client.replay_dates()) == every
@@ -308,11 +333,8 @@ def test_what_the_server_refuses_is_the_librarys_own_error(
 def test_a_busy_ledger_is_the_librarys_own_error(
     client: LotteryClient, server: LotteryServer
 ) -> None:
-    with closing(sqlite3.connect(server.ledger.directory / DATABASE)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(errors.LedgerBusy):
-            run_rows(client, PUBLISHED)
-        other.execute("ROLLBACK")
+    with writing.locked(server.ledger.directory, 0.0), pytest.raises(errors.LedgerBusy):
+        run_rows(client, PUBLISHED)
 
     assert not run_rows(client, PUBLISHED).already_recorded
 
@@ -420,6 +442,11 @@ EVERY_ERROR: Final[list[LotteryError]] = [
     errors.LedgerDamaged("it changed"),
     errors.LedgerNotFound("there is none"),
     errors.LedgerUnwritable("the disk is full"),
+    errors.LedgerUnfinished("the disk is full now"),
+    errors.CheckpointInvalid("nobody signed it"),
+    errors.ProofInvalid("it proves another record"),
+    errors.KeyUnusable("it is another log's"),
+    errors.EngineMissing("DuckDB is not installed"),
 ]
 
 
@@ -531,18 +558,17 @@ def test_a_server_that_is_not_there_is_away(tmp_path: Path) -> None:
 
 def test_a_server_that_does_not_answer_in_time_is_away(server: LotteryServer) -> None:
     with (
-        closing(sqlite3.connect(server.ledger.directory / DATABASE)) as other,
+        writing.locked(server.ledger.directory, 0.0),
         LotteryClient(f"127.0.0.1:{server.port}", timeout=0.01) as client,
+        pytest.raises(errors.ServerAway),
     ):
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(errors.ServerAway):
-            run_rows(client, PUBLISHED)
-        other.execute("ROLLBACK")
+        run_rows(client, PUBLISHED)
 
 
 def test_a_server_that_lacks_the_service_has_failed() -> None:
     server = grpc.server(futures.ThreadPoolExecutor(1))
-    audit = AuditService(cast("Ledger", RefusingLedger(RunNotFound("latest"))))
+    ledger = cast("Ledger", RefusingLedger(RunNotFound("latest")))
+    audit = AuditService(ledger, lock_seconds=1.0, identify=lambda _: TESTER)
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -554,3 +580,548 @@ def test_a_server_that_lacks_the_service_has_failed() -> None:
                 client.get_run("latest")
     finally:
         server.stop(None).wait()
+
+
+def record_two(client: LotteryClient) -> list[RunRecord]:
+    """Two runs on two dates."""
+    days = (PUBLISHED, replace(PUBLISHED, date=NEXT_DATE))
+    return [run_rows(client, day).record for day in days]
+
+
+def test_a_run_that_supersedes_another_tells_so_and_the_other_whose_place_it_lost(
+    client: LotteryClient,
+) -> None:
+    old = run_rows(client, PUBLISHED).record
+    corrected = [*PUBLISHED.positions, position(AAPL, "2000", 1)]
+
+    new = run_rows(
+        client, PUBLISHED, positions=corrected, supersedes=["latest"], reason="it was missing"
+    )
+
+    assert (new.record.supersedes, new.record.reason) == ((old.run,), "it was missing")
+    assert new.superseded_by is None
+    again = run_rows(client, PUBLISHED)
+    assert (again.already_recorded, again.superseded_by) == (True, new.record.run)
+    with pytest.raises(Conflict) as caught:
+        run_rows(client, FULL, supersedes=[old.run], reason="once more")
+    assert (caught.value.reason, caught.value.run) == (errors.RUN_SUPERSEDED, new.record.run)
+
+
+def test_gross_positions_come_back_net(client: LotteryClient) -> None:
+    first = run_rows(client, PUBLISHED).record
+
+    later = run_rows(
+        client, PUBLISHED, notices=[notice("B1", AAPL, 5)], cycle=2, positions_basis="gross"
+    ).record
+
+    assert (later.positions_basis, later.taken_off) == ("gross", (first.run,))
+    shorts = client.allocations(later.run).column("short_quantity").to_pylist()
+    assert shorts == [27, 23, 5]
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_either_engine_replays_at_the_server(client: LotteryClient, engine: Engine) -> None:
+    first, second = record_two(client)
+
+    assert client.replay_run(first.run, engine=engine).matched
+    assert [replayed.run for replayed in client.replay_dates(engine=engine)] == [
+        first.run,
+        second.run,
+    ]
+
+
+def test_an_engine_that_the_server_has_not_is_the_librarys_own_error(
+    client: LotteryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_rows(client, PUBLISHED)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+
+    with pytest.raises(errors.EngineMissing):
+        client.replay_run("latest", engine=Engine.SQL)
+    with pytest.raises(errors.EngineMissing):
+        list(client.replay_dates(engine=Engine.SQL))
+
+
+def test_a_ledger_is_verified_where_it_is(client: LotteryClient, server: LotteryServer) -> None:
+    record = run_rows(client, PUBLISHED).record
+    key = client.public_keys().key
+
+    assert client.verify_ledger() == client.verify_ledger([key]) == Verified(faults=())
+    assert client.verify_ledger().sound
+    server.ledger.evidence_of(record).joinpath("pools.parquet").unlink()
+    verified = client.verify_ledger([key])
+
+    assert not verified.sound
+    assert [fault.where for fault in verified.faults] == [
+        f"evidence/2024-09-16/{record.run}/pools.parquet"
+    ]
+
+
+def test_heads_and_proofs_of_an_honest_server_are_believed(
+    client: LotteryClient, server: LotteryServer
+) -> None:
+    record = run_rows(client, PUBLISHED).record
+    first = client.checkpoint()
+    run_rows(client, replace(PUBLISHED, date=NEXT_DATE))
+    second = client.checkpoint()
+
+    assert (first.checkpoint.size, second.checkpoint.size) == (1, 2)
+    assert first.key == second.key == operations.public_keys(server.ledger).key
+    assert client.checkpoint(first.key) == second
+    client.verify_consistency(first.checkpoint, second.checkpoint)
+    for run, index in (("latest", 1), (record.run, 0)):
+        canonical = client.get_run(run).canonical()
+        proof = client.inclusion_proof(run, canonical, key=first.key)
+        assert (proof.index, proof.note) == (index, second.note)
+
+
+def test_nothing_is_proved_of_a_log_without_runs(client: LotteryClient) -> None:
+    for call in (client.checkpoint, client.public_keys):
+        with pytest.raises(RunNotFound):
+            call()
+
+
+def test_a_bundle_of_an_honest_server_is_the_librarys_own(
+    client: LotteryClient, server: LotteryServer
+) -> None:
+    first, _ = record_two(client)
+    file, expected = io.BytesIO(), io.BytesIO()
+    operations.export_run(server.ledger, first.run, expected, TESTER)
+
+    assert client.export_run(first.run, file, [client.public_keys().key]) == first.run
+    assert file.getvalue() == expected.getvalue()
+    assert client.export_run("latest", io.BytesIO()) == "2024-09-17-001"
+
+
+def test_a_bundle_of_another_log_than_the_known_one_is_not_written(client: LotteryClient) -> None:
+    run_rows(client, PUBLISHED)
+    file = io.BytesIO()
+
+    with pytest.raises(ProofInvalid, match=r"log\.vkey"):
+        client.export_run("latest", file, [SigningKey.generate("example.org/other").verifier])
+
+    assert file.getvalue() == b""
+
+
+class FakeLog(audit_service_pb2_grpc.AuditServiceServicer):
+    """A log that a test puts together, and that says whatever the test has it say.
+
+    Args:
+        leaves: Its records' bytes; a run is called by its place among them.
+    """
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self.leaves = list(leaves)
+        self.key = SigningKey.generate("example.org/log")
+        self.named = self.key.verifier
+        self.origin = self.key.name
+        self.index_shift = 0
+        self.swapped: Mapping[str, str] = {}
+        self.hashes: list[bytes] | None = None
+        self.parts: list[audit_pb.ExportRunResponse] = []
+
+    def GetCheckpoint(  # noqa: N802 - gRPC's name.
+        self,
+        request: audit_pb.GetCheckpointRequest,  # noqa: ARG002 - gRPC's signature.
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> audit_pb.GetCheckpointResponse:
+        size = len(self.leaves)
+        root = merkle.root_of(size, self._node)
+        note = sign_checkpoint(Checkpoint(origin=self.origin, size=size, root=root), self.key)
+        return audit_pb.GetCheckpointResponse(
+            checkpoint=note, tree_size=size, public_key=str(self.named)
+        )
+
+    def GetInclusionProof(  # noqa: N802
+        self,
+        request: audit_pb.GetInclusionProofRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> audit_pb.GetInclusionProofResponse:
+        index = int(self.swapped.get(request.run, request.run))
+        hashes = merkle.inclusion_proof(index, request.tree_size, self._node)
+        return audit_pb.GetInclusionProofResponse(
+            run=request.run,
+            log_index=index + self.index_shift,
+            tree_size=request.tree_size,
+            hashes=hashes if self.hashes is None else self.hashes,
+        )
+
+    def GetConsistencyProof(  # noqa: N802
+        self,
+        request: audit_pb.GetConsistencyProofRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> audit_pb.GetConsistencyProofResponse:
+        hashes = merkle.consistency_proof(request.first_size, request.second_size, self._node)
+        return audit_pb.GetConsistencyProofResponse(
+            first_size=request.first_size,
+            second_size=request.second_size,
+            hashes=hashes if self.hashes is None else self.hashes,
+        )
+
+    def ExportRun(  # noqa: N802
+        self,
+        request: audit_pb.ExportRunRequest,  # noqa: ARG002
+        context: grpc.ServicerContext,
+    ) -> Iterator[audit_pb.ExportRunResponse]:
+        yield from self.parts
+        if not self.parts:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "gone in the middle")
+
+    def ReplayRun(self, request: object, context: object) -> NoReturn:  # noqa: N802
+        raise NotImplementedError
+
+    def ReplayDay(self, request: object, context: object) -> NoReturn:  # noqa: N802
+        raise NotImplementedError
+
+    def VerifyLedger(self, request: object, context: object) -> NoReturn:  # noqa: N802
+        raise NotImplementedError
+
+    def _node(self, level: int, position: int) -> bytes:
+        if level == 0:
+            return merkle.leaf_hash(self.leaves[position])
+        left, right = (self._node(level - 1, 2 * position + side) for side in (0, 1))
+        return merkle.node_hash(left, right)
+
+
+LEAVES: Final = [f"record {number}".encode() for number in range(7)]
+
+
+@pytest.fixture
+def log() -> FakeLog:
+    return FakeLog(LEAVES[:5])
+
+
+@pytest.fixture
+def told(log: FakeLog) -> Iterator[LotteryClient]:
+    """A client of the fake log."""
+    with served(log) as port, LotteryClient(f"127.0.0.1:{port}", timeout=60) as client:
+        yield client
+
+
+@contextmanager
+def served(service: audit_service_pb2_grpc.AuditServiceServicer) -> Iterator[int]:
+    """The port of a service on loopback."""
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_log_that_grows_is_believed_at_every_size(log: FakeLog, told: LotteryClient) -> None:
+    log.leaves = LEAVES[:1]
+    for size in range(1, len(LEAVES) + 1):
+        log.leaves = LEAVES[:size]
+        assert told.checkpoint().checkpoint.size == size
+        assert told.checkpoint(log.key.verifier).checkpoint.size == size
+        for index in range(size):
+            assert told.inclusion_proof(str(index), LEAVES[index]).index == index
+
+
+def test_a_head_that_another_key_has_signed_is_not_believed(
+    log: FakeLog, told: LotteryClient
+) -> None:
+    log.named = SigningKey.generate("example.org/log").verifier
+
+    with pytest.raises(CheckpointInvalid):
+        told.checkpoint()
+    with pytest.raises(CheckpointInvalid):
+        told.inclusion_proof("0", LEAVES[0])
+
+
+def test_a_head_that_the_key_known_from_elsewhere_has_not_signed_is_not_believed(
+    told: LotteryClient,
+) -> None:
+    known = SigningKey.generate("example.org/log").verifier
+
+    with pytest.raises(CheckpointInvalid):
+        told.checkpoint(known)
+    with pytest.raises(CheckpointInvalid):
+        told.inclusion_proof("0", LEAVES[0], key=known)
+
+
+def test_the_key_that_was_named_first_is_the_one_that_stays(
+    log: FakeLog, told: LotteryClient
+) -> None:
+    told.checkpoint()
+    log.key = SigningKey.generate(log.key.name)
+    log.named = log.key.verifier
+    log.leaves = LEAVES[:6]
+
+    with pytest.raises(CheckpointInvalid):
+        told.checkpoint()
+
+
+def test_a_key_that_is_named_and_is_none_is_told_as_that(log: FakeLog, told: LotteryClient) -> None:
+    log.named = cast("VerifierKey", "no key")
+
+    with pytest.raises(errors.KeyUnusable):
+        told.checkpoint()
+
+
+def test_the_head_of_another_tree_is_none_of_the_runs(log: FakeLog, told: LotteryClient) -> None:
+    # The log's key signs the trail's heads as well, under an origin of their own.
+    log.origin = f"{log.key.name}/trail"
+
+    with pytest.raises(CheckpointInvalid):
+        told.checkpoint()
+
+
+REWRITTEN: Final = {
+    "rolled back": LEAVES[:4],
+    "forked at its size": [*LEAVES[:4], b"another record"],
+    "forked and longer": [*LEAVES[:4], b"another record", *LEAVES[5:]],
+    "forked at its start": [b"another record", *LEAVES[1:]],
+    "in another order": [LEAVES[1], LEAVES[0], *LEAVES[2:]],
+    "with one left out": [*LEAVES[:2], *LEAVES[3:]],
+}
+
+
+@pytest.mark.parametrize("how", REWRITTEN)
+def test_a_log_that_is_not_what_was_seen_before_is_not_believed(
+    log: FakeLog, told: LotteryClient, how: str
+) -> None:
+    seen = told.checkpoint()
+    log.leaves = list(REWRITTEN[how])
+
+    for _ in range(2):  # Nor does it become the one that was seen.
+        with pytest.raises(ProofInvalid):
+            told.checkpoint()
+    with pytest.raises(ProofInvalid):
+        told.inclusion_proof("1", log.leaves[1])
+
+    log.leaves = list(LEAVES)
+    later = told.checkpoint()
+    assert (seen.checkpoint.size, later.checkpoint.size) == (5, 7)
+
+
+def test_a_new_client_cannot_know_what_another_one_has_seen(
+    log: FakeLog, told: LotteryClient
+) -> None:
+    seen = told.checkpoint()
+    log.leaves = list(REWRITTEN["forked and longer"])
+    with served(log) as port, LotteryClient(f"127.0.0.1:{port}", timeout=60) as other:
+        head = other.checkpoint()
+
+        # That is what a head that was kept is for.
+        with pytest.raises(ProofInvalid):
+            other.verify_consistency(seen.checkpoint, head.checkpoint)
+
+
+GARBAGE: Final = {
+    "no hashes": [],
+    "a hash too many": [b"h" * 32] * 9,
+    "other hashes": [b"h" * 32] * 3,
+    "short hashes": [b"h" * 31] * 3,
+    "empty hashes": [b""] * 3,
+}
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+def test_a_proof_that_proves_nothing_is_refused(
+    log: FakeLog, told: LotteryClient, what: str
+) -> None:
+    told.checkpoint()
+    log.hashes = GARBAGE[what]
+    with pytest.raises(ProofInvalid):
+        told.inclusion_proof("2", LEAVES[2])
+    log.leaves = list(LEAVES)
+    with pytest.raises(ProofInvalid):
+        told.checkpoint()
+
+
+def test_a_proof_of_another_record_is_refused(log: FakeLog, told: LotteryClient) -> None:
+    log.swapped = {"2": "3"}
+
+    with pytest.raises(ProofInvalid):
+        told.inclusion_proof("2", LEAVES[2])
+    with pytest.raises(ProofInvalid):
+        told.inclusion_proof("1", b"a record that was never made")
+    assert told.inclusion_proof("1", LEAVES[1]).index == 1
+
+
+@pytest.mark.parametrize("shift", [-3, -1, 1, 10, 2**40])
+def test_a_proof_for_another_place_is_refused(
+    log: FakeLog, told: LotteryClient, shift: int
+) -> None:
+    log.index_shift = shift
+
+    with pytest.raises(ProofInvalid):
+        told.inclusion_proof("2", LEAVES[2])
+
+
+Members = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
+    """The real bundles of two runs of one log, and of the first of them from another log."""
+    place = tmp_path_factory.mktemp("bundles")
+    made = {}
+    for name in ("log", "other log"):
+        ledger = Ledger.create(place / name)
+        for number, day in enumerate((PUBLISHED, replace(PUBLISHED, date=NEXT_DATE))):
+            request = request_of(day, place / f"{name} {number}")
+            record = operations.run_lottery(lambda: ledger, request).record  # noqa: B023
+            file = io.BytesIO()
+            operations.export_run(ledger, record.run, file, TESTER)
+            made[f"{name} {record.run}"] = file.getvalue()
+        ledger.close()
+    return made
+
+
+def changed(bundle: bytes, run: str, change: Callable[[Members], None]) -> bytes:
+    """A bundle with something changed, its checksums right."""
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        members = {name.removeprefix(f"{run}/"): archive.read(name) for name in archive.namelist()}
+    change(members)
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(f"{run}/{name}"), content)
+    return made.getvalue()
+
+
+def sent(run: str, bundle: bytes) -> list[audit_pb.ExportRunResponse]:
+    """A bundle's parts."""
+    parts = [bundle[start : start + 5_000] for start in range(0, len(bundle), 5_000)]
+    return [
+        audit_pb.ExportRunResponse(run=run),
+        *(audit_pb.ExportRunResponse(data=part) for part in parts),
+    ]
+
+
+def _another_index(members: Members) -> None:
+    proof = members["run.json.tlog-proof"]
+    assert b"index 0" in proof
+    members["run.json.tlog-proof"] = proof.replace(b"index 0", b"index 1")
+
+
+def _another_record(members: Members) -> None:
+    assert b'"cycle":1' in members["run.json"]
+    members["run.json"] = members["run.json"].replace(b'"cycle":1', b'"cycle":2')
+
+
+def _another_key(members: Members) -> None:
+    key = SigningKey.generate(members["log.vkey"].decode().partition("+")[0]).verifier
+    members["log.vkey"] = f"{key}\n".encode()
+
+
+def _another_evidence(members: Members) -> None:
+    assert b"862.45713" in members["sources/volumes.csv"]
+    members["sources/volumes.csv"] = members["sources/volumes.csv"].replace(
+        b"862.45713", b"862.45813"
+    )
+
+
+FIRST: Final = "2024-09-16-001"
+BENT: Final[dict[str, Callable[[Members], None]]] = {
+    "another index": _another_index,
+    "another record": _another_record,
+    "another key": _another_key,
+    "no proof": lambda members: cast("None", members.pop("run.json.tlog-proof")),
+    "no checkpoint": lambda members: cast("None", members.pop("checkpoint")),
+    "another evidence": _another_evidence,
+    "no evidence": lambda members: cast("None", members.pop("allocations.parquet")),
+}
+
+
+def test_a_bundle_that_holds_is_written_whole(
+    log: FakeLog, told: LotteryClient, bundles: Mapping[str, bytes]
+) -> None:
+    log.parts = sent(FIRST, bundles[f"log {FIRST}"])
+    file = io.BytesIO()
+
+    assert told.export_run(FIRST, file) == FIRST
+    assert file.getvalue() == bundles[f"log {FIRST}"]
+
+
+@pytest.mark.parametrize("how", BENT)
+def test_a_bundle_that_does_not_hold_is_not_written(
+    log: FakeLog, told: LotteryClient, bundles: Mapping[str, bytes], how: str
+) -> None:
+    log.parts = sent(FIRST, changed(bundles[f"log {FIRST}"], FIRST, BENT[how]))
+    file = io.BytesIO()
+
+    # One that lacks a file is no bundle at all.
+    with pytest.raises((ProofInvalid, Refused)):
+        told.export_run(FIRST, file)
+
+    assert file.getvalue() == b""
+
+
+@pytest.mark.parametrize("named", [FIRST, "2024-09-17-001"])
+def test_another_runs_bundle_is_not_the_one_that_was_asked_for(
+    log: FakeLog, told: LotteryClient, bundles: Mapping[str, bytes], named: str
+) -> None:
+    log.parts = sent(named, bundles["log 2024-09-17-001"])
+    file = io.BytesIO()
+
+    with pytest.raises(ProofInvalid):
+        told.export_run(FIRST, file)
+
+    assert file.getvalue() == b""
+
+
+def test_a_bundle_of_another_log_than_the_one_seen_before_is_not_believed(
+    log: FakeLog, told: LotteryClient, bundles: Mapping[str, bytes]
+) -> None:
+    told.checkpoint()
+    log.parts = sent(FIRST, bundles[f"other log {FIRST}"])
+    file = io.BytesIO()
+
+    with pytest.raises(ProofInvalid):
+        told.export_run(FIRST, file)
+
+    assert file.getvalue() == b""
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", b"PK\x05\x06" + bytes(18)])
+def test_what_is_no_bundle_is_not_written(log: FakeLog, told: LotteryClient, data: bytes) -> None:
+    log.parts = sent(FIRST, data)
+    file = io.BytesIO()
+
+    with pytest.raises(LotteryError):
+        told.export_run(FIRST, file)
+
+    assert file.getvalue() == b""
+
+
+def test_a_bundle_that_breaks_off_is_not_written(
+    log: FakeLog, told: LotteryClient, bundles: Mapping[str, bytes]
+) -> None:
+    whole = sent(FIRST, bundles[f"log {FIRST}"])
+    file = io.BytesIO()
+    log.parts = whole[:-1]
+    with pytest.raises(LotteryError):
+        told.export_run(FIRST, file)
+    log.parts = []
+    with pytest.raises(errors.ServerAway):
+        told.export_run(FIRST, file)
+
+    assert file.getvalue() == b""
+
+
+def test_the_command_line_writes_no_bundle_that_does_not_hold(
+    log: FakeLog, bundles: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept.zip"
+    kept.write_bytes(b"yesterday's")
+    with served(log) as port:
+        for path in (tmp_path / "run.zip", kept):
+            command = ["--server", f"127.0.0.1:{port}", "export", FIRST, str(path)]
+            log.parts = sent(FIRST, changed(bundles[f"log {FIRST}"], FIRST, _another_index))
+            done = subprocess.run(
+                [sys.executable, "-m", "lottery", *command],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert (done.returncode, done.stdout) == (6, "")
+            assert done.stderr.endswith("(PROOF_INVALID)\n")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.zip"]
+    assert kept.read_bytes() == b"yesterday's"

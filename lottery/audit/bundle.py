@@ -12,6 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import stat
@@ -59,6 +60,9 @@ _NAME: Final = re.compile(
     r"(?P<run>[0-9-]{14,24})/(?P<file>(sources/)?[A-Za-z0-9_][A-Za-z0-9_.-]*)"
 )
 _MODE: Final = 0o644
+_END_MARK: Final = b"PK\5\6"
+_END_BYTES: Final = 22
+"""Of the end of an archive without a comment (APPNOTE.TXT, 4.3.16)."""
 _CHUNK: Final = 1 << 20
 
 
@@ -81,11 +85,11 @@ class ProvenRun:
     key: VerifierKey
 
 
-def write_bundle(run: ProvenRun, file: BinaryIO) -> None:
-    """Writes a run's bundle to a file that can be sought in.
+def refuse_damaged(run: ProvenRun) -> None:
+    """Refuses a run whose evidence is no longer what was recorded.
 
     Raises:
-        LedgerDamaged: An evidence file is not the one that was recorded.
+        LedgerDamaged: It is not.
     """
     for kept in run.record.evidence:
         wrong = evidence.what_is_wrong(run.directory, kept)
@@ -94,6 +98,10 @@ def write_bundle(run: ProvenRun, file: BinaryIO) -> None:
                 f"{run.record.run}/{kept.name} is not what was recorded: {wrong}; recorded is "
                 f"sha256 {kept.sha256}"
             )
+
+
+def write_bundle(run: ProvenRun, file: BinaryIO) -> None:
+    """Writes a run's bundle to a file that can be sought in."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, text in _texts(run).items():
             archive.writestr(_member(run.record.run, name), text)
@@ -107,7 +115,6 @@ def write_bundle(run: ProvenRun, file: BinaryIO) -> None:
 def _texts(run: ProvenRun) -> Mapping[str, bytes]:
     """The files that are not evidence, in their order."""
     record = run.record
-    digests = "".join(f"{file.sha256}  {file.name}\n" for file in record.evidence)
     readme = Template(_shipped("bundle_readme.txt")).substitute(
         run=record.run,
         business_date=record.business_date.isoformat(),
@@ -124,10 +131,15 @@ def _texts(run: ProvenRun) -> Mapping[str, bytes]:
         PROOF_FILE: run.proof.text().encode(),
         CHECKPOINT_FILE: run.proof.note,
         KEY_FILE: f"{run.key}\n".encode(),
-        DIGESTS_FILE: digests.encode(),
+        DIGESTS_FILE: _digests(record),
         METHOD_FILE: _shipped(METHOD_FILE).encode(),
         STATEMENT_FILE: statement().encode(),
     }
+
+
+def _digests(record: RunRecord) -> bytes:
+    """The digests of the evidence, for sha256sum."""
+    return "".join(f"{file.sha256}  {file.name}\n" for file in record.evidence).encode()
 
 
 def _shipped(name: str) -> str:
@@ -186,6 +198,9 @@ def opened_bundle(path: Path, keys: Sequence[VerifierKey]) -> Iterator[OpenedBun
         for name in members:
             if name not in named:
                 _refuse(path, f"its record does not name {name}")
+        for name in _TEXTS:
+            if name not in members:
+                _refuse(path, f"it has no {name}")
         if run != record.run:
             _refuse(path, f"it is called {run} and holds run {record.run}")
         found = [
@@ -203,6 +218,12 @@ def _safe_members(path: Path, archive: zipfile.ZipFile) -> tuple[str, dict[str, 
         Refused: One of them is not what a bundle has, and might do harm.
     """
     infos = archive.infolist()
+    with path.open("rb") as file:
+        file.seek(-min(_END_BYTES, path.stat().st_size), os.SEEK_END)
+        end = file.read()
+    first = min((info.header_offset for info in infos), default=0)
+    if archive.comment or first or not end.startswith(_END_MARK):
+        _refuse(path, "there is something before or behind its files")
     if not infos or len(infos) > MEMBERS:
         _refuse(path, f"it has {len(infos)} files; a bundle has 1 to {MEMBERS}")
     members: dict[str, zipfile.ZipInfo] = {}
@@ -210,8 +231,9 @@ def _safe_members(path: Path, archive: zipfile.ZipFile) -> tuple[str, dict[str, 
     for info in infos:
         match = _NAME.fullmatch(info.filename)
         kind = stat.S_IFMT(info.external_attr >> 16)
-        if match is None or kind not in (0, stat.S_IFREG):
-            _refuse(path, f"{info.filename!r} is the name of no file of a bundle")
+        named_so = info.orig_filename == info.filename  # Otherwise it was cut at a NUL.
+        if match is None or kind not in (0, stat.S_IFREG) or not named_so:
+            _refuse(path, f"{info.orig_filename!r} is the name of no file of a bundle")
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             _refuse(path, f"{info.filename} is compressed; a bundle's files are stored as they are")
         if match["file"] in members:
@@ -239,7 +261,7 @@ def _unpack(
             try:
                 with archive.open(info) as source:
                     shutil.copyfileobj(source, to, _CHUNK)
-            except zipfile.BadZipFile:  # Its checksum is another one.
+            except (zipfile.BadZipFile, EOFError):  # Its checksum or its place is another one.
                 changed.append(name)
     return changed
 
@@ -264,6 +286,7 @@ def _proof_mismatches(
             root=opened.checkpoint.root,
         )
         note = (directory / CHECKPOINT_FILE).read_bytes()
+        digests = (directory / DIGESTS_FILE).read_bytes()
     except (OSError, UnicodeDecodeError, LotteryError) as error:
         yield mismatch(PROOF_FILE, f"a proof of {evidence.RUN_FILE}", error)
         return
@@ -271,6 +294,8 @@ def _proof_mismatches(
         yield mismatch(PROOF_FILE, f"signed by {own}", f"signed for {opened.checkpoint.origin}")
     if keys and not set(keys) & set(opened.signed_by):
         yield mismatch(KEY_FILE, f"a key that is trusted: {', '.join(map(str, keys))}", own)
+    if digests != _digests(record):
+        yield mismatch(DIGESTS_FILE, "the digests of the record", "others")
     if note != proof.note:
         yield mismatch(CHECKPOINT_FILE, f"the checkpoint of {PROOF_FILE}", "another one")
 

@@ -27,7 +27,13 @@ from lottery.ledger.log import read_log
 from lottery.ledger.run import RunRecord, read_record
 from lottery.ledger.signing import VerifierKey, read_key_file
 from lottery.ledger.store import KEY_FILE
-from lottery.ledger.tables import RUNS, connect, connect_untouched, translated
+from lottery.ledger.tables import (
+    RUNS,
+    connect_reading,
+    connect_untouched,
+    keeps_rollback_journal,
+    translated,
+)
 
 Progress = Callable[[str, int, int], None]
 """Told what is looked at, which one of how many it is, from 1."""
@@ -85,7 +91,7 @@ def verify(
         if is_read:  # Otherwise records that cannot be read would leave their evidence unnamed.
             yield from _stray_folders(directory, set(runs))
     path = directory / database
-    engine = connect_untouched(path) if damaged else connect(path, lock_seconds)
+    engine = connect_untouched(path) if damaged else connect_reading(path, lock_seconds)
     yield from _evidence_faults(directory, engine, len(runs), progress)
 
 
@@ -93,21 +99,32 @@ def _file_faults(directory: Path) -> Iterator[Fault]:
     """Files that are missing or left over, and databases that are not the same."""
     if writing.is_unfinished(directory):
         yield Fault(where=writing.UNFINISHED, problem="a write was begun and did not end")
+    for name in (*_DATABASES, writing.CHECKPOINT_FILE):
+        if (directory / name).is_symlink():
+            yield Fault(where=name, problem="it is a link and no file")
     missing = [name for name in _DATABASES if not (directory / name).is_file()]
-    for name in missing:
-        yield Fault(where=name, problem="the file is missing")
     for name in _DATABASES:
+        if name in missing:
+            yield Fault(where=name, problem="the file is missing")
+        elif not keeps_rollback_journal(directory / name):
+            yield Fault(where=name, problem="its header asks for another journal than the ledger's")
         for suffix in _BESIDE_DATABASES:
             if (directory / f"{name}{suffix}").exists():
                 yield Fault(where=f"{name}{suffix}", problem="nothing of the ledger is called so")
     if not missing:
-        place = writing.first_difference(*(directory / name for name in _DATABASES))
-        if place is not None:
-            yield Fault(
-                where=" and ".join(_DATABASES),
-                problem=f"they are not the same from byte {place} on; "
-                + _which_is_signed(directory),
-            )
+        yield from _mirror_faults(directory)
+
+
+def _mirror_faults(directory: Path) -> Iterator[Fault]:
+    """Databases that are one file, or not the same."""
+    database, mirror = (directory / name for name in _DATABASES)
+    if mirror.samefile(database):
+        yield Fault(where=writing.MIRROR, problem=f"it is {writing.DATABASE} itself")
+    place = writing.first_difference(database, mirror)
+    if place is not None:
+        both = " and ".join(_DATABASES)
+        yield Fault(where=both, problem=f"they are not the same from byte {place} on")
+        yield Fault(where=both, problem=_which_is_signed(directory))
 
 
 def _which_is_signed(directory: Path) -> str:

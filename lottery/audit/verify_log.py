@@ -5,17 +5,18 @@ The trees are derived again from the leaves' very bytes (RFC 9162), and nothing 
 
 from __future__ import annotations
 
+import functools
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 
-from lottery.errors import LotteryError
+from lottery.errors import KeyUnusable, LedgerDamaged, LotteryError
 from lottery.ledger import log, merkle
 from lottery.ledger.checkpoint import open_checkpoint
-from lottery.ledger.note import join_notes
 from lottery.ledger.run import read_record
 from lottery.ledger.signing import VerifierKey
 from lottery.ledger.tables import (
@@ -25,7 +26,6 @@ from lottery.ledger.tables import (
     SCHEMA_VERSION,
     SUPERSEDINGS,
     TRAIL,
-    TRIGGERS,
     metadata,
 )
 from lottery.ledger.trail import read_entry
@@ -93,8 +93,12 @@ def verify_log(
         LotteryError: The database cannot be read on.
     """
     yield from _schema_faults(connection)
-    whose = log.read_log(connection)
-    if keys and whose.key not in keys:
+    whose = None
+    try:
+        whose = log.read_log(connection)
+    except (LedgerDamaged, KeyUnusable) as error:
+        yield Fault(where="the log", problem=str(error))
+    if whose is not None and keys and whose.key not in keys:
         problem = f"its key is {whose.key}, which is none of those that were given"
         yield Fault(where="the log", problem=problem)
     trees = {log.RUNS_TREE: _Tree(), log.TRAIL_TREE: _Tree()}
@@ -102,9 +106,10 @@ def verify_log(
     yield from _trail_faults(connection, trees[log.TRAIL_TREE])
     for name, tree in trees.items():
         yield from _node_faults(connection, name, tree)
+    yield from _foreign_tree_faults(connection, trees)
     yield from _head_faults(connection, whose, trees, checkpoint_file)
     for key in keys:
-        if key != whose.key:
+        if whose is not None and key != whose.key:
             yield from _cosigner_faults(connection, whose, key)
 
 
@@ -113,22 +118,42 @@ def _schema_faults(connection: sa.Connection) -> Iterator[Fault]:
     if version != SCHEMA_VERSION:
         problem = f"its version is {version}; known is {SCHEMA_VERSION}"
         yield Fault(where="the schema of ledger.db", problem=problem)
-    rows = connection.exec_driver_sql(
-        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
-    ).all()
-    there = {(row.type, row.name): row.sql for row in rows}
-    expected: dict[tuple[str, str], str | None] = {
-        ("trigger", name): text for name, text in TRIGGERS.items()
-    }
-    for table in metadata.sorted_tables:
-        expected["table", table.name] = None
-        expected |= {("index", str(index.name)): None for index in table.indexes}
-    for kind, name in sorted(there.keys() ^ expected.keys()):
-        problem = "it is missing" if (kind, name) in expected else "it is none of the ledger's"
-        yield Fault(where=f"the {kind} {name} of ledger.db", problem=problem)
-    for name, text in TRIGGERS.items():
-        if there.get(("trigger", name), text) != text:
-            yield Fault(where=f"the trigger {name} of ledger.db", problem="it is another one")
+    there, expected = _schema(connection), _schema_as_made()
+    for thing in sorted(there.keys() | expected.keys()):
+        if there.get(thing) == expected.get(thing):
+            continue
+        problem = "it is another one" if thing in there else "it is missing"
+        if thing not in expected:
+            problem = "it is none of the ledger's"
+        yield Fault(where=f"the {' '.join(thing)} of ledger.db", problem=problem)
+
+
+def _schema(connection: sa.Connection) -> dict[tuple[str, str], Any]:
+    """What a database is made of: triggers by their text, tables by columns and indexes.
+
+    Not tables by their text, which is a matter of how SQLAlchemy writes it.
+    """
+    found: dict[tuple[str, str], Any] = {}
+    rows = connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master").all()
+    for kind, name, text in rows:
+        found[kind, name] = text if kind in {"trigger", "view"} else ()
+    for row in connection.exec_driver_sql("PRAGMA table_list").all():
+        if row.schema == "main":
+            found["table", row.name] = (row.type, row.wr, row.strict)
+    for kind, name in [thing for thing in found if thing[0] in {"table", "index"}]:
+        for pragma in ("table_xinfo", "index_xinfo", "index_list"):
+            told = connection.exec_driver_sql(f"SELECT * FROM pragma_{pragma}(?)", (name,))  # noqa: S608
+            found[kind, name] += tuple(sorted(map(repr, told)))
+    return found
+
+
+@functools.cache
+def _schema_as_made() -> dict[tuple[str, str], Any]:
+    """The schema of a database that was made just now, in memory."""
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
+        metadata.create_all(connection)
+        return _schema(connection)
 
 
 def _run_faults(connection: sa.Connection, tree: _Tree, runs: list[str]) -> Iterator[Fault]:
@@ -208,36 +233,44 @@ def _node_faults(connection: sa.Connection, name: str, tree: _Tree) -> Iterator[
         yield Fault(where=f"the tree {name}", problem="it has nodes beyond its leaves")
 
 
+def _foreign_tree_faults(connection: sa.Connection, trees: dict[str, _Tree]) -> Iterator[Fault]:
+    for tree in connection.execute(sa.select(NODES.c.tree).distinct()).scalars():
+        if tree not in trees:
+            yield Fault(where=f"the tree {tree}", problem="it is none of the ledger's")
+
+
 def _head_faults(
-    connection: sa.Connection, whose: log.Log, trees: dict[str, _Tree], checkpoint_file: Path
+    connection: sa.Connection, whose: log.Log | None, trees: dict[str, _Tree], checkpoint_file: Path
 ) -> Iterator[Fault]:
     """Every head is signed, in order, and the root of its leaves; the file has each of them."""
     signed = dict.fromkeys(trees, 0)
     place = 0
+    file_faults: list[Fault] = []
     try:
-        file = checkpoint_file.open("rb")
+        written: BinaryIO = checkpoint_file.open("rb")
     except OSError as error:
-        yield Fault(where=checkpoint_file.name, problem=error.strerror or str(error))
-        return
-    with file:
+        written = io.BytesIO()
+        file_faults.append(Fault(where=checkpoint_file.name, problem=error.strerror or str(error)))
+    with written as file:
         for position, head in enumerate(log.all_heads(connection)):
             where = f"checkpoint {position}, of {head.tree_size} leaves of the tree {head.tree}"
-            note = join_notes([head.note])
+            note = head.note + b"\n"
             place += len(note)
+            if not file_faults and file.read(len(note)) != note:
+                problem = f"it does not have {where} as it was signed"
+                file_faults.append(Fault(where=checkpoint_file.name, problem=problem))
             if (head.position, head.ends_at) != (position, place) or head.tree not in trees:
                 yield Fault(where=where, problem="its row is not in its place")
                 continue
-            if file.read(len(note)) != note:
-                problem = f"it does not have {where} as it was signed"
-                yield Fault(where=checkpoint_file.name, problem=problem)
-                return
             if not signed[head.tree] <= head.tree_size <= signed[head.tree] + 1:
                 yield Fault(where=where, problem=f"the one before it has {signed[head.tree]}")
             signed[head.tree] = head.tree_size
-            yield from _signature_faults(where, head, whose, trees[head.tree])
-        if file.read(1):
+            if whose is not None:
+                yield from _signature_faults(where, head, whose, trees[head.tree])
+        if not file_faults and file.read(1):
             problem = "it has heads that the database has not: that is an older copy of itself"
-            yield Fault(where=checkpoint_file.name, problem=problem)
+            file_faults.append(Fault(where=checkpoint_file.name, problem=problem))
+    yield from file_faults
     for name, tree in trees.items():
         if signed[name] != tree.size:
             problem = f"it has {tree.size} leaves and {signed[name]} of them are signed"

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -17,7 +18,7 @@ from lottery.audit.replay import Engine, Replayed
 from lottery.audit.verify import Progress
 from lottery.audit.verify_log import Fault
 from lottery.client import DerivedSeed, LotteryClient
-from lottery.errors import OutputUnwritable, Refused
+from lottery.errors import OutputUnwritable, Problem, Refused
 from lottery.intake.received import ReceivedVolumes
 from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord
 from lottery.ledger.signing import VerifierKey
@@ -185,10 +186,12 @@ class RemoteDesk:
                 positions_basis=request.positions_basis or "",
                 decisions={name: decisions[name] for name in ("account_order", "zero_hit")},
             )
-        except Refused:
+        except Refused as error:
             # Refuses the same, by the files' own rows, and all of it.
             operations.compute_day(request, progress=progress)
-            raise
+            # What only the ledger could tell.
+            problems = [_by_our_rows(problem, request) for problem in error.problems]
+            raise Refused(problems, total=error.total, reason=error.reason) from None
 
     def get(self, run: str) -> RunRecord:
         return self._client.get_run(run)
@@ -244,3 +247,16 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OutputUnwritable(f"{path}: {error.strerror or error}") from error
+
+
+def _by_our_rows(problem: Problem, request: operations.RunRequest) -> Problem:
+    """A server's problem of what was sent, by the place in the file that it came from."""
+    sent = {"arrow_notices": request.notices, "arrow_positions": request.positions}
+    received = sent.get(problem.source)
+    if received is None:
+        return problem
+    if problem.row is None:
+        return replace(problem, source=received.places[0].source)
+    place, index = received.place_of(problem.row - 1)
+    row = place.row(index)
+    return replace(problem, source=place.source, row=row, line=place.line(row))

@@ -57,6 +57,7 @@ def health(
             report(
                 ServerAway(f"no server answers at {listen} ({error.code().name})"),
                 as_json=shell.common.as_json,
+                records=False,
             )
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
     shell.say({"status": status}, lambda console: console.print(status))

@@ -165,13 +165,19 @@ def reporting(command: _Command) -> _Command:
         try:
             command(*arguments, **options)
         except LotteryError as error:
-            report(error, as_json=cast("Common", context.obj).as_json)
+            records = context.info_name == "run"
+            report(error, as_json=cast("Common", context.obj).as_json, records=records)
 
     return cast("_Command", run)
 
 
-def report(error: LotteryError, *, as_json: bool) -> NoReturn:
+def report(error: LotteryError, *, as_json: bool, records: bool) -> NoReturn:
     """Prints an error and exits with its code.
+
+    Args:
+        error: The error.
+        as_json: Whether as a document.
+        records: Whether the command was to record something.
 
     Raises:
         typer.Exit: Always.
@@ -186,7 +192,8 @@ def report(error: LotteryError, *, as_json: bool) -> NoReturn:
             for line in str(error).splitlines():
                 stderr.print(f"  {line}", soft_wrap=True)
         else:
-            kept = "; nothing is recorded" if isinstance(error, _RECORDS_NOTHING) else ""
+            nothing = records and isinstance(error, _RECORDS_NOTHING)
+            kept = "; nothing is recorded" if nothing else ""
             stderr.print(f"{error}{kept} ({error.reason})", style="red", soft_wrap=True)
     raise typer.Exit(exit_code(error))
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from lottery.audit.bundle import opened_bundle
+from lottery.audit.bundle import OpenedBundle, opened_bundle
 from lottery.audit.replay import Engine, Replayed
 from lottery.audit.verify_log import Fault
 from lottery.client.errors import translated
 from lottery.client.values import date_of, replayed_of
 from lottery.errors import ProofInvalid
-from lottery.ledger import merkle
+from lottery.ledger import evidence, merkle
 from lottery.ledger.checkpoint import Checkpoint, LogProof, open_checkpoint
 from lottery.ledger.signing import VerifierKey
 from lottery.operations import PublicKeys
@@ -138,7 +138,8 @@ class AuditCalls:
 
         Raises:
             RunNotFound: There is no such run.
-            ProofInvalid: The bundle does not prove its record.
+            ProofInvalid: The bundle is of another run, does not prove its record, or holds other
+                evidence.
         """
         request = audit_service_pb2.ExportRunRequest(run=run)
         with tempfile.TemporaryDirectory(prefix="lottery-export-") as folder:
@@ -148,12 +149,9 @@ class AuditCalls:
                 for response in self._audit.ExportRun(request, timeout=self._timeout):
                     exported = exported or response.run
                     part.write(response.data)
-            with opened_bundle(path, keys) as bundle:
-                for mismatch in bundle.mismatches:
-                    raise ProofInvalid(
-                        f"{mismatch.where}: {mismatch.recorded} is expected, got "
-                        f"{mismatch.computed}"
-                    )
+            known = list(keys) or ([self._seen.key] if self._seen else [])
+            with opened_bundle(path, known) as bundle:
+                _refuse_unsound(bundle, exported if run == "latest" else run)
             with path.open("rb") as whole:
                 while data := whole.read(1 << 20):
                     file.write(data)
@@ -180,7 +178,8 @@ class AuditCalls:
                 audit_service_pb2.GetCheckpointRequest(), timeout=self._timeout
             )
         known = key or (self._seen.key if self._seen else VerifierKey.parse(response.public_key))
-        opened = open_checkpoint(response.checkpoint, [known])
+        # The log signs the heads of its trail too, under another origin.
+        opened = open_checkpoint(response.checkpoint, [known], origin=known.name)
         head = SignedCheckpoint(checkpoint=opened.checkpoint, note=response.checkpoint, key=known)
         if self._seen is not None:
             self.verify_consistency(self._seen.checkpoint, head.checkpoint)
@@ -221,7 +220,7 @@ class AuditCalls:
         """Checks that the log of one head is the beginning of the log of another.
 
         Raises:
-            ProofInvalid: It is not, or the server cannot prove it.
+            ProofInvalid: It is not, or the server's proof is none.
         """
         if first.origin != second.origin or first.size > second.size:
             raise ProofInvalid(
@@ -240,3 +239,21 @@ class AuditCalls:
             second_root=second.root,
             proof=response.hashes,
         )
+
+
+def _refuse_unsound(bundle: OpenedBundle, run: str) -> None:
+    """Refuses a bundle that is not of the run, or does not hold.
+
+    Raises:
+        ProofInvalid: It is so; what was expected and what was got is told.
+    """
+    if bundle.record.run != run:
+        raise ProofInvalid(f"a bundle of run {run} is expected, got one of {bundle.record.run}")
+    for mismatch in bundle.mismatches:
+        raise ProofInvalid(
+            f"{mismatch.where}: {mismatch.recorded} is expected, got {mismatch.computed}"
+        )
+    for file in bundle.record.evidence:
+        wrong = evidence.what_is_wrong(bundle.directory, file)
+        if wrong is not None:
+            raise ProofInvalid(f"{file.name}: sha256 {file.sha256} is expected, got {wrong}")

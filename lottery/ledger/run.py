@@ -35,6 +35,8 @@ NET: Final = "net"
 GROSS: Final = "gross"
 """What was assigned before on their date is still in the positions, and is taken off here."""
 
+_EVIDENCE_NAME: Final = re.compile(r"(sources/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
+"""A file within a run's folder; a record is not believed to name any other."""
 _SAFE_INTEGER: Final = 2**53 - 1
 
 Exact = Annotated[
@@ -284,6 +286,14 @@ def read_record(canonical: bytes) -> RunRecord:
         raise LedgerDamaged(f"a run record cannot be read: {error.errors()[0]['msg']}") from error
     if record.format != RECORD_FORMAT:
         raise LedgerDamaged(f"a run record has the unknown format {record.format!r}")
+    names = [file.name for file in record.evidence]
+    names += [
+        f"sources/{source.kept_as}" for source in record.sources if source.kept_as is not None
+    ]
+    wrong = [name for name in names if not _EVIDENCE_NAME.fullmatch(name)]
+    if wrong or not is_run_id(record.run):
+        told = (wrong or [record.run])[0]
+        raise LedgerDamaged(f"a run record names {told!r}, which is nothing of a ledger")
     try:
         is_canonical = record.canonical() == canonical
     except rfc8785.CanonicalizationError:

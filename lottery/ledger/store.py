@@ -153,7 +153,6 @@ class Ledger(LedgerReader):
         """
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            writing.refuse_orphans(directory)
             for name in (writing.EVIDENCE, writing.STAGING):
                 (directory / name).mkdir(exist_ok=True)
             ledger = cls(directory, lock_seconds=lock_seconds, key=key)
@@ -265,6 +264,11 @@ class Ledger(LedgerReader):
             canonical = evidence.write_record(staged, record)
             key = self._signing_key()
             proceed()
+            if self.evidence_of(record).exists():
+                raise LedgerDamaged(
+                    f"{self.evidence_of(record)} lies there and no record names it; nothing more "
+                    "is recorded"
+                )
             transaction.announce(run)
             self._put_in_place(staged, record)
             self._insert(connection, prepared, record, canonical, sequence)
@@ -341,10 +345,6 @@ class Ledger(LedgerReader):
     def _put_in_place(self, staged: Path, record: RunRecord) -> None:
         """Moves a run's folder to where readers look for it; only the write lock's holder may."""
         target = self.evidence_of(record)
-        if target.exists():
-            raise LedgerDamaged(
-                f"{target} lies there and no record names it; nothing more is recorded"
-            )
         target.parent.mkdir(exist_ok=True)
         staged.rename(target)
         evidence.sync_directory(target.parent)
@@ -355,6 +355,7 @@ class Ledger(LedgerReader):
         with writing.locked(self.directory, self._lock_seconds):
             if self._version() != 0:  # Another process has just made it.
                 return
+            writing.refuse_remains(self.directory)
             key = self._first_key()
             with writing.transaction(self.directory, self._engine) as transaction:
                 connection = transaction.connection
@@ -405,6 +406,8 @@ class Ledger(LedgerReader):
 
     def _version(self) -> int:
         """The schema's version; 0 where nothing is made yet."""
+        if not (self.directory / DATABASE).exists():  # A look would leave an empty file.
+            return 0
         with self._reading() as connection:
             version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
         if version not in (0, SCHEMA_VERSION):

@@ -6,6 +6,7 @@ with two connections in the versions that most Pythons ship (3.7.0 to 3.51.2).
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,10 +91,6 @@ CHECKPOINTS: Final = sa.Table(
 """Every signed head in the order of signing; `ends_at` is where it ends in the checkpoint file."""
 
 
-TRIGGERS: Final[dict[str, str]] = {}
-"""Every trigger by its name, as it stands in the database's schema."""
-
-
 def _make_append_only(table: sa.Table) -> None:
     """Adds the triggers that refuse to change, delete or replace a row of a table."""
     for action in ("UPDATE", "DELETE"):
@@ -117,7 +114,6 @@ def _add_trigger(table: sa.Table, action: str, condition: str) -> None:
     )
     ddl = sa.DDL(text).execute_if(dialect="sqlite")  # type: ignore[no-untyped-call]
     sa.event.listen(table, "after_create", ddl)
-    TRIGGERS[name] = text
 
 
 for _table in metadata.sorted_tables:
@@ -134,9 +130,13 @@ def connect(path: Path, lock_seconds: float) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: Any) -> None:
+        # A new database has the rollback journal; to ask for it would rewrite one that has not. Of
+        # one that was half written when its process was killed, the journal has the header.
+        has_journal = path.with_name(f"{path.name}-journal").exists()
+        if path.stat().st_size and not has_journal and not keeps_rollback_journal(path):
+            raise LedgerDamaged(f"{path}: its header asks for another journal than the ledger's")
         # SQLAlchemy begins transactions itself (below), so that writers lock from the start.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA synchronous = FULL")
 
     @sa.event.listens_for(engine, "begin")
@@ -147,19 +147,37 @@ def connect(path: Path, lock_seconds: float) -> sa.Engine:
     return engine
 
 
+def connect_reading(path: Path, lock_seconds: float) -> sa.Engine:
+    """An engine that reads a file which others may be writing to, and never writes itself."""
+    return _read_only(path, lock_seconds, immutable="0")
+
+
+@functools.lru_cache(maxsize=8)
 def connect_untouched(path: Path) -> sa.Engine:
     """An engine that reads a file as it lies there: without locks, journals or a single write.
 
-    Only where nobody can be writing meanwhile.
+    Only where nobody can be writing meanwhile. An engine remembers the queries it has compiled.
     """
+    return _read_only(path, 0.0, immutable="1")
+
+
+def _read_only(path: Path, lock_seconds: float, *, immutable: str) -> sa.Engine:
+    query = {"mode": "ro", "immutable": immutable, "uri": "true"}
     return sa.create_engine(
-        sa.URL.create(
-            "sqlite",
-            database=path.absolute().as_uri(),
-            query={"mode": "ro", "immutable": "1", "uri": "true"},
-        ),
+        sa.URL.create("sqlite", database=path.absolute().as_uri(), query=query),
+        connect_args={"timeout": lock_seconds},
         poolclass=sa.NullPool,
     )
+
+
+def keeps_rollback_journal(path: Path) -> bool:
+    """Whether a database's header asks for the rollback journal, to be written and to be read.
+
+    The bytes 18 and 19 (SQLite's file format, 1.3.3); anything else is write-ahead logging, which a
+    mere look would begin.
+    """
+    with path.open("rb") as file:
+        return file.read(20)[18:] == b"\1\1"
 
 
 @contextmanager
@@ -174,3 +192,5 @@ def translated(directory: Path) -> Iterator[None]:
         raise LedgerUnwritable(f"{directory}: {message}") from error
     except DatabaseError as error:
         raise LedgerDamaged(f"{directory}: {error.orig}") from error
+    except UnicodeDecodeError as error:
+        raise LedgerDamaged(f"{directory}: a text of the database is none") from error

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import sqlalchemy as sa
 
 from lottery.errors import LedgerBusy, LedgerDamaged, LedgerUnfinished
@@ -159,10 +160,12 @@ def recover(directory: Path, engine: sa.Engine) -> str:
     run = _announced_run(directory)
     with translated(directory), engine.connect() as connection:
         recorded = run is not None and is_recorded(connection, run)
+        # Before anything is changed: an older copy of the database must not cost its mirror.
+        ends_at, rest = _heads_to_append(directory, connection)
         if run is not None and not recorded:
             _withdraw(directory, run)
         _recover_mirror(directory)
-        _recover_checkpoints(directory, connection)
+        _recover_checkpoints(directory, ends_at, rest)
     if run is None:
         return "a write"
     return f"the recording of {run}" if recorded else f"the recording of {run}, given up"
@@ -173,20 +176,19 @@ def evidence_folder(directory: Path, run: str) -> Path:
     return directory / EVIDENCE / run.rpartition("-")[0] / run
 
 
-def refuse_orphans(directory: Path) -> None:
-    """Refuses to begin a second history where the database of a ledger is gone.
+def refuse_remains(directory: Path) -> None:
+    """Refuses to begin a second history where the database of a ledger is gone, or is another.
 
     Raises:
-        LedgerDamaged: It has no database, and something of a ledger is there.
+        LedgerDamaged: Something of a ledger is there, where there is no table yet.
     """
-    database = directory / DATABASE
-    if database.exists() and database.stat().st_size:
-        return
-    for name in (MIRROR, CHECKPOINT_FILE):
-        if (directory / name).exists():
-            raise LedgerDamaged(f"{database} is gone, and {name} is there; nothing is recorded")
-    if any((directory / EVIDENCE).glob("*/*")):
-        raise LedgerDamaged(f"{database} is gone, and there is evidence; nothing is recorded")
+    found = [name for name in (MIRROR, CHECKPOINT_FILE) if (directory / name).exists()]
+    found += [EVIDENCE] if any((directory / EVIDENCE).glob("*/*")) else []
+    if found:
+        raise LedgerDamaged(
+            f"{directory / DATABASE} is gone or empty, with {' and '.join(found)} there: nothing "
+            "is recorded"
+        )
 
 
 def _keeper(writing: Transaction) -> Any:
@@ -250,11 +252,10 @@ def _mirror(directory: Path, statements: list[tuple[str, Any]]) -> None:
 
 
 def _append_heads(directory: Path, heads: list[log.SignedHead]) -> None:
-    if heads:
-        with (directory / CHECKPOINT_FILE).open("ab") as file:
-            file.write(join_notes(head.note for head in heads))
-            file.flush()
-            os.fsync(file.fileno())
+    with (directory / CHECKPOINT_FILE).open("ab") as file:
+        file.write(join_notes(head.note for head in heads))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _end(directory: Path) -> None:
@@ -279,9 +280,11 @@ def _withdraw(directory: Path, run: str) -> None:
     if folder.is_dir():
         left = directory / STAGING / uuid.uuid4().hex
         folder.rename(left)
+        sync_directory(folder.parent)
         shutil.rmtree(left, ignore_errors=True)
     with suppress(OSError):  # Other runs of that date have theirs.
         folder.parent.rmdir()
+    sync_directory(directory / EVIDENCE)
 
 
 def _recover_mirror(directory: Path) -> None:
@@ -296,8 +299,12 @@ def _recover_mirror(directory: Path) -> None:
         copy.replace(mirror)
 
 
-def _recover_checkpoints(directory: Path, connection: sa.Connection) -> None:
-    """Appends the heads that are committed and not in the file yet."""
+def _heads_to_append(directory: Path, connection: sa.Connection) -> tuple[int, bytes]:
+    """Where the checkpoint file ends with a whole head, and what is committed and comes behind.
+
+    Raises:
+        LedgerDamaged: The file goes on with something else: the database is an older copy, say.
+    """
     path = directory / CHECKPOINT_FILE
     size = path.stat().st_size if path.exists() else 0
     whole = connection.execute(
@@ -307,11 +314,15 @@ def _recover_checkpoints(directory: Path, connection: sa.Connection) -> None:
         .limit(1)
     ).first()
     position, ends_at = (-1, 0) if whole is None else (whole.position, whole.ends_at)
-    missing = log.heads_behind(connection, position)
-    rest = join_notes(head.note for head in missing)
+    rest = join_notes(head.note for head in log.heads_behind(connection, position))
     if not rest.startswith(_tail(path, size - ends_at)):
-        raise LedgerDamaged(f"{path} is not what was signed")
-    with path.open("ab") as file:
+        raise LedgerDamaged(f"{path} is not what {DATABASE} has signed; nothing is recovered")
+    return ends_at, rest
+
+
+def _recover_checkpoints(directory: Path, ends_at: int, rest: bytes) -> None:
+    """Ends the checkpoint file with the heads that are committed."""
+    with (directory / CHECKPOINT_FILE).open("ab") as file:
         file.truncate(ends_at)
         file.write(rest)
         file.flush()
@@ -325,9 +336,9 @@ def first_difference(one: Path, other: Path) -> int | None:
         while True:
             left, right = ours.read(1 << 20), theirs.read(1 << 20)
             if left != right:
-                pairs = enumerate(zip(left, right, strict=False))
-                first = next((at for at, (a, b) in pairs if a != b), min(len(left), len(right)))
-                return place + first
+                shared = min(len(left), len(right))
+                differ = np.frombuffer(left, "u1", shared) != np.frombuffer(right, "u1", shared)
+                return place + (int(differ.argmax()) if differ.any() else shared)
             if not left:
                 return None
             place += len(left)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from lottery.audit.bundle import opened_bundle
 from lottery.audit.explain import PoolWorking, explain_account, explain_pool
 from lottery.audit.replay import Engine, Replayed, replay
+from lottery.errors import EngineMissing
 from lottery.ledger import evidence
 from lottery.ledger.signing import VerifierKey
 from lottery.ledger.store import Ledger
@@ -79,15 +80,21 @@ def replay_dates(
         EngineMissing: The engine is not installed.
     """
     count = matched = 0
+    is_done = True
     try:
         for record in ledger.iterate(first=first, last=last):
             replayed = replay(record, ledger.evidence_of(record), engine=engine)
             count += 1
             matched += replayed.matched
             yield replayed
+    except EngineMissing:
+        is_done = False
+        raise
     finally:
-        span = f"{first or 'the first date'} to {last or 'the last'}"
-        asker.enter(ledger, RUNS_REPLAYED, span, f"{matched} of {count} match ({engine.value})")
+        span = f"{first or 'the first date'} to {last or 'the last date'}"
+        if is_done:
+            outcome = f"{matched} of {count} match ({engine.value})"
+            asker.enter(ledger, RUNS_REPLAYED, span, outcome)
 
 
 def replay_bundle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,10 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from lottery.audit.bundle import ProvenRun, write_bundle
+from lottery.audit.bundle import ProvenRun, refuse_damaged, write_bundle
 from lottery.audit.verify import Progress, Trust, verify
 from lottery.audit.verify_log import Fault, verify_log
-from lottery.errors import LedgerDamaged, LotteryError, Problem, Refused, RunNotFound
+from lottery.errors import (
+    LedgerDamaged,
+    LedgerUnwritable,
+    LotteryError,
+    Problem,
+    Refused,
+    RunNotFound,
+)
 from lottery.ledger import log, merkle, writing
 from lottery.ledger.checkpoint import LogProof, add_signature
 from lottery.ledger.run import Identity, read_record
@@ -168,18 +176,33 @@ def export_run(ledger: Ledger, run: str, file: BinaryIO, by: Identity) -> str:
     assert first is not None, "a run is signed with its row"  # noqa: S101
     # The head as it was signed first, so that a signature that was added later changes nothing.
     proof = LogProof(index=index, hashes=proven.proof.hashes, note=first.note)
-    ledger.enter(entry_now(RUN_EXPORTED, record.run, "exported", by))
-    write_bundle(
-        ProvenRun(
-            record=record,
-            canonical=canonical,
-            directory=ledger.evidence_of(record),
-            proof=proof,
-            key=key,
-        ),
-        file,
+    bundled = ProvenRun(
+        record=record,
+        canonical=canonical,
+        directory=ledger.evidence_of(record),
+        proof=proof,
+        key=key,
     )
+    refuse_damaged(bundled)
+    ledger.enter(entry_now(RUN_EXPORTED, record.run, "exported", by))
+    write_bundle(bundled, file)
     return record.run
+
+
+def exported_parts(ledger: Ledger, run: str, by: Identity, part_bytes: int) -> Iterator[bytes]:
+    """A run's bundle in parts; as `export_run`, through a file without a name in the ledger.
+
+    Raises:
+        LedgerUnwritable: There is no place for it.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=ledger.directory / writing.STAGING) as file:
+            export_run(ledger, run, file, by)
+            file.seek(0)
+            while part := file.read(part_bytes):
+                yield part
+    except OSError as error:
+        raise LedgerUnwritable(f"{ledger.directory}: {error.strerror or error}") from error
 
 
 def verify_ledger(

@@ -296,16 +296,17 @@ def _superseding(
     The same command again, which says `latest`, means the run that was the latest before its own.
 
     Raises:
-        RunNotFound: One is not recorded.
+        RunNotFound: `latest` is meant and nothing is recorded.
     """
     if not request.supersedes:
         return Superseding(reason=request.reason)
-    latest = ledger.get("latest")
-    if "latest" in request.supersedes:
+    runs = set(request.supersedes)
+    if "latest" in runs:
+        latest = ledger.get("latest")
         as_recorded = Superseding(runs=latest.supersedes, reason=request.reason)
         if latest.supersedes and content_of(as_recorded) == latest.content_sha256:
             return as_recorded
-    runs = {latest.run if run == "latest" else run for run in request.supersedes}
+        runs = runs - {"latest"} | {latest.run}
     return Superseding(runs=tuple(sorted(runs)), reason=request.reason)
 
 

@@ -89,6 +89,7 @@ class AuditServiceServicer:
 
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
+        - INVALID_ARGUMENT (INVALID_INPUT): the engine is none.
         - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -99,7 +100,7 @@ class AuditServiceServicer:
         """Computes every run of a date, or of several, again: one result a run, as recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): a date is none.
+        - INVALID_ARGUMENT (INVALID_INPUT): a date or the engine is none.
         - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -124,6 +125,7 @@ class AuditServiceServicer:
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
         - DATA_LOSS (LEDGER_DAMAGED): its evidence is not what was recorded.
+        - FAILED_PRECONDITION (KEY_UNUSABLE): the server has not the log's key, for the trail.
         - UNAVAILABLE (LEDGER_BUSY, LEDGER_UNWRITABLE): the trail cannot be written now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -43,13 +43,14 @@ class AuditServiceStub:
 
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
+    - INVALID_ARGUMENT (INVALID_INPUT): the engine is none.
     - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
     """
     ReplayDay: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ReplayDayRequest, _audit_service_pb2.ReplayDayResponse]
     """Computes every run of a date, or of several, again: one result a run, as recorded.
 
     Errors include:
-    - INVALID_ARGUMENT (INVALID_INPUT): a date is none.
+    - INVALID_ARGUMENT (INVALID_INPUT): a date or the engine is none.
     - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
     """
     VerifyLedger: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyLedgerRequest, _audit_service_pb2.VerifyLedgerResponse]
@@ -66,6 +67,7 @@ class AuditServiceStub:
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
     - DATA_LOSS (LEDGER_DAMAGED): its evidence is not what was recorded.
+    - FAILED_PRECONDITION (KEY_UNUSABLE): the server has not the log's key, for the trail.
     - UNAVAILABLE (LEDGER_BUSY, LEDGER_UNWRITABLE): the trail cannot be written now.
     """
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetCheckpointRequest, _audit_service_pb2.GetCheckpointResponse]
@@ -105,13 +107,14 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
+    - INVALID_ARGUMENT (INVALID_INPUT): the engine is none.
     - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
     """
     ReplayDay: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ReplayDayRequest, _audit_service_pb2.ReplayDayResponse]  # type: ignore[assignment]
     """Computes every run of a date, or of several, again: one result a run, as recorded.
 
     Errors include:
-    - INVALID_ARGUMENT (INVALID_INPUT): a date is none.
+    - INVALID_ARGUMENT (INVALID_INPUT): a date or the engine is none.
     - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
     """
     VerifyLedger: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyLedgerRequest, _audit_service_pb2.VerifyLedgerResponse]  # type: ignore[assignment]
@@ -128,6 +131,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
     - DATA_LOSS (LEDGER_DAMAGED): its evidence is not what was recorded.
+    - FAILED_PRECONDITION (KEY_UNUSABLE): the server has not the log's key, for the trail.
     - UNAVAILABLE (LEDGER_BUSY, LEDGER_UNWRITABLE): the trail cannot be written now.
     """
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetCheckpointRequest, _audit_service_pb2.GetCheckpointResponse]  # type: ignore[assignment]
@@ -170,6 +174,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
+        - INVALID_ARGUMENT (INVALID_INPUT): the engine is none.
         - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
         """
 
@@ -182,7 +187,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         """Computes every run of a date, or of several, again: one result a run, as recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): a date is none.
+        - INVALID_ARGUMENT (INVALID_INPUT): a date or the engine is none.
         - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
         """
 
@@ -211,6 +216,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
         - DATA_LOSS (LEDGER_DAMAGED): its evidence is not what was recorded.
+        - FAILED_PRECONDITION (KEY_UNUSABLE): the server has not the log's key, for the trail.
         - UNAVAILABLE (LEDGER_BUSY, LEDGER_UNWRITABLE): the trail cannot be written now.
         """
 

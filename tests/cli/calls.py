@@ -7,10 +7,9 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lottery.cli.main import main
-from lottery.ledger.store import DATABASE, Ledger
+from lottery.ledger import writing
+from lottery.ledger.signing import SigningKey
+from lottery.ledger.store import Ledger
+from lottery.ledger.writing import DATABASE
 from server.app import create_server
 from server.settings import Settings
 from tests.days import SmallDay, write_files
@@ -28,6 +30,7 @@ from tests.days import SmallDay, write_files
 EXAMPLE = Path(__file__).parents[2] / "examples" / "2024-09-16"
 EXAMPLE_RUN = "2024-09-16-001"
 LOOPBACK = "127.0.0.1:0"
+SOMEBODYS_KEY = str(SigningKey(name="example.org/other", seed=b"o" * 32).verifier)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,18 +140,38 @@ def files_of(ledger: Path) -> Door:
 @contextmanager
 def write_lock(ledger: Path) -> Iterator[None]:
     """Holds the ledger's write lock, as another process that records does."""
-    with closing(sqlite3.connect(ledger / DATABASE, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+    with writing.locked(ledger, 0.0):
         yield
-        connection.execute("ROLLBACK")
 
 
 def copied(ledger: Path, to: Path) -> Path:
     """A ledger that may be tampered with."""
     shutil.copytree(ledger, to)
     for path in to.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+        path.chmod(0o755 if path.is_dir() else 0o600)
     return to
+
+
+def files_in(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory, by its path."""
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def flip_a_bit(path: Path) -> None:
+    """Changes one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def trail_of(ledger: Path) -> list[tuple[str, str, str]]:
+    """Operation, subject and outcome of the trail's entries but the first, the ledger's making."""
+    entries = [entry.as_json() for entry in Ledger.open(ledger).trail_entries()]
+    return [(entry["operation"], entry["subject"], entry["outcome"]) for entry in entries[1:]]
 
 
 def evidence_file(ledger: Path, name: str, run: str = EXAMPLE_RUN) -> Path:

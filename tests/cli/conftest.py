@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.cli.calls import Door, example_arguments, files_of, serving
+from tests.cli.calls import Door, copied, example_arguments, files_of, serving
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def _silent_server() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger with the example day; it is read and never written to."""
+    """A ledger with the example day; nothing is recorded in it, though its trail grows."""
     door = files_of(tmp_path_factory.mktemp("example") / "ledger")
     assert door(*example_arguments()).exit_code == 4
     return door.ledger
@@ -57,6 +57,24 @@ def reader(request: pytest.FixtureRequest, example: Path) -> Door:
 def both_readers(example: Path, _example_server: Door) -> tuple[Door, Door]:
     """The files and the server of one and the same ledger."""
     return files_of(example), _example_server
+
+
+@pytest.fixture(params=["files", "server"])
+def tampered(request: pytest.FixtureRequest, example: Path, tmp_path: Path) -> Iterator[Door]:
+    """Both ways to a copy of the example day's ledger, to tamper with."""
+    ledger = copied(example, tmp_path / "tampered")
+    if request.param == "files":
+        yield files_of(ledger)
+        return
+    with serving(ledger) as door:
+        yield door
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[tuple[Door, Door]]:
+    """The files of an empty ledger, and a server over another."""
+    with serving(tmp_path / "served") as server:
+        yield files_of(tmp_path / "local"), server
 
 
 @pytest.fixture(params=["files", "server"])

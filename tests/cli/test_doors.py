@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,
+    SOMEBODYS_KEY,
     Answer,
     Door,
     example_arguments,
@@ -46,17 +46,20 @@ LOOKS = {
     "a replay of all": ["replay", "--all"],
     "a replay of a date": ["replay", "--from", "2024-09-16", "--to", "2024-09-16"],
     "a replay of an unknown run": ["replay", "2024-09-16-009"],
+    "a replay by the SQL statement": ["replay", "latest", "--engine", "sql"],
+    "a replay of a run by a key": ["replay", "latest", "--key", SOMEBODYS_KEY],
+    "a verification": ["verify"],
+    "a verification by another log's key": ["verify", "--key", SOMEBODYS_KEY],
+    "a verification by a key that is none": ["verify", "--key", "example.org+0000"],
+    "the public key": ["keys"],
+    "an export": ["export", "latest", "run.zip"],
+    "an export to a folder that is not there": ["export", "latest", "nowhere/run.zip"],
+    "an export of an unknown run": ["export", "2024-09-16-009", "run.zip"],
+    "an export to no bundle": ["export", "latest", "run.tar"],
     "a seed": ["seed", "--volumes", str(EXAMPLE / "volumes.csv")],
     "a seed of no file": ["seed", "--volumes", "gone.csv"],
     "the run again": example_arguments(),
 }
-
-
-@pytest.fixture
-def both(tmp_path: Path) -> Iterator[tuple[Door, Door]]:
-    """The files of an empty ledger, and a server over another."""
-    with serving(tmp_path / "served") as server:
-        yield files_of(tmp_path / "local"), server
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])

@@ -13,6 +13,7 @@ import pytest
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,
+    SOMEBODYS_KEY,
     Door,
     copied,
     evidence_file,
@@ -152,7 +153,18 @@ def test_an_unknown_run_is_wrong_usage(reader: Door, command: list[str]) -> None
 
 @pytest.mark.parametrize(
     "command",
-    [["runs"], ["show", "latest"], ["explain", "latest", "--series", AAPL], ["replay", "--all"]],
+    [
+        ["runs"],
+        ["show", "latest"],
+        ["explain", "latest", "--series", AAPL],
+        ["replay", "--all"],
+        ["replay", "latest"],
+        ["verify"],
+        ["verify", "--key", SOMEBODYS_KEY],
+        ["export", "latest", "run.zip"],
+        ["keys"],
+        ["trail"],
+    ],
 )
 def test_a_missing_ledger_is_wrong_usage_and_is_not_made(
     tmp_path: Path, command: list[str]

@@ -11,14 +11,17 @@ import pytest
 import typer.main
 
 from lottery.cli.main import app
+from lottery.ledger.signing import create_key_file
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,
+    SOMEBODYS_KEY,
     Door,
     example_arguments,
     files_of,
     lottery,
     run_of,
+    trail_of,
 )
 from tests.days import AAPL, PUBLISHED
 
@@ -31,6 +34,13 @@ COMMANDS = {
     "show": ["show", "latest"],
     "explain": ["explain", "latest", "--series", AAPL],
     "replay": ["replay", "--all"],
+    "verify": ["verify"],
+    "export": ["export", "latest", "run.zip"],
+    "keys": ["keys"],
+}
+ONLY_WHERE_THE_LEDGER_IS = {
+    "trail": ["trail"],
+    "cosign": ["cosign", "--key", "officer.key"],
 }
 
 WRONG_USAGE = {
@@ -61,18 +71,48 @@ WRONG_USAGE = {
     "replay of a run and of all": ["replay", "latest", "--all"],
     "replay of a run and of dates": ["replay", "latest", "--from", "2024-09-16"],
     "replay of all and of dates": ["replay", "--all", "--to", "2024-09-16"],
+    "replay by an unknown engine": ["replay", "latest", "--engine", "abacus"],
+    "replay of a run by a key": ["replay", "latest", "--key", SOMEBODYS_KEY],
+    "replay of all by a key": ["replay", "--all", "--key", SOMEBODYS_KEY],
+    "replay of a bundle by a key that is none": ["replay", "run.zip", "--key", "none"],
+    "verify by a key that is none": ["verify", "--key", SOMEBODYS_KEY[:-4]],
+    "verify by one key that is none of two": ["verify", "--key", SOMEBODYS_KEY, "--key", ""],
+    "verify of a run": ["verify", "latest"],
+    "export without a run": ["export"],
+    "export without a file": ["export", "latest"],
+    "export to no bundle": ["export", "latest", "run.tar"],
+    "export to a name that is all suffix": ["export", "latest", ".zip"],
+    "keys made without a name": ["keys", "--make", "officer.key"],
+    "keys named without being made": ["keys", "--name", "example.org/officer"],
+    "cosign without a key": ["cosign"],
+    "the trail of a run": ["trail", "latest"],
+    "superseding without a reason": [*example_arguments(), "--supersede", EXAMPLE_RUN],
+    "superseding for a blank reason": [
+        *(*example_arguments(), "--supersede", EXAMPLE_RUN, "--reason", " "),
+    ],
+    "a reason without superseding": [*example_arguments(), "--reason", "late"],
+    "a run too many": [*example_arguments(), EXAMPLE_RUN],
+    "an unknown positions basis": [*example_arguments(), "--positions-basis", "fair"],
 }
 
 OPTIONS = {
     "run": [
         *("--date", "--notices", "--positions", "--volumes", "--cycle", "--output", "--format"),
-        *("--account-order", "--zero-hit", "--ledger", "--server", "--json"),
+        *("--supersede", "--reason", "--positions-basis", "--account-order", "--zero-hit"),
+        *("--ledger", "--server", "--json"),
     ],
     "seed": ["--volumes", "--ledger", "--server", "--json"],
     "runs": ["--from", "--to", "--ledger", "--server", "--json"],
     "show": ["--allocations", "--ledger", "--server", "--json"],
     "explain": ["--series", "--occ-account", "--account", "--ledger", "--server", "--json"],
-    "replay": ["--all", "--from", "--to", "--ledger", "--server", "--json"],
+    "replay": [
+        *("--all", "--from", "--to", "--engine", "--key", "--ledger", "--server", "--json"),
+    ],
+    "verify": ["--key", "--ledger", "--server", "--json"],
+    "export": ["--ledger", "--server", "--json"],
+    "keys": ["--make", "--name", "--ledger", "--server", "--json"],
+    "cosign": ["--key", "--ledger", "--json"],
+    "trail": ["--ledger", "--json"],
     "serve": ["--listen", "--ledger"],
     "health": ["--listen", "--json"],
 }
@@ -157,6 +197,24 @@ def test_a_server_that_is_away_exits_75(name: str) -> None:
     assert answer.document["reason"] == "SERVER_AWAY"
 
 
+@pytest.mark.parametrize("place", ["before", "behind"])
+@pytest.mark.parametrize("name", ONLY_WHERE_THE_LEDGER_IS)
+def test_what_is_done_where_the_ledger_is_is_not_asked_of_a_server(
+    both_readers: tuple[Door, Door], tmp_path: Path, name: str, place: str
+) -> None:
+    create_key_file(tmp_path / "officer.key", "example.org/officer")
+    _, server = both_readers
+    trail = trail_of(server.ledger)
+    command, options = ONLY_WHERE_THE_LEDGER_IS[name], server.options
+    given = [*options, *command] if place == "before" else [*command, *options]
+    text, answer = lottery(*given), lottery(*given, "--json")
+    assert [text.exit_code, answer.exit_code] == [2, 2]
+    assert (text.out, answer.complaints) == ("", [])
+    assert "this is done where the ledger is, and not by a server" in text.told
+    assert answer.document["reason"] == "WRONG_USAGE"
+    assert trail_of(server.ledger) == trail
+
+
 @pytest.mark.parametrize("what", WRONG_USAGE)
 def test_wrong_usage_exits_2_and_leaves_standard_output_empty(tmp_path: Path, what: str) -> None:
     answer = lottery(*WRONG_USAGE[what])
@@ -216,7 +274,8 @@ def test_the_help_of_a_command_tells_every_option(name: str) -> None:
 def test_every_option_of_a_command_says_what_it_is_for(name: str) -> None:
     root = typer.main.get_command(app)
     command = root.commands[name]  # type: ignore[attr-defined]
-    helped = [parameter.help for parameter in command.params if hasattr(parameter, "help")]
+    shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    helped = [parameter.help for parameter in shown if hasattr(parameter, "help")]
     assert helped
     assert all(helped)
 

@@ -42,6 +42,27 @@ files.read_positions = read_when_the_bar_is_due
 main.main()
 """
 
+VERIFY_BAR_AT_ONCE = """
+import threading
+
+from lottery.audit import verify
+from lottery.cli import main, shell
+
+run_faults = verify._run_faults
+
+
+def look_when_the_bar_is_due(*arguments):
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join()
+    return run_faults(*arguments)
+
+
+shell.PROGRESS_AFTER = 0.0
+verify._run_faults = look_when_the_bar_is_due
+main.main()
+"""
+
 
 def environment(**more: str) -> Mapping[str, str]:
     """The caller's, on a terminal of 80 columns, with some more."""
@@ -125,6 +146,36 @@ def test_a_progress_bar_shows_on_a_terminal_and_on_standard_error_alone(tmp_path
     assert answer.document["run"] == EXAMPLE_RUN
 
 
+def test_a_verification_shows_on_a_terminal_which_run_it_looks_at(example: Path) -> None:
+    command = ["-c", VERIFY_BAR_AT_ONCE, "verify", "--json", "--ledger", str(example)]
+    with terminal() as (slave, read):
+        process = started(*command, stderr=slave)
+        os.close(slave)
+        answer = ended(process)
+        seen = read()
+    assert answer.exit_code == 0
+    assert f"looked at {EXAMPLE_RUN}" in seen
+    assert "━" in seen
+    assert answer.document == {"sound": True, "faults": []}
+
+
+def test_a_verification_shows_no_progress_on_a_pipe(example: Path) -> None:
+    answer = ended(started("-c", VERIFY_BAR_AT_ONCE, "verify", "--ledger", str(example)))
+    assert (answer.exit_code, answer.out, answer.err) == (0, "The ledger is sound\n", "")
+
+
+def test_a_bundle_is_checked_by_a_process_that_has_no_ledger(example: Path, tmp_path: Path) -> None:
+    exported = ended(
+        started("-m", "lottery", "--ledger", str(example), "export", "latest", "run.zip")
+    )
+    assert exported.exit_code == 0
+    key = lottery("--ledger", example, "keys", "--json").document["public_key"]
+    answer = ended(started("-m", "lottery", "replay", "run.zip", "--key", key))
+    assert (answer.exit_code, answer.err) == (0, "")
+    assert answer.out == f"{EXAMPLE_RUN}  matches\n1 replayed, 1 matched\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["run.zip"]
+
+
 def test_a_served_ledger_is_worked_on_and_its_log_names_no_account(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [
@@ -147,12 +198,13 @@ def test_a_served_ledger_is_worked_on_and_its_log_names_no_account(tmp_path: Pat
     finally:
         process.send_signal(signal.SIGTERM)
         served = ended(process)
-    assert [answer.exit_code for answer in answers] == [4, 0, 0, 2, 0, 3]
+    assert [answer.exit_code for answer in answers] == [4, 0, 0, 2, 0, 3, 0, 0, 0, 5]
     assert (served.exit_code, served.out) == (0, "")
     lines = [json.loads(line) for line in (first + served.err).splitlines()]
     assert [line["event"] for line in lines[-2:]] == ["draining", "stopped"]
     calls = [line["method"] for line in lines if line["event"] == "call"]
     assert {"RunLottery", "ExplainPool", "StreamAllocations", "ReplayRun"} <= set(calls)
+    assert {"VerifyLedger", "ExportRun", "GetCheckpoint"} <= set(calls)
     assert long_accounts().isdisjoint(re.findall(r"\d+", first + served.err))
 
 
@@ -170,6 +222,10 @@ def work_through(target: str, tmp_path: Path) -> list[Answer]:
         ["explain", "latest", "--account", account + "0"],
         ["replay", "latest"],
         [*example_arguments(), "--positions", str(doubled)],
+        ["verify"],
+        ["keys"],
+        ["export", "latest", str(tmp_path / "run.zip")],
+        [*example_arguments(), "--zero-hit", "first", "--positions-basis", "gross"],
     )
     return [lottery("--server", target, *command) for command in commands]
 

@@ -23,17 +23,6 @@ from tests.cli.calls import (
 from tests.days import NEXT_DATE, PUBLISHED, position
 
 
-@pytest.fixture(params=["files", "server"])
-def tampered(request: pytest.FixtureRequest, example: Path, tmp_path: Path) -> Iterator[Door]:
-    """Both ways to a copy of the example day's ledger, to tamper with."""
-    ledger = copied(example, tmp_path / "tampered")
-    if request.param == "files":
-        yield files_of(ledger)
-        return
-    with serving(ledger) as door:
-        yield door
-
-
 @pytest.fixture(scope="module")
 def days_recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("two-days")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lottery.ledger.store import DATABASE
+from lottery.ledger.writing import DATABASE
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,

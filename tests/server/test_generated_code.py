@@ -146,7 +146,18 @@ def test_the_business_date_is_googles() -> None:
                 "ExplainPool",
             ],
         ),
-        (audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"], ["ReplayRun", "ReplayDay"]),
+        (
+            audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
+            [
+                "ReplayRun",
+                "ReplayDay",
+                "VerifyLedger",
+                "ExportRun",
+                "GetCheckpoint",
+                "GetInclusionProof",
+                "GetConsistencyProof",
+            ],
+        ),
     ],
     ids=["LotteryService", "AuditService"],
 )

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 import pytest
 
-from lottery.ledger.store import DATABASE
+from lottery.ledger import writing
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer
-from tests.days import PUBLISHED
+from tests.days import PUBLISHED, faults_of
 from tests.server.calls import (
     PATIENCE,
     Stream,
@@ -80,7 +77,7 @@ def test_a_caller_that_leaves_while_the_run_waits_for_the_ledger_records_nothing
     server: LotteryServer, stubs: Stubs, ending: str
 ) -> None:
     messages = [spec_of(PUBLISHED), *rows_of(PUBLISHED)]
-    with locked(server.ledger.directory):
+    with writing.locked(server.ledger.directory, 0.0):
         call = stubs.lottery.RunLottery.future(
             iter(messages), timeout=None if ending == "cancels" else 2.0
         )
@@ -134,7 +131,7 @@ def assert_nothing_is_recorded(server: LotteryServer, stubs: Stubs) -> None:
     # A stream that was cut off can look complete: its run is given up before it is recorded.
     wait_until(lambda: staged_runs(server.ledger.directory) == 0)
     assert run_count(stubs) == 1
-    assert list((server.ledger.directory / "aside").iterdir()) == []
+    assert faults_of(server.ledger.directory) == []
 
 
 def staged_runs(ledger: Path) -> int:
@@ -144,12 +141,3 @@ def staged_runs(ledger: Path) -> int:
 def code_of(error: Any) -> grpc.StatusCode:
     code: grpc.StatusCode = error.code()
     return code
-
-
-@contextmanager
-def locked(ledger: Path) -> Iterator[None]:
-    """The ledger while another process writes to it."""
-    with closing(sqlite3.connect(ledger / DATABASE)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")

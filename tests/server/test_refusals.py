@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +13,7 @@ import pyarrow as pa
 import pytest
 from google.type import date_pb2
 
-from lottery.ledger.store import DATABASE
+from lottery.ledger import writing
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from tests.days import (
@@ -465,13 +463,9 @@ def test_a_message_past_the_limit_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_another_process_writes_to_is_busy(tmp_path: Path) -> None:
-    with (
-        called(tmp_path / "ledger", lock_seconds=0.1) as stubs,
-        closing(sqlite3.connect(tmp_path / "ledger" / DATABASE)) as other,
-    ):
-        other.execute("BEGIN IMMEDIATE")
-        failure = refusal_of_day(stubs, PUBLISHED)
-        other.execute("ROLLBACK")
+    with called(tmp_path / "ledger", lock_seconds=0.1) as stubs:
+        with writing.locked(tmp_path / "ledger", 0.0):
+            failure = refusal_of_day(stubs, PUBLISHED)
 
         assert failure.status == (grpc.StatusCode.UNAVAILABLE, "LEDGER_BUSY")
         assert not run_day(stubs, PUBLISHED).already_recorded

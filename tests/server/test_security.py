@@ -15,6 +15,7 @@ import pytest
 from lottery.client import LotteryClient, TlsFiles
 from lottery.errors import ServerAway
 from lottery.ledger.run import read_record
+from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import lottery_service_pb2 as pb
 from server import security
 from server.app import create_server
@@ -119,6 +120,38 @@ def test_a_certificate_without_a_common_name_is_known_by_its_alternative_one(
 
     assert record.requested_by.kind == "certificate"
     assert record.requested_by.name == "desk-8.example.org"
+
+
+@pytest.mark.parametrize(
+    ("client", "name"), [("desk", "desk-7"), ("nameless_desk", "desk-8.example.org")]
+)
+def test_over_mutual_tls_the_trail_has_the_certificates_name(
+    certificates: Certificates, tmp_path: Path, client: str, name: str
+) -> None:
+    with serving(
+        tmp_path / "ledger",
+        tls_certificate=certificates.server.certificate,
+        tls_key=certificates.server.key,
+        tls_client_ca=certificates.authority.certificate,
+    ) as server:
+        shown = certificates.of_client(getattr(certificates, client))
+        with connected(server.port, shown) as stubs:
+            run_day(stubs, PUBLISHED)
+            stubs.audit.ReplayRun(audit_pb.ReplayRunRequest(run="latest"))
+            list(stubs.audit.ReplayDay(audit_pb.ReplayDayRequest()))
+            list(stubs.audit.ExportRun(audit_pb.ExportRunRequest(run="latest")))
+        made, *entries = server.ledger.trail_entries()
+
+    assert [entry.operation for entry in entries] == [
+        "RUN_RECORDED",
+        "RUNS_REPLAYED",
+        "RUNS_REPLAYED",
+        "RUN_EXPORTED",
+    ]
+    assert {(entry.by.kind, entry.by.name) for entry in entries} == {("certificate", name)}
+    assert all(entry.by.host.startswith("ipv4:127.0.0.1:") for entry in entries)
+    # Whoever runs the server made the ledger.
+    assert made.by.kind == "system-user"
 
 
 @pytest.mark.parametrize("shown", ["no certificate", "a stranger's certificate"])

@@ -36,6 +36,7 @@ from tests.server.calls import asks_of, date_of, rows_of, series_request, spec_o
 LOTTERY = pb.DESCRIPTOR.services_by_name["LotteryService"]
 AUDIT = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]
 MAX_ROWS = 1_000
+LOCK_SECONDS = 5.0
 
 Answer = tuple[Any, grpc.StatusCode, str]
 
@@ -44,7 +45,9 @@ class Servicers:
     """Both servicers over one ledger, called as grpcio-testing calls them."""
 
     def __init__(self, ledger: Ledger) -> None:
-        audit: audit_service_pb2_grpc.AuditServiceServicer = AuditService(ledger)
+        audit: audit_service_pb2_grpc.AuditServiceServicer = AuditService(
+            ledger, lock_seconds=LOCK_SECONDS, identify=lambda _: TESTER
+        )
         lottery = LotteryService(ledger, max_rows=MAX_ROWS, identify=lambda _: TESTER)
         self._server = grpc_testing.server_from_dictionary(
             {LOTTERY: lottery, AUDIT: audit}, grpc_testing.strict_real_time()

@@ -31,6 +31,7 @@ def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
         ("health_listen", "[::1]:50052", "[::1]:50052"),
         ("metrics_listen", "", ""),
         ("ledger", "/var/lib/lottery", Path("/var/lib/lottery")),
+        ("signing_key", "/etc/lottery/log.key", Path("/etc/lottery/log.key")),
         ("workers", "16", 16),
         ("max_message_bytes", "4096", 4_096),
         ("max_rows", "1", 1),

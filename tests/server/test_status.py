@@ -102,6 +102,7 @@ def test_as_many_problems_are_sent_as_fit() -> None:
                 (errors.REQUEST_ID_REUSED, grpc.StatusCode.ALREADY_EXISTS),
                 (errors.POOL_ALREADY_ALLOCATED, grpc.StatusCode.FAILED_PRECONDITION),
                 (errors.SEED_CONFLICT, grpc.StatusCode.FAILED_PRECONDITION),
+                (errors.RUN_SUPERSEDED, grpc.StatusCode.FAILED_PRECONDITION),
             )
         ),
         (
@@ -114,7 +115,12 @@ def test_as_many_problems_are_sent_as_fit() -> None:
         (errors.LedgerBusy("no"), grpc.StatusCode.UNAVAILABLE),
         (errors.LedgerUnwritable("no"), grpc.StatusCode.UNAVAILABLE),
         (errors.LedgerNotFound("no"), grpc.StatusCode.FAILED_PRECONDITION),
+        (errors.LedgerUnfinished("no"), grpc.StatusCode.UNAVAILABLE),
         (errors.LedgerDamaged("no"), grpc.StatusCode.DATA_LOSS),
+        (errors.CheckpointInvalid("no"), grpc.StatusCode.DATA_LOSS),
+        (errors.ProofInvalid("no"), grpc.StatusCode.DATA_LOSS),
+        (errors.EngineMissing("no"), grpc.StatusCode.FAILED_PRECONDITION),
+        (errors.KeyUnusable("no"), grpc.StatusCode.FAILED_PRECONDITION),
         (errors.Abandoned("no"), grpc.StatusCode.CANCELLED),
         (errors.ServerFailed("no"), grpc.StatusCode.INTERNAL),
     ],

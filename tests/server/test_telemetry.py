@@ -30,6 +30,7 @@ from tests.days import AAPL, TESTER, SmallDay, notice, position
 from tests.server.calls import (
     LOOPBACK,
     Stubs,
+    called,
     connected,
     failure_of,
     notices_of,
@@ -91,6 +92,18 @@ def every_call(stubs: Stubs) -> None:
     failure_of(lambda: stubs.lottery.ExplainPool(unknown))
     stubs.audit.ReplayRun(audit_service_pb2.ReplayRunRequest(run="latest"))
     list(stubs.audit.ReplayDay(audit_service_pb2.ReplayDayRequest()))
+    stubs.audit.VerifyLedger(audit_service_pb2.VerifyLedgerRequest())
+    no_key = audit_service_pb2.VerifyLedgerRequest(keys=[ACCOUNT])
+    failure_of(lambda: stubs.audit.VerifyLedger(no_key))
+    list(stubs.audit.ExportRun(audit_service_pb2.ExportRunRequest(run="latest")))
+    stubs.audit.GetCheckpoint(audit_service_pb2.GetCheckpointRequest())
+    stubs.audit.GetInclusionProof(audit_service_pb2.GetInclusionProofRequest(run="latest"))
+    first = audit_service_pb2.GetConsistencyProofRequest(first_size=1)
+    stubs.audit.GetConsistencyProof(first)
+    late = SmallDay(notices=DAY.notices, positions=[*DAY.positions, position(AAPL, "1", 1)])
+    run_day(stubs, late, supersedes=["latest"], reason=f"{ACCOUNT} was short less")
+    gross = SmallDay(notices=[notice("B1", AAPL, 1)], positions=[position(AAPL, f"{ACCOUNT}7", 1)])
+    failure_of(lambda: run_day(stubs, gross, cycle=2, positions_basis="gross"))
 
 
 CALLS: Final = [
@@ -110,6 +123,14 @@ CALLS: Final = [
     ("ExplainPool", "NOT_FOUND"),
     ("ReplayRun", "OK"),
     ("ReplayDay", "OK"),
+    ("VerifyLedger", "OK"),
+    ("VerifyLedger", "INVALID_ARGUMENT"),
+    ("ExportRun", "OK"),
+    ("GetCheckpoint", "OK"),
+    ("GetInclusionProof", "OK"),
+    ("GetConsistencyProof", "OK"),
+    ("RunLottery", "OK"),
+    ("RunLottery", "INVALID_ARGUMENT"),
 ]
 
 
@@ -132,6 +153,8 @@ def test_a_call_that_fails_says_why_in_the_log(watched: ServerProcess) -> None:
         "RUN_NOT_FOUND",
         "INVALID_INPUT",
         "NOT_IN_RUN",
+        "INVALID_INPUT",
+        "INVALID_INPUT",
     ]
 
 
@@ -143,7 +166,26 @@ def test_a_run_is_named_in_the_log(watched: ServerProcess) -> None:
         ("2024-09-16-001", True),
         (None, None),
         (None, None),
+        ("2024-09-16-002", False),
+        (None, None),
     ]
+
+
+def test_what_the_audit_found_is_named_in_the_log(watched: ServerProcess) -> None:
+    notes = {
+        name: [line.get(note) for line in watched.lines() if line.get("method") == name]
+        for name, note in (
+            ("ReplayRun", "matched"),
+            ("VerifyLedger", "fault_count"),
+            ("ExportRun", "run"),
+        )
+    }
+
+    assert notes == {
+        "ReplayRun": [True],
+        "VerifyLedger": [0, None],
+        "ExportRun": ["2024-09-16-001"],
+    }
 
 
 def test_no_account_number_is_in_the_log(watched: ServerProcess) -> None:
@@ -164,9 +206,9 @@ def test_metrics_count_every_call_and_the_contracts_of_runs(watched: ServerProce
     }
 
     expected = {tuple(sorted(call)): float(CALLS.count(call)) for call in CALLS}
-    expected |= {("allocated",): 10.0, ("broken",): 0.0}
+    expected |= {("allocated",): 20.0, ("broken",): 0.0}
     assert {tuple(sorted(labels)): count for labels, count in counted.items()} == expected
-    assert 'lottery_rpc_seconds_count{method="RunLottery"} 4.0' in text
+    assert 'lottery_rpc_seconds_count{method="RunLottery"} 6.0' in text
     assert ACCOUNT not in text
 
 
@@ -212,7 +254,7 @@ class BrokenLedger:
     def iterate(self, **_: object) -> NoReturn:
         raise _surprise("all")
 
-    def record(self, *_: object, **__: object) -> NoReturn:
+    def known(self, *_: object) -> NoReturn:
         raise _surprise("new")
 
 
@@ -289,6 +331,25 @@ def test_an_error_nobody_thought_of_logs_no_values_of_the_call(
 
     assert b"unexpected error" in log.getvalue()
     assert ACCOUNT.encode() not in log.getvalue()
+
+
+def test_a_replay_that_could_not_be_entered_in_the_trail_says_so_in_the_log(
+    tmp_path: Path,
+) -> None:
+    with logging_as("json", tmp_path) as log, called(tmp_path / "ledger") as stubs:
+        run_day(stubs, DAY)
+        (tmp_path / "ledger/signing.key").unlink()
+        stubs.audit.ReplayRun(audit_service_pb2.ReplayRunRequest(run="latest"))
+        list(stubs.audit.ReplayDay(audit_service_pb2.ReplayDayRequest()))
+        faults = stubs.audit.VerifyLedger(audit_service_pb2.VerifyLedgerRequest()).faults
+
+    lines = {line["method"]: line for line in map(json.loads, log.getvalue().splitlines())}
+    for name in ("ReplayRun", "ReplayDay"):
+        assert lines[name]["code"] == "OK"
+        assert lines[name]["complaint"].startswith("this RUNS_REPLAYED of ")
+        assert "signing.key cannot be read" in lines[name]["complaint"]
+    assert lines["VerifyLedger"]["fault_count"] == len(faults) == 1
+    assert "complaint" not in lines["VerifyLedger"]
 
 
 @pytest.mark.parametrize("log_format", ["auto", "json"])

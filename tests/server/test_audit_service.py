@@ -1,0 +1,712 @@
+"""The audit's calls by themselves and over a socket: proofs, bundles, verification, refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import pytest
+
+from lottery.audit.bundle import opened_bundle
+from lottery.ledger import merkle, writing
+from lottery.ledger.checkpoint import Checkpoint, LogProof, open_checkpoint
+from lottery.ledger.signing import SigningKey, VerifierKey, create_key_file
+from lottery.ledger.store import Ledger
+from lottery.v1 import audit_service_pb2 as pb
+from lottery.v1 import lottery_pb2, lottery_service_pb2
+from server import audit_service
+from server.app import LotteryServer
+from tests.days import (
+    AAPL,
+    FULL,
+    META,
+    NEXT_DATE,
+    PUBLISHED,
+    SmallDay,
+    assert_sound,
+    notice,
+    position,
+)
+from tests.server.calls import (
+    Failure,
+    Stubs,
+    called,
+    connected,
+    date_of,
+    failure_in,
+    failure_of,
+    run_count,
+    run_day,
+)
+from tests.server.test_servicers import Servicers
+
+RUN: Final = "2024-09-16-001"
+SOMEBODYS_KEY: Final = str(SigningKey(name="example.org/other", seed=b"o" * 32).verifier)
+NOT_FOUND: Final = (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND")
+INVALID: Final = (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT")
+SIZES: Final = 9
+
+
+def days() -> Iterator[SmallDay]:
+    """Days of one date that contradict none of each other."""
+    for number in range(1, SIZES + 1):
+        series = f"AAPL  240920C{number:08d}"
+        yield SmallDay(
+            notices=[notice(f"A{number}", series, 1)], positions=[position(series, "1", 1)]
+        )
+
+
+@pytest.fixture
+def servicers(tmp_path: Path) -> Iterator[Servicers]:
+    ledger = Ledger.create(tmp_path / "ledger")
+    yield Servicers(ledger)
+    ledger.close()
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
+    """A client of a ledger with nine runs, in which nothing more is recorded."""
+    with called(tmp_path_factory.mktemp("log") / "ledger") as stubs:
+        for day in days():
+            run_day(stubs, day)
+        yield stubs
+
+
+@pytest.fixture(scope="module")
+def nothing_recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
+    """A client of an empty ledger."""
+    with called(tmp_path_factory.mktemp("empty") / "ledger") as stubs:
+        yield stubs
+
+
+def key_of(stubs: Stubs) -> VerifierKey:
+    return VerifierKey.parse(stubs.audit.GetCheckpoint(pb.GetCheckpointRequest()).public_key)
+
+
+def head_of(stubs: Stubs, note: bytes) -> Checkpoint:
+    """A signed head, which the log's key and no other has signed."""
+    opened = open_checkpoint(note, [key_of(stubs)])
+    assert opened.checkpoint.origin == key_of(stubs).name
+    return opened.checkpoint
+
+
+def inclusion_of(stubs: Stubs, run: str, size: int | None = None) -> pb.GetInclusionProofResponse:
+    return stubs.audit.GetInclusionProof(pb.GetInclusionProofRequest(run=run, tree_size=size))
+
+
+def bundle_of(stubs: Stubs, run: str = "latest") -> bytes:
+    parts = stubs.audit.ExportRun(pb.ExportRunRequest(run=run))
+    return b"".join(part.data for part in parts)
+
+
+def record_of(stubs: Stubs, run: str) -> bytes:
+    request = lottery_service_pb2.GetRunRequest(run=run)
+    return stubs.lottery.GetRun(request).run.record
+
+
+def tamper_with(ledger: Path, name: str) -> None:
+    """Changes a bit of a file of the first run's evidence."""
+    path = ledger / "evidence/2024-09-16" / RUN / name
+    path.chmod(0o600)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+# By themselves, through grpcio-testing.
+
+
+def test_a_sound_ledger_is_verified(servicers: Servicers) -> None:
+    servicers.run_day(FULL)
+
+    assert servicers.answer("VerifyLedger", pb.VerifyLedgerRequest()) == pb.VerifyLedgerResponse(
+        sound=True
+    )
+
+
+def test_a_fault_is_a_result_with_its_file(servicers: Servicers, tmp_path: Path) -> None:
+    servicers.run_day(FULL)
+    tamper_with(tmp_path / "ledger", "pools.parquet")
+
+    response = servicers.answer("VerifyLedger", pb.VerifyLedgerRequest())
+
+    assert not response.sound
+    (fault,) = response.faults
+    assert fault.where == f"evidence/2024-09-16/{RUN}/pools.parquet"
+    assert "recorded is sha256" in fault.problem
+
+
+def test_a_bundle_comes_in_parts_of_which_the_first_names_its_run(servicers: Servicers) -> None:
+    servicers.run_day(FULL)
+
+    parts, code = servicers.stream("ExportRun", pb.ExportRunRequest(run="latest"))
+
+    assert code is grpc.StatusCode.OK
+    assert [(part.run, bool(part.data)) for part in parts] == [(RUN, False), ("", True)]
+    with zipfile.ZipFile(io.BytesIO(b"".join(part.data for part in parts))) as archive:
+        assert archive.testzip() is None
+        assert f"{RUN}/run.json" in archive.namelist()
+
+
+def test_the_latest_head_covers_every_run(servicers: Servicers) -> None:
+    for size, day in enumerate((PUBLISHED, replace(PUBLISHED, date=NEXT_DATE)), 1):
+        servicers.run_day(day)
+
+        response = servicers.answer("GetCheckpoint", pb.GetCheckpointRequest())
+
+        assert response.tree_size == size
+        key = VerifierKey.parse(response.public_key)
+        assert open_checkpoint(response.checkpoint, [key], origin=key.name).checkpoint.size == size
+
+
+def test_a_log_of_one_run_is_proved_by_its_leaf_alone(servicers: Servicers) -> None:
+    run = servicers.run_day(PUBLISHED).run
+
+    proof = servicers.answer("GetInclusionProof", pb.GetInclusionProofRequest(run="latest"))
+
+    assert (proof.run, proof.log_index, proof.tree_size) == (RUN, 0, 1)
+    assert proof.leaf_hash == hashlib.sha256(b"\0" + run.record).digest()
+    assert list(proof.hashes) == []
+
+
+def test_a_run_is_replayed_by_the_engine_that_was_asked_for(
+    servicers: Servicers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servicers.run_day(FULL)
+    engines = [pb.REPLAY_ENGINE_UNSPECIFIED, pb.REPLAY_ENGINE_COMPILED, pb.REPLAY_ENGINE_SQL]
+    matched = lottery_pb2.ReplayResult(run=RUN, matched=True)
+    for engine in engines:
+        request = pb.ReplayRunRequest(run="latest", engine=engine)
+        assert servicers.answer("ReplayRun", request).result == matched
+
+    # Only one of them needs DuckDB.
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+
+    codes = [
+        servicers.call("ReplayRun", pb.ReplayRunRequest(run="latest", engine=engine))[1]
+        for engine in engines
+    ]
+    assert codes == [grpc.StatusCode.OK, grpc.StatusCode.OK, grpc.StatusCode.FAILED_PRECONDITION]
+
+
+# Over a socket: what is refused, and how it says so.
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda audit, run: audit.ReplayRun(pb.ReplayRunRequest(run=run)),
+        lambda audit, run: audit.ExportRun(pb.ExportRunRequest(run=run)),
+        lambda audit, run: audit.GetInclusionProof(pb.GetInclusionProofRequest(run=run)),
+    ],
+    ids=["ReplayRun", "ExportRun", "GetInclusionProof"],
+)
+@pytest.mark.parametrize("run", ["2024-09-16-999", "yesterday", ""])
+def test_a_run_that_is_not_recorded_is_not_found(
+    log: Stubs, call: Callable[[Any, str], object], run: str
+) -> None:
+    failure = failure_of(lambda: call(log.audit, run))
+
+    assert failure.status == NOT_FOUND
+    assert failure.domain == "lottery.v1"
+    assert failure.metadata == {"run": run}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda audit: audit.GetCheckpoint(pb.GetCheckpointRequest()),
+        lambda audit: audit.GetConsistencyProof(pb.GetConsistencyProofRequest(first_size=1)),
+        lambda audit: audit.GetInclusionProof(pb.GetInclusionProofRequest(run="latest")),
+        lambda audit: audit.ExportRun(pb.ExportRunRequest(run="latest")),
+    ],
+    ids=["GetCheckpoint", "GetConsistencyProof", "GetInclusionProof", "ExportRun"],
+)
+def test_of_an_empty_log_there_is_nothing_to_prove(
+    nothing_recorded: Stubs, call: Callable[[Any], object]
+) -> None:
+    failure = failure_of(lambda: call(nothing_recorded.audit))
+
+    assert failure.status == NOT_FOUND
+    assert failure.metadata == {"run": "latest"}
+
+
+def test_an_empty_log_is_sound(nothing_recorded: Stubs) -> None:
+    response = nothing_recorded.audit.VerifyLedger(pb.VerifyLedgerRequest())
+
+    assert (response.sound, list(response.faults)) == (True, [])
+
+
+def invalid_fields(failure: Failure) -> list[str]:
+    """The fields of an argument that is refused."""
+    assert failure.status == INVALID
+    assert all(description for _, description, _ in failure.violations)
+    assert failure.metadata == {"problem_count": str(len(failure.violations))}
+    return failure.fields
+
+
+@pytest.mark.parametrize(
+    ("keys", "fields"),
+    [
+        ([""], ["keys[0]"]),
+        (["none"], ["keys[0]"]),
+        ([SOMEBODYS_KEY, SOMEBODYS_KEY[:-4]], ["keys[1]"]),
+        (["none", SOMEBODYS_KEY, "none"], ["keys[0]", "keys[2]"]),
+        ([SigningKey(name="example.org/other", seed=b"o" * 32).text()], ["keys[0]"]),
+    ],
+    ids=["nothing", "no key", "a key cut short", "two that are none", "a private key"],
+)
+def test_every_key_that_is_none_is_named(log: Stubs, keys: list[str], fields: list[str]) -> None:
+    failure = failure_of(lambda: log.audit.VerifyLedger(pb.VerifyLedgerRequest(keys=keys)))
+
+    assert invalid_fields(failure) == fields
+    assert "PRIVATE" not in failure.message
+    assert "PRIVATE" not in str(failure.violations)
+
+
+@pytest.mark.parametrize("size", [-1, 0, 3, SIZES + 1, 2**63 - 1])
+def test_a_tree_that_does_not_hold_the_run_is_an_invalid_argument(log: Stubs, size: int) -> None:
+    failure = failure_of(lambda: inclusion_of(log, "2024-09-16-004", size))
+
+    assert invalid_fields(failure) == ["tree_size"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (0, None),
+        (-1, None),
+        (0, 0),
+        (0, 5),
+        (5, 4),
+        (5, 0),
+        (5, -1),
+        (1, SIZES + 1),
+        (SIZES + 1, None),
+        (SIZES + 1, SIZES + 1),
+        (1, 2**63 - 1),
+    ],
+)
+def test_sizes_out_of_order_or_beyond_the_log_are_an_invalid_argument(
+    log: Stubs, first: int, second: int | None
+) -> None:
+    request = pb.GetConsistencyProofRequest(first_size=first, second_size=second)
+
+    failure = failure_of(lambda: log.audit.GetConsistencyProof(request))
+
+    assert invalid_fields(failure) == ["first_size"]
+
+
+def test_an_engine_that_is_none_is_an_invalid_argument(log: Stubs) -> None:
+    unknown: Any = 99
+    run = pb.ReplayRunRequest(run="latest", engine=unknown)
+    day = pb.ReplayDayRequest(engine=unknown)
+
+    for failure in (
+        failure_of(lambda: log.audit.ReplayRun(run)),
+        failure_of(lambda: log.audit.ReplayDay(day)),
+    ):
+        assert invalid_fields(failure) == ["engine"]
+
+
+def test_an_engine_that_is_not_installed_is_a_precondition(
+    log: Stubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    run = pb.ReplayRunRequest(run="latest", engine=pb.REPLAY_ENGINE_SQL)
+    day = pb.ReplayDayRequest(engine=pb.REPLAY_ENGINE_SQL)
+
+    for failure in (
+        failure_of(lambda: log.audit.ReplayRun(run)),
+        failure_of(lambda: log.audit.ReplayDay(day)),
+    ):
+        assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "ENGINE_MISSING")
+        assert "options-assignment-lottery[sql]" in failure.message
+    assert log.audit.ReplayRun(pb.ReplayRunRequest(run="latest")).result.matched
+
+
+def test_every_run_of_the_dates_is_replayed_by_the_statement(log: Stubs) -> None:
+    request = pb.ReplayDayRequest(engine=pb.REPLAY_ENGINE_SQL)
+
+    results = [response.result for response in log.audit.ReplayDay(request)]
+
+    assert [(result.run, result.matched) for result in results] == [
+        (f"2024-09-16-{number:03d}", True) for number in range(1, SIZES + 1)
+    ]
+
+
+@pytest.mark.parametrize("name", ["allocations.parquet", "sources/volumes.json"])
+def test_a_bundle_of_damaged_evidence_is_data_loss(tmp_path: Path, name: str) -> None:
+    with called(tmp_path / "ledger") as stubs:
+        run_day(stubs, PUBLISHED)
+        tamper_with(tmp_path / "ledger", name)
+
+        failure = failure_of(lambda: stubs.audit.ExportRun(pb.ExportRunRequest(run=RUN)))
+
+    assert failure.status == (grpc.StatusCode.DATA_LOSS, "LEDGER_DAMAGED")
+    assert f"{RUN}/{name} is not what was recorded" in failure.message
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda audit: audit.VerifyLedger(pb.VerifyLedgerRequest()),
+        lambda audit: audit.ExportRun(pb.ExportRunRequest(run=RUN)),
+    ],
+    ids=["VerifyLedger", "ExportRun"],
+)
+def test_while_another_process_writes_the_ledger_is_busy(
+    tmp_path: Path, call: Callable[[Any], object]
+) -> None:
+    with called(tmp_path / "ledger", lock_seconds=0.1) as stubs:
+        run_day(stubs, PUBLISHED)
+        with writing.locked(tmp_path / "ledger", 0.0):
+            failure = failure_of(lambda: call(stubs.audit))
+            # What only reads the log goes on.
+            assert stubs.audit.GetCheckpoint(pb.GetCheckpointRequest()).tree_size == 1
+            assert inclusion_of(stubs, RUN).log_index == 0
+
+        assert failure.status == (grpc.StatusCode.UNAVAILABLE, "LEDGER_BUSY")
+        assert stubs.audit.VerifyLedger(pb.VerifyLedgerRequest()).sound
+
+
+def test_a_bundle_whose_export_cannot_be_entered_in_the_trail_is_not_sent(tmp_path: Path) -> None:
+    with called(tmp_path / "ledger") as stubs:
+        run_day(stubs, PUBLISHED)
+        (tmp_path / "ledger/signing.key").unlink()
+
+        failure = failure_of(lambda: stubs.audit.ExportRun(pb.ExportRunRequest(run=RUN)))
+
+        assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "KEY_UNUSABLE")
+        assert stubs.audit.ReplayRun(pb.ReplayRunRequest(run=RUN)).result.matched
+
+
+def test_a_bundle_that_there_is_no_place_for_is_unavailable(tmp_path: Path) -> None:
+    with called(tmp_path / "ledger") as stubs:
+        run_day(stubs, PUBLISHED)
+        # As root nothing else here is unwritable; a full disk or a read-only one is the same.
+        (tmp_path / "ledger/staging").rmdir()
+        (tmp_path / "ledger/staging").touch()
+
+        failure = failure_of(lambda: stubs.audit.ExportRun(pb.ExportRunRequest(run=RUN)))
+
+    assert failure.status == (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNWRITABLE")
+
+
+def test_a_run_that_is_superseded_already_is_a_precondition(stubs: Stubs) -> None:
+    run_day(stubs, PUBLISHED)
+    corrected = replace(PUBLISHED, positions=[*PUBLISHED.positions, position(AAPL, "2000", 1)])
+    run_day(stubs, corrected, supersedes=[RUN], reason="an account was missing")
+    other = replace(PUBLISHED, positions=[*PUBLISHED.positions, position(AAPL, "2000", 2)])
+
+    failure = failure_of(lambda: run_day(stubs, other, supersedes=[RUN], reason="another"))
+
+    assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "RUN_SUPERSEDED")
+    assert failure.metadata == {"run": "2024-09-16-002"}
+    assert run_count(stubs) == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields"),
+    [
+        ({"supersedes": [RUN]}, ["reason"]),
+        ({"supersedes": [RUN], "reason": " "}, ["reason"]),
+        ({"supersedes": [RUN], "reason": "two\nlines"}, ["reason"]),
+        ({"supersedes": [RUN], "reason": "x" * 1_001}, ["reason"]),
+        ({"reason": "late"}, ["reason"]),
+        ({"supersedes": ["yesterday", RUN, ""], "reason": "late"}, ["supersede", "supersede"]),
+        ({"positions_basis": "fair"}, ["positions_basis"]),
+        ({"positions_basis": "NET"}, ["positions_basis"]),
+    ],
+)
+def test_what_a_spec_says_wrong_of_superseding_and_basis_is_named(
+    stubs: Stubs, spec: dict[str, Any], fields: list[str]
+) -> None:
+    run_day(stubs, PUBLISHED)
+    later = replace(PUBLISHED.renamed("B"), asks=PUBLISHED.asks)
+
+    failure = failure_of(lambda: run_day(stubs, later, **spec))
+
+    assert invalid_fields(failure) == fields
+    assert run_count(stubs) == 1
+
+
+def test_a_run_that_is_to_be_superseded_and_is_not_recorded_is_not_found(stubs: Stubs) -> None:
+    run_day(stubs, PUBLISHED)
+    day = PUBLISHED.renamed("B")
+
+    failure = failure_of(
+        lambda: run_day(stubs, day, supersedes=[RUN, "2024-09-16-009"], reason="late")
+    )
+
+    assert failure.status == NOT_FOUND
+    assert failure.metadata == {"run": "2024-09-16-009"}
+
+
+def test_a_run_of_another_date_is_an_invalid_argument(stubs: Stubs) -> None:
+    run_day(stubs, PUBLISHED)
+    day = replace(PUBLISHED, date=NEXT_DATE)
+
+    failure = failure_of(lambda: run_day(stubs, day, supersedes=["latest"], reason="late"))
+
+    assert invalid_fields(failure) == ["supersede"]
+
+
+def test_positions_that_cannot_be_gross_are_named_by_row(stubs: Stubs) -> None:
+    run_day(stubs, PUBLISHED)
+    later = SmallDay(
+        notices=[notice("B1", AAPL, 1)],
+        positions=[position(AAPL, "1048", 5), position(AAPL, "1046", 2)],
+    )
+
+    failure = failure_of(lambda: run_day(stubs, later, cycle=2, positions_basis="gross"))
+
+    assert invalid_fields(failure) == ["positions", "positions[1].short_quantity"]
+    assert run_count(stubs) == 1
+
+
+# Over a socket: what is answered.
+
+
+def test_a_run_tells_its_chain_and_its_basis(stubs: Stubs) -> None:
+    first = run_day(stubs, PUBLISHED).run
+    assert (list(first.supersedes), first.reason, first.superseded_by) == ([], "", "")
+    assert first.positions_basis == ""
+    corrected = replace(PUBLISHED, positions=[*PUBLISHED.positions, position(AAPL, "2000", 1)])
+    new = run_day(stubs, corrected, supersedes=["latest"], reason="late", positions_basis="net").run
+    assert (list(new.supersedes), new.reason, new.superseded_by) == ([RUN], "late", "")
+    assert new.positions_basis == "net"
+
+    got = stubs.lottery.GetRun(lottery_service_pb2.GetRunRequest(run=RUN)).run
+    listed = stubs.lottery.ListRuns(lottery_service_pb2.ListRunsRequest()).runs
+    again = run_day(stubs, PUBLISHED)
+
+    assert got.superseded_by == "2024-09-16-002"
+    assert [run.superseded_by for run in listed] == ["2024-09-16-002", ""]
+    assert (again.already_recorded, again.run) == (True, got)
+    # The old run's record is what it was.
+    assert got.record == first.record
+
+
+def test_every_run_is_proved_in_every_tree_that_holds_it(log: Stubs) -> None:
+    for index in range(SIZES):
+        run = f"2024-09-16-{index + 1:03d}"
+        record = record_of(log, run)
+        for size in range(index + 1, SIZES + 1):
+            proof = inclusion_of(log, run, size)
+            assert (proof.run, proof.log_index, proof.tree_size) == (run, index, size)
+            assert proof.leaf_hash == merkle.leaf_hash(record)
+            head = head_of(log, proof.checkpoint)
+            assert head.size == size
+            merkle.verify_inclusion(
+                index=index,
+                size=size,
+                leaf_hash=proof.leaf_hash,
+                proof=proof.hashes,
+                root=head.root,
+            )
+            assert LogProof.parse(proof.proof) == LogProof(
+                index=index, hashes=tuple(proof.hashes), note=proof.checkpoint
+            )
+
+
+def test_a_proof_without_a_size_is_in_the_latest_tree(log: Stubs) -> None:
+    latest = log.audit.GetCheckpoint(pb.GetCheckpointRequest())
+
+    proof = inclusion_of(log, "latest")
+
+    assert (proof.run, proof.log_index) == (f"2024-09-16-{SIZES:03d}", SIZES - 1)
+    assert (proof.tree_size, proof.checkpoint) == (latest.tree_size, latest.checkpoint)
+
+
+def test_every_tree_is_the_beginning_of_every_later_one(log: Stubs) -> None:
+    roots = {
+        size: head_of(log, inclusion_of(log, RUN, size).checkpoint).root
+        for size in range(1, SIZES + 1)
+    }
+    for first, first_root in roots.items():
+        for second in range(first, SIZES + 1):
+            request = pb.GetConsistencyProofRequest(first_size=first, second_size=second)
+            response = log.audit.GetConsistencyProof(request)
+            assert (response.first_size, response.second_size) == (first, second)
+            merkle.verify_consistency(
+                first_size=first,
+                second_size=second,
+                first_root=first_root,
+                second_root=roots[second],
+                proof=response.hashes,
+            )
+        latest = log.audit.GetConsistencyProof(pb.GetConsistencyProofRequest(first_size=first))
+        assert latest.second_size == SIZES
+
+
+def test_a_head_has_every_signature_that_was_added(tmp_path: Path) -> None:
+    officer = create_key_file(tmp_path / "officer.key", "example.org/officer")
+    with called(tmp_path / "ledger") as stubs:
+        run_day(stubs, PUBLISHED)
+        command = [sys.executable, "-m", "lottery", "--ledger", str(tmp_path / "ledger"), "cosign"]
+        subprocess.run([*command, "--key", str(tmp_path / "officer.key")], check=True)
+
+        head = stubs.audit.GetCheckpoint(pb.GetCheckpointRequest())
+        keys = [str(key_of(stubs)), str(officer.verifier)]
+
+        opened = open_checkpoint(head.checkpoint, [key_of(stubs), officer.verifier])
+        assert set(opened.signed_by) == {key_of(stubs), officer.verifier}
+        assert inclusion_of(stubs, RUN).checkpoint == head.checkpoint
+        assert stubs.audit.VerifyLedger(pb.VerifyLedgerRequest(keys=keys)).sound
+        # A run that follows has a head of its own, which the officer has not signed.
+        run_day(stubs, replace(PUBLISHED, date=NEXT_DATE))
+        later = stubs.audit.GetCheckpoint(pb.GetCheckpointRequest())
+        assert open_checkpoint(later.checkpoint, [key_of(stubs)]).checkpoint.size == 2
+        assert b"officer" not in later.checkpoint
+
+
+def test_the_keys_that_are_given_must_be_the_logs_and_the_signers(log: Stubs) -> None:
+    own = str(key_of(log))
+
+    assert log.audit.VerifyLedger(pb.VerifyLedgerRequest(keys=[own])).sound
+    faults = log.audit.VerifyLedger(pb.VerifyLedgerRequest(keys=[own, SOMEBODYS_KEY])).faults
+    assert [fault.where for fault in faults] == ["the key example.org/other"]
+
+
+def test_the_parts_of_a_bundle_are_the_file_that_the_command_line_writes(
+    tmp_path: Path,
+) -> None:
+    with called(tmp_path / "ledger") as stubs:
+        run_day(stubs, FULL)
+        command = [sys.executable, "-m", "lottery", "--ledger", str(tmp_path / "ledger")]
+        written = tmp_path / "run.zip"
+        subprocess.run(
+            [*command, "export", RUN, str(written)], check=True, stdout=subprocess.DEVNULL
+        )
+
+        assert bundle_of(stubs) == bundle_of(stubs, RUN) == written.read_bytes()
+
+
+def test_a_bundle_larger_than_a_part_comes_in_several(
+    stubs: Stubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_day(stubs, FULL)
+    whole = bundle_of(stubs)
+    monkeypatch.setattr(audit_service, "BUNDLE_PART_BYTES", 1_000)
+
+    first, *parts = stubs.audit.ExportRun(pb.ExportRunRequest(run="latest"))
+
+    assert (first.run, first.data) == (RUN, b"")
+    assert {part.run for part in parts} == {""}
+    assert [len(part.data) for part in parts[:-1]] == [1_000] * (len(whole) // 1_000)
+    assert b"".join(part.data for part in parts) == whole
+    (tmp_path / "run.zip").write_bytes(whole)
+    with opened_bundle(tmp_path / "run.zip", [key_of(stubs)]) as bundle:
+        assert (bundle.record.run, bundle.mismatches) == (RUN, ())
+
+
+def test_a_caller_that_stops_reading_a_bundle_leaves_nothing_behind(
+    server: LotteryServer, stubs: Stubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_day(stubs, FULL)
+    monkeypatch.setattr(audit_service, "BUNDLE_PART_BYTES", 10)
+    with connected(server.port) as other:
+        stream = other.audit.ExportRun(pb.ExportRunRequest(run="latest"))
+        next(stream)
+        stream.cancel()
+
+    assert stubs.audit.VerifyLedger(pb.VerifyLedgerRequest()).sound
+    assert list((server.ledger.directory / "staging").iterdir()) == []
+
+
+def test_a_replay_of_days_is_one_entry_of_the_trail(server: LotteryServer, stubs: Stubs) -> None:
+    run_day(stubs, PUBLISHED)
+    run_day(stubs, replace(PUBLISHED, date=NEXT_DATE))
+    before = len(list(server.ledger.trail_entries()))
+
+    list(stubs.audit.ReplayDay(pb.ReplayDayRequest(business_date=date_of(PUBLISHED.date))))
+    list(stubs.audit.ReplayDay(pb.ReplayDayRequest()))
+
+    added = list(server.ledger.trail_entries())[before:]
+    assert [(entry.operation, entry.subject, entry.outcome) for entry in added] == [
+        ("RUNS_REPLAYED", "2024-09-16 to 2024-09-16", "1 of 1 match (compiled)"),
+        ("RUNS_REPLAYED", "the first date to the last date", "2 of 2 match (compiled)"),
+    ]
+
+
+def test_without_a_certificate_the_trail_knows_nobodys_name(
+    server: LotteryServer, stubs: Stubs
+) -> None:
+    run_day(stubs, PUBLISHED)
+    stubs.audit.ReplayRun(pb.ReplayRunRequest(run="latest"))
+    bundle_of(stubs)
+
+    _, *entries = server.ledger.trail_entries()
+
+    assert [entry.operation for entry in entries] == [
+        "RUN_RECORDED",
+        "RUNS_REPLAYED",
+        "RUN_EXPORTED",
+    ]
+    for entry in entries:
+        assert (entry.by.kind, entry.by.name) == ("peer", "unauthenticated")
+        assert entry.by.host.startswith("ipv4:127.0.0.1:")
+
+
+def test_16_clients_race_to_record_the_same_notices_and_one_wins(
+    server: LotteryServer, stubs: Stubs
+) -> None:
+    contents = [
+        SmallDay(
+            notices=PUBLISHED.notices,
+            # Other positions, so that none is another one's repeat.
+            positions=[*PUBLISHED.positions, position(AAPL, "2000", short)],
+        )
+        for short in range(1, 17)
+    ]
+
+    def race(day: SmallDay) -> str:
+        with connected(server.port) as own:
+            try:
+                answer = run_day(own, day)
+            except grpc.RpcError as error:
+                failure = failure_in(error)
+                assert failure.code is grpc.StatusCode.ALREADY_EXISTS
+                assert failure.metadata == {"run": RUN}
+                return failure.reason
+        assert not answer.already_recorded
+        return answer.run.run
+
+    with futures.ThreadPoolExecutor(16) as clients:
+        told = list(clients.map(race, contents))
+
+    assert sorted(told) == [RUN] + ["NOTICE_ALREADY_ALLOCATED"] * 15
+    assert run_count(stubs) == 1
+    assert stubs.audit.VerifyLedger(pb.VerifyLedgerRequest()).sound
+    assert stubs.audit.ReplayRun(pb.ReplayRunRequest(run="latest")).result.matched
+    assert_sound(server.ledger.directory)
+    assert list((server.ledger.directory / "staging").iterdir()) == []
+
+
+def test_16_clients_record_16_pools_and_the_log_has_each_once(stubs: Stubs) -> None:
+    pools = [
+        SmallDay(
+            notices=[notice(f"N{number}", f"{META[:15]}{number:06d}", 1)],
+            positions=[position(f"{META[:15]}{number:06d}", "1", 1)],
+        )
+        for number in range(1, 17)
+    ]
+
+    with futures.ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda day: run_day(stubs, day), pools))
+
+    assert sorted(answer.run.run for answer in answers) == [
+        f"2024-09-16-{number:03d}" for number in range(1, 17)
+    ]
+    assert stubs.audit.GetCheckpoint(pb.GetCheckpointRequest()).tree_size == 16
+    assert stubs.audit.VerifyLedger(pb.VerifyLedgerRequest()).sound
