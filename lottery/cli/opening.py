@@ -6,14 +6,16 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
-from lottery.cli.desk import Desk, LocalDesk, RemoteDesk
+from lottery.cli.desk import Desk, LocalDesk
 from lottery.cli.shell import DEFAULT_LEDGER, Common, Shell
-from lottery.client import LotteryClient, TlsFiles
 from lottery.ledger.store import LOCK_SECONDS as DEFAULT_LOCK_SECONDS
+
+if TYPE_CHECKING:
+    from lottery.client import LotteryClient, TlsFiles
 
 LOCK_SECONDS: Final = "LOTTERY_LOCK_SECONDS"
 SIGNING_KEY: Final = "LOTTERY_SIGNING_KEY"
@@ -31,6 +33,8 @@ def open_desk(common: Common) -> Iterator[Desk]:
             the work needs is none.
     """
     if common.server:
+        from lottery.cli.remote import RemoteDesk  # noqa: PLC0415 - loads gRPC.
+
         with _client_of(common.server) as client:
             yield RemoteDesk(client)
         return
@@ -60,6 +64,8 @@ def open_local_desk(common: Common) -> LocalDesk:
 
 
 def _client_of(target: str) -> LotteryClient:
+    from lottery.client import LotteryClient  # noqa: PLC0415 - loads gRPC.
+
     try:
         return LotteryClient(target, tls=_tls_of(os.environ))
     except OSError as error:
@@ -83,6 +89,8 @@ def _tls_of(environment: Mapping[str, str]) -> TlsFiles | None:
     }
     if SERVER_CA not in given:
         return None
+    from lottery.client import TlsFiles  # noqa: PLC0415 - loads gRPC.
+
     return TlsFiles(
         authorities=given[SERVER_CA],
         certificate=given.get(CLIENT_CERTIFICATE),

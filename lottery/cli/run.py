@@ -100,7 +100,9 @@ def run(
         step("reading the notices")
         read_notices = files.read_notices(notices, problems, called=called[1])
         step("reading the positions")
-        read_positions = files.read_positions(positions, problems, called=called[2])
+        read_positions = files.read_positions_of(
+            read_notices, positions, problems, called=called[2]
+        )
         outcome = desk.run(
             operations.RunRequest(
                 business_date=business_date,

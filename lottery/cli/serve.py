@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import grpc
 import typer
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lottery.cli import exits
 from lottery.cli.shell import JsonOption, LedgerOption, report, shell_of
@@ -47,6 +45,9 @@ def health(
     as_json: JsonOption = False,
 ) -> None:
     """Ask a server whether it serves: exit code 0, or 75 where it does not."""
+    import grpc  # noqa: PLC0415 - no other command but a server's needs it.
+    from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415 - as above.
+
     shell = shell_of(context, None, None, as_json=as_json)
     with grpc.insecure_channel(listen) as channel:
         try:

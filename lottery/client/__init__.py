@@ -9,7 +9,8 @@ own errors, from `ErrorInfo` and `BadRequest`.
 """
 
 from lottery.client.audit import SignedCheckpoint, Verified
-from lottery.client.client import DerivedSeed, LotteryClient, Rows, SeriesAnswer, TlsFiles
+from lottery.client.client import LotteryClient, Rows, SeriesAnswer, TlsFiles
+from lottery.operations import DerivedSeed
 
 __all__ = [
     "DerivedSeed",

@@ -20,7 +20,7 @@ from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table, write_arrow
 from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord, read_record
 from lottery.method.seed import ExchangeAsk
-from lottery.operations import RunOutcome
+from lottery.operations import DerivedSeed, RunOutcome
 from lottery.v1 import (
     audit_service_pb2_grpc,
     lottery_pb2,
@@ -50,14 +50,6 @@ class TlsFiles:
     authorities: Path
     certificate: Path | None = None
     key: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DerivedSeed:
-    """A seed as the server derived it, and what is worth a look."""
-
-    seed: SeedRecord
-    warnings: tuple[WarningRecord, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

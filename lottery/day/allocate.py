@@ -123,6 +123,7 @@ class _Spun:
     account_counts: Integers
     hit_counts: Integers
     row_of: Integers
+    short_of: Integers
     first_numbers: Integers
     last_numbers: Integers
     assigned_of: Integers
@@ -139,13 +140,14 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
     starts = arrangement.starts
     slot_count = int(starts[-1])
     per_pool = (np.zeros(len(noticed), np.int64) for _ in range(4))
-    per_slot = (np.empty(slot_count, np.int64) for _ in range(4))
+    per_slot = (np.empty(slot_count, np.int64) for _ in range(5))
     spun = _Spun(
         totals=next(per_pool),
         first_hits=next(per_pool),
         account_counts=next(per_pool),
         hit_counts=next(per_pool),
         row_of=next(per_slot),
+        short_of=next(per_slot),
         first_numbers=next(per_slot),
         last_numbers=next(per_slot),
         assigned_of=next(per_slot),
@@ -154,8 +156,9 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
     # 2**63 - 1 with such a sum is refused before (`overflowing_pools`).
     assigned = np.array([min(pool.assigned_quantity, INT64_MAX) for pool in noticed], np.int64)
     shorts = read_only(arrangement.positions.column("short_quantity").to_numpy())
+    # By slots, so that two threads share the largest pool too.
     in_threads(
-        lambda first, last: compiled.allocate_pools(
+        lambda first, last: compiled.gather_rows(
             starts,
             first,
             last,
@@ -163,6 +166,16 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
             arrangement.keys,
             arrangement.rows,
             shorts,
+            spun.row_of,
+            spun.short_of,
+        ),
+        split_rows(slot_count),
+    )
+    in_threads(
+        lambda first, last: compiled.allocate_pools(
+            starts,
+            first,
+            last,
             assigned,
             ten_thousandths,
             zero_hit is ZeroHit.FIRST,
@@ -171,6 +184,7 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
             spun.account_counts,
             spun.hit_counts,
             spun.row_of,
+            spun.short_of,
             spun.first_numbers,
             spun.last_numbers,
             spun.assigned_of,
@@ -214,7 +228,7 @@ def _position_rows(
             "occ_account": _labels([pool.occ_account for pool in arrangement.noticed], counts),
             "series": _labels([pool.series for pool in arrangement.noticed], counts),
             "account": _taken(positions.column("account"), rows),
-            "short_quantity": positions.column("short_quantity").to_numpy()[rows],
+            "short_quantity": spun.short_of[slots],
         },
         BROKEN_POSITIONS,
     )

@@ -198,6 +198,75 @@ def list_repeats(codes, numbers, first_code, again, rows, marks):
     return count
 
 
+RADIX_BITS: Final = 11
+RADIX: Final = 1 << RADIX_BITS
+RADIX_SLOTS: Final = 16_384
+"""A pool of that many slots and more is sorted digit by digit, which costs the same a slot."""
+
+
+@inlined
+def sort_by_digits(slots, spare, low_bit):
+    """Sorts keys by their bits from `low_bit` on, digit by digit from the lowest (a radix sort).
+
+    Keys of equal bits stay in their order.
+
+    Args:
+        slots: in and out, int64[n].
+        spare: int64[n], overwritten.
+        low_bit: The lowest bit that counts.
+    """
+    largest = np.int64(0)
+    for key in slots:
+        largest |= key
+    counts = np.empty(RADIX, np.int64)
+    shift = low_bit
+    source, target = slots, spare
+    swapped = False
+    while largest >> shift:
+        counts[:] = 0
+        for key in source:
+            counts[(key >> shift) & (RADIX - 1)] += 1
+        place = np.int64(0)
+        for digit in range(RADIX):
+            count = counts[digit]
+            counts[digit] = place
+            place += count
+        for key in source:
+            digit = (key >> shift) & (RADIX - 1)
+            target[counts[digit]] = key
+            counts[digit] += 1
+        source, target = target, source
+        swapped = not swapped
+        shift += RADIX_BITS
+    if swapped:
+        slots[:] = source
+
+
+@compiled
+def merge_sorted(first, second, merged):
+    """Merges two sorted arrays.
+
+    Args:
+        first: int64[n].
+        second: int64[m].
+        merged: out, int64[n + m].
+    """
+    left, right = 0, 0
+    for place in range(merged.size):
+        if right == second.size or (left < first.size and first[left] <= second[right]):
+            merged[place] = first[left]
+            left += 1
+        else:
+            merged[place] = second[right]
+            right += 1
+
+
+@compiled
+def sort_slots(slots, spare, low_bit):
+    """Sorts a part of one large pool's keys, as `sort_by_digits`."""
+    sort_by_digits(slots, spare, low_bit)
+
+
 @compiled
 def sort_pools(starts, first_pool, last_pool, index_bits, keys, doubled):
     """Sorts each pool's slots by account (R1) and marks pools with a doubled account (P4, R2).
@@ -219,8 +288,10 @@ def sort_pools(starts, first_pool, last_pool, index_bits, keys, doubled):
             if slots[slot] < slots[slot - 1]:
                 in_order = False
                 break
-        if not in_order:
+        if not in_order and slots.size < RADIX_SLOTS:
             slots.sort()
+        elif not in_order:
+            sort_by_digits(slots, np.empty(slots.size, np.int64), index_bits)
         for slot in range(1, slots.size):
             if slots[slot] >> index_bits == slots[slot - 1] >> index_bits:
                 doubled[pool] = True
@@ -228,14 +299,41 @@ def sort_pools(starts, first_pool, last_pool, index_bits, keys, doubled):
 
 
 @compiled
+def gather_rows(starts, first_slot, last_slot, index_bits, keys, rows, shorts, row_of, short_of):
+    """Looks up each sorted slot's row and its contracts: nothing but reading from anywhere.
+
+    Apart from the sums, so that many of these reads are on their way at a time.
+
+    Args:
+        starts: int64[pools + 1], where each pool's slots start.
+        first_slot: The first slot to look up.
+        last_slot: The slot after the last one.
+        index_bits: Bits of the place within a pool in `keys`.
+        keys: int64[slots], sorted by `sort_pools`.
+        rows: int64[slots], the day's row in each unsorted slot.
+        shorts: int64[rows], contracts short in each row of the day.
+        row_of: out, int64[slots], the day's row in each sorted slot.
+        short_of: out, int64[slots], its contracts.
+    """
+    place_mask = (np.int64(1) << index_bits) - 1
+    pool = np.searchsorted(starts, first_slot, side="right") - 1
+    slot = first_slot
+    while slot < last_slot:
+        start = starts[pool]
+        end = min(last_slot, starts[pool + 1])
+        for at in range(slot, end):
+            row = rows[start + (keys[at] & place_mask)]
+            row_of[at] = row
+            short_of[at] = shorts[row]
+        slot = end
+        pool += 1
+
+
+@compiled
 def allocate_pools(
     starts,
     first_pool,
     last_pool,
-    index_bits,
-    keys,
-    rows,
-    shorts,
     assigned,
     ten_thousandths,
     zero_is_one,
@@ -244,6 +342,7 @@ def allocate_pools(
     account_counts,
     hit_counts,
     row_of,
+    short_of,
     first_numbers,
     last_numbers,
     assigned_of,
@@ -254,10 +353,6 @@ def allocate_pools(
         starts: int64[pools + 1], where each pool's slots start.
         first_pool: The first pool to allocate.
         last_pool: The pool after the last one.
-        index_bits: Bits of the place within a pool in `keys`.
-        keys: int64[slots], sorted by `sort_pools`.
-        rows: int64[slots], the day's row in each unsorted slot.
-        shorts: int64[rows], contracts short in each row of the day; zero is not open (P2).
         assigned: int64[pools], contracts assigned to each pool.
         ten_thousandths: The fraction's numerator.
         zero_is_one: The choice of D2, as `first_hit_number` takes it.
@@ -265,25 +360,26 @@ def allocate_pools(
         first_hits: out, int64[pools]; 0 for a break (D5).
         account_counts: out, int64[pools], open accounts.
         hit_counts: out, int64[pools], accounts with an assigned contract.
-        row_of: out, int64[slots], the rows of each pool's open accounts in order, from its start.
+        row_of: in and out, int64[slots], as `gather_rows` left it; then the rows of each pool's
+            open accounts in order, from its start.
+        short_of: in and out, int64[slots], as well; zero contracts are not open (P2).
         first_numbers: out, int64[slots], beside `row_of`.
         last_numbers: out, int64[slots], beside `row_of`.
         assigned_of: out, int64[slots], beside `row_of`; 0 for a break.
     """
-    place_mask = (np.int64(1) << index_bits) - 1
     for pool in range(first_pool, last_pool):
         start = starts[pool]
         out = start
         last_number = np.int64(0)
         for slot in range(start, starts[pool + 1]):
-            row = rows[start + (keys[slot] & place_mask)]
-            short = shorts[row]
+            short = short_of[slot]
             if short == 0:
                 continue
             if last_number > INT64_MAX - short:
                 last_number = np.int64(-1)
                 break
-            row_of[out] = row
+            row_of[out] = row_of[slot]
+            short_of[out] = short
             first_numbers[out] = last_number + 1
             last_number += short
             last_numbers[out] = last_number

@@ -101,8 +101,9 @@ class _Locator(UserProvidedCacheLocator):
         """The folder was chosen for being there."""
 
     def get_source_stamp(self) -> str:
-        # The loop, the rules compiled into it, and the options that it is compiled with.
-        sources = (self._py_file, inspect.getfile(wheel), __file__)
+        # The loop, what may be compiled into it, and the options that it is compiled with.
+        others = Path(__file__).with_name("compiled.py")
+        sources = (self._py_file, inspect.getfile(wheel), others, __file__)
         digest = hashlib.sha256()
         for source in sources:
             digest.update(Path(source).read_bytes())

@@ -120,17 +120,17 @@ def allocate_pool(
         OverflowError: The shorts add up to more than 2**63 - 1.
     """
     count = len(shorts)
-    short_of = read_only(np.array(shorts, np.int64))
+    given = read_only(np.array(shorts, np.int64))
     totals, first_hits, account_counts, hit_counts = np.zeros((4, 1), np.int64)
-    rows, first_numbers, last_numbers, assigned = np.empty((4, count), np.int64)
+    rows, short_of, first_numbers, last_numbers, assigned = np.empty((5, count), np.int64)
+    starts = np.array((0, count), np.int64)
+    compiled.gather_rows(
+        starts, 0, count, pool.index_bits, pool.keys, np.arange(count), given, rows, short_of
+    )
     compiled.allocate_pools(
-        np.array((0, count), np.int64),
+        starts,
         0,
         1,
-        pool.index_bits,
-        pool.keys,
-        np.arange(count),
-        short_of,
         np.array((assigned_quantity,), np.int64),
         ten_thousandths,
         zero_hit is ZeroHit.FIRST,
@@ -139,6 +139,7 @@ def allocate_pool(
         account_counts,
         hit_counts,
         rows,
+        short_of,
         first_numbers,
         last_numbers,
         assigned,
@@ -158,7 +159,7 @@ def allocate_pool(
         first_hit=int(first_hits[0]),
         hit_account_count=int(hit_counts[0]),
         accounts=pool.accounts,
-        shorts=short_of,
+        shorts=given,
         rows=rows[:open_accounts],
         first_numbers=first_numbers[:open_accounts],
         last_numbers=last_numbers[:open_accounts],

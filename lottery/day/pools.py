@@ -8,6 +8,7 @@ refused wherever it stands (P4).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ NOWHERE: Final = -1
 _PAIRS_IN_A_TABLE: Final = 1 << 26
 _PAIRS_A_ROW: Final = 64
 """A small file does not ask for a large table, whatever it says of series and OCC accounts."""
+_GIANT_SLOTS: Final = 1 << 19
 _MARKS_A_ROW: Final = 16
 """Bits of the table of repeats for each row; the more, the fewer rows share one by chance."""
 
@@ -94,6 +96,7 @@ def arrange(notices: pa.Table, positions: pa.Table, account_order: AccountOrder)
     starts = np.zeros(len(noticed) + 1, np.int64)
     np.cumsum(counts, out=starts[1:])
     keys, rows = _scatter(codes, accounts.numbers, starts, index_bits)
+    _sort_giants(starts, index_bits, keys)
     has_doubled = np.zeros(len(noticed), np.bool_)
     in_threads(
         lambda first, last: compiled.sort_pools(starts, first, last, index_bits, keys, has_doubled),
@@ -120,18 +123,33 @@ def noticed_pools(notices: pa.Table) -> tuple[NoticedPool, ...]:
 
     A sum past 2**63 - 1 is kept whole: it passes any total short, and `overflowing_pools` names it.
     """
-    sums: dict[tuple[str, str], list[int]] = {}
-    labels = (notices.column(name).cast(pa.string()) for name in ("occ_account", "series"))
-    columns = (column.to_pylist() for column in (*labels, notices.column("quantity")))
-    for occ_account, series, quantity in zip(*columns, strict=True):
-        counted = sums.setdefault((occ_account, series), [0, 0])
-        counted[0] += 1
-        counted[1] += quantity
+    series, series_texts = label_indices(notices.column("series"))
+    occ_accounts, occ_texts = label_indices(notices.column("occ_account"))
+    pairs = occ_accounts.astype(np.int64) * max(1, len(series_texts)) + series
+    present, places = np.unique(pairs, return_inverse=True)
+    quantities = notices.column("quantity").to_numpy()
+    # In halves, no sum of which can pass 64 bits.
+    high, low = np.zeros((2, len(present)), np.int64)
+    np.add.at(high, places, quantities >> 32)
+    np.add.at(low, places, quantities & 0xFFFF_FFFF)
+    counts = np.bincount(places, minlength=len(present))
+    occ_of, series_of = np.divmod(present, max(1, len(series_texts)))
+    labels = zip(
+        occ_texts.take(pa.array(occ_of)).to_pylist(),
+        series_texts.take(pa.array(series_of)).to_pylist(),
+        strict=True,
+    )
+    figures = zip(counts.tolist(), high.tolist(), low.tolist(), strict=True)
     return tuple(
         NoticedPool(
-            occ_account=occ_account, series=series, notice_count=count, assigned_quantity=quantity
+            occ_account=occ_account,
+            series=series_text,
+            notice_count=count,
+            assigned_quantity=(upper << 32) + lower,
         )
-        for (occ_account, series), (count, quantity) in sorted(sums.items())
+        for (occ_account, series_text), (count, upper, lower) in sorted(
+            zip(labels, figures, strict=True)
+        )
     )
 
 
@@ -252,6 +270,22 @@ def _scatter(
         parts,
     )
     return keys, rows
+
+
+def _sort_giants(starts: Integers, index_bits: int, keys: Integers) -> None:
+    """Sorts the pools that are too large for one thread: each half by one, then merged."""
+    for pool in np.flatnonzero(np.diff(starts) >= _GIANT_SLOTS):
+        slots = keys[starts[pool] : starts[pool + 1]]
+        spare = np.empty_like(slots)
+        halves = split_rows(slots.size)
+        in_threads(partial(_sort_half, slots, spare, index_bits), halves)
+        middle = halves[0][1]
+        compiled.merge_sorted(slots[:middle], slots[middle:], spare)
+        slots[:] = spare
+
+
+def _sort_half(slots: Integers, spare: Integers, index_bits: int, first: int, last: int) -> None:
+    compiled.sort_slots(slots[first:last], spare[first:last], index_bits)
 
 
 def _doubled_without_notices(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
+from lottery.day import compiled
 from lottery.day.allocate import allocate
 from lottery.day.one_pool import allocate_pool, arrange_pool
 from lottery.day.pools import Arrangement, arrange
@@ -26,6 +28,9 @@ def warm_up() -> None:
     arrangement = _arranged([_NOTICED] * 3, accounts, shorts)
     allocate(arrangement, ten_thousandths=4314, zero_hit=ZeroHit.WRAP)
     _arranged([_NOTICED, _OTHER, _OTHER], ["9" * 30, "1046", "1046"], shorts)
+    keys = np.arange(2)
+    compiled.sort_slots(keys, keys.copy(), 1)  # As of a pool too large for one thread.
+    compiled.merge_sorted(keys[:1], keys[1:], keys.copy())
     pool = arrange_pool(accounts, AccountOrder.NUMERIC)
     allocate_pool(pool, shorts, assigned_quantity=10, ten_thousandths=4314, zero_hit=ZeroHit.WRAP)
 

@@ -127,9 +127,7 @@ def _usable(table: pa.Table, raw: pa.Table, place: Place) -> pa.Table:
     if not table.num_rows and not place.problems.counts.get(place.source):
         place.refuse("there are no rows, besides a header at most")
     wrong_type = any(
-        not _is_text(raw.schema.field(name).type)
-        for name in raw.column_names
-        if name not in QUANTITY_COLUMNS
+        not _is_text(field.type) for field in raw.schema if field.name not in QUANTITY_COLUMNS
     )
     return table.schema.empty_table() if wrong_type else table
 

@@ -21,6 +21,7 @@ from lottery.intake.columns import (
     to_positions,
 )
 from lottery.intake.delimited import read_csv
+from lottery.intake.noticed import read_noticed_positions
 from lottery.intake.parquet import read_parquet
 from lottery.intake.received import Place, Received, ReceivedVolumes, SourceFile
 from lottery.intake.volumes import read_volumes_csv, read_volumes_json
@@ -50,6 +51,36 @@ def read_positions(path: Path, problems: Problems, *, called: str | None = None)
     """The positions of a CSV or Parquet file; as `read_notices`."""
     place = Place(source=called or _name(path), problems=problems)
     return _read_rows(path, "positions", POSITION_COLUMNS, POSITIONS, to_positions, place)
+
+
+def read_positions_of(
+    notices: Received, path: Path, problems: Problems, *, called: str | None = None
+) -> Received:
+    """The positions of the pools that have notices; a file with problems is read whole.
+
+    As `read_positions`, which gives the rows of the other pools too: they change nothing but what
+    is refused, and that they do here as well.
+
+    Args:
+        notices: The notices, read before.
+        path: The file.
+        problems: Where problems go; with one there already the file is read whole.
+        called: As for `read_notices`.
+    """
+    place = Place(source=called or _name(path), problems=Problems())
+    is_parquet = path.suffix.lower() == ".parquet"
+    data = _content(path, place) if is_parquet and not problems else None
+    if data is not None and data.size and notices.table.num_rows:
+        before = _identity(path)
+        with ThreadPoolExecutor(1) as beside:
+            source = beside.submit(
+                SourceFile.of, "positions", _name(path), path.suffix.lower(), memoryview(data)
+            )
+            noticed = read_noticed_positions(data, notices.table)
+            if noticed is not None and _identity(path) == before:
+                place.problems, place.row_numbers = problems, noticed.rows
+                return Received(table=noticed.table, sources=(source.result(),), places=(place,))
+    return read_positions(path, problems, called=called)
 
 
 def read_volumes(

@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,7 @@ from lottery.day.allocate import Day
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, LABEL, NOTICES, POOLS, TAKEN_OFF
 from lottery.errors import LedgerDamaged
 from lottery.intake.received import SourceFile
+from lottery.ledger.parquet_file import write_parquet_file
 from lottery.ledger.run import EvidenceFile, RunRecord
 
 NOTICES_FILE: Final = "notices.parquet"
@@ -42,7 +43,6 @@ TABLES: Final = {
     BROKEN_POSITIONS_FILE: BROKEN_POSITIONS,
     TAKEN_OFF_FILE: TAKEN_OFF,
 }
-_ROW_GROUP: Final = 1 << 20
 _READ_ONLY: Final = 0o444
 
 
@@ -105,18 +105,22 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         for field in table.schema
         if pa.types.is_integer(field.type)
     }
-    pq.write_table(
-        table,
-        path,
-        row_group_size=_ROW_GROUP,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=labels,
-        # Pools are found by their labels; nobody looks for a range of the other values.
-        write_statistics=labels,
-        column_encoding=numbers,
-        write_page_checksum=True,
-    )
+
+    def encode(part: pa.Table, group: int, sink: Any) -> None:
+        pq.write_table(
+            part,
+            sink,
+            row_group_size=group,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=labels,
+            # Pools are found by their labels; nobody looks for a range of the other values.
+            write_statistics=labels,
+            column_encoding=numbers,
+            write_page_checksum=True,
+        )
+
+    write_parquet_file(table, path, encode)
 
 
 def sorted_notices(notices: pa.Table) -> pa.Table:

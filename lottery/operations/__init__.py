@@ -7,6 +7,7 @@ refused on the way).
 """
 
 from lottery.operations.ask import (
+    DerivedSeed,
     SeriesAllocation,
     SeriesRequest,
     allocate_series,
@@ -48,6 +49,7 @@ from lottery.operations.run import (
 __all__ = [
     "Asker",
     "ComputedDay",
+    "DerivedSeed",
     "Inclusion",
     "Progress",
     "PublicKeys",

@@ -14,10 +14,11 @@ from lottery.day.accounts import describe_wrong
 from lottery.day.one_pool import AllocatedPool, allocate_pool, arrange_pool
 from lottery.day.tables import INT64_MAX
 from lottery.errors import Problem, Problems, Refused
-from lottery.intake import files
+from lottery.intake import files, noticed
 from lottery.intake.columns import describe_occ_account, is_occ_account, shorten
 from lottery.intake.quotes import quotes_are_sound
 from lottery.intake.received import Place, ReceivedVolumes
+from lottery.ledger.run import SeedRecord, WarningRecord
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import ExchangeAsk, Seed
 from lottery.operations.checks import (
@@ -26,6 +27,14 @@ from lottery.operations.checks import (
     derive_seed_of,
     refuse_doubled,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedSeed:
+    """A seed as it goes on the record, and what is worth a look."""
+
+    seed: SeedRecord
+    warnings: tuple[WarningRecord, ...]
 
 
 def read_seed(path: Path, methodology: Methodology = JPMS_2024_09_06) -> Seed:
@@ -154,3 +163,4 @@ def warm_up() -> None:
     """Compiles every loop, or loads it from where its machine code is kept."""
     warm.warm_up()
     quotes_are_sound(np.frombuffer(b'"1"', np.uint8))
+    noticed.warm_up()

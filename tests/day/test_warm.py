@@ -18,7 +18,7 @@ from lottery.day.warm import warm_up
 from lottery.method.methodology import AccountOrder, ZeroHit
 from tests.tables import *
 
-INLINED = ("assigned_in_range", "first_hit_number", "mixed")
+INLINED = ("assigned_in_range", "first_hit_number", "mixed", "sort_by_digits")
 
 
 def versions():

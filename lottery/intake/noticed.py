@@ -1,0 +1,302 @@
+"""Positions of the noticed pools alone, straight from a Parquet file, row group by row group.
+
+Most rows of a file are of pools without notices. They are checked as they are decoded, like all
+others, and dropped: what is kept grows with the noticed pools and not with the file.
+
+Nothing is refused here. A file with anything wrong in it, or of another shape than most have, is
+read whole by `files`, which names every problem with its row.
+
+Invariants:
+- Where a table is given, it is what reading the whole file and leaving out the rows of pools
+  without notices gives.
+- An account with two rows in one pool is never missed, also where the pool has no notice (P4):
+  equal rows have equal marks, and where two marks are equal nothing is given.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lottery.day.accounts import read_only, text_buffers
+from lottery.day.pools import label_indices
+from lottery.day.series import PADDED_LENGTH
+from lottery.day.tables import LABEL, NOTICES, POSITIONS
+from lottery.day.threads import ROWS_WORTH_A_THREAD, THREADS, in_threads
+from lottery.intake import noticed_rows
+from lottery.intake.arrow import check_buffers
+from lottery.intake.columns import is_occ_account
+from lottery.intake.parquet import MAGIC
+
+_USUAL: Final = {"series": pa.string(), "account": pa.string(), "short_quantity": pa.int64()}
+_OCC_ACCOUNT: Final = "occ_account"
+_MARKS_A_ROW: Final = 16
+"""Bits of the table of marks for each row; the more, the fewer rows share one by chance."""
+
+Marks = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticedPositions:
+    """The rows of noticed pools.
+
+    Attributes:
+        table: `tables.POSITIONS`.
+        rows: int64[n], the data row of each, the first being 1.
+    """
+
+    table: pa.Table
+    rows: npt.NDArray[np.int64]
+
+
+def read_noticed_positions(data: pa.Buffer, notices: pa.Table) -> NoticedPositions | None:
+    """The positions of pools that have notices.
+
+    Args:
+        data: The whole Parquet file.
+        notices: `tables.NOTICES`, at least one and without problems.
+
+    Returns:
+        The rows, or None where the file is to be read whole: it is small, something is wrong in it,
+        a column is of another type than most files have, or an account has more than 18 digits.
+    """
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(data))
+        counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        starts = [0, *accumulate(counts)]
+        if not _is_usual(data, metadata) or starts[-1] != metadata.num_rows:
+            return None
+        if metadata.num_rows < ROWS_WORTH_A_THREAD:
+            return None
+        wanted = _Wanted.of(notices)
+        labels = [name for name in ("series", _OCC_ACCOUNT) if name in metadata.schema.names]
+
+        def read(group: int) -> _Part | None:
+            file = pq.ParquetFile(
+                pa.BufferReader(data),
+                metadata=metadata,
+                read_dictionary=labels,
+                page_checksum_verification=True,
+            )
+            rows = file.read_row_group(group, use_threads=False)
+            return _read_part(rows, wanted, starts[group]) if len(rows) == counts[group] else None
+
+        with ThreadPoolExecutor(THREADS) as threads:
+            parts = list(threads.map(read, range(metadata.num_row_groups)))
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        return None
+    sound = [part for part in parts if part is not None]
+    if len(sound) < len(parts) or _any_twice([part.marks for part in sound], starts[-1]):
+        return None
+    return _joined(sound, wanted)
+
+
+def warm_up() -> None:
+    """Runs every compiled pass, so that it is compiled or loaded from where it is kept."""
+    series = "AAPL  240920C00220000"
+    notices = {"notice_id": ["1"], "series": [series], "quantity": [1], "occ_account": [""]}
+    wanted = _Wanted.of(pa.table(notices, NOTICES))
+    labels = pa.array([series, "A240920P00000500"])
+    rows = pa.table(
+        {
+            "series": pa.chunked_array([labels.dictionary_encode()]),
+            "account": ["1046", "1047"],
+            "short_quantity": [30, 30],
+        }
+    )
+    part = _read_part(rows, wanted, 0)
+    assert part is not None, "these rows are sound"  # noqa: S101
+    _any_twice([part.marks], rows.num_rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """The noticed pools, as the compiled passes look them up.
+
+    Attributes:
+        symbols: string[k], the noticed series, padded.
+        occ_accounts: The noticed OCC accounts; a file's others have the numbers behind theirs.
+        pools: bool[OCC accounts + 1, k], the pools with notices; the last row has none.
+        padded: uint8[k, 21], the symbols' characters.
+        slots: uint64[a power of two], the symbols' hashes, open addressing; 0 is free.
+        slot_codes: int32[], the symbol of each slot.
+    """
+
+    symbols: pa.StringArray
+    occ_accounts: list[str]
+    pools: npt.NDArray[np.bool_]
+    padded: npt.NDArray[np.uint8]
+    slots: Marks
+    slot_codes: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, notices: pa.Table) -> _Wanted:
+        series, symbols = label_indices(notices.column("series"))
+        occ_indices, occ_accounts = label_indices(notices.column(_OCC_ACCOUNT))
+        pools = np.zeros((len(occ_accounts) + 1, len(symbols)), np.bool_)
+        pools[occ_indices, series] = True
+        text = "".join(symbols.to_pylist()).encode("ascii")
+        padded = np.frombuffer(text, np.uint8).reshape(len(symbols), PADDED_LENGTH)
+        size = 1 << (2 * len(symbols)).bit_length()
+        slots, slot_codes = np.zeros(size, np.uint64), np.zeros(size, np.int32)
+        noticed_rows.fill_slots(padded, slots, slot_codes)
+        return cls(
+            symbols=symbols,
+            occ_accounts=occ_accounts.to_pylist(),
+            pools=read_only(pools),
+            padded=padded,
+            slots=read_only(slots),
+            slot_codes=read_only(slot_codes),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What a row group has: the rows of noticed pools by column, and the marks of the others."""
+
+    codes: npt.NDArray[np.int32]
+    occ_accounts: npt.NDArray[np.int32]
+    occ_texts: list[str]
+    accounts: pa.StringArray
+    shorts: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    marks: Marks
+
+
+def _is_usual(data: pa.Buffer, metadata: pq.FileMetaData) -> bool:
+    """Whether this is a Parquet file with the columns that nearly every one has, in their types."""
+    schema = metadata.schema.to_arrow_schema()
+    types = {field.name: field.type for field in schema}
+    return (
+        data.slice(0, len(MAGIC)).to_pybytes() == MAGIC
+        and len(types) == len(schema)
+        and types in (_USUAL, {**_USUAL, _OCC_ACCOUNT: pa.string()})
+    )
+
+
+def _read_part(rows: pa.Table, wanted: _Wanted, first_row: int) -> _Part | None:
+    """A row group's rows, or None where something in it is wrong."""
+    if any(column.null_count for column in rows.columns):
+        return None
+    symbols = _labels(rows.column("series"))
+    offsets, characters = text_buffers(symbols.dictionary)
+    codes = np.empty(len(symbols.dictionary), np.int32)
+    hashes = np.empty(len(symbols.dictionary), np.uint64)
+    if noticed_rows.read_symbols(
+        offsets, characters, wanted.padded, wanted.slots, wanted.slot_codes, codes, hashes
+    ):
+        return None
+    occ_indices, occ_texts = _occ_accounts(rows)
+    if not all(is_occ_account(text) for text in occ_texts):
+        return None
+    known = {text: number for number, text in enumerate(wanted.occ_accounts)}
+    pool_rows = np.array([known.get(text, len(known)) for text in occ_texts], np.int32)
+    occ_hashes = np.array([hash_of(text) for text in occ_texts], np.uint64)
+    accounts = rows.column("account").combine_chunks()
+    shorts = rows.column("short_quantity").to_numpy()
+    series = symbols.indices.to_numpy()
+    kept, marks = np.empty(rows.num_rows, np.int32), np.empty(rows.num_rows, np.uint64)
+    counts = np.zeros(2, np.int64)
+    if not noticed_rows.keep_noticed(
+        series,
+        codes,
+        hashes,
+        occ_indices,
+        pool_rows,
+        occ_hashes,
+        wanted.pools,
+        *text_buffers(accounts),
+        read_only(shorts),
+        kept,
+        marks,
+        counts,
+    ):
+        return None
+    kept = kept[: counts[0]]
+    return _Part(
+        codes=codes[series[kept]],
+        occ_accounts=occ_indices[kept],
+        occ_texts=occ_texts,
+        accounts=accounts.take(pa.array(kept)),
+        shorts=shorts[kept],
+        rows=first_row + kept.astype(np.int64) + 1,
+        marks=marks[: counts[1]],
+    )
+
+
+def _labels(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """A label column of a row group as one array that was checked."""
+    check_buffers(column)
+    one = column if column.num_chunks == 1 else column.unify_dictionaries()
+    labels = one.combine_chunks()
+    return labels.chunk(0) if isinstance(labels, pa.ChunkedArray) else labels
+
+
+def _occ_accounts(rows: pa.Table) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """int32[n] into the OCC accounts of a row group, and these."""
+    if _OCC_ACCOUNT not in rows.column_names:
+        return read_only(np.zeros(rows.num_rows, np.int32)), [""]
+    labels = _labels(rows.column(_OCC_ACCOUNT))
+    return labels.indices.to_numpy(), labels.dictionary.to_pylist()
+
+
+def hash_of(text: str) -> int:
+    """64 bits of an OCC account (FNV-1a); different ones may share them, equal ones do."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+def _any_twice(marks: list[Marks], row_count: int) -> bool:
+    """Whether two marks are equal: an account that may have two rows in one pool."""
+    words = 1 << max(0, (row_count * _MARKS_A_ROW // 64).bit_length())
+    seen, again = np.zeros((2, words), np.uint64)
+    shares = [(part, THREADS) for part in range(THREADS)]
+
+    def mark(part: int, parts: int) -> None:
+        for one in marks:
+            noticed_rows.mark_again(one, part, parts, seen, again)
+
+    in_threads(mark, shares)
+    found = [np.empty(one.size, np.uint64) for one in marks]
+    counts = [noticed_rows.list_again(one, again, to) for one, to in zip(marks, found, strict=True)]
+    ordered = np.sort(np.concatenate([to[:n] for to, n in zip(found, counts, strict=True)]))
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def _joined(parts: list[_Part], wanted: _Wanted) -> NoticedPositions:
+    """The rows of all groups as one table, each label with one dictionary."""
+    texts = list(dict.fromkeys(text for part in parts for text in part.occ_texts))
+    place = {text: number for number, text in enumerate(texts)}
+    occ_accounts = [
+        np.array([place[text] for text in part.occ_texts], np.int32)[part.occ_accounts]
+        for part in parts
+    ]
+    codes = np.concatenate([part.codes for part in parts])
+    table = pa.table(
+        {
+            "series": pa.DictionaryArray.from_arrays(pa.array(codes), wanted.symbols),
+            "account": _one_array([part.accounts for part in parts]),
+            "short_quantity": np.concatenate([part.shorts for part in parts]),
+            "occ_account": pa.DictionaryArray.from_arrays(
+                pa.array(np.concatenate(occ_accounts)), pa.array(texts, pa.string())
+            ).cast(LABEL),
+        },
+        POSITIONS,
+    )
+    return NoticedPositions(table=table, rows=np.concatenate([part.rows for part in parts]))
+
+
+def _one_array(texts: list[pa.StringArray]) -> pa.ChunkedArray:
+    """One chunk, from which rows are taken fastest, or the chunks where they are too large."""
+    if sum(text.nbytes for text in texts) < 1 << 31:
+        return pa.chunked_array([pa.concat_arrays(texts)])
+    return pa.chunked_array(texts)
