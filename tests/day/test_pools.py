@@ -158,6 +158,86 @@ def test_notices_past_64_bits_are_kept_whole_and_their_pools_named() -> None:
     ]
 
 
+QUANTITIES = st.one_of(
+    st.integers(1, 9),
+    st.sampled_from([2**31, 2**32 - 1, 2**32, 2**32 + 1, INT64_MAX - 1, INT64_MAX]),
+    st.integers(1, INT64_MAX),
+)
+
+
+@given(
+    drawn=st.lists(
+        st.tuples(
+            st.sampled_from(["", "C", "F", "C/ZZZ", "c"]),
+            st.sampled_from([AAPL, SPY, ZVZZT]),
+            QUANTITIES,
+        ),
+        max_size=30,
+    ),
+    encoding=st.sampled_from(
+        ["as it is", "repeated texts", "unused texts", "a chunk a row", "chunks", "cut out"]
+    ),
+)
+def test_noticed_pools_are_those_that_a_person_would_add_up(
+    drawn: list[tuple[str, str, int]], encoding: str
+) -> None:
+    """Law P3, P5: a dictionary and Python's own numbers say the same, however large the sums."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    for occ_account, series, quantity in drawn:
+        sums.setdefault((occ_account, series), []).append(quantity)
+    notices = notices_table([notice(series, quantity, occ) for occ, series, quantity in drawn])
+    encode: dict[str, Callable[[pa.Table], pa.Table]] = {
+        "as it is": lambda table: table,
+        "repeated texts": with_repeated_texts,
+        "unused texts": with_unused_texts,
+        "a chunk a row": lambda table: in_chunks(table, 1),
+        "chunks": lambda table: in_chunks(table, 7),
+        "cut out": cut_out,
+    }
+
+    noticed = noticed_pools(encode[encoding](notices))
+
+    assert noticed == tuple(
+        NoticedPool(
+            occ_account=occ_account,
+            series=series,
+            notice_count=len(quantities),
+            assigned_quantity=sum(quantities),
+        )
+        for (occ_account, series), quantities in sorted(sums.items())
+    )
+    assert all(
+        type(figure) is int
+        for pool in noticed
+        for figure in (pool.notice_count, pool.assigned_quantity)
+    )
+
+
+@pytest.mark.parametrize("count", [2, 3, 5_000])
+def test_a_sum_of_the_largest_notices_is_exact(count: int) -> None:
+    rows = [notice(AAPL, INT64_MAX, "C")] * count + [notice(AAPL, 1, "F")]
+
+    noticed = noticed_pools(notices_table(rows))
+
+    assert [pool.assigned_quantity for pool in noticed] == [count * INT64_MAX, 1]
+    assert overflowing_pools(noticed) == [noticed[0]]
+
+
+@pytest.mark.parametrize("empty", [pa.Schema.empty_table, without_chunks])
+def test_no_notices_are_of_no_pool(empty: Callable[[pa.Schema], pa.Table]) -> None:
+    assert noticed_pools(empty(NOTICES)) == ()
+
+
+def test_pools_stand_in_the_order_of_their_texts_whatever_that_of_the_notices() -> None:
+    names = [(occ, series) for occ in ("", "C", "C/ZZZ", "c") for series in (AAPL, SPY, ZVZZT)]
+
+    noticed = noticed_pools(
+        notices_table([notice(series, 1, occ) for occ, series in reversed(names)])
+    )
+
+    assert [(pool.occ_account, pool.series) for pool in noticed] == names
+
+
 def test_a_doubled_account_is_found_in_a_noticed_pool() -> None:
     rows = positions_of(AAPL, [("1", 5), ("2", 5), ("1", 6)])
 
