@@ -2,64 +2,132 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
+import shutil
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
+from bench.cold import measure_cold
+from bench.curve import measure_curve
 from bench.day import measure_day
 from bench.log import measure_log
-from bench.made_day import DaySize
+from bench.loopback import measure_loopback
+from bench.made_day import Days
+from bench.options import (
+    COLD,
+    CURVE,
+    LOG,
+    RUN_LOTTERY,
+    SECTIONS,
+    SERIES,
+    STREAM,
+    Options,
+    read_options,
+)
 from bench.report import machine, print_report, versions
+from bench.results import Results
 from bench.series import measure_series
+from bench.sizes import SIZES, curve_size
+from bench.stream import measure_stream
+from bench.summary import summary
 
 
 def main() -> None:
     """Reads the options, measures, prints."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks with peers.")
-    parser.add_argument("--quick", action="store_true", help="about a minute")
-    parser.add_argument("--rounds", type=int, help="timed runs of each contender")
-    parser.add_argument(
-        "--only", choices=("day", "series", "log"), help="one benchmark of the three"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="every measurement")
-    options = parser.parse_args()
-    rounds = options.rounds or (3 if options.quick else 9)
+    options = read_options()
     progress = Console(stderr=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="lottery-bench-") as folder,
-        progress.status("measuring") as status,
-    ):
-        day = series = log = None
-        if options.only in {None, "day"}:
-            day = measure_day(
-                Path(folder),
-                size=DaySize(),
-                rounds=rounds,
-                plain_rounds=1 if options.quick else min(rounds, 3),
-                tell=status.update,
-            )
-        if options.only in {None, "series"}:
-            blocks = 2 * rounds if options.quick else 4 * rounds
-            series = measure_series(Path(folder), blocks=blocks, tell=status.update)
-        if options.only in {None, "log"}:
-            log = measure_log(Path(folder), quick=options.quick, rounds=rounds, tell=status.update)
+    results = Results()
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="lottery-bench-", dir=options.directory) as folder,
+            progress.status("measuring") as status,
+        ):
+            _keep_bytecode(Path(folder))
+            measure(Path(folder), options, results, status.update)
+    finally:  # What was measured before something failed took its time too.
+        _report(options, results)
+
+
+def _report(options: Options, results: Results) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = 120  # A log can be scrolled; columns cut short cannot be read.
-    print_report(console, day, series, log)
+    print_report(console, results)
     if options.json:
         document = {
             "machine": machine(),
             "versions": versions(),
-            "rounds": rounds,
-            "day": None if day is None else day.as_json(),
-            "series": None if series is None else series.as_json(),
-            "log": None if log is None else log.as_json(),
+            "options": options.as_json(),
+            "summary": [row.as_json() for row in summary(results)],
+            **results.as_json(),
         }
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(folder: Path, options: Options, results: Results, tell: Callable[[str], None]) -> None:
+    """Everything that the options ask for, one after the other.
+
+    Args:
+        folder: An empty folder.
+        options: What is asked for.
+        results: Where each result goes as soon as it is there.
+        tell: Told what goes on.
+    """
+    days = Days(folder / "days")
+    rounds = options.rounds
+    for name in SECTIONS:
+        if name not in options.only:
+            continue
+        place = folder / name
+        place.mkdir()
+        told = _prefixed(tell, name)
+        if name in SIZES:
+            size = options.size(name)
+            told("writing the day")
+            results.days[name] = measure_day(
+                place,
+                days.of(size),
+                small=days.of(curve_size(20_000)).files,
+                rounds=options.day_rounds(size),
+                tell=told,
+            )
+        elif name in {RUN_LOTTERY, STREAM}:
+            told("writing the day")
+            day = days.of(options.size(options.loopback_day))
+            if name == RUN_LOTTERY:
+                results.loopback = measure_loopback(place, day, rounds=rounds, tell=told)
+            else:
+                results.stream = measure_stream(place, day, rounds=rounds, tell=told)
+        elif name == SERIES:
+            blocks = rounds * (1 if options.quick else 4)
+            results.series = measure_series(place, blocks=blocks, tell=told)
+        elif name == COLD:
+            results.cold = measure_cold(place, rounds=options.cold_rounds, tell=told)
+        elif name == LOG:
+            results.log = measure_log(place, quick=options.quick, rounds=rounds, tell=told)
+        elif name == CURVE:
+            sizes = options.curve_sizes()
+            results.curve = measure_curve(place, days, sizes, rounds=min(rounds, 5), tell=told)
+        shutil.rmtree(place)
+
+
+def _keep_bytecode(folder: Path) -> None:
+    """Lets the processes that are measured keep bytecode, where the environment forbids it.
+
+    An installation has bytecode; without it a cold start would mostly be the compiling of Python.
+    """
+    if sys.dont_write_bytecode:
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+
+
+def _prefixed(tell: Callable[[str], None], name: str) -> Callable[[str], None]:
+    return lambda text: tell(f"{name}: {text}")
 
 
 if __name__ == "__main__":

@@ -1,168 +1,139 @@
-"""A typical day, end to end: Parquet in, Parquet out, against peers and the limit.
+"""A day, end to end: Parquet in, Parquet out, against peers, the limit, and its own replay.
 
-Every contender must first give exactly our tables; then rounds run each once, in a rotated order.
+Every contender must first give exactly our tables; rounds run each once, in a rotated order.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from bench.made_day import DayFiles, MadeDay
+from bench.ours import RECORDED_FOLDER
+from bench.outputs import Tables, compare, outputs
+from bench.process import Measurement, Worker
+from bench.sizes import DaySize
+from bench.worker import DAY, LIMIT, OURS, PEERS, RECORDED, REPLAY
 
-from bench.made_day import DayFiles, DaySize, write_day
-from bench.plain import ALLOCATION_COLUMNS, POOL_COLUMNS
-from bench.worker import CONTENDERS, LIMIT, OURS, PLAIN
-
-_TABLES = {"allocations": ALLOCATION_COLUMNS, "pools": POOL_COLUMNS}
-
-
-class OutputsDiffer(AssertionError):
-    """A contender's output is not ours."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """One timed run."""
-
-    contender: str
-    round: int
-    seconds: float
-    cpu_seconds: float
-    peak_bytes: int
+_PUTS_OUT_NOTHING: Final = frozenset({LIMIT, REPLAY})
+"""The limit writes our tables again; the replay compares them itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayResult:
-    """What was measured, and of how large a day."""
+    """What was measured, and of how large a day.
+
+    Attributes:
+        size: How large it is.
+        key_bits: As `MadeDay` says.
+        positions_bytes: The positions file.
+        allocation_rows: Rows put out.
+        measurements: Every timed run.
+    """
 
     size: DaySize
+    key_bits: int
     positions_bytes: int
     allocation_rows: int
-    measurements: list[Measurement]
+    measurements: Sequence[Measurement]
+
+    def of(self, contender: str) -> list[Measurement]:
+        """The runs of a contender."""
+        return [found for found in self.measurements if found.contender == contender]
 
     def as_json(self) -> dict[str, Any]:
         """All of it for a JSON file."""
         return asdict(self)
 
 
-class _Worker:
-    """A contender's process."""
+@dataclass(slots=True, kw_only=True)
+class _Day:
+    """A day while it is measured.
 
-    def __init__(self, name: str, reference: Path) -> None:
-        self.name = name
-        command = [sys.executable, "-m", "bench.worker", name, str(reference)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    Attributes:
+        files: Its files.
+        directory: Where contenders put out.
+        expected: Our tables.
+        compared: The contenders whose tables were compared.
+    """
+
+    files: DayFiles
+    directory: Path
+    expected: Tables = field(default_factory=dict)
+    compared: set[str] = field(default_factory=set)
+
+    @property
+    def reference(self) -> Path:
+        """Our output, and the ledger whose run is replayed."""
+        return self.directory / "reference"
+
+    def measure(self, worker: Worker, number: int) -> Measurement:
+        """One run; what comes out of a contender's first one is compared."""
+        if worker.name in self.compared:
+            return worker.measure(self.files, self.directory / "output", number)
+        output = {OURS: self.reference, RECORDED: self.reference / RECORDED_FOLDER}.get(
+            worker.name, self.directory / "output"
         )
-
-    def run(self, files: DayFiles, output: Path) -> dict[str, Any]:
-        """One run into an empty folder."""
-        shutil.rmtree(output, ignore_errors=True)
-        output.mkdir()
-        asked = {name: str(path) for name, path in asdict(files).items()}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({**asked, "output": str(output)}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.name} ended with exit code {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise RuntimeError(f"{self.name} failed:\n{answer['error']}")
-        return answer
-
-    def stop(self) -> None:
-        """Lets the process end."""
-        self._process.communicate()
+        measurement = worker.measure(self.files, output, number)
+        if worker.name == OURS:
+            self.expected = outputs(output)
+        elif worker.name not in _PUTS_OUT_NOTHING:
+            compare(worker.name, outputs(output), self.expected)
+        self.compared.add(worker.name)
+        return measurement
 
 
 def measure_day(
     directory: Path,
+    made: MadeDay,
     *,
-    size: DaySize,
-    rounds: int,
-    plain_rounds: int,
+    small: DayFiles,
+    rounds: Mapping[str, int],
     tell: Callable[[str], None],
 ) -> DayResult:
-    """Writes the day, compares every contender's output with ours, and times them.
+    """Compares every contender's output with ours, and times them.
 
     Args:
-        directory: An empty folder.
-        size: How large the day is.
-        rounds: Timed runs of each contender.
-        plain_rounds: Timed runs of plain Python, which takes longest.
+        directory: A folder for what comes out.
+        made: The day.
+        small: A small day, which warms up the peers of a large one: each of their runs there has a
+            process of its own, because together they would not stay in memory.
+        rounds: Timed runs of each contender; who is not there does not run.
         tell: Told what goes on.
 
     Raises:
         OutputsDiffer: A contender's tables are not ours, value by value.
     """
-    tell("writing the day")
-    files = write_day(directory, size)
-    reference, output = directory / "reference", directory / "output"
-    workers: list[_Worker] = []
-    measurements: list[Measurement] = []
+    day = _Day(files=made.files, directory=directory)
+    workers = [
+        Worker(name, day.reference, warm_up=small if made.size.is_large and name in PEERS else None)
+        for name in DAY
+        if rounds.get(name)
+    ]
+    measurements = []
     try:
-        expected: dict[str, pa.Table] = {}
-        for name in CONTENDERS:
-            tell(f"warming up {name}")
-            workers.append(_Worker(name, reference))
-            workers[-1].run(files, reference if name == OURS else output)
-            if name == OURS:
-                expected = _outputs(reference)
-            elif name != LIMIT:
-                _compare(name, _outputs(output), expected)
-        for number in range(rounds):
+        for worker in workers:
+            if worker.is_kept:
+                tell(f"warming up {worker.name}")
+                day.measure(worker, 0)
+        most = max(rounds.values())
+        for number in range(most):
             turn = number % len(workers)
             for worker in workers[turn:] + workers[:turn]:
-                if worker.name == PLAIN and number >= plain_rounds:
-                    continue
-                tell(f"round {number + 1} of {rounds}: {worker.name}")
-                answer = worker.run(files, output)
-                measurements.append(Measurement(contender=worker.name, round=number + 1, **answer))
+                if number < rounds[worker.name]:
+                    tell(f"round {number + 1} of {most}: {worker.name}")
+                    measurements.append(day.measure(worker, number + 1))
+                elif worker.is_kept:
+                    worker.stop()
     finally:
         for worker in workers:
             worker.stop()
     return DayResult(
-        size=size,
-        positions_bytes=files.positions.stat().st_size,
-        allocation_rows=expected["allocations"].num_rows,
+        size=made.size,
+        key_bits=made.key_bits,
+        positions_bytes=made.files.positions.stat().st_size,
+        allocation_rows=day.expected["allocations"].num_rows,
         measurements=measurements,
     )
-
-
-def _outputs(directory: Path) -> dict[str, pa.Table]:
-    """The two tables found in a folder, every text plain and every number of 64 bits."""
-    tables = {}
-    for name, columns in _TABLES.items():
-        (path,) = directory.rglob(f"{name}.parquet")
-        table = pq.read_table(path).replace_schema_metadata(None)
-        if table.column_names != list(columns):
-            raise OutputsDiffer(f"{path.name} has the columns {table.column_names}")
-        tables[name] = table.cast(pa.schema(columns.items())).combine_chunks()
-    return tables
-
-
-def _compare(name: str, found: dict[str, pa.Table], expected: dict[str, pa.Table]) -> None:
-    for table, ours in expected.items():
-        theirs = found[table]
-        if theirs.num_rows != ours.num_rows:
-            raise OutputsDiffer(f"{name}: {theirs.num_rows} {table}, ours {ours.num_rows}")
-        for column in ours.column_names:
-            if theirs.column(column).equals(ours.column(column)):
-                continue
-            pairs = zip(
-                theirs.column(column).to_pylist(), ours.column(column).to_pylist(), strict=True
-            )
-            row, (got, wanted) = next(
-                (row, pair) for row, pair in enumerate(pairs) if pair[0] != pair[1]
-            )
-            raise OutputsDiffer(f"{name}: {table} row {row} {column}: {got!r}, ours {wanted!r}")

@@ -1,7 +1,7 @@
-"""A typical day, made up: the same bytes every time.
+"""A day made up: the same bytes every time, in memory that large days leave to others.
 
-Pool sizes follow Zipf's law, rows are shuffled, accounts come from one population of 3 to 10 digits
-and are unique within a pool. A few noticed pools are breaks, some of them without a position.
+Pool sizes follow Zipf's law, rows are shuffled, accounts come from one population and are unique
+within a pool. A few noticed pools are breaks, some of them without a position.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import datetime as dt
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from bench.sizes import DaySize
 
 BUSINESS_DATE: Final = dt.date(2024, 9, 16)
 ASKS: Final = {
@@ -28,8 +30,6 @@ ASKS: Final = {
 """Their composite is that of the published example; the first hit is 0.4314 of the total."""
 _POPULATION: Final = 500_000
 _ROW_GROUP: Final = 1 << 20
-_EXCEEDING: Final = 4
-_WITHOUT_POSITION: Final = 2
 
 Integers = npt.NDArray[np.int64]
 
@@ -44,102 +44,174 @@ class DayFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DaySize:
-    """How large a day is."""
+class MadeDay:
+    """A day's files.
 
-    positions: int = 2_000_000
-    series: int = 30_000
-    noticed: int = 5_000
+    Attributes:
+        size: How large it is.
+        files: The inputs.
+        key_bits: Bits of the largest account number and of a place in the largest noticed pool;
+            past 63 the lottery ranks the accounts instead of packing both into one key.
+    """
+
+    size: DaySize
+    files: DayFiles
+    key_bits: int
 
 
-def write_day(directory: Path, size: DaySize) -> DayFiles:
+class Days:
+    """Days, each written when it is first asked for.
+
+    Args:
+        directory: Where; it goes away with what is in it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._made: dict[DaySize, MadeDay] = {}
+
+    def of(self, size: DaySize) -> MadeDay:
+        """The day of a size."""
+        if size not in self._made:
+            folder = self._directory / f"day-{len(self._made)}"
+            folder.mkdir(parents=True)
+            self._made[size] = write_day(folder, size)
+        return self._made[size]
+
+
+def write_day(directory: Path, size: DaySize) -> MadeDay:
     """Writes a day's three files; Parquet as pyarrow writes it when it is told nothing."""
     random = np.random.default_rng(20_240_916)
-    symbols = _symbols(size.series + _WITHOUT_POSITION, random)
-    pools = _pool_of_each_row(size, random)
-    shorts = np.minimum(1 + random.geometric(0.09, size.positions), 100)
+    symbols = _symbols(size.series + size.without_position, random)
+    counts = _rows_of_series(size, random)
+    shorts = np.minimum(1 + random.geometric(0.09, size.positions), 100).astype(np.int32)
     shorts[random.random(size.positions) < 0.005] = 0
+    pools = np.repeat(np.arange(size.series, dtype=np.int32), counts)
+    totals = np.bincount(pools, shorts, len(symbols)).astype(np.int64)
+    noticed = random.choice(size.series, size.noticed - size.without_position, replace=False)
     files = DayFiles(
         positions=directory / "positions.parquet",
         notices=directory / "notices.parquet",
         volumes=directory / "volumes.csv",
     )
-    positions = pa.table(
-        {
-            "series": symbols.take(pa.array(pools)),
-            "account": _accounts(pools, random),
-            "short_quantity": shorts.astype(np.int64),
-        }
-    )
-    pq.write_table(positions, files.positions, row_group_size=_ROW_GROUP)
-    totals = np.bincount(pools, shorts, len(symbols)).astype(np.int64)
-    pq.write_table(_notices(symbols, totals, size, random), files.notices)
+    pq.write_table(_notices(symbols, noticed, totals, size, random), files.notices)
+    numbers = _numbers(max(_POPULATION, 2 * int(counts.max())), size, random)
+    _write_positions(files.positions, symbols, pools, counts, shorts, numbers, random)
     lines = ["security_number,ask_price", *(f"{name},{ask}" for name, ask in ASKS.items())]
     files.volumes.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return files
+    place_bits = int(counts[noticed].max()).bit_length()
+    return MadeDay(size=size, files=files, key_bits=int(numbers.max()).bit_length() + place_bits)
 
 
 def _symbols(count: int, random: np.random.Generator) -> pa.StringArray:
     """string[count] of distinct OSI symbols."""
-    found: set[str] = set()
     letters = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-    roots = ["".join(random.choice(letters, random.integers(1, 6))) for _ in range(600)]
-    expiries = [f"{BUSINESS_DATE + dt.timedelta(days=7 * week + 4):%y%m%d}" for week in range(20)]
-    while len(found) < count:
-        strike = int(random.integers(2, 1_200)) * 500
-        root, expiry = roots[random.integers(len(roots))], expiries[random.integers(len(expiries))]
-        found.add(f"{root:<6}{expiry}{'CP'[random.integers(2)]}{strike:08d}")
-    symbols = np.array(sorted(found))
-    random.shuffle(symbols)
-    return pa.array(symbols, pa.string())
+    roots = {"".join(random.choice(letters, random.integers(1, 6))) for _ in range(600)}
+    weeks = [BUSINESS_DATE + dt.timedelta(days=7 * week + 4) for week in range(20)]
+    parts = [
+        [f"{root:<6}" for root in sorted(roots)],
+        [f"{expiry:%y%m%d}" for expiry in weeks],
+        ["C", "P"],
+        [f"{strike * 500:08d}" for strike in range(2, 1_200)],
+    ]
+    shape = tuple(len(part) for part in parts)
+    drawn = random.choice(int(np.prod(shape)), count, replace=False)
+    columns = [
+        pa.array(part).take(pa.array(places))
+        for part, places in zip(parts, np.unravel_index(drawn, shape), strict=True)
+    ]
+    return pc.binary_join_element_wise(*columns, "")
 
 
-def _pool_of_each_row(size: DaySize, random: np.random.Generator) -> Integers:
-    """int64[positions]: the index of each row's series, shuffled; every series has a row."""
+def _rows_of_series(size: DaySize, random: np.random.Generator) -> Integers:
+    """int64[series]: how many rows each has, one at least."""
     weights = 1 / np.arange(1, size.series + 1)
-    drawn = random.choice(size.series, size.positions - size.series, p=weights / weights.sum())
-    pools = random.permutation(size.series)[np.concatenate([np.arange(size.series), drawn])]
-    random.shuffle(pools)
-    row_pools: Integers = pools.astype(np.int64)
-    return row_pools
+    counts = 1 + random.multinomial(size.positions - size.series, weights / weights.sum())
+    return random.permutation(counts)
 
 
-def _accounts(pools: Integers, random: np.random.Generator) -> pa.StringArray:
-    """string[n]: account numbers, each once in its pool; some are written with leading zeros."""
-    digits = random.integers(3, 11, 2 * _POPULATION)
-    numbers = (random.random(digits.size) * 9 * 10.0 ** (digits - 1)).astype(np.int64)
-    numbers = random.permutation(np.unique(numbers + 10 ** (digits - 1)))[:_POPULATION]
+def _numbers(count: int, size: DaySize, random: np.random.Generator) -> Integers:
+    """int64[a prime, at most count]: distinct account numbers in no order."""
+    least, most = size.digits
+    digits = random.integers(least, most + 1, 3 * count)
+    numbers = np.unique(random.integers(10 ** (digits - 1), 10**digits))
+    numbers = random.permutation(numbers)[:count]
+    return numbers[: _prime_below(numbers.size)]
+
+
+def _prime_below(number: int) -> int:
+    """The largest prime that is not above a number."""
+    return next(
+        found
+        for found in range(number, 1, -1)
+        if all(found % divisor for divisor in range(2, int(found**0.5) + 1))
+    )
+
+
+def _write_positions(
+    path: Path,
+    symbols: pa.StringArray,
+    pools: npt.NDArray[np.int32],
+    counts: Integers,
+    shorts: npt.NDArray[np.int32],
+    numbers: Integers,
+    random: np.random.Generator,
+) -> None:
+    """Writes the rows of every pool, shuffled, a row group at a time.
+
+    A pool's accounts are every so-manieth of the population, which is a prime many: none comes
+    twice. One in twenty accounts is written with leading zeros where it has room for them.
+
+    Args:
+        path: The file.
+        symbols: string[series and more].
+        pools: int32[n], the series of each row, ascending.
+        counts: int64[series], the rows of each.
+        shorts: int32[n].
+        numbers: int64[a prime], the population.
+        random: What draws.
+    """
     texts = pc.cast(pa.array(numbers), pa.string())
-    padded = pc.utf8_lpad(texts, 10, "0")
+    padded = pc.utf8_lpad(texts, len(str(numbers.max())), "0")
     texts = pc.if_else(pa.array(random.random(numbers.size) < 0.05), padded, texts)
-    drawn = random.integers(0, numbers.size, pools.size)
-    while (again := _repeated(pools * numbers.size + drawn)).size:
-        drawn[again] = random.integers(0, numbers.size, again.size)
-    return texts.take(pa.array(drawn))
-
-
-def _repeated(keys: Integers) -> npt.NDArray[Any]:
-    """int64[]: where a key stands that stood before."""
-    _, first = np.unique(keys, return_index=True)
-    repeated = np.ones(keys.size, np.bool_)
-    repeated[first] = False
-    return np.flatnonzero(repeated)
+    starts = np.cumsum(counts) - counts
+    first = random.integers(0, numbers.size, counts.size)
+    step = random.integers(1, numbers.size, counts.size)
+    order = np.arange(pools.size, dtype=np.int32)
+    random.shuffle(order)
+    columns = {"series": pa.string(), "account": pa.string(), "short_quantity": pa.int64()}
+    with pq.ParquetWriter(path, pa.schema(columns.items())) as writer:
+        for start in range(0, order.size, _ROW_GROUP):
+            rows = order[start : start + _ROW_GROUP]
+            pool = pools[rows]
+            places = (first[pool] + (rows - starts[pool]) * step[pool]) % numbers.size
+            group = {
+                "series": symbols.take(pa.array(pool)),
+                "account": texts.take(pa.array(places)),
+                "short_quantity": shorts[rows].astype(np.int64),
+            }
+            writer.write_table(pa.table(group), row_group_size=_ROW_GROUP)
 
 
 def _notices(
-    symbols: pa.StringArray, totals: Integers, size: DaySize, random: np.random.Generator
+    symbols: pa.StringArray,
+    noticed: Integers,
+    totals: Integers,
+    size: DaySize,
+    random: np.random.Generator,
 ) -> pa.Table:
-    """One notice or a few for each noticed pool, shuffled."""
-    noticed = random.choice(size.series, size.noticed - _WITHOUT_POSITION, replace=False)
+    """One notice or a few for each noticed pool, shuffled; one for a day of one series."""
     part = random.random(noticed.size) ** 2 * 0.6
     quantities = np.maximum(1, (totals[noticed] * part).astype(np.int64))
-    quantities[:_EXCEEDING] = totals[noticed[:_EXCEEDING]] + 1
+    quantities[: size.exceeding] = totals[noticed[: size.exceeding]] + 1
+    most = random.choice([1, 1, 1, 2, 3] if size.series > 1 else [1], noticed.size)
     pools, notices = [], []
-    for pool, quantity in zip(noticed.tolist(), quantities.tolist(), strict=True):
-        for share in _shares(quantity, random):
+    triples = zip(noticed.tolist(), quantities.tolist(), most.tolist(), strict=True)
+    for pool, quantity, count in triples:
+        for share in _shares(quantity, min(quantity, count), random):
             pools.append(pool)
             notices.append(share)
-    for pool in range(size.series, size.series + _WITHOUT_POSITION):
+    for pool in range(size.series, size.series + size.without_position):
         pools.append(pool)
         notices.append(10)
     order = random.permutation(len(pools))
@@ -152,8 +224,9 @@ def _notices(
     )
 
 
-def _shares(quantity: int, random: np.random.Generator) -> list[int]:
-    count = min(quantity, int(random.choice([1, 1, 1, 2, 3])))
-    cuts = random.choice(quantity - 1, count - 1, replace=False) + 1 if count > 1 else np.empty(0)
+def _shares(quantity: int, count: int, random: np.random.Generator) -> list[int]:
+    if count == 1:
+        return [quantity]
+    cuts = random.choice(quantity - 1, count - 1, replace=False) + 1
     edges = [0, *sorted(int(cut) for cut in cuts), quantity]
     return [after - before for before, after in pairwise(edges)]

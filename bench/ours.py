@@ -1,16 +1,18 @@
-"""This library as a contender, unrecorded and recorded, and the limit of any contender."""
+"""This library as a contender: unrecorded, recorded, replayed; and the limit of any contender."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.made_day import BUSINESS_DATE
 from lottery import operations
+from lottery.audit.replay import Engine
 from lottery.errors import Problems
 from lottery.intake import files
 from lottery.ledger.evidence import ALLOCATIONS_FILE, POOLS_FILE, write_parquet
@@ -18,30 +20,61 @@ from lottery.ledger.run import Identity
 from lottery.ledger.store import Ledger
 from lottery.method.methodology import JPMS_2024_09_06
 
+LEDGER: Final = "ledger"
+"""The folder of the ledger in what a recorded run puts out."""
+RECORDED_FOLDER: Final = "recorded"
+"""Where, in the reference, the run stands that is replayed."""
+BENCH: Final = Identity(kind="system-user", name="bench", host="localhost")
+
 
 def run_ours(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
     """The day allocated and written; nothing is recorded."""
-    computed = operations.compute_day(_request(positions, notices, volumes))
+    computed = operations.compute_day(read_request(positions, notices, volumes))
     write_parquet(computed.day.allocations, output / ALLOCATIONS_FILE)
     write_parquet(computed.day.pools, output / POOLS_FILE)
 
 
 def run_ours_recorded(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
     """The day recorded in a ledger of its own: evidence, digests, log, synced to disk."""
-    request = _request(positions, notices, volumes)
-    operations.run_lottery(lambda: Ledger.create(output / "ledger"), request)
+    request = read_request(positions, notices, volumes)
+    operations.run_lottery(lambda: Ledger.create(output / LEDGER), request)
 
 
-def _request(positions: Path, notices: Path, volumes: Path) -> operations.RunRequest:
+def read_request(positions: Path, notices: Path, volumes: Path) -> operations.RunRequest:
+    """The day's files read, as `lottery run` reads them."""
     problems = Problems()
+    read_notices = files.read_notices(notices, problems)
     return operations.RunRequest(
         business_date=BUSINESS_DATE,
-        notices=files.read_notices(notices, problems),
-        positions=files.read_positions(positions, problems),
+        notices=read_notices,
+        positions=files.read_positions_of(read_notices, positions, problems),
         volumes=files.read_volumes(volumes, JPMS_2024_09_06.securities, problems),
         problems=problems,
-        requested_by=Identity(kind="system-user", name="bench", host="localhost"),
+        requested_by=BENCH,
     )
+
+
+def prepare_replay(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
+    """The replay of the run recorded beforehand, the ledger opened each time.
+
+    Args:
+        reference: A folder with that run's ledger.
+    """
+    directory = reference / RECORDED_FOLDER / LEDGER
+
+    def complain(text: str) -> None:
+        raise RuntimeError(text)
+
+    asker = operations.Asker(by=BENCH, complain=complain)
+
+    def run_replay(positions: Path, notices: Path, volumes: Path, output: Path) -> None:  # noqa: ARG001 - a contender's signature; a replay reads none of them.
+        """Computes the run again from its evidence and compares every value."""
+        ledger = Ledger.open(directory)
+        replayed = operations.replay_run(ledger, "latest", asker, engine=Engine.COMPILED)
+        ledger.close()
+        assert replayed.matched, replayed.mismatches
+
+    return run_replay
 
 
 def prepare_limit(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
@@ -59,8 +92,8 @@ def prepare_limit(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
     def run_limit(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
         """Decodes the inputs and encodes the outputs, on two threads, and computes nothing.
 
-        One file is encoded by one thread, so the allocations are written as two files of half the
-        rows each, which no contender is allowed.
+        The allocations are written as two files of half the rows each, one a thread, which saves
+        the joining of both to one file.
         """
         volumes.read_bytes()
         pq.read_table(notices, read_dictionary=["series"])
@@ -68,11 +101,28 @@ def prepare_limit(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
         half = allocations.num_rows // 2
         with ThreadPoolExecutor(2) as threads:
             parts = [
-                threads.submit(write_parquet, allocations.slice(0, half), output / "part-1"),
-                threads.submit(write_parquet, allocations.slice(half), output / "part-2"),
-                threads.submit(write_parquet, pools, output / POOLS_FILE),
+                threads.submit(_encode, allocations.slice(0, half), output / "part-1"),
+                threads.submit(_encode, allocations.slice(half), output / "part-2"),
+                threads.submit(_encode, pools, output / POOLS_FILE),
             ]
             for part in parts:
                 part.result()
 
     return run_limit
+
+
+def _encode(table: pa.Table, path: Path) -> None:
+    """Writes a table on this thread alone, as `evidence.write_parquet` encodes one."""
+    labels = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    whole = [field.name for field in table.schema if pa.types.is_integer(field.type)]
+    pq.write_table(
+        table,
+        path,
+        row_group_size=1 << 20,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=labels,
+        write_statistics=labels,
+        column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+        write_page_checksum=True,
+    )

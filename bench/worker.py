@@ -1,4 +1,4 @@
-"""One contender in a process of its own, kept alive: `python -m bench.worker NAME REFERENCE`.
+"""A contender in a process of its own: `python -m bench.worker NAME REFERENCE`.
 
 It reads one JSON line a run (`positions`, `notices`, `volumes`, `output`) from standard input and
 answers one with `seconds`, `cpu_seconds` and `peak_bytes`, or `error`.
@@ -29,6 +29,24 @@ def _ours_recorded(_: Path) -> Contender:
     from bench.ours import run_ours_recorded  # noqa: PLC0415 - as above.
 
     return run_ours_recorded
+
+
+def _replay(reference: Path) -> Contender:
+    from bench.ours import prepare_replay  # noqa: PLC0415 - as above.
+
+    return prepare_replay(reference)
+
+
+def _local(reference: Path) -> Contender:
+    from bench.wire import prepare_local  # noqa: PLC0415 - as above.
+
+    return prepare_local(reference)
+
+
+def _remote(reference: Path) -> Contender:
+    from bench.wire import prepare_remote  # noqa: PLC0415 - as above.
+
+    return prepare_remote(reference)
 
 
 def _limit(reference: Path) -> Contender:
@@ -63,17 +81,29 @@ def _plain(_: Path) -> Contender:
 
 OURS: Final = "ours"
 RECORDED: Final = "ours, recorded"
+REPLAY: Final = "replay"
+POLARS: Final = "polars"
+DUCKDB: Final = "DuckDB"
+PANDAS: Final = "pandas"
 PLAIN: Final = "plain Python"
 LIMIT: Final = "limit"
+LOCAL: Final = "local"
+REMOTE: Final = "RunLottery"
 CONTENDERS: Final[dict[str, Callable[[Path], Contender]]] = {
     OURS: _ours,
     RECORDED: _ours_recorded,
-    "polars": _polars,
-    "DuckDB": _duckdb,
-    "pandas": _pandas,
+    REPLAY: _replay,
+    POLARS: _polars,
+    DUCKDB: _duckdb,
+    PANDAS: _pandas,
     PLAIN: _plain,
     LIMIT: _limit,
+    LOCAL: _local,
+    REMOTE: _remote,
 }
+DAY: Final = (OURS, RECORDED, REPLAY, POLARS, DUCKDB, PANDAS, PLAIN, LIMIT)
+"""The contenders of a day, in the order of their tables."""
+PEERS: Final = (POLARS, DUCKDB, PANDAS, PLAIN)
 
 
 def main() -> None:
@@ -93,22 +123,24 @@ def main() -> None:
             answer = {
                 "seconds": seconds,
                 "cpu_seconds": cpu_seconds,
-                "peak_bytes": _peak_bytes(),
+                "peak_bytes": peak_bytes(),
             }
         print(json.dumps(answer), flush=True)
 
 
-def _peak_bytes() -> int:
-    """The most memory this process ever had resident.
+def peak_bytes(process: int | str = "self") -> int:
+    """The most memory that this process, or the one of an id, ever had resident.
 
     What `getrusage` says starts, on Linux, at the size of the process that started this one; the
     kernel's own account of this process does not.
     """
-    status = Path("/proc/self/status")
+    status = Path(f"/proc/{process}/status")
     if status.exists():
         for line in status.read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    if process != "self":
+        return 0  # Nobody tells without /proc.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

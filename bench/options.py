@@ -1,0 +1,147 @@
+"""The options of `python -m bench`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench import sizes
+from bench.sizes import DaySize
+from bench.worker import DAY, PANDAS, PEERS, PLAIN
+
+RUN_LOTTERY: Final = "run-lottery"
+STREAM: Final = "stream"
+SERIES: Final = "series"
+COLD: Final = "cold"
+LOG: Final = "log"
+CURVE: Final = "curve"
+SECTIONS: Final = (*sizes.SIZES, RUN_LOTTERY, STREAM, SERIES, COLD, LOG, CURVE)
+_NOT_QUICK: Final = frozenset({sizes.FRIDAY, sizes.GIANT, sizes.LONG})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is measured, and how often.
+
+    Attributes:
+        only: The benchmarks that run.
+        quick: A look of about a minute: fewer rounds and peers, and no large day.
+        rounds: Timed runs of each contender.
+        peer_rounds: Those of the peers on a large day.
+        plain_rounds: Those of plain Python, which takes longest.
+        loopback_day: The day of `run-lottery` and of `stream`.
+        curve_to: Positions of the largest day of the cost curve.
+        shrink: Divides every size, to try the benchmarks themselves.
+        directory: Where files and ledgers are made; None is the usual place of temporary files.
+        json: Where every measurement goes.
+    """
+
+    only: frozenset[str]
+    quick: bool
+    rounds: int
+    peer_rounds: int
+    plain_rounds: int
+    loopback_day: str
+    curve_to: int
+    shrink: int
+    directory: Path | None
+    json: Path | None
+
+    @property
+    def cold_rounds(self) -> int:
+        """Processes of each kind."""
+        return self.rounds if self.quick else 2 * self.rounds
+
+    def size(self, name: str) -> DaySize:
+        """How large a day is here."""
+        return sizes.SIZES[name].shrunk(self.shrink) if self.shrink > 1 else sizes.SIZES[name]
+
+    def curve_sizes(self) -> list[DaySize]:
+        """The days of the cost curve."""
+        asked = [positions for positions in sizes.CURVE if positions <= self.curve_to]
+        return [sizes.curve_size(max(1_000, positions // self.shrink)) for positions in asked]
+
+    def day_rounds(self, size: DaySize) -> dict[str, int]:
+        """Timed runs of each contender of a day."""
+        rounds = dict.fromkeys(DAY, self.rounds)
+        if size.is_large:
+            rounds.update(dict.fromkeys(PEERS, min(self.peer_rounds, self.rounds)))
+        rounds[PLAIN] = min(self.plain_rounds, 1 if size.is_large else 3, self.rounds)
+        if self.quick:
+            rounds.update({PANDAS: 0, PLAIN: 0})
+        return rounds
+
+    def as_json(self) -> dict[str, Any]:
+        """What changes the figures, for a JSON file."""
+        return {
+            "only": [name for name in SECTIONS if name in self.only],
+            "quick": self.quick,
+            "rounds": self.rounds,
+            "peer_rounds": self.peer_rounds,
+            "plain_rounds": self.plain_rounds,
+            "loopback_day": self.loopback_day,
+            "curve_to": self.curve_to,
+            "shrink": self.shrink,
+        }
+
+
+def read_options(arguments: Sequence[str] | None = None) -> Options:
+    """The options of the command line.
+
+    Args:
+        arguments: Its words; those of this process if None.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks with peers.")
+    parser.add_argument("--quick", action="store_true", help="about a minute")
+    parser.add_argument(
+        "--only", nargs="+", choices=SECTIONS, metavar="NAME", help=f"of {', '.join(SECTIONS)}"
+    )
+    parser.add_argument("--rounds", type=_count, help="timed runs of each contender; 9, quick 3")
+    parser.add_argument(
+        "--peer-rounds", type=_count, default=3, help="those of the peers on large days; 3"
+    )
+    parser.add_argument(
+        "--plain-rounds", type=_count, default=3, help="those of plain Python; 3, on large days 1"
+    )
+    parser.add_argument(
+        "--loopback-day",
+        choices=tuple(sizes.SIZES),
+        help="the day of run-lottery and stream; friday, quick typical",
+    )
+    parser.add_argument(
+        "--curve-to",
+        type=_count,
+        metavar="POSITIONS",
+        help="the end of the cost curve; 20000000, quick 2000000; 60000000 is the last",
+    )
+    parser.add_argument(
+        "--shrink", type=_count, default=1, metavar="N", help="divide every size, for a try"
+    )
+    parser.add_argument("--directory", type=Path, help="where files and ledgers are made")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every measurement")
+    given = parser.parse_args(arguments)
+    quick = given.quick
+    usual = [name for name in SECTIONS if not quick or name not in _NOT_QUICK]
+    return Options(
+        only=frozenset(given.only or usual),
+        quick=quick,
+        rounds=given.rounds or (3 if quick else 9),
+        peer_rounds=given.peer_rounds,
+        plain_rounds=given.plain_rounds,
+        loopback_day=given.loopback_day or (sizes.TYPICAL if quick else sizes.FRIDAY),
+        curve_to=given.curve_to or (2_000_000 if quick else 20_000_000),
+        shrink=given.shrink,
+        directory=given.directory,
+        json=given.json,
+    )
+
+
+def _count(text: str) -> int:
+    """A whole number from 1 on."""
+    number = int(text.replace("_", "").replace(",", ""))
+    if number < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 on is expected")
+    return number

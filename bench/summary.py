@@ -1,0 +1,134 @@
+"""Issue 4's table, row by row: what was measured beside what was aimed at."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from bench.curve import CurveResult
+from bench.day import DayResult
+from bench.log import ratio_of_medians
+from bench.results import Results
+from bench.series import SeriesResult
+from bench.sizes import FRIDAY, GIANT, LONG, TYPICAL
+from bench.stream import CLIENT, FLIGHT, FLIGHT_FILE, STREAM, StreamResult
+from bench.tables import peak, ratio
+from bench.worker import LIMIT, LOCAL, OURS, PEERS, RECORDED, REMOTE, REPLAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of the table; what was not measured is empty."""
+
+    what: str
+    measured: str
+    target: str
+
+    def as_json(self) -> dict[str, str]:
+        """The row for a JSON file."""
+        return asdict(self)
+
+
+def summary(results: Results) -> list[Row]:
+    """Every row of the table, those too that were not measured."""
+    rows = [*_day_rows(results), *_wire_rows(results)]
+    return [Row(what=what, measured=measured, target=target) for what, measured, target in rows]
+
+
+def _day_rows(results: Results) -> Iterator[tuple[str, str, str]]:
+    """What, measured and target of the rows that days give."""
+    of = results.days.get
+    for name, target in ((FRIDAY, "1.3"), (TYPICAL, "1.6"), (GIANT, "2.0"), (LONG, "")):
+        yield f"{name} / limit", _quotient(of(name), OURS, LIMIT), target
+    for name, target in ((FRIDAY, "4, 6, 12, 25"), (TYPICAL, ""), (GIANT, ""), (LONG, "")):
+        yield f"{name}: {', '.join(PEERS)} / ours", _peers(of(name)), target
+    for name, target in ((FRIDAY, "under 1 GB"), (TYPICAL, ""), (GIANT, ""), (LONG, "")):
+        yield f"peak memory, {name}", _gigabytes(of(name)), target
+    yield (
+        "peak memory, bytes a further position",
+        _memory_growth(results.curve),
+        "no faster than the rows",
+    )
+    for ones, others, what, target in (
+        (RECORDED, OURS, "recorded / unrecorded", "1.2"),
+        (REPLAY, RECORDED, "replay / recorded run", "1.0"),
+    ):
+        for name in (FRIDAY, TYPICAL):
+            yield f"{what}, {name}", _quotient(of(name), ones, others), target
+
+
+def _wire_rows(results: Results) -> Iterator[tuple[str, str, str]]:
+    """What, measured and target of the rows of servers and processes."""
+    loopback, cold = results.loopback, results.cold
+    size = "" if loopback is None else f"{loopback.size.positions:,} positions"
+    yield (
+        f"RunLottery over loopback with Arrow / locally {f'({size})' if size else ''}".strip(),
+        "" if loopback is None else f"{ratio(loopback.of(REMOTE), loopback.of(LOCAL)):.2f}",
+        "1.5 (friday)",
+    )
+    yield (
+        "StreamAllocations, rows a second / Arrow Flight from memory",
+        _streamed(results.stream, STREAM, FLIGHT),
+        "1.0",
+    )
+    yield (
+        "the same / Arrow Flight that reads the file",
+        _streamed(results.stream, STREAM, FLIGHT_FILE),
+        "",
+    )
+    yield (
+        "LotteryClient.allocations, rows a second / Arrow Flight from memory",
+        _streamed(results.stream, CLIENT, FLIGHT),
+        "",
+    )
+    yield "AllocateSeries p50 / echo, 3, 100, 10,000 accounts", _echoes(results), "1.1, 1.2, 4"
+    for what, target in (("as installed", "2.0"), ("beside pandas", "")):
+        seconds: Sequence[float] = ()
+        if cold is not None:
+            seconds = cold.run_seconds if target else cold.with_pandas_seconds
+        yield (
+            f"cold lottery run / imports of pyarrow and numba, {what}",
+            "" if cold is None else f"{ratio_of_medians(seconds, cold.imports_seconds):.2f}",
+            target,
+        )
+
+
+def _quotient(day: DayResult | None, ones: str, others: str) -> str:
+    if day is None or not day.of(ones) or not day.of(others):
+        return ""
+    return f"{ratio(day.of(ones), day.of(others)):.2f}"
+
+
+def _peers(day: DayResult | None) -> str:
+    found = [_quotient(day, peer, OURS) for peer in PEERS]
+    return ", ".join(one or "-" for one in found) if any(found) else ""
+
+
+def _gigabytes(day: DayResult | None) -> str:
+    return "" if day is None else f"{peak(day.of(OURS)) / 1e9:.2f} GB"
+
+
+def _memory_growth(curve: CurveResult | None) -> str:
+    """From each size to the next; what the process itself takes drops out."""
+    if curve is None or len(curve.points) < 2:
+        return ""
+    steps = zip(curve.points, curve.points[1:], strict=False)
+    return ", ".join(
+        f"{(later.peak_bytes - one.peak_bytes) / (later.size.positions - one.size.positions):.0f}"
+        for one, later in steps
+    )
+
+
+def _streamed(stream: StreamResult | None, one: str, other: str) -> str:
+    if stream is None:
+        return ""
+    return f"{ratio_of_medians(stream.seconds[other], stream.seconds[one]):.2f}"
+
+
+def _echoes(results: Results) -> str:
+    if results.series is None:
+        return ""
+    middle: Callable[[Sequence[int]], float] = statistics.median
+    series: SeriesResult = results.series
+    return ", ".join(f"{middle(size.ours) / middle(size.echo):.2f}" for size in series.sizes)
