@@ -92,12 +92,7 @@ def refuse_damaged(run: ProvenRun) -> None:
         LedgerDamaged: It is not.
     """
     for kept in run.record.evidence:
-        wrong = evidence.what_is_wrong(run.directory, kept)
-        if wrong is not None:
-            raise LedgerDamaged(
-                f"{run.record.run}/{kept.name} is not what was recorded: {wrong}; recorded is "
-                f"sha256 {kept.sha256}"
-            )
+        evidence.refuse_changed(run.directory, run.record.run, kept)
 
 
 def write_bundle(run: ProvenRun, file: BinaryIO) -> None:

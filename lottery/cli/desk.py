@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Engine, Replayed
 from lottery.audit.verify import Progress
 from lottery.audit.verify_log import Fault
+from lottery.cli.output import whole_file
 from lottery.errors import OutputUnwritable
 from lottery.intake.received import ReceivedVolumes
 from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord
@@ -156,13 +156,8 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OutputUnwritable: It cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        try:
-            with temporary.open("w+b") as file:
-                yield file
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as temporary, temporary.open("w+b") as file:
+            yield file
     except OSError as error:
         raise OutputUnwritable(f"{path}: {error.strerror or error}") from error

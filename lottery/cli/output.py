@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
@@ -63,9 +63,10 @@ def write_output(
     write = write_csv if output_format is OutputFormat.CSV else write_parquet
     try:
         for name, table in (("allocations", allocations), ("pools", pools)):
-            path = directory / f"{name}.{output_format.value}"
-            _replace(path, functools.partial(write, table))
-        _replace(directory / RUN_FILE, lambda path: path.write_bytes(record.canonical()))
+            with whole_file(directory / f"{name}.{output_format.value}") as path:
+                write(table, path)
+        with whole_file(directory / RUN_FILE) as path:
+            path.write_bytes(record.canonical())
     except OSError as error:
         raise OutputUnwritable(
             f"--output {directory}: {error.strerror}; the run is recorded, and the same command "
@@ -85,10 +86,12 @@ def write_csv(table: pa.Table, path: Path) -> None:
     pa.csv.write_csv(plain, path, options)
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` once the block ends well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write(temporary)
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

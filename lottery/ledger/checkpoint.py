@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from lottery.errors import CheckpointInvalid
+from lottery.ledger.merkle import HASH_SIZE
 from lottery.ledger.note import SignedNote, key_id_shown, sign_text, signers_of
 from lottery.ledger.signing import SigningKey, VerifierKey, decode_base64, encode_base64
 
-HASH_SIZE: Final = 32
 LARGEST_NUMBER: Final = 2**63 - 1
 PROOF_HEADER: Final = "c2sp.org/tlog-proof@v1"
 

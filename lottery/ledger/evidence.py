@@ -177,6 +177,19 @@ def what_is_wrong(directory: Path, file: EvidenceFile) -> str | None:
     return None if size == file.size else f"{size} bytes"
 
 
+def refuse_changed(directory: Path, run: str, file: EvidenceFile) -> None:
+    """Refuses an evidence file that is not the one that was recorded.
+
+    Raises:
+        LedgerDamaged: It is not, and what stands in its place is told.
+    """
+    wrong = what_is_wrong(directory, file)
+    if wrong is not None:
+        raise LedgerDamaged(
+            f"{run}/{file.name} is not what was recorded: {wrong}; recorded is sha256 {file.sha256}"
+        )
+
+
 def sync_directory(directory: Path) -> None:
     """Makes a folder's entries durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
