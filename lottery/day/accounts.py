@@ -8,10 +8,9 @@ the identity, yet two spellings of one number are one place in the order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,12 +18,15 @@ from lottery.day import compiled
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import AccountOrder
 
+if TYPE_CHECKING:  # It imports much that only types are for.
+    import numpy.typing as npt
+
 _CODE_POINT: Final = r"^[0-9A-Za-z]{1,30}$"
 KEY_BITS: Final = 63
 """Bits of a packed key: a number and what the caller packs below it."""
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
-Integers = npt.NDArray[np.int64]
+Integers: TypeAlias = "npt.NDArray[np.int64]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,9 @@ Invariants (D6):
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from lottery.day import compiled
@@ -22,6 +21,9 @@ from lottery.day.pools import Arrangement, NoticedPool, split_pools
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import ZeroHit
+
+if TYPE_CHECKING:  # It imports much that only types are for.
+    import numpy.typing as npt
 
 EXCEEDS_SHORT: Final = "EXCEEDS_SHORT"
 NO_POSITION: Final = "NO_POSITION"

@@ -1,122 +1,91 @@
-"""Compiling loops with numba, and where the machine code is kept.
+"""Loops that are interpreted while they are short and compiled when they are long.
 
-numba's own cache knows the file of the loop alone: it would go on using code with an old rule of
-`lottery.method.wheel` compiled in, and it refuses a folder that it cannot write to. This one stamps
-the code with the sources of the loop, of the rules, and of this module, whose options count too;
-and it reads a folder that is read-only, as in a container.
+Loading numba and the machine code of a day's loops takes longer than interpreting them over a small
+day. So a loop runs as the Python function that it is until it has gone over some thousands of rows
+in a process; from then on it runs compiled. Both are the same source and give the same.
+
+Invariants:
+- Rows are counted over all calls: what is called often is compiled like what is long.
+- After `compile_all` nothing is interpreted, so that a server loads nothing in front of a caller.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import hashlib
-import inspect
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, cast
+import threading
+from collections.abc import Callable
+from typing import Any, Final
 
-import numba
-from numba.core.caching import (
-    CompileResultCacheImpl,
-    FunctionCache,
-    UserProvidedCacheLocator,
-)
+import numpy as np
 
-from lottery.method import wheel
+ROWS_WORTH_COMPILING: Final = 32_768
+"""The rows over which a loop is interpreted, all calls together."""
+
+_rules: list[Callable[..., int]] = []
+_loops: list[Loop] = []
+_lock = threading.Lock()
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a loop when it is first called; it releases the GIL, and its code is kept."""
-    dispatcher: Any = numba.njit(nogil=True)(function)
-    if code_folder() is not None:
-        # What numba's own `cache=True` does, with another cache.
-        dispatcher._cache = _Cache(function)  # noqa: SLF001
-    return cast("Callable[..., Any]", dispatcher)
+class Loop:
+    """A loop over rows; called like the function that it is of.
+
+    Args:
+        function: The loop, in the part of Python that numba compiles.
+
+    Attributes:
+        function: The loop as it was given.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__doc__ = function.__doc__
+        self._dispatcher: Callable[..., Any] | None = None
+        self._interpreted_rows = 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Runs the loop over arrays, compiled where they are long or many calls came before."""
+        if self._dispatcher is not None:
+            return self._dispatcher(*arguments)
+        self._interpreted_rows += _rows_of(arguments)
+        if self._interpreted_rows > ROWS_WORTH_COMPILING:
+            return self.compiled()(*arguments)
+        return self.interpreted(*arguments)
+
+    def interpreted(self, *arguments: Any) -> Any:
+        """Runs the loop as Python."""
+        # Bytes and hashes wrap around, as they do in machine code.
+        with np.errstate(over="ignore"):
+            return self.function(*arguments)
+
+    def compiled(self) -> Callable[..., Any]:
+        """Numba's dispatcher of the loop; from now on every call is compiled."""
+        from lottery.day import code_cache  # noqa: PLC0415 - it imports numba.
+
+        with _lock:
+            while _rules:
+                code_cache.let_loops_inline(_rules.pop())
+            if self._dispatcher is None:
+                self._dispatcher = code_cache.machine_code_of(self.function)
+            return self._dispatcher
+
+
+def compiled(function: Callable[..., Any]) -> Loop:
+    """Makes a loop of a function; it releases the GIL where it is compiled."""
+    loop = Loop(function)
+    _loops.append(loop)
+    return loop
 
 
 def inlined(function: Callable[..., int]) -> Callable[..., int]:
-    """Compiles a rule into the loops that call it."""
-    return cast("Callable[..., int]", numba.njit(inline="always")(function))
+    """Has a rule compiled into the loops that call it."""
+    _rules.append(function)
+    return function
 
 
-@functools.cache
-def code_folder() -> Path | None:
-    """The folder of the machine code: the first that is there or can be made; None for none.
-
-    `$NUMBA_CACHE_DIR`, else beside the package, else the user's cache, else a private folder among
-    the temporary ones.
-    """
-    for folder in _candidates():
-        with contextlib.suppress(OSError):
-            if not folder.is_dir():
-                folder.mkdir(mode=0o700, parents=True)
-            if folder == _private_folder() and not _is_private(folder):
-                continue
-            if os.access(folder, os.W_OK) or any(folder.rglob("*.nbi")):
-                return folder
-    return None
+def compile_all() -> None:
+    """Has every loop that was imported run compiled from now on."""
+    for loop in _loops:
+        loop.compiled()
 
 
-def _candidates() -> Iterator[Path]:
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    if given:
-        yield Path(given)
-        return
-    yield Path(__file__).parent / "__pycache__"
-    with contextlib.suppress(RuntimeError):  # A container's user need not have a home.
-        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lottery"
-    private = _private_folder()
-    if private is not None:
-        yield private
-
-
-def _private_folder() -> Path | None:
-    """A folder among the temporary ones; anyone could have made it, so it is looked at first."""
-    try:
-        return Path(tempfile.gettempdir()) / f"lottery-code-{os.getuid()}"
-    except OSError:  # Nor need there be a temporary folder.
-        return None
-
-
-def _is_private(folder: Path) -> bool:
-    status = folder.lstat()
-    return folder.is_dir() and status.st_uid == os.getuid() and not status.st_mode & 0o077
-
-
-class _Locator(UserProvidedCacheLocator):
-    """Keeps code in `code_folder`, stamped with the loops' and the rules' sources."""
-
-    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
-        super().__init__(py_func, py_file)
-        self._cache_path = str(code_folder())
-
-    @classmethod
-    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _Locator:
-        return cls(py_func, py_file)
-
-    def ensure_cache_path(self) -> None:
-        """The folder was chosen for being there."""
-
-    def get_source_stamp(self) -> str:
-        # The loop, what may be compiled into it, and the options that it is compiled with.
-        others = Path(__file__).with_name("compiled.py")
-        sources = (self._py_file, inspect.getfile(wheel), others, __file__)
-        digest = hashlib.sha256()
-        for source in sources:
-            digest.update(Path(source).read_bytes())
-        return digest.hexdigest()
-
-
-class _CacheImpl(CompileResultCacheImpl):
-    _locator_classes = [_Locator]  # noqa: RUF012 - numba's own attribute.
-
-
-class _Cache(FunctionCache):
-    _impl_class = _CacheImpl
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        with contextlib.suppress(OSError):  # A read-only folder: compiled again next time.
-            super().save_overload(sig, data)
+def _rows_of(arguments: tuple[Any, ...]) -> int:
+    return max((array.size for array in arguments if isinstance(array, np.ndarray)), default=0)

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +21,9 @@ from lottery.day.accounts import KEY_BITS, Integers, account_numbers, read_only
 from lottery.day.tables import INT64_MAX
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import AccountOrder
+
+if TYPE_CHECKING:  # It imports much that only types are for.
+    import numpy.typing as npt
 
 NOWHERE: Final = -1
 """The code of a row that belongs to no pool."""

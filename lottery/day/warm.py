@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from lottery.day import compiled
 from lottery.day.allocate import allocate
+from lottery.day.machine_code import compile_all
 from lottery.day.one_pool import allocate_pool, arrange_pool
 from lottery.day.pools import Arrangement, arrange
 from lottery.day.tables import LABEL, NOTICES, POSITIONS
@@ -19,11 +20,12 @@ _OTHER = "AAPL  240920C00225000"
 
 
 def warm_up() -> None:
-    """Runs the published example, so that every loop is compiled or loaded from where it is kept.
+    """Runs the published example, compiled: every loop's code is made, or loaded from its place.
 
     Besides it, one day has what most days do not: a long account number, and an account that stands
     twice in a series without a notice.
     """
+    compile_all()
     accounts, shorts = ["1046", "1047", "1048"], [30, 30, 5]
     arrangement = _arranged([_NOTICED] * 3, accounts, shorts)
     allocate(arrangement, ten_thousandths=4314, zero_hit=ZeroHit.WRAP)

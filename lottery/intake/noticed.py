@@ -18,10 +18,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -35,12 +34,15 @@ from lottery.intake.arrow import check_buffers
 from lottery.intake.columns import is_occ_account
 from lottery.intake.parquet import MAGIC
 
+if TYPE_CHECKING:  # It imports much that only types are for.
+    import numpy.typing as npt
+
 _USUAL: Final = {"series": pa.string(), "account": pa.string(), "short_quantity": pa.int64()}
 _OCC_ACCOUNT: Final = "occ_account"
 _MARKS_A_ROW: Final = 16
 """Bits of the table of marks for each row; the more, the fewer rows share one by chance."""
 
-Marks = npt.NDArray[np.uint64]
+Marks: TypeAlias = "npt.NDArray[np.uint64]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,16 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from lottery.errors import INVALID_INPUT, Problem, Problems
 from lottery.method.seed import ExchangeAsk
+
+if TYPE_CHECKING:  # It imports much that only types are for.
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,6 +12,7 @@ from lottery.day.one_pool import allocate_pool, arrange_pool
 from lottery.day.pools import Doubled, arrange
 from lottery.method import wheel
 from lottery.method.methodology import AccountOrder, ZeroHit
+from tests.loops import interpreted_loops, loops_of
 from tests.reference import Row
 from tests.tables import (
     AAPL,
@@ -27,9 +26,6 @@ from tests.tables import (
     positions_of,
     positions_table,
 )
-
-COMPILED = sorted(name for name, value in vars(compiled).items() if hasattr(value, "py_func"))
-INLINED = ["assigned_in_range", "first_hit_number", "mixed", "sort_by_digits"]
 
 NOTICES = [
     notice(AAPL, 4),
@@ -53,22 +49,8 @@ EVERY_PAIR = [
 ]
 
 
-@pytest.fixture
-def in_plain_python(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes the day run its loops as the plain Python that they are written in."""
-
-    def uncompile() -> None:
-        for name in COMPILED:
-            # Bytes and hashes wrap around without a word in machine code.
-            plain = np.errstate(over="ignore")(getattr(compiled, name).py_func)
-            monkeypatch.setattr(compiled, name, plain)
-
-    return uncompile
-
-
-def test_the_loops_are_compiled_and_the_rules_are_inlined_in_them() -> None:
-    assert set(INLINED) < set(COMPILED)
-    assert set(COMPILED) - set(INLINED) == {
+def test_the_loops_are_these() -> None:
+    assert loops_of(compiled).keys() == {
         "allocate_pools",
         "count_rows",
         "gather_rows",
@@ -91,26 +73,23 @@ def test_the_loops_say_the_same_compiled_and_as_plain_python(
     order: AccountOrder,
     positions: list[Row],
     pairs_in_a_table: int,
-    in_plain_python: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Plain Python also checks every index, which machine code does not.
     monkeypatch.setattr(pools, "_PAIRS_IN_A_TABLE", pairs_in_a_table)
     day = allocate_rows(NOTICES, positions, account_order=order)
 
-    in_plain_python()
+    with interpreted_loops():
+        assert allocate_rows(NOTICES, positions, account_order=order) == day
 
-    assert allocate_rows(NOTICES, positions, account_order=order) == day
 
-
-def test_a_total_past_64_bits_is_found_in_plain_python_too(
-    in_plain_python: Callable[[], None],
-) -> None:
+def test_a_total_past_64_bits_is_found_in_plain_python_too() -> None:
     pool = arrange_pool(["2", "1"], AccountOrder.NUMERIC)
 
-    in_plain_python()
-
-    with pytest.raises(OverflowError, match="the shorts add up to more than"):
+    with (
+        interpreted_loops(),
+        pytest.raises(OverflowError, match="the shorts add up to more than"),
+    ):
         allocate_pool(
             pool,
             [2**63 - 1, 1],
@@ -120,9 +99,7 @@ def test_a_total_past_64_bits_is_found_in_plain_python_too(
         )
 
 
-def test_doubled_accounts_are_found_in_plain_python_too(
-    in_plain_python: Callable[[], None],
-) -> None:
+def test_doubled_accounts_are_found_in_plain_python_too() -> None:
     notices = notices_table([notice(AAPL, 1)])
     positions = positions_table(
         [
@@ -133,16 +110,13 @@ def test_doubled_accounts_are_found_in_plain_python_too(
     expected = arrange(notices, positions, AccountOrder.NUMERIC)
     assert len(expected.doubled) == 3
 
-    in_plain_python()
+    with interpreted_loops():
+        arrangement = arrange(notices, positions, AccountOrder.NUMERIC)
+        assert arrangement.doubled == expected.doubled
+        assert arrangement.keys.tolist() == expected.keys.tolist()
 
-    arrangement = arrange(notices, positions, AccountOrder.NUMERIC)
-    assert arrangement.doubled == expected.doubled
-    assert arrangement.keys.tolist() == expected.keys.tolist()
 
-
-def test_texts_that_are_no_numbers_are_told_in_plain_python_too(
-    in_plain_python: Callable[[], None],
-) -> None:
+def test_texts_that_are_no_numbers_are_told_in_plain_python_too() -> None:
     texts = ["17", "", "1x", "9" * 30, "/", ":", "1" * 31, "1" + "0" * 18]
     column = pa.chunked_array([texts], pa.string())
 
@@ -153,13 +127,12 @@ def test_texts_that_are_no_numbers_are_told_in_plain_python_too(
 
     as_compiled = read()
 
-    in_plain_python()
-
-    assert read() == as_compiled
-    assert as_compiled == (
-        [0, -1, -1, 10**12 - 1, -1, -1, -1, 1],
-        [17, 0, 0, 10**18 - 1, 0, 0, 0, 0],
-    )
+    with interpreted_loops():
+        assert read() == as_compiled
+        assert as_compiled == (
+            [0, -1, -1, 10**12 - 1, -1, -1, -1, 1],
+            [17, 0, 0, 10**18 - 1, 0, 0, 0, 0],
+        )
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -199,10 +172,10 @@ def test_accounts_that_share_a_mark_by_chance_are_looked_at_and_not_refused(
 
 
 def test_the_rule_is_written_once_and_compiled_from_there() -> None:
-    assert compiled.first_hit_number.py_func is wheel.first_hit_number  # type: ignore[attr-defined]
-    assert compiled.assigned_in_range.py_func is wheel.assigned_in_range  # type: ignore[attr-defined]
+    assert compiled.first_hit_number is wheel.first_hit_number
+    assert compiled.assigned_in_range is wheel.assigned_in_range
 
 
 def test_the_loops_wait_for_no_lock_of_python() -> None:
-    for name in set(COMPILED) - set(INLINED):
-        assert getattr(compiled, name).targetoptions["nogil"] is True
+    for loop in loops_of(compiled).values():
+        assert loop.compiled().targetoptions["nogil"] is True  # type: ignore[attr-defined]

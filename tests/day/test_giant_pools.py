@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,12 +11,6 @@ from lottery.day import compiled, pools, threads
 from lottery.method.methodology import AccountOrder
 from tests.days import AAPL
 from tests.tables import notices_table, positions_table
-
-
-def plain(loop: Any) -> Callable[..., None]:
-    """A loop as plain Python."""
-    function: Callable[..., None] = loop.py_func
-    return function
 
 
 @settings(deadline=None)  # The first example may compile the loop.
@@ -34,7 +25,7 @@ def test_sorting_digit_by_digit_gives_the_order_of_the_keys(
     keys = (np.array(numbers, np.int64) << index_bits) | np.arange(len(numbers))
     expected = np.sort(keys)
 
-    for sort in (compiled.sort_slots, plain(compiled.sort_slots)):
+    for sort in (compiled.sort_slots, compiled.sort_slots.interpreted):
         slots = keys.copy()
         sort(slots, np.empty_like(slots), index_bits)
         assert slots.tolist() == expected.tolist()
@@ -45,7 +36,7 @@ def test_sorting_digit_by_digit_gives_the_order_of_the_keys(
 def test_two_sorted_halves_are_merged_into_one_order(first: list[int], second: list[int]) -> None:
     halves = [np.array(sorted(half), np.int64) for half in (first, second)]
 
-    for merge in (compiled.merge_sorted, plain(compiled.merge_sorted)):
+    for merge in (compiled.merge_sorted, compiled.merge_sorted.interpreted):
         merged = np.empty(len(first) + len(second), np.int64)
         merge(*halves, merged)
         assert merged.tolist() == sorted([*first, *second])

@@ -1,322 +1,146 @@
-"""Where compiled loops are kept: in a folder of one's own or none, and without an old rule."""
+"""Loops: interpreted while they are short, compiled once they are long, and the same either way."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
-import lottery
 from lottery.day import machine_code
+from lottery.day.machine_code import Loop
 
 
-def double(number: int) -> int:
+def total_of(numbers: npt.NDArray[np.int64]) -> int:
     """A loop's stand-in that is quick to compile."""
+    total = 0
+    for number in numbers:
+        total += number
+    return total
+
+
+def twice(number: int) -> int:
+    """A rule that loops call."""
     return 2 * number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """The folders that a test's program may find.
+def twice_the_total(numbers: npt.NDArray[np.int64]) -> int:
+    """A loop that calls the rule."""
+    return twice(total_of_inlined(numbers))
 
-    Attributes:
-        package: The package's folder.
-        user: The user's cache.
-        temporary: The system's folder for temporary files.
-    """
 
-    package: Path
-    user: Path
-    temporary: Path
+def total_of_inlined(numbers: npt.NDArray[np.int64]) -> int:
+    """A rule with a loop in it."""
+    total = 0
+    for number in numbers:
+        total += number
+    return total
 
-    @property
-    def private(self) -> Path:
-        """This user's folder among the temporary ones."""
-        return self.temporary / f"lottery-code-{os.getuid()}"
 
+@pytest.fixture(autouse=True)
+def ten_rows_are_many(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Has loops compiled from the eleventh row on; what a test registers is forgotten."""
+    monkeypatch.setattr(machine_code, "ROWS_WORTH_COMPILING", 10)
+    loops = list(machine_code._loops)
+    yield
+    machine_code._loops[:] = loops
 
-@pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Places:
-    """Gives the program folders of the test's own, of which all can be written."""
-    found = Places(
-        package=tmp_path / "package", user=tmp_path / "user", temporary=tmp_path / "temporary"
-    )
-    for folder in (found.package, found.user, found.temporary):
-        folder.mkdir()
-    monkeypatch.setattr(machine_code, "__file__", str(found.package / "machine_code.py"))
-    monkeypatch.setattr(tempfile, "tempdir", str(found.temporary))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(found.user))
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    return found
 
+def is_compiled(loop: Loop) -> bool:
+    """Whether a loop runs as machine code."""
+    return loop._dispatcher is not None
 
-def close(folder: Path) -> None:
-    """Makes that nothing can be made in a folder, for the superuser too: a file is in its place."""
-    folder.rmdir()
-    folder.touch()
 
+def test_a_loop_over_few_rows_is_interpreted() -> None:
+    loop = machine_code.compiled(total_of)
 
-def chosen() -> Path | None:
-    """The folder chosen, looked for anew."""
-    return machine_code.code_folder.__wrapped__()
+    assert loop(np.arange(10)) == 45
+    assert not is_compiled(loop)
 
 
-def test_code_is_kept_beside_the_package(places: Places) -> None:
-    assert chosen() == places.package / "__pycache__"
-    assert chosen() == places.package / "__pycache__"
-    assert list(places.user.iterdir()) == list(places.temporary.iterdir()) == []
+def test_a_loop_over_many_rows_is_compiled() -> None:
+    loop = machine_code.compiled(total_of)
 
+    assert loop(np.arange(11)) == 55
+    assert is_compiled(loop)
 
-def test_a_package_that_cannot_be_written_keeps_its_code_in_the_users_cache(
-    places: Places,
-) -> None:
-    close(places.package)
 
-    assert chosen() == places.user / "lottery"
-    assert (places.user / "lottery").stat().st_mode & 0o777 == 0o700
+def test_many_calls_are_as_many_rows() -> None:
+    loop = machine_code.compiled(total_of)
 
+    assert [int(loop(np.arange(4))) for _ in range(3)] == [6, 6, 6]
+    assert is_compiled(loop)
 
-def test_the_users_cache_is_in_the_home_where_nothing_else_is_set(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    close(places.package)
-    monkeypatch.setenv("XDG_CACHE_HOME", "")
-    monkeypatch.setenv("HOME", str(places.user))
 
-    assert chosen() == places.user / ".cache" / "lottery"
+def test_the_longest_array_counts() -> None:
+    def first_of(short: npt.NDArray[np.int64], long: npt.NDArray[np.int64]) -> int:
+        return int(short[0] + long[0])
 
+    loop = machine_code.compiled(first_of)
 
-def no_home() -> NoReturn:
-    """Stands in for the home of a container's user without one."""
-    raise RuntimeError
+    assert loop(np.arange(1), np.arange(11)) == 0
+    assert is_compiled(loop)
 
 
-def test_a_user_without_a_home_keeps_code_in_a_private_temporary_folder(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    close(places.package)
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(Path, "home", no_home)
+def test_rules_are_compiled_into_the_loops_that_call_them() -> None:
+    assert machine_code.inlined(twice) is twice
+    assert machine_code.inlined(total_of_inlined) is total_of_inlined
+    loop = machine_code.compiled(twice_the_total)
 
-    assert chosen() == places.private
-    assert places.private.stat().st_mode & 0o777 == 0o700
+    assert loop(np.arange(4)) == 12
+    assert loop(np.arange(11)) == 110
+    assert is_compiled(loop)
 
 
-@pytest.fixture
-def temporary_alone(places: Places) -> Places:
-    """Leaves the program the temporary folder alone."""
-    close(places.package)
-    close(places.user)
-    return places
+def test_after_compiling_all_nothing_is_interpreted() -> None:
+    loop = machine_code.compiled(total_of)
 
+    machine_code.compile_all()
 
-def test_the_private_folder_serves_again(temporary_alone: Places) -> None:
-    assert chosen() == temporary_alone.private
-    (temporary_alone.private / "kept").touch()
+    assert is_compiled(loop)
+    assert loop(np.arange(3)) == 3
 
-    assert chosen() == temporary_alone.private
-    assert (temporary_alone.private / "kept").exists()
 
+def test_threads_that_call_a_loop_at_once_compile_it_once() -> None:
+    loop = machine_code.compiled(total_of)
 
-@pytest.mark.parametrize("mode", [0o701, 0o710, 0o750, 0o770, 0o777])
-def test_a_folder_that_others_can_enter_is_no_place_for_machine_code(
-    mode: int, temporary_alone: Places
-) -> None:
-    temporary_alone.private.mkdir()
-    temporary_alone.private.chmod(mode)
+    with ThreadPoolExecutor(8) as threads:
+        found = set(threads.map(lambda _: loop.compiled(), range(8)))
 
-    assert chosen() is None
+    assert found == {loop._dispatcher}
 
 
-def test_a_folder_of_another_user_is_no_place_for_machine_code(
-    temporary_alone: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    somebody_else = os.getuid() + 1
-    (temporary_alone.temporary / f"lottery-code-{somebody_else}").mkdir(mode=0o700)
-    monkeypatch.setattr(os, "getuid", lambda: somebody_else)
+def test_what_wraps_around_in_machine_code_does_so_interpreted() -> None:
+    def product_of(numbers: npt.NDArray[np.uint64]) -> np.uint64:
+        product = np.uint64(1)
+        for number in numbers:
+            product = product * number
+        return product
 
-    assert chosen() is None
+    loop = machine_code.compiled(product_of)
+    numbers = np.array([2**63, 3], np.uint64)
 
+    assert int(loop(numbers)) == int(loop.compiled()(numbers)) == 2**63
 
-def test_a_link_to_a_private_folder_is_no_place_for_machine_code(temporary_alone: Places) -> None:
-    elsewhere = temporary_alone.temporary / "elsewhere"
-    elsewhere.mkdir(mode=0o700)
-    temporary_alone.private.symlink_to(elsewhere)
 
-    assert chosen() is None
-
-
-def test_a_link_to_nothing_is_no_place_for_machine_code(temporary_alone: Places) -> None:
-    temporary_alone.private.symlink_to(temporary_alone.temporary / "absent")
-
-    assert chosen() is None
-
-
-def test_a_file_in_the_folders_place_is_none(temporary_alone: Places) -> None:
-    temporary_alone.private.touch(mode=0o600)
-
-    assert chosen() is None
-
-
-def test_without_any_place_nothing_is_kept(
-    temporary_alone: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary_alone.temporary / "absent" / "deeper"))
-    close(temporary_alone.temporary)
-
-    assert chosen() is None
-
-
-def no_temporary_folder() -> NoReturn:
-    """Stands in for `tempfile.gettempdir` on a system where no folder can be written."""
-    raise FileNotFoundError
-
-
-def test_a_system_without_a_temporary_folder_keeps_nothing(
-    temporary_alone: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert temporary_alone.package.is_file()
-    monkeypatch.setattr(tempfile, "gettempdir", no_temporary_folder)
-
-    assert chosen() is None
-
-
-def test_a_place_that_was_set_is_made_and_the_only_one(
-    places: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "set" / "here"))
-
-    assert chosen() == tmp_path / "set" / "here"
-    assert list(places.package.iterdir()) == []
-
-
-def test_a_place_that_was_set_and_cannot_be_made_is_not_replaced(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    close(places.user)
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(places.user / "here"))
-
-    assert chosen() is None
-
-
-def test_a_place_set_to_nothing_is_not_set(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "")
-
-    assert chosen() == places.package / "__pycache__"
-
-
-def never(*_: object) -> bool:
-    """Stands in for `os.access` where nothing can be written."""
-    return False
-
-
-def test_a_folder_that_is_read_only_serves_where_there_is_code_in_it(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (places.user / "lottery" / "loops").mkdir(parents=True)
-    monkeypatch.setattr(os, "access", never)
-    assert chosen() is None
-
-    (places.user / "lottery" / "loops" / "compiled.read_digits.nbi").touch()
-
-    assert chosen() == places.user / "lottery"
-
-
-def test_a_loop_without_a_place_for_its_code_is_compiled_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(machine_code, "code_folder", lambda: None)
-
-    loop = machine_code.compiled(double)
-
-    assert loop(21) == 42
-    assert loop.stats.cache_path is None  # type: ignore[attr-defined]
-
-
-def test_a_loop_whose_code_cannot_be_written_is_compiled_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    folder = tmp_path / "code"
-    folder.mkdir()
-    monkeypatch.setattr(machine_code, "code_folder", lambda: folder)
-    loop = machine_code.compiled(double)
-    folder.rmdir()
-
-    assert loop(21) == 42
-
-
-def test_a_loop_is_loaded_where_it_was_compiled_before(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(machine_code, "code_folder", lambda: tmp_path)
-    before, after = machine_code.compiled(double), machine_code.compiled(double)
-
-    assert before(21) == after(21) == 42
-
-    assert list(tmp_path.glob("*.nbi"))
-    assert sum(before.stats.cache_hits.values()) == 0  # type: ignore[attr-defined]
-    assert sum(after.stats.cache_hits.values()) == 1  # type: ignore[attr-defined]
-
-
-FIRST_HIT_BOTH_WAYS = """
+def test_a_small_day_does_not_load_the_compiler() -> None:
+    program = """
+import sys
 import numpy as np
-import pyarrow as pa
+from lottery.day import warm
+from lottery.day.one_pool import allocate_pool, arrange_pool
+from lottery.method.methodology import AccountOrder, ZeroHit
 
-from lottery.day import compiled
-from lottery.day.one_pool import ArrangedPool, allocate_pool
-from lottery.method.methodology import ZeroHit
-from lottery.method.wheel import first_hit_number
-
-pool = allocate_pool(
-    ArrangedPool(
-        accounts=pa.array(["1046", "1047", "1048"]),
-        keys=np.arange(3),
-        index_bits=2,
-        doubled=(),
-        wrong_accounts=np.arange(0),
-    ),
-    [30, 30, 5],
-    assigned_quantity=10,
-    ten_thousandths=4314,
-    zero_hit=ZeroHit.WRAP,
+pool = arrange_pool(["1046", "1047", "1048"], AccountOrder.NUMERIC)
+allocated = allocate_pool(
+    pool, [30, 30, 5], assigned_quantity=10, ten_thousandths=4314, zero_hit=ZeroHit.WRAP
 )
-loaded = sum(compiled.allocate_pools.stats.cache_hits.values())
-print(pool.first_hit, first_hit_number(4314, 65, False), "loaded" if loaded else "compiled")
+print(allocated.assigned.tolist(), "numba" in sys.modules)
 """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
 
-
-def test_a_rule_that_was_changed_is_not_run_from_older_code(tmp_path: Path) -> None:
-    package = tmp_path / "lottery"
-    for room in ("", "method", "day"):
-        (package / room).mkdir()
-        for module in (Path(lottery.__path__[0]) / room).glob("*.py"):
-            shutil.copy2(module, package / room)
-
-    def first_hits() -> list[str]:
-        return subprocess.run(
-            [sys.executable, "-P", "-c", FIRST_HIT_BOTH_WAYS],
-            env={
-                "PYTHONPATH": str(tmp_path),
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "NUMBA_CACHE_DIR": str(tmp_path / "code"),
-            },
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout.split()
-
-    assert first_hits() == ["28", "28", "compiled"]
-    assert first_hits() == ["28", "28", "loaded"]
-    rule = package / "method" / "wheel.py"
-    status = rule.stat()
-    rule.write_text(rule.read_text().replace("    if hit > 0:", "    hit += 1\n    if hit > 0:"))
-    os.utime(rule, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-    assert first_hits() == ["29", "29", "compiled"]
+    assert done.stdout.decode().split("] ") == ["[3, 7, 0", "False\n"]

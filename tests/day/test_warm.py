@@ -10,27 +10,18 @@ from pathlib import Path
 import tests
 from lottery.day import compiled
 from lottery.day.warm import warm_up
+from tests.loops import versions_of
 
 LOOPS_AFTER_DAYS = """
 from lottery.day import compiled, pools, threads
 from lottery.day.one_pool import allocate_pool, arrange_pool
 from lottery.day.warm import warm_up
 from lottery.method.methodology import AccountOrder, ZeroHit
+from tests.loops import versions_of
 from tests.tables import *
 
-INLINED = ("assigned_in_range", "first_hit_number", "mixed", "sort_by_digits")
-
-
-def versions():
-    return {
-        name: len(value.signatures)
-        for name, value in vars(compiled).items()
-        if hasattr(value, "py_func") and name not in INLINED
-    }
-
-
 warm_up()
-warm = versions()
+warm = versions_of(compiled)
 assert all(warm.values()), warm
 notices = notices_table([notice(AAPL, 10), notice(SPY, 2, "C"), notice(ZVZZT, 1)])
 rows = [
@@ -51,27 +42,24 @@ for most_pairs in (1 << 26, 1):
                     positions_table([*rows, *rows]).slice(len(rows)),
                 ):
                     allocate_tables(notices, positions, zero_hit=zero_hit, account_order=order)
-                    assert versions() == warm, (most_pairs, rows_a_thread, order, versions(), warm)
+                    now = versions_of(compiled)
+                    assert now == warm, (most_pairs, rows_a_thread, order, now, warm)
 for accounts in (["2", "1"], ["9" * 30, "1"], ["1", "2", "01"]):
     pool = arrange_pool(accounts, AccountOrder.NUMERIC)
     allocate_pool(pool, range(1, len(accounts) + 1), assigned_quantity=1, ten_thousandths=1,
                   zero_hit=ZeroHit.FIRST)
-    assert versions() == warm, (accounts, versions(), warm)
+    assert versions_of(compiled) == warm, (accounts, versions_of(compiled), warm)
 """
 
 
 def test_warming_up_can_be_done_again() -> None:
     warm_up()
-    code = {
-        name: list(value.signatures)
-        for name, value in vars(compiled).items()
-        if hasattr(value, "py_func")
-    }
+    versions = versions_of(compiled)
 
     warm_up()
 
-    assert code["allocate_pools"]
-    assert {name: getattr(compiled, name).signatures for name in code} == code
+    assert all(versions.values())
+    assert versions_of(compiled) == versions
 
 
 def test_after_warming_up_no_day_compiles_a_loop_again() -> None:

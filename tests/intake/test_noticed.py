@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lottery import operations
+from lottery.day import machine_code
 from lottery.day.tables import POSITIONS
 from lottery.errors import Problem, Problems, Refused
 from lottery.intake import files, noticed, noticed_rows
@@ -29,14 +30,13 @@ from lottery.method.seed import ExchangeAsk
 from lottery.operations.run import ComputedDay
 from tests.apart import run_apart
 from tests.days import ASKS, DATE, TESTER
+from tests.loops import interpreted_loops, loops_of, versions_of
 from tests.reference import Row
 from tests.tables import AAPL, SPY, ZVZZT, notice, notices_table, position, positions_of
 
 Read: TypeAlias = Callable[[Path, Problems], Received]
 Footer: TypeAlias = dict[int, tuple[int, Any]]
 
-COMPILED = sorted(name for name, value in vars(noticed_rows).items() if hasattr(value, "py_func"))
-INLINED = {"hash_symbol", "is_yymmdd", "mixed", "root_end_of"}
 NUM_ROWS, ROW_GROUPS = 3, 4
 OCC_ACCOUNTS = ("", "C", "F", "C/ZZZ", "M/ABC", "c")
 TAIL = "240920C00220000"
@@ -907,19 +907,23 @@ def test_a_file_replaced_while_it_is_read_is_read_again_as_it_is_now(
 
 
 @pytest.fixture
-def in_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_plain_python() -> Iterator[None]:
     """Makes the passes run as the plain Python that they are written in."""
-    for name in COMPILED:
-        # Bytes and hashes wrap around without a word in machine code.
-        plain = np.errstate(over="ignore")(getattr(noticed_rows, name).py_func)
-        monkeypatch.setattr(noticed_rows, name, plain)
+    with interpreted_loops():
+        yield
 
 
 def test_the_passes_are_compiled_and_wait_for_no_lock_of_python() -> None:
-    passes = set(COMPILED) - INLINED
-    assert passes == {"fill_slots", "keep_noticed", "list_again", "mark_again", "read_symbols"}
-    for name in passes:
-        assert getattr(noticed_rows, name).targetoptions["nogil"] is True
+    passes = loops_of(noticed_rows)
+    assert passes.keys() == {
+        "fill_slots",
+        "keep_noticed",
+        "list_again",
+        "mark_again",
+        "read_symbols",
+    }
+    for loop in passes.values():
+        assert loop.compiled().targetoptions["nogil"] is True  # type: ignore[attr-defined]
 
 
 def test_warmed_up_no_file_has_a_pass_compiled_again() -> None:
@@ -928,20 +932,16 @@ def test_warmed_up_no_file_has_a_pass_compiled_again() -> None:
 
 def _no_pass_is_compiled_again() -> None:
     noticed.ROWS_WORTH_A_THREAD = 1  # type: ignore[attr-defined]
-    passes = set(COMPILED) - INLINED
-
-    def versions() -> dict[str, int]:
-        return {name: len(getattr(noticed_rows, name).signatures) for name in passes}
-
+    machine_code.compile_all()
     noticed.warm_up()
-    warm = versions()
+    warm = versions_of(noticed_rows)
     assert set(warm.values()) == {1}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "positions.parquet"
         for rows, occ_accounts in ((SOUND, True), (ALONE, False), (SOUND[:1], True)):
             pq.write_table(raw_table(rows, occ_accounts=occ_accounts), path, row_group_size=5)
             assert noticed_alone(path)
-    assert versions() == warm
+    assert versions_of(noticed_rows) == warm
 
 
 @pytest.mark.usefixtures("in_plain_python")

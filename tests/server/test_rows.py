@@ -11,6 +11,7 @@ from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as service_pb2
 from server import rows, warm
 from server.rows import add_allocations, put_varint, varint_size
+from tests.loops import versions_of
 
 LARGEST = 2**63 - 1
 
@@ -98,9 +99,9 @@ def test_a_number_takes_as_many_bytes_as_are_counted_for_it(number: int) -> None
     """Law: a varint is as long as its size says, and protobuf reads the number from it."""
     wire = bytearray(10)
 
-    end = put_varint.py_func(wire, 0, number)  # type: ignore[attr-defined]
+    end = put_varint(wire, 0, number)
 
-    assert end == varint_size.py_func(number)  # type: ignore[attr-defined]
+    assert end == varint_size(number)
     field = bytes([rows._TAGS[2]]) + bytes(wire[:end])
     assert lottery_pb2.Allocation.FromString(field).short_quantity == number
 
@@ -108,4 +109,4 @@ def test_a_number_takes_as_many_bytes_as_are_counted_for_it(number: int) -> None
 def test_a_warm_server_has_the_loop_of_its_answers() -> None:
     warm.warm_up()
 
-    assert rows.write_rows.signatures  # type: ignore[attr-defined]
+    assert all(versions_of(rows).values())

@@ -1,0 +1,13 @@
+"""Of all tests: the loops are compiled, unless a test has them interpreted."""
+
+from __future__ import annotations
+
+import pytest
+
+from lottery.day import machine_code
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled_loops() -> None:
+    """Makes every loop run compiled, as over many rows; in a process of its own it need not be."""
+    machine_code.compile_all()
