@@ -15,6 +15,7 @@ from server.audit_service import AuditService
 from server.binding import OWN_PORT, bind
 from server.lottery_service import LotteryService
 from server.settings import Settings
+from server.streams import SentStreams, WireBytes
 from server.telemetry import SERVICES, CanonicalLog, HealthServer, MetricsServer
 
 
@@ -64,7 +65,7 @@ def create_server(settings: Settings) -> LotteryServer:
     )
     services = grpc.server(
         futures.ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc"),
-        interceptors=[CanonicalLog()],
+        interceptors=[CanonicalLog(), WireBytes()],
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -72,7 +73,13 @@ def create_server(settings: Settings) -> LotteryServer:
         ],
     )
     lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(
-        LotteryService(ledger, max_rows=settings.max_rows, identify=security.identity_of), services
+        LotteryService(
+            ledger,
+            max_rows=settings.max_rows,
+            identify=security.identity_of,
+            streams=SentStreams(settings.kept_stream_bytes),
+        ),
+        services,
     )
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(
         AuditService(ledger, lock_seconds=settings.lock_seconds, identify=security.identity_of),

@@ -14,7 +14,7 @@ from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Engine, Replayed
 from lottery.audit.verify_log import Fault
 from lottery.errors import KeyUnusable, LimitExceeded, Problem, Problems, Refused
-from lottery.intake.arrow import write_arrow
+from lottery.intake.arrow import with_own_labels, write_arrow
 from lottery.intake.wire import Gathered, volumes_of_asks
 from lottery.ledger.merkle import leaf_hash
 from lottery.ledger.run import ALLOCATED, Identity, RunRecord, SeedRecord
@@ -294,6 +294,12 @@ def allocation_messages(
             yield service_pb2.StreamAllocationsResponse(allocations=rows)
 
 
+def is_whole_in_arrow(request: service_pb2.StreamAllocationsRequest) -> bool:
+    """Whether a request is for all pools or all allocations of a run, as Arrow."""
+    is_narrowed = request.series or request.account or request.HasField("occ_account")
+    return request.format == service_pb2.ROW_FORMAT_ARROW and not is_narrowed
+
+
 def pool_messages(
     pools: pa.Table, response_format: int
 ) -> Iterator[service_pb2.StreamAllocationsResponse]:
@@ -457,7 +463,9 @@ def _parts(table: pa.Table, response_format: int) -> Iterator[pa.Table]:
     arrow = response_format == service_pb2.ROW_FORMAT_ARROW
     size = ARROW_ROWS_A_MESSAGE if arrow else ROWS_A_MESSAGE
     for start in range(0, table.num_rows, size):
-        yield table.slice(start, size)
+        part = table.slice(start, size)
+        # A message would carry the labels of the whole table, which can be more than its rows.
+        yield with_own_labels(part) if arrow else part
 
 
 def _ranges(stretches: Iterable[Stretch]) -> list[service_pb2.NumberRange]:

@@ -18,6 +18,7 @@ from lottery.v1 import lottery_service_pb2 as pb
 from lottery.v1 import lottery_service_pb2_grpc as pb_grpc
 from server import convert, telemetry
 from server.status import aborting, aborting_stream
+from server.streams import SentStreams
 
 PAGE_SIZE: Final = 100
 LARGEST_PAGE: Final = 1_000
@@ -33,9 +34,11 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         *,
         max_rows: int,
         identify: Callable[[grpc.ServicerContext], Identity],
+        streams: SentStreams | None = None,
     ) -> None:
         self._ledger = ledger
         self._max_rows = max_rows
+        self._streams = streams
         self._identify = identify
 
     @aborting
@@ -93,19 +96,12 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     def StreamAllocations(
         self, request: pb.StreamAllocationsRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.StreamAllocationsResponse]:
-        record = self._ledger.get(request.run)
-        if request.content == pb.ROW_CONTENT_POOLS:
-            pools = operations.pools(self._ledger, record.run)
-            yield from convert.pool_messages(pools, request.format)
-            return
-        allocations = operations.allocations(
-            self._ledger,
-            record.run,
-            series=request.series or None,
-            occ_account=request.occ_account if request.HasField("occ_account") else None,
-            account=request.account or None,
-        )
-        yield from convert.allocation_messages(allocations, request.format)
+        run = self._ledger.get(request.run).run
+        if self._streams is not None and convert.is_whole_in_arrow(request):
+            key = (run, request.content)
+            yield from self._streams.messages(key, lambda: self._messages(request, run))
+        else:
+            yield from self._messages(request, run)
 
     @aborting
     def ExplainPool(
@@ -122,6 +118,21 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             account=request.account or None,
         )
         return pb.ExplainPoolResponse(workings=map(convert.from_working, workings))
+
+    def _messages(
+        self, request: pb.StreamAllocationsRequest, run: str
+    ) -> Iterator[pb.StreamAllocationsResponse]:
+        """What is asked for of a run, read from its evidence."""
+        if request.content == pb.ROW_CONTENT_POOLS:
+            return convert.pool_messages(operations.pools(self._ledger, run), request.format)
+        allocations = operations.allocations(
+            self._ledger,
+            run,
+            series=request.series or None,
+            occ_account=request.occ_account if request.HasField("occ_account") else None,
+            account=request.account or None,
+        )
+        return convert.allocation_messages(allocations, request.format)
 
 
 def _while_active(context: grpc.ServicerContext) -> Callable[[], None]:

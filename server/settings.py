@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     max_rows: int = Field(
         50_000_000, ge=1, description="Notices or positions of one call at most, each."
     )
+    kept_stream_bytes: int = Field(
+        256 << 20, ge=0, description="Streams of whole runs that are kept to be sent again."
+    )
     grace_seconds: float = Field(
         30.0, ge=0, description="How long calls in flight may go on after SIGTERM."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
@@ -55,6 +56,18 @@ def write_arrow(table: pa.Table) -> bytes:
     return content
 
 
+def with_own_labels(table: pa.Table) -> pa.Table:
+    """The same rows, each chunk's dictionaries with the texts that are in it."""
+    for place, name in enumerate(table.column_names):
+        column = table.column(name)
+        if pa.types.is_dictionary(column.type):
+            chunks = [_with_labels_in_use(chunk) for chunk in column.chunks]
+            table = table.set_column(
+                place, table.schema.field(name), pa.chunked_array(chunks, column.type)
+            )
+    return table
+
+
 def check_buffers(column: pa.ChunkedArray) -> None:
     """Checks lengths, offsets and indices; a loop that trusts them reads nothing but its data.
 
@@ -76,3 +89,12 @@ def _bytes(texts: Any) -> Any:
     if texts.type == pa.string():
         return texts.cast(pa.binary())
     return texts.cast(pa.large_binary()) if texts.type == pa.large_string() else texts
+
+
+def _with_labels_in_use(labels: pa.DictionaryArray) -> pa.DictionaryArray:
+    indices = labels.indices.to_numpy()
+    in_use = np.zeros(len(labels.dictionary), np.bool_)
+    in_use[indices] = True
+    places = np.cumsum(in_use, dtype=np.int32) - np.int32(1)
+    texts = labels.dictionary.take(pa.array(np.flatnonzero(in_use)))
+    return pa.DictionaryArray.from_arrays(pa.array(places[indices]), texts)
