@@ -17,7 +17,7 @@ from lottery.client.audit import AuditCalls
 from lottery.client.errors import translated
 from lottery.client.values import allocation_of, date_of, pool_of, seed_of, working_of
 from lottery.day.tables import ALLOCATIONS, POOLS
-from lottery.intake.arrow import read_arrow_table, write_arrow
+from lottery.intake.arrow import read_arrow_table, with_own_labels, write_arrow
 from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord, read_record
 from lottery.method.seed import ExchangeAsk
 from lottery.operations import DerivedSeed, RunOutcome
@@ -319,7 +319,8 @@ def _run_messages(
 def _payloads(rows: Sequence[Mapping[str, Any]] | pa.Table) -> Iterator[bytes]:
     if isinstance(rows, pa.Table):
         for start in range(0, rows.num_rows, ARROW_ROWS_A_MESSAGE):
-            yield write_arrow(rows.slice(start, ARROW_ROWS_A_MESSAGE))
+            # A message would carry the labels of the whole table, which can be more than its rows.
+            yield write_arrow(with_own_labels(rows.slice(start, ARROW_ROWS_A_MESSAGE)))
 
 
 def _row_parts(
