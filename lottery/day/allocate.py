@@ -10,14 +10,14 @@ Invariants (D6):
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
 from lottery.day import compiled
 from lottery.day.accounts import Integers, read_only
-from lottery.day.pools import Arrangement, NoticedPool, split_pools
+from lottery.day.pools import Arrangement, NoticedPool, NoticedPools, split_pools
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import ZeroHit
@@ -89,30 +89,40 @@ def allocate(arrangement: Arrangement, *, ten_thousandths: int, zero_hit: ZeroHi
     """
     noticed = arrangement.noticed
     spun = _spin(arrangement, ten_thousandths, zero_hit)
-    overflowed = np.flatnonzero(spun.totals < 0)
-    if overflowed.size:
-        raise TotalTooLarge([noticed[pool] for pool in overflowed])
+    overflowed = np.flatnonzero(spun.totals < 0).tolist()
+    if overflowed:
+        raise TotalTooLarge([noticed.pool(place) for place in overflowed])
     allocated = spun.first_hits > 0
-    slots = spun.slots_of(arrangement.starts, allocated)
-    broken_slots = spun.slots_of(arrangement.starts, ~allocated)
-    breaks = tuple(
-        Break(
-            occ_account=noticed[pool].occ_account,
-            series=noticed[pool].series,
-            reason=EXCEEDS_SHORT if spun.totals[pool] else NO_POSITION,
-            assigned_quantity=noticed[pool].assigned_quantity,
-            total_short=int(spun.totals[pool]),
-        )
-        for pool in np.flatnonzero(~allocated)
+    broken = np.flatnonzero(~allocated).tolist()
+    breaks = tuple(_break_of(noticed.pool(place), spun, place) for place in broken)
+    # The rows of broken pools are taken out first: closing up the others writes over them.
+    broken_positions = _position_rows(
+        arrangement,
+        np.where(allocated, 0, spun.account_counts),
+        *spun.taken(arrangement, ~allocated),
     )
+    rows, shorts, first_numbers, assigned_of = spun.closed_up(arrangement, allocated)
+    allocations = _position_rows(
+        arrangement, np.where(allocated, spun.account_counts, 0), rows, shorts
+    )
+    outcome = (first_numbers, first_numbers + shorts - 1, assigned_of)
+    for field, values in zip(list(ALLOCATIONS)[-len(outcome) :], outcome, strict=True):
+        allocations = allocations.append_column(field, [values])
     return Day(
         pools=_pool_table(noticed, spun, breaks),
-        allocations=_position_rows(arrangement, spun, slots, allocated)
-        .append_column(ALLOCATIONS.field("first_number"), [spun.first_numbers[slots]])
-        .append_column(ALLOCATIONS.field("last_number"), [spun.last_numbers[slots]])
-        .append_column(ALLOCATIONS.field("assigned_quantity"), [spun.assigned_of[slots]]),
-        broken_positions=_position_rows(arrangement, spun, broken_slots, ~allocated),
+        allocations=allocations,
+        broken_positions=broken_positions,
         breaks=breaks,
+    )
+
+
+def _break_of(pool: NoticedPool, spun: _Spun, place: int) -> Break:
+    return Break(
+        occ_account=pool.occ_account,
+        series=pool.series,
+        reason=EXCEEDS_SHORT if spun.totals[place] else NO_POSITION,
+        assigned_quantity=pool.assigned_quantity,
+        total_short=int(spun.totals[place]),
     )
 
 
@@ -127,10 +137,35 @@ class _Spun:
     row_of: Integers
     short_of: Integers
     first_numbers: Integers
-    last_numbers: Integers
     assigned_of: Integers
 
-    def slots_of(self, starts: Integers, chosen: npt.NDArray[np.bool_]) -> Integers:
+    def taken(
+        self, arrangement: Arrangement, chosen: npt.NDArray[np.bool_]
+    ) -> tuple[Integers, Integers]:
+        """Copies of the rows and shorts of the chosen pools' slots in use, in order."""
+        slots = self._slots_of(arrangement.starts, chosen)
+        return self.row_of[slots], self.short_of[slots]
+
+    def closed_up(
+        self, arrangement: Arrangement, chosen: npt.NDArray[np.bool_]
+    ) -> tuple[Integers, ...]:
+        """The rows, shorts, first numbers and assigned quantities of the chosen pools' slots.
+
+        They are moved together where they are, so that a large day has them once; two threads
+        share the columns.
+        """
+        slots = self._slots_of(arrangement.starts, chosen)
+        columns = (self.row_of, self.short_of, self.first_numbers, self.assigned_of)
+        middle = len(columns) // 2
+
+        def close_up(first: int, last: int) -> None:
+            for column in columns[first:last]:
+                compiled.close_up(slots, column)
+
+        in_threads(close_up, [(0, middle), (middle, len(columns))])
+        return tuple(column[: slots.size] for column in columns)
+
+    def _slots_of(self, starts: Integers, chosen: npt.NDArray[np.bool_]) -> Integers:
         """int64[]: the slots in use of the chosen pools, in order."""
         slots = np.empty(int(self.account_counts[chosen].sum()), np.int64)
         compiled.gather_slots(starts, self.account_counts, chosen, slots)
@@ -142,7 +177,7 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
     starts = arrangement.starts
     slot_count = int(starts[-1])
     per_pool = (np.zeros(len(noticed), np.int64) for _ in range(4))
-    per_slot = (np.empty(slot_count, np.int64) for _ in range(5))
+    per_slot = (np.empty(slot_count, np.int64) for _ in range(4))
     spun = _Spun(
         totals=next(per_pool),
         first_hits=next(per_pool),
@@ -151,12 +186,11 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
         row_of=next(per_slot),
         short_of=next(per_slot),
         first_numbers=next(per_slot),
-        last_numbers=next(per_slot),
         assigned_of=next(per_slot),
     )
     # A sum past 2**63 - 1 exceeds every total short, as this value does: a total of as much as
     # 2**63 - 1 with such a sum is refused before (`overflowing_pools`).
-    assigned = np.array([min(pool.assigned_quantity, INT64_MAX) for pool in noticed], np.int64)
+    assigned = noticed.assigned()
     shorts = read_only(arrangement.positions.column("short_quantity").to_numpy())
     # By slots, so that two threads share the largest pool too.
     in_threads(
@@ -188,7 +222,6 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
             spun.row_of,
             spun.short_of,
             spun.first_numbers,
-            spun.last_numbers,
             spun.assigned_of,
         ),
         split_pools(starts),
@@ -196,41 +229,43 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
     return spun
 
 
-def _pool_table(
-    noticed: tuple[NoticedPool, ...], spun: _Spun, breaks: tuple[Break, ...]
-) -> pa.Table:
-    reasons: dict[tuple[str, str], str] = {
-        (broken.occ_account, broken.series): broken.reason for broken in breaks
-    }
+def _pool_table(noticed: NoticedPools, spun: _Spun, breaks: tuple[Break, ...]) -> pa.Table:
+    reasons = np.full(len(noticed), None, np.object_)
+    reasons[spun.first_hits == 0] = [broken.reason for broken in breaks]
     return pa.table(
         {
-            "occ_account": [pool.occ_account for pool in noticed],
-            "series": [pool.series for pool in noticed],
-            "notice_count": [pool.notice_count for pool in noticed],
-            "assigned_quantity": [pool.assigned_quantity for pool in noticed],
+            "occ_account": noticed.occ_texts.take(pa.array(noticed.occ_accounts)),
+            "series": noticed.series_texts.take(pa.array(noticed.series)),
+            "notice_count": noticed.notice_counts,
+            "assigned_quantity": noticed.assigned(),
             "total_short": spun.totals,
             "first_hit": pa.array(spun.first_hits, mask=spun.first_hits == 0),
             "account_count": spun.account_counts,
             "hit_account_count": spun.hit_counts,
-            "break_reason": [reasons.get((pool.occ_account, pool.series)) for pool in noticed],
+            "break_reason": reasons,
         },
         POOLS,
     )
 
 
 def _position_rows(
-    arrangement: Arrangement, spun: _Spun, slots: Integers, chosen: npt.NDArray[np.bool_]
+    arrangement: Arrangement, counts: Integers, rows: Integers, shorts: Integers
 ) -> pa.Table:
-    """`tables.BROKEN_POSITIONS` rows of the chosen pools' slots."""
-    rows = spun.row_of[slots]
-    counts = np.where(chosen, spun.account_counts, 0)
-    positions = arrangement.positions
+    """`tables.BROKEN_POSITIONS` of some positions, pool after pool.
+
+    Args:
+        arrangement: Where they are from.
+        counts: int64[noticed], how many are of each pool.
+        rows: int64[], their rows.
+        shorts: int64[], their contracts.
+    """
+    noticed = arrangement.noticed
     return pa.table(
         {
-            "occ_account": _labels([pool.occ_account for pool in arrangement.noticed], counts),
-            "series": _labels([pool.series for pool in arrangement.noticed], counts),
-            "account": _taken(positions.column("account"), rows),
-            "short_quantity": spun.short_of[slots],
+            "occ_account": _labels(noticed.occ_texts, noticed.occ_accounts, counts),
+            "series": _labels(noticed.series_texts, noticed.series, counts),
+            "account": _taken(arrangement.positions.column("account"), rows),
+            "short_quantity": shorts,
         },
         BROKEN_POSITIONS,
     )
@@ -243,11 +278,13 @@ def _taken(texts: pa.ChunkedArray, rows: Integers) -> pa.ChunkedArray:
     return pa.chunked_array([chunk for part in taken for chunk in part.chunks], texts.type)
 
 
-def _labels(texts: list[str], counts: npt.NDArray[Any]) -> pa.DictionaryArray:
-    """Each text as often as its count; the dictionary has the texts in use, sorted."""
-    used = sorted({text for text, count in zip(texts, counts, strict=True) if count})
-    place = {text: index for index, text in enumerate(used)}
-    indices = np.array([place.get(text, 0) for text in texts], np.int32)
+def _labels(
+    texts: pa.StringArray, indices: npt.NDArray[np.int32], counts: Integers
+) -> pa.DictionaryArray:
+    """Each pool's text as often as its count; the dictionary has the texts in use, sorted."""
+    in_use = np.zeros(len(texts), np.bool_)
+    in_use[indices[counts > 0]] = True
+    places = np.cumsum(in_use, dtype=np.int32) - np.int32(1)
     return pa.DictionaryArray.from_arrays(
-        pa.array(np.repeat(indices, counts)), pa.array(used, pa.string())
+        pa.array(np.repeat(places[indices], counts)), texts.take(pa.array(np.flatnonzero(in_use)))
     ).cast(LABEL)

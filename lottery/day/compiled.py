@@ -344,7 +344,6 @@ def allocate_pools(
     row_of,
     short_of,
     first_numbers,
-    last_numbers,
     assigned_of,
 ):
     """The method: for every pool its ranges, its first hit, its distribution (R3, D1 to D5).
@@ -363,8 +362,7 @@ def allocate_pools(
         row_of: in and out, int64[slots], as `gather_rows` left it; then the rows of each pool's
             open accounts in order, from its start.
         short_of: in and out, int64[slots], as well; zero contracts are not open (P2).
-        first_numbers: out, int64[slots], beside `row_of`.
-        last_numbers: out, int64[slots], beside `row_of`.
+        first_numbers: out, int64[slots], beside `row_of`; a range ends with its short.
         assigned_of: out, int64[slots], beside `row_of`; 0 for a break.
     """
     for pool in range(first_pool, last_pool):
@@ -382,7 +380,6 @@ def allocate_pools(
             short_of[out] = short
             first_numbers[out] = last_number + 1
             last_number += short
-            last_numbers[out] = last_number
             assigned_of[out] = 0
             out += 1
         total_short = last_number
@@ -395,8 +392,13 @@ def allocate_pools(
         first_hit = first_hit_number(ten_thousandths, total_short, zero_is_one)
         first_hits[pool] = first_hit
         for slot in range(start, out):
+            first_number = first_numbers[slot]
             hit = assigned_in_range(
-                first_numbers[slot], last_numbers[slot], first_hit, assigned[pool], total_short
+                first_number,
+                first_number + short_of[slot] - 1,
+                first_hit,
+                assigned[pool],
+                total_short,
             )
             assigned_of[slot] = hit
             hit_counts[pool] += hit > 0
@@ -418,3 +420,15 @@ def gather_slots(starts, counts, chosen, slots):
             for slot in range(starts[pool], starts[pool] + counts[pool]):
                 slots[out] = slot
                 out += 1
+
+
+@compiled
+def close_up(slots, values):
+    """Moves the values of some slots to the front, in place.
+
+    Args:
+        slots: int64[k], ascending.
+        values: in and out, int64[n]; then the first k are those of the slots.
+    """
+    for place in range(slots.size):
+        values[place] = values[slots[place]]

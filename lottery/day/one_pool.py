@@ -122,7 +122,7 @@ def allocate_pool(
     count = len(shorts)
     given = read_only(np.array(shorts, np.int64))
     totals, first_hits, account_counts, hit_counts = np.zeros((4, 1), np.int64)
-    rows, short_of, first_numbers, last_numbers, assigned = np.empty((5, count), np.int64)
+    rows, short_of, first_numbers, assigned = np.empty((4, count), np.int64)
     starts = np.array((0, count), np.int64)
     compiled.gather_rows(
         starts, 0, count, pool.index_bits, pool.keys, np.arange(count), given, rows, short_of
@@ -141,7 +141,6 @@ def allocate_pool(
         rows,
         short_of,
         first_numbers,
-        last_numbers,
         assigned,
     )
     total_short = int(totals[0])
@@ -162,7 +161,7 @@ def allocate_pool(
         shorts=given,
         rows=rows[:open_accounts],
         first_numbers=first_numbers[:open_accounts],
-        last_numbers=last_numbers[:open_accounts],
+        last_numbers=(first_numbers + short_of - 1)[:open_accounts],
         assigned=assigned[:open_accounts],
     )
 

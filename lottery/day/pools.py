@@ -7,6 +7,7 @@ refused wherever it stands (P4).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -45,6 +46,54 @@ class NoticedPool:
     assigned_quantity: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NoticedPools:
+    """The pools with notices, by column, sorted by occ_account and series.
+
+    Attributes:
+        occ_texts: string[], the OCC accounts, sorted.
+        occ_accounts: int32[pools], indices into them.
+        series_texts: string[], the series, sorted.
+        series: int32[pools], indices into them.
+        notice_counts: int64[pools].
+        high: int64[pools]; with `low` the assigned quantity, high * 2**32 + low (P5). No sum of
+            either half can pass 64 bits.
+        low: int64[pools].
+    """
+
+    occ_texts: pa.StringArray
+    occ_accounts: npt.NDArray[np.int32]
+    series_texts: pa.StringArray
+    series: npt.NDArray[np.int32]
+    notice_counts: Integers
+    high: Integers
+    low: Integers
+
+    def __len__(self) -> int:
+        return len(self.notice_counts)
+
+    def __iter__(self) -> Iterator[NoticedPool]:
+        return map(self.pool, range(len(self)))
+
+    def pool(self, place: int) -> NoticedPool:
+        """The pool in a place."""
+        return NoticedPool(
+            occ_account=self.occ_texts[self.occ_accounts[place]].as_py(),
+            series=self.series_texts[self.series[place]].as_py(),
+            notice_count=int(self.notice_counts[place]),
+            assigned_quantity=(int(self.high[place]) << 32) + int(self.low[place]),
+        )
+
+    def overflowing(self) -> npt.NDArray[np.bool_]:
+        """bool[pools]: whose notices add up to more than 2**63 - 1."""
+        past: npt.NDArray[np.bool_] = self.high + (self.low >> 32) >= 1 << 31
+        return past
+
+    def assigned(self) -> Integers:
+        """int64[pools], the assigned quantities; 2**63 - 1 where that is passed."""
+        return np.where(self.overflowing(), INT64_MAX, (self.high << 32) + self.low)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubled:
     """A row whose account has a row in the same pool already (P4, R2); rows count from 0."""
@@ -68,7 +117,7 @@ class Arrangement:
         wrong_accounts: int64[], rows whose account is none (R2); they are in no pool.
     """
 
-    noticed: tuple[NoticedPool, ...]
+    noticed: NoticedPools
     positions: pa.Table
     starts: Integers
     keys: Integers
@@ -120,44 +169,35 @@ def arrange(notices: pa.Table, positions: pa.Table, account_order: AccountOrder)
     )
 
 
-def noticed_pools(notices: pa.Table) -> tuple[NoticedPool, ...]:
-    """The pools with notices and their sums, sorted by occ_account and series (P3, P5).
+def noticed_pools(notices: pa.Table) -> NoticedPools:
+    """The pools with notices and their sums (P3, P5).
 
     A sum past 2**63 - 1 is kept whole: it passes any total short, and `overflowing_pools` names it.
     """
-    series, series_texts = label_indices(notices.column("series"))
-    occ_accounts, occ_texts = label_indices(notices.column("occ_account"))
-    pairs = occ_accounts.astype(np.int64) * max(1, len(series_texts)) + series
+    series, series_texts = _sorted_labels(notices.column("series"))
+    occ_accounts, occ_texts = _sorted_labels(notices.column("occ_account"))
+    width = max(1, len(series_texts))
+    pairs = occ_accounts.astype(np.int64) * width + series
     present, places = np.unique(pairs, return_inverse=True)
     quantities = notices.column("quantity").to_numpy()
-    # In halves, no sum of which can pass 64 bits.
     high, low = np.zeros((2, len(present)), np.int64)
     np.add.at(high, places, quantities >> 32)
     np.add.at(low, places, quantities & 0xFFFF_FFFF)
-    counts = np.bincount(places, minlength=len(present))
-    occ_of, series_of = np.divmod(present, max(1, len(series_texts)))
-    labels = zip(
-        occ_texts.take(pa.array(occ_of)).to_pylist(),
-        series_texts.take(pa.array(series_of)).to_pylist(),
-        strict=True,
-    )
-    figures = zip(counts.tolist(), high.tolist(), low.tolist(), strict=True)
-    return tuple(
-        NoticedPool(
-            occ_account=occ_account,
-            series=series_text,
-            notice_count=count,
-            assigned_quantity=(upper << 32) + lower,
-        )
-        for (occ_account, series_text), (count, upper, lower) in sorted(
-            zip(labels, figures, strict=True)
-        )
+    occ_of, series_of = np.divmod(present, width)
+    return NoticedPools(
+        occ_texts=occ_texts,
+        occ_accounts=occ_of.astype(np.int32),
+        series_texts=series_texts,
+        series=series_of.astype(np.int32),
+        notice_counts=np.bincount(places, minlength=len(present)),
+        high=high,
+        low=low,
     )
 
 
-def overflowing_pools(noticed: tuple[NoticedPool, ...]) -> list[NoticedPool]:
+def overflowing_pools(noticed: NoticedPools) -> list[NoticedPool]:
     """The pools whose notices add up to more than 2**63 - 1."""
-    return [pool for pool in noticed if pool.assigned_quantity > INT64_MAX]
+    return [noticed.pool(place) for place in np.flatnonzero(noticed.overflowing()).tolist()]
 
 
 def split_pools(starts: Integers) -> list[tuple[int, int]]:
@@ -177,8 +217,17 @@ def label_indices(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.St
     return read_only(indices), distinct
 
 
+def _sorted_labels(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:
+    """As `label_indices`, the dictionary sorted."""
+    indices, texts = label_indices(column)
+    order = pc.sort_indices(texts).to_numpy()
+    places = np.empty(len(order), np.int32)
+    places[order] = np.arange(len(order), dtype=np.int32)
+    return places[indices], texts.take(pa.array(order))
+
+
 def _pool_codes(
-    positions: pa.Table, noticed: tuple[NoticedPool, ...]
+    positions: pa.Table, noticed: NoticedPools
 ) -> tuple[npt.NDArray[np.int32], Integers]:
     """Each row's pool code, int32[n], and the rows of each noticed pool, int64[noticed].
 
@@ -217,19 +266,13 @@ def _codes_of_pairs(
     pairs: Integers,
     series_texts: pa.StringArray,
     occ_texts: pa.StringArray,
-    noticed: tuple[NoticedPool, ...],
+    noticed: NoticedPools,
 ) -> npt.NDArray[np.int32]:
     """int32[pairs]: the pool code of each pair occ_account * series count + series, sorted."""
     width = len(series_texts)
     codes = np.arange(len(noticed), len(noticed) + len(pairs), dtype=np.int32)
-    places = [
-        pc.index_in(pa.array(texts, pa.string()), value_set=value_set)
-        for texts, value_set in (
-            ([pool.occ_account for pool in noticed], occ_texts),
-            ([pool.series for pool in noticed], series_texts),
-        )
-    ]
-    occ, series = (place.fill_null(-1).to_numpy(zero_copy_only=False) for place in places)
+    occ = _places_in(occ_texts, noticed.occ_texts)[noticed.occ_accounts]
+    series = _places_in(series_texts, noticed.series_texts)[noticed.series]
     here = np.flatnonzero((occ >= 0) & (series >= 0))
     wanted = occ[here].astype(np.int64) * width + series[here]
     at = np.searchsorted(pairs, wanted)
@@ -237,6 +280,14 @@ def _codes_of_pairs(
     found[found] = pairs[at[found]] == wanted[found]
     codes[at[found]] = here[found]
     return codes
+
+
+def _places_in(texts: pa.StringArray, wanted: pa.StringArray) -> npt.NDArray[np.int32]:
+    """int32[wanted]: where each text stands; -1 where it does not."""
+    places: npt.NDArray[np.int32] = (
+        pc.index_in(wanted, value_set=texts).fill_null(-1).to_numpy(zero_copy_only=False)
+    )
+    return places
 
 
 def _rows_of_pools(codes: npt.NDArray[np.int32], pool_count: int) -> Integers:

@@ -52,6 +52,7 @@ EVERY_PAIR = [
 def test_the_loops_are_these() -> None:
     assert loops_of(compiled).keys() == {
         "allocate_pools",
+        "close_up",
         "count_rows",
         "gather_rows",
         "gather_slots",

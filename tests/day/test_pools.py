@@ -79,7 +79,7 @@ def accounts_of(arrangement: Arrangement) -> list[list[str]]:
 
 
 def test_the_notices_of_one_pool_add_up_and_pools_stand_in_their_order() -> None:
-    assert noticed_pools(notices_table(NOTICES_OF_THE_DAY)) == (
+    assert tuple(noticed_pools(notices_table(NOTICES_OF_THE_DAY))) == (
         NoticedPool(occ_account="", series=AAPL, notice_count=1, assigned_quantity=1),
         NoticedPool(occ_account="C", series=AAPL, notice_count=2, assigned_quantity=6),
         NoticedPool(occ_account="C", series=SPY, notice_count=1, assigned_quantity=1),
@@ -197,7 +197,7 @@ def test_noticed_pools_are_those_that_a_person_would_add_up(
 
     noticed = noticed_pools(encode[encoding](notices))
 
-    assert noticed == tuple(
+    assert tuple(noticed) == tuple(
         NoticedPool(
             occ_account=occ_account,
             series=series,
@@ -220,12 +220,12 @@ def test_a_sum_of_the_largest_notices_is_exact(count: int) -> None:
     noticed = noticed_pools(notices_table(rows))
 
     assert [pool.assigned_quantity for pool in noticed] == [count * INT64_MAX, 1]
-    assert overflowing_pools(noticed) == [noticed[0]]
+    assert overflowing_pools(noticed) == [noticed.pool(0)]
 
 
 @pytest.mark.parametrize("empty", [pa.Schema.empty_table, without_chunks])
 def test_no_notices_are_of_no_pool(empty: Callable[[pa.Schema], pa.Table]) -> None:
-    assert noticed_pools(empty(NOTICES)) == ()
+    assert tuple(noticed_pools(empty(NOTICES))) == ()
 
 
 def test_pools_stand_in_the_order_of_their_texts_whatever_that_of_the_notices() -> None:
@@ -479,7 +479,7 @@ def test_a_label_column_without_chunks_has_no_labels() -> None:
 def test_a_day_of_nothing_has_no_pools(empty: Callable[[pa.Schema], pa.Table]) -> None:
     arrangement = arrange(empty(NOTICES), empty(POSITIONS), AccountOrder.NUMERIC)
 
-    assert arrangement.noticed == ()
+    assert tuple(arrangement.noticed) == ()
     assert (arrangement.keys.size, arrangement.rows.size) == (0, 0)
     assert (arrangement.doubled, arrangement.wrong_accounts.size) == ((), 0)
 
@@ -505,7 +505,7 @@ def test_pools_are_the_same_where_a_table_of_all_pairs_would_be_too_large(
     monkeypatch.setattr(pools, "_PAIRS_IN_A_TABLE", 1)
 
     arrangement = arranged(notices, rows)
-    assert arrangement.noticed == expected.noticed
+    assert tuple(arrangement.noticed) == tuple(expected.noticed)
     assert accounts_of(arrangement) == accounts_of(expected)
     assert allocate_rows(notices, rows).allocations == day.allocations
     assert allocate_rows(notices, rows).pools == day.pools
