@@ -11,13 +11,13 @@ starting point on, with a skip between them:
 3. Each skip is the initial skip plus the decimals left over from the one before; its own decimals
    are cut off and carried to the next one.
 
-So increment k starts `25 k + floor(k * initial skip)` contracts after the first, and the last one is
-of what is left.
+So increment k starts `25 k + floor(k * initial skip)` contracts after the first, and the last one
+has what is left.
 
-Ours: OCC assigns to its clearing members' accounts, and puts those on the wheel; here a member's own
-accounts are put there, in the order of the method (R1), as if the pool were the whole series. The
-six decimals are cut, not rounded. The starting point is each of the T contracts with the same
-chance. OCC may use another increment than 25, and other procedures for some products.
+Ours: OCC assigns to its clearing members' accounts, and puts those on the wheel; here a member's
+own accounts are put there, in the order of the method (R1), as if the pool were the whole series.
+The six decimals are cut, not rounded. The starting point is each of the T contracts with the same
+chance. OCC may use another increment than 25, and assigns some products pro rata.
 
 Invariants:
 - No contract is assigned twice: the increments never lap their start.

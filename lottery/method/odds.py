@@ -105,6 +105,14 @@ class AccountOdds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NumbersHitFirst:
+    """How many numbers of a pool are hit first by the same count of the 10,000 fractions."""
+
+    fraction_count: int
+    number_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FirstHits:
     """The first hits of all 10,000 fractions in a pool (D1, D2).
 
@@ -125,15 +133,19 @@ class FirstHits:
         return self.total_short - len(self.numbers)
 
     @property
-    def evenness(self) -> tuple[tuple[int, int], ...]:
-        """Fractions that hit a number first, and how many numbers have so many, ascending.
+    def evenness(self) -> tuple[NumbersHitFirst, ...]:
+        """How evenly the numbers are hit first: every number counted once, ascending.
 
-        A total of 65 has ((153, 10), (154, 55)) under `zero_hit = wrap`.
+        Of a total of 65, under `zero_hit = wrap`, 10 numbers are hit first by 153 fractions each
+        and 55 by 154.
         """
         counts = Counter(after - before for before, after in pairwise(self.counts_before))
         if self.never_first:
             counts[0] = self.never_first
-        return tuple(sorted(counts.items()))
+        return tuple(
+            NumbersHitFirst(fraction_count=fraction_count, number_count=number_count)
+            for fraction_count, number_count in sorted(counts.items())
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
