@@ -207,8 +207,8 @@ def _show_comparison(console: Console, found: SeriesOdds) -> None:
         )
     console.print(made)
     console.print(
-        "Drawn: each contract by itself. Wheel: OCC's own standard procedure, increments of 25 from "
-        "a random start, with this pool's accounts on it."
+        "Drawn: each contract by itself. Wheel: OCC's own standard procedure, increments of 25 "
+        "from a random start, with this pool's accounts on it."
     )
     if any(named.odds.occ_wheel is None for named in found.accounts):
         console.print(f"The wheel is worked out for up to {LOT_LIMIT:,} increments.")
