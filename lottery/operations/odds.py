@@ -17,6 +17,7 @@ from lottery.day.pools import arrange
 from lottery.day.tables import INT64_MAX, NOTICES
 from lottery.errors import LimitExceeded, PoolBroken, Problem, Problems, Refused
 from lottery.intake import files
+from lottery.intake.columns import shorten
 from lottery.intake.received import Received
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.odds import AccountOdds, NumbersHitFirst, pool_odds
@@ -189,7 +190,7 @@ def _places(request: OddsRequest, rows: list[int]) -> list[int] | None:
             place for place, row in enumerate(rows) if request.accounts[row] == request.account
         ]
         if not found:
-            message = f"{request.account!r} has no open position in the pool"
+            message = f"{shorten(request.account)!r} has no open position in the pool"
             raise Refused([Problem(source="account", message=message)])
         return found
     if len(rows) > ACCOUNTS_AT_ONCE:

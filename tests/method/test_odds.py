@@ -59,7 +59,7 @@ def counted(odds: PoolOdds) -> list[Counter[int]]:
 
 
 @pytest.mark.parametrize("zero_hit", list(ZeroHit))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(pool=pools())
 @example(pool=([1], 1))
 @example(pool=([1, 1], 1))
@@ -87,7 +87,7 @@ def test_the_odds_are_what_the_allocation_gives_over_all_fractions(
 
 
 @pytest.mark.parametrize("zero_hit", list(ZeroHit))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(pool=pools())
 @example(pool=([30, 30, 5], 10))
 def test_the_odds_are_what_the_days_own_loop_gives_over_all_fractions(
@@ -112,7 +112,7 @@ def test_the_odds_are_what_the_days_own_loop_gives_over_all_fractions(
 
 
 @pytest.mark.parametrize("zero_hit", list(ZeroHit))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(shorts=st.lists(st.integers(1, 40), min_size=1, max_size=5), data=st.data())
 @example(shorts=[30, 30, 5], data=None)
 def test_the_odds_are_what_the_reference_gives_over_all_fractions(
@@ -136,7 +136,7 @@ def test_the_odds_are_what_the_reference_gives_over_all_fractions(
 
 
 @pytest.mark.parametrize("zero_hit", list(ZeroHit))
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(pool=pools(largest=2**61))
 def test_the_odds_of_every_account_sum_to_exactly_one(pool: Pool, zero_hit: ZeroHit) -> None:
     """Law: an account's chances are a distribution, and none of them is empty."""
@@ -149,7 +149,7 @@ def test_the_odds_of_every_account_sum_to_exactly_one(pool: Pool, zero_hit: Zero
 
 
 @pytest.mark.parametrize("zero_hit", list(ZeroHit))
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(pool=pools(largest=2**61))
 def test_the_means_of_a_pool_add_up_to_what_is_assigned(pool: Pool, zero_hit: ZeroHit) -> None:
     """Law: nothing is lost or won in the mean, by the method or by what it is compared with."""
@@ -161,7 +161,7 @@ def test_the_means_of_a_pool_add_up_to_what_is_assigned(pool: Pool, zero_hit: Ze
     assert all(account.random_draw.mean == account.share_quantity for account in accounts)
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(pool=pools())
 def test_mean_and_variance_are_those_of_the_distribution(pool: Pool) -> None:
     """Law: they follow from the chances, worked fraction by fraction."""
@@ -180,7 +180,7 @@ def test_mean_and_variance_are_those_of_the_distribution(pool: Pool) -> None:
 
 
 @given(pool=pools(), data=st.data())
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_an_account_alone_has_the_odds_that_it_has_among_all(
     pool: Pool, data: st.DataObject
 ) -> None:
