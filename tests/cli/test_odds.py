@@ -342,9 +342,3 @@ def test_one_answer_has_100_000_accounts_at_most_and_one_can_always_be_named(
     assert ways[0] == ways[1]
     assert (ways[0].exit_code, ways[0].document["total_short"]) == (0, count)
     assert ways[0].document["accounts"][0]["first_number"] == 155
-
-
-def test_a_server_that_is_away_exits_75() -> None:
-    answer = lottery("--server", "127.0.0.1:1", *of_example("--json"))
-
-    assert (answer.exit_code, answer.document["reason"]) == (75, "SERVER_AWAY")

@@ -107,6 +107,10 @@ OPTIONS = {
     "runs": ["--from", "--to", "--ledger", "--server", "--json"],
     "show": ["--allocations", "--ledger", "--server", "--json"],
     "explain": ["--series", "--occ-account", "--account", "--ledger", "--server", "--json"],
+    "odds": [
+        *("--positions", "--series", "--quantity", "--occ-account", "--account"),
+        *("--account-order", "--zero-hit", "--ledger", "--server", "--json"),
+    ],
     "replay": [
         *("--all", "--from", "--to", "--engine", "--key", "--ledger", "--server", "--json"),
     ],

@@ -162,6 +162,10 @@ def refusal_of_day(stubs: Stubs, day: SmallDay, **spec: Any) -> Failure:
         "a pool before the method",
         "more assigned than short",
         "no open position",
+        "odds in no series",
+        "odds of an account that is not in the pool",
+        "odds of more assigned than short",
+        "odds without a position",
         "a day without positions",
         "a day before the method",
         "no such run",
@@ -586,7 +590,10 @@ WIDE: Final = "\N{SNOWMAN}" * 30_000
             INVALID,
         ),
     ],
-    ids=["run", "account", "page token", "series", "ask", "column", "request id"],
+    ids=[
+        *("run", "account", "page token", "series", "odds", "odds of an account", "ask"),
+        *("column", "request id"),
+    ],
 )
 def test_an_error_about_a_text_of_any_length_arrives_with_its_reason(
     stubs: Stubs, text: str, call: Callable[[Stubs, str], object], code: grpc.StatusCode

@@ -161,6 +161,7 @@ def test_a_call_that_fails_says_why_in_the_log(watched: ServerProcess) -> None:
         "NOT_IN_RUN",
         "INVALID_INPUT",
         "INVALID_INPUT",
+        "INVALID_INPUT",
     ]
 
 
