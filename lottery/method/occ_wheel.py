@@ -28,7 +28,7 @@ Invariants:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -83,7 +83,7 @@ class OccWheel:
         Args:
             sizes: Contracts short of an account, each 1 to `total_short`.
         """
-        wanted = sorted(set(sizes))
+        wanted = set(sizes)
         runs, gaps = _runs_and_gaps(self)
         squares = _sums_of_squares(self, wanted)
         found = {}
@@ -145,7 +145,7 @@ def _windows_within(lengths: Mapping[int, int], size: int) -> int:
     return sum(max(0, length - size + 1) * count for length, count in lengths.items())
 
 
-def _sums_of_squares(wheel: OccWheel, sizes: Sequence[int]) -> dict[int, int]:
+def _sums_of_squares(wheel: OccWheel, sizes: Collection[int]) -> dict[int, int]:
     """By size the sum, over all starting points, of the squared assigned quantity.
 
     That is the number of ordered pairs of an account's contracts, times the starts that assign
@@ -155,15 +155,16 @@ def _sums_of_squares(wheel: OccWheel, sizes: Sequence[int]) -> dict[int, int]:
 
     Args:
         wheel: The wheel.
-        sizes: Contracts short, ascending.
+        sizes: Contracts short, each once.
     """
     bends = _bends(wheel)
     both = wheel.assigned_quantity  # C(d)
     course = -bends.pop(0, 0) // 2  # C(d + 1) - C(d); C is the same in both directions.
     total, growth = 0, both  # The sum for n = d, and what n = d + 1 adds to it.
     distance = 0
+    largest = max(sizes, default=0)
     found = {}
-    for stop in sorted({*sizes, *(bend for bend in bends if bend < sizes[-1])}):
+    for stop in sorted({*sizes, *(bend for bend in bends if bend < largest)}):
         step = stop - distance
         total += (
             step * growth + step * (step - 1) * both + (step - 1) * step * (step + 1) // 3 * course

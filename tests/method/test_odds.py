@@ -191,6 +191,13 @@ def test_an_account_alone_has_the_odds_that_it_has_among_all(
     assert alone.accounts == {place: odds_of(pool).accounts[place]}
 
 
+def test_a_pool_may_be_asked_for_no_account_at_all() -> None:
+    odds = pool_odds([30, 30, 5], assigned_quantity=10, zero_hit=ZeroHit.WRAP, only=[])
+
+    assert odds.accounts == {}
+    assert odds.first_hits == odds_of(([30, 30, 5], 10)).first_hits
+
+
 def test_the_published_pool_has_these_odds() -> None:
     odds = odds_of(([30, 30, 5], 10))
     account = odds.accounts[2]
