@@ -41,6 +41,7 @@ from lottery.ledger.checkpoint import Checkpoint, sign_checkpoint
 from lottery.ledger.run import RunRecord
 from lottery.ledger.signing import SigningKey, VerifierKey
 from lottery.ledger.store import Ledger
+from lottery.method.methodology import JPMS_2024_09_06
 from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from lottery.v1 import lottery_service_pb2 as pb
@@ -163,6 +164,47 @@ def test_a_pool_is_allocated_by_the_decisions_given(client: LotteryClient) -> No
         ("1000", 1),
         ("99", 0),
     ]
+
+
+@pytest.mark.parametrize("account", ["", "1047"])
+@pytest.mark.parametrize("zero_hit", ["wrap", "first"])
+@pytest.mark.parametrize("assigned_quantity", [1, 10, 64, 65])
+def test_odds_are_those_of_the_library(
+    client: LotteryClient, assigned_quantity: int, zero_hit: str, account: str
+) -> None:
+    rows = {"1048": 5, "1047": 30, "7": 0, "1046": 30}
+    expected = operations.series_odds(
+        operations.OddsRequest(
+            series=AAPL,
+            occ_account="C",
+            assigned_quantity=assigned_quantity,
+            accounts=list(rows),
+            shorts=list(rows.values()),
+            account=account,
+            methodology=JPMS_2024_09_06.deciding({"zero_hit": zero_hit}),
+        )
+    )
+
+    odds = client.odds(
+        series="AAPL240920C00220000",
+        occ_account="C",
+        assigned_quantity=assigned_quantity,
+        positions=rows.items(),
+        account=account,
+        decisions={"zero_hit": zero_hit},
+    )
+
+    assert odds == expected
+    assert [named.account for named in odds.accounts] == (
+        [account] if account else ["1046", "1047", "1048"]
+    )
+
+
+def test_odds_past_a_million_contracts_come_without_the_wheel(client: LotteryClient) -> None:
+    odds = client.odds(series=AAPL, assigned_quantity=2_000_000, positions=[("1", 2**40)])
+
+    assert odds.accounts[0].odds.occ_wheel is None
+    assert odds.never_first == 2**40 - 10_000
 
 
 def test_rows_and_arrow_are_one_run_and_come_back_as_the_references_tables(

@@ -45,6 +45,8 @@ class Desk(Protocol):
         self, run: str, *, series: str | None, occ_account: str | None, account: str | None
     ) -> list[PoolWorking]: ...
 
+    def odds(self, request: operations.OddsRequest) -> operations.SeriesOdds: ...
+
     def replay_run(self, run: str, engine: Engine) -> Replayed: ...
 
     def replay_dates(
@@ -115,6 +117,9 @@ class LocalDesk:
         return operations.explain(
             self.ledger(), run, series=series, occ_account=occ_account, account=account
         )
+
+    def odds(self, request: operations.OddsRequest) -> operations.SeriesOdds:
+        return operations.series_odds(request)
 
     def replay_run(self, run: str, engine: Engine) -> Replayed:
         return operations.replay_run(self.ledger(), run, self._asker(), engine=engine)

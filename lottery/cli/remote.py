@@ -20,6 +20,7 @@ from lottery.errors import Problem, Refused
 from lottery.intake.received import ReceivedVolumes
 from lottery.ledger.run import RunRecord
 from lottery.ledger.signing import VerifierKey
+from lottery.method.methodology import Methodology
 
 
 class RemoteDesk:
@@ -43,7 +44,6 @@ class RemoteDesk:
             # It will be refused: here every problem is listed, by the files' own rows.
             operations.compute_day(request, progress=progress)
         progress("waiting for the server")
-        decisions = request.methodology.decisions()
         try:
             return self._client.run_lottery(
                 business_date=request.business_date,
@@ -55,7 +55,7 @@ class RemoteDesk:
                 supersedes=request.supersedes,
                 reason=request.reason or "",
                 positions_basis=request.positions_basis or "",
-                decisions={name: decisions[name] for name in ("account_order", "zero_hit")},
+                decisions=_choices(request.methodology),
             )
         except Refused as error:
             # Refuses the same, by the files' own rows, and all of it.
@@ -81,6 +81,16 @@ class RemoteDesk:
     ) -> list[PoolWorking]:
         return self._client.explain(run, series=series, occ_account=occ_account, account=account)
 
+    def odds(self, request: operations.OddsRequest) -> operations.SeriesOdds:
+        return self._client.odds(
+            series=request.series,
+            assigned_quantity=request.assigned_quantity,
+            positions=zip(request.accounts, request.shorts, strict=True),
+            occ_account=request.occ_account,
+            account=request.account,
+            decisions=_choices(request.methodology),
+        )
+
     def replay_run(self, run: str, engine: Engine) -> Replayed:
         return self._client.replay_run(run, engine=engine)
 
@@ -99,6 +109,12 @@ class RemoteDesk:
 
     def public_keys(self) -> operations.PublicKeys:
         return self._client.public_keys()
+
+
+def _choices(methodology: Methodology) -> dict[str, str]:
+    """The decisions that a request can choose."""
+    decisions = methodology.decisions()
+    return {name: decisions[name] for name in ("account_order", "zero_hit")}
 
 
 def _by_our_rows(problem: Problem, request: operations.RunRequest) -> Problem:

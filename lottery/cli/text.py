@@ -158,7 +158,7 @@ def show_working(console: Console, working: PoolWorking, *, with_seed: bool) -> 
             account.account,
             f"{account.short_quantity:,}",
             _owned(account),
-            ", then ".join(_numbers(stretch) for stretch in account.numbers_hit) or "none",
+            ", then ".join(numbers_text(stretch) for stretch in account.numbers_hit) or "none",
             f"{account.assigned_quantity:,}",
             style="bold" if account.assigned_quantity else None,
         )
@@ -209,7 +209,7 @@ def show_allocations(console: Console, allocations: Sequence[Mapping[str, Any]])
             row["series"],
             row["account"],
             f"{row['short_quantity']:,}",
-            _numbers(owned),
+            numbers_text(owned),
             f"{row['assigned_quantity']:,}",
         )
     _show_cut(console, "Accounts with an assigned contract", made, len(allocations))
@@ -238,7 +238,7 @@ def _show_first_hit(console: Console, working: PoolWorking) -> None:
             f"A product below one is {other}: the first hit is {working.first_hit:,} "
             f"[D2, zero_hit = {working.zero_hit}]"
         )
-    numbers = ", then ".join(_numbers(stretch) for stretch in working.stretches)
+    numbers = ", then ".join(numbers_text(stretch) for stretch in working.stretches)
     console.print(f"Numbers hit: {numbers}")
     if working.wraps:
         console.print("After the last number comes number 1 [D4]")
@@ -247,10 +247,11 @@ def _show_first_hit(console: Console, working: PoolWorking) -> None:
 def _owned(account: AccountWorking) -> str:
     if not account.first_number:
         return "none"
-    return _numbers(Stretch(first_number=account.first_number, last_number=account.last_number))
+    return numbers_text(Stretch(first_number=account.first_number, last_number=account.last_number))
 
 
-def _numbers(stretch: Stretch) -> str:
+def numbers_text(stretch: Stretch) -> str:
+    """A range of numbers for people, as `28 to 37`."""
     if stretch.quantity == 1:
         return f"{stretch.first_number:,}"
     return f"{stretch.first_number:,} to {stretch.last_number:,}"

@@ -23,6 +23,7 @@ from tests.cli.calls import (
 from tests.cli.test_run import CONFLICTS, wrong_day
 from tests.days import AAPL, FULL, PUBLISHED, SmallDay, position, write_files
 
+ODDS = ["odds", "--positions", str(EXAMPLE / "positions.csv"), "--series", AAPL]
 LOOKS = {
     "the runs": ["runs"],
     "the runs of a date": ["runs", "--from", "2024-09-16", "--to", "2024-09-16"],
@@ -58,6 +59,10 @@ LOOKS = {
     "an export to no bundle": ["export", "latest", "run.tar"],
     "a seed": ["seed", "--volumes", str(EXAMPLE / "volumes.csv")],
     "a seed of no file": ["seed", "--volumes", "gone.csv"],
+    "a pool's odds": [*ODDS, "--quantity", "10"],
+    "an account's odds": [*ODDS, "--quantity", "10", "--account", "1048"],
+    "the odds of nobody": [*ODDS, "--quantity", "10", "--account", "7"],
+    "the odds of a break": [*ODDS, "--quantity", "66"],
     "the run again": example_arguments(),
 }
 

@@ -26,6 +26,7 @@ from tests.cli.calls import (
 from tests.days import AAPL, PUBLISHED
 
 VOLUMES = str(EXAMPLE / "volumes.csv")
+POSITIONS = str(EXAMPLE / "positions.csv")
 
 COMMANDS = {
     "run": example_arguments(),
@@ -33,6 +34,7 @@ COMMANDS = {
     "runs": ["runs"],
     "show": ["show", "latest"],
     "explain": ["explain", "latest", "--series", AAPL],
+    "odds": ["odds", "--positions", POSITIONS, "--series", AAPL, "--quantity", "10"],
     "replay": ["replay", "--all"],
     "verify": ["verify"],
     "export": ["export", "latest", "run.zip"],
@@ -105,6 +107,10 @@ OPTIONS = {
     "runs": ["--from", "--to", "--ledger", "--server", "--json"],
     "show": ["--allocations", "--ledger", "--server", "--json"],
     "explain": ["--series", "--occ-account", "--account", "--ledger", "--server", "--json"],
+    "odds": [
+        *("--positions", "--series", "--quantity", "--occ-account", "--account"),
+        *("--account-order", "--zero-hit", "--ledger", "--server", "--json"),
+    ],
     "replay": [
         *("--all", "--from", "--to", "--engine", "--key", "--ledger", "--server", "--json"),
     ],

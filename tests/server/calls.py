@@ -205,6 +205,22 @@ def series_request(
     )
 
 
+def odds_request(
+    series: str = "AAPL  240920C00220000", assigned_quantity: int = 10, **given: Any
+) -> pb.GetOddsRequest:
+    """The published example's pool, or what is given in its place."""
+    positions = given.pop("positions", {"1046": 30, "1047": 30, "1048": 5})
+    return pb.GetOddsRequest(
+        series=series,
+        assigned_quantity=assigned_quantity,
+        positions=[
+            pb.AccountPosition(account=account, short_quantity=short)
+            for account, short in positions.items()
+        ],
+        **given,
+    )
+
+
 def failure_of(call: Callable[[], object]) -> Failure:
     """What a call fails with; a stream is read to its end."""
     with pytest.raises(grpc.RpcError) as caught:

@@ -144,6 +144,7 @@ def test_the_business_date_is_googles() -> None:
                 "ListRuns",
                 "StreamAllocations",
                 "ExplainPool",
+                "GetOdds",
             ],
         ),
         (

@@ -34,6 +34,7 @@ from tests.server.calls import (
     called,
     failure_of,
     notices_of,
+    odds_request,
     positions_of,
     rows_of,
     run_count,
@@ -101,6 +102,30 @@ def refusal_of_day(stubs: Stubs, day: SmallDay, **spec: Any) -> Failure:
             {"assigned_quantity": "10", "total_short": "0"},
         ),
         (
+            lambda stubs: stubs.lottery.GetOdds(odds_request(series="AAPL", account="9")),
+            INVALID,
+            "INVALID_INPUT",
+            {"problem_count": "1"},
+        ),
+        (
+            lambda stubs: stubs.lottery.GetOdds(odds_request(account="9")),
+            INVALID,
+            "INVALID_INPUT",
+            {"problem_count": "1"},
+        ),
+        (
+            lambda stubs: stubs.lottery.GetOdds(odds_request(assigned_quantity=66)),
+            PRECONDITION,
+            "EXCEEDS_SHORT",
+            {"assigned_quantity": "66", "total_short": "65"},
+        ),
+        (
+            lambda stubs: stubs.lottery.GetOdds(odds_request(positions={"1046": 0})),
+            PRECONDITION,
+            "NO_POSITION",
+            {"assigned_quantity": "10", "total_short": "0"},
+        ),
+        (
             lambda stubs: run_day(stubs, SmallDay(notices=FULL.notices, positions=[])),
             INVALID,
             "INVALID_INPUT",
@@ -137,6 +162,10 @@ def refusal_of_day(stubs: Stubs, day: SmallDay, **spec: Any) -> Failure:
         "a pool before the method",
         "more assigned than short",
         "no open position",
+        "odds in no series",
+        "odds of an account that is not in the pool",
+        "odds of more assigned than short",
+        "odds without a position",
         "a day without positions",
         "a day before the method",
         "no such run",
@@ -228,6 +257,29 @@ def test_every_wrong_field_of_a_pool_is_listed(stubs: Stubs) -> None:
     assert reasons["business_date"] == "METHOD_NOT_IN_FORCE"
     assert reasons["exchange_asks[0].ask_price"] == "INVALID_SEED"
     assert reasons["series"] == "INVALID_INPUT"
+
+
+def test_every_field_of_a_request_for_odds_is_named_at_once(stubs: Stubs) -> None:
+    request = odds_request(
+        series="AAPL",
+        assigned_quantity=-3,
+        occ_account="no blanks",
+        positions={"1046": -1, "x": 2, "7": 1, "007": 1},
+        decisions=lottery_pb2.Decisions(zero_hit="dice"),
+    )
+
+    failure = failure_of(lambda: stubs.lottery.GetOdds(request))
+
+    assert failure.status == (INVALID, "INVALID_INPUT")
+    assert failure.fields == [
+        "assigned_quantity",
+        "decisions",
+        "occ_account",
+        "positions[0].short_quantity",
+        "positions[1].account",
+        "positions[3].account",
+        "series",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -439,11 +491,12 @@ def test_any_number_of_problems_arrives_as_a_status(stubs: Stubs, count: int) ->
 def test_more_rows_than_the_limit_are_refused_by_its_name(tmp_path: Path, limit: int) -> None:
     notices = [notice(f"A{number}", AAPL, 1) for number in range(limit + 1)]
     day = SmallDay(notices=notices, positions=PUBLISHED.positions)
-    pool = series_request(positions={str(account): 1 for account in range(limit + 1)})
+    positions = {str(account): 1 for account in range(limit + 1)}
     with called(tmp_path / "ledger", max_rows=limit) as stubs:
         for failure in (
             refusal_of_day(stubs, day),
-            failure_of(lambda: stubs.lottery.AllocateSeries(pool)),
+            failure_of(lambda: stubs.lottery.AllocateSeries(series_request(positions=positions))),
+            failure_of(lambda: stubs.lottery.GetOdds(odds_request(positions=positions))),
         ):
             assert failure.status == (EXHAUSTED, "LIMIT_EXCEEDED")
             assert failure.metadata == {"limit": f"max_rows={limit}"}
@@ -512,6 +565,13 @@ WIDE: Final = "\N{SNOWMAN}" * 30_000
             INVALID,
         ),
         (
+            lambda stubs, text: stubs.lottery.GetOdds(
+                odds_request(series=text, occ_account=text, positions={text: 1}, account=text)
+            ),
+            INVALID,
+        ),
+        (lambda stubs, text: stubs.lottery.GetOdds(odds_request(account=text)), INVALID),
+        (
             lambda stubs, text: stubs.lottery.DeriveSeed(
                 pb.DeriveSeedRequest(
                     exchange_asks=[lottery_pb2.ExchangeAsk(security_number=text, ask_price=text)]
@@ -530,7 +590,10 @@ WIDE: Final = "\N{SNOWMAN}" * 30_000
             INVALID,
         ),
     ],
-    ids=["run", "account", "page token", "series", "ask", "column", "request id"],
+    ids=[
+        *("run", "account", "page token", "series", "odds", "odds of an account", "ask"),
+        *("column", "request id"),
+    ],
 )
 def test_an_error_about_a_text_of_any_length_arrives_with_its_reason(
     stubs: Stubs, text: str, call: Callable[[Stubs, str], object], code: grpc.StatusCode

@@ -31,7 +31,7 @@ from tests.days import (
     TESTER,
     SmallDay,
 )
-from tests.server.calls import asks_of, date_of, rows_of, series_request, spec_of
+from tests.server.calls import asks_of, date_of, odds_request, rows_of, series_request, spec_of
 
 LOTTERY = pb.DESCRIPTOR.services_by_name["LotteryService"]
 AUDIT = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]
@@ -261,6 +261,99 @@ def test_one_pool_that_cannot_be_allocated_has_its_status(
     code: grpc.StatusCode,
 ) -> None:
     assert servicers_without_runs.call("AllocateSeries", request_of_it)[1] is code
+
+
+def test_the_published_pools_odds_are_answered_exactly(servicers_without_runs: Servicers) -> None:
+    response = servicers_without_runs.answer("GetOdds", odds_request())
+
+    assert (response.series, response.occ_account) == (AAPL, "")
+    assert (response.method, response.zero_hit) == ("jpms-2024-09-06", "wrap")
+    assert (response.assigned_quantity, response.total_short) == (10, 65)
+    assert (response.account_count, response.never_first) == (3, 0)
+    last = response.accounts[2]
+    assert (last.account, last.short_quantity) == ("1048", 5)
+    assert (last.first_number, last.last_number) == (61, 65)
+    assert (last.none_count, last.full_count) == (7_846, 923)
+    assert [chance.fraction_count for chance in last.chances] == [7_846, 308, 307, 308, 308, 923]
+    assert last.mean == pb.Figure(fraction="7693/10000", decimal="0.7693")
+    assert last.share_quantity.fraction == "10/13"
+    assert last.mean_less_share.fraction == "9/130000"
+    assert last.random_draw.none == pb.Figure(decimal="0.42116321674095338823")
+    assert last.occ_wheel.none == pb.Figure(fraction="51/65", decimal="0.78461538461538461538")
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("zero_hit", ["wrap", "first"])
+@pytest.mark.parametrize("account_order", ["numeric", "code-point"])
+def test_any_pools_odds_have_the_references_ranges_and_sum_to_one(
+    servicers_without_runs: Servicers, seed: int, zero_hit: Any, account_order: Any
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - no lottery is drawn with it.
+    accounts = {chance.randrange(1, 10**29) for _ in range(chance.randint(1, 40))}
+    positions = {str(account): chance.choice([0, 1, 2, 700]) for account in accounts}
+    positions["4711"] = 5
+    assigned = chance.randint(1, sum(positions.values()))
+    fraction = reference.seed_of(ASKS).fraction
+    expected = reference.allocate_pool(
+        list(positions.items()),
+        assigned,
+        fraction,
+        zero_hit=zero_hit,
+        account_order=account_order,
+    )
+
+    response = servicers_without_runs.answer(
+        "GetOdds",
+        odds_request(
+            assigned_quantity=assigned,
+            positions=positions,
+            decisions=lottery_pb2.Decisions(zero_hit=zero_hit, account_order=account_order),
+        ),
+    )
+
+    assert [
+        (odds.account, odds.short_quantity, odds.first_number, odds.last_number)
+        for odds in response.accounts
+    ] == [
+        (row.account, row.short_quantity, row.first_number, row.last_number)
+        for row in expected.accounts
+    ]
+    for odds, row in zip(response.accounts, expected.accounts, strict=True):
+        counts = {each.assigned_quantity: each.fraction_count for each in odds.chances}
+        assert sum(counts.values()) == 10_000
+        assert row.assigned_quantity in counts
+
+
+@pytest.mark.parametrize(
+    ("request_of_it", "code"),
+    [
+        (odds_request(assigned_quantity=66), grpc.StatusCode.FAILED_PRECONDITION),
+        (odds_request(positions={}), grpc.StatusCode.FAILED_PRECONDITION),
+        (odds_request(series="AAPL"), grpc.StatusCode.INVALID_ARGUMENT),
+        (odds_request(assigned_quantity=0), grpc.StatusCode.INVALID_ARGUMENT),
+        (odds_request(positions={"7": 1, "007": 1}), grpc.StatusCode.INVALID_ARGUMENT),
+        (odds_request(positions={"1": 2**63 - 1, "2": 1}), grpc.StatusCode.INVALID_ARGUMENT),
+        (odds_request(account="1049"), grpc.StatusCode.INVALID_ARGUMENT),
+        (
+            odds_request(positions={str(account): 1 for account in range(MAX_ROWS + 1)}),
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        ),
+    ],
+    ids=[
+        "more assigned than short",
+        "no position",
+        "no series",
+        "nothing assigned",
+        "one account in two spellings",
+        "more short than 64 bits",
+        "an account that is not in the pool",
+        "more rows than the limit",
+    ],
+)
+def test_a_pool_without_odds_has_its_status(
+    servicers_without_runs: Servicers, request_of_it: pb.GetOddsRequest, code: grpc.StatusCode
+) -> None:
+    assert servicers_without_runs.call("GetOdds", request_of_it)[1] is code
 
 
 def test_a_day_of_rows_is_recorded_with_its_breaks(servicers: Servicers) -> None:

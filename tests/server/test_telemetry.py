@@ -34,6 +34,7 @@ from tests.server.calls import (
     connected,
     failure_of,
     notices_of,
+    odds_request,
     positions_of,
     run_day,
     run_messages,
@@ -90,6 +91,9 @@ def every_call(stubs: Stubs) -> None:
     stubs.lottery.ExplainPool(pb.ExplainPoolRequest(run="latest", account=ACCOUNT))
     unknown = pb.ExplainPoolRequest(run="latest", account=f"{ACCOUNT}1")
     failure_of(lambda: stubs.lottery.ExplainPool(unknown))
+    stubs.lottery.GetOdds(odds_request(positions={ACCOUNT: 30}, account=ACCOUNT))
+    nobody = odds_request(positions={ACCOUNT: 30}, account=f"{ACCOUNT}1")
+    failure_of(lambda: stubs.lottery.GetOdds(nobody))
     stubs.audit.ReplayRun(audit_service_pb2.ReplayRunRequest(run="latest"))
     list(stubs.audit.ReplayDay(audit_service_pb2.ReplayDayRequest()))
     stubs.audit.VerifyLedger(audit_service_pb2.VerifyLedgerRequest())
@@ -121,6 +125,8 @@ CALLS: Final = [
     ("StreamAllocations", "INVALID_ARGUMENT"),
     ("ExplainPool", "OK"),
     ("ExplainPool", "NOT_FOUND"),
+    ("GetOdds", "OK"),
+    ("GetOdds", "INVALID_ARGUMENT"),
     ("ReplayRun", "OK"),
     ("ReplayDay", "OK"),
     ("VerifyLedger", "OK"),
@@ -153,6 +159,7 @@ def test_a_call_that_fails_says_why_in_the_log(watched: ServerProcess) -> None:
         "RUN_NOT_FOUND",
         "INVALID_INPUT",
         "NOT_IN_RUN",
+        "INVALID_INPUT",
         "INVALID_INPUT",
         "INVALID_INPUT",
     ]
