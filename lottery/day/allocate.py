@@ -105,7 +105,10 @@ def allocate(arrangement: Arrangement, *, ten_thousandths: int, zero_hit: ZeroHi
     allocations = _position_rows(
         arrangement, np.where(allocated, spun.account_counts, 0), rows, shorts
     )
-    outcome = (first_numbers, first_numbers + shorts - 1, assigned_of)
+    last_numbers = rows  # They were looked up, and the memory of a large day is scarce.
+    np.add(first_numbers, shorts, out=last_numbers)
+    last_numbers -= 1
+    outcome = (first_numbers, last_numbers, assigned_of)
     for field, values in zip(list(ALLOCATIONS)[-len(outcome) :], outcome, strict=True):
         allocations = allocations.append_column(field, [values])
     return Day(

@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -69,14 +70,16 @@ def read_positions_of(
     """
     place = Place(source=called or _name(path), problems=Problems())
     is_parquet = path.suffix.lower() == ".parquet"
-    data = _content(path, place) if is_parquet and not problems else None
-    if data is not None and data.size and notices.table.num_rows:
+    mapped = _mapped(path, place) if is_parquet and not problems else None
+    if isinstance(mapped, mmap.mmap) and notices.table.num_rows:
         before = _identity(path)
         with ThreadPoolExecutor(1) as beside:
             source = beside.submit(
-                SourceFile.of, "positions", _name(path), path.suffix.lower(), memoryview(data)
+                SourceFile.of, "positions", _name(path), path.suffix.lower(), memoryview(mapped)
             )
-            noticed = read_noticed_positions(data, notices.table)
+            # Pages that are looked at again come back from the file.
+            forget = partial(mapped.madvise, mmap.MADV_DONTNEED)
+            noticed = read_noticed_positions(pa.py_buffer(mapped), notices.table, forget=forget)
             if noticed is not None and _identity(path) == before:
                 place.problems, place.row_numbers = problems, noticed.rows
                 return Received(table=noticed.table, sources=(source.result(),), places=(place,))
@@ -179,14 +182,20 @@ def _identity(path: Path) -> tuple[int, int, int]:
 
 def _content(path: Path, place: Place) -> pa.Buffer | None:
     """The file's bytes, mapped; None and a problem where it cannot be read."""
+    mapped = _mapped(path, place)
+    return None if mapped is None else pa.py_buffer(mapped)
+
+
+def _mapped(path: Path, place: Place) -> mmap.mmap | bytes | None:
+    """The file mapped, which an empty one cannot be; None and a problem as for `_content`."""
     try:
         if not path.is_file():
             place.refuse("there is no such file" if not path.exists() else "this is no file")
             return None
         if path.stat().st_size == 0:
-            return pa.py_buffer(b"")
+            return b""
         with path.open("rb") as file:
-            return pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         place.refuse(f"the file cannot be read: {error.strerror or error}")
         return None

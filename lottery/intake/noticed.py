@@ -15,10 +15,11 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +43,7 @@ _OCC_ACCOUNT: Final = "occ_account"
 _MARKS_A_ROW: Final = 16
 """Bits of the table of marks for each row; the more, the fewer rows share one by chance."""
 
+_Number = TypeVar("_Number", bound=np.generic)
 Marks: TypeAlias = "npt.NDArray[np.uint64]"
 
 
@@ -58,12 +60,15 @@ class NoticedPositions:
     rows: npt.NDArray[np.int64]
 
 
-def read_noticed_positions(data: pa.Buffer, notices: pa.Table) -> NoticedPositions | None:
+def read_noticed_positions(
+    data: pa.Buffer, notices: pa.Table, *, forget: Callable[[], None]
+) -> NoticedPositions | None:
     """The positions of pools that have notices.
 
     Args:
         data: The whole Parquet file.
         notices: `tables.NOTICES`, at least one and without problems.
+        forget: Called once a row group was decoded: its bytes need not stay in memory.
 
     Returns:
         The rows, or None where the file is to be read whole: it is small, something is wrong in it,
@@ -80,7 +85,7 @@ def read_noticed_positions(data: pa.Buffer, notices: pa.Table) -> NoticedPositio
         wanted = _Wanted.of(notices)
         labels = [name for name in ("series", _OCC_ACCOUNT) if name in metadata.schema.names]
 
-        def read(group: int) -> _Part | None:
+        def read(group: int) -> tuple[_Part, Marks] | None:
             file = pq.ParquetFile(
                 pa.BufferReader(data),
                 metadata=metadata,
@@ -88,16 +93,22 @@ def read_noticed_positions(data: pa.Buffer, notices: pa.Table) -> NoticedPositio
                 page_checksum_verification=True,
             )
             rows = file.read_row_group(group, use_threads=False)
+            forget()
             return _read_part(rows, wanted, starts[group]) if len(rows) == counts[group] else None
 
         with ThreadPoolExecutor(THREADS) as threads:
-            parts = list(threads.map(read, range(metadata.num_row_groups)))
+            found = list(threads.map(read, range(metadata.num_row_groups)))
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         return None
-    sound = [part for part in parts if part is not None]
-    if len(sound) < len(parts) or _any_twice([part.marks for part in sound], starts[-1]):
+    sound = [pair for pair in found if pair is not None]
+    if len(sound) < len(found) or _any_twice([marks for _, marks in sound], starts[-1]):
         return None
-    return _joined(sound, wanted)
+    parts = [part for part, _ in sound]
+    del found, sound  # The marks: on a large day they are as large as what is kept.
+    joined = _joined(parts, wanted)
+    # Nothing of the size of a row group is decoded from here on.
+    pa.default_memory_pool().release_unused()
+    return joined
 
 
 def warm_up() -> None:
@@ -113,9 +124,9 @@ def warm_up() -> None:
             "short_quantity": [30, 30],
         }
     )
-    part = _read_part(rows, wanted, 0)
-    assert part is not None, "these rows are sound"  # noqa: S101
-    _any_twice([part.marks], rows.num_rows)
+    read = _read_part(rows, wanted, 0)
+    assert read is not None, "these rows are sound"  # noqa: S101
+    _any_twice([read[1]], rows.num_rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +172,7 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """What a row group has: the rows of noticed pools by column, and the marks of the others."""
+    """The rows of noticed pools in a row group, by column."""
 
     codes: npt.NDArray[np.int32]
     occ_accounts: npt.NDArray[np.int32]
@@ -169,7 +180,6 @@ class _Part:
     accounts: pa.StringArray
     shorts: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
-    marks: Marks
 
 
 def _is_usual(data: pa.Buffer, metadata: pq.FileMetaData) -> bool:
@@ -183,8 +193,8 @@ def _is_usual(data: pa.Buffer, metadata: pq.FileMetaData) -> bool:
     )
 
 
-def _read_part(rows: pa.Table, wanted: _Wanted, first_row: int) -> _Part | None:
-    """A row group's rows, or None where something in it is wrong."""
+def _read_part(rows: pa.Table, wanted: _Wanted, first_row: int) -> tuple[_Part, Marks] | None:
+    """A row group's rows and the marks of its others, or None where something in it is wrong."""
     if any(column.null_count for column in rows.columns):
         return None
     symbols = _labels(rows.column("series"))
@@ -222,15 +232,15 @@ def _read_part(rows: pa.Table, wanted: _Wanted, first_row: int) -> _Part | None:
     ):
         return None
     kept = kept[: counts[0]]
-    return _Part(
+    part = _Part(
         codes=codes[series[kept]],
         occ_accounts=occ_indices[kept],
         occ_texts=occ_texts,
         accounts=accounts.take(pa.array(kept)),
         shorts=shorts[kept],
         rows=first_row + kept.astype(np.int64) + 1,
-        marks=marks[: counts[1]],
     )
+    return part, marks[: counts[1]].copy()
 
 
 def _labels(column: pa.ChunkedArray) -> pa.DictionaryArray:
@@ -275,30 +285,46 @@ def _any_twice(marks: list[Marks], row_count: int) -> bool:
 
 
 def _joined(parts: list[_Part], wanted: _Wanted) -> NoticedPositions:
-    """The rows of all groups as one table, each label with one dictionary."""
+    """The rows of all groups as one table, each label with one dictionary.
+
+    A column's parts go as soon as they are one: the parts given are spent.
+    """
     texts = list(dict.fromkeys(text for part in parts for text in part.occ_texts))
     place = {text: number for number, text in enumerate(texts)}
     occ_accounts = [
         np.array([place[text] for text in part.occ_texts], np.int32)[part.occ_accounts]
         for part in parts
     ]
-    codes = np.concatenate([part.codes for part in parts])
+    codes, shorts, rows = (
+        [getattr(part, name) for part in parts] for name in ("codes", "shorts", "rows")
+    )
+    accounts = [part.accounts for part in parts]
+    parts.clear()
     table = pa.table(
         {
-            "series": pa.DictionaryArray.from_arrays(pa.array(codes), wanted.symbols),
-            "account": _one_array([part.accounts for part in parts]),
-            "short_quantity": np.concatenate([part.shorts for part in parts]),
+            "series": pa.DictionaryArray.from_arrays(pa.array(_one(codes)), wanted.symbols),
+            "account": _one_array(accounts),
+            "short_quantity": _one(shorts),
             "occ_account": pa.DictionaryArray.from_arrays(
-                pa.array(np.concatenate(occ_accounts)), pa.array(texts, pa.string())
+                pa.array(_one(occ_accounts)), pa.array(texts, pa.string())
             ).cast(LABEL),
         },
         POSITIONS,
     )
-    return NoticedPositions(table=table, rows=np.concatenate([part.rows for part in parts]))
+    return NoticedPositions(table=table, rows=_one(rows))
+
+
+def _one(parts: list[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
+    """The parts as one array; the list is emptied."""
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 def _one_array(texts: list[pa.StringArray]) -> pa.ChunkedArray:
     """One chunk, from which rows are taken fastest, or the chunks where they are too large."""
-    if sum(text.nbytes for text in texts) < 1 << 31:
-        return pa.chunked_array([pa.concat_arrays(texts)])
-    return pa.chunked_array(texts)
+    if sum(text.nbytes for text in texts) >= 1 << 31:
+        return pa.chunked_array(texts)
+    joined = pa.concat_arrays(texts)
+    texts.clear()
+    return pa.chunked_array([joined])

@@ -886,8 +886,8 @@ def test_a_file_replaced_while_it_is_read_is_read_again_as_it_is_now(
     read = noticed.read_noticed_positions
     now = [*SOUND, position(AAPL, "77", 1)]
 
-    def read_and_replaced(data: pa.Buffer, notices: pa.Table) -> noticed.NoticedPositions | None:
-        found = read(data, notices)
+    def read_and_replaced(*given: Any, **named: Any) -> noticed.NoticedPositions | None:
+        found = read(*given, **named)
         assert found is not None
         pq.write_table(raw_table(now), path.with_name("new.parquet"))
         path.with_name("new.parquet").replace(path)
