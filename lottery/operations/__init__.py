@@ -23,6 +23,7 @@ from lottery.operations.look import (
     replay_bundle,
     replay_dates,
     replay_run,
+    seeds,
 )
 from lottery.operations.prove import (
     Inclusion,
@@ -75,6 +76,7 @@ __all__ = [
     "replay_run",
     "run_lottery",
     "seed_of",
+    "seeds",
     "trail",
     "verify_ledger",
     "warm_up",
