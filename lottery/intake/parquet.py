@@ -49,9 +49,11 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], place: Place) -> pa.T
             return file.read_row_groups(range(first, last))
 
         table = pa.concat_tables(in_threads(read_groups, _halves(metadata)))
-        for name in labels:
-            # The reader does not look whether a dictionary has what an index asks for.
-            check_buffers(table.column(name))
+        for column in table.columns:
+            # The reader does not look whether a dictionary has what an index asks for, neither in
+            # the labels nor in a column that the file itself declares as one.
+            if pa.types.is_dictionary(column.type):
+                check_buffers(column)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         place.refuse(f"the file is damaged or cut short: {_first_line(error)}")
         return None
