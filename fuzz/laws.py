@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -44,11 +44,14 @@ def law_of(parser: str, directory: Path) -> Callable[[bytes], bool]:
     # The straight reading leaves small files to the other; here every file is small.
     vars(noticed)["ROWS_WORTH_A_THREAD"] = 1
 
+    # The reports of a FIXML file are of a date.
+    options: dict[str, Any] = {"business_date": DATE} if parser == "fixml" else {}
+
     def check(content: bytes) -> bool:
         path.write_bytes(content)
         problems = Problems()
         if parser == "fixml" or b"notice_id" in content:
-            notices = files.read_notices(path, problems)
+            notices = files.read_notices(path, problems, **options)
             return _is_allocated(notices, None, problems)
         positions = files.read_positions(path, problems)
         if parser == "parquet":

@@ -88,7 +88,7 @@ def words_of(parser: str) -> list[bytes]:
         words += ["AsgnRpt", "PosRpt", "Batch", "TotMsg", "RptID", "BizDt", "Instrmt", "Qty", "Typ"]
         words += ["Long", "Short", "StrkPx", "MatDt", "PutCall", "CFI", "OCASPS", "FXXXXX", "MMY"]
         words += ["Pty", "Sub", "http://www.fixprotocol.org/FIXML-5-0-SP1", "0.0005", "-", "UTF-16"]
-    return [word.encode() for word in words]
+    return [word.encode() for word in dict.fromkeys(words)]
 
 
 def _csv(columns: Columns) -> bytes:
