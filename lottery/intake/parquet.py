@@ -70,8 +70,7 @@ def _counts_agree(metadata: pq.FileMetaData) -> bool:
     columns tell is not asked: where they are damaged, Arrow ends the process over that question.
     """
     groups = range(metadata.num_row_groups)
-    rows: int = metadata.num_rows
-    return sum(metadata.row_group(group).num_rows for group in groups) == rows
+    return bool(metadata.num_rows == sum(metadata.row_group(group).num_rows for group in groups))
 
 
 def _halves(metadata: pq.FileMetaData) -> list[tuple[int, int]]:
