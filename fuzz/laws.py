@@ -43,20 +43,11 @@ def law_of(parser: str, directory: Path) -> Callable[[bytes], bool]:
     path = directory / f"input{SUFFIXES[parser]}"
     # The straight reading leaves small files to the other; here every file is small.
     vars(noticed)["ROWS_WORTH_A_THREAD"] = 1
-
-    # The reports of a FIXML file are of a date.
-    options: dict[str, Any] = {"business_date": DATE} if parser == "fixml" else {}
+    is_taken = _is_fixml_taken if parser == "fixml" else _is_table_taken
 
     def check(content: bytes) -> bool:
         path.write_bytes(content)
-        problems = Problems()
-        if parser == "fixml" or b"notice_id" in content:
-            notices = files.read_notices(path, problems, **options)
-            return _is_allocated(notices, None, problems)
-        positions = files.read_positions(path, problems)
-        if parser == "parquet":
-            _check_straight(content, positions, problems)
-        return _is_allocated(None, positions, problems)
+        return is_taken(path, content)
 
     return check
 
@@ -66,6 +57,33 @@ def is_known(parser: str) -> bool:
     problems = Problems()
     files.read_notices(Path(f"gone{SUFFIXES[parser]}"), problems)
     return any("no such file" in problem.message for problem in problems)
+
+
+def _is_table_taken(path: Path, content: bytes) -> bool:
+    """Reads a CSV or Parquet file, as notices where it may have some, else as positions."""
+    problems = Problems()
+    if b"notice_id" in content:
+        return _is_allocated(files.read_notices(path, problems), None, problems)
+    positions = files.read_positions(path, problems)
+    if path.suffix == SUFFIXES["parquet"]:
+        _check_straight(content, positions, problems)
+    return _is_allocated(None, positions, problems)
+
+
+def _is_fixml_taken(path: Path, content: bytes) -> bool:
+    """Reads a FIXML file as OCC's own figures where it may have some, and as notices."""
+    read_occ_positions = vars(files).get("read_occ_positions")
+    if read_occ_positions is not None and b"PosRpt" in content:
+        problems = Problems()
+        read_occ_positions(path, DATE, problems)
+        if problems:
+            _check_words(problems)
+        elif b"AsgnRpt" not in content:
+            return True
+    problems = Problems()
+    # Its reports are of a date.
+    options: dict[str, Any] = {"business_date": DATE}
+    return _is_allocated(files.read_notices(path, problems, **options), None, problems)
 
 
 def _is_allocated(notices: Received | None, positions: Received | None, problems: Problems) -> bool:

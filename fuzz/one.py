@@ -7,7 +7,6 @@ crash of theirs is a finding all the same.
 
 from __future__ import annotations
 
-import random
 import sys
 import tempfile
 from pathlib import Path
@@ -15,13 +14,12 @@ from typing import Final
 
 import atheris
 
+from fuzz.changes import change_fixml, change_parquet
 from fuzz.samples import UNKNOWN, samples_of
 
 ROOT: Final = Path(__file__).parents[1]
 
-_MARK: Final = b"PAR1"
-_END: Final = 8
-"""Bytes of a Parquet file's end: the length of its metadata, and the mark."""
+CHANGES: Final = {"parquet": change_parquet, "fixml": change_fixml}
 
 
 def main() -> None:
@@ -45,36 +43,9 @@ def main() -> None:
         def take(content: bytes) -> None:
             check(content)
 
-        mutating = {"custom_mutator": change_parquet} if parser == "parquet" else {}
+        mutating = {"custom_mutator": CHANGES[parser]} if parser in CHANGES else {}
         atheris.Setup([sys.argv[0], *options], take, **mutating)
         atheris.Fuzz()
-
-
-def change_parquet(content: bytes, most: int, seed: int) -> bytes:
-    """Changes a Parquet file, or a sound one, in its metadata or its pages, and keeps its frame.
-
-    Args:
-        content: A file, sound or not.
-        most: Bytes of the new one at most.
-        seed: What chooses.
-    """
-    choose = random.Random(seed).choice  # noqa: S311 - a fuzzer's.
-    if choose((True, False, False, False)):
-        content = choose(samples_of("parquet"))
-    start = len(content) - _END
-    length = int.from_bytes(content[start : start + 4], "little") if start > len(_MARK) else 0
-    place = choose(("anywhere", "metadata", "pages"))
-    if place == "anywhere" or content[-4:] != _MARK or not 0 < length <= start - len(_MARK):
-        changed: bytes = atheris.Mutate(content, most)
-        return changed
-    pages, metadata = content[: start - length], content[start - length : start]
-    if place == "metadata":
-        metadata = atheris.Mutate(metadata, max(1, most - len(pages) - _END))
-    else:
-        # The metadata knows where each page starts, so that the length stays.
-        changed = atheris.Mutate(pages, len(pages))
-        pages = changed.ljust(len(pages), b"\0")
-    return pages + metadata + len(metadata).to_bytes(4, "little") + _MARK
 
 
 def _left_alone() -> list[str]:

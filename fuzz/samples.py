@@ -25,7 +25,7 @@ NOTICES: Final[Columns] = {
     "quantity": [6, 4, 13],
     "occ_account": ["C", "C", "M/ABC"],
 }
-FIXML: Final = """<?xml version="1.0" encoding="UTF-8"?>
+_FIXML: Final = """<?xml version="1.0" encoding="UTF-8"?>
 <FIXML xmlns="http://www.fixprotocol.org/FIXML-5-0-SP2" v="5.0 SP2" s="20090815">
  <Batch ID="B1" TotMsg="2">
   <AsgnRpt RptID="A1" TotNumAsgnRpts="2" LastRptReqed="N" AcctTyp="1" AsgnMeth="R" Unit="1"
@@ -49,6 +49,16 @@ _FIXML_ALONE: Final = """<FIXML xmlns="http://www.fixprotocol.org/FIXML-4-4">
 </FIXML>
 """
 
+_FIXML_FIGURES: Final = """<FIXML xmlns="http://www.fixprotocol.org/FIXML-5-0-SP2"><Batch><Hdr/>
+<AsgnRpt RptID="A1" BizDt="2024-09-16"><Pty ID="C" R="38"/>
+<Instrmt Sym="AAPL" CFI="OCASPS" MatDt="2024-09-20" StrkPx="220"/><Qty Typ="AS" Short="3"/>
+</AsgnRpt><PosRpt RptID="541386431" Rslt="0" BizDt="2024-09-16" AcctTyp="1" SetPx="0.00" ReqTyp="0">
+<Pty ID="OCC" R="21"/><Pty ID="C" R="38"/>
+<Instrmt Sym="AAPL" CFI="OCASPS" MatDt="2024-09-20" StrkPx="220" StrkCcy="USD" Mult="100"/>
+<Qty Typ="FIN" Long="20" Short="65"/><Qty Typ="AS" Short="3"/><Amt Typ="FMTM" Amt="0.00"/>
+</PosRpt></Batch></FIXML>
+"""
+
 UNKNOWN: Final = "files of this format are not read"
 """What a parser's process prints where there is nothing to fuzz."""
 SUFFIXES: Final = {"csv": ".csv", "parquet": ".parquet", "fixml": ".xml"}
@@ -58,7 +68,8 @@ SUFFIXES: Final = {"csv": ".csv", "parquet": ".parquet", "fixml": ".xml"}
 def samples_of(parser: str) -> list[bytes]:
     """Sound files of a format, small, and different in what their readers do."""
     if parser == "fixml":
-        return [FIXML.encode(), _FIXML_ALONE.encode(), FIXML.replace("UTF-8", "US-ASCII").encode()]
+        other = _FIXML.replace("UTF-8", "US-ASCII")
+        return [text.encode() for text in (_FIXML, other, _FIXML_ALONE, _FIXML_FIGURES)]
     tables = (POSITIONS, NOTICES)
     if parser == "csv":
         plain = [_csv(table) for table in tables]
@@ -86,7 +97,18 @@ def words_of(parser: str) -> list[bytes]:
     if parser == "fixml":
         words += ["<!DOCTYPE", "<!ENTITY a 'b'>", "&a;", "&#0;", "<![CDATA[", "]]>", "xmlns", "<?"]
         words += ["AsgnRpt", "PosRpt", "Batch", "TotMsg", "RptID", "BizDt", "Instrmt", "Qty", "Typ"]
-        words += ["Long", "Short", "StrkPx", "MatDt", "PutCall", "CFI", "OCASPS", "FXXXXX", "MMY"]
+        words += [
+            "Long",
+            "Short",
+            "FIN",
+            "StrkPx",
+            "MatDt",
+            "PutCall",
+            "CFI",
+            "OCASPS",
+            "FXXXXX",
+            "MMY",
+        ]
         words += ["Pty", "Sub", "http://www.fixprotocol.org/FIXML-5-0-SP1", "0.0005", "-", "UTF-16"]
     return [word.encode() for word in dict.fromkeys(words)]
 

@@ -61,7 +61,7 @@ def test_samples_are_small_and_differ(parser: str) -> None:
 def test_a_changed_parquet_keeps_its_frame_or_is_changed_anywhere() -> None:
     script = (
         "import atheris, sys\n"
-        "from fuzz.one import change_parquet\n"
+        "from fuzz.changes import change_parquet\n"
         "from fuzz.samples import samples_of\n"
         "sample = samples_of('parquet')[0]\n"
         "def take(content): pass\n"
