@@ -7,6 +7,8 @@ crash of theirs is a finding all the same.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import sys
 import tempfile
 from pathlib import Path
@@ -31,6 +33,11 @@ def main() -> None:
     parser, *options = sys.argv[1:]
     with atheris.instrument_imports(include=["lottery"], exclude=_left_alone()):
         from fuzz import laws  # noqa: PLC0415 - what it imports is to be instrumented.
+        from lottery import intake  # noqa: PLC0415 - as above.
+
+        # Also what is loaded only where it is used.
+        for module in pkgutil.iter_modules(intake.__path__, "lottery.intake."):
+            importlib.import_module(module.name)
     if not laws.is_known(parser):
         print(UNKNOWN)
         return
