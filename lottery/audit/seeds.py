@@ -30,6 +30,8 @@ ENOUGH_DATES: Final = 20
 """Below it the digits would have to crowd in two thirds of their range to be noticed."""
 LEAST_P_VALUE: Final = 0.01
 """What is less likely is warned of; an even lottery is, once in a hundred looks."""
+TINY_P_VALUE: Final = 0.0001
+"""What is less likely is told as no more than that, in words."""
 
 LOW_PRECISION_COMPOSITE: Final = "LOW_PRECISION_COMPOSITE"
 REPEATED_COMPOSITE: Final = "REPEATED_COMPOSITE"
@@ -103,11 +105,12 @@ class Uniformity:
                 f"Nothing speaks against an even spread: in {often} of cases {self.dates} "
                 "fractions that chance alone draws are at least as uneven as these"
             )
+        rarely = f"{self.p_value:.2g}" if self.p_value >= TINY_P_VALUE else f"under {TINY_P_VALUE}"
         return (
             f"The fractions are less evenly spread than chance explains: {self.dates} that chance "
-            f"alone draws are as uneven with a probability of {self.p_value:.2g}. By itself that "
-            "proves nothing, since one fair sample in a hundred falls below 0.01; look into where "
-            "the volumes of these dates come from, and at the runs that were superseded"
+            f"alone draws are as uneven with a probability of {rarely}. By itself that proves "
+            "nothing, since one fair sample in a hundred falls below 0.01; look into where the "
+            "volumes of these dates come from, and at the runs that were superseded"
         )
 
     def warnings(self) -> tuple[WarningRecord, ...]:

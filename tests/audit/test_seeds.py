@@ -288,6 +288,12 @@ def test_a_year_of_which_the_upper_third_never_comes_is_warned_of(
     assert "look into where the volumes of these dates come from" in warning.message
 
 
+def test_a_year_of_one_and_the_same_fraction_is_told_in_plain_figures() -> None:
+    told = uniformity_of(["4313"] * 252).message()
+
+    assert "252 that chance alone draws are as uneven with a probability of under 0.0001." in told
+
+
 def test_a_few_dates_alone_are_never_warned_of(recorded: RunRecord) -> None:
     history = seed_history(year_of(recorded, [17] * (ENOUGH_DATES - 1)))
 
