@@ -36,7 +36,7 @@ def main() -> None:
         from lottery import intake  # noqa: PLC0415 - as above.
 
         # Also what is loaded only where it is used.
-        for module in pkgutil.iter_modules(intake.__path__, "lottery.intake."):
+        for module in pkgutil.walk_packages(intake.__path__, "lottery.intake."):
             importlib.import_module(module.name)
     if not laws.is_known(parser):
         print(UNKNOWN)
