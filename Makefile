@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash-test coverage lint format proto lock bench serve example docs clean
+.PHONY: help demo test crash-test fuzz coverage lint format proto lock bench serve example docs clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: .venv/dev  ## Run the tests.
 
 crash-test: .venv/dev  ## Kill `lottery run` at KILLS (500) random moments on one ledger.
 	@LOTTERY_KILLS=$(or $(KILLS),500) $(BIN)/python -m pytest -q -rP tests/faults/test_crash.py
+
+fuzz: .venv/dev  ## Feed each parser changed files for FUZZ_SECONDS (60); FUZZ_SEED=0 for new ones.
+	@$(BIN)/python -m fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
 
 coverage: .venv/dev  ## Run the tests of method, day and ledger; every branch must be taken.
 	@NUMBA_DISABLE_JIT=0 $(BIN)/python -m coverage run -m pytest -q \

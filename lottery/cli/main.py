@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from lottery.cli import audit, exits, look, odds, run, serve
+from lottery.cli import audit, exits, look, odds, run, seeds, serve
 from lottery.cli.shell import Common, JsonOption, RootLedgerOption, ServerOption
 from lottery.version import VERSION
 
@@ -47,6 +47,7 @@ def options(
 
 app.command()(run.run)
 app.command()(run.seed)
+app.command()(seeds.seeds)
 app.command()(look.runs)
 app.command()(look.show)
 app.command()(look.explain)

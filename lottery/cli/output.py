@@ -1,7 +1,13 @@
-"""The files that `--output` gets: allocations, pools, and the run record."""
+"""The files that `--output` gets: allocations, pools, and the run record.
+
+No text of these tables begins with what a spreadsheet takes for a formula, because the intake
+refuses it: an OCC account begins with a letter or a digit, as a series does, and an account has
+nothing else. So CSV needs no marks that a machine would have to take off again.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import typer
 
@@ -23,6 +30,7 @@ class OutputFormat(StrEnum):
 
     CSV = "csv"
     PARQUET = "parquet"
+    XLSX = "xlsx"
 
 
 def prepare(directory: Path) -> None:
@@ -52,7 +60,7 @@ def write_output(
 
     Args:
         directory: The folder.
-        output_format: CSV or Parquet.
+        output_format: CSV, Parquet, or workbooks for people.
         record: The run, whose canonical bytes become `run.json`.
         allocations: `tables.ALLOCATIONS`.
         pools: `tables.POOLS`.
@@ -60,11 +68,16 @@ def write_output(
     Raises:
         OutputUnwritable: A file cannot be written.
     """
-    write = write_csv if output_format is OutputFormat.CSV else write_parquet
     try:
         for name, table in (("allocations", allocations), ("pools", pools)):
             with whole_file(directory / f"{name}.{output_format.value}") as path:
-                write(table, path)
+                match output_format:
+                    case OutputFormat.CSV:
+                        write_csv(table, path)
+                    case OutputFormat.PARQUET:
+                        write_parquet(table, path)
+                    case OutputFormat.XLSX:
+                        write_xlsx(name, table, path, record)
         with whole_file(directory / RUN_FILE) as path:
             path.write_bytes(record.canonical())
     except OSError as error:
@@ -84,6 +97,21 @@ def write_csv(table: pa.Table, path: Path) -> None:
     )
     options = pa.csv.WriteOptions(quoting_style="none", quoting_header="none")
     pa.csv.write_csv(plain, path, options)
+
+
+def write_xlsx(name: str, table: pa.Table, path: Path, record: RunRecord) -> None:
+    """Writes a workbook; the pools have their breaks once more on a sheet of their own."""
+    from lottery.cli.workbook import write_workbook  # noqa: PLC0415 - loads XlsxWriter.
+
+    sheets = {name: table}
+    if "break_reason" in table.column_names:
+        sheets["breaks"] = table.filter(pc.is_valid(table.column("break_reason")))
+    write_workbook(
+        path,
+        sheets,
+        title=f"Run {record.run}: {name}",
+        created=dt.datetime.fromisoformat(record.recorded_at),
+    )
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def run(
         typer.Option("--output", metavar="DIR", help="Write allocations, pools and run.json here."),
     ] = None,
     output_format: Annotated[
-        output.OutputFormat, typer.Option("--format", help="The format of --output.")
+        output.OutputFormat,
+        typer.Option("--format", help="The format of --output; xlsx is for people."),
     ] = output.OutputFormat.CSV,
     supersede: Annotated[
         list[str] | None,

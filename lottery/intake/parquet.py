@@ -37,6 +37,9 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], place: Place) -> pa.T
         schema = metadata.schema.to_arrow_schema()
         if not check_names(schema.names, required, place):
             return None
+        if not _counts_agree(metadata):
+            place.refuse("the file is damaged: its row groups have other rows than it tells of")
+            return None
         labels = [name for name in LABEL_COLUMNS if _is_flat_text(schema, name)]
 
         def read_groups(first: int, last: int) -> pa.Table:
@@ -49,13 +52,25 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], place: Place) -> pa.T
             return file.read_row_groups(range(first, last))
 
         table = pa.concat_tables(in_threads(read_groups, _halves(metadata)))
-        for name in labels:
-            # The reader does not look whether a dictionary has what an index asks for.
-            check_buffers(table.column(name))
+        for column in table.columns:
+            # The reader does not look whether a dictionary has what an index asks for, neither in
+            # the labels nor in a column that the file itself declares as one.
+            if pa.types.is_dictionary(column.type):
+                check_buffers(column)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         place.refuse(f"the file is damaged or cut short: {_first_line(error)}")
         return None
     return table
+
+
+def _counts_agree(metadata: pq.FileMetaData) -> bool:
+    """Whether the file and its row groups tell of the same rows.
+
+    The reader takes memory for the rows that a group tells of, and only then finds fewer. What the
+    columns tell is not asked: where they are damaged, Arrow ends the process over that question.
+    """
+    groups = range(metadata.num_row_groups)
+    return bool(metadata.num_rows == sum(metadata.row_group(group).num_rows for group in groups))
 
 
 def _halves(metadata: pq.FileMetaData) -> list[tuple[int, int]]:

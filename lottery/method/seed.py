@@ -96,7 +96,7 @@ class Seed:
             for volume in self.volumes
             if volume.volume == 0
         ]
-        if self.composite % 1_000 == 0:
+        if is_low_precision(self.composite):
             found.append(
                 SeedWarning(
                     code="LOW_PRECISION_COMPOSITE",
@@ -140,6 +140,11 @@ def derive_seed(
         cut_position=cut_position,
         digits=text[cut_position - 1 : cut_position + 3],
     )
+
+
+def is_low_precision(composite: int) -> bool:
+    """Whether such composites reach only 1,000 of the 10,000 fractions: multiples of 1,000 (S7)."""
+    return composite % 1_000 == 0
 
 
 def marked_composite(composite: str, cut_position: int) -> str:

@@ -23,6 +23,7 @@ from lottery.operations.look import (
     replay_bundle,
     replay_dates,
     replay_run,
+    seeds,
 )
 from lottery.operations.odds import (
     NamedOdds,
@@ -88,6 +89,7 @@ __all__ = [
     "replay_run",
     "run_lottery",
     "seed_of",
+    "seeds",
     "series_odds",
     "trail",
     "verify_ledger",

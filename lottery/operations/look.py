@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 from lottery.audit.bundle import opened_bundle
 from lottery.audit.explain import PoolWorking, explain_account, explain_pool
 from lottery.audit.replay import Engine, Replayed, replay
+from lottery.audit.seeds import SeedHistory, seed_history
 from lottery.errors import EngineMissing
 from lottery.ledger import evidence
+from lottery.ledger.run import RunRecord
 from lottery.ledger.signing import VerifierKey
 from lottery.ledger.store import Ledger
 from lottery.ledger.trail import RUNS_REPLAYED
@@ -115,6 +117,26 @@ def replay_bundle(
     with opened_bundle(path, keys) as bundle:
         replayed = replay(bundle.record, bundle.directory, engine=engine)
         return Replayed(run=replayed.run, mismatches=bundle.mismatches + replayed.mismatches)
+
+
+def seeds(
+    runs: Callable[[dt.date | None, dt.date | None], Iterator[RunRecord]],
+    *,
+    first: dt.date | None = None,
+    last: dt.date | None = None,
+) -> SeedHistory:
+    """The seed of every standing date between two, both inclusive; without dates, of all.
+
+    Args:
+        runs: The records between two dates, of a ledger or a server. The dates before `first` are
+            asked for too: a composite that comes again is marked wherever it was before.
+        first: The first date to tell of.
+        last: The last one.
+
+    Raises:
+        LedgerDamaged: Two seeds stand for one date.
+    """
+    return seed_history(runs(None, last), first=first)
 
 
 def allocations(

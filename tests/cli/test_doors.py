@@ -49,6 +49,8 @@ LOOKS = {
     "a replay of an unknown run": ["replay", "2024-09-16-009"],
     "a replay by the SQL statement": ["replay", "latest", "--engine", "sql"],
     "a replay of a run by a key": ["replay", "latest", "--key", SOMEBODYS_KEY],
+    "the seeds": ["seeds"],
+    "the seeds of a date": ["seeds", "--from", "2024-09-16", "--to", "2024-09-16"],
     "a verification": ["verify"],
     "a verification by another log's key": ["verify", "--key", SOMEBODYS_KEY],
     "a verification by a key that is none": ["verify", "--key", "example.org+0000"],

@@ -53,7 +53,7 @@ WRONG_USAGE = {
     "a run without a date": ["run", *example_arguments()[3:]],
     "a cycle before the first": [*example_arguments(), "--cycle", "0"],
     "a cycle that is no number": [*example_arguments(), "--cycle", "one"],
-    "an unknown format": [*example_arguments(), "--output", "out", "--format", "xlsx"],
+    "an unknown format": [*example_arguments(), "--output", "out", "--format", "ods"],
     "an unknown account order": [*example_arguments(), "--account-order", "random"],
     "an unknown zero hit": [*example_arguments(), "--zero-hit", "last"],
     "a date that is none": ["run", "--date", "2024-13-01", *example_arguments()[3:]],

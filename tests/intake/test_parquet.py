@@ -356,6 +356,44 @@ def test_a_parquet_cut_short_anywhere_is_refused(tmp_path: Path, schema: pa.Sche
         assert problems.total == 1, length
 
 
+def number(value: int) -> bytes:
+    """A count as Parquet's metadata has it: Thrift's variable-length integer."""
+    value, parts = value * 2, []
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*parts, value])
+
+
+@pytest.mark.parametrize("rows", [44, 400_000_000, 110_974_924_411])
+def test_a_row_group_that_tells_of_rows_that_it_does_not_have_is_refused(
+    tmp_path: Path, rows: int
+) -> None:
+    """Memory is taken for them before anyone looks: 2 KB of a file took more than 3 GB."""
+    path = tmp_path / "positions.parquet"
+    count = 43
+    accounts = [f"{each:05d}" for each in range(count)]
+    table = {"series": [AAPL] * count, "account": accounts, "short_quantity": [1] * count}
+    pq.write_table(pa.table(table), path, store_schema=False)
+    whole = path.read_bytes()
+    start = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    metadata = whole[start:-8]
+    told = [at for at in range(len(metadata)) if metadata[at : at + 1] == number(count)]
+    refused = set()
+
+    for at in told:
+        changed = metadata[:at] + number(rows) + metadata[at + 1 :]
+        end = len(changed).to_bytes(4, "little") + whole[-4:]
+        path.write_bytes(whole[:start] + changed + end)
+        problems = Problems()
+        files.read_positions(path, problems)
+        refused |= set(texts(problems).splitlines()[:1])
+
+    # The file's own count, its row group's, and one of each of the three columns.
+    assert len(told) >= 5
+    assert sum("its row groups have other rows" in text for text in refused) == 1
+
+
 def test_a_page_that_does_not_match_its_checksum_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "positions.parquet"
     table = typed_table(FULL.positions, POSITION_ROWS)
@@ -368,6 +406,31 @@ def test_a_page_that_does_not_match_its_checksum_is_refused(tmp_path: Path) -> N
     files.read_positions(path, problems)
 
     assert "damaged or cut short" in texts(problems)
+
+
+@pytest.mark.parametrize("column", ["series", "account", "short_quantity", "occ_account"])
+def test_an_index_that_its_dictionary_does_not_have_is_refused(tmp_path: Path, column: str) -> None:
+    """A dictionary that the file's schema declares is not decoded, so that Arrow checks nothing."""
+    path = tmp_path / "positions.parquet"
+    table = pa.table({**POSITIONS, "short_quantity": ["30", "5"], "occ_account": ["C", "F"]})
+    place = table.column_names.index(column)
+    table = table.set_column(place, column, table.column(column).dictionary_encode())
+    pq.write_table(table, path, compression=None)
+    whole = path.read_bytes()
+    chunk = pq.read_metadata(path).row_group(0).column(place)
+    refused = 0
+
+    end = chunk.dictionary_page_offset + chunk.total_compressed_size
+    for at in range(chunk.data_page_offset, end):
+        for byte in (0x24, 0xFF):
+            path.write_bytes(whole[:at] + bytes([byte]) + whole[at + 1 :])
+            problems = Problems()
+            received = files.read_positions(path, problems)
+            # A cast would follow an index to where nothing is.
+            assert problems or received.table.cast(POSITION_ROWS).validate(full=True) is None
+            refused += "damaged or cut short" in texts(problems)
+
+    assert refused > 0
 
 
 def test_a_column_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:

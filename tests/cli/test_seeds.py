@@ -1,0 +1,154 @@
+"""`lottery seeds`: the standing seeds of a ledger, by its files and by a server."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.cli.calls import Door, files_of, run_of, serving
+from tests.days import ASKS, PUBLISHED, SmallDay, record_in, request_of
+
+FIRST = dt.date(2025, 1, 2)
+COUNT = 22
+
+
+def day_of(date: dt.date, digits: int) -> SmallDay:
+    """The published day on another date, with a composite that has these digits."""
+    whole, part = divmod(28_200_000_000 + digits * 100 + date.day, 100_000)
+    asks = {**dict.fromkeys(ASKS, "0"), "Z901803": f"{whole}.{part:05d}"}
+    return replace(PUBLISHED.renamed(date.isoformat()), date=date, asks=asks)
+
+
+@pytest.fixture(scope="module")
+def skewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger of 22 dates, whose fractions are all in the lower half."""
+    directory = tmp_path_factory.mktemp("skewed")
+    generator = random.Random(5)  # noqa: S311 - no lottery is drawn with it.
+    for day in range(COUNT):
+        made = day_of(FIRST + dt.timedelta(days=day), generator.randrange(5_000))
+        record_in(directory / "ledger", request_of(made, directory / "files"))
+    return directory / "ledger"
+
+
+@pytest.fixture(params=["files", "server"])
+def years(request: pytest.FixtureRequest, skewed: Path) -> Iterator[Door]:
+    if request.param == "files":
+        yield files_of(skewed)
+        return
+    with serving(skewed) as door:
+        yield door
+
+
+def test_every_date_is_told_with_its_seed_and_the_spread_of_all(years: Door) -> None:
+    answer = years("seeds", "--json")
+
+    document = answer.document
+    runs = years("runs", "--json").document["runs"]
+    assert answer.exit_code == 0
+    assert [seed["runs"] for seed in document["seeds"]] == [[run["run"]] for run in runs]
+    names = ("business_date", "composite", "digits", "fraction")
+    assert [tuple(seed[name] for name in names) for seed in document["seeds"]] == [
+        tuple(run[name] for name in names) for run in runs
+    ]
+    uniformity = document["uniformity"]
+    assert (uniformity["dates"], uniformity["enough_dates"]) == (COUNT, True)
+    assert uniformity["p_value"] < 0.01
+    assert uniformity["statistic"] > 0.4
+    assert uniformity["test"].startswith("Kolmogorov-Smirnov")
+    (warning,) = document["warnings"]
+    assert (warning["code"], warning["message"]) == ("UNEVEN_SEEDS", uniformity["message"])
+
+
+def test_an_uneven_spread_is_told_in_words_and_exits_0(years: Door) -> None:
+    answer = years("seeds")
+
+    assert (answer.exit_code, answer.err) == (0, "")
+    assert len([line for line in answer.lines if line.startswith("2025-01-")]) == COUNT
+    assert "less evenly spread than chance explains" in answer.lines[-1]
+    assert answer.lines[-1].startswith("warning: ")
+    assert "p-value" in answer.lines[-2]
+
+
+def test_the_dates_between_are_told_alone_and_are_too_few_to_judge(years: Door) -> None:
+    between = ("--from", "2025-01-10", "--to", "2025-01-12")
+
+    document = years("seeds", *between, "--json").document
+    text = years("seeds", *between)
+
+    dates = [seed["business_date"] for seed in document["seeds"]]
+    assert dates == ["2025-01-10", "2025-01-11", "2025-01-12"]
+    assert (document["from"], document["to"]) == ("2025-01-10", "2025-01-12")
+    assert (document["uniformity"]["enough_dates"], document["warnings"]) == (False, [])
+    assert text.lines[-1].startswith("3 dates cannot tell")
+    assert not any("p-value" in line for line in text.lines)
+
+
+def test_dates_without_a_run_have_no_seed(years: Door) -> None:
+    document = years("seeds", "--from", "2026-01-01", "--json").document
+
+    assert document["seeds"] == []
+    assert document["uniformity"]["p_value"] is None
+    told = years("seeds", "--from", "2026-01-01").out
+    assert told == "no run is recorded between those dates\n"
+
+
+def test_superseded_volumes_are_left_out_and_repeated_ones_marked(
+    door: Door, tmp_path: Path
+) -> None:
+    later = FIRST + dt.timedelta(days=1)
+    assert door(*run_of(day_of(FIRST, 4_313), tmp_path / "first")).exit_code == 0
+    wrong = replace(day_of(later, 17), asks=day_of(FIRST, 4_313).asks)
+    assert door(*run_of(wrong, tmp_path / "wrong")).exit_code == 0
+
+    (mark,) = door("seeds", "--from", str(later), "--json").document["seeds"][0]["marks"]
+    text = door("seeds", "--from", str(later))
+
+    assert (mark["code"], mark["earlier_date"]) == ("REPEATED_COMPOSITE", str(FIRST))
+    assert "the composite of 2025-01-02 too" in text.out
+    right = run_of(replace(wrong, asks=day_of(later, 17).asks), tmp_path / "right")
+    superseding = ("--supersede", f"{later}-001", "--reason", "yesterday's volumes")
+    assert door(*right, *superseding).exit_code == 0
+    seeds = door("seeds", "--json").document["seeds"]
+    assert [(seed["digits"], seed["marks"]) for seed in seeds] == [("4313", []), ("0017", [])]
+    assert seeds[1]["runs"] == [f"{later}-002"]
+
+
+def test_a_coarse_composite_is_marked_by_its_rule(door: Door, tmp_path: Path) -> None:
+    coarse = replace(PUBLISHED, asks={**dict.fromkeys(ASKS, "0.00"), "Z901803": "2824.31"})
+    door(*run_of(coarse, tmp_path))
+
+    text = door("seeds")
+    (seed,) = door("seeds", "--json").document["seeds"]
+
+    assert [(mark["code"], mark["rule"]) for mark in seed["marks"]] == [
+        ("LOW_PRECISION_COMPOSITE", "S7")
+    ]
+    assert "282[4310]00 4310 0.4311" in " ".join(text.lines)
+    assert "[S7]" in text.out
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_both_doors_say_the_same(skewed: Path, form: list[str]) -> None:
+    with serving(skewed) as server:
+        assert server("seeds", *form) == files_of(skewed)("seeds", *form)
+
+
+def test_dates_the_wrong_way_round_are_wrong_usage(door: Door) -> None:
+    answer = door("seeds", "--from", "2025-01-02", "--to", "2025-01-01", "--json")
+
+    assert (answer.exit_code, answer.document["reason"]) == (2, "WRONG_USAGE")
+
+
+@pytest.mark.parametrize("library", ["scipy.stats", "xlsxwriter"])
+def test_a_command_loads_no_library_that_others_need(library: str) -> None:
+    """A cold `lottery run` is timed. Of SciPy numba itself loads the outermost module."""
+    loaded = f"import sys, lottery.cli.main; sys.exit({library!r} in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
