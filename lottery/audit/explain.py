@@ -131,6 +131,30 @@ def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[P
         yield _working(record, read, pool, account)
 
 
+def pool_working(record: RunRecord, pool: dict[str, Any], shown: pa.Table) -> PoolWorking:
+    """The working of one pool, with the accounts that are to be shown.
+
+    Args:
+        record: The run.
+        pool: The pool's row of `tables.POOLS`.
+        shown: Rows of `tables.ALLOCATIONS`, or of `tables.BROKEN_POSITIONS` for a break.
+    """
+    allocated = pool["break_reason"] is None
+    wheel = {name: pool[name] for name in ("first_hit", "assigned_quantity", "total_short")}
+    return PoolWorking(
+        run=record.run,
+        business_date=record.business_date.isoformat(),
+        method=record.method.id,
+        zero_hit=record.method.decisions["zero_hit"],
+        seed=record.seed,
+        product=exact_product(int(record.seed.digits) + 1, pool["total_short"]),
+        stretches=tuple(stretches_hit(**wheel)) if allocated else (),
+        accounts=tuple(_account(row, wheel if allocated else None) for row in shown.to_pylist()),
+        accounts_left_out=pool["account_count"] - shown.num_rows,
+        **pool,
+    )
+
+
 def exact_product(ten_thousandths: int, total_short: int) -> str:
     """Fraction times total as decimal text without idle zeros, as `28.041` (D1)."""
     whole, rest = divmod(ten_thousandths * total_short, DENOMINATOR)
@@ -140,29 +164,10 @@ def exact_product(ten_thousandths: int, total_short: int) -> str:
 def _working(
     record: RunRecord, read: Reader, pool: dict[str, Any], account: str | None
 ) -> PoolWorking:
-    ten_thousandths = int(record.seed.digits) + 1
     rows = _rows(read, pool, account)
-    allocated = pool["break_reason"] is None
-    if allocated and rows.num_rows > ACCOUNTS_SHOWN:
+    if pool["break_reason"] is None and rows.num_rows > ACCOUNTS_SHOWN:
         rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
-    shown = rows.slice(0, ACCOUNTS_SHOWN)
-    wheel = {
-        "first_hit": pool["first_hit"],
-        "assigned_quantity": pool["assigned_quantity"],
-        "total_short": pool["total_short"],
-    }
-    return PoolWorking(
-        run=record.run,
-        business_date=record.business_date.isoformat(),
-        method=record.method.id,
-        zero_hit=record.method.decisions["zero_hit"],
-        seed=record.seed,
-        product=exact_product(ten_thousandths, pool["total_short"]),
-        stretches=tuple(stretches_hit(**wheel)) if allocated else (),
-        accounts=tuple(_account(row, wheel if allocated else None) for row in shown.to_pylist()),
-        accounts_left_out=pool["account_count"] - shown.num_rows,
-        **pool,
-    )
+    return pool_working(record, pool, rows.slice(0, ACCOUNTS_SHOWN))
 
 
 def _rows(read: Reader, pool: dict[str, Any], account: str | None) -> pa.Table:

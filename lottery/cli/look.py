@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import typer
 from rich.console import Console
 
+from lottery.audit import wording
 from lottery.audit.explain import PoolWorking
 from lottery.cli import text
 from lottery.cli.opening import open_desk
@@ -134,7 +135,7 @@ def _show_runs(
             f"{record.notice_count:,}",
             f"{record.assigned_quantity:,}",
             f"{len(record.breaks):,}",
-            text.marked(record.seed),
+            wording.marked(record.seed),
             record.recorded_at[:16].replace("T", " "),
             *(links if chain else ()),
             style="dim" if record.run in superseded else None,
@@ -165,6 +166,6 @@ def _show_workings(console: Console, workings: list[PoolWorking]) -> None:
 def _working_document(working: PoolWorking) -> dict[str, Any]:
     """A working as JSON values, with the seed's steps beside the pool's."""
     document = dataclasses.asdict(working)
-    document["marked_composite"] = text.marked(working.seed)
+    document["marked_composite"] = wording.marked(working.seed)
     document["wraps"] = working.wraps
     return document
