@@ -103,7 +103,11 @@ def explain_pool(
             f"run {record.run} has several pools of series {series!r}; "
             f"name one of the OCC accounts {names}"
         )
-    return _working(record, read, pools[0], None)
+    (pool,) = pools
+    rows = _rows(read, pool)
+    if pool["break_reason"] is None and rows.num_rows > ACCOUNTS_SHOWN:
+        rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
+    return pool_working(record, pool, rows.slice(0, ACCOUNTS_SHOWN))
 
 
 def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[PoolWorking]:
@@ -112,23 +116,19 @@ def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[P
     Raises:
         NotInRun: The account is in no noticed pool of the run.
     """
-    where = pc.field("account") == account
-    found = set()
+    rows_of: dict[tuple[str, str], pa.Table] = {}
     for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE):
-        rows = read(name, where)
-        found |= set(
-            zip(
-                rows.column("occ_account").to_pylist(),
-                rows.column("series").to_pylist(),
-                strict=True,
-            )
-        )
-    if not found:
+        rows = read(name, pc.field("account") == account)
+        for place, row in enumerate(rows.select(("occ_account", "series")).to_pylist()):
+            rows_of[row["occ_account"], row["series"]] = rows.slice(place, 1)
+    if not rows_of:
         raise NotInRun(f"account {account!r} is in no pool of run {record.run}")
-    for occ_account, series in sorted(found):
-        of_pool = (pc.field("series") == series) & (pc.field("occ_account") == occ_account)
-        pool = read(evidence.POOLS_FILE, of_pool).to_pylist()[0]
-        yield _working(record, read, pool, account)
+    series = sorted({series for _, series in rows_of})
+    pools = read(evidence.POOLS_FILE, pc.field("series").isin(series))
+    for pool in pools.sort_by([("occ_account", "ascending"), ("series", "ascending")]).to_pylist():
+        shown = rows_of.get((pool["occ_account"], pool["series"]))
+        if shown is not None:
+            yield pool_working(record, pool, shown)
 
 
 def pool_working(record: RunRecord, pool: dict[str, Any], shown: pa.Table) -> PoolWorking:
@@ -161,22 +161,11 @@ def exact_product(ten_thousandths: int, total_short: int) -> str:
     return f"{whole}.{rest:04d}".rstrip("0").rstrip(".")
 
 
-def _working(
-    record: RunRecord, read: Reader, pool: dict[str, Any], account: str | None
-) -> PoolWorking:
-    rows = _rows(read, pool, account)
-    if pool["break_reason"] is None and rows.num_rows > ACCOUNTS_SHOWN:
-        rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
-    return pool_working(record, pool, rows.slice(0, ACCOUNTS_SHOWN))
-
-
-def _rows(read: Reader, pool: dict[str, Any], account: str | None) -> pa.Table:
-    """The pool's accounts, or the one asked for; a broken pool's have no numbers."""
+def _rows(read: Reader, pool: dict[str, Any]) -> pa.Table:
+    """The pool's accounts; a broken pool's have no numbers."""
     where = (pc.field("series") == pool["series"]) & (
         pc.field("occ_account") == pool["occ_account"]
     )
-    if account is not None:
-        where &= pc.field("account") == account
     allocated = pool["break_reason"] is None
     name = evidence.ALLOCATIONS_FILE if allocated else evidence.BROKEN_POSITIONS_FILE
     return read(name, where)

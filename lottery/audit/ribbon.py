@@ -298,7 +298,7 @@ class _Row:
         before = {"start": 0.0, "middle": 0.5, "end": 1.0}[label.anchor]
         start = label.at * self._width / GRID - before * length
         end = start + length
-        fits = -_GAP <= start and end <= self._width + _GAP
+        fits = start >= -_GAP and end <= self._width + _GAP
         if not fits or any(start < other[1] and other[0] < end for other in self._taken):
             return False
         self._taken.append((start, end))

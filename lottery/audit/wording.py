@@ -104,18 +104,22 @@ def break_step(reason: str) -> str:
 
 
 def first_hit_steps(working: PoolWorking) -> list[str]:
-    """How the first hit follows from the fraction, and what is hit from there on (D1 to D4)."""
-    steps = [
-        f"First hit: {working.seed.fraction} x {working.total_short:,} = {working.product}, "
-        f"decimals removed: {working.product.partition('.')[0]}"
-    ]
+    """How the first hit follows from the fraction (D1, D2)."""
+    product = f"{working.seed.fraction} x {working.total_short:,} = {working.product}"
+    removed = working.product.partition(".")[0]
+    steps = [f"First hit: {product}, decimals removed: {removed}"]
     if working.is_zero_hit:
         other = "the last number" if working.zero_hit == "wrap" else "number 1"
         steps.append(
             f"A product below one is {other}: the first hit is {working.first_hit:,} "
             f"[D2, zero_hit = {working.zero_hit}]"
         )
-    steps.append(f"Numbers hit: {', then '.join(map(number_range, working.stretches))}")
+    return steps
+
+
+def distribution_steps(working: PoolWorking) -> list[str]:
+    """Which numbers are hit from the first hit on (D3, D4)."""
+    steps = [f"Numbers hit: {', then '.join(map(number_range, working.stretches))}"]
     if working.wraps:
         steps.append("After the last number comes number 1 [D4]")
     return steps

@@ -132,7 +132,8 @@ def show_working(console: Console, working: PoolWorking, *, with_seed: bool) -> 
     if working.break_reason:
         console.print(wording.break_step(working.break_reason), style="red")
     else:
-        for step in wording.first_hit_steps(working):
+        steps = wording.first_hit_steps(working) + wording.distribution_steps(working)
+        for step in steps:
             console.print(step)
     made = table("account", "short", "numbers", "hit", "assigned", right=("short", "assigned"))
     for account in working.accounts:

@@ -2,7 +2,7 @@
 
 Each takes what the intake made, runs the day, asks the ledger or the audit, and returns values; it
 prints nothing and knows no status codes. Reading order: `run` (the main job) with `gross`, `ask`
-(what records nothing), `look` (what is recorded), `prove` (what proves it), `checks` (what is
+(what records nothing), `look` (what is recorded), `prove` (what proves it), `report` (the audit page), `checks` (what is
 refused on the way).
 """
 
@@ -37,6 +37,7 @@ from lottery.operations.prove import (
     trail,
     verify_ledger,
 )
+from lottery.operations.report import Page, report, report_bundle
 from lottery.operations.run import (
     ComputedDay,
     Progress,
@@ -51,6 +52,7 @@ __all__ = [
     "ComputedDay",
     "DerivedSeed",
     "Inclusion",
+    "Page",
     "Progress",
     "PublicKeys",
     "RunOutcome",
@@ -73,6 +75,8 @@ __all__ = [
     "replay_bundle",
     "replay_dates",
     "replay_run",
+    "report",
+    "report_bundle",
     "run_lottery",
     "seed_of",
     "trail",
