@@ -101,16 +101,8 @@ def to_series_request(
     Raises:
         LimitExceeded: It has more rows than the limit.
     """
-    positions = request.positions
-    if len(positions) > max_rows:
-        raise LimitExceeded(
-            f"{len(positions)} positions; {max_rows} are the limit", limit=f"max_rows={max_rows}"
-        )
+    accounts, shorts = _rows_of(request.positions, max_rows)
     problems = Problems()
-    accounts, shorts = [], []
-    for position in positions:
-        accounts.append(position.account)
-        shorts.append(position.short_quantity)
     return operations.SeriesRequest(
         business_date=to_business_date(request.business_date, problems),
         asks=to_asks(request.exchange_asks),
@@ -121,6 +113,26 @@ def to_series_request(
         shorts=shorts,
         methodology=to_methodology(request.decisions, problems),
         problems=problems,
+    )
+
+
+def to_odds_request(request: service_pb2.GetOddsRequest, max_rows: int) -> operations.OddsRequest:
+    """The request for one pool's odds; a decision that is none is among its problems.
+
+    Raises:
+        LimitExceeded: It has more rows than the limit.
+    """
+    accounts, shorts = _rows_of(request.positions, max_rows)
+    problems = Problems()
+    return operations.OddsRequest(
+        series=request.series,
+        occ_account=request.occ_account,
+        assigned_quantity=request.assigned_quantity,
+        accounts=accounts,
+        shorts=shorts,
+        methodology=to_methodology(request.decisions, problems),
+        problems=problems,
+        account=request.account,
     )
 
 
@@ -419,6 +431,25 @@ def from_inclusion(inclusion: operations.Inclusion) -> audit_service_pb2.GetIncl
         checkpoint=inclusion.proof.note,
         proof=inclusion.proof.text(),
     )
+
+
+def _rows_of(
+    positions: Sequence[service_pb2.AccountPosition], max_rows: int
+) -> tuple[list[str], list[int]]:
+    """The accounts of one pool's rows, and their shorts.
+
+    Raises:
+        LimitExceeded: There are more rows than the limit.
+    """
+    if len(positions) > max_rows:
+        raise LimitExceeded(
+            f"{len(positions)} positions; {max_rows} are the limit", limit=f"max_rows={max_rows}"
+        )
+    accounts, shorts = [], []
+    for position in positions:
+        accounts.append(position.account)
+        shorts.append(position.short_quantity)
+    return accounts, shorts
 
 
 def _check_count(gathered: Gathered, announced: int, problems: Problems) -> None:

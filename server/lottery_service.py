@@ -17,6 +17,7 @@ from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from lottery.v1 import lottery_service_pb2_grpc as pb_grpc
 from server import convert, telemetry
+from server.odds import from_series_odds
 from server.status import aborting, aborting_stream
 
 PAGE_SIZE: Final = 100
@@ -122,6 +123,14 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             account=request.account or None,
         )
         return pb.ExplainPoolResponse(workings=map(convert.from_working, workings))
+
+    @aborting
+    def GetOdds(
+        self, request: pb.GetOddsRequest, context: grpc.ServicerContext
+    ) -> pb.GetOddsResponse:
+        asked = convert.to_odds_request(request, self._max_rows)
+        telemetry.note(account_count=len(asked.accounts))
+        return from_series_odds(operations.series_odds(asked))
 
 
 def _while_active(context: grpc.ServicerContext) -> Callable[[], None]:

@@ -34,6 +34,7 @@ class AccountNames:
         self._labels: dict[str, str] = {}
 
     def __call__(self, account: str) -> str:
+        """What an account is called: the same every time."""
         if not self.masked:
             return account
         return self._labels.setdefault(account, f"A{len(self._labels) + 1}")
@@ -57,9 +58,7 @@ def masked_record(record: RunRecord) -> RunRecord:
             )
             for source in record.sources
         ),
-        evidence=tuple(
-            replace(file, name=_without_digits(file.name)) for file in record.evidence
-        ),
+        evidence=tuple(replace(file, name=_without_digits(file.name)) for file in record.evidence),
         warnings=tuple(map(_masked_warning, record.warnings)),
     )
 

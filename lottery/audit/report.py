@@ -146,7 +146,9 @@ def run_report(run: ProvenRun, request: ReportRequest, standing: Standing) -> Re
         ),
         shown=pages,
         shown_left_out=_left_out(pools, shown),
-        pools=tuple({**row, "anchor": anchors.get((row["occ_account"], row["series"]))} for row in rows),
+        pools=tuple(
+            {**row, "anchor": anchors.get((row["occ_account"], row["series"]))} for row in rows
+        ),
         pools_left_out=_left_out(pools, listed),
         pool_count=pools.num_rows,
     )

@@ -65,7 +65,8 @@ class Ribbon:
 
     Attributes:
         total_short: The last number.
-        first_hit: The first number hit; None where it is not to be drawn.
+        first_hit: The first number hit.
+        first_hit_mark: The middle of its place.
         first_hit_label: Its label.
         even: Blocks of every second account, as `(start, end)` in `GRID` units.
         odd: Those of the others.
@@ -78,8 +79,9 @@ class Ribbon:
     """
 
     total_short: int
-    first_hit: int | None
-    first_hit_label: Label | None
+    first_hit: int
+    first_hit_mark: int
+    first_hit_label: Label
     even: tuple[tuple[int, int], ...]
     odd: tuple[tuple[int, int], ...]
     merged: tuple[tuple[int, int], ...]
@@ -156,11 +158,6 @@ def account_ribbon(
     )
 
 
-def path(blocks: Iterable[tuple[int, int]]) -> str:
-    """Blocks as the data of one SVG path, ten units high."""
-    return "".join(f"M{start} 0H{end}V10H{start}Z" for start, end in blocks)
-
-
 def _drawn(
     first_numbers: Integers,
     last_numbers: Integers,
@@ -190,6 +187,7 @@ def _drawn(
     return Ribbon(
         total_short=total_short,
         first_hit=first_hit,
+        first_hit_mark=sum(mark) // 2,
         first_hit_label=_label(mark, f"first hit {first_hit:,}"),
         even=tuple(blocks[0]),
         odd=tuple(blocks[1]),

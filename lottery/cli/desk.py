@@ -13,6 +13,7 @@ import pyarrow as pa
 from lottery import operations
 from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Engine, Replayed
+from lottery.audit.report import ReportRequest
 from lottery.audit.verify import Progress
 from lottery.audit.verify_log import Fault
 from lottery.cli.output import whole_file
@@ -45,6 +46,8 @@ class Desk(Protocol):
         self, run: str, *, series: str | None, occ_account: str | None, account: str | None
     ) -> list[PoolWorking]: ...
 
+    def odds(self, request: operations.OddsRequest) -> operations.SeriesOdds: ...
+
     def replay_run(self, run: str, engine: Engine) -> Replayed: ...
 
     def replay_dates(
@@ -54,6 +57,8 @@ class Desk(Protocol):
     def verify(self, keys: Sequence[VerifierKey], progress: Progress) -> Iterator[Fault]: ...
 
     def export(self, run: str, path: Path) -> str: ...
+
+    def report(self, run: str, request: ReportRequest) -> operations.Page: ...
 
     def public_keys(self) -> operations.PublicKeys: ...
 
@@ -116,6 +121,9 @@ class LocalDesk:
             self.ledger(), run, series=series, occ_account=occ_account, account=account
         )
 
+    def odds(self, request: operations.OddsRequest) -> operations.SeriesOdds:
+        return operations.series_odds(request)
+
     def replay_run(self, run: str, engine: Engine) -> Replayed:
         return operations.replay_run(self.ledger(), run, self._asker(), engine=engine)
 
@@ -138,6 +146,9 @@ class LocalDesk:
     def export(self, run: str, path: Path) -> str:
         with writing_whole(path) as file:
             return operations.export_run(self.ledger(), run, file, system_identity())
+
+    def report(self, run: str, request: ReportRequest) -> operations.Page:
+        return operations.report(self.ledger(), run, request, self._asker())
 
     def public_keys(self) -> operations.PublicKeys:
         return operations.public_keys(self.ledger())

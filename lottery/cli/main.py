@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from lottery.cli import audit, exits, look, run, serve
+from lottery.cli import audit, exits, look, odds, report, run, serve
 from lottery.cli.shell import Common, JsonOption, RootLedgerOption, ServerOption
 from lottery.version import VERSION
 
@@ -50,9 +50,11 @@ app.command()(run.seed)
 app.command()(look.runs)
 app.command()(look.show)
 app.command()(look.explain)
+app.command()(odds.odds)
 app.command()(audit.replay)
 app.command()(audit.verify)
 app.command()(audit.export)
+app.command()(report.report)
 app.command()(audit.keys)
 app.command()(audit.cosign)
 app.command()(audit.trail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 from lottery import operations
 from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Engine, Replayed
+from lottery.audit.report import ReportRequest, Standing
 from lottery.audit.verify import Progress
 from lottery.audit.verify_log import Fault
 from lottery.cli.desk import writing_whole
@@ -20,6 +22,7 @@ from lottery.errors import Problem, Refused
 from lottery.intake.received import ReceivedVolumes
 from lottery.ledger.run import RunRecord
 from lottery.ledger.signing import VerifierKey
+from lottery.method.methodology import Methodology
 
 
 class RemoteDesk:
@@ -43,7 +46,6 @@ class RemoteDesk:
             # It will be refused: here every problem is listed, by the files' own rows.
             operations.compute_day(request, progress=progress)
         progress("waiting for the server")
-        decisions = request.methodology.decisions()
         try:
             return self._client.run_lottery(
                 business_date=request.business_date,
@@ -55,7 +57,7 @@ class RemoteDesk:
                 supersedes=request.supersedes,
                 reason=request.reason or "",
                 positions_basis=request.positions_basis or "",
-                decisions={name: decisions[name] for name in ("account_order", "zero_hit")},
+                decisions=_choices(request.methodology),
             )
         except Refused as error:
             # Refuses the same, by the files' own rows, and all of it.
@@ -81,6 +83,16 @@ class RemoteDesk:
     ) -> list[PoolWorking]:
         return self._client.explain(run, series=series, occ_account=occ_account, account=account)
 
+    def odds(self, request: operations.OddsRequest) -> operations.SeriesOdds:
+        return self._client.odds(
+            series=request.series,
+            assigned_quantity=request.assigned_quantity,
+            positions=zip(request.accounts, request.shorts, strict=True),
+            occ_account=request.occ_account,
+            account=request.account,
+            decisions=_choices(request.methodology),
+        )
+
     def replay_run(self, run: str, engine: Engine) -> Replayed:
         return self._client.replay_run(run, engine=engine)
 
@@ -97,8 +109,25 @@ class RemoteDesk:
         with writing_whole(path) as file:
             return self._client.export_run(run, file)
 
+    def report(self, run: str, request: ReportRequest) -> operations.Page:
+        with tempfile.TemporaryDirectory(prefix="lottery-report-") as folder:
+            path = Path(folder) / "run.zip"
+            exported = self.export(run, path)
+            date = self._client.get_run(exported).business_date
+            superseding = (
+                record.run for record in self.runs(date, date) if exported in record.supersedes
+            )
+            standing = Standing(is_known=True, superseded_by=next(superseding, None))
+            return operations.report_bundle(path, (), request, standing)
+
     def public_keys(self) -> operations.PublicKeys:
         return self._client.public_keys()
+
+
+def _choices(methodology: Methodology) -> dict[str, str]:
+    """The decisions that a request can choose."""
+    decisions = methodology.decisions()
+    return {name: decisions[name] for name in ("account_order", "zero_hit")}
 
 
 def _by_our_rows(problem: Problem, request: operations.RunRequest) -> Problem:

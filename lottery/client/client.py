@@ -15,12 +15,13 @@ import pyarrow as pa
 from lottery.audit.explain import PoolWorking
 from lottery.client.audit import AuditCalls
 from lottery.client.errors import translated
+from lottery.client.odds import odds_of
 from lottery.client.values import allocation_of, date_of, pool_of, seed_of, working_of
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table, write_arrow
 from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord, read_record
 from lottery.method.seed import ExchangeAsk
-from lottery.operations import DerivedSeed, RunOutcome
+from lottery.operations import DerivedSeed, RunOutcome, SeriesOdds
 from lottery.v1 import (
     audit_service_pb2_grpc,
     lottery_pb2,
@@ -141,10 +142,7 @@ class LotteryClient(AuditCalls):
             series=series,
             occ_account=occ_account,
             assigned_quantity=assigned_quantity,
-            positions=[
-                lottery_service_pb2.AccountPosition(account=account, short_quantity=short)
-                for account, short in positions
-            ],
+            positions=_positions(positions),
             decisions=_decisions(decisions),
         )
         with translated():
@@ -293,6 +291,40 @@ class LotteryClient(AuditCalls):
         with translated():
             response = self._lottery.ExplainPool(request, timeout=self._timeout)
         return [working_of(working) for working in response.workings]
+
+    def odds(
+        self,
+        *,
+        series: str,
+        assigned_quantity: int,
+        positions: Iterable[tuple[str, int]],
+        occ_account: str = "",
+        account: str = "",
+        decisions: Mapping[str, str] | None = None,
+    ) -> SeriesOdds:
+        """The odds in one pool of (account, short quantity) rows, for all accounts or for one.
+
+        Raises:
+            Refused: Something in the request is wrong.
+            PoolBroken: The pool would be a break.
+        """
+        request = lottery_service_pb2.GetOddsRequest(
+            series=series,
+            occ_account=occ_account,
+            assigned_quantity=assigned_quantity,
+            positions=_positions(positions),
+            decisions=_decisions(decisions),
+            account=account,
+        )
+        with translated():
+            return odds_of(self._lottery.GetOdds(request, timeout=self._timeout))
+
+
+def _positions(
+    positions: Iterable[tuple[str, int]],
+) -> Iterator[lottery_service_pb2.AccountPosition]:
+    for account, short in positions:
+        yield lottery_service_pb2.AccountPosition(account=account, short_quantity=short)
 
 
 def _counted(rows: Rows) -> Sequence[Mapping[str, Any]] | pa.Table:

@@ -1,8 +1,8 @@
 """The trail: who did what to the ledger, when, and with which software.
 
-Every operation that writes, every export, every replay and every audit page is an entry. Entries are the leaves of a
-tree of their own, whose signed head is kept beside that of the runs, so that none can be changed
-or left out unseen.
+Every operation that writes, every export, every replay and every audit page is an entry. Entries
+are the leaves of a tree of their own, whose signed head is kept beside that of the runs, so that
+none can be changed or left out unseen.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Each takes what the intake made, runs the day, asks the ledger or the audit, and returns values; it
 prints nothing and knows no status codes. Reading order: `run` (the main job) with `gross`, `ask`
-(what records nothing), `look` (what is recorded), `prove` (what proves it), `report` (the audit page), `checks` (what is
-refused on the way).
+and `odds` (what records nothing), `look` (what is recorded), `prove` (what proves it), `report`
+(the audit page), `checks` (what is refused on the way).
 """
 
 from lottery.operations.ask import (
@@ -23,6 +23,14 @@ from lottery.operations.look import (
     replay_bundle,
     replay_dates,
     replay_run,
+)
+from lottery.operations.odds import (
+    NamedOdds,
+    OddsRequest,
+    SeriesOdds,
+    decimal_text,
+    read_pool,
+    series_odds,
 )
 from lottery.operations.prove import (
     Inclusion,
@@ -52,12 +60,15 @@ __all__ = [
     "ComputedDay",
     "DerivedSeed",
     "Inclusion",
+    "NamedOdds",
+    "OddsRequest",
     "Page",
     "Progress",
     "PublicKeys",
     "RunOutcome",
     "RunRequest",
     "SeriesAllocation",
+    "SeriesOdds",
     "SeriesRequest",
     "allocate_series",
     "allocations",
@@ -65,12 +76,14 @@ __all__ = [
     "compute_day",
     "consistency",
     "cosign",
+    "decimal_text",
     "explain",
     "export_run",
     "exported_parts",
     "inclusion",
     "pools",
     "public_keys",
+    "read_pool",
     "read_seed",
     "replay_bundle",
     "replay_dates",
@@ -79,6 +92,7 @@ __all__ = [
     "report_bundle",
     "run_lottery",
     "seed_of",
+    "series_odds",
     "trail",
     "verify_ledger",
     "warm_up",

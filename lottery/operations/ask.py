@@ -11,7 +11,7 @@ import numpy as np
 
 from lottery.day import warm
 from lottery.day.accounts import describe_wrong
-from lottery.day.one_pool import AllocatedPool, allocate_pool, arrange_pool
+from lottery.day.one_pool import AllocatedPool, ArrangedPool, allocate_pool, arrange_pool
 from lottery.day.tables import INT64_MAX
 from lottery.errors import Problem, Problems, Refused
 from lottery.intake import files, noticed
@@ -62,8 +62,8 @@ def seed_of(volumes: ReceivedVolumes, methodology: Methodology = JPMS_2024_09_06
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesRequest:
-    """One pool to allocate without recording it.
+class PoolRequest:
+    """One pool by its rows.
 
     Attributes:
         accounts: Account numbers, one a row.
@@ -71,8 +71,6 @@ class SeriesRequest:
         problems: What was found wrong before.
     """
 
-    business_date: dt.date
-    asks: Sequence[ExchangeAsk]
     series: str
     occ_account: str
     assigned_quantity: int
@@ -80,6 +78,14 @@ class SeriesRequest:
     shorts: Sequence[int]
     methodology: Methodology = JPMS_2024_09_06
     problems: Problems = field(default_factory=Problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesRequest(PoolRequest):
+    """One pool to allocate without recording it."""
+
+    business_date: dt.date
+    asks: Sequence[ExchangeAsk]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +105,37 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
         PoolBroken: The pool is a break (D5).
     """
     problems = request.problems
-    place = Place(source="positions", problems=problems)
     check_date(request.business_date, request.methodology, problems)
+    seed = derive_seed_of(
+        ReceivedVolumes(
+            asks=tuple(request.asks),
+            sources=(),
+            place=Place(source="exchange_asks", problems=problems),
+        ),
+        request.methodology,
+        problems,
+    )
+    series, pool = arranged_pool(request)
+    problems.refuse_if_any()
+    assert seed is not None, "a seed that is refused has problems"  # noqa: S101
+    try:
+        allocated = allocate_pool(
+            pool,
+            request.shorts,
+            assigned_quantity=request.assigned_quantity,
+            ten_thousandths=seed.ten_thousandths,
+            zero_hit=request.methodology.zero_hit,
+        )
+    except OverflowError as error:
+        problems.add(too_short(str(error)))
+        raise Refused(problems) from error
+    return SeriesAllocation(seed=seed, series=series, pool=allocated)
+
+
+def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool]:
+    """The padded series and the rows in order; what is wrong goes to the request's problems."""
+    problems = request.problems
+    place = Place(source="positions", problems=problems)
     series = request.series
     try:
         series = checked_series(series)
@@ -113,15 +148,6 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
     if not 1 <= request.assigned_quantity <= INT64_MAX:
         message = f"{request.assigned_quantity} is no quantity: at least 1 is expected"
         problems.add(Problem(source="assigned_quantity", message=message))
-    seed = derive_seed_of(
-        ReceivedVolumes(
-            asks=tuple(request.asks),
-            sources=(),
-            place=Place(source="exchange_asks", problems=problems),
-        ),
-        request.methodology,
-        problems,
-    )
     if min(request.shorts, default=0) < 0:
         for row, short in enumerate(request.shorts):
             if short < 0:
@@ -143,20 +169,12 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
             request.accounts[doubled.first_row],
             f"row {place.row(doubled.first_row)}",
         )
-    problems.refuse_if_any()
-    assert seed is not None, "a seed that is refused has problems"  # noqa: S101
-    try:
-        allocated = allocate_pool(
-            pool,
-            request.shorts,
-            assigned_quantity=request.assigned_quantity,
-            ten_thousandths=seed.ten_thousandths,
-            zero_hit=request.methodology.zero_hit,
-        )
-    except OverflowError as error:
-        place.refuse(f"{error}", column="short_quantity", rule="R3")
-        raise Refused(problems) from error
-    return SeriesAllocation(seed=seed, series=series, pool=allocated)
+    return series, pool
+
+
+def too_short(message: str) -> Problem:
+    """A pool that is short more than there are numbers for."""
+    return Problem(source="positions", message=message, column="short_quantity", rule="R3")
 
 
 def warm_up() -> None:

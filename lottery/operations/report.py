@@ -48,9 +48,7 @@ def report(ledger: Ledger, run: str, request: ReportRequest, asker: Asker) -> Pa
         LedgerDamaged: Its evidence is not what was recorded.
     """
     proven = proven_run(ledger, run)
-    standing = Standing(
-        is_known=True, superseded_by=ledger.superseded_by(proven.record.run)
-    )
+    standing = Standing(is_known=True, superseded_by=ledger.superseded_by(proven.record.run))
     page = _page(proven, request, standing)
     outcome = "one account" if request.account is not None else "the run"
     asker.enter(ledger, RUN_REPORTED, page.run, f"a page about {outcome}")

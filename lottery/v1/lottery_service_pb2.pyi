@@ -784,3 +784,323 @@ class AccountWorking(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AccountWorking: _TypeAlias = AccountWorking  # noqa: Y015
+
+@_typing.final
+class GetOddsRequest(_message.Message):
+    """Asks for the odds in one pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: _builtins.int
+    OCC_ACCOUNT_FIELD_NUMBER: _builtins.int
+    ASSIGNED_QUANTITY_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    series: _builtins.str
+    """The OSI symbol, padded or compact."""
+    occ_account: _builtins.str
+    """The pool's OCC account, or empty."""
+    assigned_quantity: _builtins.int
+    """Contracts assigned by OCC, at least 1."""
+    account: _builtins.str
+    """Only this account, digit by digit; empty: every open account."""
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountPosition]:
+        """The pool's positions, in any order."""
+
+    @_builtins.property
+    def decisions(self) -> _lottery_pb2.Decisions:
+        """Other choices than the defaults."""
+
+    def __init__(
+        self,
+        *,
+        series: _builtins.str = ...,
+        occ_account: _builtins.str = ...,
+        assigned_quantity: _builtins.int = ...,
+        positions: _abc.Iterable[Global___AccountPosition] | None = ...,
+        decisions: _lottery_pb2.Decisions | None = ...,
+        account: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "assigned_quantity", b"assigned_quantity", "decisions", b"decisions", "occ_account", b"occ_account", "positions", b"positions", "series", b"series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOddsRequest: _TypeAlias = GetOddsRequest  # noqa: Y015
+
+@_typing.final
+class GetOddsResponse(_message.Message):
+    """The odds in one pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OCC_ACCOUNT_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ORDER_FIELD_NUMBER: _builtins.int
+    ZERO_HIT_FIELD_NUMBER: _builtins.int
+    ASSIGNED_QUANTITY_FIELD_NUMBER: _builtins.int
+    TOTAL_SHORT_FIELD_NUMBER: _builtins.int
+    ACCOUNT_COUNT_FIELD_NUMBER: _builtins.int
+    NEVER_FIRST_FIELD_NUMBER: _builtins.int
+    EVENNESS_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    occ_account: _builtins.str
+    """The pool's OCC account."""
+    series: _builtins.str
+    """The pool's series, padded."""
+    method: _builtins.str
+    """The method's id."""
+    account_order: _builtins.str
+    """The choice of R2."""
+    zero_hit: _builtins.str
+    """The choice of D2."""
+    assigned_quantity: _builtins.int
+    """Contracts assigned by OCC."""
+    total_short: _builtins.int
+    """Contracts short in all."""
+    account_count: _builtins.int
+    """Accounts with an open position."""
+    never_first: _builtins.int
+    """Numbers that no fraction hits first: a pool of over 10,000 contracts has such."""
+    @_builtins.property
+    def evenness(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumbersHitFirst]:
+        """How evenly the numbers are hit first; every number is counted once."""
+
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountOdds]:
+        """The accounts asked for, in order."""
+
+    def __init__(
+        self,
+        *,
+        occ_account: _builtins.str = ...,
+        series: _builtins.str = ...,
+        method: _builtins.str = ...,
+        account_order: _builtins.str = ...,
+        zero_hit: _builtins.str = ...,
+        assigned_quantity: _builtins.int = ...,
+        total_short: _builtins.int = ...,
+        account_count: _builtins.int = ...,
+        never_first: _builtins.int = ...,
+        evenness: _abc.Iterable[Global___NumbersHitFirst] | None = ...,
+        accounts: _abc.Iterable[Global___AccountOdds] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_count", b"account_count", "account_order", b"account_order", "accounts", b"accounts", "assigned_quantity", b"assigned_quantity", "evenness", b"evenness", "method", b"method", "never_first", b"never_first", "occ_account", b"occ_account", "series", b"series", "total_short", b"total_short", "zero_hit", b"zero_hit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOddsResponse: _TypeAlias = GetOddsResponse  # noqa: Y015
+
+@_typing.final
+class NumbersHitFirst(_message.Message):
+    """How many numbers of a pool are hit first by the same count of the 10,000 fractions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRACTION_COUNT_FIELD_NUMBER: _builtins.int
+    NUMBER_COUNT_FIELD_NUMBER: _builtins.int
+    fraction_count: _builtins.int
+    """Fractions that hit each of them first."""
+    number_count: _builtins.int
+    """The numbers."""
+    def __init__(
+        self,
+        *,
+        fraction_count: _builtins.int = ...,
+        number_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fraction_count", b"fraction_count", "number_count", b"number_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NumbersHitFirst: _TypeAlias = NumbersHitFirst  # noqa: Y015
+
+@_typing.final
+class AccountOdds(_message.Message):
+    """One account's chances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    SHORT_QUANTITY_FIELD_NUMBER: _builtins.int
+    FIRST_NUMBER_FIELD_NUMBER: _builtins.int
+    LAST_NUMBER_FIELD_NUMBER: _builtins.int
+    NONE_COUNT_FIELD_NUMBER: _builtins.int
+    FULL_COUNT_FIELD_NUMBER: _builtins.int
+    CHANCES_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    VARIANCE_FIELD_NUMBER: _builtins.int
+    SHARE_QUANTITY_FIELD_NUMBER: _builtins.int
+    MEAN_LESS_SHARE_FIELD_NUMBER: _builtins.int
+    RANDOM_DRAW_FIELD_NUMBER: _builtins.int
+    OCC_WHEEL_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account."""
+    short_quantity: _builtins.int
+    """Contracts short."""
+    first_number: _builtins.int
+    """The first number of its range (R3)."""
+    last_number: _builtins.int
+    """The last number of its range, inclusive (R3)."""
+    none_count: _builtins.int
+    """Fractions of the 10,000 that assign it nothing."""
+    full_count: _builtins.int
+    """Fractions of the 10,000 that assign its whole short position."""
+    @_builtins.property
+    def chances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chance]:
+        """By assigned quantity, ascending; the counts add up to 10,000."""
+
+    @_builtins.property
+    def mean(self) -> Global___Figure:
+        """The mean of its assigned quantity."""
+
+    @_builtins.property
+    def variance(self) -> Global___Figure:
+        """The variance of its assigned quantity."""
+
+    @_builtins.property
+    def share_quantity(self) -> Global___Figure:
+        """The assigned quantity of the pool times the account's share of the shorts."""
+
+    @_builtins.property
+    def mean_less_share(self) -> Global___Figure:
+        """The mean less that."""
+
+    @_builtins.property
+    def random_draw(self) -> Global___ComparedOdds:
+        """For comparison: each contract drawn by itself, none twice."""
+
+    @_builtins.property
+    def occ_wheel(self) -> Global___ComparedOdds:
+        """For comparison: OCC's wheel of 25 with the pool's accounts on it; absent where more than a
+        million contracts are assigned.
+        """
+
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        short_quantity: _builtins.int = ...,
+        first_number: _builtins.int = ...,
+        last_number: _builtins.int = ...,
+        none_count: _builtins.int = ...,
+        full_count: _builtins.int = ...,
+        chances: _abc.Iterable[Global___Chance] | None = ...,
+        mean: Global___Figure | None = ...,
+        variance: Global___Figure | None = ...,
+        share_quantity: Global___Figure | None = ...,
+        mean_less_share: Global___Figure | None = ...,
+        random_draw: Global___ComparedOdds | None = ...,
+        occ_wheel: Global___ComparedOdds | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mean", b"mean", "mean_less_share", b"mean_less_share", "occ_wheel", b"occ_wheel", "random_draw", b"random_draw", "share_quantity", b"share_quantity", "variance", b"variance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "chances", b"chances", "first_number", b"first_number", "full_count", b"full_count", "last_number", b"last_number", "mean", b"mean", "mean_less_share", b"mean_less_share", "none_count", b"none_count", "occ_wheel", b"occ_wheel", "random_draw", b"random_draw", "share_quantity", b"share_quantity", "short_quantity", b"short_quantity", "variance", b"variance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountOdds: _TypeAlias = AccountOdds  # noqa: Y015
+
+@_typing.final
+class Chance(_message.Message):
+    """In how many of the 10,000 fractions an account is assigned a quantity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSIGNED_QUANTITY_FIELD_NUMBER: _builtins.int
+    FRACTION_COUNT_FIELD_NUMBER: _builtins.int
+    assigned_quantity: _builtins.int
+    """Contracts assigned."""
+    fraction_count: _builtins.int
+    """The fractions."""
+    def __init__(
+        self,
+        *,
+        assigned_quantity: _builtins.int = ...,
+        fraction_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_quantity", b"assigned_quantity", "fraction_count", b"fraction_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Chance: _TypeAlias = Chance  # noqa: Y015
+
+@_typing.final
+class ComparedOdds(_message.Message):
+    """An account's chances by another way to assign."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONE_FIELD_NUMBER: _builtins.int
+    FULL_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    VARIANCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def none(self) -> Global___Figure:
+        """The chance that it is assigned nothing."""
+
+    @_builtins.property
+    def full(self) -> Global___Figure:
+        """The chance that its whole short position is assigned."""
+
+    @_builtins.property
+    def mean(self) -> Global___Figure:
+        """The mean of its assigned quantity."""
+
+    @_builtins.property
+    def variance(self) -> Global___Figure:
+        """The variance of its assigned quantity."""
+
+    def __init__(
+        self,
+        *,
+        none: Global___Figure | None = ...,
+        full: Global___Figure | None = ...,
+        mean: Global___Figure | None = ...,
+        variance: Global___Figure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "mean", b"mean", "none", b"none", "variance", b"variance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "mean", b"mean", "none", b"none", "variance", b"variance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComparedOdds: _TypeAlias = ComparedOdds  # noqa: Y015
+
+@_typing.final
+class Figure(_message.Message):
+    """A figure: an exact fraction, and its decimals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRACTION_FIELD_NUMBER: _builtins.int
+    DECIMAL_FIELD_NUMBER: _builtins.int
+    fraction: _builtins.str
+    """The fraction in lowest terms, as `-11/130000` or `3`; empty for the chances of a random draw,
+    whose fractions would run to as many digits as the pool has contracts.
+    """
+    decimal: _builtins.str
+    """Decimal text with 20 significant figures at most, as `0.4` or `1.2E-30`."""
+    def __init__(
+        self,
+        *,
+        fraction: _builtins.str = ...,
+        decimal: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decimal", b"decimal", "fraction", b"fraction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Figure: _TypeAlias = Figure  # noqa: Y015

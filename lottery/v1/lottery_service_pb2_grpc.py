@@ -73,6 +73,11 @@ class LotteryServiceStub:
                 request_serializer=lottery_dot_v1_dot_lottery__service__pb2.ExplainPoolRequest.SerializeToString,
                 response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.ExplainPoolResponse.FromString,
                 _registered_method=True)
+        self.GetOdds = channel.unary_unary(
+                '/lottery.v1.LotteryService/GetOdds',
+                request_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetOddsRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.GetOddsResponse.FromString,
+                _registered_method=True)
 
 
 class LotteryServiceServicer:
@@ -168,6 +173,22 @@ class LotteryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOdds(self, request, context):
+        """Gets the chances of a pool's accounts before the fraction is known; records nothing.
+
+        Every one of the 10,000 fractions is counted, none is drawn.
+
+        Errors include:
+        - INVALID_ARGUMENT (INVALID_INPUT): something in the request is wrong, or the account asked for
+        has no open position in the pool.
+        - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
+        - RESOURCE_EXHAUSTED: more rows than the server's limit, or more than 100,000 accounts and none
+        is named.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LotteryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -205,6 +226,11 @@ def add_LotteryServiceServicer_to_server(servicer, server):
                     servicer.ExplainPool,
                     request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.ExplainPoolRequest.FromString,
                     response_serializer=lottery_dot_v1_dot_lottery__service__pb2.ExplainPoolResponse.SerializeToString,
+            ),
+            'GetOdds': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOdds,
+                    request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.GetOddsRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetOddsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -400,6 +426,33 @@ class LotteryService:
             '/lottery.v1.LotteryService/ExplainPool',
             lottery_dot_v1_dot_lottery__service__pb2.ExplainPoolRequest.SerializeToString,
             lottery_dot_v1_dot_lottery__service__pb2.ExplainPoolResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOdds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.LotteryService/GetOdds',
+            lottery_dot_v1_dot_lottery__service__pb2.GetOddsRequest.SerializeToString,
+            lottery_dot_v1_dot_lottery__service__pb2.GetOddsResponse.FromString,
             options,
             channel_credentials,
             insecure,

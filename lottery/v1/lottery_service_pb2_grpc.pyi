@@ -95,6 +95,18 @@ class LotteryServiceStub:
     - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): there is no such run, pool or account in it.
     - INVALID_ARGUMENT (INVALID_INPUT): the series is no OSI symbol.
     """
+    GetOdds: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.GetOddsRequest, _lottery_service_pb2.GetOddsResponse]
+    """Gets the chances of a pool's accounts before the fraction is known; records nothing.
+
+    Every one of the 10,000 fractions is counted, none is drawn.
+
+    Errors include:
+    - INVALID_ARGUMENT (INVALID_INPUT): something in the request is wrong, or the account asked for
+      has no open position in the pool.
+    - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
+    - RESOURCE_EXHAUSTED: more rows than the server's limit, or more than 100,000 accounts and none
+      is named.
+    """
 
 @_typing.type_check_only
 class LotteryServiceAsyncStub(LotteryServiceStub):
@@ -162,6 +174,18 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): there is no such run, pool or account in it.
     - INVALID_ARGUMENT (INVALID_INPUT): the series is no OSI symbol.
+    """
+    GetOdds: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.GetOddsRequest, _lottery_service_pb2.GetOddsResponse]  # type: ignore[assignment]
+    """Gets the chances of a pool's accounts before the fraction is known; records nothing.
+
+    Every one of the 10,000 fractions is counted, none is drawn.
+
+    Errors include:
+    - INVALID_ARGUMENT (INVALID_INPUT): something in the request is wrong, or the account asked for
+      has no open position in the pool.
+    - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
+    - RESOURCE_EXHAUSTED: more rows than the server's limit, or more than 100,000 accounts and none
+      is named.
     """
 
 class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -269,6 +293,24 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): there is no such run, pool or account in it.
         - INVALID_ARGUMENT (INVALID_INPUT): the series is no OSI symbol.
+        """
+
+    @_abc_1.abstractmethod
+    def GetOdds(
+        self,
+        request: _lottery_service_pb2.GetOddsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lottery_service_pb2.GetOddsResponse, _abc.Awaitable[_lottery_service_pb2.GetOddsResponse]]:
+        """Gets the chances of a pool's accounts before the fraction is known; records nothing.
+
+        Every one of the 10,000 fractions is counted, none is drawn.
+
+        Errors include:
+        - INVALID_ARGUMENT (INVALID_INPUT): something in the request is wrong, or the account asked for
+          has no open position in the pool.
+        - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
+        - RESOURCE_EXHAUSTED: more rows than the server's limit, or more than 100,000 accounts and none
+          is named.
         """
 
 def add_LotteryServiceServicer_to_server(servicer: LotteryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
