@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Final
 
 from lottery.audit.bundle import ProvenRun
@@ -55,7 +54,7 @@ class AccountReport:
     Attributes:
         account: What it is called on the page.
         record: The run's record, without what is about others.
-        shown: Its positions, those that were hit first.
+        shown: Its positions, or those of them with the most contracts assigned.
         listed: Every position that is listed, in the order of the evidence.
         listed_left_out: The others.
         pool_count: Pools that it is in.
@@ -101,7 +100,7 @@ def account_report(
     if request.series:
         workings = _of_series(run.record.run, account, workings, request.series)
     limit = max(POSITIONS_SHOWN, len(request.series))
-    hit_first = sorted(workings, key=_assigned, reverse=True)
+    most = {id(one) for one in sorted(workings, key=_assigned, reverse=True)[:limit]}
     listed = workings[:POSITIONS_LISTED]
     left_out = workings[POSITIONS_LISTED:]
     return AccountReport(
@@ -111,7 +110,8 @@ def account_report(
         proof=proof,
         masked=request.mask_accounts,
         shown=tuple(
-            _shown(working, place) for place, working in enumerate(islice(hit_first, limit), 1)
+            _shown(working, place)
+            for place, working in enumerate((one for one in workings if id(one) in most), 1)
         ),
         listed=tuple(listed),
         listed_left_out=LeftOut(

@@ -21,8 +21,8 @@ from markupsafe import Markup
 
 from lottery.audit import wording
 from lottery.audit.account_report import AccountReport
+from lottery.audit.labels import GRID, Block
 from lottery.audit.report import Report
-from lottery.audit.ribbon import GRID
 from lottery.method.odds import AccountOdds
 from lottery.version import NAME, VERSION
 
@@ -32,6 +32,8 @@ ASK_DECIMALS: Final = 5
 
 _FIGURE_SPACE: Final = "\u2007"
 _POINT_SPACE: Final = "\u2008"
+_TIMES: Final = " \u00d7 "
+_MINUS: Final = " \u2212 "
 _PERCENT_DECIMALS: Final = 2
 _MEAN_DECIMALS: Final = 4
 
@@ -79,6 +81,8 @@ def _environment() -> Environment:
         "percent": percent,
         "decimal": decimal,
         "at_least": chance_of_at_least,
+        "ticks": lambda places: "".join(f"M{place} 0V10" for place in places),
+        "typeset": lambda text: text.replace(" x ", _TIMES).replace(" - ", _MINUS),
         "moment": lambda text: f"{text[:10]} {text[11:19]} UTC",
     }
     return made
@@ -124,7 +128,7 @@ def _at(position: int) -> str:
     return f"{Decimal(position) * 100 / GRID:f}%"
 
 
-def _path(blocks: Iterable[tuple[int, int]], top: int = 0, bottom: int = 10) -> str:
+def _path(blocks: Iterable[Block], top: int = 0, bottom: int = 10) -> str:
     """A ribbon's blocks as the data of one SVG path."""
     return "".join(f"M{start} {top}H{end}V{bottom}H{start}Z" for start, end in blocks)
 

@@ -18,45 +18,27 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from lottery.audit.wording import hit_numbers
+from lottery.audit.labels import (
+    GRID,
+    Block,
+    Label,
+    label_at,
+    label_within,
+    may_have_room,
+    with_room,
+)
+from lottery.audit.wording import hit_numbers, number_range
 from lottery.method.wheel import Stretch, numbers_hit, stretches_hit
 
-GRID: Final = 100_000
-"""Units of a ribbon's width."""
 COLUMNS: Final = 1_000
 """A range narrower than one part in so many is drawn together with its like."""
 HITS_LABELLED: Final = 60
 """Accounts at most whose numbers hit may get a label; labels without room are left out."""
 
-WIDE: Final = 880
-"""Pixels of a ribbon on a desk or on paper, for deciding which labels have room."""
-NARROW: Final = 300
-"""As `WIDE`, on a telephone."""
-
-_CHARACTER: Final = 7.4
-"""Pixels of one character of a label."""
-_GAP: Final = 8
-_EDGE: Final = 0.06
-"""Closer to an end than this part of the width, a label begins or ends there."""
+CELLS: Final = 130
+"""Numbers at most that are marked off one by one."""
 
 Integers = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """A text at a place of the ribbon.
-
-    Attributes:
-        at: Its place in `GRID` units.
-        anchor: `start`, `middle` or `end`: which part of the text stands there.
-        text: The text.
-        narrow: Whether it has room on a telephone too.
-    """
-
-    at: int
-    anchor: str
-    text: str
-    narrow: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +56,8 @@ class Ribbon:
         merged_count: How many accounts these are.
         accounts: The names of accounts whose blocks have room for them.
         stretches: The numbers assigned, in the order of assignment; a second one is the wrap.
-        hits: The numbers assigned to one account each, where there is room for them.
+        seams: Where the numbers assigned to one account begin, of as many as may get a label.
+        hits: The numbers assigned to each account, or the stretches where these have no room.
         description: All of it as a sentence, for those who do not see it.
     """
 
@@ -82,14 +65,22 @@ class Ribbon:
     first_hit: int
     first_hit_mark: int
     first_hit_label: Label
-    even: tuple[tuple[int, int], ...]
-    odd: tuple[tuple[int, int], ...]
-    merged: tuple[tuple[int, int], ...]
+    even: tuple[Block, ...]
+    odd: tuple[Block, ...]
+    merged: tuple[Block, ...]
     merged_count: int
     accounts: tuple[Label, ...]
-    stretches: tuple[tuple[int, int], ...]
+    stretches: tuple[Block, ...]
+    seams: tuple[int, ...]
     hits: tuple[Label, ...]
     description: str
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Where one number ends and the next begins, if there are few enough to be told apart."""
+        if self.total_short > CELLS:
+            return ()
+        return tuple(number * GRID // self.total_short for number in range(1, self.total_short))
 
     @property
     def wraps(self) -> bool:
@@ -104,7 +95,7 @@ def pool_ribbon(
     first_hit: int,
     assigned_quantity: int,
     total_short: int,
-    name: Callable[[int], str | None],
+    name: Callable[[int], str],
 ) -> Ribbon:
     """The ribbon of an allocated pool.
 
@@ -114,7 +105,7 @@ def pool_ribbon(
         first_hit: The first number hit.
         assigned_quantity: Contracts assigned to the pool, at most its total.
         total_short: Contracts short in the pool, at least 1.
-        name: What the account at a place is called; None where it is not to be named.
+        name: What the account at a place is called.
     """
     wheel = {
         "first_hit": first_hit,
@@ -165,11 +156,13 @@ def _drawn(
     *,
     first_hit: int,
     stretches: Sequence[Stretch],
-    hits: Iterable[Sequence[Stretch]],
-    name: Callable[[int], str | None],
+    hits: Sequence[Sequence[Stretch]],
+    name: Callable[[int], str],
 ) -> Ribbon:
-    blocks: tuple[list[tuple[int, int]], ...] = ([], [])
+    blocks: tuple[list[Block], ...] = ([], [])
     merged, names, merged_count = [], [], 0
+    mark = _block(Stretch(first_number=first_hit, last_number=first_hit), total_short)
+    middle = sum(mark) // 2
     runs = _runs(first_numbers, last_numbers, total_short)
     for drawn, (place, count) in enumerate(runs):
         last = place + count - 1
@@ -180,27 +173,41 @@ def _drawn(
             merged_count += count
             continue
         blocks[drawn % 2].append(block)
-        label = _within(block, name(place)) if _may_have_room(block) else None
+        label = label_within(block, name(place), middle) if may_have_room(block) else None
         if label is not None:
             names.append(label)
-    mark = _block(Stretch(first_number=first_hit, last_number=first_hit), total_short)
     return Ribbon(
         total_short=total_short,
         first_hit=first_hit,
-        first_hit_mark=sum(mark) // 2,
-        first_hit_label=_label(mark, f"first hit {first_hit:,}"),
+        first_hit_mark=middle,
+        first_hit_label=label_at(mark, f"first hit {first_hit:,}"),
         even=tuple(blocks[0]),
         odd=tuple(blocks[1]),
         merged=tuple(merged),
         merged_count=merged_count,
         accounts=tuple(names),
         stretches=tuple(_block(stretch, total_short) for stretch in stretches),
-        hits=tuple(_with_room([_hit_label(hit, total_short) for hit in hits])),
+        seams=tuple(_block(part, total_short)[0] for hit in hits for part in hit),
+        hits=_hit_labels(stretches, hits, total_short),
         description=(
             f"The numbers 1 to {total_short:,} in a line. The first hit is {first_hit:,}. "
             f"Numbers assigned: {hit_numbers(stretches)}."
         ),
     )
+
+
+def _hit_labels(
+    stretches: Sequence[Stretch], hits: Sequence[Sequence[Stretch]], total_short: int
+) -> tuple[Label, ...]:
+    """Labels of each account's numbers, or of the stretches where these have no room."""
+    of_accounts = [label_at(_block(hit[0], total_short), hit_numbers(hit)) for hit in hits]
+    fitting = tuple(with_room(of_accounts))
+    if len(fitting) == len(hits) < HITS_LABELLED:
+        return fitting
+    of_stretches = (
+        label_at(_block(stretch, total_short), number_range(stretch)) for stretch in stretches
+    )
+    return tuple(with_room(of_stretches))
 
 
 def _runs(
@@ -233,71 +240,9 @@ def _stretch(first_numbers: Any, last_numbers: Any, place: int) -> Stretch:
     return Stretch(first_number=int(first_numbers[place]), last_number=int(last_numbers[place]))
 
 
-def _block(stretch: Stretch, total_short: int) -> tuple[int, int]:
+def _block(stretch: Stretch, total_short: int) -> Block:
     """A stretch's start and end on the grid; Python's integers, as the product may be long."""
     return (
         (stretch.first_number - 1) * GRID // total_short,
         stretch.last_number * GRID // total_short,
     )
-
-
-def _hit_label(hit: Sequence[Stretch], total_short: int) -> Label:
-    """The label of an account's numbers hit, below the first of them."""
-    return _label(_block(hit[0], total_short), hit_numbers(hit))
-
-
-def _label(block: tuple[int, int], text: str) -> Label:
-    middle = sum(block) // 2
-    anchor = "middle"
-    if middle < GRID * _EDGE:
-        anchor = "start"
-    elif middle > GRID * (1 - _EDGE):
-        anchor = "end"
-    at = {"start": block[0], "middle": middle, "end": block[1]}[anchor]
-    return Label(at=at, anchor=anchor, text=text, narrow=True)
-
-
-def _may_have_room(block: tuple[int, int]) -> bool:
-    """Whether a name of one character would have room in a block."""
-    return (block[1] - block[0]) * WIDE > (_CHARACTER + _GAP) * GRID
-
-
-def _within(block: tuple[int, int], text: str | None) -> Label | None:
-    """A name in the middle of its block, if it has room there."""
-    if text is None:
-        return None
-    needed = len(text) * _CHARACTER + _GAP
-    part = (block[1] - block[0]) / GRID
-    if part * WIDE < needed:
-        return None
-    return Label(at=sum(block) // 2, anchor="middle", text=text, narrow=part * NARROW >= needed)
-
-
-def _with_room(labels: list[Label]) -> Iterator[Label]:
-    """The labels that do not run into each other, the earlier ones first."""
-    wide, narrow = _Row(WIDE), _Row(NARROW)
-    for label in labels:
-        if wide.takes(label):
-            yield Label(
-                at=label.at, anchor=label.anchor, text=label.text, narrow=narrow.takes(label)
-            )
-
-
-class _Row:
-    """A row of labels on a ribbon of a width."""
-
-    def __init__(self, width: int) -> None:
-        self._width = width
-        self._taken: list[tuple[float, float]] = []
-
-    def takes(self, label: Label) -> bool:
-        """Takes a label in where there is room for it."""
-        length = len(label.text) * _CHARACTER + _GAP
-        before = {"start": 0.0, "middle": 0.5, "end": 1.0}[label.anchor]
-        start = label.at * self._width / GRID - before * length
-        end = start + length
-        fits = start >= -_GAP and end <= self._width + _GAP
-        if not fits or any(start < other[1] and other[0] < end for other in self._taken):
-            return False
-        self._taken.append((start, end))
-        return True

@@ -105,9 +105,10 @@ def break_step(reason: str) -> str:
 
 def first_hit_steps(working: PoolWorking) -> list[str]:
     """How the first hit follows from the fraction (D1, D2)."""
-    product = f"{working.seed.fraction} x {working.total_short:,} = {working.product}"
-    removed = working.product.partition(".")[0]
-    steps = [f"First hit: {product}, decimals removed: {removed}"]
+    whole, point, decimals = working.product.partition(".")
+    product = f"{int(whole):,}{point}{decimals}"
+    multiplied = f"{working.seed.fraction} x {working.total_short:,}"
+    steps = [f"First hit: {multiplied} = {product}, decimals removed: {int(whole):,}"]
     if working.is_zero_hit:
         other = "the last number" if working.zero_hit == "wrap" else "number 1"
         steps.append(
