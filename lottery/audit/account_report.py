@@ -23,7 +23,7 @@ from lottery.method.methodology import ZeroHit
 from lottery.method.odds import AccountOdds, pool_odds
 from lottery.method.wheel import Stretch
 
-POSITIONS_SHOWN: Final = 60
+POSITIONS_SHOWN: Final = 40
 """Positions with their ribbon and odds; those asked for are shown past it."""
 POSITIONS_LISTED: Final = 5_000
 """Rows of the table of positions."""

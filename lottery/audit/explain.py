@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,9 @@ from lottery.method.wheel import Stretch, numbers_hit, stretches_hit
 
 Reader = Callable[[str, pc.Expression | None], pa.Table]
 """Reads a table of a run's evidence: its name, and which rows; None for all."""
+
+Row = dict[str, Any]
+"""A row of a table, by its columns."""
 
 ACCOUNTS_SHOWN: Final = 1_000
 """Accounts of a working at most; past it those that were hit come first."""
@@ -107,7 +110,7 @@ def explain_pool(
     rows = _rows(read, pool)
     if pool["break_reason"] is None and rows.num_rows > ACCOUNTS_SHOWN:
         rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
-    return pool_working(record, pool, rows.slice(0, ACCOUNTS_SHOWN))
+    return pool_working(record, pool, rows.slice(0, ACCOUNTS_SHOWN).to_pylist())
 
 
 def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[PoolWorking]:
@@ -116,22 +119,22 @@ def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[P
     Raises:
         NotInRun: The account is in no noticed pool of the run.
     """
-    rows_of: dict[tuple[str, str], pa.Table] = {}
-    for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE):
-        rows = read(name, pc.field("account") == account)
-        for place, row in enumerate(rows.select(("occ_account", "series")).to_pylist()):
-            rows_of[row["occ_account"], row["series"]] = rows.slice(place, 1)
+    rows_of = {
+        (row["occ_account"], row["series"]): row
+        for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE)
+        for row in read(name, pc.field("account") == account).to_pylist()
+    }
     if not rows_of:
         raise NotInRun(f"account {account!r} is in no pool of run {record.run}")
     series = sorted({series for _, series in rows_of})
     pools = read(evidence.POOLS_FILE, pc.field("series").isin(series))
     for pool in pools.sort_by([("occ_account", "ascending"), ("series", "ascending")]).to_pylist():
-        shown = rows_of.get((pool["occ_account"], pool["series"]))
-        if shown is not None:
-            yield pool_working(record, pool, shown)
+        row = rows_of.get((pool["occ_account"], pool["series"]))
+        if row is not None:
+            yield pool_working(record, pool, [row])
 
 
-def pool_working(record: RunRecord, pool: dict[str, Any], shown: pa.Table) -> PoolWorking:
+def pool_working(record: RunRecord, pool: Row, shown: Sequence[Row]) -> PoolWorking:
     """The working of one pool, with the accounts that are to be shown.
 
     Args:
@@ -149,8 +152,8 @@ def pool_working(record: RunRecord, pool: dict[str, Any], shown: pa.Table) -> Po
         seed=record.seed,
         product=exact_product(int(record.seed.digits) + 1, pool["total_short"]),
         stretches=tuple(stretches_hit(**wheel)) if allocated else (),
-        accounts=tuple(_account(row, wheel if allocated else None) for row in shown.to_pylist()),
-        accounts_left_out=pool["account_count"] - shown.num_rows,
+        accounts=tuple(_account(row, wheel if allocated else None) for row in shown),
+        accounts_left_out=pool["account_count"] - len(shown),
         **pool,
     )
 
@@ -161,7 +164,7 @@ def exact_product(ten_thousandths: int, total_short: int) -> str:
     return f"{whole}.{rest:04d}".rstrip("0").rstrip(".")
 
 
-def _rows(read: Reader, pool: dict[str, Any]) -> pa.Table:
+def _rows(read: Reader, pool: Row) -> pa.Table:
     """The pool's accounts; a broken pool's have no numbers."""
     where = (pc.field("series") == pool["series"]) & (
         pc.field("occ_account") == pool["occ_account"]
@@ -171,7 +174,7 @@ def _rows(read: Reader, pool: dict[str, Any]) -> pa.Table:
     return read(name, where)
 
 
-def _account(row: dict[str, Any], wheel: dict[str, Any] | None) -> AccountWorking:
+def _account(row: Row, wheel: dict[str, Any] | None) -> AccountWorking:
     if wheel is None:
         return AccountWorking(
             account=row["account"],

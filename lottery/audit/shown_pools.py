@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.audit.explain import PoolWorking, Reader, pool_working
+from lottery.audit.explain import PoolWorking, Reader, Row, pool_working
 from lottery.audit.ribbon import Ribbon, pool_ribbon
 from lottery.ledger import evidence
 from lottery.ledger.run import RunRecord
@@ -25,8 +25,6 @@ ACCOUNTS_LISTED: Final = 6_000
 ACCOUNTS_OF_A_POOL: Final = 400
 FEWEST_OF_A_POOL: Final = 20
 
-Pool = dict[str, Any]
-"""A row of `tables.POOLS`."""
 Names = Callable[[str], str]
 """What an account is called on the page."""
 
@@ -57,7 +55,7 @@ class ShownPool:
 
 
 def shown_pools(
-    record: RunRecord, read: Reader, pools: Sequence[Pool], names: Names
+    record: RunRecord, read: Reader, pools: Sequence[Row], names: Names
 ) -> Iterator[ShownPool]:
     """Yields the pools' workings.
 
@@ -78,12 +76,12 @@ def shown_pools(
         if rows is None:  # Nobody is short.
             rows = pa.table({"account": pa.array([], pa.string())})
         chosen = _chosen(rows, pool, limit)
-        working = pool_working(record, pool, rows.take(pa.array(chosen, pa.int64())))
-        ribbon = None if is_broken else _ribbon(rows, pool, names)
+        working = pool_working(record, pool, rows.take(pa.array(chosen, pa.int64())).to_pylist())
+        named = _named(working, names)  # Before the ribbon, so that labels go by the table.
         yield ShownPool(
             anchor=f"pool-{place}",
-            working=_named(working, names),
-            ribbon=ribbon,
+            working=named,
+            ribbon=None if is_broken else _ribbon(rows, pool, names),
             hit_left_out=_hit_left_out(pool, working),
         )
 
@@ -93,7 +91,7 @@ def _named(working: PoolWorking, names: Names) -> PoolWorking:
     return replace(working, accounts=tuple(accounts))
 
 
-def _hit_left_out(pool: Pool, working: PoolWorking) -> LeftOut:
+def _hit_left_out(pool: Row, working: PoolWorking) -> LeftOut:
     if pool["break_reason"] is not None:
         return LeftOut(count=0, assigned_quantity=0)
     hit = [one.assigned_quantity for one in working.accounts if one.assigned_quantity]
@@ -103,7 +101,7 @@ def _hit_left_out(pool: Pool, working: PoolWorking) -> LeftOut:
     )
 
 
-def _ribbon(rows: pa.Table, pool: Pool, names: Names) -> Ribbon:
+def _ribbon(rows: pa.Table, pool: Row, names: Names) -> Ribbon:
     accounts = rows.column("account")
     return pool_ribbon(
         first_numbers=_integers(rows, "first_number"),
@@ -115,7 +113,7 @@ def _ribbon(rows: pa.Table, pool: Pool, names: Names) -> Ribbon:
     )
 
 
-def _chosen(rows: pa.Table, pool: Pool, limit: int) -> list[int]:
+def _chosen(rows: pa.Table, pool: Row, limit: int) -> list[int]:
     """The places of the accounts that are shown, in order."""
     if rows.num_rows <= limit or pool["break_reason"] is not None:
         return list(range(min(rows.num_rows, limit)))
