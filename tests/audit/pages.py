@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-REFERENCES = ("aria-labelledby", "for", "href")
+REFERENCES = ("aria-labelledby", "aria-describedby", "for", "href")
 VOID = {"br", "hr", "img", "input", "link", "meta"}
 
 

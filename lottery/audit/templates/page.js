@@ -45,8 +45,6 @@ function searches(table, place) {
   });
   const line = document.createElement("div");
   line.className = "search";
-  line.setAttribute("role", "search");
-  line.setAttribute("aria-label", "Search " + what);
   const label = document.createElement("label");
   const input = document.createElement("input");
   const told = document.createElement("output");
