@@ -17,7 +17,13 @@ from lottery.ledger.run import RunRecord, WarningRecord
 MASKED_DIGIT: Final = "•"
 
 WARNINGS_WITHOUT_ACCOUNTS: Final = frozenset(
-    {"ZERO_ASK", "LOW_PRECISION_COMPOSITE", "OCC_ACCOUNT_ON_ONE_SIDE"}
+    {
+        "ZERO_ASK",
+        "LOW_PRECISION_COMPOSITE",
+        "OCC_ACCOUNT_ON_ONE_SIDE",
+        "OCC_SHORT_DIFFERS",
+        "OCC_SHORT_DIFFERS_MORE",
+    }
 )
 """Warnings that are known to name no account; the others lose their digits."""
 

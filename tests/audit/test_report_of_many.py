@@ -18,6 +18,8 @@ from lottery.ledger.store import Ledger
 from tests.audit.pages import read_page
 from tests.days import ASKER, ASKS, record_in, request_of_files, volumes_text
 
+pytestmark = pytest.mark.xdist_group("many pools")
+
 LIMIT = 5_000_000
 """Bytes of a page at most."""
 POOLS = 100_000

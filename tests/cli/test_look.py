@@ -260,6 +260,14 @@ def test_an_accounts_working_has_the_seeds_steps_once_above_the_first_pool(reade
     assert pools[0] < seed < digits < hits[0] < pools[1]
 
 
+def test_an_accounts_working_begins_with_what_it_was_assigned_in_all(reader: Door) -> None:
+    lines = reader("explain", "latest", "--account", "1046").lines
+    assert lines[0] == (
+        f"Account 1046 is in 7 pools of run {EXAMPLE_RUN}; assigned to it: 31 contracts, in 3 pools"
+    )
+    assert lines[1].startswith("Its odds beforehand and the proof: lottery report")
+
+
 def test_an_accounts_document_has_its_pools_with_it_alone(reader: Door) -> None:
     document = reader("explain", "latest", "--account", "1046", "--json").document
     assert document["account"] == "1046"
