@@ -124,7 +124,7 @@ def _check_straight(content: bytes, whole: Received, problems: Problems) -> None
         AssertionError: It gives other rows, or takes what is refused.
     """
     notices = _sound("notices").table
-    straight = noticed.read_noticed_positions(pa.py_buffer(content), notices)
+    straight = noticed.read_noticed_positions(pa.py_buffer(content), notices, forget=lambda: None)
     if straight is None:
         return
     if problems:

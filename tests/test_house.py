@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,20 @@ def test_locks_are_pinned_by_hash_and_name_no_index(name: str) -> None:
     assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}", text)) >= len(requirements)
     assert "://" not in text
     assert "index" not in text
+
+
+def test_the_wheel_holds_what_the_packages_read(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+
+    (wheel,) = tmp_path.glob("*.whl")
+    read = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("texts", "templates")
+        for path in (ROOT / "lottery" / "audit" / folder).iterdir()
+    ]
+    with zipfile.ZipFile(wheel) as archive:
+        assert {*read, "lottery/audit/replay.sql", "lottery/py.typed"} <= set(archive.namelist())
 
 
 def test_every_dependency_has_a_floor_and_is_locked() -> None:

@@ -206,6 +206,18 @@ def opened_bundle(path: Path, keys: Sequence[VerifierKey]) -> Iterator[OpenedBun
         yield OpenedBundle(record=record, directory=directory, mismatches=tuple(found))
 
 
+def proven_run_of(bundle: OpenedBundle) -> ProvenRun:
+    """The run of a bundle that has no mismatches."""
+    directory = bundle.directory
+    return ProvenRun(
+        record=bundle.record,
+        canonical=(directory / evidence.RUN_FILE).read_bytes(),
+        directory=directory,
+        proof=LogProof.parse((directory / PROOF_FILE).read_text("utf-8")),
+        key=VerifierKey.parse((directory / KEY_FILE).read_text("utf-8").removesuffix("\n")),
+    )
+
+
 def _safe_members(path: Path, archive: zipfile.ZipFile) -> tuple[str, dict[str, zipfile.ZipInfo]]:
     """The run that an archive is called after, and its files by their names in there.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,9 @@ from lottery.method.wheel import Stretch, numbers_hit, stretches_hit
 
 Reader = Callable[[str, pc.Expression | None], pa.Table]
 """Reads a table of a run's evidence: its name, and which rows; None for all."""
+
+Row = dict[str, Any]
+"""A row of a table, by its columns."""
 
 ACCOUNTS_SHOWN: Final = 1_000
 """Accounts of a working at most; past it those that were hit come first."""
@@ -103,7 +106,11 @@ def explain_pool(
             f"run {record.run} has several pools of series {series!r}; "
             f"name one of the OCC accounts {names}"
         )
-    return _working(record, read, pools[0], None)
+    (pool,) = pools
+    rows = _rows(read, pool)
+    if pool["break_reason"] is None and rows.num_rows > ACCOUNTS_SHOWN:
+        rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
+    return pool_working(record, pool, rows.slice(0, ACCOUNTS_SHOWN).to_pylist())
 
 
 def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[PoolWorking]:
@@ -112,23 +119,43 @@ def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[P
     Raises:
         NotInRun: The account is in no noticed pool of the run.
     """
-    where = pc.field("account") == account
-    found = set()
-    for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE):
-        rows = read(name, where)
-        found |= set(
-            zip(
-                rows.column("occ_account").to_pylist(),
-                rows.column("series").to_pylist(),
-                strict=True,
-            )
-        )
-    if not found:
+    rows_of = {
+        (row["occ_account"], row["series"]): row
+        for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE)
+        for row in read(name, pc.field("account") == account).to_pylist()
+    }
+    if not rows_of:
         raise NotInRun(f"account {account!r} is in no pool of run {record.run}")
-    for occ_account, series in sorted(found):
-        of_pool = (pc.field("series") == series) & (pc.field("occ_account") == occ_account)
-        pool = read(evidence.POOLS_FILE, of_pool).to_pylist()[0]
-        yield _working(record, read, pool, account)
+    series = sorted({series for _, series in rows_of})
+    pools = read(evidence.POOLS_FILE, pc.field("series").isin(series))
+    for pool in pools.sort_by([("occ_account", "ascending"), ("series", "ascending")]).to_pylist():
+        row = rows_of.get((pool["occ_account"], pool["series"]))
+        if row is not None:
+            yield pool_working(record, pool, [row])
+
+
+def pool_working(record: RunRecord, pool: Row, shown: Sequence[Row]) -> PoolWorking:
+    """The working of one pool, with the accounts that are to be shown.
+
+    Args:
+        record: The run.
+        pool: The pool's row of `tables.POOLS`.
+        shown: Rows of `tables.ALLOCATIONS`, or of `tables.BROKEN_POSITIONS` for a break.
+    """
+    allocated = pool["break_reason"] is None
+    wheel = {name: pool[name] for name in ("first_hit", "assigned_quantity", "total_short")}
+    return PoolWorking(
+        run=record.run,
+        business_date=record.business_date.isoformat(),
+        method=record.method.id,
+        zero_hit=record.method.decisions["zero_hit"],
+        seed=record.seed,
+        product=exact_product(int(record.seed.digits) + 1, pool["total_short"]),
+        stretches=tuple(stretches_hit(**wheel)) if allocated else (),
+        accounts=tuple(_account(row, wheel if allocated else None) for row in shown),
+        accounts_left_out=pool["account_count"] - len(shown),
+        **pool,
+    )
 
 
 def exact_product(ten_thousandths: int, total_short: int) -> str:
@@ -137,47 +164,17 @@ def exact_product(ten_thousandths: int, total_short: int) -> str:
     return f"{whole}.{rest:04d}".rstrip("0").rstrip(".")
 
 
-def _working(
-    record: RunRecord, read: Reader, pool: dict[str, Any], account: str | None
-) -> PoolWorking:
-    ten_thousandths = int(record.seed.digits) + 1
-    rows = _rows(read, pool, account)
-    allocated = pool["break_reason"] is None
-    if allocated and rows.num_rows > ACCOUNTS_SHOWN:
-        rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
-    shown = rows.slice(0, ACCOUNTS_SHOWN)
-    wheel = {
-        "first_hit": pool["first_hit"],
-        "assigned_quantity": pool["assigned_quantity"],
-        "total_short": pool["total_short"],
-    }
-    return PoolWorking(
-        run=record.run,
-        business_date=record.business_date.isoformat(),
-        method=record.method.id,
-        zero_hit=record.method.decisions["zero_hit"],
-        seed=record.seed,
-        product=exact_product(ten_thousandths, pool["total_short"]),
-        stretches=tuple(stretches_hit(**wheel)) if allocated else (),
-        accounts=tuple(_account(row, wheel if allocated else None) for row in shown.to_pylist()),
-        accounts_left_out=pool["account_count"] - shown.num_rows,
-        **pool,
-    )
-
-
-def _rows(read: Reader, pool: dict[str, Any], account: str | None) -> pa.Table:
-    """The pool's accounts, or the one asked for; a broken pool's have no numbers."""
+def _rows(read: Reader, pool: Row) -> pa.Table:
+    """The pool's accounts; a broken pool's have no numbers."""
     where = (pc.field("series") == pool["series"]) & (
         pc.field("occ_account") == pool["occ_account"]
     )
-    if account is not None:
-        where &= pc.field("account") == account
     allocated = pool["break_reason"] is None
     name = evidence.ALLOCATIONS_FILE if allocated else evidence.BROKEN_POSITIONS_FILE
     return read(name, where)
 
 
-def _account(row: dict[str, Any], wheel: dict[str, Any] | None) -> AccountWorking:
+def _account(row: Row, wheel: dict[str, Any] | None) -> AccountWorking:
     if wheel is None:
         return AccountWorking(
             account=row["account"],

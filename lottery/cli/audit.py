@@ -24,10 +24,11 @@ from lottery.cli.shell import (
     ServerOption,
     ToOption,
     read_dates,
+    read_keys,
     reporting,
     shell_of,
 )
-from lottery.errors import KeyUnusable, RunNotFound
+from lottery.errors import RunNotFound
 from lottery.ledger.signing import VerifierKey, create_key_file, read_key_file
 from lottery.ledger.trail import TrailEntry, system_identity
 
@@ -61,7 +62,7 @@ def replay(
     if sum((bool(run), every, first is not None or last is not None)) != 1:
         raise typer.BadParameter("name runs or bundles, or --all, or --from and --to")
     dates = read_dates(first, last)
-    keys = _keys(key)
+    keys = read_keys(key)
     bundles = [name for name in run or () if name.endswith(BUNDLE_SUFFIX)]
     if keys and not bundles:
         raise typer.BadParameter("--key goes with a bundle; verify takes it for a ledger")
@@ -113,7 +114,7 @@ def verify(
     Exit codes: 0 sound, 6 not.
     """
     shell = shell_of(context, ledger, server, as_json=as_json)
-    keys = _keys(key)
+    keys = read_keys(key)
     with open_desk(shell.common) as desk, shell.progress() as step:
         faults = list(desk.verify(keys, lambda run, _, of: step(f"looked at {run}", of)))
     document = {"sound": not faults, "faults": [dataclasses.asdict(fault) for fault in faults]}
@@ -209,18 +210,6 @@ def trail(
     shell.say(
         {"entries": [entry.as_json() for entry in entries]}, text.printer(_show_trail, entries)
     )
-
-
-def _keys(texts: list[str] | None) -> list[VerifierKey]:
-    """The keys of --key.
-
-    Raises:
-        typer.BadParameter: One is no public key.
-    """
-    try:
-        return [VerifierKey.parse(text) for text in texts or ()]
-    except KeyUnusable as error:
-        raise typer.BadParameter(f"--key: {error}") from None
 
 
 def _replay_named(

@@ -13,6 +13,7 @@ import pyarrow as pa
 from lottery import operations
 from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Engine, Replayed
+from lottery.audit.report import ReportRequest
 from lottery.audit.verify import Progress
 from lottery.audit.verify_log import Fault
 from lottery.cli.output import whole_file
@@ -56,6 +57,8 @@ class Desk(Protocol):
     def verify(self, keys: Sequence[VerifierKey], progress: Progress) -> Iterator[Fault]: ...
 
     def export(self, run: str, path: Path) -> str: ...
+
+    def report(self, run: str, request: ReportRequest) -> operations.Page: ...
 
     def public_keys(self) -> operations.PublicKeys: ...
 
@@ -143,6 +146,9 @@ class LocalDesk:
     def export(self, run: str, path: Path) -> str:
         with writing_whole(path) as file:
             return operations.export_run(self.ledger(), run, file, system_identity())
+
+    def report(self, run: str, request: ReportRequest) -> operations.Page:
+        return operations.report(self.ledger(), run, request, self._asker())
 
     def public_keys(self) -> operations.PublicKeys:
         return operations.public_keys(self.ledger())

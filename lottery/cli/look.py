@@ -10,7 +10,9 @@ import pyarrow.compute as pc
 import typer
 from rich.console import Console
 
+from lottery.audit import wording
 from lottery.audit.explain import PoolWorking
+from lottery.audit.wording import count
 from lottery.cli import text
 from lottery.cli.opening import open_desk
 from lottery.cli.shell import (
@@ -107,7 +109,7 @@ def explain(
     documents = [_working_document(working) for working in workings]
     shell.say(
         documents[0] if series is not None else {"account": account, "pools": documents},
-        text.printer(_show_workings, workings),
+        text.printer(_show_workings, workings, account),
     )
 
 
@@ -134,7 +136,7 @@ def _show_runs(
             f"{record.notice_count:,}",
             f"{record.assigned_quantity:,}",
             f"{len(record.breaks):,}",
-            text.marked(record.seed),
+            wording.marked(record.seed),
             record.recorded_at[:16].replace("T", " "),
             *(links if chain else ()),
             style="dim" if record.run in superseded else None,
@@ -155,16 +157,31 @@ def _show_run(console: Console, record: RunRecord, document: dict[str, Any]) -> 
         text.show_allocations(console, document["allocations"])
 
 
-def _show_workings(console: Console, workings: list[PoolWorking]) -> None:
+def _show_workings(console: Console, workings: list[PoolWorking], account: str | None) -> None:
+    if account is not None:
+        _show_account(console, workings, account)
     for place, working in enumerate(workings):
         if place:
             console.print()
         text.show_working(console, working, with_seed=not place)
 
 
+def _show_account(console: Console, workings: list[PoolWorking], account: str) -> None:
+    """What an account was assigned in all, before the pools one by one."""
+    assigned = [working.accounts[0].assigned_quantity for working in workings]
+    pools, contracts = count(len(workings), "pool"), count(sum(assigned), "contract")
+    console.print(
+        f"Account {account} is in {pools} of run {workings[0].run}; assigned to it: {contracts}, "
+        f"in {count(sum(map(bool, assigned)), 'pool')}",
+        style="bold",
+    )
+    console.print("Its odds beforehand and the proof: lottery report RUN FILE.html --account A")
+    console.print()
+
+
 def _working_document(working: PoolWorking) -> dict[str, Any]:
     """A working as JSON values, with the seed's steps beside the pool's."""
     document = dataclasses.asdict(working)
-    document["marked_composite"] = text.marked(working.seed)
+    document["marked_composite"] = wording.marked(working.seed)
     document["wraps"] = working.wraps
     return document

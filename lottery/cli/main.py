@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from lottery.cli import audit, exits, look, odds, run, seeds, serve
+from lottery.cli import audit, exits, look, odds, report, run, seeds, serve
 from lottery.cli.shell import Common, JsonOption, RootLedgerOption, ServerOption
 from lottery.version import VERSION
 
@@ -55,6 +55,7 @@ app.command()(odds.odds)
 app.command()(audit.replay)
 app.command()(audit.verify)
 app.command()(audit.export)
+app.command()(report.report)
 app.command()(audit.keys)
 app.command()(audit.cosign)
 app.command()(audit.trail)

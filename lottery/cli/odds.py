@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from lottery import operations
+from lottery.audit import wording
 from lottery.cli import text
 from lottery.cli.opening import open_desk
 from lottery.cli.shell import JsonOption, LedgerOption, ServerOption, reporting, shell_of
@@ -163,7 +164,7 @@ def _show_method(console: Console, found: SeriesOdds) -> None:
         made.add_row(
             named.account,
             f"{odds.short_quantity:,}",
-            text.numbers_text(odds.owned),
+            wording.number_range(odds.owned),
             _percent(odds.none),
             _percent(odds.full),
             _rounded(odds.mean),

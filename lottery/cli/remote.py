@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 from lottery import operations
 from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Engine, Replayed
+from lottery.audit.report import ReportRequest, Standing
 from lottery.audit.verify import Progress
 from lottery.audit.verify_log import Fault
 from lottery.cli.desk import writing_whole
@@ -106,6 +108,17 @@ class RemoteDesk:
     def export(self, run: str, path: Path) -> str:
         with writing_whole(path) as file:
             return self._client.export_run(run, file)
+
+    def report(self, run: str, request: ReportRequest) -> operations.Page:
+        with tempfile.TemporaryDirectory(prefix="lottery-report-") as folder:
+            path = Path(folder) / "run.zip"
+            exported = self.export(run, path)
+            date = self._client.get_run(exported).business_date
+            superseding = (
+                record.run for record in self.runs(date, date) if exported in record.supersedes
+            )
+            standing = Standing(is_known=True, superseded_by=next(superseding, None))
+            return operations.report_bundle(path, (), request, standing)
 
     def public_keys(self) -> operations.PublicKeys:
         return self._client.public_keys()

@@ -18,7 +18,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lottery.cli.exits import exit_code
-from lottery.errors import Conflict, LedgerBusy, LedgerUnwritable, LotteryError, Refused
+from lottery.errors import (
+    Conflict,
+    KeyUnusable,
+    LedgerBusy,
+    LedgerUnwritable,
+    LotteryError,
+    Refused,
+)
+from lottery.ledger.signing import VerifierKey
 
 PROGRESS_AFTER: Final = 1.0
 """Seconds that work takes before a progress bar shows."""
@@ -241,6 +249,18 @@ def read_optional_date(text: str | None) -> dt.date | None:
         typer.BadParameter: It is none.
     """
     return None if text is None else read_date(text)
+
+
+def read_keys(texts: list[str] | None) -> list[VerifierKey]:
+    """The keys of --key.
+
+    Raises:
+        typer.BadParameter: One is no public key.
+    """
+    try:
+        return [VerifierKey.parse(text) for text in texts or ()]
+    except KeyUnusable as error:
+        raise typer.BadParameter(f"--key: {error}") from None
 
 
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

@@ -9,23 +9,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lottery.audit.explain import AccountWorking, PoolWorking
+from lottery.audit import wording
+from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Replayed
+from lottery.audit.wording import count
 from lottery.ledger.run import GROSS, BreakRecord, RunRecord, SeedRecord, WarningRecord
-from lottery.method.methodology import JPMS_2024_09_06
-from lottery.method.seed import marked_composite
 from lottery.method.wheel import Stretch
 
 BREAKS_SHOWN: Final = 50
 ROWS_SHOWN: Final = 200
-
-_DESCRIPTIONS: Final = {
-    security.number: security.description for security in JPMS_2024_09_06.securities
-}
-_BREAK_TEXTS: Final = {
-    "EXCEEDS_SHORT": "more is assigned than the pool is short",
-    "NO_POSITION": "nobody is short",
-}
 
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
@@ -69,14 +61,14 @@ def show_run(
         told_less = less if record.positions_basis == GROSS else ""
         console.print(f"  positions {record.positions_basis}{told_less}")
     console.print(
-        f"  composite {marked(record.seed)}, digits {record.seed.digits}, "
+        f"  composite {wording.marked(record.seed)}, digits {record.seed.digits}, "
         f"fraction {record.seed.fraction}"
     )
     broken = record.assigned_quantity - record.allocated_quantity
     console.print(
-        f"  {_count(record.notice_count, 'notice')} for {_count(record.pool_count, 'pool')}, "
-        f"{_count(record.assigned_quantity, 'contract')}: {record.allocated_quantity:,} allocated"
-        + (f", {broken:,} in {_count(len(record.breaks), 'break')}" if record.breaks else "")
+        f"  {count(record.notice_count, 'notice')} for {count(record.pool_count, 'pool')}, "
+        f"{count(record.assigned_quantity, 'contract')}: {record.allocated_quantity:,} allocated"
+        + (f", {broken:,} in {count(len(record.breaks), 'break')}" if record.breaks else "")
     )
     show_warnings(console, record.warnings)
     show_breaks(console, record.breaks)
@@ -112,7 +104,7 @@ def show_seed(console: Console, seed: SeedRecord, warnings: Iterable[WarningReco
     made = table("exchange", "security", "ask price", "", "volume", right=("ask price", "volume"))
     for volume in seed.volumes:
         made.add_row(
-            _DESCRIPTIONS.get(volume.security_number, ""),
+            wording.description_of(volume.security_number),
             volume.security_number,
             volume.ask_price,
             "x 100,000 =",
@@ -120,11 +112,8 @@ def show_seed(console: Console, seed: SeedRecord, warnings: Iterable[WarningReco
         )
     made.add_row("Composite volume", "", "", "", f"{int(seed.composite):,}", style="bold")
     console.print(made)
-    console.print(
-        f"Length {seed.length} digits; {seed.length} - 5 = {seed.cut_position}, "
-        f"the cut starts at position {seed.cut_position}: {marked(seed)}"
-    )
-    console.print(f"Digits {seed.digits}; {int(seed.digits):,} / 10,000 + 0.0001 = {seed.fraction}")
+    console.print(wording.cut_step(seed))
+    console.print(wording.fraction_step(seed))
     show_warnings(console, warnings)
 
 
@@ -136,35 +125,29 @@ def show_working(console: Console, working: PoolWorking, *, with_seed: bool) -> 
         f"run {working.run}, business date {working.business_date}, method {working.method}"
     )
     console.print()
-    console.print(
-        f"Assigned by OCC: {_count(working.assigned_quantity, 'contract')} in "
-        f"{_count(working.notice_count, 'notice')}.  Short in all: "
-        f"{_count(working.total_short, 'contract')} in {_count(working.account_count, 'account')}."
-    )
+    console.print(wording.quantities(working))
     if with_seed:
         show_seed(console, working.seed, ())
         console.print()
     if working.break_reason:
-        console.print(
-            f"Break {working.break_reason}: {_BREAK_TEXTS[working.break_reason]}; "
-            "nothing is allocated [D5]",
-            style="red",
-        )
+        console.print(wording.break_step(working.break_reason), style="red")
     else:
-        _show_first_hit(console, working)
+        steps = wording.first_hit_steps(working) + wording.distribution_steps(working)
+        for step in steps:
+            console.print(step)
     made = table("account", "short", "numbers", "hit", "assigned", right=("short", "assigned"))
     for account in working.accounts:
         made.add_row(
             account.account,
             f"{account.short_quantity:,}",
-            _owned(account),
-            ", then ".join(numbers_text(stretch) for stretch in account.numbers_hit) or "none",
+            wording.owned_numbers(account),
+            wording.hit_numbers(account.numbers_hit),
             f"{account.assigned_quantity:,}",
             style="bold" if account.assigned_quantity else None,
         )
     console.print(made)
     if working.accounts_left_out:
-        console.print(f"{_count(working.accounts_left_out, 'account')} of the pool left out here")
+        console.print(f"{count(working.accounts_left_out, 'account')} of the pool left out here")
 
 
 def show_replayed(console: Console, replayed: Replayed) -> None:
@@ -209,7 +192,7 @@ def show_allocations(console: Console, allocations: Sequence[Mapping[str, Any]])
             row["series"],
             row["account"],
             f"{row['short_quantity']:,}",
-            numbers_text(owned),
+            wording.number_range(owned),
             f"{row['assigned_quantity']:,}",
         )
     _show_cut(console, "Accounts with an assigned contract", made, len(allocations))
@@ -220,45 +203,6 @@ def printer(
 ) -> Callable[[Console], None]:
     """A function of the console alone."""
     return lambda console: show(console, *arguments, **options)
-
-
-def marked(seed: SeedRecord) -> str:
-    """The composite with its cut shown, as `282[4313]10` (S4)."""
-    return marked_composite(seed.composite, seed.cut_position)
-
-
-def _show_first_hit(console: Console, working: PoolWorking) -> None:
-    console.print(
-        f"First hit: {working.seed.fraction} x {working.total_short:,} = {working.product}, "
-        f"decimals removed: {working.product.partition('.')[0]}"
-    )
-    if working.is_zero_hit:
-        other = "the last number" if working.zero_hit == "wrap" else "number 1"
-        console.print(
-            f"A product below one is {other}: the first hit is {working.first_hit:,} "
-            f"[D2, zero_hit = {working.zero_hit}]"
-        )
-    numbers = ", then ".join(numbers_text(stretch) for stretch in working.stretches)
-    console.print(f"Numbers hit: {numbers}")
-    if working.wraps:
-        console.print("After the last number comes number 1 [D4]")
-
-
-def _owned(account: AccountWorking) -> str:
-    if not account.first_number:
-        return "none"
-    return numbers_text(Stretch(first_number=account.first_number, last_number=account.last_number))
-
-
-def numbers_text(stretch: Stretch) -> str:
-    """A range of numbers for people, as `28 to 37`."""
-    if stretch.quantity == 1:
-        return f"{stretch.first_number:,}"
-    return f"{stretch.first_number:,} to {stretch.last_number:,}"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _show_cut(console: Console, title: str, made: Table, count: int) -> None:

@@ -1,8 +1,8 @@
 """The trail: who did what to the ledger, when, and with which software.
 
-Every operation that writes, every export and every replay is an entry. Entries are the leaves of a
-tree of their own, whose signed head is kept beside that of the runs, so that none can be changed
-or left out unseen.
+Every operation that writes, every export, every replay and every audit page is an entry. Entries
+are the leaves of a tree of their own, whose signed head is kept beside that of the runs, so that
+none can be changed or left out unseen.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ WRITE_RECOVERED: Final = "WRITE_RECOVERED"
 CHECKPOINT_COSIGNED: Final = "CHECKPOINT_COSIGNED"
 RUN_EXPORTED: Final = "RUN_EXPORTED"
 RUNS_REPLAYED: Final = "RUNS_REPLAYED"
+RUN_REPORTED: Final = "RUN_REPORTED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

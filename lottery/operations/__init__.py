@@ -2,8 +2,8 @@
 
 Each takes what the intake made, runs the day, asks the ledger or the audit, and returns values; it
 prints nothing and knows no status codes. Reading order: `run` (the main job) with `gross`, `ask`
-and `odds` (what records nothing), `look` (what is recorded), `prove` (what proves it), `checks`
-(what is refused on the way).
+and `odds` (what records nothing), `look` (what is recorded), `prove` (what proves it), `report`
+(the audit page), `checks` (what is refused on the way).
 """
 
 from lottery.operations.ask import (
@@ -46,6 +46,7 @@ from lottery.operations.prove import (
     trail,
     verify_ledger,
 )
+from lottery.operations.report import Page, report, report_bundle
 from lottery.operations.run import (
     ComputedDay,
     Progress,
@@ -62,6 +63,7 @@ __all__ = [
     "Inclusion",
     "NamedOdds",
     "OddsRequest",
+    "Page",
     "Progress",
     "PublicKeys",
     "RunOutcome",
@@ -87,6 +89,8 @@ __all__ = [
     "replay_bundle",
     "replay_dates",
     "replay_run",
+    "report",
+    "report_bundle",
     "run_lottery",
     "seed_of",
     "seeds",

@@ -150,6 +150,34 @@ def consistency(
         )
 
 
+def proven_run(ledger: Ledger, run: str) -> ProvenRun:
+    """A run and what proves that it is in the log, as of the head signed when it was recorded.
+
+    Args:
+        ledger: The ledger.
+        run: The run, or `latest`.
+
+    Raises:
+        RunNotFound: There is no such run.
+    """
+    index, canonical = ledger.leaf(run)
+    record = read_record(canonical)
+    proven = inclusion(ledger, record.run, index + 1)
+    with ledger.reading_log() as connection:
+        first = log.first_head_of(connection, log.RUNS_TREE, index + 1)
+        key = log.read_log(connection).key
+    assert first is not None, "a run is signed with its row"  # noqa: S101
+    # The head as it was signed first, so that a signature that was added later changes nothing.
+    proof = LogProof(index=index, hashes=proven.proof.hashes, note=first.note)
+    return ProvenRun(
+        record=record,
+        canonical=canonical,
+        directory=ledger.evidence_of(record),
+        proof=proof,
+        key=key,
+    )
+
+
 def export_run(ledger: Ledger, run: str, file: BinaryIO, by: Identity) -> str:
     """Writes a run's bundle, which replays anywhere; the trail says so first.
 
@@ -167,26 +195,12 @@ def export_run(ledger: Ledger, run: str, file: BinaryIO, by: Identity) -> str:
         LedgerDamaged: Its evidence is not what was recorded.
         LedgerBusy: The trail cannot be written now.
     """
-    index, canonical = ledger.leaf(run)
-    record = read_record(canonical)
-    proven = inclusion(ledger, record.run, index + 1)
-    with ledger.reading_log() as connection:
-        first = log.first_head_of(connection, log.RUNS_TREE, index + 1)
-        key = log.read_log(connection).key
-    assert first is not None, "a run is signed with its row"  # noqa: S101
-    # The head as it was signed first, so that a signature that was added later changes nothing.
-    proof = LogProof(index=index, hashes=proven.proof.hashes, note=first.note)
-    bundled = ProvenRun(
-        record=record,
-        canonical=canonical,
-        directory=ledger.evidence_of(record),
-        proof=proof,
-        key=key,
-    )
+    bundled = proven_run(ledger, run)
     refuse_damaged(bundled)
-    ledger.enter(entry_now(RUN_EXPORTED, record.run, "exported", by))
+    exported = bundled.record.run
+    ledger.enter(entry_now(RUN_EXPORTED, exported, "exported", by))
     write_bundle(bundled, file)
-    return record.run
+    return exported
 
 
 def exported_parts(ledger: Ledger, run: str, by: Identity, part_bytes: int) -> Iterator[bytes]:

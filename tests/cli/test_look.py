@@ -33,7 +33,7 @@ PUBLISHED_WORKING = (
     "Digits 4313; 4,313 / 10,000 + 0.0001 = 0.4314",
     "First hit: 0.4314 x 65 = 28.041, decimals removed: 28",
     "Numbers hit: 28 to 37",
-    "1046 30 1 to 30 28 to 30 3",
+    "1046 30 1 to 30 28, 29, 30 3",
     "1047 30 31 to 60 31 to 37 7",
     "1048 5 61 to 65 none 0",
 )
@@ -208,7 +208,7 @@ def test_a_wrap_is_told(full: Door) -> None:
     assert "Numbers hit: 17 to 40, then 1 to 14" in answer.lines
     assert "After the last number comes number 1 [D4]" in answer.lines
     assert "0042 12 1 to 12 1 to 12 12" in answer.lines
-    assert "1993 20 13 to 32 17 to 32, then 13 to 14 18" in answer.lines
+    assert "1993 20 13 to 32 17 to 32, then 13, 14 18" in answer.lines
     assert full("explain", "latest", "--series", META, "--json").document["wraps"] is True
 
 
@@ -244,7 +244,7 @@ def test_a_break_is_told_with_both_figures_and_no_numbers(full: Door) -> None:
 def test_an_accounts_working_shows_no_other_account(full: Door) -> None:
     answer = full("explain", "latest", "--account", "1993")
     assert answer.exit_code == 0
-    assert "1993 20 13 to 32 17 to 32, then 13 to 14 18" in answer.lines
+    assert "1993 20 13 to 32 17 to 32, then 13, 14 18" in answer.lines
     assert "3 accounts of the pool left out here" in answer.lines
     others = {str(row["account"]) for row in FULL.positions} - {"1993"}
     assert others.isdisjoint(re.findall(r"(?<![\d,])\d+(?![\d,])", answer.out))
@@ -258,6 +258,14 @@ def test_an_accounts_working_has_the_seeds_steps_once_above_the_first_pool(reade
     (digits,) = [place for place, line in enumerate(lines) if line.startswith("Digits 4313; ")]
     assert len(pools) > 1
     assert pools[0] < seed < digits < hits[0] < pools[1]
+
+
+def test_an_accounts_working_begins_with_what_it_was_assigned_in_all(reader: Door) -> None:
+    lines = reader("explain", "latest", "--account", "1046").lines
+    assert lines[0] == (
+        f"Account 1046 is in 7 pools of run {EXAMPLE_RUN}; assigned to it: 31 contracts, in 3 pools"
+    )
+    assert lines[1].startswith("Its odds beforehand and the proof: lottery report")
 
 
 def test_an_accounts_document_has_its_pools_with_it_alone(reader: Door) -> None:

@@ -1,0 +1,134 @@
+"""The words of a working, which the terminal and the audit page say alike.
+
+Every step reads as the published example has it, with the rule's id where the rule is a decided
+one. Nothing is computed here but text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from lottery.audit.explain import AccountWorking, PoolWorking
+from lottery.ledger.run import SeedRecord
+from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.seed import marked_composite
+from lottery.method.wheel import Stretch
+
+BREAK_TEXTS: Final = {
+    "EXCEEDS_SHORT": "more is assigned than the pool is short",
+    "NO_POSITION": "nobody is short",
+}
+LISTED_NUMBERS: Final = 3
+"""Consecutive numbers that are listed one by one, as the published `28, 29, 30`."""
+
+_DESCRIPTIONS: Final = {
+    security.number: security.description for security in JPMS_2024_09_06.securities
+}
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_RIGHTS: Final = {"C": "call", "P": "put"}
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things, as `1 account` or `1,046 accounts`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def owned_numbers(account: AccountWorking) -> str:
+    """An account's range, as `31 to 60`; `none` in a broken pool."""
+    if not account.first_number:
+        return "none"
+    owned = Stretch(first_number=account.first_number, last_number=account.last_number)
+    return number_range(owned)
+
+
+def number_range(stretch: Stretch) -> str:
+    """Consecutive numbers as a range, as `31 to 60`, or the one that there is."""
+    if stretch.quantity == 1:
+        return f"{stretch.first_number:,}"
+    return f"{stretch.first_number:,} to {stretch.last_number:,}"
+
+
+def hit_numbers(stretches: Iterable[Stretch]) -> str:
+    """Numbers hit, in the order of assignment, as `28, 29, 30` or `39, 40, then 1 to 36`."""
+    return ", then ".join(map(_listed, stretches)) or "none"
+
+
+def description_of(security_number: str) -> str:
+    """What the document calls a security, as `NYSE Volume`."""
+    return _DESCRIPTIONS.get(security_number, "")
+
+
+def contract(series: str) -> str:
+    """An option in words, as `AAPL call at 220, expiring 20 September 2024`."""
+    root, date, right, strike = series[:6].rstrip(), series[6:12], series[12], int(series[13:])
+    whole, thousandths = divmod(strike, 1_000)
+    price = f"{whole:,}.{thousandths:03d}".rstrip("0").rstrip(".")
+    day, month, year = int(date[4:]), _MONTHS[int(date[2:4]) - 1], 2000 + int(date[:2])
+    return f"{root} {_RIGHTS[right]} at {price}, expiring {day} {month} {year}"
+
+
+def marked(seed: SeedRecord) -> str:
+    """The composite with its cut shown, as `282[4313]10` (S4)."""
+    return marked_composite(seed.composite, seed.cut_position)
+
+
+def cut_step(seed: SeedRecord) -> str:
+    """How the cut's place follows from the composite's length (S4)."""
+    return (
+        f"Length {seed.length} digits; {seed.length} - 5 = {seed.cut_position}, "
+        f"the cut starts at position {seed.cut_position}: {marked(seed)}"
+    )
+
+
+def fraction_step(seed: SeedRecord) -> str:
+    """How the fraction follows from the digits (S6)."""
+    return f"Digits {seed.digits}; {int(seed.digits):,} / 10,000 + 0.0001 = {seed.fraction}"
+
+
+def quantities(working: PoolWorking) -> str:
+    """What is assigned and what there is to assign it to."""
+    return (
+        f"Assigned by OCC: {count(working.assigned_quantity, 'contract')} in "
+        f"{count(working.notice_count, 'notice')}.  Short in all: "
+        f"{count(working.total_short, 'contract')} in {count(working.account_count, 'account')}."
+    )
+
+
+def break_step(reason: str) -> str:
+    """Why a pool is a break (D5)."""
+    return f"Break {reason}: {BREAK_TEXTS[reason]}; nothing is allocated [D5]"
+
+
+def first_hit_steps(working: PoolWorking) -> list[str]:
+    """How the first hit follows from the fraction (D1, D2)."""
+    whole, point, decimals = working.product.partition(".")
+    product = f"{int(whole):,}{point}{decimals}"
+    multiplied = f"{working.seed.fraction} x {working.total_short:,}"
+    steps = [f"First hit: {multiplied} = {product}, decimals removed: {int(whole):,}"]
+    if working.is_zero_hit:
+        other = "the last number" if working.zero_hit == "wrap" else "number 1"
+        steps.append(
+            f"A product below one is {other}: the first hit is {working.first_hit:,} "
+            f"[D2, zero_hit = {working.zero_hit}]"
+        )
+    return steps
+
+
+def distribution_steps(working: PoolWorking) -> list[str]:
+    """Which numbers are hit from the first hit on (D3, D4)."""
+    steps = [f"Numbers hit: {', then '.join(map(number_range, working.stretches))}"]
+    if working.wraps:
+        steps.append("After the last number comes number 1 [D4]")
+    return steps
+
+
+def _listed(stretch: Stretch) -> str:
+    if stretch.quantity > LISTED_NUMBERS:
+        return number_range(stretch)
+    return ", ".join(
+        f"{number:,}" for number in range(stretch.first_number, stretch.last_number + 1)
+    )

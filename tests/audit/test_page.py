@@ -1,0 +1,209 @@
+"""The audit page's HTML: it asks for nothing, escapes everything, and says it all in words."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from lottery import operations
+from lottery.audit import page as page_module
+from lottery.audit.page import aligned_ask, decimal, percent
+from lottery.audit.report import ReportRequest
+from lottery.ledger.run import Identity
+from lottery.ledger.store import Ledger
+from tests.audit.pages import PageReader, read_page
+from tests.days import ASKER, FULL, PUBLISHED, SmallDay, record_in, request_of
+
+HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror=alert(1)> & \"'"
+
+REQUESTS = {
+    "the run": ReportRequest(),
+    "the run, masked": ReportRequest(mask_accounts=True),
+    "an account": ReportRequest(account="1046"),
+    "an account of a break": ReportRequest(account="904"),
+    "an account, masked": ReportRequest(account="1046", mask_accounts=True),
+}
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """The full day, recorded by someone with a hostile name, and superseded for hostile reasons."""
+    place = tmp_path_factory.mktemp("paged")
+    record_in(place / "ledger", request_of(FULL, place / "in"))
+    again = request_of(
+        FULL.renamed("B"), place / "b", supersedes=["2024-09-16-001"], reason=HOSTILE
+    )
+    who = Identity(kind="system-user", name=HOSTILE, host=HOSTILE)
+    record_in(place / "ledger", replace(again, requested_by=who))
+    return Ledger.open(place / "ledger")
+
+
+def html_of(ledger: Ledger, request: ReportRequest, run: str = "latest") -> str:
+    return operations.report(ledger, run, request, ASKER).html
+
+
+@pytest.fixture(params=list(REQUESTS.values()), ids=list(REQUESTS))
+def html(request: pytest.FixtureRequest, ledger: Ledger) -> str:
+    return html_of(ledger, request.param)
+
+
+def test_every_reference_is_to_something_on_the_page(html: str) -> None:
+    page = read_page(html)
+    assert len(page.ids) == len(set(page.ids))
+    assert set(page.references) <= set(page.ids)
+
+
+def test_headings_go_down_one_level_at_a_time(html: str) -> None:
+    headings = read_page(html).headings
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(headings))
+
+
+def test_nothing_is_loaded_from_elsewhere_and_nothing_is_styled_or_scripted_in_attributes(
+    html: str,
+) -> None:
+    loading = {"src", "srcset", "action", "data", "poster", "background", "xlink:href"}
+    for tag, name, value in read_page(html).attributes:
+        assert name not in loading
+        assert name != "style"
+        assert not name.startswith("on")
+        if name == "href":
+            assert value.startswith("#") or (tag, value) == ("link", "data:,")
+    assert "url(" not in html.replace("url(#hatch)", "")
+    assert "@import" not in html
+    assert "http" not in re.sub(r'http-equiv="Content-Security-Policy"', "", html)
+
+
+def test_the_policy_allows_the_pages_own_style_and_script_and_no_other(html: str) -> None:
+    (policy,) = [
+        value
+        for tag, name, value in read_page(html).attributes
+        if (tag, name) == ("meta", "content") and value.startswith("default-src")
+    ]
+
+    def digest(element: str) -> str:
+        (text,) = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+        return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    assert policy == (
+        f"default-src 'none'; style-src '{digest('style')}'; script-src '{digest('script')}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_what_people_wrote_is_text_and_never_markup(ledger: Ledger) -> None:
+    html = html_of(ledger, ReportRequest())
+    assert HOSTILE not in html
+    assert "<script>alert" not in html
+    assert "<img" not in html
+    text = read_page(html).text
+    assert f"Reason given: {HOSTILE}" in text
+    assert f"{HOSTILE} on {HOSTILE}" in text
+
+
+def test_the_same_run_gives_the_same_page(ledger: Ledger) -> None:
+    assert html_of(ledger, ReportRequest()) == html_of(ledger, ReportRequest())
+
+
+def test_that_a_run_was_superseded_is_told_before_all_else(ledger: Ledger) -> None:
+    old = read_page(html_of(ledger, ReportRequest(), "2024-09-16-001")).text
+    new = read_page(html_of(ledger, ReportRequest())).text
+    assert "Superseded. Run 2024-09-16-002 has taken this run's place." in old
+    assert "Superseded." not in new
+    assert "Supersedes 2024-09-16-001." in new
+    assert new.index("Supersedes") < new.index("Breaks and warnings") < new.index("The seed")
+
+
+def published_page(tmp_path: Path, request: ReportRequest, day: SmallDay = PUBLISHED) -> PageReader:
+    record_in(tmp_path / "ledger", request_of(day, tmp_path / "in"))
+    return read_page(html_of(Ledger.open(tmp_path / "ledger"), request))
+
+
+def test_the_published_example_is_on_the_page_step_by_step(tmp_path: Path) -> None:
+    text = published_page(tmp_path, ReportRequest()).text
+    steps = (
+        "NYSE Volume Z901803 862.45713 86,245,713",
+        "Composite volume 282,431,310",
+        "282 [4313] 10 Length 9 digits; 9 − 5 = 4, the cut starts at position 4: 282[4313]10",  # noqa: RUF001 - a minus.
+        "4,313 / 10,000 + 0.0001 = 0.4314",
+        "Assigned by OCC: 10 contracts in 1 notice. Short in all: 65 contracts in 3 accounts.",
+        "First hit: 0.4314 × 65 = 28.041, decimals removed: 28",  # noqa: RUF001 - a times sign.
+        "Numbers hit: 28 to 37",
+        "1046 30 1 to 30 28, 29, 30 3",
+        "1047 30 31 to 60 31 to 37 7",
+        "1048 5 61 to 65 none 0",
+    )
+    places = [text.index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_an_accounts_page_says_what_hit_it_and_how_likely_that_was(tmp_path: Path) -> None:
+    text = published_page(tmp_path, ReportRequest(account="1047")).text
+    for step in (
+        "From 28 on, 10 contracts are assigned in sequence.",
+        "This account's numbers are 31 to 60. Of these assigned: 31 to 37 , 7 contracts of 30.",
+        "Of them 4,154 assign it 7 or more, as happened here.",
+        "Assigned its whole position 0.00 %",
+        "Its share of the pool's short contracts would be 4.6154 contracts.",
+    ):
+        assert step in text
+    assert "1046" not in text
+    assert "1048" not in text
+
+
+def test_both_figures_of_a_break_and_its_reason_come_first(ledger: Ledger) -> None:
+    text = read_page(html_of(ledger, ReportRequest())).text
+    told = "C GE1 240920C00160000 25 22 more is assigned than the pool is short EXCEEDS_SHORT"
+    assert told in text
+    assert text.index(told) < text.index("Volumes and their sum")
+
+
+def test_warnings_are_told_with_their_rule(tmp_path: Path) -> None:
+    coarse = replace(PUBLISHED, asks={**PUBLISHED.asks, "Z901439": "0"})
+    text = published_page(tmp_path, ReportRequest(), coarse).text
+    assert "Warning. the ask price of Z901439 is zero: was that exchange closed? [S2]" in text
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        (lambda: percent(Fraction(0)), "0.00 %"),
+        (lambda: percent(Fraction(1)), "100.00 %"),
+        (lambda: percent(Fraction(1, 10_000)), "0.01 %"),
+        (lambda: percent(Fraction(1, 10_001)), "below 0.01 %"),
+        (lambda: percent(Fraction(10_000, 10_001)), "above 99.99 %"),
+        (lambda: percent(Fraction(9_999, 10_000)), "99.99 %"),
+        (lambda: percent(Fraction(2, 3)), "66.67 %"),
+        (lambda: decimal(Fraction(-1, 8), 2), "-0.12"),
+        (lambda: decimal(Fraction(1, 8), 2), "0.13"),
+        (lambda: decimal(Fraction(12_345_678, 1_000), 1), "12,345.7"),
+        (lambda: aligned_ask("862.4"), "862.4" + "\u2007" * 4),
+        (lambda: aligned_ask("862"), "862\u2008" + "\u2007" * 5),
+        (lambda: aligned_ask("862.45713"), "862.45713"),
+    ],
+)
+def test_figures_are_rounded_for_people_without_looking_certain(
+    shown: Callable[[], str], told: str
+) -> None:
+    assert shown() == told
+
+
+def test_every_file_of_the_templates_is_with_the_package() -> None:
+    folder = Path(page_module.__file__).parent / "templates"
+    assert {path.name for path in folder.iterdir()} == {
+        "base.html.j2",
+        "run.html.j2",
+        "account.html.j2",
+        "parts.html.j2",
+        "page.css",
+        "page.js",
+    }

@@ -1,0 +1,50 @@
+"""The words of a working: numbers as people read them, and options in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from lottery.audit import wording
+from lottery.method.wheel import Stretch
+
+
+def stretches(*ends: tuple[int, int]) -> list[Stretch]:
+    return [Stretch(first_number=first, last_number=last) for first, last in ends]
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ([], "none"),
+        ([(28, 28)], "28"),
+        ([(28, 30)], "28, 29, 30"),
+        ([(31, 37)], "31 to 37"),
+        ([(1_000, 1_001)], "1,000, 1,001"),
+        ([(38, 40), (1, 14)], "38, 39, 40, then 1 to 14"),
+    ],
+)
+def test_numbers_hit_are_listed_up_to_three_and_told_as_a_range_past_that(
+    ends: list[tuple[int, int]], told: str
+) -> None:
+    assert wording.hit_numbers(stretches(*ends)) == told
+
+
+@pytest.mark.parametrize(
+    ("series", "told"),
+    [
+        ("AAPL  240920C00220000", "AAPL call at 220, expiring 20 September 2024"),
+        ("GOOGL1240920P00155500", "GOOGL1 put at 155.5, expiring 20 September 2024"),
+        ("SPXW  250101C05600000", "SPXW call at 5,600, expiring 1 January 2025"),
+        ("F     241231P00000125", "F put at 0.125, expiring 31 December 2024"),
+        ("BRKB  240920P00460000", "BRKB put at 460, expiring 20 September 2024"),
+    ],
+)
+def test_a_series_is_told_in_words(series: str, told: str) -> None:
+    assert wording.contract(series) == told
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(0, "0 accounts"), (1, "1 account"), (1_046, "1,046 accounts")]
+)
+def test_one_is_not_told_as_several(number: int, told: str) -> None:
+    assert wording.count(number, "account") == told
