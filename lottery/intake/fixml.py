@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,38 +29,25 @@ from lottery.intake.delimited import foreign_kind
 from lottery.intake.received import Place
 
 NAMESPACES: Final = tuple(
-    f"http://www.fixprotocol.org/FIXML-{version}" for version in ("4-4", "5-0", "5-0-SP1", "5-0-SP2")
+    f"http://www.fixprotocol.org/FIXML-{version}"
+    for version in ("4-4", "5-0", "5-0-SP1", "5-0-SP2")
 )
 ENCODINGS: Final = frozenset({"utf-8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"})
 DEEPEST: Final = 16
 """Elements within each other at most; a report's parties have five."""
-BLOCK: Final = 1 << 16
-"""Bytes that the parser is given at a time."""
-BETWEEN_ELEMENTS: Final = 2 * BLOCK
+BETWEEN_ELEMENTS: Final = 1 << 17
 """Bytes that may come without an element's start: one attribute, one comment, one text."""
 
 Attributes: TypeAlias = Mapping[str, str]
 Blocks: TypeAlias = Callable[[], Iterator[bytes]]
-"""A file's bytes from its start, block by block; called again to read it again."""
+"""A file's bytes from its start in blocks of any size; called again to read it again."""
 
 _DECLARED: Final = re.compile(r"""\sencoding\s*=\s*["']([^"']*)["']""")
 _DECLARATION_BYTES: Final = 512
 _WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_HARDENED: Final = {
-    "resolve_entities": False,
-    "load_dtd": False,
-    "dtd_validation": False,
-    "attribute_defaults": False,
-    "no_network": True,
-    "huge_tree": False,
-    "decompress": False,
-    "recover": False,
-    "remove_comments": True,
-    "remove_pis": True,
-    "collect_ids": False,
-}
 _MESSAGE, _MESSAGE_OF_BATCH = 2, 3
 _TAGS_KEPT: Final = 1_000
+_PIECE: Final = 1 << 16
 
 
 @dataclass(slots=True)
@@ -109,11 +96,6 @@ def is_count(text: str, count: int) -> bool:
     return re.fullmatch("[0-9]{1,18}", text) is not None and int(text) == count
 
 
-def blocks_of(content: bytes) -> Blocks:
-    """The blocks of bytes in memory."""
-    return lambda: (content[start : start + BLOCK] for start in range(0, len(content), BLOCK))
-
-
 def read_reports(blocks: Blocks, wanted: str, take: Callable[[Report], None], place: Place) -> bool:
     """Reads the reports of one kind; other messages are passed over.
 
@@ -149,8 +131,8 @@ def lines_of_reports(blocks: Blocks, wanted: str) -> npt.NDArray[np.int64]:
     line = 1
     lines: list[int] = []
     target = _Target(wanted, lambda _: None, lambda: lines.append(line))
-    parser = etree.XMLParser(target=target, **_HARDENED)
-    with suppress(_Stop, etree.XMLSyntaxError, UnicodeError):
+    parser = _parser(target)
+    with suppress(_Stop, etree.XMLSyntaxError, UnicodeError, OSError):
         for block in blocks():
             first, *others = block.split(b"\n")
             parser.feed(first)
@@ -302,17 +284,17 @@ def _add(report: Report, kind: str, attributes: Attributes, inner: int, parent: 
 
 def _parsed(blocks: Iterable[bytes], target: _Target) -> str | None:
     """Parses a file to its end, or says why it was not."""
-    parser = etree.XMLParser(target=target, **_HARDENED)
+    parser = _parser(target)
     idle = 0
     is_empty = True
     try:
-        for block in blocks:
+        for piece in _pieces(blocks):
             if is_empty:
-                _check_start(block)
+                _check_start(piece)
                 is_empty = False
             before = target.element_count
-            parser.feed(block)
-            idle = idle + len(block) if target.element_count == before else 0
+            parser.feed(piece)
+            idle = idle + len(piece) if target.element_count == before else 0
             if idle >= BETWEEN_ELEMENTS:
                 return f"{idle} bytes come without an element: an attribute or a text is too long"
         if is_empty:
@@ -326,6 +308,30 @@ def _parsed(blocks: Iterable[bytes], target: _Target) -> str | None:
     return None
 
 
+def _parser(target: Any) -> Any:
+    """A parser that expands, fetches, repairs and unpacks nothing."""
+    return etree.XMLParser(
+        target=target,
+        resolve_entities=False,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        no_network=True,
+        huge_tree=False,
+        recover=False,
+        remove_comments=True,
+        remove_pis=True,
+        collect_ids=False,
+    )
+
+
+def _pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces that are never large."""
+    for block in blocks:
+        for start in range(0, len(block), _PIECE):
+            yield block[start : start + _PIECE]
+
+
 def _check_start(block: bytes) -> None:
     """Refuses what is no XML, and an encoding that is not read or not the one declared.
 
@@ -335,7 +341,9 @@ def _check_start(block: bytes) -> None:
     is_wide = start.startswith(_WIDE_MARKS)
     is_marked = start.startswith(codecs.BOM_UTF8)
     if not is_wide:
-        kind = "binary data" if b"\0" in start else foreign_kind(start.removeprefix(codecs.BOM_UTF8))
+        kind = (
+            "binary data" if b"\0" in start else foreign_kind(start.removeprefix(codecs.BOM_UTF8))
+        )
         if kind != "XML":
             raise _Stop(f"the file is no XML: it looks like {kind or 'another text'}")
     text = start.decode("utf-16" if is_wide else "utf-8-sig", "replace")

@@ -104,7 +104,7 @@ def parse_notices(content: bytes, business_date: dt.date, *, source: str = "noti
     """
     problems = Problems()
     place = Place(source=source, problems=problems)
-    read = read_notices(fixml.blocks_of(content), business_date, place)
+    read = read_notices(lambda: iter((content,)), business_date, place)
     problems.refuse_if_any()
     assert read is not None, "a file that is refused whole has problems"  # noqa: S101
     return read[0]
@@ -120,7 +120,7 @@ def parse_occ_positions(
     """
     problems = Problems()
     place = Place(source=source, problems=problems)
-    read = read_occ_positions(fixml.blocks_of(content), business_date, place)
+    read = read_occ_positions(lambda: iter((content,)), business_date, place)
     problems.refuse_if_any()
     assert read is not None, "a file that is refused whole has problems"  # noqa: S101
     return read
@@ -266,7 +266,9 @@ class _Assignments(_Reader):
             if text != expected:
                 told = "the last" if expected == "Y" else f"not the last of {announced.count}"
                 self.place.refuse_numbered_row(
-                    row, f"{name}: {shorten(text)!r}, and it is {told} report", column="LastRptReqed"
+                    row,
+                    f"{name}: {shorten(text)!r}, and it is {told} report",
+                    column="LastRptReqed",
                 )
 
     def _quantity_of(self, report: Report) -> str:

@@ -5,7 +5,7 @@ FIXML brings it; over the wire Arrow does, in the columns named here.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -46,23 +46,25 @@ def to_occ_reports(raw: pa.Table, notices: pa.Table, place: Place) -> pa.Table |
         notices: `tables.NOTICES` of the same rows.
         place: Where problems go.
     """
-    if not notices.num_rows or not any(name in raw.column_names for name in SAID_COLUMNS):
+    said = {
+        name: _said(raw.column(name), name, place)
+        for name in SAID_COLUMNS
+        if name in raw.column_names
+    }
+    if not said or not notices.num_rows:
         return None
-    columns = {name: notices.column(name) for name in ("notice_id", "occ_account")}
-    for name in SAID_COLUMNS:
-        columns[name] = (
-            _said(raw.column(name), name, place)
-            if name in raw.column_names
-            else pa.chunked_array([pa.nulls(raw.num_rows, LABEL)])
-        )
-    return pa.table(columns, OCC_REPORTS)
+    return pa.table({**_nothing(notices), **said}, OCC_REPORTS)
 
 
 def nothing_said(notices: pa.Table) -> pa.Table:
     """`OCC_REPORTS` of notices of which nothing is said besides."""
-    columns = {name: notices.column(name) for name in ("notice_id", "occ_account")}
-    nothing = {name: pa.nulls(notices.num_rows, LABEL) for name in SAID_COLUMNS}
-    return pa.table({**columns, **nothing}, OCC_REPORTS)
+    return pa.table(_nothing(notices), OCC_REPORTS)
+
+
+def _nothing(notices: pa.Table) -> dict[str, Any]:
+    """The columns, without anything said."""
+    keys = {name: notices.column(name) for name in ("notice_id", "occ_account")}
+    return {**keys, **{name: pa.nulls(notices.num_rows, LABEL) for name in SAID_COLUMNS}}
 
 
 def _said(column: pa.ChunkedArray, name: str, place: Place) -> pa.ChunkedArray:
@@ -75,7 +77,7 @@ def _said(column: pa.ChunkedArray, name: str, place: Place) -> pa.ChunkedArray:
     encoded = sound_text(column.combine_chunks()).dictionary_encode()
     wrong = ~pc.match_substring_regex(encoded.dictionary, _SAID).to_numpy(zero_copy_only=False)
     if wrong.any():
-        found = np.append(wrong.astype(bool), False)[encoded.indices.fill_null(-1).to_numpy()]  # noqa: FBT003
+        found = np.append(wrong.astype(bool), False)[encoded.indices.fill_null(-1).to_numpy()]
         place.refuse_rows(
             np.flatnonzero(found),
             lambda index: (

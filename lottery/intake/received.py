@@ -189,6 +189,15 @@ class Received:
     starts: tuple[int, ...] = (0,)
     occ_reports: pa.Table | None = None
 
+    def with_occ_reports(self) -> pa.Table:
+        """The table, and beside it what OCC says besides, as one table."""
+        table = self.table
+        if self.occ_reports is not None:
+            for name in self.occ_reports.column_names:
+                if name not in table.column_names:
+                    table = table.append_column(name, self.occ_reports.column(name))
+        return table
+
     def place_of(self, index: int) -> tuple[Place, int]:
         """The place of a row of the table, and the row's index there."""
         part = bisect_right(self.starts, index) - 1

@@ -26,17 +26,17 @@ from google.type import date_pb2 as google_dot_type_dot_date__pb2
 from lottery.v1 import lottery_pb2 as lottery_dot_v1_dot_lottery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lottery/v1/lottery_service.proto\x12\nlottery.v1\x1a\x16google/type/date.proto\x1a\x18lottery/v1/lottery.proto\"C\n\x11\x44\x65riveSeedRequest\x12.\n\rexchange_asks\x18\x01 \x03(\x0b\x32\x17.lottery.v1.ExchangeAsk\"[\n\x12\x44\x65riveSeedResponse\x12\x1e\n\x04seed\x18\x01 \x01(\x0b\x32\x10.lottery.v1.Seed\x12%\n\x08warnings\x18\x02 \x03(\x0b\x32\x13.lottery.v1.Warning\"\x8b\x02\n\x15\x41llocateSeriesRequest\x12(\n\rbusiness_date\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12.\n\rexchange_asks\x18\x02 \x03(\x0b\x32\x17.lottery.v1.ExchangeAsk\x12\x0e\n\x06series\x18\x03 \x01(\t\x12\x13\n\x0bocc_account\x18\x04 \x01(\t\x12\x19\n\x11\x61ssigned_quantity\x18\x05 \x01(\x03\x12.\n\tpositions\x18\x06 \x03(\x0b\x32\x1b.lottery.v1.AccountPosition\x12(\n\tdecisions\x18\x07 \x01(\x0b\x32\x15.lottery.v1.Decisions\":\n\x0f\x41\x63\x63ountPosition\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x16\n\x0eshort_quantity\x18\x02 \x01(\x03\"\x85\x01\n\x16\x41llocateSeriesResponse\x12\x1e\n\x04seed\x18\x01 \x01(\x0b\x32\x10.lottery.v1.Seed\x12\x1e\n\x04pool\x18\x02 \x01(\x0b\x32\x10.lottery.v1.Pool\x12+\n\x0b\x61llocations\x18\x03 \x03(\x0b\x32\x16.lottery.v1.Allocation\"\xb4\x01\n\x11RunLotteryRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.lottery.v1.RunSpec\x12#\n\x07notices\x18\x02 \x03(\x0b\x32\x12.lottery.v1.Notice\x12\'\n\tpositions\x18\x03 \x03(\x0b\x32\x14.lottery.v1.Position\x12\x15\n\rarrow_notices\x18\x04 \x01(\x0c\x12\x17\n\x0f\x61rrow_positions\x18\x05 \x01(\x0c\"\xc9\x02\n\x07RunSpec\x12(\n\rbusiness_date\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\r\n\x05\x63ycle\x18\x02 \x01(\x05\x12.\n\rexchange_asks\x18\x03 \x03(\x0b\x32\x17.lottery.v1.ExchangeAsk\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12(\n\tdecisions\x18\x05 \x01(\x0b\x32\x15.lottery.v1.Decisions\x12\x19\n\x0cnotice_count\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x1b\n\x0eposition_count\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\nsupersedes\x18\x08 \x03(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x17\n\x0fpositions_basis\x18\n \x01(\tB\x0f\n\r_notice_countB\x11\n\x0f_position_count\"L\n\x12RunLotteryResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.lottery.v1.Run\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\"\x1c\n\rGetRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\".\n\x0eGetRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.lottery.v1.Run\"\x85\x01\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12%\n\nfirst_date\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12$\n\tlast_date\x18\x04 \x01(\x0b\x32\x11.google.type.Date\"J\n\x10ListRunsResponse\x12\x1d\n\x04runs\x18\x01 \x03(\x0b\x32\x0f.lottery.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc2\x01\n\x18StreamAllocationsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x18\n\x0bocc_account\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07\x61\x63\x63ount\x18\x04 \x01(\t\x12%\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x15.lottery.v1.RowFormat\x12\'\n\x07\x63ontent\x18\x06 \x01(\x0e\x32\x16.lottery.v1.RowContentB\x0e\n\x0c_occ_account\"\x99\x01\n\x19StreamAllocationsResponse\x12+\n\x0b\x61llocations\x18\x01 \x03(\x0b\x32\x16.lottery.v1.Allocation\x12\x19\n\x11\x61rrow_allocations\x18\x02 \x01(\x0c\x12\x1f\n\x05pools\x18\x03 \x03(\x0b\x32\x10.lottery.v1.Pool\x12\x13\n\x0b\x61rrow_pools\x18\x04 \x01(\x0c\"l\n\x12\x45xplainPoolRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x18\n\x0bocc_account\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07\x61\x63\x63ount\x18\x04 \x01(\tB\x0e\n\x0c_occ_account\"@\n\x13\x45xplainPoolResponse\x12)\n\x08workings\x18\x01 \x03(\x0b\x32\x17.lottery.v1.PoolWorking\"8\n\x0bNumberRange\x12\x14\n\x0c\x66irst_number\x18\x01 \x01(\x03\x12\x13\n\x0blast_number\x18\x02 \x01(\x03\"\xae\x02\n\x0bPoolWorking\x12\x0b\n\x03run\x18\x01 \x01(\t\x12(\n\rbusiness_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x10\n\x08zero_hit\x18\x04 \x01(\t\x12\x1e\n\x04seed\x18\x05 \x01(\x0b\x32\x10.lottery.v1.Seed\x12\x1e\n\x04pool\x18\x06 \x01(\x0b\x32\x10.lottery.v1.Pool\x12\x0f\n\x07product\x18\x07 \x01(\t\x12,\n\x0bnumbers_hit\x18\x08 \x03(\x0b\x32\x17.lottery.v1.NumberRange\x12,\n\x08\x61\x63\x63ounts\x18\t \x03(\x0b\x32\x1a.lottery.v1.AccountWorking\x12\x19\n\x11\x61\x63\x63ounts_left_out\x18\n \x01(\x03\"\xad\x01\n\x0e\x41\x63\x63ountWorking\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x16\n\x0eshort_quantity\x18\x02 \x01(\x03\x12\x14\n\x0c\x66irst_number\x18\x03 \x01(\x03\x12\x13\n\x0blast_number\x18\x04 \x01(\x03\x12\x19\n\x11\x61ssigned_quantity\x18\x05 \x01(\x03\x12,\n\x0bnumbers_hit\x18\x06 \x03(\x0b\x32\x17.lottery.v1.NumberRange*R\n\tRowFormat\x12\x1a\n\x16ROW_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0fROW_FORMAT_ROWS\x10\x01\x12\x14\n\x10ROW_FORMAT_ARROW\x10\x02*]\n\nRowContent\x12\x1b\n\x17ROW_CONTENT_UNSPECIFIED\x10\x00\x12\x1b\n\x17ROW_CONTENT_ALLOCATIONS\x10\x01\x12\x15\n\x11ROW_CONTENT_POOLS\x10\x02\x32\xc1\x04\n\x0eLotteryService\x12K\n\nDeriveSeed\x12\x1d.lottery.v1.DeriveSeedRequest\x1a\x1e.lottery.v1.DeriveSeedResponse\x12W\n\x0e\x41llocateSeries\x12!.lottery.v1.AllocateSeriesRequest\x1a\".lottery.v1.AllocateSeriesResponse\x12M\n\nRunLottery\x12\x1d.lottery.v1.RunLotteryRequest\x1a\x1e.lottery.v1.RunLotteryResponse(\x01\x12?\n\x06GetRun\x12\x19.lottery.v1.GetRunRequest\x1a\x1a.lottery.v1.GetRunResponse\x12\x45\n\x08ListRuns\x12\x1b.lottery.v1.ListRunsRequest\x1a\x1c.lottery.v1.ListRunsResponse\x12\x62\n\x11StreamAllocations\x12$.lottery.v1.StreamAllocationsRequest\x1a%.lottery.v1.StreamAllocationsResponse0\x01\x12N\n\x0b\x45xplainPool\x12\x1e.lottery.v1.ExplainPoolRequest\x1a\x1f.lottery.v1.ExplainPoolResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lottery/v1/lottery_service.proto\x12\nlottery.v1\x1a\x16google/type/date.proto\x1a\x18lottery/v1/lottery.proto\"C\n\x11\x44\x65riveSeedRequest\x12.\n\rexchange_asks\x18\x01 \x03(\x0b\x32\x17.lottery.v1.ExchangeAsk\"[\n\x12\x44\x65riveSeedResponse\x12\x1e\n\x04seed\x18\x01 \x01(\x0b\x32\x10.lottery.v1.Seed\x12%\n\x08warnings\x18\x02 \x03(\x0b\x32\x13.lottery.v1.Warning\"\x8b\x02\n\x15\x41llocateSeriesRequest\x12(\n\rbusiness_date\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12.\n\rexchange_asks\x18\x02 \x03(\x0b\x32\x17.lottery.v1.ExchangeAsk\x12\x0e\n\x06series\x18\x03 \x01(\t\x12\x13\n\x0bocc_account\x18\x04 \x01(\t\x12\x19\n\x11\x61ssigned_quantity\x18\x05 \x01(\x03\x12.\n\tpositions\x18\x06 \x03(\x0b\x32\x1b.lottery.v1.AccountPosition\x12(\n\tdecisions\x18\x07 \x01(\x0b\x32\x15.lottery.v1.Decisions\":\n\x0f\x41\x63\x63ountPosition\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x16\n\x0eshort_quantity\x18\x02 \x01(\x03\"\x85\x01\n\x16\x41llocateSeriesResponse\x12\x1e\n\x04seed\x18\x01 \x01(\x0b\x32\x10.lottery.v1.Seed\x12\x1e\n\x04pool\x18\x02 \x01(\x0b\x32\x10.lottery.v1.Pool\x12+\n\x0b\x61llocations\x18\x03 \x03(\x0b\x32\x16.lottery.v1.Allocation\"\xd1\x01\n\x11RunLotteryRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.lottery.v1.RunSpec\x12#\n\x07notices\x18\x02 \x03(\x0b\x32\x12.lottery.v1.Notice\x12\'\n\tpositions\x18\x03 \x03(\x0b\x32\x14.lottery.v1.Position\x12\x15\n\rarrow_notices\x18\x04 \x01(\x0c\x12\x17\n\x0f\x61rrow_positions\x18\x05 \x01(\x0c\x12\x1b\n\x13\x61rrow_occ_positions\x18\x06 \x01(\x0c\"\x81\x03\n\x07RunSpec\x12(\n\rbusiness_date\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\r\n\x05\x63ycle\x18\x02 \x01(\x05\x12.\n\rexchange_asks\x18\x03 \x03(\x0b\x32\x17.lottery.v1.ExchangeAsk\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12(\n\tdecisions\x18\x05 \x01(\x0b\x32\x15.lottery.v1.Decisions\x12\x19\n\x0cnotice_count\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x1b\n\x0eposition_count\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\nsupersedes\x18\x08 \x03(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x17\n\x0fpositions_basis\x18\n \x01(\t\x12\x1f\n\x12occ_position_count\x18\x0b \x01(\x03H\x02\x88\x01\x01\x42\x0f\n\r_notice_countB\x11\n\x0f_position_countB\x15\n\x13_occ_position_count\"L\n\x12RunLotteryResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.lottery.v1.Run\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\"\x1c\n\rGetRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\".\n\x0eGetRunResponse\x12\x1c\n\x03run\x18\x01 \x01(\x0b\x32\x0f.lottery.v1.Run\"\x85\x01\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12%\n\nfirst_date\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12$\n\tlast_date\x18\x04 \x01(\x0b\x32\x11.google.type.Date\"J\n\x10ListRunsResponse\x12\x1d\n\x04runs\x18\x01 \x03(\x0b\x32\x0f.lottery.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc2\x01\n\x18StreamAllocationsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x18\n\x0bocc_account\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07\x61\x63\x63ount\x18\x04 \x01(\t\x12%\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x15.lottery.v1.RowFormat\x12\'\n\x07\x63ontent\x18\x06 \x01(\x0e\x32\x16.lottery.v1.RowContentB\x0e\n\x0c_occ_account\"\x99\x01\n\x19StreamAllocationsResponse\x12+\n\x0b\x61llocations\x18\x01 \x03(\x0b\x32\x16.lottery.v1.Allocation\x12\x19\n\x11\x61rrow_allocations\x18\x02 \x01(\x0c\x12\x1f\n\x05pools\x18\x03 \x03(\x0b\x32\x10.lottery.v1.Pool\x12\x13\n\x0b\x61rrow_pools\x18\x04 \x01(\x0c\"l\n\x12\x45xplainPoolRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x18\n\x0bocc_account\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x07\x61\x63\x63ount\x18\x04 \x01(\tB\x0e\n\x0c_occ_account\"@\n\x13\x45xplainPoolResponse\x12)\n\x08workings\x18\x01 \x03(\x0b\x32\x17.lottery.v1.PoolWorking\"8\n\x0bNumberRange\x12\x14\n\x0c\x66irst_number\x18\x01 \x01(\x03\x12\x13\n\x0blast_number\x18\x02 \x01(\x03\"\xae\x02\n\x0bPoolWorking\x12\x0b\n\x03run\x18\x01 \x01(\t\x12(\n\rbusiness_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x10\n\x08zero_hit\x18\x04 \x01(\t\x12\x1e\n\x04seed\x18\x05 \x01(\x0b\x32\x10.lottery.v1.Seed\x12\x1e\n\x04pool\x18\x06 \x01(\x0b\x32\x10.lottery.v1.Pool\x12\x0f\n\x07product\x18\x07 \x01(\t\x12,\n\x0bnumbers_hit\x18\x08 \x03(\x0b\x32\x17.lottery.v1.NumberRange\x12,\n\x08\x61\x63\x63ounts\x18\t \x03(\x0b\x32\x1a.lottery.v1.AccountWorking\x12\x19\n\x11\x61\x63\x63ounts_left_out\x18\n \x01(\x03\"\xad\x01\n\x0e\x41\x63\x63ountWorking\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x16\n\x0eshort_quantity\x18\x02 \x01(\x03\x12\x14\n\x0c\x66irst_number\x18\x03 \x01(\x03\x12\x13\n\x0blast_number\x18\x04 \x01(\x03\x12\x19\n\x11\x61ssigned_quantity\x18\x05 \x01(\x03\x12,\n\x0bnumbers_hit\x18\x06 \x03(\x0b\x32\x17.lottery.v1.NumberRange*R\n\tRowFormat\x12\x1a\n\x16ROW_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0fROW_FORMAT_ROWS\x10\x01\x12\x14\n\x10ROW_FORMAT_ARROW\x10\x02*]\n\nRowContent\x12\x1b\n\x17ROW_CONTENT_UNSPECIFIED\x10\x00\x12\x1b\n\x17ROW_CONTENT_ALLOCATIONS\x10\x01\x12\x15\n\x11ROW_CONTENT_POOLS\x10\x02\x32\xc1\x04\n\x0eLotteryService\x12K\n\nDeriveSeed\x12\x1d.lottery.v1.DeriveSeedRequest\x1a\x1e.lottery.v1.DeriveSeedResponse\x12W\n\x0e\x41llocateSeries\x12!.lottery.v1.AllocateSeriesRequest\x1a\".lottery.v1.AllocateSeriesResponse\x12M\n\nRunLottery\x12\x1d.lottery.v1.RunLotteryRequest\x1a\x1e.lottery.v1.RunLotteryResponse(\x01\x12?\n\x06GetRun\x12\x19.lottery.v1.GetRunRequest\x1a\x1a.lottery.v1.GetRunResponse\x12\x45\n\x08ListRuns\x12\x1b.lottery.v1.ListRunsRequest\x1a\x1c.lottery.v1.ListRunsResponse\x12\x62\n\x11StreamAllocations\x12$.lottery.v1.StreamAllocationsRequest\x1a%.lottery.v1.StreamAllocationsResponse0\x01\x12N\n\x0b\x45xplainPool\x12\x1e.lottery.v1.ExplainPoolRequest\x1a\x1f.lottery.v1.ExplainPoolResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lottery.v1.lottery_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROWFORMAT']._serialized_start=2677
-  _globals['_ROWFORMAT']._serialized_end=2759
-  _globals['_ROWCONTENT']._serialized_start=2761
-  _globals['_ROWCONTENT']._serialized_end=2854
+  _globals['_ROWFORMAT']._serialized_start=2762
+  _globals['_ROWFORMAT']._serialized_end=2844
+  _globals['_ROWCONTENT']._serialized_start=2846
+  _globals['_ROWCONTENT']._serialized_end=2939
   _globals['_DERIVESEEDREQUEST']._serialized_start=98
   _globals['_DERIVESEEDREQUEST']._serialized_end=165
   _globals['_DERIVESEEDRESPONSE']._serialized_start=167
@@ -48,33 +48,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ALLOCATESERIESRESPONSE']._serialized_start=591
   _globals['_ALLOCATESERIESRESPONSE']._serialized_end=724
   _globals['_RUNLOTTERYREQUEST']._serialized_start=727
-  _globals['_RUNLOTTERYREQUEST']._serialized_end=907
-  _globals['_RUNSPEC']._serialized_start=910
-  _globals['_RUNSPEC']._serialized_end=1239
-  _globals['_RUNLOTTERYRESPONSE']._serialized_start=1241
-  _globals['_RUNLOTTERYRESPONSE']._serialized_end=1317
-  _globals['_GETRUNREQUEST']._serialized_start=1319
-  _globals['_GETRUNREQUEST']._serialized_end=1347
-  _globals['_GETRUNRESPONSE']._serialized_start=1349
-  _globals['_GETRUNRESPONSE']._serialized_end=1395
-  _globals['_LISTRUNSREQUEST']._serialized_start=1398
-  _globals['_LISTRUNSREQUEST']._serialized_end=1531
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1533
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1607
-  _globals['_STREAMALLOCATIONSREQUEST']._serialized_start=1610
-  _globals['_STREAMALLOCATIONSREQUEST']._serialized_end=1804
-  _globals['_STREAMALLOCATIONSRESPONSE']._serialized_start=1807
-  _globals['_STREAMALLOCATIONSRESPONSE']._serialized_end=1960
-  _globals['_EXPLAINPOOLREQUEST']._serialized_start=1962
-  _globals['_EXPLAINPOOLREQUEST']._serialized_end=2070
-  _globals['_EXPLAINPOOLRESPONSE']._serialized_start=2072
-  _globals['_EXPLAINPOOLRESPONSE']._serialized_end=2136
-  _globals['_NUMBERRANGE']._serialized_start=2138
-  _globals['_NUMBERRANGE']._serialized_end=2194
-  _globals['_POOLWORKING']._serialized_start=2197
-  _globals['_POOLWORKING']._serialized_end=2499
-  _globals['_ACCOUNTWORKING']._serialized_start=2502
-  _globals['_ACCOUNTWORKING']._serialized_end=2675
-  _globals['_LOTTERYSERVICE']._serialized_start=2857
-  _globals['_LOTTERYSERVICE']._serialized_end=3434
+  _globals['_RUNLOTTERYREQUEST']._serialized_end=936
+  _globals['_RUNSPEC']._serialized_start=939
+  _globals['_RUNSPEC']._serialized_end=1324
+  _globals['_RUNLOTTERYRESPONSE']._serialized_start=1326
+  _globals['_RUNLOTTERYRESPONSE']._serialized_end=1402
+  _globals['_GETRUNREQUEST']._serialized_start=1404
+  _globals['_GETRUNREQUEST']._serialized_end=1432
+  _globals['_GETRUNRESPONSE']._serialized_start=1434
+  _globals['_GETRUNRESPONSE']._serialized_end=1480
+  _globals['_LISTRUNSREQUEST']._serialized_start=1483
+  _globals['_LISTRUNSREQUEST']._serialized_end=1616
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1618
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1692
+  _globals['_STREAMALLOCATIONSREQUEST']._serialized_start=1695
+  _globals['_STREAMALLOCATIONSREQUEST']._serialized_end=1889
+  _globals['_STREAMALLOCATIONSRESPONSE']._serialized_start=1892
+  _globals['_STREAMALLOCATIONSRESPONSE']._serialized_end=2045
+  _globals['_EXPLAINPOOLREQUEST']._serialized_start=2047
+  _globals['_EXPLAINPOOLREQUEST']._serialized_end=2155
+  _globals['_EXPLAINPOOLRESPONSE']._serialized_start=2157
+  _globals['_EXPLAINPOOLRESPONSE']._serialized_end=2221
+  _globals['_NUMBERRANGE']._serialized_start=2223
+  _globals['_NUMBERRANGE']._serialized_end=2279
+  _globals['_POOLWORKING']._serialized_start=2282
+  _globals['_POOLWORKING']._serialized_end=2584
+  _globals['_ACCOUNTWORKING']._serialized_start=2587
+  _globals['_ACCOUNTWORKING']._serialized_end=2760
+  _globals['_LOTTERYSERVICE']._serialized_start=2942
+  _globals['_LOTTERYSERVICE']._serialized_end=3519
 # @@protoc_insertion_point(module_scope)
