@@ -208,18 +208,18 @@ def _blocks_of(content: bytes) -> Blocks:
 
 
 def _notices_of_fixml(blocks: Blocks, business_date: dt.date | None, place: Place) -> _Read | None:
-    from lottery.intake import fixml_reports  # noqa: PLC0415 - who has no FIXML needs no lxml.
+    from lottery.intake import fixml_notices  # noqa: PLC0415 - who has no FIXML needs no lxml.
 
     if business_date is None:
         place.refuse("FIXML is read for a business date, and none is given")
         return None
-    return fixml_reports.read_notices(blocks, business_date, place)
+    return fixml_notices.read_notices(blocks, business_date, place)
 
 
 def _occ_positions_of_fixml(blocks: Blocks, business_date: dt.date, place: Place) -> _Read | None:
-    from lottery.intake import fixml_reports  # noqa: PLC0415 - as above.
+    from lottery.intake import fixml_positions  # noqa: PLC0415 - as above.
 
-    table = fixml_reports.read_occ_positions(blocks, business_date, place)
+    table = fixml_positions.read_occ_positions(blocks, business_date, place)
     return None if table is None else (table, None)
 
 

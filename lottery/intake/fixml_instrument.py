@@ -12,7 +12,7 @@ import re
 from typing import Final, TypeAlias
 
 from lottery.intake.columns import shorten
-from lottery.intake.fixml import Attributes
+from lottery.intake.fixml_target import Attributes
 
 Wrong: TypeAlias = tuple[str, str]
 """An attribute, and what is wrong with it."""
