@@ -78,7 +78,7 @@ def lines_of_reports(blocks: Blocks, wanted: str) -> npt.NDArray[np.int64]:
     target = Target(wanted, lambda _: None, lambda: lines.append(line))
     parser = _parser(target)
     with suppress(Stop, etree.XMLSyntaxError, UnicodeError, OSError):
-        for block in blocks():
+        for block in _pieces(blocks()):
             first, *others = block.split(b"\n")
             parser.feed(first)
             for piece in others:
@@ -147,9 +147,9 @@ def _check_start(block: bytes) -> None:
     is_wide = start.startswith(_WIDE_MARKS)
     is_marked = start.startswith(codecs.BOM_UTF8)
     if not is_wide:
-        kind = (
-            "binary data" if b"\0" in start else foreign_kind(start.removeprefix(codecs.BOM_UTF8))
-        )
+        kind = foreign_kind(start.removeprefix(codecs.BOM_UTF8))
+        if kind == "XML" and b"\0" in start:
+            kind = "binary data"
         if kind != "XML":
             raise Stop(f"the file is no XML: it looks like {kind or 'another text'}")
     text = start.decode("utf-16" if is_wide else "utf-8-sig", "replace")

@@ -127,9 +127,11 @@ class Target:
         self._parent = ""
 
     def doctype(self, *_: object) -> None:
+        """A document type is named; its declarations would come next."""
         raise Stop("there is a document type (DTD), which FIXML has no need of; none is read")
 
     def start(self, tag: str, attributes: Attributes) -> None:
+        """An element begins."""
         self.element_count += 1
         self._depth += 1
         inner = self._depth - self._message_depth
@@ -154,6 +156,7 @@ class Target:
                 self.report.has_legs = True
 
     def end(self, _: str) -> None:
+        """An element ends."""
         if self._depth == self._message_depth:
             if self.report is not None:
                 self.last, self.report = self.report, None

@@ -92,7 +92,9 @@ def refuse_doubled_notices(notices: Received) -> None:
 def refuse_doubled_pools(occ_positions: Received) -> None:
     """OCC reports a pool once, and no more than can be added up."""
     table = occ_positions.table
-    if (pc.sum(table.column("short_quantity").cast(pa.float64())).as_py() or 0) > _SUMMED:
+    # Near enough: a sum of 64 bits would wrap.
+    figures = table.column("short_quantity").cast(pa.float64(), safe=False)
+    if (pc.sum(figures).as_py() or 0) > _SUMMED:
         message = "the figures add up to more than 64 bits hold"
         occ_positions.places[0].refuse(message, column="short_quantity")
     plain = pa.table({name: table.column(name).cast(pa.string()) for name in _POOL})
