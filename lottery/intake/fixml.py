@@ -2,7 +2,7 @@
 
 FIXML 1.1 Technical Standard (FIX Trading Community): a root `FIXML`, in it messages, alone or in a
 `Batch`. The parser tells a target each element as it passes; no tree is built and nothing has to be
-cleared. Not here: what a report means, which `fixml_reports` says.
+cleared. Not here: what a report means, which `fixml_notices` and `fixml_positions` say.
 
 Invariants:
 - A document type is refused as it is named, before anything of it is read: no entity is declared,

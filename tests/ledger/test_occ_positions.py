@@ -13,17 +13,19 @@ from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.errors import Conflict, Problems
 from lottery.intake.columns import OCC_POSITIONS
-from lottery.intake.received import Place, Received
+from lottery.intake.received import Place, Received, SourceFile
 from lottery.ledger.occ_positions import WARNINGS_LISTED, as_given
 from lottery.ledger.run import RunRecord
 from tests.days import (
     AAPL,
+    DATE,
     FULL,
     GE,
     GOOGL,
     META,
     PUBLISHED,
     SmallDay,
+    arrow_payload,
     assert_sound,
     notice,
     position,
@@ -43,7 +45,8 @@ def occ(figures: Sequence[Figure], problems: Problems) -> Received:
         OCC_POSITIONS
     )
     place = Place(source="occ.xml", problems=problems)
-    return Received(table=table, sources=(), places=(place,))
+    source = SourceFile.of("occ_positions", "occ", ".arrows", arrow_payload(table), part="-1")
+    return Received(table=table, sources=(source,), places=(place,))
 
 
 def asked(
@@ -159,13 +162,36 @@ def test_gross_positions_are_compared_as_they_were_given(gross: RunRecord) -> No
 
 
 @pytest.mark.parametrize("engine", Engine)
-def test_a_comparison_without_its_source_does_not_replay(
+def test_a_comparison_of_gross_positions_replays(
     tmp_path: Path, gross: RunRecord, engine: Engine
 ) -> None:
-    # The figures of this fixture came from no file: what is not kept cannot be compared again.
-    replayed = replay_of(tmp_path / "ledger", gross.run, engine)
+    assert replay_of(tmp_path / "ledger", gross.run, engine).mismatches == ()
 
-    assert "run.json warnings of OCC" in {found.where for found in replayed.mismatches}
+
+@pytest.mark.parametrize("engine", Engine)
+def test_figures_that_are_not_those_that_were_compared_are_named(
+    tmp_path: Path, gross: RunRecord, engine: Engine
+) -> None:
+    folder = tmp_path / "ledger" / "evidence" / DATE.isoformat() / gross.run
+    path = folder / "sources" / "occ_positions-1.arrows"
+    path.chmod(0o600)
+    path.write_bytes(arrow_payload(occ([("C", AAPL, 65)], Problems()).table))
+
+    mismatches = replay_of(tmp_path / "ledger", gross.run, engine).mismatches
+
+    (found,) = [one for one in mismatches if one.where == "run.json warnings of OCC"]
+    assert (found.computed, "64 by OCC" in found.recorded) == ("()", True)
+
+
+def test_figures_that_cannot_be_read_any_more_are_named(tmp_path: Path, gross: RunRecord) -> None:
+    folder = tmp_path / "ledger" / "evidence" / DATE.isoformat() / gross.run
+    path = folder / "sources" / "occ_positions-1.arrows"
+    path.chmod(0o600)
+    path.write_bytes(b"nothing")
+
+    mismatches = replay_of(tmp_path / "ledger", gross.run).mismatches
+
+    assert "sources occ_positions" in {one.where for one in mismatches}
 
 
 def test_nothing_taken_off_leaves_pools_as_they_are(tmp_path: Path) -> None:
