@@ -15,12 +15,14 @@ from rich.console import Console
 from bench.cold import measure_cold
 from bench.curve import measure_curve
 from bench.day import measure_day
+from bench.fixml import measure_fixml
 from bench.log import measure_log
 from bench.loopback import measure_loopback
 from bench.made_day import Days
 from bench.options import (
     COLD,
     CURVE,
+    FIXML,
     LOG,
     RUN_LOTTERY,
     SECTIONS,
@@ -69,7 +71,9 @@ def _report(options: Options, results: Results) -> None:
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(folder: Path, options: Options, results: Results, tell: Callable[[str], None]) -> None:
+def measure(  # noqa: C901 - a branch for each benchmark.
+    folder: Path, options: Options, results: Results, tell: Callable[[str], None]
+) -> None:
     """Everything that the options ask for, one after the other.
 
     Args:
@@ -110,6 +114,9 @@ def measure(folder: Path, options: Options, results: Results, tell: Callable[[st
             results.cold = measure_cold(place, rounds=options.cold_rounds, tell=told)
         elif name == LOG:
             results.log = measure_log(place, quick=options.quick, rounds=rounds, tell=told)
+        elif name == FIXML:
+            reports = options.fixml_reports
+            results.fixml = measure_fixml(place, reports=reports, rounds=min(rounds, 3), tell=told)
         elif name == CURVE:
             sizes = options.curve_sizes()
             results.curve = measure_curve(place, days, sizes, rounds=min(rounds, 5), tell=told)

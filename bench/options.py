@@ -18,7 +18,8 @@ SERIES: Final = "series"
 COLD: Final = "cold"
 LOG: Final = "log"
 CURVE: Final = "curve"
-SECTIONS: Final = (*sizes.SIZES, RUN_LOTTERY, STREAM, SERIES, COLD, LOG, CURVE)
+FIXML: Final = "fixml"
+SECTIONS: Final = (*sizes.SIZES, RUN_LOTTERY, STREAM, SERIES, COLD, LOG, FIXML, CURVE)
 _NOT_QUICK: Final = frozenset({sizes.FRIDAY, sizes.GIANT, sizes.LONG})
 
 
@@ -54,6 +55,11 @@ class Options:
     def cold_rounds(self) -> int:
         """Processes of each kind."""
         return self.rounds if self.quick else 2 * self.rounds
+
+    @property
+    def fixml_reports(self) -> int:
+        """Reports of the FIXML file."""
+        return (100_000 if self.quick else 1_000_000) // self.shrink
 
     def size(self, name: str) -> DaySize:
         """How large a day is here."""

@@ -8,6 +8,7 @@ from typing import Any
 from bench.cold import ColdResult
 from bench.curve import CurveResult
 from bench.day import DayResult
+from bench.fixml import FixmlResult
 from bench.log import LogResult
 from bench.loopback import LoopbackResult
 from bench.series import SeriesResult
@@ -28,6 +29,7 @@ class Results:
     series: SeriesResult | None = None
     cold: ColdResult | None = None
     log: LogResult | None = None
+    fixml: FixmlResult | None = None
     curve: CurveResult | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -38,6 +40,7 @@ class Results:
             "allocate_series": self.series,
             "cold": self.cold,
             "log": self.log,
+            "fixml": self.fixml,
             "curve": self.curve,
         }
         return {

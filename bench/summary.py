@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 
 from bench.curve import CurveResult
 from bench.day import DayResult
+from bench.fixml import OURS as OUR_FIXML
 from bench.log import ratio_of_medians
 from bench.results import Results
 from bench.series import SeriesResult
 from bench.sizes import FRIDAY, GIANT, LONG, TYPICAL
 from bench.stream import CLIENT, FLIGHT, FLIGHT_FILE, STREAM, StreamResult
-from bench.tables import peak, ratio
+from bench.tables import fixml_ratio, peak, ratio
 from bench.worker import LIMIT, LOCAL, OURS, PEERS, RECORDED, REMOTE, REPLAY
 
 
@@ -32,7 +33,7 @@ class Row:
 
 def summary(results: Results) -> list[Row]:
     """Every row of the table, those too that were not measured."""
-    rows = [*_day_rows(results), *_wire_rows(results)]
+    rows = [*_day_rows(results), *_wire_rows(results), _fixml_row(results)]
     return [Row(what=what, measured=measured, target=target) for what, measured, target in rows]
 
 
@@ -92,6 +93,16 @@ def _wire_rows(results: Results) -> Iterator[tuple[str, str, str]]:
             "" if cold is None else f"{ratio_of_medians(seconds, cold.imports_seconds):.2f}",
             target,
         )
+
+
+def _fixml_row(results: Results) -> tuple[str, str, str]:
+    fixml = results.fixml
+    measured = ""
+    if fixml is not None:
+        most = max(one.peak_bytes for one in fixml.of(OUR_FIXML)) / 2**20
+        measured = f"{fixml_ratio(fixml, OUR_FIXML):.2f}, peak {most:.0f} MiB"
+    size = "" if fixml is None else f" ({fixml.reports:,} reports)"
+    return f"notices as FIXML / bare iterparse{size}", measured, "3.0"
 
 
 def _quotient(day: DayResult | None, ones: str, others: str) -> str:

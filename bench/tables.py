@@ -10,6 +10,8 @@ from rich.table import Table
 from bench.cold import ColdResult
 from bench.curve import CurveResult
 from bench.day import DayResult
+from bench.fixml import BARE, FixmlResult
+from bench.fixml import OURS as OUR_FIXML
 from bench.log import LogResult, ratio_of_medians
 from bench.loopback import LoopbackResult
 from bench.process import Measurement
@@ -36,6 +38,8 @@ def tables(results: Results) -> Iterator[Table]:
     if results.log is not None:
         yield _append_table(results.log)
         yield _verify_table(results.log)
+    if results.fixml is not None:
+        yield _fixml_table(results.fixml)
     if results.curve is not None:
         yield _curve_table(results.curve)
 
@@ -146,6 +150,40 @@ def _cold_table(cold: ColdResult) -> Table:
             str(len(seconds)),
         )
     return table
+
+
+def _fixml_table(fixml: FixmlResult) -> Table:
+    table = Table(
+        title=f"Notices as FIXML: {fixml.reports:,} reports, {fixml.file_bytes / 2**20:.0f} MiB",
+        caption="medians, in turns, each pass a process of its own",
+    )
+    table.add_column("contender", no_wrap=True)
+    compared = (f"time / {BARE}", f"CPU / {BARE}")
+    for heading in (*compared, "reports a second", "median s", "peak MiB", "before it", "passes"):
+        table.add_column(heading, justify="right")
+    base = fixml.of(BARE)
+    base_cpu = statistics.median(one.cpu_seconds for one in base)
+    for name in (OUR_FIXML, BARE):
+        passes = fixml.of(name)
+        seconds = statistics.median(one.seconds for one in passes)
+        cpu_seconds = statistics.median(one.cpu_seconds for one in passes)
+        table.add_row(
+            name,
+            f"{fixml_ratio(fixml, name):.2f}",
+            f"{cpu_seconds / base_cpu:.2f}",
+            f"{fixml.reports / seconds:,.0f}",
+            f"{seconds:.2f}",
+            f"{max(one.peak_bytes for one in passes) / 2**20:.0f}",
+            f"{max(one.peak_before_bytes for one in passes) / 2**20:.0f}",
+            str(len(passes)),
+        )
+    return table
+
+
+def fixml_ratio(fixml: FixmlResult, contender: str) -> float:
+    """How many times as long as bare iterparse a contender takes."""
+    ones, others = fixml.of(contender), fixml.of(BARE)
+    return ratio_of_medians([one.seconds for one in ones], [one.seconds for one in others])
 
 
 def _curve_table(curve: CurveResult) -> Table:

@@ -18,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from examples import fixml
 from tests.reference import allocate_day
 
 if TYPE_CHECKING:
@@ -184,6 +185,8 @@ def files_of_the_day() -> dict[str, str]:
     return {
         "positions.csv": _csv_text(positions),
         "notices.csv": _csv_text(notices),
+        "notices.xml": fixml.notices_text(notices, DIRECTORY.name),
+        "occ_positions.xml": fixml.positions_text(positions, DIRECTORY.name),
         "volumes.csv": _csv_text(VOLUMES),
         "expected/pools.csv": _csv_text(day.pools),
         "expected/allocations.csv": _csv_text(day.allocations),

@@ -181,6 +181,7 @@ def to_run_request(
     problems = Problems()
     notices = Gathered(role="notices", problems=problems, max_rows=max_rows)
     positions = Gathered(role="positions", problems=problems, max_rows=max_rows)
+    occ_positions = Gathered(role="occ_positions", problems=problems, max_rows=max_rows)
     spec: service_pb2.RunSpec | None = None
     for message in messages:
         if message.HasField("spec"):
@@ -190,6 +191,8 @@ def to_run_request(
         elif spec is None:
             break
         _gather(message, notices, positions)
+        if message.arrow_occ_positions:
+            occ_positions.add_arrow(message.arrow_occ_positions)
     proceed()
     if spec is None:
         raise Refused([Problem(source="spec", message="the first message has no spec")])
@@ -197,6 +200,8 @@ def to_run_request(
         _check_count(notices, spec.notice_count, problems)
     if spec.HasField("position_count"):
         _check_count(positions, spec.position_count, problems)
+    if spec.HasField("occ_position_count"):
+        _check_count(occ_positions, spec.occ_position_count, problems)
     return operations.RunRequest(
         business_date=to_business_date(spec.business_date, problems),
         cycle=spec.cycle or 1,
@@ -209,6 +214,7 @@ def to_run_request(
         supersedes=tuple(spec.supersedes),
         reason=spec.reason or None,
         positions_basis=spec.positions_basis or None,
+        occ_positions=occ_positions.received() if occ_positions.has_arrived else None,
         methodology=to_methodology(spec.decisions, problems),
     )
 

@@ -180,7 +180,7 @@ def request_of_files(
     return operations.RunRequest(
         business_date=date,
         cycle=cycle,
-        notices=files.read_notices(paths["notices"], problems),
+        notices=files.read_notices(paths["notices"], problems, business_date=date),
         positions=files.read_positions(paths["positions"], problems),
         volumes=files.read_volumes(paths["volumes"], methodology.securities, problems),
         problems=problems,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 
 from examples.make_day import DIRECTORY, files_of_the_day
 from lottery import operations
+from lottery.intake import files
 from lottery.ledger.store import Ledger
-from tests.days import assert_sound, record_in, request_of_files
+from tests.days import DATE, assert_sound, record_in, request_of_files
 
 PATHS = {role: DIRECTORY / f"{role}.csv" for role in ("notices", "positions", "volumes")}
 
@@ -57,6 +59,18 @@ def test_the_files_of_the_example_day_have_not_drifted_from_their_maker() -> Non
         if path.is_file()
     }
     assert kept == {name: text.encode() for name, text in made.items()}
+
+
+def test_the_example_day_is_the_same_as_fixml_and_agrees_with_occs_own_figures() -> None:
+    by_csv = request_of_files(PATHS)
+    by_fixml = request_of_files({**PATHS, "notices": DIRECTORY / "notices.xml"})
+    occ = files.read_occ_positions(DIRECTORY / "occ_positions.xml", DATE, by_fixml.problems)
+
+    computed = operations.compute_day(replace(by_fixml, occ_positions=occ))
+
+    assert by_fixml.notices.table.to_pylist() == by_csv.notices.table.to_pylist()
+    assert computed.day.allocations.equals(operations.compute_day(by_csv).day.allocations)
+    assert computed.warnings == ()
 
 
 @pytest.mark.parametrize(("account", "assigned"), [("1046", "3"), ("1047", "7"), ("1048", "0")])

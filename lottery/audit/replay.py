@@ -8,7 +8,7 @@ compute it, which share no code: the compiled loop and one SQL statement.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,9 +24,11 @@ from lottery.day.pools import arrange
 from lottery.day.tables import BROKEN_POSITIONS, NOTICES, POSITIONS
 from lottery.day.taken_off import put_back, take_off
 from lottery.errors import LedgerDamaged, Problems, Refused
-from lottery.intake.files import notices_of_source, volumes_of_source
+from lottery.intake.files import notices_of_source, occ_positions_of_source, volumes_of_source
+from lottery.intake.occ import nothing_said
 from lottery.intake.received import Place, SourceFile
 from lottery.ledger import evidence
+from lottery.ledger import occ_positions as occ
 from lottery.ledger.content import content_sha256
 from lottery.ledger.run import (
     ALLOCATED,
@@ -100,7 +102,8 @@ def replay(record: RunRecord, directory: Path, *, engine: Engine = Engine.COMPIL
     _compare_run_file(record, directory, found)
     # What is damaged was named above; the rest is compared as far as it can be read.
     compare_allocation = _compare_allocation if engine is Engine.COMPILED else _compare_by_sql
-    for step in (_compare_sources, _compare_seed, _compare_notices, compare_allocation):
+    steps = (_compare_sources, _compare_seed, _compare_notices, compare_allocation, _compare_occ)
+    for step in steps:
         try:
             step(record, directory, found)
         except LedgerDamaged as error:
@@ -176,7 +179,11 @@ def _compare_seed(record: RunRecord, directory: Path, found: _Findings) -> None:
             continue
         found.compare_members("run.json seed", asdict(record.seed), asdict(SeedRecord.of(seed)))
         of_seed = tuple(WarningRecord.of(warning) for warning in seed.warnings())
-        recorded = tuple(warning for warning in record.warnings if warning.rule != "P3")
+        recorded = tuple(
+            warning
+            for warning in record.warnings
+            if warning.rule != "P3" and warning.code not in occ.CODES
+        )
         found.compare("run.json warnings", recorded, of_seed)
 
 
@@ -196,17 +203,75 @@ def _compare_sources(record: RunRecord, _: Path, found: _Findings) -> None:
 
 def _compare_notices(record: RunRecord, directory: Path, found: _Findings) -> None:
     problems = Problems()
-    tables = [
-        notices_of_source(source, Place(source=source.name, problems=problems))
+    read = [
+        notices_of_source(
+            source, record.business_date, Place(source=source.name, problems=problems)
+        )
         for source in _kept_sources(record, directory, "notices")
     ]
     for problem in problems:
         found.add("sources notices", "readable", problem)
+    tables = [notices for notices, _ in read]
     computed = evidence.sorted_notices(
         pa.concat_tables(tables) if tables else NOTICES.empty_table()
     )
     recorded = evidence.read_table(directory, evidence.NOTICES_FILE)
     found.compare_tables(evidence.NOTICES_FILE, recorded, computed)
+    _compare_occ_reports(record, directory, read, found)
+
+
+def _compare_occ_reports(
+    record: RunRecord,
+    directory: Path,
+    read: Sequence[tuple[pa.Table, pa.Table | None]],
+    found: _Findings,
+) -> None:
+    """What OCC says of the notices besides, as their sources have it."""
+    is_said = any(reports is not None for _, reports in read)
+    is_kept = record.digest_of(evidence.OCC_REPORTS_FILE) is not None
+    if is_said != is_kept:
+        told = ("nothing said besides", "what OCC says besides")
+        found.add(evidence.OCC_REPORTS_FILE, told[is_kept], told[is_said])
+    elif is_kept:
+        parts = [nothing_said(notices) if reports is None else reports for notices, reports in read]
+        computed = evidence.sorted_occ_reports(pa.concat_tables(parts))
+        recorded = evidence.read_table(directory, evidence.OCC_REPORTS_FILE)
+        found.compare_tables(evidence.OCC_REPORTS_FILE, recorded, computed)
+
+
+def _compare_occ(record: RunRecord, directory: Path, found: _Findings) -> None:
+    """The warnings of pools whose total is not OCC's own figure."""
+    recorded = tuple(warning for warning in record.warnings if warning.code in occ.CODES)
+    computed: tuple[WarningRecord, ...] = ()
+    positions, problems = _occ_positions_again(record, directory)
+    for problem in problems:
+        found.add("sources occ_positions", "readable", problem)
+    if positions is not None:
+        pools = evidence.read_table(directory, evidence.POOLS_FILE)
+        taken_off = None
+        if record.digest_of(evidence.TAKEN_OFF_FILE) is not None:
+            taken_off = evidence.read_table(directory, evidence.TAKEN_OFF_FILE)
+        try:
+            given = occ.as_given(pools, taken_off)
+            computed = occ.warnings_of(occ.occ_shorts(positions, given), given)
+        except pa.ArrowInvalid as error:
+            found.add(evidence.POOLS_FILE, "totals of 64 bits", error)
+    found.compare("run.json warnings of OCC", recorded, computed)
+
+
+def _occ_positions_again(record: RunRecord, directory: Path) -> tuple[pa.Table | None, Problems]:
+    """OCC's own figures as they were received, None where there were none; what is wrong there."""
+    problems = Problems()
+    sources = _kept_sources(record, directory, "occ_positions")
+    if not sources:
+        return None, problems
+    tables = [
+        occ_positions_of_source(
+            source, record.business_date, Place(source=source.name, problems=problems)
+        )
+        for source in sources
+    ]
+    return pa.concat_tables(tables), problems
 
 
 def _compare_allocation(record: RunRecord, directory: Path, found: _Findings) -> None:
@@ -225,7 +290,8 @@ def _compare_allocation(record: RunRecord, directory: Path, found: _Findings) ->
     _compare_day(record, directory, day, found)
     day_given = day if given is positions else _allocate_again(record, notices, given, found)
     if day_given is not None:
-        computed = _content_of(record, notices, day_given)
+        occ_positions, _ = _occ_positions_again(record, directory)
+        computed = _content_of(record, notices, day_given, occ_positions)
         found.compare("run.json content_sha256", record.content_sha256, computed)
 
 
@@ -316,7 +382,9 @@ def _figures(record: RunRecord) -> Mapping[str, Any]:
     }
 
 
-def _content_of(record: RunRecord, notices: pa.Table, day: Day) -> str:
+def _content_of(
+    record: RunRecord, notices: pa.Table, day: Day, occ_positions: pa.Table | None
+) -> str:
     return content_sha256(
         business_date=record.business_date.isoformat(),
         cycle=record.cycle,
@@ -326,6 +394,7 @@ def _content_of(record: RunRecord, notices: pa.Table, day: Day) -> str:
         seed=record.seed,
         notices=notices,
         day=day,
+        occ_shorts=None if occ_positions is None else occ.occ_shorts(occ_positions, day.pools),
     )
 
 

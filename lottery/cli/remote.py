@@ -50,13 +50,16 @@ class RemoteDesk:
             return self._client.run_lottery(
                 business_date=request.business_date,
                 asks=request.volumes.asks,
-                notices=request.notices.table,
+                notices=request.notices.with_occ_reports(),
                 positions=request.positions.table,
                 cycle=request.cycle,
                 request_id=request.request_id or "",
                 supersedes=request.supersedes,
                 reason=request.reason or "",
                 positions_basis=request.positions_basis or "",
+                occ_positions=(
+                    None if request.occ_positions is None else request.occ_positions.table
+                ),
                 decisions=_choices(request.methodology),
             )
         except Refused as error:
@@ -132,7 +135,11 @@ def _choices(methodology: Methodology) -> dict[str, str]:
 
 def _by_our_rows(problem: Problem, request: operations.RunRequest) -> Problem:
     """A server's problem of what was sent, by the place in the file that it came from."""
-    sent = {"arrow_notices": request.notices, "arrow_positions": request.positions}
+    sent = {
+        "arrow_notices": request.notices,
+        "arrow_positions": request.positions,
+        "arrow_occ_positions": request.occ_positions,
+    }
     received = sent.get(problem.source)
     if received is None:
         return problem

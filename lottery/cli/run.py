@@ -39,7 +39,7 @@ class PositionsBasis(StrEnum):
 def run(
     context: typer.Context,
     date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The business date.")],
-    notices: Annotated[Path, typer.Option(help="OCC's notices: .csv or .parquet.")],
+    notices: Annotated[Path, typer.Option(help="OCC's notices: .csv, .parquet or .xml (FIXML).")],
     positions: Annotated[Path, typer.Option(help="The short positions: .csv or .parquet.")],
     volumes: Annotated[Path, typer.Option(help="The four ask prices: .csv or .json.")],
     cycle: Annotated[int, typer.Option(min=1, help="The cycle of that date.")] = 1,
@@ -65,6 +65,13 @@ def run(
         typer.Option(
             help="For pools that were allocated before on the date: the positions have that taken "
             "off already (net), or it is taken off here (gross)."
+        ),
+    ] = None,
+    occ_positions: Annotated[
+        Path | None,
+        typer.Option(
+            help="OCC's position reports, .xml (FIXML): a pool that is short another quantity by "
+            "the positions file is warned of."
         ),
     ] = None,
     account_order: Annotated[
@@ -93,17 +100,25 @@ def run(
     )
     problems = Problems()
     with open_desk(shell.common) as desk, shell.progress(STEPS) as step:
-        called = _called(volumes, notices, positions)
+        called = _called(volumes, notices, positions, occ_positions)
         step("reading the volumes")
         read_volumes = files.read_volumes(
             volumes, methodology.securities, problems, called=called[0]
         )
         step("reading the notices")
-        read_notices = files.read_notices(notices, problems, called=called[1])
+        read_notices = files.read_notices(
+            notices, problems, called=called[1], business_date=business_date
+        )
         step("reading the positions")
         read_positions = files.read_positions_of(
             read_notices, positions, problems, called=called[2]
         )
+        read_occ_positions = None
+        if occ_positions is not None:
+            step("reading OCC's positions")
+            read_occ_positions = files.read_occ_positions(
+                occ_positions, business_date, problems, called=called[3]
+            )
         outcome = desk.run(
             operations.RunRequest(
                 business_date=business_date,
@@ -116,6 +131,7 @@ def run(
                 supersedes=superseded,
                 reason=reason,
                 positions_basis=None if positions_basis is None else positions_basis.value,
+                occ_positions=read_occ_positions,
                 methodology=methodology,
             ),
             step,
@@ -198,7 +214,8 @@ def _superseded(
     return (*(supersede or ()), *(more or ()))
 
 
-def _called(*paths: Path) -> list[str | None]:
+def _called(*paths: Path | None) -> list[str | None]:
     """What problems call the files: their base names, or their paths where two share a name."""
-    names = {path.name for path in paths}
-    return [None if len(names) == len(paths) else str(path) for path in paths]
+    given = {path for path in paths if path is not None}
+    is_told_apart = len({path.name for path in given}) == len(given)
+    return [None if path is None or is_told_apart else str(path) for path in paths]

@@ -165,6 +165,7 @@ class LotteryClient(AuditCalls):
         supersedes: Iterable[str] = (),
         reason: str = "",
         positions_basis: str = "",
+        occ_positions: pa.Table | None = None,
         decisions: Mapping[str, str] | None = None,
     ) -> RunOutcome:
         """Allocates a day, or a cycle of it, and records it.
@@ -172,13 +173,16 @@ class LotteryClient(AuditCalls):
         Args:
             business_date: Its date.
             asks: The four ask prices.
-            notices: The columns of a notices file.
+            notices: The columns of a notices file; in a table those of `intake.occ` too, what OCC
+                says besides.
             positions: The columns of a positions file.
             cycle: Its cycle.
             request_id: Once-only id; empty derives one from the content.
             supersedes: Runs of the date whose place it takes.
             reason: Why it takes their place.
             positions_basis: `net` or `gross`; empty says nothing.
+            occ_positions: OCC's own figures, `series`, `short_quantity` and `occ_account`, to
+                compare the positions with.
             decisions: Other choices than the defaults.
 
         Raises:
@@ -198,10 +202,11 @@ class LotteryClient(AuditCalls):
             supersedes=supersedes,
             reason=reason,
             positions_basis=positions_basis,
+            occ_position_count=None if occ_positions is None else occ_positions.num_rows,
         )
         with translated():
             response = self._lottery.RunLottery(
-                _run_messages(spec, notices, positions), timeout=self._timeout
+                _run_messages(spec, notices, positions, occ_positions), timeout=self._timeout
             )
         return RunOutcome(
             record=read_record(response.run.record),
@@ -335,6 +340,7 @@ def _run_messages(
     spec: lottery_service_pb2.RunSpec,
     notices: Sequence[Mapping[str, Any]] | pa.Table,
     positions: Sequence[Mapping[str, Any]] | pa.Table,
+    occ_positions: pa.Table | None,
 ) -> Iterator[lottery_service_pb2.RunLotteryRequest]:
     request = lottery_service_pb2.RunLotteryRequest
     yield request(spec=spec)
@@ -342,6 +348,8 @@ def _run_messages(
         yield request(arrow_notices=payload)
     for part in _row_parts(notices):
         yield request(notices=[lottery_pb2.Notice(**row) for row in part])
+    for payload in _payloads(() if occ_positions is None else occ_positions):
+        yield request(arrow_occ_positions=payload)
     for payload in _payloads(positions):
         yield request(arrow_positions=payload)
     for part in _row_parts(positions):

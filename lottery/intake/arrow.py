@@ -9,14 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from lottery.intake.columns import check_names
+from lottery.intake.columns import OPTIONAL_COLUMNS, check_names
 from lottery.intake.received import Place
 
 END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """What a stream ends with; one that was cut off between two batches reads well without it."""
 
 
-def read_arrow(payload: bytes, required: Sequence[str], place: Place) -> pa.Table | None:
+def read_arrow(
+    payload: bytes,
+    required: Sequence[str],
+    place: Place,
+    optional: Sequence[str] = OPTIONAL_COLUMNS,
+) -> pa.Table | None:
     """Reads one stream and checks its buffers, because its sender made them.
 
     Returns:
@@ -26,7 +31,7 @@ def read_arrow(payload: bytes, required: Sequence[str], place: Place) -> pa.Tabl
         source = pa.BufferReader(payload)
         with pa.ipc.open_stream(source) as reader:
             names = reader.schema.names
-            if not check_names(names, required, place):
+            if not check_names(names, required, place, optional):
                 return None
             table = reader.read_all()
             ended = source.tell() == len(payload) and payload.endswith(END_OF_STREAM)

@@ -27,6 +27,11 @@ POSITION_COLUMNS: Final = ("series", "account", "short_quantity")
 OPTIONAL_COLUMNS: Final = ("occ_account",)
 LABEL_COLUMNS: Final = ("series", "occ_account")
 QUANTITY_COLUMNS: Final = ("quantity", "short_quantity")
+OCC_POSITION_COLUMNS: Final = ("series", "short_quantity")
+OCC_POSITIONS: Final = pa.schema(
+    [POSITIONS.field(name) for name in ("series", "short_quantity", "occ_account")]
+)
+"""OCC's own figure of a pool's short position, a row for each pool."""
 
 _OCC_ACCOUNT: Final = r"^(?:[A-Za-z0-9][A-Za-z0-9/._-]{0,31})?$"
 _SHOWN: Final = 80
@@ -91,6 +96,19 @@ def to_positions(raw: pa.Table, place: Place) -> pa.Table:
             "occ_account": _occ_accounts(raw, place),
         },
         POSITIONS,
+    )
+    return _usable(table, raw, place)
+
+
+def to_occ_positions(raw: pa.Table, place: Place) -> pa.Table:
+    """`OCC_POSITIONS` of a raw table with checked names; wrong values become problems."""
+    table = pa.table(
+        {
+            "series": _series(raw, place),
+            "short_quantity": _quantities(raw, "short_quantity", 0, place),
+            "occ_account": _occ_accounts(raw, place),
+        },
+        OCC_POSITIONS,
     )
     return _usable(table, raw, place)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import mmap
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 
@@ -17,35 +18,60 @@ from lottery.errors import Problems
 from lottery.intake.arrow import read_arrow
 from lottery.intake.columns import (
     NOTICE_COLUMNS,
+    OCC_POSITION_COLUMNS,
+    OCC_POSITIONS,
+    OPTIONAL_COLUMNS,
     POSITION_COLUMNS,
     to_notices,
+    to_occ_positions,
     to_positions,
 )
 from lottery.intake.delimited import read_csv
 from lottery.intake.noticed import read_noticed_positions
+from lottery.intake.occ import SAID_COLUMNS, to_occ_reports
 from lottery.intake.parquet import read_parquet
 from lottery.intake.received import Place, Received, ReceivedVolumes, SourceFile
+from lottery.intake.streamed import StreamedFile
 from lottery.intake.volumes import read_volumes_csv, read_volumes_json
 from lottery.method.methodology import Security
 from lottery.method.seed import ExchangeAsk
 
+FIXML: Final = ".xml"
 VOLUMES_BYTES: Final = 1 << 20
 """The largest file of volumes; four rows are a few hundred bytes."""
 
+_Read: TypeAlias = tuple[pa.Table, pa.Table | None]
+"""A table, and `occ.OCC_REPORTS` beside notices."""
+Blocks: TypeAlias = Callable[[], Iterator[bytes]]
 _Reader = Callable[[pa.Buffer, Sequence[str], Place], pa.Table | None]
 _READERS: Final[dict[str, _Reader]] = {".csv": read_csv, ".parquet": read_parquet}
 
 
-def read_notices(path: Path, problems: Problems, *, called: str | None = None) -> Received:
-    """The notices of a CSV or Parquet file; what is wrong goes to `problems`.
+def read_notices(
+    path: Path,
+    problems: Problems,
+    *,
+    called: str | None = None,
+    business_date: dt.date | None = None,
+) -> Received:
+    """The notices of a CSV, Parquet or FIXML file; what is wrong goes to `problems`.
 
     Args:
         path: The file.
         problems: Where problems go.
         called: What problems call the file; its base name where nothing is given.
+        business_date: The run's date, which FIXML's reports must have and are not read without.
     """
     place = Place(source=called or _name(path), problems=problems)
-    return _read_rows(path, "notices", NOTICE_COLUMNS, NOTICES, to_notices, place)
+    if path.suffix.lower() != FIXML:
+        return _read_rows(path, "notices", NOTICE_COLUMNS, NOTICES, to_notices, place)
+    return _read_fixml(
+        path,
+        "notices",
+        NOTICES,
+        lambda blocks: _notices_of_fixml(blocks, business_date, place),
+        place,
+    )
 
 
 def read_positions(path: Path, problems: Problems, *, called: str | None = None) -> Received:
@@ -86,6 +112,27 @@ def read_positions_of(
     return read_positions(path, problems, called=called)
 
 
+def read_occ_positions(
+    path: Path,
+    business_date: dt.date,
+    problems: Problems,
+    *,
+    called: str | None = None,
+) -> Received:
+    """OCC's own figures of the pools, from the reports of a FIXML file; as `read_notices`."""
+    place = Place(source=called or _name(path), problems=problems)
+    if path.suffix.lower() != FIXML:
+        place.refuse(f"OCC's positions are read as {FIXML}, not as {_shown(path.suffix.lower())}")
+        return Received(table=OCC_POSITIONS.empty_table(), sources=(), places=(place,))
+    return _read_fixml(
+        path,
+        "occ_positions",
+        OCC_POSITIONS,
+        lambda blocks: _occ_positions_of_fixml(blocks, business_date, place),
+        place,
+    )
+
+
 def read_volumes(
     path: Path,
     securities: Sequence[Security],
@@ -111,7 +158,7 @@ def volumes_of_source(
     source: SourceFile, securities: Sequence[Security], place: Place
 ) -> ReceivedVolumes:
     """The ask prices of a file's bytes."""
-    content = source.content or b""
+    content = source.read()
     asks: tuple[ExchangeAsk, ...] = ()
     if source.suffix == ".csv":
         asks = read_volumes_csv(content, securities, place)
@@ -122,18 +169,83 @@ def volumes_of_source(
     return ReceivedVolumes(asks=asks, sources=(source,), place=place)
 
 
-def notices_of_source(source: SourceFile, place: Place) -> pa.Table:
-    """`tables.NOTICES` of a source's bytes as kept in the evidence."""
-    content = source.content or b""
+def notices_of_source(
+    source: SourceFile, business_date: dt.date, place: Place
+) -> tuple[pa.Table, pa.Table | None]:
+    """`tables.NOTICES` and `occ.OCC_REPORTS` of a source's bytes as kept in the evidence."""
+    content = source.read()
+    nothing = NOTICES.empty_table(), None
+    if source.suffix == FIXML:
+        return _notices_of_fixml(_blocks_of(content), business_date, place) or nothing
     reader = _READERS.get(source.suffix)
+    raw = None
     if source.suffix == ".arrows":
-        raw = read_arrow(content, NOTICE_COLUMNS, place)
+        raw = read_arrow(content, NOTICE_COLUMNS, place, (*OPTIONAL_COLUMNS, *SAID_COLUMNS))
     elif reader is not None:
         raw = reader(pa.py_buffer(content), NOTICE_COLUMNS, place)
     else:
         place.refuse(f"notices are not kept as {_shown(source.suffix)}")
-        raw = None
-    return NOTICES.empty_table() if raw is None else to_notices(raw, place)
+    if raw is None:
+        return nothing
+    notices = to_notices(raw, place)
+    return notices, to_occ_reports(raw, notices, place)
+
+
+def occ_positions_of_source(source: SourceFile, business_date: dt.date, place: Place) -> pa.Table:
+    """`columns.OCC_POSITIONS` of a source's bytes as kept in the evidence."""
+    content = source.read()
+    table = None
+    if source.suffix == FIXML:
+        found = _occ_positions_of_fixml(_blocks_of(content), business_date, place)
+        table = None if found is None else found[0]
+    elif source.suffix == ".arrows":
+        raw = read_arrow(content, OCC_POSITION_COLUMNS, place)
+        table = None if raw is None else to_occ_positions(raw, place)
+    else:
+        place.refuse(f"OCC's positions are not kept as {_shown(source.suffix)}")
+    return OCC_POSITIONS.empty_table() if table is None else table
+
+
+def _blocks_of(content: bytes) -> Blocks:
+    return lambda: iter((content,))
+
+
+def _notices_of_fixml(blocks: Blocks, business_date: dt.date | None, place: Place) -> _Read | None:
+    from lottery.intake import fixml_notices  # noqa: PLC0415 - who has no FIXML needs no lxml.
+
+    if business_date is None:
+        place.refuse("FIXML is read for a business date, and none is given")
+        return None
+    return fixml_notices.read_notices(blocks, business_date, place)
+
+
+def _occ_positions_of_fixml(blocks: Blocks, business_date: dt.date, place: Place) -> _Read | None:
+    from lottery.intake import fixml_positions  # noqa: PLC0415 - as above.
+
+    table = fixml_positions.read_occ_positions(blocks, business_date, place)
+    return None if table is None else (table, None)
+
+
+def _read_fixml(
+    path: Path,
+    role: str,
+    schema: pa.Schema,
+    read: Callable[[Blocks], _Read | None],
+    place: Place,
+) -> Received:
+    nothing = Received(table=schema.empty_table(), sources=(), places=(place,))
+    if not _is_there(path, place):
+        return nothing
+    file = StreamedFile(path)
+    try:
+        found = read(file.blocks)
+    except OSError as error:
+        place.refuse(f"the file cannot be read: {error.strerror or error}")
+        return nothing
+    if found is None:
+        return nothing
+    source = file.source(role, _name(path))
+    return Received(table=found[0], sources=(source,), places=(place,), occ_reports=found[1])
 
 
 def _read_rows(
@@ -148,7 +260,8 @@ def _read_rows(
     suffix = path.suffix.lower()
     reader = _READERS.get(suffix)
     if reader is None:
-        place.refuse(f"{role} are read as {' or '.join(_READERS)}, not as {_shown(suffix)}")
+        known = [*_READERS, FIXML] if role == "notices" else [*_READERS]
+        place.refuse(f"{role} are read as {' or '.join(known)}, not as {_shown(suffix)}")
         return nothing
     data = _content(path, place)
     if data is None:
@@ -180,6 +293,14 @@ def _identity(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def _is_there(path: Path, place: Place) -> bool:
+    """Whether there is a file; a problem where there is none."""
+    if not path.is_file():
+        place.refuse("there is no such file" if not path.exists() else "this is no file")
+        return False
+    return True
+
+
 def _content(path: Path, place: Place) -> pa.Buffer | None:
     """The file's bytes, mapped; None and a problem where it cannot be read."""
     mapped = _mapped(path, place)
@@ -189,8 +310,7 @@ def _content(path: Path, place: Place) -> pa.Buffer | None:
 def _mapped(path: Path, place: Place) -> mmap.mmap | bytes | None:
     """The file mapped, which an empty one cannot be; None and a problem as for `_content`."""
     try:
-        if not path.is_file():
-            place.refuse("there is no such file" if not path.exists() else "this is no file")
+        if not _is_there(path, place):
             return None
         if path.stat().st_size == 0:
             return b""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,12 +25,13 @@ class SourceFile:
     """A file or a message payload as it was received.
 
     Attributes:
-        role: `notices`, `positions` or `volumes`.
+        role: `notices`, `positions`, `volumes` or `occ_positions`.
         name: What its sender called it; a base name, for people.
-        suffix: Its format: `.csv`, `.parquet`, `.json` or `.arrows` (an Arrow IPC stream).
+        suffix: Its format: `.csv`, `.parquet`, `.json`, `.xml` or `.arrows` (an Arrow IPC stream).
         sha256: Its digest, hexadecimal.
         size: Bytes.
-        content: Its bytes where they are kept as evidence, else None.
+        content: Its bytes where they are kept as evidence, or the file that has them still, which
+            may be too large to hold; else None.
         part: What tells apart several payloads of one role; empty for a file.
     """
 
@@ -37,7 +40,7 @@ class SourceFile:
     suffix: str
     sha256: str
     size: int
-    content: bytes | None = None
+    content: bytes | Path | None = None
     part: str = ""
 
     @classmethod
@@ -55,6 +58,21 @@ class SourceFile:
             part=part,
         )
 
+    def read(self) -> bytes:
+        """Its bytes."""
+        return self.content.read_bytes() if isinstance(self.content, Path) else self.content or b""
+
+    def write(self, path: Path) -> None:
+        """Writes its bytes to a file.
+
+        Raises:
+            OSError: The file that has them is gone.
+        """
+        if isinstance(self.content, Path):
+            shutil.copyfile(self.content, path)
+        else:
+            path.write_bytes(self.content or b"")
+
     @property
     def kept_as(self) -> str:
         """The file's name among the evidence's sources: never what its sender called it."""
@@ -71,6 +89,9 @@ class Place:
         first_row: The data row of index 0.
         header_lines: Lines before the first data row in a text file; None where there are no lines.
         row_numbers: int64[n], the data row of each index, where rows had to be left out.
+        called: What the source calls the row of an index, said with its problems, if it does.
+        find_lines: Finds the line of each data row, where it does not follow from the row; asked
+            once, for problems alone.
     """
 
     source: str
@@ -78,6 +99,9 @@ class Place:
     first_row: int = 1
     header_lines: int | None = None
     row_numbers: npt.NDArray[np.int64] | None = None
+    called: Callable[[int], str] | None = None
+    find_lines: Callable[[], npt.NDArray[np.int64]] | None = None
+    _lines: npt.NDArray[np.int64] | None = None
 
     def refuse(self, message: str, *, column: str | None = None, rule: str | None = None) -> None:
         """Adds a problem of the whole source or of a column."""
@@ -93,6 +117,8 @@ class Place:
         reason: str = INVALID_INPUT,
     ) -> None:
         """Adds a problem of the row at an index of the table."""
+        if self.called is not None:
+            message = f"{self.called(index)}: {message}"
         self.refuse_numbered_row(self.row(index), message, column=column, rule=rule, reason=reason)
 
     def refuse_numbered_row(
@@ -138,24 +164,41 @@ class Place:
 
     def line(self, row: int) -> int | None:
         """The line of a data row in a text file."""
+        if self.find_lines is not None:
+            if self._lines is None:
+                self._lines = self.find_lines()
+            return int(self._lines[row - 1]) if row <= len(self._lines) else None
         return None if self.header_lines is None else row + self.header_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """Notices or positions as received.
+    """Notices, positions or OCC's own figures as received.
 
     Attributes:
-        table: `tables.NOTICES` or `tables.POSITIONS`; rows with a problem hold placeholders.
+        table: `tables.NOTICES`, `tables.POSITIONS` or `columns.OCC_POSITIONS`; rows with a problem
+            hold placeholders.
         sources: Where they came from.
         places: One for each part of the table.
         starts: The index of each part's first row.
+        occ_reports: `occ.OCC_REPORTS`, row by row what OCC says of the notices besides; None where
+            it says nothing.
     """
 
     table: pa.Table
     sources: tuple[SourceFile, ...]
     places: tuple[Place, ...]
     starts: tuple[int, ...] = (0,)
+    occ_reports: pa.Table | None = None
+
+    def with_occ_reports(self) -> pa.Table:
+        """The table, and beside it what OCC says besides, as one table."""
+        table = self.table
+        if self.occ_reports is not None:
+            for name in self.occ_reports.column_names:
+                if name not in table.column_names:
+                    table = table.append_column(name, self.occ_reports.column(name))
+        return table
 
     def place_of(self, index: int) -> tuple[Place, int]:
         """The place of a row of the table, and the row's index there."""

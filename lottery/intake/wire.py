@@ -12,7 +12,17 @@ import pyarrow as pa
 from lottery.day.tables import NOTICES, POSITIONS
 from lottery.errors import LimitExceeded, Problems
 from lottery.intake.arrow import read_arrow, write_arrow
-from lottery.intake.columns import NOTICE_COLUMNS, POSITION_COLUMNS, to_notices, to_positions
+from lottery.intake.columns import (
+    NOTICE_COLUMNS,
+    OCC_POSITION_COLUMNS,
+    OCC_POSITIONS,
+    OPTIONAL_COLUMNS,
+    POSITION_COLUMNS,
+    to_notices,
+    to_occ_positions,
+    to_positions,
+)
+from lottery.intake.occ import SAID_COLUMNS, nothing_said, to_occ_reports
 from lottery.intake.received import Place, Received, ReceivedVolumes, SourceFile
 from lottery.method.seed import ExchangeAsk
 
@@ -34,12 +44,48 @@ POSITION_ROWS: Final = pa.schema(
 )
 
 
-@dataclass(slots=True, kw_only=True)
-class Gathered:
-    """The notices or the positions of a stream, as they arrive.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Role:
+    """What the rows of a role are.
 
     Attributes:
-        role: `notices` or `positions`: the field that its rows came in.
+        required: The columns that must be there.
+        optional: Those that may be there.
+        schema: The table that they become.
+        rows: The schema of what comes as rows; None where nothing does.
+        convert: Makes the table.
+    """
+
+    required: Sequence[str]
+    schema: pa.Schema
+    convert: Callable[[pa.Table, Place], pa.Table]
+    optional: Sequence[str] = OPTIONAL_COLUMNS
+    rows: pa.Schema | None = None
+
+
+_ROLES: Final[dict[str, _Role]] = {
+    "notices": _Role(
+        required=NOTICE_COLUMNS,
+        optional=(*OPTIONAL_COLUMNS, *SAID_COLUMNS),
+        schema=NOTICES,
+        rows=NOTICE_ROWS,
+        convert=to_notices,
+    ),
+    "positions": _Role(
+        required=POSITION_COLUMNS, schema=POSITIONS, rows=POSITION_ROWS, convert=to_positions
+    ),
+    "occ_positions": _Role(
+        required=OCC_POSITION_COLUMNS, schema=OCC_POSITIONS, convert=to_occ_positions
+    ),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Gathered:
+    """The notices, the positions or OCC's own figures of a stream, as they arrive.
+
+    Attributes:
+        role: `notices`, `positions` or `occ_positions`: the field that its rows came in.
         problems: Where problems go.
         max_rows: The limit of rows; one more raises `LimitExceeded`.
     """
@@ -54,9 +100,15 @@ class Gathered:
     _places: list[Place] = field(default_factory=list)
     _refused: bool = False
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether anything arrived, be it refused."""
+        return bool(self._rows or self._tables or self._refused)
+
     def add_rows(self, columns: Sequence[Sequence[object]]) -> None:
         """Takes rows as columns, in the order of the role's schema."""
-        schema = NOTICE_ROWS if self.role == "notices" else POSITION_ROWS
+        schema = _ROLES[self.role].rows
+        assert schema is not None, self.role  # noqa: S101 - no message has such rows.
         table = pa.table(
             [pa.array(*pair) for pair in zip(columns, schema.types, strict=True)], schema
         )
@@ -68,8 +120,8 @@ class Gathered:
         place = Place(
             source=f"arrow_{self.role}", problems=self.problems, first_row=self._arrow_rows() + 1
         )
-        required = NOTICE_COLUMNS if self.role == "notices" else POSITION_COLUMNS
-        raw = read_arrow(payload, required, place)
+        role = _ROLES[self.role]
+        raw = read_arrow(payload, role.required, place, role.optional)
         self._refused |= raw is None
         if raw is not None:
             self._count(raw.num_rows)
@@ -79,10 +131,7 @@ class Gathered:
 
     def received(self) -> Received:
         """Everything that arrived as one table, rows before Arrow payloads."""
-        convert: Callable[[pa.Table, Place], pa.Table] = (
-            to_notices if self.role == "notices" else to_positions
-        )
-        schema = NOTICES if self.role == "notices" else POSITIONS
+        role = _ROLES[self.role]
         parts: list[tuple[pa.Table, Place, SourceFile]] = []
         if self._rows:
             rows = pa.concat_tables(self._rows).combine_chunks()
@@ -95,8 +144,8 @@ class Gathered:
             place = Place(source=self.role, problems=self.problems)
             if not self._refused:
                 place.refuse("there are no rows")
-            return Received(table=schema.empty_table(), sources=(), places=(place,))
-        tables = [convert(raw, place) for raw, place, _ in parts]
+            return Received(table=role.schema.empty_table(), sources=(), places=(place,))
+        tables = [role.convert(raw, place) for raw, place, _ in parts]
         starts, start = [], 0
         for table in tables:
             starts.append(start)
@@ -106,6 +155,24 @@ class Gathered:
             sources=tuple(source for _, _, source in parts),
             places=tuple(place for _, place, _ in parts),
             starts=tuple(starts),
+            occ_reports=self._occ_reports(parts, tables),
+        )
+
+    def _occ_reports(
+        self, parts: Sequence[tuple[pa.Table, Place, SourceFile]], tables: Sequence[pa.Table]
+    ) -> pa.Table | None:
+        """What OCC says of the notices besides, where any part has it."""
+        if self.role != "notices":
+            return None
+        said = [
+            to_occ_reports(raw, table, place)
+            for (raw, place, _), table in zip(parts, tables, strict=True)
+        ]
+        if all(part is None for part in said):
+            return None
+        pairs = zip(said, tables, strict=True)
+        return pa.concat_tables(
+            nothing_said(table) if part is None else part for part, table in pairs
         )
 
     def _arrow_rows(self) -> int:

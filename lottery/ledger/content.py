@@ -6,6 +6,10 @@ positions' basis, the method and its decisions, the volumes, the notices, and th
 pools that have notices; positions of other pools change nothing and do not count. Gross positions
 count as they were given: the same command is known again once its own run stands. The digest of
 the positions file itself is in the record besides.
+
+OCC's own figures of the noticed pools count where they are compared, because the record's warnings
+follow from them: a run without the comparison does not answer for one with it. What OCC says of a
+notice besides decides nothing and does not count.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from lottery.day.allocate import Day
 from lottery.ledger.run import MethodRecord, SeedRecord, Superseding
 
 
-def content_sha256(
+def content_sha256(  # noqa: PLR0913 - one a part of the content.
     *,
     business_date: str,
     cycle: int,
@@ -31,6 +35,7 @@ def content_sha256(
     seed: SeedRecord,
     notices: pa.Table,
     day: Day,
+    occ_shorts: pa.Table | None = None,
 ) -> str:
     """The content's SHA-256, hexadecimal.
 
@@ -43,6 +48,7 @@ def content_sha256(
         seed: The seed; its volumes count, not how the asks are written.
         notices: `tables.NOTICES`, sorted (`evidence.sorted_notices`).
         day: The day allocated of the positions as given, whose tables hold them in order.
+        occ_shorts: OCC's figures of its pools (`occ_positions.occ_shorts`), where compared.
     """
     head: dict[str, Any] = {
         "business_date": business_date,
@@ -59,6 +65,9 @@ def content_sha256(
     _add_table(digest, day.pools, ("occ_account", "series", "account_count"))
     for positions in (day.allocations, day.broken_positions):
         _add_table(digest, positions, ("account", "short_quantity"))
+    if occ_shorts is not None:
+        figures = occ_shorts.column("occ_short").fill_null(-1)
+        _add_table(digest, pa.table({"occ_short": figures}), ("occ_short",))
     return digest.hexdigest()
 
 

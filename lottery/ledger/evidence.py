@@ -2,6 +2,7 @@
 
 `notices.parquet`, `allocations.parquet`, `pools.parquet` and `broken_positions.parquet` hold the
 run whole: replaying needs nothing else but the record and the sources beside them.
+`taken_off.parquet` and `occ_reports.parquet` are there where a run has what they hold.
 
 Invariants:
 - The same tables give the same bytes under one version of the software.
@@ -22,7 +23,8 @@ import pyarrow.parquet as pq
 
 from lottery.day.allocate import Day
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, LABEL, NOTICES, POOLS, TAKEN_OFF
-from lottery.errors import LedgerDamaged
+from lottery.errors import LedgerDamaged, LedgerUnwritable
+from lottery.intake.occ import OCC_REPORTS
 from lottery.intake.received import SourceFile
 from lottery.ledger.parquet_file import write_parquet_file
 from lottery.ledger.run import EvidenceFile, RunRecord
@@ -33,6 +35,8 @@ POOLS_FILE: Final = "pools.parquet"
 BROKEN_POSITIONS_FILE: Final = "broken_positions.parquet"
 TAKEN_OFF_FILE: Final = "taken_off.parquet"
 """Only of runs that took something off gross positions."""
+OCC_REPORTS_FILE: Final = "occ_reports.parquet"
+"""Only of runs whose notices came with what OCC says besides."""
 RUN_FILE: Final = "run.json"
 SOURCES: Final = "sources"
 
@@ -42,6 +46,7 @@ TABLES: Final = {
     POOLS_FILE: POOLS,
     BROKEN_POSITIONS_FILE: BROKEN_POSITIONS,
     TAKEN_OFF_FILE: TAKEN_OFF,
+    OCC_REPORTS_FILE: OCC_REPORTS,
 }
 _READ_ONLY: Final = 0o444
 
@@ -53,6 +58,7 @@ def write_evidence(
     sources: Iterable[SourceFile],
     *,
     taken_off: pa.Table | None = None,
+    occ_reports: pa.Table | None = None,
 ) -> tuple[EvidenceFile, ...]:
     """Writes a run's files and syncs them.
 
@@ -62,9 +68,13 @@ def write_evidence(
         day: The day allocated.
         sources: What was received; those with content are kept.
         taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
+        occ_reports: `occ.OCC_REPORTS` in any order, where OCC says something besides.
 
     Returns:
         Name and digest of each file, by name.
+
+    Raises:
+        LedgerUnwritable: A source is no longer the one that was read.
     """
     tables = {
         NOTICES_FILE: sorted_notices(notices),
@@ -74,6 +84,8 @@ def write_evidence(
     }
     if taken_off is not None:
         tables[TAKEN_OFF_FILE] = taken_off
+    if occ_reports is not None:
+        tables[OCC_REPORTS_FILE] = sorted_occ_reports(occ_reports)
     written = []
     for name, table in tables.items():
         write_parquet(table, directory / name)
@@ -82,8 +94,11 @@ def write_evidence(
     for source in sources:
         if source.content is not None:
             name = f"{SOURCES}/{source.kept_as}"
-            (directory / name).write_bytes(source.content)
-            written.append(_seal(directory, name))
+            source.write(directory / name)
+            sealed = _seal(directory, name)
+            if sealed.sha256 != source.sha256:
+                raise LedgerUnwritable(f"{source.name} was changed while it was read")
+            written.append(sealed)
     sync_directory(directory / SOURCES)
     return tuple(sorted(written, key=lambda file: file.name))
 
@@ -125,18 +140,12 @@ def write_parquet(table: pa.Table, path: Path) -> None:
 
 def sorted_notices(notices: pa.Table) -> pa.Table:
     """Notices by occ_account, series and notice id, so that their order changes nothing."""
-    keys = ("occ_account", "series", "notice_id")
-    plain = pa.table({name: notices.column(name).cast(pa.string()) for name in keys})
-    order = plain.append_column("row", pa.array(range(notices.num_rows), pa.int64())).sort_by(
-        [(name, "ascending") for name in keys]
-    )
-    taken = notices.take(order.column("row"))
-    for name in ("series", "occ_account"):
-        # The dictionary too is in the order of the rows, whatever it was in.
-        place = taken.schema.get_field_index(name)
-        texts = taken.column(name).cast(pa.string()).combine_chunks().dictionary_encode()
-        taken = taken.set_column(place, taken.schema.field(name), texts.cast(LABEL))
-    return taken.combine_chunks()
+    return _sorted(notices, ("occ_account", "series", "notice_id"))
+
+
+def sorted_occ_reports(occ_reports: pa.Table) -> pa.Table:
+    """What OCC says of notices besides, by occ_account and notice id."""
+    return _sorted(occ_reports, ("occ_account", "notice_id"))
 
 
 def read_table(directory: Path, name: str, where: pc.Expression | None = None) -> pa.Table:
@@ -197,6 +206,20 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sorted(table: pa.Table, keys: tuple[str, ...]) -> pa.Table:
+    plain = pa.table({name: table.column(name).cast(pa.string()) for name in keys})
+    order = plain.append_column("row", pa.array(range(table.num_rows), pa.int64())).sort_by(
+        [(name, "ascending") for name in keys]
+    )
+    taken = table.take(order.column("row"))
+    for place, field in enumerate(taken.schema):
+        if field.type == LABEL:
+            # The dictionary too is in the order of the rows, whatever it was in.
+            texts = taken.column(place).cast(pa.string()).combine_chunks().dictionary_encode()
+            taken = taken.set_column(place, field, texts.cast(LABEL))
+    return taken.combine_chunks()
 
 
 def _seal(directory: Path, name: str) -> EvidenceFile:

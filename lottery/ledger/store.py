@@ -88,6 +88,7 @@ class Prepared:
         notices: `tables.NOTICES`.
         day: The day allocated.
         taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
+        occ_reports: `occ.OCC_REPORTS`, where OCC says something of the notices besides.
         sources: What was received.
         requested_by: Who asks.
         record_of: The record, given its run id and its evidence; called under the write lock.
@@ -103,6 +104,7 @@ class Prepared:
     notices: pa.Table
     day: Day
     taken_off: pa.Table | None
+    occ_reports: pa.Table | None
     sources: tuple[SourceFile, ...]
     requested_by: Identity
     record_of: Callable[[str, tuple[EvidenceFile, ...]], RunRecord]
@@ -206,6 +208,7 @@ class Ledger(LedgerReader):
                     prepared.day,
                     prepared.sources,
                     taken_off=prepared.taken_off,
+                    occ_reports=prepared.occ_reports,
                 )
                 return self._record_staged(prepared, staged, files, proceed)
         except OSError as error:

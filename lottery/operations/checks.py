@@ -24,6 +24,8 @@ from lottery.method.seed import ExchangeAsk, Seed, derive_seed
 
 CYCLES: Final = 999
 """Cycles of a date at most."""
+_POOL: Final = ("occ_account", "series")
+_SUMMED: Final = 2.0**62
 
 
 def check_date(business_date: dt.date, methodology: Methodology, problems: Problems) -> None:
@@ -84,6 +86,32 @@ def refuse_doubled_notices(notices: Received) -> None:
                 f"the notice {pool_name(*notice)} stands on row {first_place.row(first_row)} of "
                 f"{first_place.source} already",
                 column="notice_id",
+            )
+
+
+def refuse_doubled_pools(occ_positions: Received) -> None:
+    """OCC reports a pool once, and no more than can be added up."""
+    table = occ_positions.table
+    # Near enough: a sum of 64 bits would wrap.
+    figures = table.column("short_quantity").cast(pa.float64(), safe=False)
+    if (pc.sum(figures).as_py() or 0) > _SUMMED:
+        message = "the figures add up to more than 64 bits hold"
+        occ_positions.places[0].refuse(message, column="short_quantity")
+    plain = pa.table({name: table.column(name).cast(pa.string()) for name in _POOL})
+    if plain.group_by(list(_POOL)).aggregate([]).num_rows == table.num_rows:
+        return
+    first_of: dict[tuple[str, str], int] = {}
+    columns = (plain.column(name).to_pylist() for name in _POOL)
+    for index, pool in enumerate(zip(*columns, strict=True)):
+        first = first_of.setdefault(pool, index)
+        if first != index:
+            place, row = occ_positions.place_of(index)
+            first_place, first_row = occ_positions.place_of(first)
+            place.refuse_row(
+                row,
+                f"OCC reports the pool {pool_name(*pool)} on row {first_place.row(first_row)} of "
+                f"{first_place.source} already",
+                column="series",
             )
 
 

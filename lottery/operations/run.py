@@ -18,6 +18,7 @@ from lottery.errors import Problem, Problems
 from lottery.intake.received import Received, ReceivedVolumes, SourceFile
 from lottery.ledger import evidence
 from lottery.ledger.content import content_sha256
+from lottery.ledger.occ_positions import occ_shorts, warnings_of
 from lottery.ledger.run import (
     ALLOCATED,
     ALLOCATED_WITH_BREAKS,
@@ -48,6 +49,7 @@ from lottery.operations.checks import (
     pool_name,
     refuse_accounts,
     refuse_doubled_notices,
+    refuse_doubled_pools,
 )
 from lottery.operations.gross import assigned_before, refuse_unmatched
 from lottery.version import NAME, VERSION
@@ -85,6 +87,7 @@ class RunRequest:
         supersedes: Runs of the date whose place it takes, by their ids or `latest`.
         reason: Why it takes their place.
         positions_basis: `net` or `gross`; needed where a pool was allocated before on its date.
+        occ_positions: OCC's own figures, to compare the positions as given with.
         methodology: The method with its decisions.
     """
 
@@ -99,6 +102,7 @@ class RunRequest:
     supersedes: tuple[str, ...] = ()
     reason: str | None = None
     positions_basis: str | None = None
+    occ_positions: Received | None = None
     methodology: Methodology = JPMS_2024_09_06
 
 
@@ -124,6 +128,7 @@ class ComputedDay:
         stood: The runs of its date that stood then; None where the positions are not gross.
         taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
         taken_off_runs: The runs whose assignments were taken off.
+        occ_shorts: OCC's figures of the pools (`occ_positions.occ_shorts`), where there are any.
     """
 
     seed: Seed
@@ -132,6 +137,7 @@ class ComputedDay:
     stood: tuple[str, ...] | None = None
     taken_off: pa.Table | None = None
     taken_off_runs: tuple[str, ...] = ()
+    occ_shorts: pa.Table | None = None
 
 
 def run_lottery(
@@ -171,6 +177,7 @@ def run_lottery(
             seed=SeedRecord.of(computed.seed),
             notices=notices,
             day=computed.day,
+            occ_shorts=computed.occ_shorts,
         )
 
     superseding = _superseding(ledger, request, content_of)
@@ -198,6 +205,7 @@ def run_lottery(
             notices=notices,
             day=computed.day,
             taken_off=computed.taken_off,
+            occ_reports=request.notices.occ_reports,
             sources=_sources(request),
             requested_by=request.requested_by,
             record_of=record_of,
@@ -226,7 +234,12 @@ def compute_day(request: RunRequest, *, progress: Progress = _silent) -> Compute
     progress("arranging the accounts")
     day = _allocate(request, seed, request.positions.table, progress)
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
-    return ComputedDay(seed=seed, day=day, warnings=_warnings(request, seed))
+    shorts = None
+    warnings = _warnings(request, seed)
+    if request.occ_positions is not None:
+        shorts = occ_shorts(request.occ_positions.table, day.pools)
+        warnings += warnings_of(shorts, day.pools)
+    return ComputedDay(seed=seed, day=day, warnings=warnings, occ_shorts=shorts)
 
 
 def _allocate(
@@ -240,6 +253,8 @@ def _allocate(
     problems = request.problems
     arrangement = arrange(request.notices.table, positions, request.methodology.account_order)
     refuse_doubled_notices(request.notices)
+    if request.occ_positions is not None:
+        refuse_doubled_pools(request.occ_positions)
     for pool in overflowing_pools(arrangement.noticed):
         request.notices.places[0].refuse(
             f"the notices of {pool_name(pool.occ_account, pool.series)} add up to more than "
@@ -354,6 +369,7 @@ def _sources(request: RunRequest) -> tuple[SourceFile, ...]:
         *request.notices.sources,
         *request.positions.sources,
         *request.volumes.sources,
+        *(request.occ_positions.sources if request.occ_positions is not None else ()),
     )
 
 

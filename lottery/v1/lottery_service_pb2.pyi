@@ -250,10 +250,20 @@ class RunLotteryRequest(_message.Message):
     POSITIONS_FIELD_NUMBER: _builtins.int
     ARROW_NOTICES_FIELD_NUMBER: _builtins.int
     ARROW_POSITIONS_FIELD_NUMBER: _builtins.int
+    ARROW_OCC_POSITIONS_FIELD_NUMBER: _builtins.int
     arrow_notices: _builtins.bytes
-    """Notices as a self-contained Arrow IPC stream with the columns of a notices file."""
+    """Notices as a self-contained Arrow IPC stream with the columns of a notices file. What OCC says
+    of them besides may be there too, as texts that are kept with the evidence and decide nothing:
+    `clearing_firm`, `open_interest`, `exercise_method`, `assignment_method`, `assignment_unit` and
+    `settlement_session`.
+    """
     arrow_positions: _builtins.bytes
     """Positions as a self-contained Arrow IPC stream with the columns of a positions file."""
+    arrow_occ_positions: _builtins.bytes
+    """OCC's own figure of each pool, to compare the positions with, as a self-contained Arrow IPC
+    stream: `series`, `short_quantity` and `occ_account`. A pool that differs is a warning of the
+    run.
+    """
     @_builtins.property
     def spec(self) -> Global___RunSpec:
         """What to run; in the first message and in no other."""
@@ -274,10 +284,11 @@ class RunLotteryRequest(_message.Message):
         positions: _abc.Iterable[_lottery_pb2.Position] | None = ...,
         arrow_notices: _builtins.bytes = ...,
         arrow_positions: _builtins.bytes = ...,
+        arrow_occ_positions: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrow_notices", b"arrow_notices", "arrow_positions", b"arrow_positions", "notices", b"notices", "positions", b"positions", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrow_notices", b"arrow_notices", "arrow_occ_positions", b"arrow_occ_positions", "arrow_positions", b"arrow_positions", "notices", b"notices", "positions", b"positions", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -299,6 +310,7 @@ class RunSpec(_message.Message):
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     POSITIONS_BASIS_FIELD_NUMBER: _builtins.int
+    OCC_POSITION_COUNT_FIELD_NUMBER: _builtins.int
     cycle: _builtins.int
     """The cycle of that date; 0 is read as 1."""
     request_id: _builtins.str
@@ -318,6 +330,8 @@ class RunSpec(_message.Message):
     """`net` or `gross`; needed where a pool was allocated before on the date: the positions have that
     taken off already, or it is taken off here.
     """
+    occ_position_count: _builtins.int
+    """How many of OCC's own figures the stream will bring. Absent: not checked."""
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
         """The business date."""
@@ -349,17 +363,22 @@ class RunSpec(_message.Message):
         supersedes: _abc.Iterable[_builtins.str] | None = ...,
         reason: _builtins.str = ...,
         positions_basis: _builtins.str = ...,
+        occ_position_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_position_count", b"_position_count", "business_date", b"business_date", "decisions", b"decisions", "notice_count", b"notice_count", "position_count", b"position_count"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "business_date", b"business_date", "decisions", b"decisions", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_position_count", b"_position_count", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "notice_count", b"notice_count", "position_count", b"position_count", "positions_basis", b"positions_basis", "reason", b"reason", "request_id", b"request_id", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "positions_basis", b"positions_basis", "reason", b"reason", "request_id", b"request_id", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__notice_count: _TypeAlias = _typing.Literal["notice_count"]  # noqa: Y015
     _WhichOneofArgType__notice_count: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count"]  # noqa: Y015
+    _WhichOneofReturnType__occ_position_count: _TypeAlias = _typing.Literal["occ_position_count"]  # noqa: Y015
+    _WhichOneofArgType__occ_position_count: _TypeAlias = _typing.Literal["_occ_position_count", b"_occ_position_count"]  # noqa: Y015
     _WhichOneofReturnType__position_count: _TypeAlias = _typing.Literal["position_count"]  # noqa: Y015
     _WhichOneofArgType__position_count: _TypeAlias = _typing.Literal["_position_count", b"_position_count"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__notice_count) -> _WhichOneofReturnType__notice_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__occ_position_count) -> _WhichOneofReturnType__occ_position_count | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__position_count) -> _WhichOneofReturnType__position_count | None: ...
 

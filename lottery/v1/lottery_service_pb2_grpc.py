@@ -114,8 +114,8 @@ class LotteryServiceServicer:
     def RunLottery(self, request_iterator, context):
         """Allocates a day, or a cycle of it, and records it as one run.
 
-        The first message holds the spec; then notices and positions follow, as rows or as Arrow, any
-        number in any order. Nothing is recorded unless the client ends the stream and still waits for
+        The first message holds the spec; then notices and positions follow, as rows or as Arrow, and
+        OCC's own figures as Arrow, any number in any order. Nothing is recorded unless the client ends the stream and still waits for
         the answer. The same content again is answered by the run that has it.
 
         Errors include:

@@ -56,8 +56,8 @@ class LotteryServiceStub:
     RunLottery: _grpc.StreamUnaryMultiCallable[_lottery_service_pb2.RunLotteryRequest, _lottery_service_pb2.RunLotteryResponse]
     """Allocates a day, or a cycle of it, and records it as one run.
 
-    The first message holds the spec; then notices and positions follow, as rows or as Arrow, any
-    number in any order. Nothing is recorded unless the client ends the stream and still waits for
+    The first message holds the spec; then notices and positions follow, as rows or as Arrow, and
+    OCC's own figures as Arrow, any number in any order. Nothing is recorded unless the client ends the stream and still waits for
     the answer. The same content again is answered by the run that has it.
 
     Errors include:
@@ -136,8 +136,8 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     RunLottery: _aio.StreamUnaryMultiCallable[_lottery_service_pb2.RunLotteryRequest, _lottery_service_pb2.RunLotteryResponse]  # type: ignore[assignment]
     """Allocates a day, or a cycle of it, and records it as one run.
 
-    The first message holds the spec; then notices and positions follow, as rows or as Arrow, any
-    number in any order. Nothing is recorded unless the client ends the stream and still waits for
+    The first message holds the spec; then notices and positions follow, as rows or as Arrow, and
+    OCC's own figures as Arrow, any number in any order. Nothing is recorded unless the client ends the stream and still waits for
     the answer. The same content again is answered by the run that has it.
 
     Errors include:
@@ -231,8 +231,8 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_lottery_service_pb2.RunLotteryResponse, _abc.Awaitable[_lottery_service_pb2.RunLotteryResponse]]:
         """Allocates a day, or a cycle of it, and records it as one run.
 
-        The first message holds the spec; then notices and positions follow, as rows or as Arrow, any
-        number in any order. Nothing is recorded unless the client ends the stream and still waits for
+        The first message holds the spec; then notices and positions follow, as rows or as Arrow, and
+        OCC's own figures as Arrow, any number in any order. Nothing is recorded unless the client ends the stream and still waits for
         the answer. The same content again is answered by the run that has it.
 
         Errors include:

@@ -37,8 +37,10 @@ from tests.days import (
     record_in,
     replay_of,
     request_of,
+    request_of_files,
     request_of_wire,
 )
+from tests.fixml import write_fixml_files
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +188,9 @@ def test_runs_are_replayed_by_date(tmp_path: Path) -> None:
 
 
 OF_EVERY_RUN = {
-    file: schema for file, schema in evidence.TABLES.items() if file != evidence.TAKEN_OFF_FILE
+    file: schema
+    for file, schema in evidence.TABLES.items()
+    if file not in {evidence.TAKEN_OFF_FILE, evidence.OCC_REPORTS_FILE}
 }
 CELLS = [(file, name) for file, schema in OF_EVERY_RUN.items() for name in schema.names]
 COMPUTED = {
@@ -334,6 +338,59 @@ def test_a_run_that_made_gross_positions_net_matches(
     assert record.taken_off == ("2024-09-16-001",)
     assert record.digest_of("taken_off.parquet") is not None
     assert replay(record, directory, engine=engine).mismatches == ()
+
+
+@pytest.fixture(scope="module")
+def recorded_fixml(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
+    """The full day with its notices as FIXML."""
+    place = tmp_path_factory.mktemp("fixml")
+    record = record_in(
+        place / "ledger", request_of_files(write_fixml_files(FULL, place / "in"))
+    ).record
+    return record, Ledger.open(place / "ledger").evidence_of(record)
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_a_run_of_fixml_matches(recorded_fixml: tuple[RunRecord, Path], engine: Engine) -> None:
+    record, directory = recorded_fixml
+
+    assert record.digest_of("occ_reports.parquet") is not None
+    assert replay(record, directory, engine=engine).mismatches == ()
+
+
+@pytest.mark.parametrize("name", evidence.TABLES[evidence.OCC_REPORTS_FILE].names)
+def test_any_one_value_of_what_occ_says_besides_changed_is_found_and_named(
+    recorded_fixml: tuple[RunRecord, Path], tmp_path: Path, name: str
+) -> None:
+    record, directory = recorded_fixml
+    copy = tmp_path / record.run
+    shutil.copytree(directory, copy)
+    (copy / "occ_reports.parquet").chmod(0o644)
+    table = evidence.read_table(copy, "occ_reports.parquet").combine_chunks()
+    for row, cells in enumerate(table.to_pylist()):
+        new = other(cells[name])
+        evidence.write_parquet(changed(table, row, name, new), copy / "occ_reports.parquet")
+
+        mismatches = replay(record, copy).mismatches
+
+        found_at(mismatches, "occ_reports.parquet")
+        found = found_at(mismatches, f"occ_reports.parquet row {row + 1} {name}")
+        assert (found.recorded, found.computed) == (str(new), str(cells[name]))
+
+
+def test_what_occ_says_besides_left_out_of_the_record_is_named(
+    recorded_fixml: tuple[RunRecord, Path], tmp_path: Path
+) -> None:
+    record, directory = recorded_fixml
+    copy = tmp_path / record.run
+    shutil.copytree(directory, copy)
+    (copy / "run.json").chmod(0o644)
+    kept = tuple(file for file in record.evidence if file.name != "occ_reports.parquet")
+    forged = written(replace(record, evidence=kept), copy)
+
+    (found,) = replay(forged, copy).mismatches
+
+    assert (found.where, found.recorded) == ("occ_reports.parquet", "nothing said besides")
 
 
 @pytest.mark.parametrize("name", evidence.TABLES[evidence.TAKEN_OFF_FILE].names)

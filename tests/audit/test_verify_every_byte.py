@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lottery.audit.verify import Trust, verify
 from lottery.audit.verify_log import Fault
+from lottery.intake import files
 from lottery.ledger.store import KEY_FILE
 from lottery.ledger.writing import CHECKPOINT_FILE, DATABASE, MIRROR
-from tests.days import PUBLISHED, record_in, request_of
+from tests.days import AAPL, DATE, FULL, PUBLISHED, record_in, request_of, request_of_files
+from tests.fixml import document, position_report, write_fixml_files
 
 EVIDENCE = "evidence/2024-09-16/2024-09-16-001"
 PARTS = {
@@ -98,3 +101,36 @@ def test_flipping_any_single_byte_of_any_file_is_found_and_its_file_is_named(
         os.pwrite(descriptor, byte, at)
         os.close(descriptor)
     assert first_fault(ledger) is None, "it is as it was again"
+
+
+@pytest.fixture(scope="module")
+def fixml_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with the files that only a run of FIXML has."""
+    place = tmp_path_factory.mktemp("fixml")
+    request = request_of_files(write_fixml_files(FULL, place / "in"))
+    (place / "in" / "occ.xml").write_text(document(position_report("P1", AAPL, 65)))
+    occ = files.read_occ_positions(place / "in" / "occ.xml", DATE, request.problems)
+    record_in(place / "ledger", replace(request, occ_positions=occ))
+    return place / "ledger"
+
+
+@pytest.mark.parametrize(
+    "file", ["occ_reports.parquet", "sources/notices.xml", "sources/occ_positions.xml"]
+)
+def test_flipping_a_byte_of_what_only_fixml_brings_is_found_and_its_file_is_named(
+    fixml_ledger: Path, file: str
+) -> None:
+    name = f"{EVIDENCE}/{file}"
+    path = fixml_ledger / name
+    path.chmod(0o600)
+    whole = path.read_bytes()
+    # They are looked at like every other file: some bytes of each do.
+    for at in range(0, len(whole), max(1, len(whole) // 50)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+
+        fault = first_fault(fixml_ledger)
+
+        assert fault is not None, at
+        assert fault.where == name
+    path.write_bytes(whole)
+    assert first_fault(fixml_ledger) is None

@@ -250,7 +250,7 @@ NO_SUFFIX = "not as a file without a suffix"
         ("notices", "gone.csv", "there is no such file"),
         ("positions", "gone.parquet", "there is no such file"),
         ("volumes", "gone.json", "there is no such file"),
-        ("notices", "notices.xls", "notices are read as .csv or .parquet, not as '.xls'"),
+        ("notices", "notices.xls", "notices are read as .csv or .parquet or .xml, not as '.xls'"),
         ("positions", "positions", f"positions are read as .csv or .parquet, {NO_SUFFIX}"),
         ("volumes", "volumes", f"volumes are read as .csv or .json, {NO_SUFFIX}"),
         ("volumes", "volumes.parquet", "volumes are read as .csv or .json, not as '.parquet'"),

@@ -335,3 +335,80 @@ def test_texts_that_are_no_utf_8_are_refused_with_their_rows() -> None:
     _, problems = received_of(arrow_payload(table.set_column(0, "series", bad)))
 
     assert places(problems) == [(2, "series")]
+
+
+NOTICES = table_of(FULL.notices, NOTICE_ROWS)
+
+
+def said(name: str, column: pa.Array) -> pa.Table:
+    return NOTICES.append_column(name, column)
+
+
+def notices_of(*tables: pa.Table) -> tuple[Received, Problems]:
+    problems = Problems()
+    arriving = gathered("notices", problems)
+    for table in tables:
+        arriving.add_arrow(arrow_payload(table))
+    return arriving.received(), problems
+
+
+def test_notices_without_anything_said_besides_have_no_reports() -> None:
+    received, problems = notices_of(NOTICES)
+
+    assert (received.occ_reports, problems.total) == (None, 0)
+    assert received.with_occ_reports() is received.table
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_what_occ_says_besides_comes_in_further_columns(*, encoded: bool) -> None:
+    interest = pa.array(["7", None] * 3)
+    one = said("open_interest", interest.dictionary_encode() if encoded else interest)
+
+    received, problems = notices_of(one, NOTICES)
+
+    assert not problems
+    assert received.occ_reports is not None
+    assert received.occ_reports.column("open_interest").to_pylist() == ["7", None] * 3 + [None] * 6
+    assert received.occ_reports.column("notice_id").equals(received.table.column("notice_id"))
+    again, _ = notices_of(received.with_occ_reports())
+    assert again.occ_reports is not None
+    assert again.occ_reports.equals(received.occ_reports.unify_dictionaries())
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        (pa.array([7] * 6), "arrow_notices, open_interest: the column is of type int64; text is"),
+        (pa.array(["7", "x" * 65] * 3), "arrow_notices, row 2, open_interest: 'xxx"),
+        (pa.array(["7", "\n"] * 3), "arrow_notices, row 2, open_interest: '\\n' is more than 64"),
+    ],
+)
+def test_what_occ_says_besides_is_checked(column: pa.Array, told: str) -> None:
+    _, problems = notices_of(said("open_interest", column))
+
+    assert told in texts(problems)
+
+
+def test_occs_own_figures_come_as_arrow() -> None:
+    table = pa.table({"series": [AAPL, META], "short_quantity": [65, 0], "occ_account": ["C", "F"]})
+    problems = Problems()
+    arriving = gathered("occ_positions", problems)
+    assert not arriving.has_arrived
+
+    arriving.add_arrow(arrow_payload(table))
+
+    assert arriving.has_arrived
+    assert arriving.received().table.to_pylist() == table.to_pylist()
+    assert not problems
+
+
+def test_occs_own_figures_that_are_wrong_are_refused_by_their_rows() -> None:
+    table = pa.table({"series": ["none", META], "short_quantity": [65, -1]})
+    problems = Problems()
+    arriving = gathered("occ_positions", problems)
+    arriving.add_arrow(arrow_payload(table))
+
+    arriving.received()
+
+    assert places(problems) == [(1, "series"), (2, "short_quantity")]
+    assert arriving.has_arrived

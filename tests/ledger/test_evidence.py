@@ -14,10 +14,19 @@ import pytest
 
 from lottery import operations
 from lottery.day.tables import ALLOCATIONS
-from lottery.errors import LedgerDamaged
+from lottery.errors import LedgerDamaged, LedgerUnwritable
 from lottery.ledger import evidence
 from lottery.ledger.run import EvidenceFile
-from tests.days import FULL, PUBLISHED, SmallDay, request_of, request_of_wire
+from lottery.ledger.store import Ledger
+from tests.days import (
+    FULL,
+    PUBLISHED,
+    SmallDay,
+    request_of,
+    request_of_files,
+    request_of_wire,
+)
+from tests.fixml import write_fixml_files
 from tests.reference import allocate_day
 from tests.vectors.make import RECORD
 
@@ -51,6 +60,20 @@ def test_the_order_of_rows_changes_no_byte_of_the_tables(tmp_path: Path) -> None
     tables = [file for file in files if file.name in evidence.TABLES]
     assert [file for file in shuffled if file.name in evidence.TABLES] == tables
     assert [file for file in by_wire if file.name in evidence.TABLES] == tables
+
+
+def test_a_file_that_is_changed_before_it_is_kept_is_not_recorded(tmp_path: Path) -> None:
+    paths = write_fixml_files(FULL, tmp_path / "in")
+    request = request_of_files(paths)
+
+    def changed() -> Ledger:
+        with paths["notices"].open("a") as file:
+            file.write(" ")
+        return Ledger.create(tmp_path / "ledger")
+
+    with pytest.raises(LedgerUnwritable, match=r"notices\.xml was changed while it was read"):
+        operations.run_lottery(changed, request)
+    assert list(Ledger.open(tmp_path / "ledger").iterate()) == []
 
 
 def test_every_file_is_listed_by_name_with_its_digest_and_size_and_is_read_only(

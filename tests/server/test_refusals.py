@@ -383,6 +383,10 @@ def test_rows_of_later_arrow_payloads_are_counted_on(stubs: Stubs) -> None:
             [spec_of(PUBLISHED, position_count=-1), *rows_of(PUBLISHED)],
             "-1 positions were announced and 3 arrived",
         ),
+        (
+            [spec_of(PUBLISHED, occ_position_count=1), *rows_of(PUBLISHED)],
+            "1 occ_positions were announced and 0 arrived",
+        ),
     ],
     ids=[
         "nothing at all",
@@ -392,6 +396,7 @@ def test_rows_of_later_arrow_payloads_are_counted_on(stubs: Stubs) -> None:
         "a notice too few",
         "positions too many",
         "less than none",
+        "no figures of OCC's",
     ],
 )
 def test_a_stream_that_is_not_what_its_spec_announces_is_refused(
@@ -401,6 +406,21 @@ def test_a_stream_that_is_not_what_its_spec_announces_is_refused(
 
     assert failure.status == (INVALID, "INVALID_INPUT")
     assert failure.violations == [("spec", message, "INVALID_INPUT")]
+
+
+def test_occs_own_figures_are_refused_by_their_rows(stubs: Stubs) -> None:
+    wrong = pa.table({"series": [AAPL, "?", AAPL], "short_quantity": [1, -1, 1]})
+    messages = [
+        spec_of(PUBLISHED),
+        *rows_of(PUBLISHED),
+        pb.RunLotteryRequest(arrow_occ_positions=arrow_payload(wrong)),
+    ]
+
+    assert refusal_of(stubs, messages).fields == [
+        "arrow_occ_positions[1].series",
+        "arrow_occ_positions[1].short_quantity",
+        "arrow_occ_positions[2].series",
+    ]
 
 
 def test_a_spec_without_rows_is_refused(stubs: Stubs) -> None:

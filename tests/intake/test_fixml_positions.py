@@ -1,0 +1,127 @@
+"""OCC's position reports as its own figures of the pools."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from lottery.errors import Problems, Refused
+from lottery.intake import files
+from lottery.intake.fixml_positions import parse_occ_positions
+from tests.days import AAPL, DATE, META
+from tests.fixml import assignment, document, instrument, parties, position_report
+from tests.intake.test_fixml import SHARED
+
+WITH = parties("C") + instrument(AAPL)
+
+
+def figures(*messages: str) -> list[tuple[str, str, int]]:
+    table = parse_occ_positions(document(*messages).encode(), DATE)
+    names = ("occ_account", "series", "short_quantity")
+    return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the specification's example is not there")
+def test_the_specifications_own_example_is_read() -> None:
+    content = (SHARED / "posrpt-example.xml").read_bytes()
+
+    table = parse_occ_positions(content, dt.date(2003, 9, 10))
+
+    assert table.to_pylist() == [
+        {"series": "AOL   031122C00047500", "short_quantity": 10, "occ_account": "C/ZZZ"}
+    ]
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="OCC's sample is not beside the checkout")
+def test_assignments_in_the_same_file_are_passed_over() -> None:
+    table = parse_occ_positions((SHARED / "asgn-sample.xml").read_bytes(), DATE)
+
+    assert table.column("short_quantity").to_pylist() == [10]
+
+
+def test_the_figure_is_what_the_account_is_short_at_the_days_end() -> None:
+    long_alone = parties("F") + instrument(AAPL) + '<Qty Typ="FIN" Long="20"/>'
+
+    assert figures(
+        position_report("P1", AAPL, 10, "C/ZZZ"),
+        assignment("A1", AAPL, 3),
+        position_report("P2", META, 0),
+        position_report("P3", AAPL, 0, inside=long_alone),
+    ) == [("C/ZZZ", AAPL, 10), ("C", META, 0), ("F", AAPL, 0)]
+
+
+@pytest.mark.parametrize("kind", [{"CFI": "FXXXXX"}, {"CFI": "ESXXXX"}, {"SecTyp": "FUT"}])
+def test_what_is_no_option_is_passed_over(kind: dict[str, object]) -> None:
+    other = position_report("P1", AAPL, 0, inside=parties("C") + instrument(AAPL, **kind))
+
+    assert figures(other, position_report("P2", AAPL, 7)) == [("C", AAPL, 7)]
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        (
+            position_report("P9", AAPL, 0, inside=WITH + '<Qty Typ="SOD" Short="1"/>'),
+            'Qty: RptID P9: there are 0 Qty Typ="FIN" instead of one',
+        ),
+        (
+            position_report("P9", AAPL, 0, inside=WITH + '<Qty Typ="FIN" Short="1"/>' * 2),
+            'Qty: RptID P9: there are 2 Qty Typ="FIN" instead of one',
+        ),
+        (
+            position_report("P9", AAPL, 0, inside=WITH + '<Qty Typ="FIN"/>'),
+            "Qty: RptID P9: there is neither Long nor Short",
+        ),
+        (position_report("P9", AAPL, "1.5"), "short_quantity: RptID P9: '1.5' is no quantity"),
+        (
+            position_report("P9", AAPL, 1, date=dt.date(2024, 9, 15)),
+            "BizDt: RptID P9: '2024-09-15'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_report_is_named_with_its_id_and_place(report: str, told: str) -> None:
+    future = position_report("P1", AAPL, 0, inside=parties("C") + instrument(AAPL, CFI="FXXXXX"))
+
+    with pytest.raises(Refused) as caught:
+        figures(future, position_report("P2", META, 1), report)
+
+    (problem,) = caught.value.problems
+    assert str(problem).startswith("occ_positions, row 3 (line 5), ")
+    assert told in str(problem)
+
+
+def test_a_file_of_futures_alone_is_refused() -> None:
+    future = position_report("P1", AAPL, 0, inside=parties("C") + instrument(AAPL, CFI="FXXXXX"))
+
+    with pytest.raises(Refused, match="there is no PosRpt of an option in the file"):
+        figures(future)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("occ.csv", "OCC's positions are read as .xml, not as '.csv'"),
+        ("occ.xml", "there is no such file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, told: str) -> None:
+    problems = Problems()
+
+    received = files.read_occ_positions(tmp_path / name, DATE, problems)
+
+    assert [str(problem) for problem in problems] == [f"{name}: {told}"]
+    assert received.table.num_rows == 0
+
+
+def test_notices_as_fixml_are_not_read_without_a_date(tmp_path: Path) -> None:
+    path = tmp_path / "notices.xml"
+    path.write_text(document(assignment("A1", AAPL, 1)))
+    problems = Problems()
+
+    files.read_notices(path, problems)
+
+    assert [str(problem) for problem in problems] == [
+        "notices.xml: FIXML is read for a business date, and none is given"
+    ]
