@@ -97,9 +97,13 @@ def _bytes(texts: Any) -> Any:
 
 
 def _with_labels_in_use(labels: pa.DictionaryArray) -> pa.DictionaryArray:
+    if labels.null_count:
+        return labels
     indices = labels.indices.to_numpy()
     in_use = np.zeros(len(labels.dictionary), np.bool_)
     in_use[indices] = True
-    places = np.cumsum(in_use, dtype=np.int32) - np.int32(1)
-    texts = labels.dictionary.take(pa.array(np.flatnonzero(in_use)))
-    return pa.DictionaryArray.from_arrays(pa.array(places[indices]), texts)
+    places = np.cumsum(in_use) - 1
+    return pa.DictionaryArray.from_arrays(
+        pa.array(places[indices], labels.type.index_type),
+        labels.dictionary.take(pa.array(np.flatnonzero(in_use))),
+    )
