@@ -104,7 +104,10 @@ def test_the_committed_code_is_what_proto_gives(generated: Path) -> None:
         (lottery_pb2.Position, ["series", "account", "short_quantity", "occ_account"]),
         (
             pb.RunLotteryRequest,
-            ["spec", "notices", "positions", "arrow_notices", "arrow_positions"],
+            [
+                *("spec", "notices", "positions", "arrow_notices", "arrow_positions"),
+                "arrow_occ_positions",
+            ],
         ),
     ],
     ids=lambda value: value.DESCRIPTOR.name if hasattr(value, "DESCRIPTOR") else "",
