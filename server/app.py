@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import grpc
 from grpc_reflection.v1alpha import reflection
 
+from lottery.intake.memory import MemoryLimit
 from lottery.ledger.store import Ledger
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from server import security
@@ -77,6 +78,7 @@ def create_server(settings: Settings) -> LotteryServer:
             ledger,
             max_rows=settings.max_rows,
             identify=security.identity_of,
+            memory=_memory_limit(settings),
             streams=SentStreams(settings.kept_stream_bytes),
         ),
         services,
@@ -97,3 +99,9 @@ def create_server(settings: Settings) -> LotteryServer:
         services=services,
         grace_seconds=settings.grace_seconds,
     )
+
+
+def _memory_limit(settings: Settings) -> MemoryLimit:
+    if settings.memory_limit_bytes is None:
+        return MemoryLimit.of_machine()
+    return MemoryLimit(limit_bytes=settings.memory_limit_bytes)

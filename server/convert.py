@@ -15,6 +15,7 @@ from lottery.audit.replay import Engine, Replayed
 from lottery.audit.verify_log import Fault
 from lottery.errors import KeyUnusable, LimitExceeded, Problem, Problems, Refused
 from lottery.intake.arrow import with_own_labels, write_arrow
+from lottery.intake.memory import MemoryLimit
 from lottery.intake.wire import Gathered, volumes_of_asks
 from lottery.ledger.merkle import leaf_hash
 from lottery.ledger.run import ALLOCATED, Identity, RunRecord, SeedRecord
@@ -163,6 +164,7 @@ def to_run_request(
     messages: Iterator[service_pb2.RunLotteryRequest],
     *,
     max_rows: int,
+    memory: MemoryLimit,
     requested_by: Identity,
     proceed: Callable[[], None],
 ) -> operations.RunRequest:
@@ -171,17 +173,19 @@ def to_run_request(
     Args:
         messages: The stream.
         max_rows: The limit of notices and of positions.
+        memory: What their rows may take.
         requested_by: Who asks.
         proceed: Called behind the last message; raises where the caller has gone.
 
     Raises:
         Refused: There is no spec, a second one, or not as many rows as it announces.
-        LimitExceeded: There are more rows than the limit.
+        LimitExceeded: There are more rows than the limit, or they take more memory.
     """
     problems = Problems()
-    notices = Gathered(role="notices", problems=problems, max_rows=max_rows)
-    positions = Gathered(role="positions", problems=problems, max_rows=max_rows)
-    occ_positions = Gathered(role="occ_positions", problems=problems, max_rows=max_rows)
+    notices, positions, occ_positions = (
+        Gathered(role=role, problems=problems, max_rows=max_rows, memory=memory)
+        for role in ("notices", "positions", "occ_positions")
+    )
     spec: service_pb2.RunSpec | None = None
     for message in messages:
         if message.HasField("spec"):
@@ -451,7 +455,7 @@ def _rows_of(
     """The accounts of one pool's rows, and their shorts.
 
     Raises:
-        LimitExceeded: There are more rows than the limit.
+        LimitExceeded: There are more rows than the limit, or they take more memory.
     """
     if len(positions) > max_rows:
         raise LimitExceeded(

@@ -9,6 +9,7 @@ import grpc
 
 from lottery import operations
 from lottery.errors import Abandoned, Problem, Refused
+from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.ledger.run import Identity, is_run_id
 from lottery.ledger.store import Ledger
 from lottery.method.methodology import JPMS_2024_09_06
@@ -35,10 +36,12 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         *,
         max_rows: int,
         identify: Callable[[grpc.ServicerContext], Identity],
+        memory: MemoryLimit = UNLIMITED,
         streams: SentStreams | None = None,
     ) -> None:
         self._ledger = ledger
         self._max_rows = max_rows
+        self._memory = memory
         self._streams = streams
         self._identify = identify
 
@@ -67,6 +70,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         asked = convert.to_run_request(
             request,
             max_rows=self._max_rows,
+            memory=self._memory,
             requested_by=self._identify(context),
             proceed=proceed,
         )

@@ -38,6 +38,12 @@ class Settings(BaseSettings):
     max_rows: int = Field(
         50_000_000, ge=1, description="Notices or positions of one call at most, each."
     )
+    memory_limit_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="What one day may take at its peak; four fifths of the machine's, or of the "
+        "container's, where none is given.",
+    )
     kept_stream_bytes: int = Field(
         256 << 20, ge=0, description="Streams of whole runs that are kept to be sent again."
     )

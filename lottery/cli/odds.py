@@ -13,7 +13,7 @@ from rich.console import Console
 from lottery import operations
 from lottery.audit import wording
 from lottery.cli import text
-from lottery.cli.opening import open_desk
+from lottery.cli.opening import memory_limit, open_desk
 from lottery.cli.shell import JsonOption, LedgerOption, ServerOption, reporting, shell_of
 from lottery.day.series import padded_series
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
@@ -65,6 +65,7 @@ def odds(
             occ_account=occ_account,
             assigned_quantity=quantity,
             account=account or "",
+            memory=memory_limit(),
             methodology=JPMS_2024_09_06.deciding(
                 {"account_order": account_order.value, "zero_hit": zero_hit.value}
             ),

@@ -12,6 +12,7 @@ import typer
 
 from lottery.cli.desk import Desk, LocalDesk
 from lottery.cli.shell import DEFAULT_LEDGER, Common, Shell
+from lottery.intake.memory import VARIABLE, MemoryLimit
 from lottery.ledger.store import LOCK_SECONDS as DEFAULT_LOCK_SECONDS
 
 if TYPE_CHECKING:
@@ -61,6 +62,20 @@ def open_local_desk(common: Common) -> LocalDesk:
         key=Path(key) if key else None,
         complain=Shell(common).complain,
     )
+
+
+def memory_limit() -> MemoryLimit:
+    """What a day may take: the environment's figure, else what the machine has.
+
+    Raises:
+        typer.BadParameter: The environment's is no number of bytes.
+    """
+    given = os.environ.get(VARIABLE, "")
+    if not given:
+        return MemoryLimit.of_machine()
+    if not (given.isascii() and given.isdigit()):
+        raise typer.BadParameter(f"{VARIABLE}={given} is no number of bytes")
+    return MemoryLimit(limit_bytes=int(given))
 
 
 def _client_of(target: str) -> LotteryClient:

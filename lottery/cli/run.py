@@ -10,7 +10,7 @@ import typer
 
 from lottery import operations
 from lottery.cli import exits, output, text
-from lottery.cli.opening import open_desk
+from lottery.cli.opening import memory_limit, open_desk
 from lottery.cli.shell import (
     JsonOption,
     LedgerOption,
@@ -98,7 +98,7 @@ def run(
     methodology = JPMS_2024_09_06.deciding(
         {"account_order": account_order.value, "zero_hit": zero_hit.value}
     )
-    problems = Problems()
+    problems, memory = Problems(), memory_limit()
     with open_desk(shell.common) as desk, shell.progress(STEPS) as step:
         called = _called(volumes, notices, positions, occ_positions)
         step("reading the volumes")
@@ -111,7 +111,7 @@ def run(
         )
         step("reading the positions")
         read_positions = files.read_positions_of(
-            read_notices, positions, problems, called=called[2]
+            read_notices, positions, problems, called=called[2], memory=memory
         )
         read_occ_positions = None
         if occ_positions is not None:

@@ -27,9 +27,10 @@ from lottery.intake.columns import (
     to_positions,
 )
 from lottery.intake.delimited import read_csv
+from lottery.intake.memory import KEPT_ROW_BYTES, TEXT_FACTOR, UNLIMITED, MemoryLimit
 from lottery.intake.noticed import read_noticed_positions
 from lottery.intake.occ import SAID_COLUMNS, to_occ_reports
-from lottery.intake.parquet import read_parquet
+from lottery.intake.parquet import parquet_rows, read_parquet
 from lottery.intake.received import Place, Received, ReceivedVolumes, SourceFile
 from lottery.intake.streamed import StreamedFile
 from lottery.intake.volumes import read_volumes_csv, read_volumes_json
@@ -74,14 +75,35 @@ def read_notices(
     )
 
 
-def read_positions(path: Path, problems: Problems, *, called: str | None = None) -> Received:
-    """The positions of a CSV or Parquet file; as `read_notices`."""
+def read_positions(
+    path: Path,
+    problems: Problems,
+    *,
+    called: str | None = None,
+    memory: MemoryLimit | None = None,
+) -> Received:
+    """The positions of a CSV or Parquet file; as `read_notices`.
+
+    Args:
+        path: The file.
+        problems: Where problems go.
+        called: As for `read_notices`.
+        memory: What the day may take.
+
+    Raises:
+        LimitExceeded: The file would take more.
+    """
     place = Place(source=called or _name(path), problems=problems)
-    return _read_rows(path, "positions", POSITION_COLUMNS, POSITIONS, to_positions, place)
+    return _read_rows(path, "positions", POSITION_COLUMNS, POSITIONS, to_positions, place, memory)
 
 
 def read_positions_of(
-    notices: Received, path: Path, problems: Problems, *, called: str | None = None
+    notices: Received,
+    path: Path,
+    problems: Problems,
+    *,
+    called: str | None = None,
+    memory: MemoryLimit | None = None,
 ) -> Received:
     """The positions of the pools that have notices; a file with problems is read whole.
 
@@ -93,6 +115,10 @@ def read_positions_of(
         path: The file.
         problems: Where problems go; with one there already the file is read whole.
         called: As for `read_notices`.
+        memory: What the day may take.
+
+    Raises:
+        LimitExceeded: The file, or its rows of noticed pools, would take more.
     """
     place = Place(source=called or _name(path), problems=Problems())
     is_parquet = path.suffix.lower() == ".parquet"
@@ -105,11 +131,14 @@ def read_positions_of(
             )
             # Pages that are looked at again come back from the file.
             forget = partial(mapped.madvise, mmap.MADV_DONTNEED)
-            noticed = read_noticed_positions(pa.py_buffer(mapped), notices.table, forget=forget)
+            check = partial((memory or UNLIMITED).check, place.source)
+            noticed = read_noticed_positions(
+                pa.py_buffer(mapped), notices.table, forget=forget, check=check
+            )
             if noticed is not None and _identity(path) == before:
                 place.problems, place.row_numbers = problems, noticed.rows
                 return Received(table=noticed.table, sources=(source.result(),), places=(place,))
-    return read_positions(path, problems, called=called)
+    return read_positions(path, problems, called=called, memory=memory)
 
 
 def read_occ_positions(
@@ -255,6 +284,7 @@ def _read_rows(
     schema: pa.Schema,
     convert: Callable[[pa.Table, Place], pa.Table],
     place: Place,
+    memory: MemoryLimit | None = None,
 ) -> Received:
     nothing = Received(table=schema.empty_table(), sources=(), places=(place,))
     suffix = path.suffix.lower()
@@ -266,6 +296,7 @@ def _read_rows(
     data = _content(path, place)
     if data is None:
         return nothing
+    (memory or UNLIMITED).check(place.source, _bytes_read_whole(data, suffix))
     before = _identity(path)
     # The digest is taken beside the reading, of the same bytes.
     with ThreadPoolExecutor(1) as beside:
@@ -277,6 +308,13 @@ def _read_rows(
     if _identity(path) != before:
         place.refuse("the file was changed while it was read")
     return received
+
+
+def _bytes_read_whole(data: pa.Buffer, suffix: str) -> int:
+    """What a file takes that is read whole, by its size or by the rows that it says it has."""
+    if suffix != ".parquet":
+        return int(data.size) * TEXT_FACTOR
+    return parquet_rows(data) * KEPT_ROW_BYTES
 
 
 def _shown(suffix: str) -> str:

@@ -33,6 +33,7 @@ from lottery.day.threads import ROWS_WORTH_A_THREAD, THREADS, in_threads
 from lottery.intake import noticed_rows
 from lottery.intake.arrow import check_buffers
 from lottery.intake.columns import is_occ_account
+from lottery.intake.memory import CHECKED_ROW_BYTES, KEPT_ROW_BYTES
 from lottery.intake.parquet import MAGIC
 
 if TYPE_CHECKING:  # It imports much that only types are for.
@@ -61,7 +62,11 @@ class NoticedPositions:
 
 
 def read_noticed_positions(
-    data: pa.Buffer, notices: pa.Table, *, forget: Callable[[], None]
+    data: pa.Buffer,
+    notices: pa.Table,
+    *,
+    forget: Callable[[], None],
+    check: Callable[[int], None],
 ) -> NoticedPositions | None:
     """The positions of pools that have notices.
 
@@ -69,6 +74,7 @@ def read_noticed_positions(
         data: The whole Parquet file.
         notices: `tables.NOTICES`, at least one and without problems.
         forget: Called once a row group was decoded: its bytes need not stay in memory.
+        check: Told how much memory the rows take, as far as they are known; raises to stop.
 
     Returns:
         The rows, or None where the file is to be read whole: it is small, something is wrong in it,
@@ -85,6 +91,9 @@ def read_noticed_positions(
         wanted = _Wanted.of(notices)
         labels = [name for name in ("series", _OCC_ACCOUNT) if name in metadata.schema.names]
 
+        check(starts[-1] * CHECKED_ROW_BYTES)
+        kept: list[int] = []
+
         def read(group: int) -> tuple[_Part, Marks] | None:
             file = pq.ParquetFile(
                 pa.BufferReader(data),
@@ -94,7 +103,12 @@ def read_noticed_positions(
             )
             rows = file.read_row_group(group, use_threads=False)
             forget()
-            return _read_part(rows, wanted, starts[group]) if len(rows) == counts[group] else None
+            if len(rows) != counts[group]:
+                return None
+            part = _read_part(rows, wanted, starts[group])
+            kept.append(0 if part is None else part[0].rows.size)
+            check(starts[-1] * CHECKED_ROW_BYTES + sum(kept) * KEPT_ROW_BYTES)
+            return part
 
         with ThreadPoolExecutor(THREADS) as threads:
             found = list(threads.map(read, range(metadata.num_row_groups)))

@@ -73,6 +73,14 @@ def _counts_agree(metadata: pq.FileMetaData) -> bool:
     return bool(metadata.num_rows == sum(metadata.row_group(group).num_rows for group in groups))
 
 
+def parquet_rows(data: pa.Buffer) -> int:
+    """The rows that a Parquet file says it has; 0 where it says nothing that can be read."""
+    try:
+        return int(pq.read_metadata(pa.BufferReader(data)).num_rows)
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        return 0
+
+
 def _halves(metadata: pq.FileMetaData) -> list[tuple[int, int]]:
     """Ranges of row groups: one column, the accounts, takes most of the time, so they share it."""
     groups = metadata.num_row_groups

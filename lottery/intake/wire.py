@@ -22,6 +22,7 @@ from lottery.intake.columns import (
     to_occ_positions,
     to_positions,
 )
+from lottery.intake.memory import KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
 from lottery.intake.occ import SAID_COLUMNS, nothing_said, to_occ_reports
 from lottery.intake.received import Place, Received, ReceivedVolumes, SourceFile
 from lottery.method.seed import ExchangeAsk
@@ -88,11 +89,13 @@ class Gathered:
         role: `notices`, `positions` or `occ_positions`: the field that its rows came in.
         problems: Where problems go.
         max_rows: The limit of rows; one more raises `LimitExceeded`.
+        memory: What a stream's rows may take; more raises `LimitExceeded`.
     """
 
     role: str
     problems: Problems
     max_rows: int
+    memory: MemoryLimit = UNLIMITED
     row_count: int = 0
     _payloads: list[bytes] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
@@ -184,6 +187,7 @@ class Gathered:
             raise LimitExceeded(
                 f"more than {self.max_rows} rows of {self.role}", limit=f"max_rows={self.max_rows}"
             )
+        self.memory.check(self.role, self.row_count * KEPT_ROW_BYTES)
 
     def _source(self, part: str, content: bytes) -> SourceFile:
         name = f"{self.role} ({part})"

@@ -18,6 +18,7 @@ from lottery.day.tables import INT64_MAX, NOTICES
 from lottery.errors import LimitExceeded, PoolBroken, Problem, Problems, Refused
 from lottery.intake import files
 from lottery.intake.columns import shorten
+from lottery.intake.memory import MemoryLimit
 from lottery.intake.received import Received
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.odds import AccountOdds, NumbersHitFirst, pool_odds
@@ -131,6 +132,7 @@ def read_pool(
     assigned_quantity: int,
     account: str = "",
     methodology: Methodology = JPMS_2024_09_06,
+    memory: MemoryLimit | None = None,
 ) -> OddsRequest:
     """One pool of a positions file, which is refused for whatever a run would refuse it for.
 
@@ -141,20 +143,22 @@ def read_pool(
         assigned_quantity: Contracts assigned.
         account: Only this account; empty asks for all.
         methodology: The method with its decisions.
+        memory: What reading the file may take.
 
     Raises:
+        LimitExceeded: The file would take more.
         Refused: The file or the series is wrong, or the series has several pools and none is named.
     """
     series = checked_series(series)
     problems = Problems()
     if occ_account is None:
-        positions = files.read_positions(path, problems)
+        positions = files.read_positions(path, problems, memory=memory)
         occ_account = _only_occ_account(positions, series, problems)
         notices = _notice_of(occ_account, series)
     else:
         notices = _notice_of(occ_account, series)
         positions = files.read_positions_of(
-            Received(table=notices, sources=(), places=()), path, problems
+            Received(table=notices, sources=(), places=()), path, problems, memory=memory
         )
     arrangement = arrange(notices, positions.table, methodology.account_order)
     refuse_accounts(positions, arrangement, methodology.account_order)

@@ -384,6 +384,27 @@ def test_lock_seconds_that_are_none_are_wrong_usage(
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+@pytest.mark.parametrize("limit", ["4GB", "-1", "\u0661"])
+def test_a_memory_limit_that_is_none_is_wrong_usage(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOTTERY_MEMORY_LIMIT_BYTES", limit)
+    answer = lottery(*run_of(PUBLISHED, tmp_path / "in"))
+    assert answer.exit_code == 2
+    assert f"LOTTERY_MEMORY_LIMIT_BYTES={limit} is no number of bytes" in answer.told
+
+
+def test_a_day_past_the_memory_limit_exits_3_and_records_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOTTERY_MEMORY_LIMIT_BYTES", "1000000")
+    answer = lottery("--ledger", str(tmp_path / "ledger"), *run_of(PUBLISHED, tmp_path / "in"))
+    assert answer.exit_code == 3
+    assert "positions.csv: the day would take about 0.4 GiB of memory" in answer.told
+    assert "(LOTTERY_MEMORY_LIMIT_BYTES)" in answer.told
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 def test_a_ledger_that_is_a_file_exits_2_and_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):

@@ -528,6 +528,14 @@ def test_the_limit_counts_rows_and_arrow_together(tmp_path: Path) -> None:
         assert refusal_of(stubs, messages).status == (EXHAUSTED, "LIMIT_EXCEEDED")
 
 
+def test_a_day_past_the_memory_limit_is_refused(tmp_path: Path) -> None:
+    with called(tmp_path / "ledger", memory_limit_bytes=1_000_000) as stubs:
+        failure = refusal_of_day(stubs, PUBLISHED)
+        assert failure.status == (EXHAUSTED, "LIMIT_EXCEEDED")
+        assert failure.metadata == {"limit": "memory_limit_bytes=1000000"}
+        assert run_count(stubs) == 0
+
+
 def test_a_message_past_the_limit_is_refused(tmp_path: Path) -> None:
     pool = series_request(positions={str(account): 1 for account in range(1_000)})
     with called(tmp_path / "ledger", max_message_bytes=4_096) as stubs:
