@@ -1,4 +1,4 @@
-"""The report: a table a benchmark, the issue's own, and the machine that it was measured on."""
+"""The report: a table a benchmark, the targets' own, and the machine that it was measured on."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def print_report(console: Console, results: Results) -> None:
 
 
 def _summary_table(results: Results) -> Table:
-    table = Table(title="All of it, row by row of issue 4", caption="-: not measured this time")
+    table = Table(title="All of it, beside the targets", caption="-: not measured this time")
     for heading in ("what", "measured", "target"):
         table.add_column(heading, overflow="fold")
     for row in summary(results):

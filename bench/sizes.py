@@ -1,4 +1,4 @@
-"""How large the days are: those of issue 4's table, and those of the cost curve."""
+"""How large the days are: those of the table of targets, and those of the cost curve."""
 
 from __future__ import annotations
 

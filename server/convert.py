@@ -206,11 +206,12 @@ def to_run_request(
         _check_count(positions, spec.position_count, problems)
     if spec.HasField("occ_position_count"):
         _check_count(occ_positions, spec.occ_position_count, problems)
+    received = notices.received()
     return operations.RunRequest(
         business_date=to_business_date(spec.business_date, problems),
         cycle=spec.cycle or 1,
-        notices=notices.received(),
-        positions=positions.received(),
+        notices=received,
+        positions=positions.received_of(received),
         volumes=volumes_of_asks(to_asks(spec.exchange_asks), problems),
         problems=problems,
         requested_by=requested_by,

@@ -15,7 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
@@ -39,8 +39,10 @@ from lottery.intake.parquet import MAGIC
 if TYPE_CHECKING:  # It imports much that only types are for.
     import numpy.typing as npt
 
-_USUAL: Final = {"series": pa.string(), "account": pa.string(), "short_quantity": pa.int64()}
+_FIGURES: Final = {"account": pa.string(), "short_quantity": pa.int64()}
+_USUAL: Final = {"series": pa.string(), **_FIGURES}
 _OCC_ACCOUNT: Final = "occ_account"
+_TEXTS: Final = (pa.string(), LABEL)
 _MARKS_A_ROW: Final = 16
 """Bits of the table of marks for each row; the more, the fewer rows share one by chance."""
 
@@ -92,7 +94,7 @@ def read_noticed_positions(
         labels = [name for name in ("series", _OCC_ACCOUNT) if name in metadata.schema.names]
 
         check(starts[-1] * CHECKED_ROW_BYTES)
-        kept: list[int] = []
+        kept_rows: list[int] = []
 
         def read(group: int) -> tuple[_Part, Marks] | None:
             file = pq.ParquetFile(
@@ -106,23 +108,44 @@ def read_noticed_positions(
             if len(rows) != counts[group]:
                 return None
             part = _read_part(rows, wanted, starts[group])
-            kept.append(0 if part is None else part[0].rows.size)
-            check(starts[-1] * CHECKED_ROW_BYTES + sum(kept) * KEPT_ROW_BYTES)
+            kept_rows.append(0 if part is None else part[0].rows.size)
+            check(starts[-1] * CHECKED_ROW_BYTES + sum(kept_rows) * KEPT_ROW_BYTES)
             return part
 
         with ThreadPoolExecutor(THREADS) as threads:
             found = list(threads.map(read, range(metadata.num_row_groups)))
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         return None
-    sound = [pair for pair in found if pair is not None]
-    if len(sound) < len(found) or _any_twice([marks for _, marks in sound], starts[-1]):
-        return None
-    parts = [part for part, _ in sound]
-    del found, sound  # The marks: on a large day they are as large as what is kept.
-    joined = _joined(parts, wanted)
+    kept = _joined(found, wanted, starts[-1])
     # Nothing of the size of a row group is decoded from here on.
     pa.default_memory_pool().release_unused()
-    return joined
+    return kept
+
+
+def keep_noticed_positions(
+    tables: Sequence[pa.Table], notices: pa.Table
+) -> NoticedPositions | None:
+    """The positions of pools that have notices, of tables that were sent.
+
+    Args:
+        tables: What was sent, buffers checked; their rows are numbered through.
+        notices: `tables.NOTICES`, at least one and without problems.
+
+    Returns:
+        As `read_noticed_positions`.
+    """
+    starts = [0, *accumulate(table.num_rows for table in tables)]
+    if starts[-1] < ROWS_WORTH_A_THREAD or not all(_is_usual_table(table) for table in tables):
+        return None
+    wanted = _Wanted.of(notices)
+    with ThreadPoolExecutor(THREADS) as threads:
+        found = list(
+            threads.map(
+                lambda place: _read_part(_with_labels(tables[place]), wanted, starts[place]),
+                range(len(tables)),
+            )
+        )
+    return _joined(found, wanted, starts[-1])
 
 
 def warm_up() -> None:
@@ -205,6 +228,23 @@ def _is_usual(data: pa.Buffer, metadata: pq.FileMetaData) -> bool:
         and len(types) == len(schema)
         and types in (_USUAL, {**_USUAL, _OCC_ACCOUNT: pa.string()})
     )
+
+
+def _is_usual_table(table: pa.Table) -> bool:
+    """Whether a table that was sent has these columns and rows; its labels may be dictionaries."""
+    types = dict(zip(table.schema.names, table.schema.types, strict=True))
+    labels = {name: types.pop(name) for name in ("series", _OCC_ACCOUNT) if name in types}
+    is_usual = all(kind in _TEXTS for kind in labels.values()) and types == _FIGURES
+    return is_usual and table.num_rows > 0
+
+
+def _with_labels(table: pa.Table) -> pa.Table:
+    """The table with its label columns as dictionaries."""
+    for name in ("series", _OCC_ACCOUNT):
+        if name in table.column_names and table.column(name).type == pa.string():
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, name, table.column(name).dictionary_encode())
+    return table
 
 
 def _read_part(rows: pa.Table, wanted: _Wanted, first_row: int) -> tuple[_Part, Marks] | None:
@@ -298,11 +338,21 @@ def _any_twice(marks: list[Marks], row_count: int) -> bool:
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
-def _joined(parts: list[_Part], wanted: _Wanted) -> NoticedPositions:
-    """The rows of all groups as one table, each label with one dictionary.
+def _joined(
+    found: list[tuple[_Part, Marks] | None], wanted: _Wanted, row_count: int
+) -> NoticedPositions | None:
+    """The rows of all parts as one table, each label with one dictionary.
 
-    A column's parts go as soon as they are one: the parts given are spent.
+    None where a part has something wrong, or an account may have two rows in one pool. What was
+    found is spent: marks, and a column's parts, go as soon as nothing needs them, because each is
+    as large as what is kept.
     """
+    sound = [pair for pair in found if pair is not None]
+    if len(sound) < len(found) or _any_twice([marks for _, marks in sound], row_count):
+        return None
+    parts = [part for part, _ in sound]
+    found.clear()
+    sound.clear()
     texts = list(dict.fromkeys(text for part in parts for text in part.occ_texts))
     place = {text: number for number, text in enumerate(texts)}
     occ_accounts = [

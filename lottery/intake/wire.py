@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from lottery.intake.columns import (
     to_positions,
 )
 from lottery.intake.memory import KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
+from lottery.intake.noticed import keep_noticed_positions
 from lottery.intake.occ import SAID_COLUMNS, nothing_said, to_occ_reports
 from lottery.intake.received import Place, Received, ReceivedVolumes, SourceFile
 from lottery.method.seed import ExchangeAsk
@@ -132,6 +134,22 @@ class Gathered:
             self._payloads.append(payload)
             self._places.append(place)
 
+    def received_of(self, notices: Received) -> Received:
+        """The positions of the pools that have notices; as `files.read_positions_of`.
+
+        Args:
+            notices: The notices, of the same stream.
+        """
+        is_sound = not (self.problems or self._rows or self._refused)
+        if is_sound and self._tables and notices.table.num_rows:
+            with ThreadPoolExecutor(1) as beside:
+                sources = beside.submit(self._arrow_sources)
+                noticed = keep_noticed_positions(self._tables, notices.table)
+                if noticed is not None:
+                    place = replace(self._places[0], row_numbers=noticed.rows)
+                    return Received(table=noticed.table, sources=sources.result(), places=(place,))
+        return self.received()
+
     def received(self) -> Received:
         """Everything that arrived as one table, rows before Arrow payloads."""
         role = _ROLES[self.role]
@@ -140,9 +158,7 @@ class Gathered:
             rows = pa.concat_tables(self._rows).combine_chunks()
             place = Place(source=self.role, problems=self.problems)
             parts.append((rows, place, self._source("rows", write_arrow(rows))))
-        for number, raw in enumerate(self._tables, start=1):
-            source = self._source(f"arrow-{number:04d}", self._payloads[number - 1])
-            parts.append((raw, self._places[number - 1], source))
+        parts += zip(self._tables, self._places, self._arrow_sources(), strict=True)
         if not parts:
             place = Place(source=self.role, problems=self.problems)
             if not self._refused:
@@ -176,6 +192,12 @@ class Gathered:
         pairs = zip(said, tables, strict=True)
         return pa.concat_tables(
             nothing_said(table) if part is None else part for part, table in pairs
+        )
+
+    def _arrow_sources(self) -> tuple[SourceFile, ...]:
+        return tuple(
+            self._source(f"arrow-{number:04d}", payload)
+            for number, payload in enumerate(self._payloads, start=1)
         )
 
     def _arrow_rows(self) -> int:
