@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +18,11 @@ from lottery.ledger import evidence
 from lottery.ledger.run import RunRecord
 from lottery.ledger.store import Ledger
 from tests.days import DATE, FULL, TESTER, record_in, request_of
+from tests.documents import blocks_of, read, run
 
-DOCUMENT = (Path(__file__).parents[1] / "docs" / "AUDIT.md").read_text("utf-8")
+DOCUMENT = read("AUDIT.md")
 OTHER_TOOLS = DOCUMENT.partition("## Checking a bundle with other people's tools")[2]
-BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", OTHER_TOOLS, re.DOTALL)
+BLOCKS = blocks_of(OTHER_TOOLS)
 
 
 @pytest.fixture(scope="module")
@@ -41,55 +40,45 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "unpacked" / "2024-09-17-001"
 
 
-def run(folder: Path, kind: str, text: str) -> subprocess.CompletedProcess[str]:
-    """Runs a block of the document in a folder."""
-    if kind == "python":
-        command = [sys.executable, "-c", text]
-    else:
-        python = f"alias python={sys.executable}\n"
-        command = ["bash", "-ec", f"shopt -s expand_aliases\n{python}{text}"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
 def test_the_document_has_a_command_for_each_of_its_claims() -> None:
-    assert [kind for kind, _ in BLOCKS] == ["sh", "sh", "python", "sh"]
+    assert [block.kind for block in BLOCKS] == ["sh", "sh", "python", "sh"]
 
 
-@pytest.mark.parametrize("block", range(4))
+@pytest.mark.parametrize("place", range(4))
 def test_a_bundle_passes_the_checks_of_other_peoples_tools(
-    bundle: Path, tmp_path: Path, block: int
+    bundle: Path, tmp_path: Path, place: int
 ) -> None:
-    kind, text = BLOCKS[block]
-    if "openssl" in text and shutil.which("openssl") is None:
+    block = BLOCKS[place]
+    if "openssl" in block.text and shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     folder = tmp_path / "bundle"
     shutil.copytree(bundle, folder)
 
-    done = run(folder, kind, text)
+    done = run(folder, block)
 
-    assert done.returncode == 0, done.stderr
-    if kind == "python":
+    assert done.returncode == 0, done.stdout
+    if block.kind == "python":
         assert done.stdout == "run.json is entry 1 of 2\n"
 
 
 @pytest.mark.parametrize(
-    ("block", "name"),
+    ("place", "name"),
     [(0, "pools.parquet"), (1, "checkpoint"), (1, "log.vkey"), (2, "run.json")],
 )
-def test_a_changed_bundle_does_not(bundle: Path, tmp_path: Path, block: int, name: str) -> None:
-    kind, text = BLOCKS[block]
-    if "openssl" in text and shutil.which("openssl") is None:
+def test_a_changed_bundle_does_not(bundle: Path, tmp_path: Path, place: int, name: str) -> None:
+    block = BLOCKS[place]
+    if "openssl" in block.text and shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     folder = tmp_path / "bundle"
     shutil.copytree(bundle, folder)
     changed = bytearray((folder / name).read_bytes())
     # In the middle of what matters: of a root hash, of a public key, of a record.
-    place = len(changed) // 2 if name != "checkpoint" else changed.index(b"\n\n") - 10
-    place = place if name != "log.vkey" else len(changed) - 10
-    changed[place] ^= 1
+    byte = len(changed) // 2 if name != "checkpoint" else changed.index(b"\n\n") - 10
+    byte = byte if name != "log.vkey" else len(changed) - 10
+    changed[byte] ^= 1
     (folder / name).write_bytes(bytes(changed))
 
-    assert run(folder, kind, text).returncode != 0
+    assert run(folder, block).returncode != 0
 
 
 def test_what_the_statement_computes_by_hand_is_what_was_recorded(
@@ -98,7 +87,7 @@ def test_what_the_statement_computes_by_hand_is_what_was_recorded(
     folder = tmp_path / "bundle"
     shutil.copytree(bundle, folder)
 
-    assert run(folder, *BLOCKS[3]).returncode == 0
+    assert run(folder, BLOCKS[3]).returncode == 0
 
     options = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(("account", "occ_account", "series"), "string")

@@ -1,0 +1,124 @@
+"""An assignment morning in Airflow 3: allocate, tell of breaks, verify.
+
+    assign ──► by_state ─┬─► tell_breaks      where there are breaks; skipped otherwise
+                         └─► verify
+
+- 0 and 4 go on, 4 by way of `tell_breaks` as well. What was allocated is recorded in both cases.
+- 75 alone is tried again, as the same command again finds what it recorded.
+- Everything else fails at once, without a retry: somebody has to look.
+
+Put this file and `lottery_command.py` into the DAGs folder. Settings are the environment of the
+workers: `LOTTERY_HOME`, `LOTTERY_PROGRAM`, `LOTTERY_LEDGER`, `LOTTERY_TRIES` and
+`LOTTERY_WAIT_SECONDS`. The worker needs the folders on its own disk; where there are several
+workers, give the tasks a queue.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import CronTriggerTimetable, Param, dag, task
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from lottery_command import Answer, Verdict, ask, verdict_of
+from lottery_command import assign as assign_date
+
+EXCHANGES = "America/New_York"
+HOME = Path(os.environ.get("LOTTERY_HOME", "/srv/lottery"))
+RETRIES = int(os.environ.get("LOTTERY_TRIES", "30")) - 1
+WAIT = dt.timedelta(seconds=int(os.environ.get("LOTTERY_WAIT_SECONDS", "120")))
+
+log = logging.getLogger(__name__)
+
+
+@dag(
+    # Tuesday to Saturday: the morning after each business day. A holiday's files never come, and
+    # its run fails once the tries are used up; leave holidays out with a timetable of your own.
+    schedule=CronTriggerTimetable("15 4 * * 2-6", timezone=EXCHANGES),
+    start_date=dt.datetime(2024, 9, 6, tzinfo=dt.UTC),
+    catchup=False,
+    max_active_runs=1,
+    params={
+        "business_date": Param(
+            None, type=["null", "string"], format="date", description="Of a run by hand."
+        )
+    },
+    tags=["options", "assignment"],
+)
+def assignment_lottery() -> None:
+    """Allocates the last business date's assignment notices."""
+
+    @task(retries=RETRIES, retry_delay=WAIT)
+    def assign(params: dict[str, Any], logical_date: Any = None) -> dict[str, Any]:
+        """Allocates the date and records it; gives what `lottery run --json` prints."""
+        business_date = params["business_date"] or _business_date(logical_date)
+        run = _insist(assign_date(HOME, business_date))
+        if run.get("superseded_by"):
+            raise AirflowFailException(
+                f"these files are those of {run['run']}, which {run['superseded_by']} has "
+                "superseded since: its output is not what stands"
+            )
+        for warning in run["warnings"]:
+            log.warning("%s: %s", warning["code"], warning["message"])
+        return run
+
+    @task.branch
+    def by_state(run: dict[str, Any]) -> list[str]:
+        """Where the breaks go."""
+        return ["tell_breaks", "verify"] if run["breaks"] else ["verify"]
+
+    @task
+    def tell_breaks(run: dict[str, Any]) -> list[dict[str, Any]]:
+        """Tells somebody; put what pages your desk here, or into `on_success_callback`."""
+        breaks: list[dict[str, Any]] = run["breaks"]
+        for each in breaks:
+            log.error(
+                "%s: %s %s is assigned %s and short %s; run %s",
+                each["reason"],
+                each["occ_account"],
+                each["series"],
+                each["assigned_quantity"],
+                each["total_short"],
+                run["run"],
+            )
+        return breaks
+
+    @task(retries=RETRIES, retry_delay=WAIT)
+    def verify() -> None:
+        """Checks the ledger, its log and every file."""
+        _insist(ask(HOME, "verify"))
+
+    run = assign()
+    by_state(run) >> [tell_breaks(run), verify()]
+
+
+def _business_date(logical_date: dt.datetime | None) -> str:
+    """The day before the morning that the exchanges have."""
+    if logical_date is None:
+        raise AirflowFailException("a run by hand needs its business_date")
+    import zoneinfo  # noqa: PLC0415 - Airflow reads this file every few seconds.
+
+    morning = logical_date.astimezone(zoneinfo.ZoneInfo(EXCHANGES))
+    return (morning.date() - dt.timedelta(days=1)).isoformat()
+
+
+def _insist(answer: Answer) -> dict[str, Any]:
+    """The document of an answer that lets the day go on.
+
+    Raises:
+        AirflowException: It may go through later; Airflow tries it again.
+        AirflowFailException: It will not; Airflow does not try it again.
+    """
+    match verdict_of(answer.exit_code):
+        case Verdict.GO_ON | Verdict.GO_ON_AND_TELL:
+            return answer.document
+        case Verdict.TRY_AGAIN:
+            raise AirflowException(answer.told)
+        case Verdict.FAIL:
+            raise AirflowFailException(answer.told)
+
+
+assignment_lottery()
