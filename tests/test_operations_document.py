@@ -1,4 +1,4 @@
-"""docs/OPERATIONS.md holds what it says: its commands are run as they stand there, in their order."""
+"""docs/OPERATIONS.md holds what it says: its commands are run in their order, as they stand."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def test_every_warning_has_its_line() -> None:
     seed = derive_seed(asks, JPMS_2024_09_06.securities, source="volumes")
 
     codes = {warning.code for warning in seed.warnings()}
-    one_side = {warning.code for warning in occ_accounts_on_one_side(in_notices=True, in_positions=False)}
+    one_side = {
+        warning.code for warning in occ_accounts_on_one_side(in_notices=True, in_positions=False)
+    }
     assert told_in("Warnings") == codes | one_side | occ_positions.CODES
 
 

@@ -43,7 +43,10 @@ log = logging.getLogger(__name__)
     max_active_runs=1,
     params={
         "business_date": Param(
-            None, type=["null", "string"], format="date", description="Of a run by hand."
+            None,
+            type=["null", "string"],
+            format="date",
+            description="Else the day before the morning.",
         )
     },
     tags=["options", "assignment"],
@@ -112,13 +115,13 @@ def _insist(answer: Answer) -> dict[str, Any]:
         AirflowException: It may go through later; Airflow tries it again.
         AirflowFailException: It will not; Airflow does not try it again.
     """
-    match verdict_of(answer.exit_code):
-        case Verdict.GO_ON | Verdict.GO_ON_AND_TELL:
-            return answer.document
-        case Verdict.TRY_AGAIN:
-            raise AirflowException(answer.told)
-        case Verdict.FAIL:
-            raise AirflowFailException(answer.told)
+    verdict = verdict_of(answer.exit_code)
+    if verdict is Verdict.TRY_AGAIN:
+        raise AirflowException(answer.told)
+    if verdict is Verdict.FAIL:
+        raise AirflowFailException(answer.told)
+    document: dict[str, Any] = answer.document
+    return document
 
 
 assignment_lottery()

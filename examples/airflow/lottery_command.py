@@ -1,4 +1,4 @@
-"""`lottery run` and `lottery verify` as a scheduler calls them: a command, its exit code, its answer.
+"""`lottery` as a scheduler calls it: a command, its exit code, its answer.
 
 There is nothing of Airflow in here, so that whatever schedules in Python may use it, and so that
 the tests run it against the real command. The lottery has an environment of its own: the scheduler
@@ -54,7 +54,10 @@ class Answer:
     @property
     def told(self) -> str:
         """The answer in a line or more, for a log or a page to somebody."""
-        said = self.document.get("message") or self.complaints or "it said nothing"
+        faults = [
+            f"{fault['where']}: {fault['problem']}" for fault in self.document.get("faults", ())
+        ]
+        said = self.document.get("message") or "\n".join(faults) or self.complaints
         reason = self.document.get("reason", f"exit code {self.exit_code}")
         return f"{reason}: {said}"
 

@@ -80,7 +80,7 @@ def run(
     zero_hit: Annotated[
         ZeroHit, typer.Option(help="The number that a product below one hits (rule D2).")
     ] = ZeroHit.WRAP,
-    more_superseded: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    more_superseded: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="RUN")] = None,
     ledger: LedgerOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
