@@ -39,8 +39,9 @@ log = logging.getLogger(__name__)
     # its run fails once the tries are used up; leave holidays out with a timetable of your own.
     schedule=CronTriggerTimetable("15 4 * * 2-6", timezone=EXCHANGES),
     start_date=dt.datetime(2024, 9, 6, tzinfo=dt.UTC),
+    # No `max_active_runs=1`: the ledger keeps runs apart itself, and one that waits for its files
+    # would hold up those that somebody starts by hand.
     catchup=False,
-    max_active_runs=1,
     params={
         "business_date": Param(
             None,
