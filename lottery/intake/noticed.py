@@ -290,7 +290,7 @@ def _read_part(rows: pa.Table, wanted: _Wanted, first_row: int) -> tuple[_Part, 
         codes=codes[series[kept]],
         occ_accounts=occ_indices[kept],
         occ_texts=occ_texts,
-        accounts=accounts.take(pa.array(kept)),
+        accounts=accounts if kept.size == len(accounts) else accounts.take(pa.array(kept)),
         shorts=shorts[kept],
         rows=first_row + kept.astype(np.int64) + 1,
     )
