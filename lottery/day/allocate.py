@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from lottery.day import compiled
 from lottery.day.accounts import Integers, read_only
-from lottery.day.pools import Arrangement, NoticedPool, NoticedPools, split_pools
+from lottery.day.noticed_pools import NoticedPool, NoticedPools
+from lottery.day.pools import Arrangement, split_pools
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import ZeroHit

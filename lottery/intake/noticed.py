@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lottery.day.accounts import read_only, text_buffers
-from lottery.day.pools import label_indices
+from lottery.day.noticed_pools import label_indices
 from lottery.day.series import PADDED_LENGTH
 from lottery.day.tables import LABEL, NOTICES, POSITIONS
 from lottery.day.threads import ROWS_WORTH_A_THREAD, THREADS, in_threads
