@@ -27,6 +27,11 @@ RECORDED_FOLDER: Final = "recorded"
 BENCH: Final = Identity(kind="system-user", name="bench", host="localhost")
 
 
+def warm_up() -> None:
+    """Loads every loop's machine code, some of which a first day would not need."""
+    operations.warm_up()
+
+
 def run_ours(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
     """The day allocated and written; nothing is recorded."""
     computed = operations.compute_day(read_request(positions, notices, volumes))
@@ -60,6 +65,7 @@ def prepare_replay(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
     Args:
         reference: A folder with that run's ledger.
     """
+    warm_up()
     directory = reference / RECORDED_FOLDER / LEDGER
 
     def complain(text: str) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from bench.made_day import BUSINESS_DATE
-from bench.ours import LEDGER, read_request
+from bench.ours import LEDGER, read_request, warm_up
 from lottery import operations
 from lottery.client import LotteryClient
 from lottery.errors import Problems
@@ -34,6 +34,7 @@ def prepare_local(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
     Args:
         reference: A folder for its ledger.
     """
+    warm_up()
     dates = _dates()
 
     def run_local(positions: Path, notices: Path, volumes: Path, output: Path) -> None:  # noqa: ARG001 - a contender's signature; the ledger is where it was before.

@@ -20,14 +20,16 @@ Contender = Callable[[Path, Path, Path, Path], None]
 
 
 def _ours(_: Path) -> Contender:
-    from bench.ours import run_ours  # noqa: PLC0415 - each process imports its own contender alone.
+    from bench.ours import run_ours, warm_up  # noqa: PLC0415 - each process imports its own alone.
 
+    warm_up()
     return run_ours
 
 
 def _ours_recorded(_: Path) -> Contender:
-    from bench.ours import run_ours_recorded  # noqa: PLC0415 - as above.
+    from bench.ours import run_ours_recorded, warm_up  # noqa: PLC0415 - as above.
 
+    warm_up()
     return run_ours_recorded
 
 

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from lottery.day import compiled
 from lottery.day.accounts import Integers, read_only
-from lottery.day.pools import Arrangement, NoticedPool, NoticedPools, split_pools
+from lottery.day.noticed_pools import NoticedPool, NoticedPools
+from lottery.day.pools import Arrangement, split_pools
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import ZeroHit
@@ -146,7 +147,8 @@ class _Spun:
         self, arrangement: Arrangement, chosen: npt.NDArray[np.bool_]
     ) -> tuple[Integers, Integers]:
         """Copies of the rows and shorts of the chosen pools' slots in use, in order."""
-        slots = self._slots_of(arrangement.starts, chosen)
+        slots = np.empty(int(self.account_counts[chosen].sum()), np.int64)
+        compiled.gather_slots(arrangement.starts, self.account_counts, chosen, slots)
         return self.row_of[slots], self.short_of[slots]
 
     def closed_up(
@@ -157,22 +159,16 @@ class _Spun:
         They are moved together where they are, so that a large day has them once; two threads
         share the columns.
         """
-        slots = self._slots_of(arrangement.starts, chosen)
         columns = (self.row_of, self.short_of, self.first_numbers, self.assigned_of)
         middle = len(columns) // 2
 
         def close_up(first: int, last: int) -> None:
             for column in columns[first:last]:
-                compiled.close_up(slots, column)
+                compiled.close_up(arrangement.starts, self.account_counts, chosen, column)
 
         in_threads(close_up, [(0, middle), (middle, len(columns))])
-        return tuple(column[: slots.size] for column in columns)
-
-    def _slots_of(self, starts: Integers, chosen: npt.NDArray[np.bool_]) -> Integers:
-        """int64[]: the slots in use of the chosen pools, in order."""
-        slots = np.empty(int(self.account_counts[chosen].sum()), np.int64)
-        compiled.gather_slots(starts, self.account_counts, chosen, slots)
-        return slots
+        in_use = int(self.account_counts[chosen].sum())
+        return tuple(column[:in_use] for column in columns)
 
 
 def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> _Spun:

@@ -423,12 +423,19 @@ def gather_slots(starts, counts, chosen, slots):
 
 
 @compiled
-def close_up(slots, values):
-    """Moves the values of some slots to the front, in place.
+def close_up(starts, counts, chosen, values):
+    """Moves the values of the chosen pools' slots in use to the front, in place and in order.
 
     Args:
-        slots: int64[k], ascending.
-        values: in and out, int64[n]; then the first k are those of the slots.
+        starts: int64[pools + 1].
+        counts: int64[pools], slots in use of each pool, from its start.
+        chosen: bool[pools].
+        values: in and out, int64[slots]; then the first are those of the slots.
     """
-    for place in range(slots.size):
-        values[place] = values[slots[place]]
+    out = 0
+    for pool in range(counts.size):
+        if chosen[pool]:
+            start = starts[pool]
+            for slot in range(start, start + counts[pool]):
+                values[out] = values[slot]
+                out += 1

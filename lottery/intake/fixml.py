@@ -109,7 +109,9 @@ def _parsed(blocks: Iterable[bytes], target: Target) -> str | None:
     except Stop as stop:
         return str(stop)
     except (etree.XMLSyntaxError, UnicodeError) as error:
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # lxml puts the name that it has for the file behind, which is none.
+        told = str(getattr(error, "msg", error)) or type(error).__name__
+        told = told.splitlines()[0]
         return f"the XML is damaged, cut short, or not in its encoding: {shorten(told)}"
     return None
 

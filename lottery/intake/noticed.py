@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lottery.day.accounts import read_only, text_buffers
-from lottery.day.pools import label_indices
+from lottery.day.noticed_pools import label_indices
 from lottery.day.series import PADDED_LENGTH
 from lottery.day.tables import LABEL, NOTICES, POSITIONS
 from lottery.day.threads import ROWS_WORTH_A_THREAD, THREADS, in_threads
@@ -290,7 +290,7 @@ def _read_part(rows: pa.Table, wanted: _Wanted, first_row: int) -> tuple[_Part, 
         codes=codes[series[kept]],
         occ_accounts=occ_indices[kept],
         occ_texts=occ_texts,
-        accounts=accounts.take(pa.array(kept)),
+        accounts=accounts if kept.size == len(accounts) else accounts.take(pa.array(kept)),
         shorts=shorts[kept],
         rows=first_row + kept.astype(np.int64) + 1,
     )

@@ -11,7 +11,8 @@ from typing import Final
 import pyarrow as pa
 
 from lottery.day.allocate import Day, TotalTooLarge, allocate
-from lottery.day.pools import arrange, overflowing_pools
+from lottery.day.noticed_pools import overflowing_pools
+from lottery.day.pools import arrange
 from lottery.day.tables import INT64_MAX
 from lottery.day.taken_off import take_off
 from lottery.errors import Problem, Problems

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from lottery.day.allocate import Break, Day, TotalTooLarge, allocate
-from lottery.day.pools import NoticedPool, arrange
+from lottery.day.noticed_pools import NoticedPool
+from lottery.day.pools import arrange
 from lottery.day.tables import (
     ALLOCATIONS,
     BROKEN_POSITIONS,

@@ -12,16 +12,13 @@ from hypothesis import strategies as st
 
 from lottery.day import pools, threads
 from lottery.day.accounts import AccountNumbers
-from lottery.day.pools import (
-    Arrangement,
-    Doubled,
+from lottery.day.noticed_pools import (
     NoticedPool,
-    arrange,
     label_indices,
     noticed_pools,
     overflowing_pools,
-    split_pools,
 )
+from lottery.day.pools import Arrangement, Doubled, arrange, split_pools
 from lottery.day.tables import INT64_MAX, LABEL, NOTICES, POSITIONS
 from lottery.method.methodology import AccountOrder
 from tests.reference import Row
