@@ -61,11 +61,17 @@ def refuse_conflicts(
                 "supersede every standing run of its date [S8]",
                 run=record.run,
             )
-    allocated_pools = allocated_pools_of(pools)
-    allocated_notices = _allocated_notices(notices, allocated_pools)
-    once = allocated_pools if positions_basis is None else set()
+    once = allocated_pools_of(pools) if positions_basis is None else set()
+    # Of a pool that is broken now too: it could not be allocated, and was.
+    given = set(
+        zip(
+            notices.column("occ_account").to_pylist(),
+            notices.column("notice_id").to_pylist(),
+            strict=True,
+        )
+    )
     for record in standing:
-        _refuse_overlap(record, read, allocated_notices, once)
+        _refuse_overlap(record, read, given, once)
 
 
 def refuse_superseding(

@@ -131,7 +131,8 @@ def derive_seed(
     length = len(text)
     cut_position = length - 5
     if cut_position < 1:
-        message = f"the composite {composite} has {length} digits; at least six are needed"
+        digits = "one digit" if length == 1 else f"{length} digits"
+        message = f"the composite {composite} has {digits}; at least six are needed"
         raise Refused([Problem(source=source, message=message, rule="S5", reason=INVALID_SEED)])
     return Seed(
         volumes=volumes,

@@ -126,6 +126,16 @@ def test_a_notice_is_allocated_once_on_a_date(run: Run, ledger: Path) -> None:
     assert folders_in(ledger) == ["2024-09-16-001"]
 
 
+def test_a_notice_that_was_allocated_does_not_come_back_as_a_break(run: Run, ledger: Path) -> None:
+    run(PUBLISHED)
+
+    with conflict(NOTICE_ALREADY_ALLOCATED):
+        run(replace(PUBLISHED, positions=PUBLISHED.positions[:1]), cycle=2)
+    with conflict(NOTICE_ALREADY_ALLOCATED):
+        run(replace(PUBLISHED, positions=META_ONLY.positions), positions_basis="net")
+    assert runs_in(ledger) == ["2024-09-16-001"]
+
+
 def test_many_notices_allocated_before_are_named_up_to_five(run: Run) -> None:
     notices = [notice(f"A{number}", AAPL, 1) for number in range(8)]
     day = replace(PUBLISHED, notices=notices)

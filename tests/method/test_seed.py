@@ -285,15 +285,18 @@ def test_every_problem_of_the_asks_is_listed_at_once() -> None:
     assert {problem.source for problem in refused.value.problems} == {"volumes"}
 
 
-@pytest.mark.parametrize("composite", [0, 1, 9_999, 99_999])
-def test_a_composite_of_fewer_than_six_digits_has_no_cut_position(composite: int) -> None:
+@pytest.mark.parametrize(
+    ("composite", "digits"),
+    [(0, "one digit"), (1, "one digit"), (9_999, "4 digits"), (99_999, "5 digits")],
+)
+def test_a_composite_of_fewer_than_six_digits_has_no_cut_position(
+    composite: int, digits: str
+) -> None:
     [problem] = problems_of(exchange_asks(asks_making(composite)))
 
     assert (problem.rule, problem.reason, problem.row) == ("S5", INVALID_SEED, None)
     assert problem.source == "volumes.csv"
-    assert problem.message == (
-        f"the composite {composite} has {len(str(composite))} digits; at least six are needed"
-    )
+    assert problem.message == f"the composite {composite} has {digits}; at least six are needed"
 
 
 def test_a_composite_of_six_digits_is_cut_from_its_first() -> None:
