@@ -6,7 +6,7 @@ Every contender must first give exactly our tables; rounds run each once, in a r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,18 +113,22 @@ def measure_day(
         if rounds.get(name)
     ]
     measurements = []
+    # Of a process' first run, as a command has one: what is kept of it would count for the next.
+    first_peaks = {}
     try:
         for worker in workers:
             if worker.is_kept:
                 tell(f"warming up {worker.name}")
-                day.measure(worker, 0)
+                first_peaks[worker.name] = day.measure(worker, 0).peak_bytes
         most = max(rounds.values())
         for number in range(most):
             turn = number % len(workers)
             for worker in workers[turn:] + workers[:turn]:
                 if number < rounds[worker.name]:
                     tell(f"round {number + 1} of {most}: {worker.name}")
-                    measurements.append(day.measure(worker, number + 1))
+                    run = day.measure(worker, number + 1)
+                    peak = first_peaks.get(worker.name, run.peak_bytes)
+                    measurements.append(replace(run, peak_bytes=peak))
                 elif worker.is_kept:
                     worker.stop()
     finally:
