@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 from pydantic import ValidationError
 
+from lottery.day.machine_code import tell_when_compiling
 from lottery.errors import LotteryError
 from lottery.version import VERSION
 from server.app import create_server
@@ -51,6 +52,7 @@ def serve(settings: Settings) -> None:
     except (OSError, ValueError, LotteryError) as error:
         log.error("not started", problem=str(error))  # noqa: TRY400 - the text says it all.
         raise SystemExit(2) from None
+    tell_when_compiling(lambda text: log.info("compiling", what=text))
     warm_up()
     server.start()
     log.info(

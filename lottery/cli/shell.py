@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lottery.cli.exits import exit_code
+from lottery.day.machine_code import tell_when_compiling
 from lottery.errors import (
     Conflict,
     KeyUnusable,
@@ -110,6 +111,10 @@ class Shell:
         """Says on standard error what did not hinder the command."""
         _console(sys.stderr).print(f"warning: {text}", style="yellow", soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """Says on standard error what the command is about."""
+        _console(sys.stderr).print(text, soft_wrap=True)
+
     def say(self, document: Mapping[str, Any], text: Callable[[Console], None]) -> None:
         """Prints the document, or the text of it."""
         if self.common.as_json:
@@ -161,6 +166,7 @@ def shell_of(
     """The shell of a command, of the options before and behind it."""
     shell = Shell(cast("Common", context.obj).then(ledger, server, as_json=as_json))
     context.obj = shell.common
+    tell_when_compiling(shell.note)
     return shell
 
 

@@ -15,8 +15,9 @@ import inspect
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numba
 from numba.core.caching import (
@@ -28,13 +29,28 @@ from numba.extending import register_jitable
 
 from lottery.method import wheel
 
+_COMPILING: Final = "compiling the loops for large days, which takes some seconds"
 
-def machine_code_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Numba's dispatcher of a loop: it releases the GIL, and its code is kept."""
+
+def machine_code_of(
+    function: Callable[..., Any], announce: Callable[[str], None]
+) -> Callable[..., Any]:
+    """Numba's dispatcher of a loop: it releases the GIL, and its code is kept.
+
+    Args:
+        function: The loop.
+        announce: Told before it is compiled, where no code of it is kept.
+    """
     dispatcher: Any = numba.njit(nogil=True)(function)
-    if code_folder() is not None:
+    folder = code_folder()
+    if folder is None:
+        announce(f"{_COMPILING}; no folder keeps the code: NUMBA_CACHE_DIR names one")
+    else:
         # What numba's own `cache=True` does, with another cache.
         dispatcher._cache = _Cache(function)  # noqa: SLF001
+        dispatcher._cache.announce = partial(  # noqa: SLF001
+            announce, f"{_COMPILING}; the code is kept in {folder}"
+        )
     return cast("Callable[..., Any]", dispatcher)
 
 
@@ -117,6 +133,13 @@ class _CacheImpl(CompileResultCacheImpl):
 
 class _Cache(FunctionCache):
     _impl_class = _CacheImpl
+    announce: Callable[[], None]
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            self.announce()
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(OSError):  # A read-only folder: compiled again next time.

@@ -23,6 +23,7 @@ ROWS_WORTH_COMPILING: Final = 32_768
 _rules: list[Callable[..., int]] = []
 _loops: list[Loop] = []
 _lock = threading.Lock()
+_listeners: list[Callable[[str], None]] = []
 
 
 class Loop:
@@ -64,7 +65,7 @@ class Loop:
             while _rules:
                 code_cache.let_loops_inline(_rules.pop())
             if self._dispatcher is None:
-                self._dispatcher = code_cache.machine_code_of(self.function)
+                self._dispatcher = code_cache.machine_code_of(self.function, _announce)
             return self._dispatcher
 
 
@@ -81,6 +82,11 @@ def inlined(function: Callable[..., int]) -> Callable[..., int]:
     return function
 
 
+def tell_when_compiling(tell: Callable[[str], None]) -> None:
+    """Has somebody told, once, before loops are compiled whose code is kept nowhere yet."""
+    _listeners[:] = [tell]
+
+
 def compile_all() -> None:
     """Has every loop that was imported run compiled from now on."""
     for loop in _loops:
@@ -89,3 +95,8 @@ def compile_all() -> None:
 
 def _rows_of(arguments: tuple[Any, ...]) -> int:
     return max((array.size for array in arguments if isinstance(array, np.ndarray)), default=0)
+
+
+def _announce(text: str) -> None:
+    while _listeners:
+        _listeners.pop()(text)

@@ -16,6 +16,8 @@ import pytest
 import lottery
 from lottery.day import code_cache
 
+COMPILING = "compiling the loops for large days, which takes some seconds"
+
 
 def double(number: int) -> int:
     """A loop's stand-in that is quick to compile."""
@@ -234,10 +236,12 @@ def test_a_loop_without_a_place_for_its_code_is_compiled_all_the_same(
 ) -> None:
     monkeypatch.setattr(code_cache, "code_folder", lambda: None)
 
-    loop = code_cache.machine_code_of(double)
+    told: list[str] = []
+    loop = code_cache.machine_code_of(double, told.append)
 
     assert loop(21) == 42
     assert loop.stats.cache_path is None  # type: ignore[attr-defined]
+    assert told == [f"{COMPILING}; no folder keeps the code: NUMBA_CACHE_DIR names one"]
 
 
 def test_a_loop_whose_code_cannot_be_written_is_compiled_all_the_same(
@@ -246,7 +250,8 @@ def test_a_loop_whose_code_cannot_be_written_is_compiled_all_the_same(
     folder = tmp_path / "code"
     folder.mkdir()
     monkeypatch.setattr(code_cache, "code_folder", lambda: folder)
-    loop = code_cache.machine_code_of(double)
+    told: list[str] = []
+    loop = code_cache.machine_code_of(double, told.append)
     folder.rmdir()
 
     assert loop(21) == 42
@@ -256,13 +261,16 @@ def test_a_loop_is_loaded_where_it_was_compiled_before(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(code_cache, "code_folder", lambda: tmp_path)
-    before, after = code_cache.machine_code_of(double), code_cache.machine_code_of(double)
+    told: list[str] = []
+    before = code_cache.machine_code_of(double, told.append)
+    after = code_cache.machine_code_of(double, told.append)
 
     assert before(21) == after(21) == 42
 
     assert list(tmp_path.glob("*.nbi"))
     assert sum(before.stats.cache_hits.values()) == 0  # type: ignore[attr-defined]
     assert sum(after.stats.cache_hits.values()) == 1  # type: ignore[attr-defined]
+    assert told == [f"{COMPILING}; the code is kept in {tmp_path}"]
 
 
 FIRST_HIT_BOTH_WAYS = """
@@ -271,10 +279,11 @@ import pyarrow as pa
 
 from lottery.day import compiled
 from lottery.day.one_pool import ArrangedPool, allocate_pool
-from lottery.day.machine_code import compile_all
+from lottery.day.machine_code import compile_all, tell_when_compiling
 from lottery.method.methodology import ZeroHit
 from lottery.method.wheel import first_hit_number
 
+tell_when_compiling(print)
 compile_all()
 pool = allocate_pool(
     ArrangedPool(
@@ -302,7 +311,7 @@ def test_a_rule_that_was_changed_is_not_run_from_older_code(tmp_path: Path) -> N
             shutil.copy2(module, package / room)
 
     def first_hits() -> list[str]:
-        return subprocess.run(
+        *told, last = subprocess.run(
             [sys.executable, "-P", "-c", FIRST_HIT_BOTH_WAYS],
             env={
                 "PYTHONPATH": str(tmp_path),
@@ -312,7 +321,11 @@ def test_a_rule_that_was_changed_is_not_run_from_older_code(tmp_path: Path) -> N
             capture_output=True,
             check=True,
             text=True,
-        ).stdout.split()
+        ).stdout.splitlines()
+        # Told once, however many loops are compiled.
+        kept = f"{COMPILING}; the code is kept in {tmp_path / 'code'}"
+        assert told == [kept] * last.endswith("compiled")
+        return last.split()
 
     assert first_hits() == ["28", "28", "compiled"]
     assert first_hits() == ["28", "28", "loaded"]
