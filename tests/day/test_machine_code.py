@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lottery.day import machine_code
+from lottery.day import code_cache, machine_code
 from lottery.day.machine_code import Loop
 
 
@@ -103,6 +103,22 @@ def test_after_compiling_all_nothing_is_interpreted() -> None:
 
     assert is_compiled(loop)
     assert loop(np.arange(3)) == 3
+
+
+def test_compiling_is_told_once_to_whoever_listens_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(code_cache, "code_folder", lambda: None)
+    first: list[str] = []
+    last: list[str] = []
+    machine_code.tell_when_compiling(first.append)
+    machine_code.tell_when_compiling(last.append)
+
+    for _ in range(2):
+        machine_code.compiled(total_of)(np.arange(11))
+
+    assert (first, len(last)) == ([], 1)
+    assert last[0].startswith("compiling the loops for large days")
 
 
 def test_threads_that_call_a_loop_at_once_compile_it_once() -> None:

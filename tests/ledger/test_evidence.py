@@ -22,6 +22,7 @@ from tests.days import (
     FULL,
     PUBLISHED,
     SmallDay,
+    record_in,
     request_of,
     request_of_files,
     request_of_wire,
@@ -196,3 +197,20 @@ def test_the_record_is_beside_the_evidence_in_its_canonical_bytes(tmp_path: Path
     path = tmp_path / "run.json"
     assert path.read_bytes() == RECORD.canonical()
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
+def test_a_files_digest_is_taken_once_by_whoever_reads_several_parts_of_it(
+    tmp_path: Path,
+) -> None:
+    ledger = tmp_path / "ledger"
+    record = record_in(ledger, request_of(PUBLISHED, tmp_path / "in")).record
+    opened = Ledger.open(ledger)
+    read = opened.reader(record)
+    whole = read(evidence.ALLOCATIONS_FILE, None)
+    path = opened.evidence_of(record) / evidence.ALLOCATIONS_FILE
+    path.chmod(0o600)
+    evidence.write_parquet(whole.slice(0, 1), path)
+
+    assert read(evidence.ALLOCATIONS_FILE, None).num_rows == 1
+    with pytest.raises(LedgerDamaged, match=r"allocations\.parquet is not what was recorded"):
+        opened.reader(record)(evidence.ALLOCATIONS_FILE, None)
