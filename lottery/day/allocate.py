@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from lottery.day import compiled
 from lottery.day.accounts import Integers, read_only
-from lottery.day.noticed_pools import NoticedPool, NoticedPools
+from lottery.day.noticed_pools import NoticedPool, NoticedPools, labels_in_use
 from lottery.day.pools import Arrangement, split_pools
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
 from lottery.day.threads import in_threads, split_rows
@@ -281,9 +281,6 @@ def _labels(
     texts: pa.StringArray, indices: npt.NDArray[np.int32], counts: Integers
 ) -> pa.DictionaryArray:
     """Each pool's text as often as its count; the dictionary has the texts in use, sorted."""
-    in_use = np.zeros(len(texts), np.bool_)
-    in_use[indices[counts > 0]] = True
-    places = np.cumsum(in_use, dtype=np.int32) - np.int32(1)
-    return pa.DictionaryArray.from_arrays(
-        pa.array(np.repeat(places[indices], counts)), texts.take(pa.array(np.flatnonzero(in_use)))
-    ).cast(LABEL)
+    places, in_use = labels_in_use(indices[counts > 0], texts)
+    repeated = np.repeat(places[indices].astype(np.int32), counts)
+    return pa.DictionaryArray.from_arrays(pa.array(repeated), in_use).cast(LABEL)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -118,6 +118,23 @@ def label_indices(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.St
         place = pc.index_in(array.dictionary, value_set=distinct).to_numpy()
         indices = place[indices]
     return read_only(indices), distinct
+
+
+def labels_in_use(
+    indices: npt.NDArray[Any], texts: pa.StringArray
+) -> tuple[Integers, pa.StringArray]:
+    """The texts that indices ask for, in their order, and the place of each text among them.
+
+    Args:
+        indices: integer[], indices into the texts.
+        texts: string[n].
+
+    Returns:
+        int64[n], which means nothing for a text that is not in use, and the texts in use.
+    """
+    in_use = np.zeros(len(texts), np.bool_)
+    in_use[indices] = True
+    return np.cumsum(in_use) - 1, texts.take(pa.array(np.flatnonzero(in_use)))
 
 
 def _sorted_labels(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:

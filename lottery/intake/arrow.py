@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
+from lottery.day.noticed_pools import labels_in_use
 from lottery.intake.columns import OPTIONAL_COLUMNS, check_names
 from lottery.intake.received import Place
 
@@ -100,10 +100,5 @@ def _with_labels_in_use(labels: pa.DictionaryArray) -> pa.DictionaryArray:
     if labels.null_count:
         return labels
     indices = labels.indices.to_numpy()
-    in_use = np.zeros(len(labels.dictionary), np.bool_)
-    in_use[indices] = True
-    places = np.cumsum(in_use) - 1
-    return pa.DictionaryArray.from_arrays(
-        pa.array(places[indices], labels.type.index_type),
-        labels.dictionary.take(pa.array(np.flatnonzero(in_use))),
-    )
+    places, in_use = labels_in_use(indices, labels.dictionary)
+    return pa.DictionaryArray.from_arrays(pa.array(places[indices], labels.type.index_type), in_use)
