@@ -47,7 +47,7 @@ coverage: .venv/dev  ## Run the tests of method, day and ledger; every branch mu
 		tests/method tests/day tests/property tests/intake tests/ledger tests/audit tests/recorded \
 		-k 'not flipped and not any_byte and not flipping'
 	@$(BIN)/python -m coverage report --fail-under=100 \
-		--include='lottery/method/*,lottery/day/*,lottery/ledger/*' --omit='lottery/day/compiled.py'
+		--include='lottery/method/*,lottery/day/*,lottery/ledger/*' --omit='lottery/day/loops.py'
 
 lint: .venv/dev  ## Check style, types, import contracts and protos.
 	@$(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ def run_polars(positions: Path, notices: Path, volumes: Path, output: Path) -> N
 
     numerator = ten_thousandths(volumes)
     series = pl.col("series")
-    noticed = (
+    assigned_pools = (
         pl.scan_parquet(notices)
         .group_by("series")
         .agg(
@@ -32,7 +32,7 @@ def run_polars(positions: Path, notices: Path, volumes: Path, output: Path) -> N
         .sort("series")
         .collect()
     )
-    refuse_if(noticed["least"].min() < 1, "a notice of nothing")  # type: ignore[operator]
+    refuse_if(assigned_pools["least"].min() < 1, "a notice of nothing")  # type: ignore[operator]
     rows = (
         pl.scan_parquet(positions)
         .with_columns(
@@ -48,14 +48,14 @@ def run_polars(positions: Path, notices: Path, volumes: Path, output: Path) -> N
     opened = (
         rows.lazy()
         .filter(pl.col("short_quantity") > 0)
-        .join(noticed.lazy().select("series"), on="series", how="semi")
+        .join(assigned_pools.lazy().select("series"), on="series", how="semi")
         .sort("series", "number")
         .collect()
     )
     total, assigned = pl.col("total_short"), pl.col("assigned_quantity")
     hit = numerator * (total // 10_000) + numerator * (total % 10_000) // 10_000
     pools = (
-        noticed.lazy()
+        assigned_pools.lazy()
         .join(
             opened.lazy()
             .group_by("series", maintain_order=True)
@@ -166,14 +166,14 @@ def run_duckdb(positions: Path, notices: Path, volumes: Path, output: Path) -> N
         database.execute(
             f"""
             CREATE TEMP TABLE day AS
-            WITH noticed AS (
+            WITH assigned_pools AS (
                 SELECT series, count(*) AS notice_count, sum(quantity)::BIGINT AS assigned
                 FROM read_parquet('{notices}') GROUP BY series
             ), ranges AS (
                 SELECT series, number, account, short_quantity,
                     sum(short_quantity) OVER pool_in_order::BIGINT AS last_number,
                     sum(short_quantity) OVER pool::BIGINT AS total_short
-                FROM rows SEMI JOIN noticed USING (series)
+                FROM rows SEMI JOIN assigned_pools USING (series)
                 WHERE short_quantity > 0
                 WINDOW pool AS (PARTITION BY series),
                     pool_in_order AS (PARTITION BY series ORDER BY number ROWS UNBOUNDED PRECEDING)
@@ -182,7 +182,7 @@ def run_duckdb(positions: Path, notices: Path, volumes: Path, output: Path) -> N
                     CASE WHEN assigned <= total THEN
                         coalesce(nullif({numerator} * total // 10000, 0), total) END AS first_hit,
                     least(assigned, total - first_hit + 1) AS before_wrap
-                FROM noticed LEFT JOIN ranges USING (series)
+                FROM assigned_pools LEFT JOIN ranges USING (series)
             )
             SELECT *, last_number - short_quantity + 1 AS first_number,
                 greatest(0, least(last_number, first_hit + before_wrap - 1)
@@ -217,9 +217,11 @@ def run_pandas(positions: Path, notices: Path, volumes: Path, output: Path) -> N
     import pandas as pd  # noqa: PLC0415 - as above.
 
     numerator = ten_thousandths(volumes)
-    noticed = pd.read_parquet(notices, columns=["series", "quantity"])
-    refuse_if((noticed["quantity"] < 1).any(), "a notice of nothing")
-    pools = noticed.groupby("series", sort=True)["quantity"].agg(["count", "sum"]).reset_index()
+    assigned_pools = pd.read_parquet(notices, columns=["series", "quantity"])
+    refuse_if((assigned_pools["quantity"] < 1).any(), "a notice of nothing")
+    pools = (
+        assigned_pools.groupby("series", sort=True)["quantity"].agg(["count", "sum"]).reset_index()
+    )
     pools.columns = ["series", "notice_count", "assigned_quantity"]
     rows = pd.read_parquet(positions, read_dictionary=["series"])
     refuse_if(not rows["account"].str.fullmatch("[0-9]{1,30}").all(), "an account that is none")
@@ -242,15 +244,15 @@ def run_pandas(positions: Path, notices: Path, volumes: Path, output: Path) -> N
     allocated = assigned <= total
     hit = numerator * (total // 10_000) + numerator * (total % 10_000) // 10_000
     hit = hit.where(hit > 0, total)
-    before_wrap = np.minimum(assigned, total - hit + 1)
+    to_the_end = np.minimum(assigned, total - hit + 1)
     rows["last_number"] = grouped.cumsum()
     rows = rows[allocated.to_numpy()[rows["pool"]]]
     pool, last = rows["pool"].to_numpy(), rows["last_number"].to_numpy()
     first = last - rows["short_quantity"].to_numpy() + 1
-    first_hit, stretch = hit.to_numpy()[pool], before_wrap.to_numpy()[pool]
-    after_wrap = assigned.to_numpy()[pool] - stretch
+    first_hit, before_wrap = hit.to_numpy()[pool], to_the_end.to_numpy()[pool]
+    after_wrap = assigned.to_numpy()[pool] - before_wrap
     hits = np.maximum(
-        0, np.minimum(last, first_hit + stretch - 1) - np.maximum(first, first_hit) + 1
+        0, np.minimum(last, first_hit + before_wrap - 1) - np.maximum(first, first_hit) + 1
     )
     hits += np.maximum(0, np.minimum(last, after_wrap) - first + 1)
     pools["hit_account_count"] = np.bincount(pool[hits > 0], minlength=len(pools))

@@ -22,13 +22,14 @@ from bench.ours import BENCH
 from lottery import operations
 from lottery.errors import Problems
 from lottery.intake import files
-from lottery.ledger import log, merkle, trail, writing
-from lottery.ledger.checkpoint import Checkpoint, sign_checkpoint
-from lottery.ledger.note import join_notes
-from lottery.ledger.signing import read_key_file
-from lottery.ledger.store import Ledger
-from lottery.ledger.tables import CHECKPOINTS, NODES, RUNS, TRAIL
+from lottery.ledger import log, trail, write_transaction
+from lottery.ledger.commit import Ledger
+from lottery.ledger.database import CHECKPOINTS, NODES, RUNS, TRAIL
 from lottery.method.methodology import JPMS_2024_09_06
+from lottery.tlog import merkle
+from lottery.tlog.checkpoint import Checkpoint, sign_checkpoint
+from lottery.tlog.keys import read_key_file
+from lottery.tlog.note import join_notes
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "2024-09-16"
 FIRST_DATE = dt.date(2024, 9, 9)
@@ -162,7 +163,7 @@ def filled_ledger(directory: Path, length: int) -> Ledger:
         heads = {}
         for tree, table in ((log.RUNS_TREE, RUNS), (log.TRAIL_TREE, TRAIL)):
             size = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-            edge = merkle.edge_of(size, partial(log.node, connection, tree))
+            edge = merkle.compact_range_of(size, partial(log.node, connection, tree))
             leaf = merkle.leaf_hash(_FILLER)
             for start in range(size, length, _BATCH):
                 nodes: list[dict[str, Any]] = []
@@ -172,17 +173,17 @@ def filled_ledger(directory: Path, length: int) -> Ledger:
                     nodes += [{"tree": tree, **_columns(node)} for node in completed]
                 connection.execute(sa.insert(table), list(_filler_rows(tree, indices)))
                 connection.execute(sa.insert(NODES), nodes)
-            root = merkle.root_of_edge(edge)
+            root = merkle.root_of_compact_range(edge)
             heads[tree] = Checkpoint(origin=whose.origin_of(tree), size=length, root=root)
         starts, note = _fill_checkpoints(
             connection, length, heads, lambda head: sign_checkpoint(head, key)
         )
         connection.commit()
-    with (directory / writing.CHECKPOINT_FILE).open("r+b") as file:
+    with (directory / write_transaction.CHECKPOINT_FILE).open("r+b") as file:
         file.truncate(starts)  # Nobody reads what is before the last head.
         file.seek(starts)
         file.write(note)
-    shutil.copyfile(directory / writing.DATABASE, directory / writing.MIRROR)
+    shutil.copyfile(directory / write_transaction.DATABASE, directory / write_transaction.MIRROR)
     return ledger
 
 
@@ -217,7 +218,7 @@ def _fill_checkpoints(
     Returns:
         Where the last one starts in the checkpoint file, and its bytes there.
     """
-    last = log.last_head(connection)
+    last = log.last_checkpoint(connection)
     assert last is not None
     position, place = last.position, last.ends_at
     filler = _FILLER

@@ -1,7 +1,7 @@
 """A day made up: the same bytes every time, in memory that large days leave to others.
 
 Pool sizes follow Zipf's law, rows are shuffled, accounts come from one population and are unique
-within a pool. A few noticed pools are breaks, some of them without a position.
+within a pool. A few assigned pools are breaks, some of them without a position.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class MadeDay:
     Attributes:
         size: How large it is.
         files: The inputs.
-        key_bits: Bits of the largest account number and of a place in the largest noticed pool;
+        key_bits: Bits of the largest account number and of a place in the largest assigned pool;
             past 63 the lottery ranks the accounts instead of packing both into one key.
     """
 
@@ -88,18 +88,18 @@ def write_day(directory: Path, size: DaySize) -> MadeDay:
     shorts[random.random(size.positions) < 0.005] = 0
     pools = np.repeat(np.arange(size.series, dtype=np.int32), counts)
     totals = np.bincount(pools, shorts, len(symbols)).astype(np.int64)
-    noticed = random.choice(size.series, size.noticed - size.without_position, replace=False)
+    assigned = random.choice(size.series, size.assigned - size.without_position, replace=False)
     files = DayFiles(
         positions=directory / "positions.parquet",
         notices=directory / "notices.parquet",
         volumes=directory / "volumes.csv",
     )
-    pq.write_table(_notices(symbols, noticed, totals, size, random), files.notices)
+    pq.write_table(_notices(symbols, assigned, totals, size, random), files.notices)
     numbers = _numbers(max(_POPULATION, 2 * int(counts.max())), size, random)
     _write_positions(files.positions, symbols, pools, counts, shorts, numbers, random)
     lines = ["security_number,ask_price", *(f"{name},{ask}" for name, ask in ASKS.items())]
     files.volumes.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    place_bits = int(counts[noticed].max()).bit_length()
+    place_bits = int(counts[assigned].max()).bit_length()
     return MadeDay(size=size, files=files, key_bits=int(numbers.max()).bit_length() + place_bits)
 
 
@@ -195,18 +195,18 @@ def _write_positions(
 
 def _notices(
     symbols: pa.StringArray,
-    noticed: Integers,
+    assigned: Integers,
     totals: Integers,
     size: DaySize,
     random: np.random.Generator,
 ) -> pa.Table:
-    """One notice or a few for each noticed pool, shuffled; one for a day of one series."""
-    part = random.random(noticed.size) ** 2 * 0.6
-    quantities = np.maximum(1, (totals[noticed] * part).astype(np.int64))
-    quantities[: size.exceeding] = totals[noticed[: size.exceeding]] + 1
-    most = random.choice([1, 1, 1, 2, 3] if size.series > 1 else [1], noticed.size)
+    """One notice or a few for each assigned pool, shuffled; one for a day of one series."""
+    part = random.random(assigned.size) ** 2 * 0.6
+    quantities = np.maximum(1, (totals[assigned] * part).astype(np.int64))
+    quantities[: size.exceeding] = totals[assigned[: size.exceeding]] + 1
+    most = random.choice([1, 1, 1, 2, 3] if size.series > 1 else [1], assigned.size)
     pools, notices = [], []
-    triples = zip(noticed.tolist(), quantities.tolist(), most.tolist(), strict=True)
+    triples = zip(assigned.tolist(), quantities.tolist(), most.tolist(), strict=True)
     for pool, quantity, count in triples:
         for share in _shares(quantity, min(quantity, count), random):
             pools.append(pool)

@@ -15,9 +15,9 @@ from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.errors import Problems
 from lottery.intake import files
+from lottery.ledger.commit import Ledger
 from lottery.ledger.evidence import ALLOCATIONS_FILE, POOLS_FILE, write_parquet
-from lottery.ledger.run import Identity
-from lottery.ledger.store import Ledger
+from lottery.ledger.run_record import Identity
 from lottery.method.methodology import JPMS_2024_09_06
 
 LEDGER: Final = "ledger"
@@ -68,15 +68,15 @@ def prepare_replay(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
     warm_up()
     directory = reference / RECORDED_FOLDER / LEDGER
 
-    def complain(text: str) -> None:
+    def warn(text: str) -> None:
         raise RuntimeError(text)
 
-    asker = operations.Asker(by=BENCH, complain=complain)
+    requester = operations.Requester(by=BENCH, warn=warn)
 
     def run_replay(positions: Path, notices: Path, volumes: Path, output: Path) -> None:  # noqa: ARG001 - a contender's signature; a replay reads none of them.
         """Computes the run again from its evidence and compares every value."""
         ledger = Ledger.open(directory)
-        replayed = operations.replay_run(ledger, "latest", asker, engine=Engine.COMPILED)
+        replayed = operations.replay_run(ledger, "latest", requester, engine=Engine.COMPILED)
         ledger.close()
         assert replayed.matched, replayed.mismatches
 

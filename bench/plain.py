@@ -50,8 +50,8 @@ def run_plain(positions: Path, notices: Path, volumes: Path, output: Path) -> No
     for accounts in pools.values():
         refuse_if(len({number for number, _, _ in accounts}) < len(accounts), "a doubled account")
     counted: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    noticed = pq.read_table(notices, columns=["series", "quantity"])
-    columns = (noticed.column(name).to_pylist() for name in ("series", "quantity"))
+    assigned = pq.read_table(notices, columns=["series", "quantity"])
+    columns = (assigned.column(name).to_pylist() for name in ("series", "quantity"))
     for series, quantity in zip(*columns, strict=True):
         refuse_if(quantity < 1, "a notice of nothing")
         counted[series][0] += 1

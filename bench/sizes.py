@@ -13,7 +13,7 @@ class DaySize:
     Attributes:
         positions: Rows of the positions file.
         series: Series with positions; their sizes follow Zipf's law.
-        noticed: Series with notices.
+        assigned: Series with notices.
         exceeding: How many of these are assigned more than they are short.
         without_position: How many of these have no position.
         digits: The least and the most digits of an account number.
@@ -22,7 +22,7 @@ class DaySize:
 
     positions: int = 2_000_000
     series: int = 30_000
-    noticed: int = 5_000
+    assigned: int = 5_000
     exceeding: int = 4
     without_position: int = 2
     digits: tuple[int, int] = (3, 10)
@@ -36,7 +36,7 @@ class DaySize:
             self,
             positions=self.positions // divisor,
             series=max(40, self.series // divisor),
-            noticed=max(20, self.noticed // divisor),
+            assigned=max(20, self.assigned // divisor),
         )
 
 
@@ -46,9 +46,9 @@ GIANT: Final = "giant"
 LONG: Final = "long"
 SIZES: Final = {
     TYPICAL: DaySize(),
-    FRIDAY: DaySize(positions=20_000_000, series=300_000, noticed=100_000, is_large=True),
+    FRIDAY: DaySize(positions=20_000_000, series=300_000, assigned=100_000, is_large=True),
     GIANT: DaySize(
-        positions=5_000_000, series=1, noticed=1, exceeding=0, without_position=0, is_large=True
+        positions=5_000_000, series=1, assigned=1, exceeding=0, without_position=0, is_large=True
     ),
     LONG: DaySize(digits=(17, 18)),
 }
@@ -66,5 +66,5 @@ def curve_size(positions: int) -> DaySize:
         typical,
         positions=positions,
         series=max(40, positions * typical.series // typical.positions),
-        noticed=max(20, positions * typical.noticed // typical.positions),
+        assigned=max(20, positions * typical.assigned // typical.positions),
     )

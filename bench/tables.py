@@ -47,8 +47,8 @@ def tables(results: Results) -> Iterator[Table]:
 def _day_table(name: str, day: DayResult) -> Table:
     size = day.size
     table = Table(
-        title=f"{name}: {size.positions:,} positions, {size.series:,} series, {size.noticed:,} "
-        f"noticed, {day.allocation_rows:,} rows out",
+        title=f"{name}: {size.positions:,} positions, {size.series:,} series, {size.assigned:,} "
+        f"assigned, {day.allocation_rows:,} rows out",
     )
     _add_contenders(table, {contender: day.of(contender) for contender in DAY}, OURS)
     kind = "are ranked" if day.key_bits > _KEY_BITS else "are packed into one key"

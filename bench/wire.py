@@ -21,7 +21,7 @@ from lottery import operations
 from lottery.client import LotteryClient
 from lottery.errors import Problems
 from lottery.intake import files
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from lottery.method.methodology import JPMS_2024_09_06
 
 TARGET: Final = "target"

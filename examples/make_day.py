@@ -2,7 +2,7 @@
 
 The day is invented and looks real: every run writes the same bytes, from the tables below and a
 seeded generator. What the lottery must give is worked by the tests' plain reference, so that the
-example also checks the library. ``NOTICED`` says what each noticed pool is there to show.
+example also checks the library. ``NOTICED`` says what each assigned pool is there to show.
 
 The asks add up to 2,824.31310, the published example's composite, so the published pool is in the
 day as it stands in the document: first hit 28, and 3, 7 and 0 contracts (the worked example).
@@ -124,8 +124,8 @@ CHOSEN = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noticed:
-    """A noticed pool: one notice a quantity, and one of all that they leave where ``rest``."""
+class Assigned:
+    """A assigned pool: one notice a quantity, and one of all that they leave where ``rest``."""
 
     occ_account: str
     series: str
@@ -136,22 +136,22 @@ class Noticed:
 
 NOTICED = (
     # The published example, whole.
-    Noticed(occ_account="C", series="AAPL  240920C00220000", quantities=(10,)),
+    Assigned(occ_account="C", series="AAPL  240920C00220000", quantities=(10,)),
     # Three notices that add up, and run past the last number through many accounts from number 1.
-    Noticed(occ_account="C", series="TSLA  240920P00250000", quantities=(90, 60, 45)),
+    Assigned(occ_account="C", series="TSLA  240920P00250000", quantities=(90, 60, 45)),
     # Past the last number too, and the account that was hit first is hit again (D4).
-    Noticed(occ_account="C", series="META  240920P00560000", quantities=(38,)),
+    Assigned(occ_account="C", series="META  240920P00560000", quantities=(38,)),
     # 0.4314 x 2 is below one: a zero hit (D2).
-    Noticed(occ_account="C", series="GOOGL1240920C00155000", quantities=(1,)),
+    Assigned(occ_account="C", series="GOOGL1240920C00155000", quantities=(1,)),
     # A pool of one contract, which is a zero hit too and can only go to one account.
-    Noticed(occ_account="C", series="BRKB  240920P00465000", quantities=(1,)),
+    Assigned(occ_account="C", series="BRKB  240920P00465000", quantities=(1,)),
     # The day's one break: 25 assigned, 22 short (D5).
-    Noticed(occ_account="C", series="GE1   240920C00160000", quantities=(18, 7)),
+    Assigned(occ_account="C", series="GE1   240920C00160000", quantities=(18, 7)),
     # Expired in the money that day: every contract is assigned, to customers and to the firm.
-    Noticed(occ_account="C", series="SPXW  240916C05600000", quantities=(100,), rest=True),
-    Noticed(occ_account="F", series="SPXW  240916C05600000", rest=True),
+    Assigned(occ_account="C", series="SPXW  240916C05600000", quantities=(100,), rest=True),
+    Assigned(occ_account="F", series="SPXW  240916C05600000", rest=True),
     # The same, and one of its notices names the series in the compact form.
-    Noticed(
+    Assigned(
         occ_account="C",
         series="XSP   240916P00565000",
         quantities=(40,),
@@ -159,18 +159,18 @@ NOTICED = (
         first_is_compact=True,
     ),
     # One series in three pools, which never mix (P3).
-    Noticed(occ_account="C", series="NVDA  240920P00130000", quantities=(45, 20)),
-    Noticed(occ_account="F", series="NVDA  240920P00130000", quantities=(8,)),
-    Noticed(occ_account="M/ABC", series="NVDA  240920P00130000", quantities=(2,)),
-    # Noticed for the firm alone, though customers are short the series too.
-    Noticed(occ_account="F", series="AMZN  240920C00170000", quantities=(6,)),
+    Assigned(occ_account="C", series="NVDA  240920P00130000", quantities=(45, 20)),
+    Assigned(occ_account="F", series="NVDA  240920P00130000", quantities=(8,)),
+    Assigned(occ_account="M/ABC", series="NVDA  240920P00130000", quantities=(2,)),
+    # Assigned for the firm alone, though customers are short the series too.
+    Assigned(occ_account="F", series="AMZN  240920C00170000", quantities=(6,)),
     # Two notices that add up, in a large pool.
-    Noticed(occ_account="C", series="MSFT  240920C00400000", quantities=(25, 12)),
+    Assigned(occ_account="C", series="MSFT  240920C00400000", quantities=(25, 12)),
     # One contract of a large pool: one account has it, all others have none.
-    Noticed(occ_account="C", series="WFC   240920C00047500", quantities=(1,)),
+    Assigned(occ_account="C", series="WFC   240920C00047500", quantities=(1,)),
     # A strike with a fraction, and a root of one character.
-    Noticed(occ_account="C", series="KO    240920C00067500", quantities=(14,)),
-    Noticed(occ_account="C", series="T     240920C00020000", quantities=(33,)),
+    Assigned(occ_account="C", series="KO    240920C00067500", quantities=(14,)),
+    Assigned(occ_account="C", series="T     240920C00020000", quantities=(33,)),
 )
 
 
@@ -226,14 +226,14 @@ def _notices(positions: Iterable[Row], generator: random.Random) -> list[Row]:
         short[pool] = short.get(pool, 0) + int(str(position["short_quantity"]))
 
     unnumbered: list[tuple[str, int, str]] = []
-    for noticed in NOTICED:
-        quantities = list(noticed.quantities)
-        if noticed.rest:
-            quantities.append(short[noticed.occ_account, noticed.series] - sum(quantities))
+    for assigned in NOTICED:
+        quantities = list(assigned.quantities)
+        if assigned.rest:
+            quantities.append(short[assigned.occ_account, assigned.series] - sum(quantities))
         for index, quantity in enumerate(quantities):
-            compact = noticed.first_is_compact and index == 0
-            series = noticed.series.replace(" ", "") if compact else noticed.series
-            unnumbered.append((series, quantity, noticed.occ_account))
+            compact = assigned.first_is_compact and index == 0
+            series = assigned.series.replace(" ", "") if compact else assigned.series
+            unnumbered.append((series, quantity, assigned.occ_account))
     generator.shuffle(unnumbered)
     rows: list[Row] = [
         {

@@ -13,10 +13,10 @@ import pyarrow as pa
 from fuzz.samples import NOTICES, POSITIONS, SUFFIXES
 from lottery import operations
 from lottery.errors import Problem, Problems, Refused
-from lottery.intake import files, noticed
-from lottery.intake.received import Received
-from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS, Gathered, volumes_of_asks
-from lottery.ledger.run import Identity
+from lottery.intake import files, position_filter
+from lottery.intake.sources import Received
+from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS, IncomingRows, volumes_of_asks
+from lottery.ledger.run_record import Identity
 from lottery.method.seed import ExchangeAsk
 
 DATE: Final = dt.date(2024, 9, 16)
@@ -42,7 +42,7 @@ def law_of(parser: str, directory: Path) -> Callable[[bytes], bool]:
     """
     path = directory / f"input{SUFFIXES[parser]}"
     # The straight reading leaves small files to the other; here every file is small.
-    vars(noticed)["ROWS_WORTH_A_THREAD"] = 1
+    vars(position_filter)["ROWS_WORTH_A_THREAD"] = 1
     is_taken = _is_fixml_taken if parser == "fixml" else _is_table_taken
 
     def check(content: bytes) -> bool:
@@ -118,13 +118,13 @@ def _check_words(problems: Iterable[Problem]) -> None:
 
 
 def _check_straight(content: bytes, whole: Received, problems: Problems) -> None:
-    """Checks that the straight reading gives nothing, or the noticed rows of the whole.
+    """Checks that the straight reading gives nothing, or the assigned rows of the whole.
 
     Raises:
         AssertionError: It gives other rows, or takes what is refused.
     """
     notices = _sound("notices").table
-    straight = noticed.read_noticed_positions(
+    straight = position_filter.read_assigned_positions(
         pa.py_buffer(content), notices, forget=lambda: None, check=lambda _: None
     )
     if straight is None:
@@ -143,6 +143,6 @@ def _check_straight(content: bytes, whole: Received, problems: Problems) -> None
 def _sound(role: str) -> Received:
     """What stands beside the file that is read."""
     columns, schema = (NOTICES, NOTICE_ROWS) if role == "notices" else (POSITIONS, POSITION_ROWS)
-    gathered = Gathered(role=role, problems=Problems(), max_rows=100)
-    gathered.add_rows([columns[name] for name in schema.names])
-    return gathered.received()
+    incoming = IncomingRows(role=role, problems=Problems(), max_rows=100)
+    incoming.add_rows([columns[name] for name in schema.names])
+    return incoming.received()

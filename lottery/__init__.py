@@ -9,9 +9,9 @@ The names here are the method itself, for a Python user; a day with its record i
 """
 
 from lottery.errors import LotteryError, Refused
+from lottery.method.distribution import NumberRange, Spin, spin
 from lottery.method.methodology import JPMS_2024_09_06, METHODOLOGIES, Methodology, ZeroHit
 from lottery.method.seed import ExchangeAsk, Seed, derive_seed
-from lottery.method.wheel import Spin, Stretch, spin
 
 __all__ = [
     "JPMS_2024_09_06",
@@ -19,10 +19,10 @@ __all__ = [
     "ExchangeAsk",
     "LotteryError",
     "Methodology",
+    "NumberRange",
     "Refused",
     "Seed",
     "Spin",
-    "Stretch",
     "ZeroHit",
     "derive_seed",
     "spin",

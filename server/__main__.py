@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 from pydantic import ValidationError
 
-from lottery.day.machine_code import tell_when_compiling
+from lottery.day.jit import tell_when_compiling
 from lottery.errors import LotteryError
 from lottery.version import VERSION
 from server.app import create_server

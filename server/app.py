@@ -9,7 +9,7 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from lottery.intake.memory import MemoryLimit
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from server import security
 from server.audit_service import AuditService

@@ -8,8 +8,8 @@ from typing import Final
 import grpc
 
 from lottery import operations
-from lottery.ledger.run import Identity
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import Identity
 from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import audit_service_pb2_grpc as pb_grpc
 from server import convert, telemetry
@@ -37,8 +37,8 @@ class AuditService(pb_grpc.AuditServiceServicer):
         self, request: pb.ReplayRunRequest, context: grpc.ServicerContext
     ) -> pb.ReplayRunResponse:
         engine = convert.to_engine(request.engine)
-        asker = self._asker(context)
-        replayed = operations.replay_run(self._ledger, request.run, asker, engine=engine)
+        requester = self._requester(context)
+        replayed = operations.replay_run(self._ledger, request.run, requester, engine=engine)
         telemetry.note(run=replayed.run, matched=replayed.matched)
         return pb.ReplayRunResponse(result=convert.from_replayed(replayed))
 
@@ -47,9 +47,9 @@ class AuditService(pb_grpc.AuditServiceServicer):
         self, request: pb.ReplayDayRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ReplayDayResponse]:
         first, last = convert.to_dates(request)
-        asker, engine = self._asker(context), convert.to_engine(request.engine)
+        requester, engine = self._requester(context), convert.to_engine(request.engine)
         for replayed in operations.replay_dates(
-            self._ledger, asker, engine=engine, first=first, last=last
+            self._ledger, requester, engine=engine, first=first, last=last
         ):
             if not context.is_active():
                 return
@@ -109,7 +109,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
             first_size=request.first_size, second_size=size, hashes=hashes
         )
 
-    def _asker(self, context: grpc.ServicerContext) -> operations.Asker:
-        return operations.Asker(
-            by=self._identify(context), complain=lambda text: telemetry.note(complaint=text)
+    def _requester(self, context: grpc.ServicerContext) -> operations.Requester:
+        return operations.Requester(
+            by=self._identify(context), warn=lambda text: telemetry.note(complaint=text)
         )

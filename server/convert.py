@@ -16,16 +16,16 @@ from lottery.audit.verify_log import Fault
 from lottery.errors import KeyUnusable, LimitExceeded, Problem, Problems, Refused
 from lottery.intake.arrow import with_own_labels, write_arrow
 from lottery.intake.memory import MemoryLimit
-from lottery.intake.wire import Gathered, volumes_of_asks
-from lottery.ledger.merkle import leaf_hash
-from lottery.ledger.run import ALLOCATED, Identity, RunRecord, SeedRecord
-from lottery.ledger.signing import VerifierKey
+from lottery.intake.wire import IncomingRows, volumes_of_asks
+from lottery.ledger.run_record import ALLOCATED, Identity, RunRecord, SeedRecord
+from lottery.method.distribution import NumberRange
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import ExchangeAsk, Seed
-from lottery.method.wheel import Stretch
+from lottery.tlog.keys import VerifierKey
+from lottery.tlog.merkle import leaf_hash
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as service_pb2
-from server.rows import add_allocations
+from server.allocation_wire import add_allocations
 
 ROWS_A_MESSAGE: Final = 4_096
 ARROW_ROWS_A_MESSAGE: Final = 65_536
@@ -183,7 +183,7 @@ def to_run_request(
     """
     problems = Problems()
     notices, positions, occ_positions = (
-        Gathered(role=role, problems=problems, max_rows=max_rows, memory=memory)
+        IncomingRows(role=role, problems=problems, max_rows=max_rows, memory=memory)
         for role in ("notices", "positions", "occ_positions")
     )
     spec: service_pb2.RunSpec | None = None
@@ -355,7 +355,7 @@ def from_working(working: PoolWorking) -> service_pb2.PoolWorking:
             break_reason=working.break_reason or "",
         ),
         product=working.product,
-        numbers_hit=_ranges(working.stretches),
+        numbers_hit=_ranges(working.ranges),
         accounts=[
             service_pb2.AccountWorking(
                 account=account.account,
@@ -469,14 +469,16 @@ def _rows_of(
     return accounts, shorts
 
 
-def _check_count(gathered: Gathered, announced: int, problems: Problems) -> None:
+def _check_count(incoming: IncomingRows, announced: int, problems: Problems) -> None:
     """Refuses a stream that brought another number of rows than its spec announced."""
-    if gathered.row_count != announced:
-        message = f"{announced} {gathered.role} were announced and {gathered.row_count} arrived"
+    if incoming.row_count != announced:
+        message = f"{announced} {incoming.role} were announced and {incoming.row_count} arrived"
         problems.add(Problem(source="spec", message=message))
 
 
-def _gather(message: service_pb2.RunLotteryRequest, notices: Gathered, positions: Gathered) -> None:
+def _gather(
+    message: service_pb2.RunLotteryRequest, notices: IncomingRows, positions: IncomingRows
+) -> None:
     if message.notices:
         notices.add_rows(
             (
@@ -510,8 +512,10 @@ def _parts(table: pa.Table, response_format: int) -> Iterator[pa.Table]:
         yield with_own_labels(part) if arrow else part
 
 
-def _ranges(stretches: Iterable[Stretch]) -> list[service_pb2.NumberRange]:
+def _ranges(ranges: Iterable[NumberRange]) -> list[service_pb2.NumberRange]:
     return [
-        service_pb2.NumberRange(first_number=stretch.first_number, last_number=stretch.last_number)
-        for stretch in stretches
+        service_pb2.NumberRange(
+            first_number=hit_range.first_number, last_number=hit_range.last_number
+        )
+        for hit_range in ranges
     ]

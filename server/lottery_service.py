@@ -10,8 +10,8 @@ import grpc
 from lottery import operations
 from lottery.errors import Abandoned, Problem, Refused
 from lottery.intake.memory import UNLIMITED, MemoryLimit
-from lottery.ledger.run import Identity, is_run_id
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import Identity, is_run_id
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import derive_seed
 from lottery.v1 import lottery_pb2

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import grpc
 
-from lottery.ledger.run import Identity
+from lottery.ledger.run_record import Identity
 from server.binding import UNIX, host_and_port
 from server.settings import Settings
 

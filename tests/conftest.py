@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lottery import operations
-from lottery.day import machine_code
+from lottery.day import jit
 
 
 @pytest.fixture(autouse=True, scope="session")
 def compiled_loops() -> None:
     """Makes every loop run compiled, as over many rows; in a process of its own it need not be."""
-    machine_code.compile_all()
+    jit.compile_all()
     operations.warm_up()  # What is compiled now is not told to a test that listens.

@@ -24,15 +24,15 @@ from lottery.audit.replay import Engine, Replayed, replay
 from lottery.audit.verify_log import Fault
 from lottery.errors import Problems, Refused
 from lottery.intake import files
-from lottery.intake.received import Received
-from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS, Gathered, volumes_of_asks
-from lottery.ledger.run import Identity
-from lottery.ledger.signing import VerifierKey
-from lottery.ledger.store import KEY_FILE, Ledger
+from lottery.intake.sources import Received
+from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS, IncomingRows, volumes_of_asks
+from lottery.ledger.commit import KEY_FILE, Ledger
+from lottery.ledger.run_record import Identity
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import ExchangeAsk
-from lottery.operations import prove
-from lottery.operations.asker import Asker
+from lottery.operations import proofs
+from lottery.operations.requester import Requester
+from lottery.tlog.keys import VerifierKey
 
 Row: TypeAlias = dict[str, str | int | None]
 
@@ -51,8 +51,8 @@ GOOGL = "GOOGL1240920C00155000"
 META = "META  240920P00560000"
 GE = "GE1   240920C00160000"
 
-TESTER = Identity(kind="system-user", name="tester", host="desk")
-ASKER = Asker(by=TESTER)
+TESTER = Identity(kind="system-user", name="tester", host="backend")
+ASKER = Requester(by=TESTER)
 NOTICE_NAMES = ("notice_id", "series", "quantity", "occ_account")
 POSITION_NAMES = ("series", "account", "short_quantity", "occ_account")
 
@@ -218,8 +218,8 @@ def request_of(
     )
 
 
-def gathered(role: str, problems: Problems, max_rows: int = 1_000_000) -> Gathered:
-    return Gathered(role=role, problems=problems, max_rows=max_rows)
+def incoming(role: str, problems: Problems, max_rows: int = 1_000_000) -> IncomingRows:
+    return IncomingRows(role=role, problems=problems, max_rows=max_rows)
 
 
 def columns_of(rows: Sequence[Row], schema: pa.Schema) -> list[list[object]]:
@@ -246,7 +246,7 @@ def request_of_wire(
     problems = Problems()
 
     def receive(role: str, rows: Sequence[Row], schema: pa.Schema) -> Received:
-        arriving = gathered(role, problems)
+        arriving = incoming(role, problems)
         half = (len(rows) + 1) // 2
         for part in filter(None, (rows[:half], rows[half:])):
             if as_arrow:
@@ -291,7 +291,7 @@ def faults_of(
 ) -> list[Fault]:
     """What `lottery verify` finds wrong with the ledger in a directory."""
     return list(
-        prove.verify_ledger(
+        proofs.verify_ledger(
             ledger,
             key_file=key_file or ledger / KEY_FILE,
             keys=keys,

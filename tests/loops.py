@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from lottery.day.machine_code import Loop
+from lottery.day.jit import Loop
 
 
 def loops_of(module: ModuleType) -> dict[str, Loop]:

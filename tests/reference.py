@@ -214,7 +214,7 @@ def allocate_day(
     zero_hit: ZeroHit = "wrap",
     account_order: AccountOrder = "numeric",
 ) -> ReferenceDay:
-    """Allocate every noticed pool of a day with the day's one seed (P1, P3, P5, D5).
+    """Allocate every assigned pool of a day with the day's one seed (P1, P3, P5, D5).
 
     Args:
         notices: Rows with ``series``, ``quantity`` and perhaps ``occ_account``.
@@ -226,16 +226,16 @@ def allocate_day(
         account_order: As for ``allocate_pool``.
 
     Returns:
-        The seed, one row a noticed pool, and one row an account of every allocated pool, each
+        The seed, one row a assigned pool, and one row an account of every allocated pool, each
         sorted by occ_account, series and account order.
 
     Raises:
         ValueError: As ``seed_of`` and ``allocate_pool``, or a series without an OSI form.
     """
     seed = seed_of(asks)
-    noticed: dict[tuple[str, str], list[int]] = {}
+    assigned: dict[tuple[str, str], list[int]] = {}
     for notice in notices:
-        noticed.setdefault(_pool_of(notice), []).append(int(str(notice["quantity"])))
+        assigned.setdefault(_pool_of(notice), []).append(int(str(notice["quantity"])))
     held: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for position in positions:
         held.setdefault(_pool_of(position), []).append(
@@ -244,7 +244,7 @@ def allocate_day(
 
     pools: list[Row] = []
     allocations: list[Row] = []
-    for (occ_account, series), quantities in sorted(noticed.items()):
+    for (occ_account, series), quantities in sorted(assigned.items()):
         pool = allocate_pool(
             held.get((occ_account, series), []),
             sum(quantities),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import pyarrow as pa
 
 from lottery.day.allocate import Day, allocate
-from lottery.day.pools import arrange
+from lottery.day.arrange import arrange
 from lottery.day.tables import LABEL, NOTICES, POSITIONS
 from lottery.method.methodology import AccountOrder, ZeroHit
 from lottery.method.seed import ExchangeAsk

@@ -22,7 +22,7 @@ import pytest
 
 from examples.airflow.lottery_command import PROGRAM, Verdict, ask, assign, files_of, verdict_of
 from lottery.cli import exits
-from lottery.ledger import writing
+from lottery.ledger import write_transaction
 
 EXAMPLES: Final = Path(__file__).parents[1] / "examples"
 DAY: Final = EXAMPLES / "2024-09-16"
@@ -115,7 +115,7 @@ def test_a_locked_ledger_is_tried_again(home: Path, monkeypatch: pytest.MonkeyPa
     assign(home, "2024-09-17")
     monkeypatch.setenv("LOTTERY_LOCK_SECONDS", "0.1")
 
-    with writing.locked(home / "lottery-ledger", 0.0):
+    with write_transaction.locked(home / "lottery-ledger", 0.0):
         answer = assign(home, "2024-09-16")
 
     assert answer.exit_code == exits.TRY_AGAIN

@@ -15,8 +15,8 @@ import pytest
 from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.ledger import evidence
-from lottery.ledger.run import RunRecord
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import RunRecord
 from tests.days import DATE, FULL, TESTER, record_in, request_of
 from tests.documents import blocks_of, read, run
 

@@ -36,12 +36,13 @@ from lottery.errors import (
     RunNotFound,
 )
 from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
-from lottery.ledger import merkle, writing
-from lottery.ledger.checkpoint import Checkpoint, sign_checkpoint
-from lottery.ledger.run import RunRecord
-from lottery.ledger.signing import SigningKey, VerifierKey
-from lottery.ledger.store import Ledger
+from lottery.ledger import write_transaction
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import RunRecord
 from lottery.method.methodology import JPMS_2024_09_06
+from lottery.tlog import merkle
+from lottery.tlog.checkpoint import Checkpoint, sign_checkpoint
+from lottery.tlog.keys import SigningKey, VerifierKey
 from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from lottery.v1 import lottery_service_pb2 as pb
@@ -375,7 +376,7 @@ def test_what_the_server_refuses_is_the_librarys_own_error(
 def test_a_busy_ledger_is_the_librarys_own_error(
     client: LotteryClient, server: LotteryServer
 ) -> None:
-    with writing.locked(server.ledger.directory, 0.0), pytest.raises(errors.LedgerBusy):
+    with write_transaction.locked(server.ledger.directory, 0.0), pytest.raises(errors.LedgerBusy):
         run_rows(client, PUBLISHED)
 
     assert not run_rows(client, PUBLISHED).already_recorded
@@ -600,7 +601,7 @@ def test_a_server_that_is_not_there_is_away(tmp_path: Path) -> None:
 
 def test_a_server_that_does_not_answer_in_time_is_away(server: LotteryServer) -> None:
     with (
-        writing.locked(server.ledger.directory, 0.0),
+        write_transaction.locked(server.ledger.directory, 0.0),
         LotteryClient(f"127.0.0.1:{server.port}", timeout=0.01) as client,
         pytest.raises(errors.ServerAway),
     ):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lottery.ledger import writing
+from lottery.ledger import write_transaction
 from tests.documents import read
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -161,7 +161,7 @@ def test_a_locked_ledger_is_tried_again(home: Path) -> None:
     assert assign(home).returncode == 4
 
     settings = {"LOTTERY_LOCK_SECONDS": "0.1", "LOTTERY_WAIT_SECONDS": "0"}
-    with writing.locked(home / "lottery-ledger", 0.0):
+    with write_transaction.locked(home / "lottery-ledger", 0.0):
         done = assign(home, "2024-09-17", LOTTERY_TRIES="2", **settings)
 
     assert done.returncode == 75

@@ -13,7 +13,7 @@ import pytest
 
 from fuzz import laws
 from fuzz.samples import SUFFIXES, samples_of, words_of
-from lottery.intake import noticed
+from lottery.intake import position_filter
 
 ROOT = Path(__file__).parents[1]
 needs_atheris = pytest.mark.skipif(
@@ -24,7 +24,9 @@ needs_atheris = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _the_straight_reading_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """The laws make it take small files too; other tests have it leave them."""
-    monkeypatch.setattr(noticed, "ROWS_WORTH_A_THREAD", vars(noticed)["ROWS_WORTH_A_THREAD"])
+    monkeypatch.setattr(
+        position_filter, "ROWS_WORTH_A_THREAD", vars(position_filter)["ROWS_WORTH_A_THREAD"]
+    )
 
 
 def fuzzing(*arguments: str) -> subprocess.CompletedProcess[str]:

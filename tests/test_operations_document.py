@@ -11,7 +11,7 @@ import pytest
 from lottery import errors
 from lottery.cli import exits
 from lottery.ledger import occ_positions
-from lottery.ledger.run import occ_accounts_on_one_side
+from lottery.ledger.run_record import occ_accounts_on_one_side
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import ExchangeAsk, derive_seed
 from tests.days import ASKS

@@ -76,7 +76,7 @@ def assignment_lottery() -> None:
 
     @task
     def tell_breaks(run: dict[str, Any]) -> list[dict[str, Any]]:
-        """Tells somebody; put what pages your desk here, or into `on_success_callback`."""
+        """Tells somebody; put what pages your backend here, or into `on_success_callback`."""
         breaks: list[dict[str, Any]] = run["breaks"]
         for each in breaks:
             log.error(

@@ -27,12 +27,13 @@ from string import Template
 from typing import BinaryIO, Final, NoReturn
 
 from lottery.audit.replay import Mismatch
-from lottery.audit.sql_engine import STATEMENT_FILE, statement
+from lottery.audit.sql_replay import STATEMENT_FILE, statement
 from lottery.errors import LedgerDamaged, LotteryError, Problem, Refused
-from lottery.ledger import evidence, merkle
-from lottery.ledger.checkpoint import LogProof, open_checkpoint
-from lottery.ledger.run import RunRecord, read_record
-from lottery.ledger.signing import VerifierKey
+from lottery.ledger import evidence
+from lottery.ledger.run_record import RunRecord, read_record
+from lottery.tlog import merkle
+from lottery.tlog.checkpoint import LogProof, open_checkpoint
+from lottery.tlog.keys import VerifierKey
 
 README_FILE: Final = "README.txt"
 METHOD_FILE: Final = "METHOD.md"

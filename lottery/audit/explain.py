@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from lottery.errors import NotInRun
 from lottery.ledger import evidence
-from lottery.ledger.run import RunRecord, SeedRecord
+from lottery.ledger.run_record import RunRecord, SeedRecord
+from lottery.method.distribution import NumberRange, numbers_hit, ranges_hit
 from lottery.method.seed import DENOMINATOR
-from lottery.method.wheel import Stretch, numbers_hit, stretches_hit
 
 Reader = Callable[[str, pc.Expression | None], pa.Table]
 """Reads a table of a run's evidence: its name, and which rows; None for all."""
@@ -34,7 +34,7 @@ class AccountWorking:
     first_number: int
     last_number: int
     assigned_quantity: int
-    numbers_hit: tuple[Stretch, ...]
+    numbers_hit: tuple[NumberRange, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class PoolWorking:
     Attributes:
         product: Fraction times total short, exact, as text; the decimals are what D1 removes.
         first_hit: The first number hit; None for a break.
-        stretches: All numbers hit, in the order of assignment: a second one is the wrap (D4).
+        ranges: All numbers hit, in the order of assignment: a second one is the wrap (D4).
         accounts: The accounts in order; at most `ACCOUNTS_SHOWN`, or the one asked for.
         accounts_left_out: How many of the pool's accounts are not among them.
     """
@@ -64,14 +64,14 @@ class PoolWorking:
     product: str
     first_hit: int | None
     break_reason: str | None
-    stretches: tuple[Stretch, ...]
+    ranges: tuple[NumberRange, ...]
     accounts: tuple[AccountWorking, ...]
     accounts_left_out: int
 
     @property
     def wraps(self) -> bool:
         """Whether the assignment goes past the last number and on from number 1 (D4)."""
-        return len(self.stretches) > 1
+        return len(self.ranges) > 1
 
     @property
     def is_zero_hit(self) -> bool:
@@ -117,7 +117,7 @@ def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[P
     """The workings of every pool that an account is in, with that account alone.
 
     Raises:
-        NotInRun: The account is in no noticed pool of the run.
+        NotInRun: The account is in no assigned pool of the run.
     """
     rows_of = {
         (row["occ_account"], row["series"]): row
@@ -151,7 +151,7 @@ def pool_working(record: RunRecord, pool: Row, shown: Sequence[Row]) -> PoolWork
         zero_hit=record.method.decisions["zero_hit"],
         seed=record.seed,
         product=exact_product(int(record.seed.digits) + 1, pool["total_short"]),
-        stretches=tuple(stretches_hit(**wheel)) if allocated else (),
+        ranges=tuple(ranges_hit(**wheel)) if allocated else (),
         accounts=tuple(_account(row, wheel if allocated else None) for row in shown),
         accounts_left_out=pool["account_count"] - len(shown),
         **pool,
@@ -184,7 +184,7 @@ def _account(row: Row, wheel: dict[str, Any] | None) -> AccountWorking:
             assigned_quantity=0,
             numbers_hit=(),
         )
-    owned = Stretch(first_number=row["first_number"], last_number=row["last_number"])
+    owned = NumberRange(first_number=row["first_number"], last_number=row["last_number"])
     return AccountWorking(
         account=row["account"],
         short_quantity=row["short_quantity"],

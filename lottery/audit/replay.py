@@ -18,19 +18,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.audit import sql_engine
+from lottery.audit import sql_replay
 from lottery.day.allocate import Break, Day, TotalTooLarge, allocate
-from lottery.day.pools import arrange
+from lottery.day.arrange import arrange
 from lottery.day.tables import BROKEN_POSITIONS, NOTICES, POSITIONS
 from lottery.day.taken_off import put_back, take_off
 from lottery.errors import LedgerDamaged, Problems, Refused
 from lottery.intake.files import notices_of_source, occ_positions_of_source, volumes_of_source
-from lottery.intake.occ import nothing_said
-from lottery.intake.received import Place, SourceFile
+from lottery.intake.occ_reports import nothing_said
+from lottery.intake.sources import Place, SourceFile
 from lottery.ledger import evidence
 from lottery.ledger import occ_positions as occ
 from lottery.ledger.content import content_sha256
-from lottery.ledger.run import (
+from lottery.ledger.run_record import (
     ALLOCATED,
     ALLOCATED_WITH_BREAKS,
     BreakRecord,
@@ -297,7 +297,7 @@ def _compare_allocation(record: RunRecord, directory: Path, found: _Findings) ->
 
 def _compare_by_sql(record: RunRecord, directory: Path, found: _Findings) -> None:
     """As `_compare_allocation`, but the content's digest and what gross positions had."""
-    computed = sql_engine.compute(directory)
+    computed = sql_replay.compute(directory)
     broken = computed.pools.filter(pc.is_valid(computed.pools.column("break_reason")))
     breaks = tuple(
         Break(

@@ -88,7 +88,7 @@ fractions AS MATERIALIZED (
 ),
 
 -- P3, P5: a pool is an occ_account and a series, and the notices of one are added up.
-noticed_pools AS (
+assigned_pools AS (
     SELECT
         occ_account,
         series,
@@ -173,14 +173,14 @@ totals AS (
 -- D1: the product of fraction and total, without its decimals.
 judged_pools AS (
     SELECT
-        noticed_pools.*,
+        assigned_pools.*,
         coalesce(total_short, 0) AS total_short,
         CASE
             WHEN total_short IS NULL THEN 'NO_POSITION'
             WHEN pool_assigned_quantity > total_short THEN 'EXCEEDS_SHORT'
         END AS break_reason,
         ten_thousandths * CAST(total_short AS HUGEINT) // 10000 AS product
-    FROM noticed_pools
+    FROM assigned_pools
     LEFT JOIN totals USING (occ_account, series)
     CROSS JOIN fractions
 ),

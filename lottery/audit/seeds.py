@@ -22,12 +22,12 @@ from itertools import groupby
 from typing import Final
 
 from lottery.errors import LedgerDamaged
-from lottery.ledger.run import RunRecord, WarningRecord
+from lottery.ledger.run_record import RunRecord, WarningRecord
 from lottery.method.seed import DENOMINATOR, is_low_precision
 
 TEST: Final = "Kolmogorov-Smirnov, one-sample, two-sided, exact"
 ENOUGH_DATES: Final = 20
-"""Below it the digits would have to crowd in two thirds of their range to be noticed."""
+"""Below it the digits would have to crowd in two thirds of their range to be assigned."""
 LEAST_P_VALUE: Final = 0.01
 """What is less likely is warned of; an even lottery is, once in a hundred looks."""
 TINY_P_VALUE: Final = 0.0001

@@ -22,24 +22,24 @@ import sqlalchemy as sa
 
 from lottery.audit.verify_log import Fault, verify_log
 from lottery.errors import KeyUnusable, LedgerDamaged, LedgerNotFound, LotteryError
-from lottery.ledger import evidence, writing
-from lottery.ledger.log import read_log
-from lottery.ledger.run import RunRecord, read_record
-from lottery.ledger.signing import VerifierKey, read_key_file
-from lottery.ledger.store import KEY_FILE
-from lottery.ledger.tables import (
+from lottery.ledger import evidence, write_transaction
+from lottery.ledger.commit import KEY_FILE
+from lottery.ledger.database import (
     RUNS,
     connect_reading,
     connect_untouched,
     keeps_rollback_journal,
     translated,
 )
+from lottery.ledger.log import read_log
+from lottery.ledger.run_record import RunRecord, read_record
+from lottery.tlog.keys import VerifierKey, read_key_file
 
 Progress = Callable[[str, int, int], None]
 """Told what is looked at, which one of how many it is, from 1."""
 
 _RECORDS_AT_A_TIME: Final = 256
-_DATABASES: Final = (writing.DATABASE, writing.MIRROR)
+_DATABASES: Final = (write_transaction.DATABASE, write_transaction.MIRROR)
 _BESIDE_DATABASES: Final = ("-journal", "-wal", "-shm")
 
 
@@ -75,7 +75,7 @@ def verify(
     """
     if not any((directory / name).is_file() for name in _DATABASES):
         raise LedgerNotFound(f"there is no ledger at {directory}")
-    with writing.locked(directory, lock_seconds, shared=True):
+    with write_transaction.locked(directory, lock_seconds, shared=True):
         damaged = False
         for fault in _file_faults(directory):
             damaged = True
@@ -97,9 +97,9 @@ def verify(
 
 def _file_faults(directory: Path) -> Iterator[Fault]:
     """Files that are missing or left over, and databases that are not the same."""
-    if writing.is_unfinished(directory):
-        yield Fault(where=writing.UNFINISHED, problem="a write was begun and did not end")
-    for name in (*_DATABASES, writing.CHECKPOINT_FILE):
+    if write_transaction.is_unfinished(directory):
+        yield Fault(where=write_transaction.UNFINISHED, problem="a write was begun and did not end")
+    for name in (*_DATABASES, write_transaction.CHECKPOINT_FILE):
         if (directory / name).is_symlink():
             yield Fault(where=name, problem="it is a link and no file")
     missing = [name for name in _DATABASES if not (directory / name).is_file()]
@@ -119,8 +119,10 @@ def _mirror_faults(directory: Path) -> Iterator[Fault]:
     """Databases that are one file, or not the same."""
     database, mirror = (directory / name for name in _DATABASES)
     if mirror.samefile(database):
-        yield Fault(where=writing.MIRROR, problem=f"it is {writing.DATABASE} itself")
-    place = writing.first_difference(database, mirror)
+        yield Fault(
+            where=write_transaction.MIRROR, problem=f"it is {write_transaction.DATABASE} itself"
+        )
+    place = write_transaction.first_difference(database, mirror)
     if place is not None:
         both = " and ".join(_DATABASES)
         yield Fault(where=both, problem=f"they are not the same from byte {place} on")
@@ -165,28 +167,32 @@ def _log_faults(
             translated(directory),
             connect_untouched(directory / name).connect() as connection,
         ):
-            yield from verify_log(connection, directory / writing.CHECKPOINT_FILE, keys, runs)
+            yield from verify_log(
+                connection, directory / write_transaction.CHECKPOINT_FILE, keys, runs
+            )
     except Exception as error:  # noqa: BLE001 - a damaged database can give anything.
         yield Fault(where=name, problem=f"it cannot be read on: {error}")
 
 
 def _stray_folders(directory: Path, runs: set[str]) -> Iterator[Fault]:
     """Folders of evidence that no record names."""
-    place = directory / writing.EVIDENCE
+    place = directory / write_transaction.EVIDENCE
     if not place.is_dir():
         if runs:
-            yield Fault(where=writing.EVIDENCE, problem="the folder is missing")
+            yield Fault(where=write_transaction.EVIDENCE, problem="the folder is missing")
         return
     dates = {run.rpartition("-")[0] for run in runs}
     for date in sorted(place.iterdir()):
         if date.name not in dates or not date.is_dir() or date.is_symlink():
-            yield Fault(where=f"{writing.EVIDENCE}/{date.name}", problem="no record names it")
+            yield Fault(
+                where=f"{write_transaction.EVIDENCE}/{date.name}", problem="no record names it"
+            )
             continue
         for folder in sorted(date.iterdir()):
-            if folder != writing.evidence_folder(directory, folder.name) or (
+            if folder != write_transaction.evidence_folder(directory, folder.name) or (
                 folder.name not in runs or not folder.is_dir() or folder.is_symlink()
             ):
-                where = f"{writing.EVIDENCE}/{date.name}/{folder.name}"
+                where = f"{write_transaction.EVIDENCE}/{date.name}/{folder.name}"
                 yield Fault(where=where, problem="no record names it")
 
 
@@ -217,8 +223,8 @@ def _evidence_faults(
 
 def _run_faults(directory: Path, record: RunRecord, canonical: bytes) -> Iterator[Fault]:
     """Files of a run that are missing, changed, or not the record's."""
-    folder = writing.evidence_folder(directory, record.run)
-    where = f"{writing.EVIDENCE}/{folder.parent.name}/{folder.name}"
+    folder = write_transaction.evidence_folder(directory, record.run)
+    where = f"{write_transaction.EVIDENCE}/{folder.parent.name}/{folder.name}"
     if not folder.is_dir():
         yield Fault(where=where, problem="the folder is missing")
         return

@@ -15,11 +15,8 @@ from typing import Any, BinaryIO
 import sqlalchemy as sa
 
 from lottery.errors import KeyUnusable, LedgerDamaged, LotteryError
-from lottery.ledger import log, merkle
-from lottery.ledger.checkpoint import open_checkpoint
-from lottery.ledger.run import read_record
-from lottery.ledger.signing import VerifierKey
-from lottery.ledger.tables import (
+from lottery.ledger import log
+from lottery.ledger.database import (
     CHECKPOINTS,
     NODES,
     RUNS,
@@ -28,7 +25,11 @@ from lottery.ledger.tables import (
     TRAIL,
     metadata,
 )
+from lottery.ledger.run_record import read_record
 from lottery.ledger.trail import read_entry
+from lottery.tlog import merkle
+from lottery.tlog.checkpoint import open_checkpoint
+from lottery.tlog.keys import VerifierKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def verify_log(
     for name, tree in trees.items():
         yield from _node_faults(connection, name, tree)
     yield from _foreign_tree_faults(connection, trees)
-    yield from _head_faults(connection, whose, trees, checkpoint_file)
+    yield from _checkpoint_faults(connection, whose, trees, checkpoint_file)
     for key in keys:
         if whose is not None and key != whose.key:
             yield from _cosigner_faults(connection, whose, key)
@@ -239,7 +240,7 @@ def _foreign_tree_faults(connection: sa.Connection, trees: dict[str, _Tree]) -> 
             yield Fault(where=f"the tree {tree}", problem="it is none of the ledger's")
 
 
-def _head_faults(
+def _checkpoint_faults(
     connection: sa.Connection, whose: log.Log | None, trees: dict[str, _Tree], checkpoint_file: Path
 ) -> Iterator[Fault]:
     """Every head is signed, in order, and the root of its leaves; the file has each of them."""
@@ -252,7 +253,7 @@ def _head_faults(
         written = io.BytesIO()
         file_faults.append(Fault(where=checkpoint_file.name, problem=error.strerror or str(error)))
     with written as file:
-        for position, head in enumerate(log.all_heads(connection)):
+        for position, head in enumerate(log.all_checkpoints(connection)):
             where = f"checkpoint {position}, of {head.tree_size} leaves of the tree {head.tree}"
             note = head.note + b"\n"
             place += len(note)
@@ -278,7 +279,7 @@ def _head_faults(
 
 
 def _signature_faults(
-    where: str, head: log.SignedHead, whose: log.Log, tree: _Tree
+    where: str, head: log.SignedCheckpoint, whose: log.Log, tree: _Tree
 ) -> Iterator[Fault]:
     try:
         opened = open_checkpoint(head.note, [whose.key], origin=whose.origin_of(head.tree))

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from lottery.audit.explain import AccountWorking, PoolWorking
-from lottery.ledger.run import SeedRecord
+from lottery.ledger.run_record import SeedRecord
+from lottery.method.distribution import NumberRange
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import marked_composite
-from lottery.method.wheel import Stretch
 
 BREAK_TEXTS: Final = {
     "EXCEEDS_SHORT": "more is assigned than the pool is short",
@@ -41,20 +41,20 @@ def owned_numbers(account: AccountWorking) -> str:
     """An account's range, as `31 to 60`; `none` in a broken pool."""
     if not account.first_number:
         return "none"
-    owned = Stretch(first_number=account.first_number, last_number=account.last_number)
+    owned = NumberRange(first_number=account.first_number, last_number=account.last_number)
     return number_range(owned)
 
 
-def number_range(stretch: Stretch) -> str:
+def number_range(hit_range: NumberRange) -> str:
     """Consecutive numbers as a range, as `31 to 60`, or the one that there is."""
-    if stretch.quantity == 1:
-        return f"{stretch.first_number:,}"
-    return f"{stretch.first_number:,} to {stretch.last_number:,}"
+    if hit_range.quantity == 1:
+        return f"{hit_range.first_number:,}"
+    return f"{hit_range.first_number:,} to {hit_range.last_number:,}"
 
 
-def hit_numbers(stretches: Iterable[Stretch]) -> str:
+def hit_numbers(ranges: Iterable[NumberRange]) -> str:
     """Numbers hit, in the order of assignment, as `28, 29, 30` or `39, 40, then 1 to 36`."""
-    return ", then ".join(map(_listed, stretches)) or "none"
+    return ", then ".join(map(_listed, ranges)) or "none"
 
 
 def description_of(security_number: str) -> str:
@@ -120,15 +120,15 @@ def first_hit_steps(working: PoolWorking) -> list[str]:
 
 def distribution_steps(working: PoolWorking) -> list[str]:
     """Which numbers are hit from the first hit on (D3, D4)."""
-    steps = [f"Numbers hit: {', then '.join(map(number_range, working.stretches))}"]
+    steps = [f"Numbers hit: {', then '.join(map(number_range, working.ranges))}"]
     if working.wraps:
         steps.append("After the last number comes number 1 [D4]")
     return steps
 
 
-def _listed(stretch: Stretch) -> str:
-    if stretch.quantity > LISTED_NUMBERS:
-        return number_range(stretch)
+def _listed(hit_range: NumberRange) -> str:
+    if hit_range.quantity > LISTED_NUMBERS:
+        return number_range(hit_range)
     return ", ".join(
-        f"{number:,}" for number in range(stretch.first_number, stretch.last_number + 1)
+        f"{number:,}" for number in range(hit_range.first_number, hit_range.last_number + 1)
     )

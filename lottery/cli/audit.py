@@ -14,8 +14,8 @@ from lottery import operations
 from lottery.audit.replay import Engine, Replayed
 from lottery.audit.verify_log import Fault
 from lottery.cli import exits, text
-from lottery.cli.desk import Desk
-from lottery.cli.opening import open_desk, open_local_desk
+from lottery.cli.backend import Backend
+from lottery.cli.opening import open_backend, open_local_backend
 from lottery.cli.shell import (
     FromOption,
     JsonOption,
@@ -29,8 +29,8 @@ from lottery.cli.shell import (
     shell_of,
 )
 from lottery.errors import RunNotFound
-from lottery.ledger.signing import VerifierKey, create_key_file, read_key_file
 from lottery.ledger.trail import TrailEntry, system_identity
+from lottery.tlog.keys import VerifierKey, create_key_file, read_key_file
 
 BUNDLE_SUFFIX: Final = ".zip"
 
@@ -73,12 +73,14 @@ def replay(
                 step(f"replayed {replayed.run}")
                 results.append(replayed)
     else:
-        with open_desk(shell.common) as desk:
-            count = len(run) if run else sum(1 for _ in desk.runs(*dates))
+        with open_backend(shell.common) as backend:
+            count = len(run) if run else sum(1 for _ in backend.runs(*dates))
             if not count and any(dates):
                 raise RunNotFound("", "no run is recorded between those dates")
             replays = (
-                _replay_named(desk, run, keys, engine) if run else desk.replay_dates(*dates, engine)
+                _replay_named(backend, run, keys, engine)
+                if run
+                else backend.replay_dates(*dates, engine)
             )
             with shell.progress(count) as step:
                 for replayed in replays:
@@ -115,8 +117,8 @@ def verify(
     """
     shell = shell_of(context, ledger, server, as_json=as_json)
     keys = read_keys(key)
-    with open_desk(shell.common) as desk, shell.progress() as step:
-        faults = list(desk.verify(keys, lambda run, _, of: step(f"looked at {run}", of)))
+    with open_backend(shell.common) as backend, shell.progress() as step:
+        faults = list(backend.verify(keys, lambda run, _, of: step(f"looked at {run}", of)))
     document = {"sound": not faults, "faults": [dataclasses.asdict(fault) for fault in faults]}
     shell.say(document, text.printer(_show_faults, faults))
     raise typer.Exit(exits.MISMATCH if faults else exits.DONE)
@@ -135,9 +137,9 @@ def export(
     shell = shell_of(context, ledger, server, as_json=as_json)
     if file.suffix != BUNDLE_SUFFIX:
         raise typer.BadParameter(f"{file}: a bundle is called FILE{BUNDLE_SUFFIX}")
-    with open_desk(shell.common) as desk, shell.progress(1) as step:
+    with open_backend(shell.common) as backend, shell.progress(1) as step:
         step("writing the bundle")
-        exported = desk.export(run, file)
+        exported = backend.export(run, file)
     size = file.stat().st_size
     shell.say(
         {"run": exported, "file": str(file), "bytes": size},
@@ -167,8 +169,8 @@ def keys(
         made = create_key_file(make, name).verifier
         shell.say({"origin": made.name, "public_key": str(made)}, lambda out: _print_key(out, made))
         return
-    with open_desk(shell.common) as desk:
-        whose = desk.public_keys()
+    with open_backend(shell.common) as backend:
+        whose = backend.public_keys()
     shell.say(
         {"origin": whose.origin, "public_key": str(whose.key)},
         lambda out: _print_key(out, whose.key),
@@ -189,7 +191,7 @@ def cosign(
     """
     shell = shell_of(context, ledger, server, as_json=as_json)
     signer = read_key_file(key)
-    head = operations.cosign(open_local_desk(shell.common).ledger(), signer, system_identity())
+    head = operations.cosign(open_local_backend(shell.common).ledger(), signer, system_identity())
     note = head.note.decode("utf-8")
     shell.say(
         {"tree_size": head.tree_size, "signed_by": signer.name, "checkpoint": note},
@@ -206,20 +208,20 @@ def trail(
 ) -> None:
     """List who did what to the ledger, and when."""
     shell = shell_of(context, ledger, server, as_json=as_json)
-    entries = list(operations.trail(open_local_desk(shell.common).ledger()))
+    entries = list(operations.trail(open_local_backend(shell.common).ledger()))
     shell.say(
         {"entries": [entry.as_json() for entry in entries]}, text.printer(_show_trail, entries)
     )
 
 
 def _replay_named(
-    desk: Desk, names: list[str], keys: list[VerifierKey], engine: Engine
+    backend: Backend, names: list[str], keys: list[VerifierKey], engine: Engine
 ) -> Iterator[Replayed]:
     for name in names:
         if name.endswith(BUNDLE_SUFFIX):
             yield _replay_bundle(name, keys, engine)
         else:
-            yield desk.replay_run(name, engine)
+            yield backend.replay_run(name, engine)
 
 
 def _replay_bundle(name: str, keys: list[VerifierKey], engine: Engine) -> Replayed:

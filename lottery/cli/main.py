@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from lottery.cli import audit, exits, look, odds, report, run, seeds, serve
+from lottery.cli import audit, exits, odds, report, run, seeds, serve, show
 from lottery.cli.shell import Common, JsonOption, RootLedgerOption, ServerOption
 from lottery.version import VERSION
 
@@ -48,9 +48,9 @@ def options(
 app.command()(run.run)
 app.command()(run.seed)
 app.command()(seeds.seeds)
-app.command()(look.runs)
-app.command()(look.show)
-app.command()(look.explain)
+app.command()(show.runs)
+app.command()(show.show)
+app.command()(show.explain)
 app.command()(odds.odds)
 app.command()(audit.replay)
 app.command()(audit.verify)

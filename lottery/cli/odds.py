@@ -13,9 +13,9 @@ from rich.console import Console
 from lottery import operations
 from lottery.audit import wording
 from lottery.cli import text
-from lottery.cli.opening import memory_limit, open_desk
+from lottery.cli.opening import memory_limit, open_backend
 from lottery.cli.shell import JsonOption, LedgerOption, ServerOption, reporting, shell_of
-from lottery.day.series import padded_series
+from lottery.day.identifiers import padded_series
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
 from lottery.method.occ_wheel import LOT_LIMIT, OccWheelOdds
 from lottery.method.random_draw import RandomDrawOdds
@@ -57,7 +57,7 @@ def odds(
         padded_series(series)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    with open_desk(shell.common) as desk, shell.progress() as step:
+    with open_backend(shell.common) as backend, shell.progress() as step:
         step("reading the positions")
         request = operations.read_pool(
             positions,
@@ -71,7 +71,7 @@ def odds(
             ),
         )
         step("counting the fractions")
-        found = desk.odds(request)
+        found = backend.odds(request)
     shell.say(_document(found), text.printer(_show, found, with_chances=account is not None))
 
 

@@ -1,4 +1,4 @@
-"""Opens the desk that a command works at."""
+"""Opens the backend that a command works at."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from lottery.cli.desk import Desk, LocalDesk
+from lottery.cli.backend import Backend, LocalBackend
 from lottery.cli.shell import DEFAULT_LEDGER, Common, Shell
 from lottery.intake.memory import VARIABLE, MemoryLimit
-from lottery.ledger.store import LOCK_SECONDS as DEFAULT_LOCK_SECONDS
+from lottery.ledger.commit import LOCK_SECONDS as DEFAULT_LOCK_SECONDS
 
 if TYPE_CHECKING:
     from lottery.client import LotteryClient, TlsFiles
@@ -26,7 +26,7 @@ CLIENT_KEY: Final = "LOTTERY_CLIENT_KEY"
 
 
 @contextmanager
-def open_desk(common: Common) -> Iterator[Desk]:
+def open_backend(common: Common) -> Iterator[Backend]:
     """The server where one is named, else the ledger's directory.
 
     Raises:
@@ -34,19 +34,19 @@ def open_desk(common: Common) -> Iterator[Desk]:
             the work needs is none.
     """
     if common.server:
-        from lottery.cli.remote import RemoteDesk  # noqa: PLC0415 - loads gRPC.
+        from lottery.cli.remote_backend import RemoteBackend  # noqa: PLC0415 - loads gRPC.
 
         with _client_of(common.server) as client:
-            yield RemoteDesk(client)
+            yield RemoteBackend(client)
         return
-    yield open_local_desk(common)
+    yield open_local_backend(common)
 
 
-def open_local_desk(common: Common) -> LocalDesk:
+def open_local_backend(common: Common) -> LocalBackend:
     """The ledger's directory, for what is done there alone.
 
     Raises:
-        typer.BadParameter: A server is named, or as `open_desk`.
+        typer.BadParameter: A server is named, or as `open_backend`.
     """
     if common.server:
         raise typer.BadParameter("this is done where the ledger is, and not by a server")
@@ -56,11 +56,11 @@ def open_local_desk(common: Common) -> LocalDesk:
     if not ledger.isprintable():
         raise typer.BadParameter(f"{ledger!r}: a ledger's path must be printable text")
     key = os.environ.get(SIGNING_KEY)
-    return LocalDesk(
+    return LocalBackend(
         Path(ledger),
         lock_seconds=_lock_seconds(),
         key=Path(key) if key else None,
-        complain=Shell(common).complain,
+        warn=Shell(common).warn,
     )
 
 

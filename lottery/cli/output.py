@@ -22,7 +22,7 @@ import typer
 
 from lottery.errors import OutputUnwritable
 from lottery.ledger.evidence import RUN_FILE, write_parquet
-from lottery.ledger.run import RunRecord
+from lottery.ledger.run_record import RunRecord
 
 
 class OutputFormat(StrEnum):

@@ -8,9 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from lottery import operations
-from lottery.audit.report import ReportRequest, Standing
-from lottery.cli.desk import writing_whole
-from lottery.cli.opening import open_desk
+from lottery.audit.report.run_report import ReportRequest, Standing
+from lottery.cli.backend import writing_whole
+from lottery.cli.opening import open_backend
 from lottery.cli.shell import (
     JsonOption,
     KeyOption,
@@ -20,7 +20,7 @@ from lottery.cli.shell import (
     reporting,
     shell_of,
 )
-from lottery.day.series import padded_series
+from lottery.day.identifiers import padded_series
 
 BUNDLE_SUFFIX: Final = ".zip"
 PAGE_SUFFIX: Final = ".html"
@@ -78,8 +78,8 @@ def report(
             unknown = Standing(is_known=False)
             page = operations.report_bundle(Path(run), keys, request, unknown)
         else:
-            with open_desk(shell.common) as desk:
-                page = desk.report(run, request)
+            with open_backend(shell.common) as backend:
+                page = backend.report(run, request)
         html = page.html.encode()
         with writing_whole(file) as out:
             out.write(html)

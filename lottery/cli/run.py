@@ -10,7 +10,7 @@ import typer
 
 from lottery import operations
 from lottery.cli import exits, output, text
-from lottery.cli.opening import memory_limit, open_desk
+from lottery.cli.opening import memory_limit, open_backend
 from lottery.cli.shell import (
     JsonOption,
     LedgerOption,
@@ -21,7 +21,7 @@ from lottery.cli.shell import (
 )
 from lottery.errors import Problems
 from lottery.intake import files
-from lottery.ledger.run import GROSS, NET, summary
+from lottery.ledger.run_record import GROSS, NET, summary
 from lottery.ledger.trail import system_identity
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
 
@@ -99,7 +99,7 @@ def run(
         {"account_order": account_order.value, "zero_hit": zero_hit.value}
     )
     problems, memory = Problems(), memory_limit()
-    with open_desk(shell.common) as desk, shell.progress(STEPS) as step:
+    with open_backend(shell.common) as backend, shell.progress(STEPS) as step:
         called = _called(volumes, notices, positions, occ_positions)
         step("reading the volumes")
         read_volumes = files.read_volumes(
@@ -119,7 +119,7 @@ def run(
             read_occ_positions = files.read_occ_positions(
                 occ_positions, business_date, problems, called=called[3]
             )
-        outcome = desk.run(
+        outcome = backend.run(
             operations.RunRequest(
                 business_date=business_date,
                 cycle=cycle,
@@ -143,8 +143,8 @@ def run(
                 output_directory,
                 output_format,
                 record,
-                desk.allocations(record.run),
-                desk.pools(record.run),
+                backend.allocations(record.run),
+                backend.pools(record.run),
             )
     already_recorded, superseded_by = outcome.already_recorded, outcome.superseded_by
     shell.say(
@@ -170,8 +170,8 @@ def seed(
     """Show every step of the seed of four ask prices; record nothing."""
     shell = shell_of(context, ledger, server, as_json=as_json)
     read = files.read_volumes(volumes, JPMS_2024_09_06.securities, Problems())
-    with open_desk(shell.common) as desk:
-        derived = desk.derive_seed(read)
+    with open_backend(shell.common) as backend:
+        derived = backend.derive_seed(read)
     steps = derived.seed
     shell.say(
         {

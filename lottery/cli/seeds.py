@@ -10,7 +10,7 @@ from rich.console import Console
 from lottery import operations
 from lottery.audit.seeds import TEST, DatedSeed, SeedHistory, Uniformity
 from lottery.cli import text
-from lottery.cli.opening import open_desk
+from lottery.cli.opening import open_backend
 from lottery.cli.shell import (
     FromOption,
     JsonOption,
@@ -41,8 +41,8 @@ def seeds(
     """
     shell = shell_of(context, ledger, server, as_json=as_json)
     dates = read_dates(first, last)
-    with open_desk(shell.common) as desk:
-        history = operations.seeds(desk.runs, first=dates[0], last=dates[1])
+    with open_backend(shell.common) as backend:
+        history = operations.seeds(backend.runs, first=dates[0], last=dates[1])
     document = {
         "from": dates[0],
         "to": dates[1],

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lottery.cli.exits import exit_code
-from lottery.day.machine_code import tell_when_compiling
+from lottery.day.jit import tell_when_compiling
 from lottery.errors import (
     Conflict,
     KeyUnusable,
@@ -27,7 +27,7 @@ from lottery.errors import (
     LotteryError,
     Refused,
 )
-from lottery.ledger.signing import VerifierKey
+from lottery.tlog.keys import VerifierKey
 
 PROGRESS_AFTER: Final = 1.0
 """Seconds that work takes before a progress bar shows."""
@@ -107,7 +107,7 @@ class Shell:
         """Standard output."""
         return _console(sys.stdout)
 
-    def complain(self, text: str) -> None:
+    def warn(self, text: str) -> None:
         """Says on standard error what did not hinder the command."""
         _console(sys.stderr).print(f"warning: {text}", style="yellow", soft_wrap=True)
 

@@ -13,8 +13,8 @@ from lottery.audit import wording
 from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Replayed
 from lottery.audit.wording import count
-from lottery.ledger.run import GROSS, BreakRecord, RunRecord, SeedRecord, WarningRecord
-from lottery.method.wheel import Stretch
+from lottery.ledger.run_record import GROSS, BreakRecord, RunRecord, SeedRecord, WarningRecord
+from lottery.method.distribution import NumberRange
 
 BREAKS_SHOWN: Final = 50
 ROWS_SHOWN: Final = 200
@@ -186,7 +186,7 @@ def show_allocations(console: Console, allocations: Sequence[Mapping[str, Any]])
         "OCC", "series", "account", "short", "numbers", "assigned", right=("short", "assigned")
     )
     for row in allocations[:ROWS_SHOWN]:
-        owned = Stretch(first_number=row["first_number"], last_number=row["last_number"])
+        owned = NumberRange(first_number=row["first_number"], last_number=row["last_number"])
         made.add_row(
             row["occ_account"],
             row["series"],

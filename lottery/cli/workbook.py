@@ -6,7 +6,7 @@ Invariants:
 - A text is a text: account numbers keep their leading zeros, and no cell is a formula or a link,
   whatever it begins with.
 - A number is exact: Excel keeps 15 digits. A column with a longer one is text as a whole, because
-  a sum that left out single cells would not be noticed.
+  a sum that left out single cells would not be assigned.
 - The same tables give the same bytes.
 """
 

@@ -21,10 +21,11 @@ from lottery.audit.verify_log import Fault
 from lottery.client.errors import translated
 from lottery.client.values import date_of, replayed_of
 from lottery.errors import ProofInvalid
-from lottery.ledger import evidence, merkle
-from lottery.ledger.checkpoint import Checkpoint, LogProof, open_checkpoint
-from lottery.ledger.signing import VerifierKey
+from lottery.ledger import evidence
 from lottery.operations import PublicKeys
+from lottery.tlog import merkle
+from lottery.tlog.checkpoint import Checkpoint, LogProof, open_checkpoint
+from lottery.tlog.keys import VerifierKey
 from lottery.v1 import audit_service_pb2, audit_service_pb2_grpc
 
 _ENGINES: Final = {

@@ -19,7 +19,7 @@ from lottery.client.odds import odds_of
 from lottery.client.values import allocation_of, date_of, pool_of, seed_of, working_of
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table, with_own_labels, write_arrow
-from lottery.ledger.run import RunRecord, SeedRecord, WarningRecord, read_record
+from lottery.ledger.run_record import RunRecord, SeedRecord, WarningRecord, read_record
 from lottery.method.seed import ExchangeAsk
 from lottery.operations import DerivedSeed, RunOutcome, SeriesOdds
 from lottery.v1 import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
+from lottery.method.distribution import NumberRange
 from lottery.method.occ_wheel import OccWheelOdds
 from lottery.method.odds import AccountOdds, Chance, NumbersHitFirst
 from lottery.method.random_draw import RandomDrawOdds
-from lottery.method.wheel import Stretch
 from lottery.operations import NamedOdds, SeriesOdds
 from lottery.v1 import lottery_service_pb2 as pb
 
@@ -41,7 +41,7 @@ def odds_of(response: pb.GetOddsResponse) -> SeriesOdds:
 def _account(account: pb.AccountOdds) -> AccountOdds:
     drawn, wheel = account.random_draw, account.occ_wheel
     return AccountOdds(
-        owned=Stretch(first_number=account.first_number, last_number=account.last_number),
+        owned=NumberRange(first_number=account.first_number, last_number=account.last_number),
         chances=tuple(
             Chance(assigned_quantity=chance.assigned_quantity, fraction_count=chance.fraction_count)
             for chance in account.chances

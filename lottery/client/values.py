@@ -11,8 +11,8 @@ from google.type import date_pb2
 from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.audit.replay import Mismatch, Replayed
 from lottery.day.tables import ALLOCATIONS, POOLS
-from lottery.ledger.run import SeedRecord, VolumeRecord
-from lottery.method.wheel import Stretch
+from lottery.ledger.run_record import SeedRecord, VolumeRecord
+from lottery.method.distribution import NumberRange
 from lottery.v1 import lottery_pb2, lottery_service_pb2
 
 
@@ -53,9 +53,9 @@ def allocation_of(row: lottery_pb2.Allocation) -> dict[str, Any]:
     return {name: getattr(row, name) for name in ALLOCATIONS.names}
 
 
-def _stretches(ranges: Iterable[lottery_service_pb2.NumberRange]) -> tuple[Stretch, ...]:
+def _ranges(ranges: Iterable[lottery_service_pb2.NumberRange]) -> tuple[NumberRange, ...]:
     return tuple(
-        Stretch(first_number=numbers.first_number, last_number=numbers.last_number)
+        NumberRange(first_number=numbers.first_number, last_number=numbers.last_number)
         for numbers in ranges
     )
 
@@ -70,7 +70,7 @@ def working_of(working: lottery_service_pb2.PoolWorking) -> PoolWorking:
         zero_hit=working.zero_hit,
         seed=seed_of(working.seed),
         product=working.product,
-        stretches=_stretches(working.numbers_hit),
+        ranges=_ranges(working.numbers_hit),
         accounts=tuple(
             AccountWorking(
                 account=account.account,
@@ -78,7 +78,7 @@ def working_of(working: lottery_service_pb2.PoolWorking) -> PoolWorking:
                 first_number=account.first_number,
                 last_number=account.last_number,
                 assigned_quantity=account.assigned_quantity,
-                numbers_hit=_stretches(account.numbers_hit),
+                numbers_hit=_ranges(account.numbers_hit),
             )
             for account in working.accounts
         ),

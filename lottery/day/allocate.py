@@ -1,10 +1,10 @@
-"""The day: every noticed pool allocated by one compiled call, or broken (rules P2, P5, D1 to D6).
+"""The day: every assigned pool allocated by one compiled call, or broken (rules P2, P5, D1 to D6).
 
 Invariants (D6):
 - The assigned quantities of an allocated pool add up to its notices; none exceeds its short.
 - Each number is hit at most once.
 - The row order of the inputs changes nothing: tables come out by occ_account, series and account.
-- Every noticed pool is in `pools`, allocated or broken; no notice is lost.
+- Every assigned pool is in `pools`, allocated or broken; no notice is lost.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from lottery.day import compiled
-from lottery.day.accounts import Integers, read_only
-from lottery.day.noticed_pools import NoticedPool, NoticedPools, labels_in_use
-from lottery.day.pools import Arrangement, split_pools
+from lottery.day import loops
+from lottery.day.account_keys import Integers, read_only
+from lottery.day.arrange import Arrangement, split_pools
+from lottery.day.assigned_pools import AssignedPool, AssignedPools, labels_in_use
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import ZeroHit
@@ -46,7 +46,7 @@ class Day:
     """A day allocated.
 
     Attributes:
-        pools: `tables.POOLS`, every noticed pool.
+        pools: `tables.POOLS`, every assigned pool.
         allocations: `tables.ALLOCATIONS`, every open account of every allocated pool.
         broken_positions: `tables.BROKEN_POSITIONS`, the open accounts of every broken pool.
         breaks: The broken pools, in the order of `pools`.
@@ -61,8 +61,8 @@ class Day:
     def allocated_quantity(self) -> int:
         """Contracts that found an account: the sum over the allocated pools."""
         broken = sum(broken.assigned_quantity for broken in self.breaks)
-        noticed: int = sum(self.pools.column("assigned_quantity").to_pylist())
-        return noticed - broken
+        assigned: int = sum(self.pools.column("assigned_quantity").to_pylist())
+        return assigned - broken
 
 
 class TotalTooLarge(Exception):
@@ -72,7 +72,7 @@ class TotalTooLarge(Exception):
         pools: The pools.
     """
 
-    def __init__(self, pools: list[NoticedPool]) -> None:
+    def __init__(self, pools: list[AssignedPool]) -> None:
         self.pools = pools
         super().__init__(f"{len(pools)} pools are short more than {INT64_MAX}")
 
@@ -88,14 +88,14 @@ def allocate(arrangement: Arrangement, *, ten_thousandths: int, zero_hit: ZeroHi
     Raises:
         TotalTooLarge: A pool's shorts pass 2**63 - 1.
     """
-    noticed = arrangement.noticed
+    assigned = arrangement.assigned
     spun = _spin(arrangement, ten_thousandths, zero_hit)
     overflowed = np.flatnonzero(spun.totals < 0).tolist()
     if overflowed:
-        raise TotalTooLarge([noticed.pool(place) for place in overflowed])
+        raise TotalTooLarge([assigned.pool(place) for place in overflowed])
     allocated = spun.first_hits > 0
     broken = np.flatnonzero(~allocated).tolist()
-    breaks = tuple(_break_of(noticed.pool(place), spun, place) for place in broken)
+    breaks = tuple(_break_of(assigned.pool(place), spun, place) for place in broken)
     # The rows of broken pools are taken out first: closing up the others writes over them.
     broken_positions = _position_rows(
         arrangement,
@@ -113,14 +113,14 @@ def allocate(arrangement: Arrangement, *, ten_thousandths: int, zero_hit: ZeroHi
     for field, values in zip(list(ALLOCATIONS)[-len(outcome) :], outcome, strict=True):
         allocations = allocations.append_column(field, [values])
     return Day(
-        pools=_pool_table(noticed, spun, breaks),
+        pools=_pool_table(assigned, spun, breaks),
         allocations=allocations,
         broken_positions=broken_positions,
         breaks=breaks,
     )
 
 
-def _break_of(pool: NoticedPool, spun: _Spun, place: int) -> Break:
+def _break_of(pool: AssignedPool, spun: _Spun, place: int) -> Break:
     return Break(
         occ_account=pool.occ_account,
         series=pool.series,
@@ -132,7 +132,7 @@ def _break_of(pool: NoticedPool, spun: _Spun, place: int) -> Break:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Spun:
-    """What `compiled.allocate_pools` wrote; its docstring says the shapes."""
+    """What `loops.allocate_pools` wrote; its docstring says the shapes."""
 
     totals: Integers
     first_hits: Integers
@@ -148,7 +148,7 @@ class _Spun:
     ) -> tuple[Integers, Integers]:
         """Copies of the rows and shorts of the chosen pools' slots in use, in order."""
         slots = np.empty(int(self.account_counts[chosen].sum()), np.int64)
-        compiled.gather_slots(arrangement.starts, self.account_counts, chosen, slots)
+        loops.gather_slots(arrangement.starts, self.account_counts, chosen, slots)
         return self.row_of[slots], self.short_of[slots]
 
     def closed_up(
@@ -164,7 +164,7 @@ class _Spun:
 
         def close_up(first: int, last: int) -> None:
             for column in columns[first:last]:
-                compiled.close_up(arrangement.starts, self.account_counts, chosen, column)
+                loops.close_up(arrangement.starts, self.account_counts, chosen, column)
 
         in_threads(close_up, [(0, middle), (middle, len(columns))])
         in_use = int(self.account_counts[chosen].sum())
@@ -172,10 +172,10 @@ class _Spun:
 
 
 def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> _Spun:
-    noticed = arrangement.noticed
+    assigned = arrangement.assigned
     starts = arrangement.starts
     slot_count = int(starts[-1])
-    per_pool = (np.zeros(len(noticed), np.int64) for _ in range(4))
+    per_pool = (np.zeros(len(assigned), np.int64) for _ in range(4))
     per_slot = (np.empty(slot_count, np.int64) for _ in range(4))
     spun = _Spun(
         totals=next(per_pool),
@@ -189,11 +189,11 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
     )
     # A sum past 2**63 - 1 exceeds every total short, as this value does: a total of as much as
     # 2**63 - 1 with such a sum is refused before (`overflowing_pools`).
-    assigned = noticed.assigned()
+    quantities = assigned.assigned()
     shorts = read_only(arrangement.positions.column("short_quantity").to_numpy())
     # By slots, so that two threads share the largest pool too.
     in_threads(
-        lambda first, last: compiled.gather_rows(
+        lambda first, last: loops.gather_rows(
             starts,
             first,
             last,
@@ -207,11 +207,11 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
         split_rows(slot_count),
     )
     in_threads(
-        lambda first, last: compiled.allocate_pools(
+        lambda first, last: loops.allocate_pools(
             starts,
             first,
             last,
-            assigned,
+            quantities,
             ten_thousandths,
             zero_hit is ZeroHit.FIRST,
             spun.totals,
@@ -228,15 +228,15 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
     return spun
 
 
-def _pool_table(noticed: NoticedPools, spun: _Spun, breaks: tuple[Break, ...]) -> pa.Table:
-    reasons = np.full(len(noticed), None, np.object_)
+def _pool_table(assigned: AssignedPools, spun: _Spun, breaks: tuple[Break, ...]) -> pa.Table:
+    reasons = np.full(len(assigned), None, np.object_)
     reasons[spun.first_hits == 0] = [broken.reason for broken in breaks]
     return pa.table(
         {
-            "occ_account": noticed.occ_texts.take(pa.array(noticed.occ_accounts)),
-            "series": noticed.series_texts.take(pa.array(noticed.series)),
-            "notice_count": noticed.notice_counts,
-            "assigned_quantity": noticed.assigned(),
+            "occ_account": assigned.occ_texts.take(pa.array(assigned.occ_accounts)),
+            "series": assigned.series_texts.take(pa.array(assigned.series)),
+            "notice_count": assigned.notice_counts,
+            "assigned_quantity": assigned.assigned(),
             "total_short": spun.totals,
             "first_hit": pa.array(spun.first_hits, mask=spun.first_hits == 0),
             "account_count": spun.account_counts,
@@ -254,15 +254,15 @@ def _position_rows(
 
     Args:
         arrangement: Where they are from.
-        counts: int64[noticed], how many are of each pool.
+        counts: int64[assigned], how many are of each pool.
         rows: int64[], their rows.
         shorts: int64[], their contracts.
     """
-    noticed = arrangement.noticed
+    assigned = arrangement.assigned
     return pa.table(
         {
-            "occ_account": _labels(noticed.occ_texts, noticed.occ_accounts, counts),
-            "series": _labels(noticed.series_texts, noticed.series, counts),
+            "occ_account": _labels(assigned.occ_texts, assigned.occ_accounts, counts),
+            "series": _labels(assigned.series_texts, assigned.series, counts),
             "account": _taken(arrangement.positions.column("account"), rows),
             "short_quantity": shorts,
         },

@@ -1,9 +1,9 @@
 """numba's machine code of loops, and where it is kept. Importing this imports numba.
 
 numba's own cache knows the file of the loop alone: it would go on using code with an old rule of
-`lottery.method.wheel` compiled in, and it refuses a folder that it cannot write to. This one stamps
-the code with the sources of the loop, of the rules, and of this module, whose options count too;
-and it reads a folder that is read-only, as in a container.
+`lottery.method.distribution` compiled in, and it refuses a folder that it cannot write to. This
+one stamps the code with the sources of the loop, of the rules, and of this module, whose options
+count too; and it reads a folder that is read-only, as in a container.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from numba.core.caching import (
 )
 from numba.extending import register_jitable
 
-from lottery.method import wheel
+from lottery.method import distribution
 
 _COMPILING: Final = "compiling the loops for large days, which takes some seconds"
 
@@ -119,8 +119,8 @@ class _Locator(UserProvidedCacheLocator):
 
     def get_source_stamp(self) -> str:
         # The loop, what may be compiled into it, and the options that it is compiled with.
-        others = Path(__file__).with_name("compiled.py")
-        sources = (self._py_file, inspect.getfile(wheel), others, __file__)
+        others = Path(__file__).with_name("loops.py")
+        sources = (self._py_file, inspect.getfile(distribution), others, __file__)
         digest = hashlib.sha256()
         for source in sources:
             digest.update(Path(source).read_bytes())

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from lottery.day import compiled
+from lottery.day import loops
 from lottery.day.allocate import allocate
-from lottery.day.machine_code import compile_all
-from lottery.day.one_pool import allocate_pool, arrange_pool
-from lottery.day.pools import Arrangement, arrange
+from lottery.day.arrange import Arrangement, arrange
+from lottery.day.jit import compile_all
+from lottery.day.single_pool import allocate_pool, arrange_pool
 from lottery.day.tables import LABEL, NOTICES, POSITIONS
 from lottery.method.methodology import AccountOrder, ZeroHit
 
@@ -31,8 +31,8 @@ def warm_up() -> None:
     allocate(arrangement, ten_thousandths=4314, zero_hit=ZeroHit.WRAP)
     _arranged([_NOTICED, _OTHER, _OTHER], ["9" * 30, "1046", "1046"], shorts)
     keys = np.arange(2)
-    compiled.sort_slots(keys, keys.copy(), 1)  # As of a pool too large for one thread.
-    compiled.merge_sorted(keys[:1], keys[1:], keys.copy())
+    loops.sort_slots(keys, keys.copy(), 1)  # As of a pool too large for one thread.
+    loops.merge_sorted(keys[:1], keys[1:], keys.copy())
     pool = arrange_pool(accounts, AccountOrder.NUMERIC)
     allocate_pool(pool, shorts, assigned_quantity=10, ten_thousandths=4314, zero_hit=ZeroHit.WRAP)
 

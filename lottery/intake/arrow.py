@@ -8,9 +8,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.ipc
 
-from lottery.day.noticed_pools import labels_in_use
+from lottery.day.assigned_pools import labels_in_use
 from lottery.intake.columns import OPTIONAL_COLUMNS, check_names
-from lottery.intake.received import Place
+from lottery.intake.sources import Place
 
 END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """What a stream ends with; one that was cut off between two batches reads well without it."""

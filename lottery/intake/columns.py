@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.accounts import read_numbers
-from lottery.day.series import describe_wrong, pad_series
+from lottery.day.account_keys import read_numbers
+from lottery.day.identifiers import describe_wrong, pad_series
 from lottery.day.tables import INT64_MAX, LABEL, NOTICES, POSITIONS
-from lottery.intake.received import Place
+from lottery.intake.sources import Place
 
 NOTICE_COLUMNS: Final = ("notice_id", "series", "quantity")
 POSITION_COLUMNS: Final = ("series", "account", "short_quantity")

@@ -17,7 +17,7 @@ import pyarrow.csv
 
 from lottery.intake.columns import LABEL_COLUMNS, check_names, shorten
 from lottery.intake.quotes import quotes_are_sound
-from lottery.intake.received import Place
+from lottery.intake.sources import Place
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _HEADER_BYTES: Final = 65_536

@@ -28,10 +28,10 @@ from lottery.intake.columns import (
 )
 from lottery.intake.delimited import read_csv
 from lottery.intake.memory import KEPT_ROW_BYTES, TEXT_FACTOR, UNLIMITED, MemoryLimit
-from lottery.intake.noticed import read_noticed_positions
-from lottery.intake.occ import SAID_COLUMNS, to_occ_reports
+from lottery.intake.occ_reports import SAID_COLUMNS, to_occ_reports
 from lottery.intake.parquet import parquet_rows, read_parquet
-from lottery.intake.received import Place, Received, ReceivedVolumes, SourceFile
+from lottery.intake.position_filter import read_assigned_positions
+from lottery.intake.sources import Place, Received, ReceivedVolumes, SourceFile
 from lottery.intake.streamed import StreamedFile
 from lottery.intake.volumes import read_volumes_csv, read_volumes_json
 from lottery.method.methodology import Security
@@ -118,7 +118,7 @@ def read_positions_of(
         memory: What the day may take.
 
     Raises:
-        LimitExceeded: The file, or its rows of noticed pools, would take more.
+        LimitExceeded: The file, or its rows of assigned pools, would take more.
     """
     place = Place(source=called or _name(path), problems=Problems())
     is_parquet = path.suffix.lower() == ".parquet"
@@ -132,12 +132,12 @@ def read_positions_of(
             # Pages that are looked at again come back from the file.
             forget = partial(mapped.madvise, mmap.MADV_DONTNEED)
             check = partial((memory or UNLIMITED).check, place.source)
-            noticed = read_noticed_positions(
+            assigned = read_assigned_positions(
                 pa.py_buffer(mapped), notices.table, forget=forget, check=check
             )
-            if noticed is not None and _identity(path) == before:
-                place.problems, place.row_numbers = problems, noticed.rows
-                return Received(table=noticed.table, sources=(source.result(),), places=(place,))
+            if assigned is not None and _identity(path) == before:
+                place.problems, place.row_numbers = problems, assigned.rows
+                return Received(table=assigned.table, sources=(source.result(),), places=(place,))
     return read_positions(path, problems, called=called, memory=memory)
 
 
@@ -240,18 +240,18 @@ def _blocks_of(content: bytes) -> Blocks:
 
 
 def _notices_of_fixml(blocks: Blocks, business_date: dt.date | None, place: Place) -> _Read | None:
-    from lottery.intake import fixml_notices  # noqa: PLC0415 - who has no FIXML needs no lxml.
+    from lottery.intake.fixml import notices  # noqa: PLC0415 - who has no FIXML needs no lxml.
 
     if business_date is None:
         place.refuse("FIXML is read for a business date, and none is given")
         return None
-    return fixml_notices.read_notices(blocks, business_date, place)
+    return notices.read_notices(blocks, business_date, place)
 
 
 def _occ_positions_of_fixml(blocks: Blocks, business_date: dt.date, place: Place) -> _Read | None:
-    from lottery.intake import fixml_positions  # noqa: PLC0415 - as above.
+    from lottery.intake.fixml import positions  # noqa: PLC0415 - as above.
 
-    table = fixml_positions.read_occ_positions(blocks, business_date, place)
+    table = positions.read_occ_positions(blocks, business_date, place)
     return None if table is None else (table, None)
 
 

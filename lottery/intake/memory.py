@@ -21,7 +21,7 @@ PROCESS_BYTES: Final = 400 << 20
 CHECKED_ROW_BYTES: Final = 20
 """A position of a pool without notices that is looked at as its file is decoded, and dropped."""
 KEPT_ROW_BYTES: Final = 190
-"""A position that is kept: of a noticed pool, or of a file or a stream that is read whole."""
+"""A position that is kept: of a assigned pool, or of a file or a stream that is read whole."""
 TEXT_FACTOR: Final = 5
 """A byte of a CSV file, read whole."""
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from lottery.day.threads import THREADS, in_threads
 from lottery.intake.arrow import check_buffers
 from lottery.intake.columns import LABEL_COLUMNS, check_names
-from lottery.intake.received import Place
+from lottery.intake.sources import Place
 
 MAGIC = b"PAR1"
 

@@ -5,7 +5,7 @@ Arrow's reader is lenient: it takes `""1047` for 1047 and an open quote at the e
 
 from __future__ import annotations
 
-from lottery.day.machine_code import compiled
+from lottery.day.jit import compiled
 
 
 @compiled

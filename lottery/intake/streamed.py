@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from lottery.intake.received import SourceFile
+from lottery.intake.sources import SourceFile
 
 BLOCK: Final = 1 << 16
 """Bytes that are read at a time."""

@@ -17,7 +17,7 @@ import numpy as np
 from lottery.errors import INVALID_SEED
 from lottery.intake.columns import check_names, shorten
 from lottery.intake.delimited import BYTE_ORDER_MARK, foreign_kind
-from lottery.intake.received import Place
+from lottery.intake.sources import Place
 from lottery.method.methodology import Security
 from lottery.method.seed import ExchangeAsk
 

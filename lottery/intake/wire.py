@@ -24,9 +24,9 @@ from lottery.intake.columns import (
     to_positions,
 )
 from lottery.intake.memory import KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
-from lottery.intake.noticed import keep_noticed_positions
-from lottery.intake.occ import SAID_COLUMNS, nothing_said, to_occ_reports
-from lottery.intake.received import Place, Received, ReceivedVolumes, SourceFile
+from lottery.intake.occ_reports import SAID_COLUMNS, nothing_said, to_occ_reports
+from lottery.intake.position_filter import keep_assigned_positions
+from lottery.intake.sources import Place, Received, ReceivedVolumes, SourceFile
 from lottery.method.seed import ExchangeAsk
 
 NOTICE_ROWS: Final = pa.schema(
@@ -84,7 +84,7 @@ _ROLES: Final[dict[str, _Role]] = {
 
 
 @dataclass(slots=True, kw_only=True)
-class Gathered:
+class IncomingRows:
     """The notices, the positions or OCC's own figures of a stream, as they arrive.
 
     Attributes:
@@ -144,10 +144,10 @@ class Gathered:
         if is_sound and self._tables and notices.table.num_rows:
             with ThreadPoolExecutor(1) as beside:
                 sources = beside.submit(self._arrow_sources)
-                noticed = keep_noticed_positions(self._tables, notices.table)
-                if noticed is not None:
-                    place = replace(self._places[0], row_numbers=noticed.rows)
-                    return Received(table=noticed.table, sources=sources.result(), places=(place,))
+                assigned = keep_assigned_positions(self._tables, notices.table)
+                if assigned is not None:
+                    place = replace(self._places[0], row_numbers=assigned.rows)
+                    return Received(table=assigned.table, sources=sources.result(), places=(place,))
         return self.received()
 
     def received(self) -> Received:

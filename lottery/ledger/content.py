@@ -7,7 +7,7 @@ pools that have notices; positions of other pools change nothing and do not coun
 count as they were given: the same command is known again once its own run stands. The digest of
 the positions file itself is in the record besides.
 
-OCC's own figures of the noticed pools count where they are compared, because the record's warnings
+OCC's own figures of the assigned pools count where they are compared, because the record's warnings
 follow from them: a run without the comparison does not answer for one with it. What OCC says of a
 notice besides decides nothing and does not count.
 """
@@ -22,7 +22,7 @@ import pyarrow as pa
 import rfc8785
 
 from lottery.day.allocate import Day
-from lottery.ledger.run import MethodRecord, SeedRecord, Superseding
+from lottery.ledger.run_record import MethodRecord, SeedRecord, Superseding
 
 
 def content_sha256(  # noqa: PLR0913 - one a part of the content.

@@ -23,11 +23,12 @@ import pyarrow.parquet as pq
 
 from lottery.day.allocate import Day
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, LABEL, NOTICES, POOLS, TAKEN_OFF
+from lottery.durable import sync_directory
 from lottery.errors import LedgerDamaged, LedgerUnwritable
-from lottery.intake.occ import OCC_REPORTS
-from lottery.intake.received import SourceFile
+from lottery.intake.occ_reports import OCC_REPORTS
+from lottery.intake.sources import SourceFile
 from lottery.ledger.parquet_file import write_parquet_file
-from lottery.ledger.run import EvidenceFile, RunRecord
+from lottery.ledger.run_record import EvidenceFile, RunRecord
 
 NOTICES_FILE: Final = "notices.parquet"
 ALLOCATIONS_FILE: Final = "allocations.parquet"
@@ -197,15 +198,6 @@ def refuse_changed(directory: Path, run: str, file: EvidenceFile) -> None:
         raise LedgerDamaged(
             f"{run}/{file.name} is not what was recorded: {wrong}; recorded is sha256 {file.sha256}"
         )
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes a folder's entries durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sorted(table: pa.Table, keys: tuple[str, ...]) -> pa.Table:

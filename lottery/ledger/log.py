@@ -18,11 +18,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from lottery.errors import LedgerDamaged
-from lottery.ledger import merkle
-from lottery.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
-from lottery.ledger.note import join_notes
-from lottery.ledger.signing import SigningKey, VerifierKey
-from lottery.ledger.tables import CHECKPOINTS, LOG, NODES
+from lottery.ledger.database import CHECKPOINTS, LOG, NODES
+from lottery.tlog import merkle
+from lottery.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from lottery.tlog.keys import SigningKey, VerifierKey
+from lottery.tlog.note import join_notes
 
 RUNS_TREE: Final = "runs"
 TRAIL_TREE: Final = "trail"
@@ -46,7 +46,7 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignedHead:
+class SignedCheckpoint:
     """A checkpoint as it is kept.
 
     Attributes:
@@ -91,12 +91,12 @@ def append(connection: sa.Connection, tree: str, leaf: bytes, log: Log, key: Sig
         LedgerDamaged: The nodes kept do not give the head that was signed last.
         CheckpointInvalid: The head that was signed last is not by the log's key.
     """
-    before = latest_head(connection, tree)
+    before = latest_checkpoint(connection, tree)
     size = 0 if before is None else before.tree_size
-    edge = merkle.edge_of(size, partial(node, connection, tree))
+    edge = merkle.compact_range_of(size, partial(node, connection, tree))
     if before is not None:
         signed = open_checkpoint(before.note, [log.key], origin=log.origin_of(tree)).checkpoint
-        root = merkle.root_of_edge(edge)
+        root = merkle.root_of_compact_range(edge)
         if (signed.size, signed.root) != (size, root):
             raise LedgerDamaged(
                 f"the tree {tree} of {size} leaves has the root {root.hex()}; signed is "
@@ -109,14 +109,14 @@ def append(connection: sa.Connection, tree: str, leaf: bytes, log: Log, key: Sig
     ]
     connection.execute(sa.insert(NODES), rows)
     checkpoint = Checkpoint(
-        origin=log.origin_of(tree), size=size + 1, root=merkle.root_of_edge(edge)
+        origin=log.origin_of(tree), size=size + 1, root=merkle.root_of_compact_range(edge)
     )
-    add_head(connection, tree, size + 1, sign_checkpoint(checkpoint, key))
+    add_checkpoint(connection, tree, size + 1, sign_checkpoint(checkpoint, key))
 
 
-def add_head(connection: sa.Connection, tree: str, tree_size: int, note: bytes) -> None:
+def add_checkpoint(connection: sa.Connection, tree: str, tree_size: int, note: bytes) -> None:
     """Keeps a signed head behind all others."""
-    last = last_head(connection)
+    last = last_checkpoint(connection)
     position, starts_at = (0, 0) if last is None else (last.position + 1, last.ends_at)
     connection.execute(
         sa.insert(CHECKPOINTS).values(
@@ -129,12 +129,12 @@ def add_head(connection: sa.Connection, tree: str, tree_size: int, note: bytes) 
     )
 
 
-def last_head(connection: sa.Connection) -> SignedHead | None:
+def last_checkpoint(connection: sa.Connection) -> SignedCheckpoint | None:
     """The head that was signed last, of whichever tree."""
     return _head(connection, _HEADS.order_by(CHECKPOINTS.c.position.desc()))
 
 
-def latest_head(connection: sa.Connection, tree: str) -> SignedHead | None:
+def latest_checkpoint(connection: sa.Connection, tree: str) -> SignedCheckpoint | None:
     """A tree's latest head, with every signature that was added to it; None of an empty tree."""
     return _head(
         connection,
@@ -144,7 +144,9 @@ def latest_head(connection: sa.Connection, tree: str) -> SignedHead | None:
     )
 
 
-def first_head_of(connection: sa.Connection, tree: str, tree_size: int) -> SignedHead | None:
+def first_checkpoint_of(
+    connection: sa.Connection, tree: str, tree_size: int
+) -> SignedCheckpoint | None:
     """The head of a size as it was signed first, before others added their signatures."""
     return _head(
         connection,
@@ -154,16 +156,16 @@ def first_head_of(connection: sa.Connection, tree: str, tree_size: int) -> Signe
     )
 
 
-def heads_behind(connection: sa.Connection, position: int) -> list[SignedHead]:
+def checkpoints_after(connection: sa.Connection, position: int) -> list[SignedCheckpoint]:
     """The heads that were signed behind the one at a position; -1 gives all of them."""
     query = _HEADS.where(CHECKPOINTS.c.position > position).order_by(CHECKPOINTS.c.position)
-    return [SignedHead(**row._asdict()) for row in connection.execute(query)]
+    return [SignedCheckpoint(**row._asdict()) for row in connection.execute(query)]
 
 
-def all_heads(connection: sa.Connection) -> Iterator[SignedHead]:
+def all_checkpoints(connection: sa.Connection) -> Iterator[SignedCheckpoint]:
     """Every head, in the order of signing."""
     for row in connection.execute(_HEADS.order_by(CHECKPOINTS.c.position)).yield_per(256):
-        yield SignedHead(**row._asdict())
+        yield SignedCheckpoint(**row._asdict())
 
 
 def node(connection: sa.Connection, tree: str, level: int, position: int) -> bytes:
@@ -193,6 +195,6 @@ _HEADS: Final = sa.select(
 
 def _head(
     connection: sa.Connection, query: sa.Select[tuple[int, str, int, bytes, int]]
-) -> SignedHead | None:
+) -> SignedCheckpoint | None:
     row = connection.execute(query.limit(1)).first()
-    return None if row is None else SignedHead(**row._asdict())
+    return None if row is None else SignedCheckpoint(**row._asdict())

@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.ledger.run import WarningRecord
+from lottery.ledger.run_record import WarningRecord
 
 DIFFERS: Final = "OCC_SHORT_DIFFERS"
 MORE_DIFFER: Final = "OCC_SHORT_DIFFERS_MORE"

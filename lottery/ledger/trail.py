@@ -19,7 +19,7 @@ import rfc8785
 from pydantic import TypeAdapter, ValidationError
 
 from lottery.errors import LedgerDamaged
-from lottery.ledger.run import Identity, Software
+from lottery.ledger.run_record import Identity, Software
 from lottery.version import NAME, VERSION
 
 TRAIL_FORMAT: Final = "lottery.trail/1"

@@ -121,9 +121,9 @@ def occ_wheel(*, total_short: int, assigned_quantity: int) -> OccWheel | None:
 
 
 def _runs_and_gaps(wheel: OccWheel) -> tuple[Counter[int], Counter[int]]:
-    """Lengths of the stretches assigned and of those left, and how many there are of each.
+    """Lengths of the ranges assigned and of those left, and how many there are of each.
 
-    Increments without a skip between them are one stretch. Before the start there is always
+    Increments without a skip between them are one range. Before the start there is always
     something left, but where the whole wheel is assigned.
     """
     runs: Counter[int] = Counter()
@@ -141,7 +141,7 @@ def _runs_and_gaps(wheel: OccWheel) -> tuple[Counter[int], Counter[int]]:
 
 
 def _windows_within(lengths: Mapping[int, int], size: int) -> int:
-    """In how many places consecutive contracts fit whole into one of some stretches."""
+    """In how many places consecutive contracts fit whole into one of some ranges."""
     return sum(max(0, length - size + 1) * count for length, count in lengths.items())
 
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
 
+from lottery.method.distribution import NumberRange, assigned_in_range, first_hit_number
 from lottery.method.methodology import ZeroHit
 from lottery.method.occ_wheel import OccWheel, OccWheelOdds, occ_wheel
 from lottery.method.random_draw import RandomDrawOdds, random_draw_odds
 from lottery.method.seed import DENOMINATOR
-from lottery.method.wheel import Stretch, assigned_in_range, first_hit_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class AccountOdds:
         occ_wheel: OCC's wheel; None past `occ_wheel.LOT_LIMIT`.
     """
 
-    owned: Stretch
+    owned: NumberRange
     chances: tuple[Chance, ...]
     share_quantity: Fraction
     random_draw: RandomDrawOdds
@@ -196,7 +196,7 @@ def pool_odds(
     wheel = occ_wheel(total_short=total_short, assigned_quantity=assigned_quantity)
     places = range(len(shorts)) if only is None else sorted(set(only))
     owned = [
-        Stretch(first_number=last_number - short + 1, last_number=last_number)
+        NumberRange(first_number=last_number - short + 1, last_number=last_number)
         for short, last_number in zip(shorts, accumulate(shorts), strict=True)
     ]
     sizes = {shorts[place] for place in places}
@@ -238,12 +238,14 @@ def first_hits_of(total_short: int, zero_hit: ZeroHit) -> FirstHits:
     )
 
 
-def chances_of(owned: Stretch, first_hits: FirstHits, assigned_quantity: int) -> tuple[Chance, ...]:
+def chances_of(
+    owned: NumberRange, first_hits: FirstHits, assigned_quantity: int
+) -> tuple[Chance, ...]:
     """One account's chances, by assigned quantity, ascending.
 
-    As the first hit moves on by one, the stretch assigned takes in a number ahead and gives up the
+    As the first hit moves on by one, the range assigned takes in a number ahead and gives up the
     one behind. What an account gets of it so changes its course only where the first hit, or the
-    number behind the stretch, enters or leaves the account's range. Between two such places it
+    number behind the range, enters or leaves the account's range. Between two such places it
     stays, or rises or falls by one a number: where it stays, all fractions there are counted at
     once, elsewhere each first hit by itself.
 

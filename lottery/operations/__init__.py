@@ -6,7 +6,7 @@ and `odds` (what records nothing), `look` (what is recorded), `prove` (what prov
 (the audit page), `checks` (what is refused on the way).
 """
 
-from lottery.operations.ask import (
+from lottery.operations.allocate_series import (
     DerivedSeed,
     SeriesAllocation,
     SeriesRequest,
@@ -14,16 +14,6 @@ from lottery.operations.ask import (
     read_seed,
     seed_of,
     warm_up,
-)
-from lottery.operations.asker import Asker
-from lottery.operations.look import (
-    allocations,
-    explain,
-    pools,
-    replay_bundle,
-    replay_dates,
-    replay_run,
-    seeds,
 )
 from lottery.operations.odds import (
     NamedOdds,
@@ -33,7 +23,7 @@ from lottery.operations.odds import (
     read_pool,
     series_odds,
 )
-from lottery.operations.prove import (
+from lottery.operations.proofs import (
     Inclusion,
     PublicKeys,
     checkpoint,
@@ -47,6 +37,7 @@ from lottery.operations.prove import (
     verify_ledger,
 )
 from lottery.operations.report import Page, report, report_bundle
+from lottery.operations.requester import Requester
 from lottery.operations.run import (
     ComputedDay,
     Progress,
@@ -55,9 +46,17 @@ from lottery.operations.run import (
     compute_day,
     run_lottery,
 )
+from lottery.operations.runs import (
+    allocations,
+    explain,
+    pools,
+    replay_bundle,
+    replay_dates,
+    replay_run,
+    seeds,
+)
 
 __all__ = [
-    "Asker",
     "ComputedDay",
     "DerivedSeed",
     "Inclusion",
@@ -66,6 +65,7 @@ __all__ = [
     "Page",
     "Progress",
     "PublicKeys",
+    "Requester",
     "RunOutcome",
     "RunRequest",
     "SeriesAllocation",

@@ -13,18 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION
-from lottery.day.pools import arrange
+from lottery.day.arrange import arrange
 from lottery.day.tables import INT64_MAX, NOTICES
 from lottery.errors import LimitExceeded, PoolBroken, Problem, Problems, Refused
 from lottery.intake import files
 from lottery.intake.columns import shorten
 from lottery.intake.memory import MemoryLimit
-from lottery.intake.received import Received
+from lottery.intake.sources import Received
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.odds import AccountOdds, NumbersHitFirst, pool_odds
 from lottery.method.random_draw import FIGURES
-from lottery.operations.ask import PoolRequest, arranged_pool, too_short
-from lottery.operations.checks import checked_series, refuse_accounts
+from lottery.operations.allocate_series import PoolRequest, arranged_pool, too_short
+from lottery.operations.validation import checked_series, refuse_accounts
 
 ACCOUNTS_AT_ONCE: Final = 100_000
 """Accounts of one answer at most; a single account can be asked for in any pool."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lottery.audit.bundle import ProvenRun, opened_bundle, proven_run_of
-from lottery.audit.report import ReportRequest, Standing, run_report
+from lottery.audit.report.run_report import ReportRequest, Standing, run_report
 from lottery.errors import LedgerDamaged
-from lottery.ledger.signing import VerifierKey
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from lottery.ledger.trail import RUN_REPORTED
-from lottery.operations.asker import Asker
-from lottery.operations.prove import proven_run
+from lottery.operations.proofs import proven_run
+from lottery.operations.requester import Requester
+from lottery.tlog.keys import VerifierKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +33,14 @@ class Page:
     shown_pool_count: int
 
 
-def report(ledger: Ledger, run: str, request: ReportRequest, asker: Asker) -> Page:
+def report(ledger: Ledger, run: str, request: ReportRequest, requester: Requester) -> Page:
     """The page of a recorded run; the trail says that it was made.
 
     Args:
         ledger: The ledger.
         run: The run, or `latest`.
         request: What to show.
-        asker: Who asks.
+        requester: Who asks.
 
     Raises:
         RunNotFound: There is no such run.
@@ -51,7 +51,7 @@ def report(ledger: Ledger, run: str, request: ReportRequest, asker: Asker) -> Pa
     standing = Standing(is_known=True, superseded_by=ledger.superseded_by(proven.record.run))
     page = _page(proven, request, standing)
     outcome = "one account" if request.account is not None else "the run"
-    asker.enter(ledger, RUN_REPORTED, page.run, f"a page about {outcome}")
+    requester.enter(ledger, RUN_REPORTED, page.run, f"a page about {outcome}")
     return page
 
 
@@ -83,11 +83,11 @@ def report_bundle(
 
 def _page(proven: ProvenRun, request: ReportRequest, standing: Standing) -> Page:
     # Loads Jinja, which nothing else needs.
-    from lottery.audit.page import account_page, run_page  # noqa: PLC0415
+    from lottery.audit.report.page import account_page, run_page  # noqa: PLC0415
 
     if request.account is not None:
         # Its chances are counted with what no other page needs.
-        from lottery.audit.account_report import account_report  # noqa: PLC0415
+        from lottery.audit.report.account_report import account_report  # noqa: PLC0415
 
         about = account_report(proven, request.account, request, standing)
         return Page(

@@ -11,16 +11,17 @@ from typing import Final
 import pyarrow as pa
 
 from lottery.day.allocate import Day, TotalTooLarge, allocate
-from lottery.day.noticed_pools import overflowing_pools
-from lottery.day.pools import arrange
+from lottery.day.arrange import arrange
+from lottery.day.assigned_pools import overflowing_pools
 from lottery.day.tables import INT64_MAX
 from lottery.day.taken_off import take_off
 from lottery.errors import Problem, Problems
-from lottery.intake.received import Received, ReceivedVolumes, SourceFile
+from lottery.intake.sources import Received, ReceivedVolumes, SourceFile
 from lottery.ledger import evidence
+from lottery.ledger.commit import Ledger, Prepared
 from lottery.ledger.content import content_sha256
 from lottery.ledger.occ_positions import occ_shorts, warnings_of
-from lottery.ledger.run import (
+from lottery.ledger.run_record import (
     ALLOCATED,
     ALLOCATED_WITH_BREAKS,
     GROSS,
@@ -39,11 +40,11 @@ from lottery.ledger.run import (
     is_run_id,
     occ_accounts_on_one_side,
 )
-from lottery.ledger.store import Ledger, Prepared
 from lottery.ledger.trail import utc_now
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import Seed
-from lottery.operations.checks import (
+from lottery.operations.earlier_assignments import assigned_before, refuse_unmatched
+from lottery.operations.validation import (
     CYCLES,
     check_date,
     derive_seed_of,
@@ -52,7 +53,6 @@ from lottery.operations.checks import (
     refuse_doubled_notices,
     refuse_doubled_pools,
 )
-from lottery.operations.gross import assigned_before, refuse_unmatched
 from lottery.version import NAME, VERSION
 
 REASON_CHARACTERS: Final = 1_000
@@ -126,7 +126,7 @@ class ComputedDay:
     """A day allocated and not recorded.
 
     Attributes:
-        stood: The runs of its date that stood then; None where the positions are not gross.
+        standing_runs: The runs of its date that stood then; None where the positions are not gross.
         taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
         taken_off_runs: The runs whose assignments were taken off.
         occ_shorts: OCC's figures of the pools (`occ_positions.occ_shorts`), where there are any.
@@ -135,7 +135,7 @@ class ComputedDay:
     seed: Seed
     day: Day
     warnings: tuple[WarningRecord, ...]
-    stood: tuple[str, ...] | None = None
+    standing_runs: tuple[str, ...] | None = None
     taken_off: pa.Table | None = None
     taken_off_runs: tuple[str, ...] = ()
     occ_shorts: pa.Table | None = None
@@ -201,7 +201,7 @@ def run_lottery(
             content_sha256=content,
             superseding=superseding,
             positions_basis=request.positions_basis,
-            standing=computed.stood,
+            standing=computed.standing_runs,
             seed=SeedRecord.of(computed.seed),
             notices=notices,
             day=computed.day,
@@ -256,7 +256,7 @@ def _allocate(
     refuse_doubled_notices(request.notices)
     if request.occ_positions is not None:
         refuse_doubled_pools(request.occ_positions)
-    for pool in overflowing_pools(arrangement.noticed):
+    for pool in overflowing_pools(arrangement.assigned):
         request.notices.places[0].refuse(
             f"the notices of {pool_name(pool.occ_account, pool.series)} add up to more than "
             f"{INT64_MAX} contracts",
@@ -338,16 +338,16 @@ def _net_day(
         return computed
     standing = ledger.standing(request.business_date.isoformat(), superseding)
     runs, assigned = assigned_before(ledger, standing, computed.day.pools)
-    stood = tuple(record.run for record in standing)
+    standing_runs = tuple(record.run for record in standing)
     if not runs:
-        return replace(computed, stood=stood)
+        return replace(computed, standing_runs=standing_runs)
     net = take_off(request.positions.table, assigned)
     refuse_unmatched(request.positions, net.unmatched)
     request.problems.refuse_if_any()
     return replace(
         computed,
         day=_allocate(request, computed.seed, net.positions, _silent),
-        stood=stood,
+        standing_runs=standing_runs,
         taken_off=net.taken_off,
         taken_off_runs=runs,
     )

@@ -27,12 +27,13 @@ from lottery import operations
 from lottery.audit import bundle
 from lottery.audit.replay import Engine, Replayed
 from lottery.errors import KeyUnusable, LedgerDamaged, Refused
-from lottery.ledger import evidence, merkle
-from lottery.ledger.checkpoint import Checkpoint, LogProof, open_checkpoint, sign_checkpoint
-from lottery.ledger.run import EvidenceFile, RunRecord, read_record
-from lottery.ledger.signing import SigningKey, VerifierKey
-from lottery.ledger.store import KEY_FILE, Ledger
+from lottery.ledger import evidence
+from lottery.ledger.commit import KEY_FILE, Ledger
+from lottery.ledger.run_record import EvidenceFile, RunRecord, read_record
 from lottery.ledger.trail import RUN_EXPORTED
+from lottery.tlog import merkle
+from lottery.tlog.checkpoint import Checkpoint, LogProof, open_checkpoint, sign_checkpoint
+from lottery.tlog.keys import SigningKey, VerifierKey
 from tests.apart import run_apart
 from tests.days import (
     AAPL,

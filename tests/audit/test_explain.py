@@ -10,9 +10,9 @@ import pytest
 from lottery import operations
 from lottery.audit.explain import ACCOUNTS_SHOWN, PoolWorking, exact_product
 from lottery.errors import NotInRun, Refused, RunNotFound
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
+from lottery.method.distribution import NumberRange
 from lottery.method.methodology import JPMS_2024_09_06
-from lottery.method.wheel import Stretch
 from tests.days import (
     AAPL,
     FULL,
@@ -36,8 +36,8 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return Ledger.open(place / "ledger")
 
 
-def numbers(stretches: Sequence[Stretch]) -> list[tuple[int, int]]:
-    return [(stretch.first_number, stretch.last_number) for stretch in stretches]
+def numbers(ranges: Sequence[NumberRange]) -> list[tuple[int, int]]:
+    return [(hit_range.first_number, hit_range.last_number) for hit_range in ranges]
 
 
 def accounts(working: PoolWorking) -> list[tuple[str, int, tuple[int, int], int, object]]:
@@ -74,7 +74,7 @@ def test_the_published_example_is_explained_whole(tmp_path: Path) -> None:
     ]
     assert (working.total_short, working.product, working.first_hit) == (65, "28.041", 28)
     assert (working.notice_count, working.assigned_quantity) == (1, 10)
-    assert numbers(working.stretches) == [(28, 37)]
+    assert numbers(working.ranges) == [(28, 37)]
     assert accounts(working) == [
         ("1046", 30, (1, 30), 3, [(28, 30)]),
         ("1047", 30, (31, 60), 7, [(31, 37)]),
@@ -91,7 +91,7 @@ def test_a_wrap_goes_on_from_number_1_and_hits_the_first_account_again(ledger: L
 
     # 0.4314 x 40 = 17.256, and 38 contracts from 17: 17 to 40, then 1 to 14.
     assert (working.product, working.first_hit, working.notice_count) == ("17.256", 17, 2)
-    assert numbers(working.stretches) == [(17, 40), (1, 14)]
+    assert numbers(working.ranges) == [(17, 40), (1, 14)]
     assert working.wraps
     assert accounts(working) == [
         ("0042", 12, (1, 12), 12, [(1, 12)]),
@@ -135,7 +135,7 @@ def test_a_break_has_both_figures_and_no_numbers(ledger: Ledger) -> None:
         25,
         22,
     )
-    assert (working.first_hit, working.stretches, working.is_zero_hit) == (None, (), False)
+    assert (working.first_hit, working.ranges, working.is_zero_hit) == (None, (), False)
     assert accounts(working) == [
         ("0815", 10, (0, 0), 0, []),
         ("904", 3, (0, 0), 0, []),

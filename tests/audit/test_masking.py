@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lottery import operations
-from lottery.audit.masking import AccountNames, masked_record
-from lottery.audit.report import ReportRequest
-from lottery.ledger.run import Identity, RunRecord, WarningRecord
-from lottery.ledger.store import Ledger
+from lottery.audit.report.masking import AccountNames, masked_record
+from lottery.audit.report.run_report import ReportRequest
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import Identity, RunRecord, WarningRecord
 from tests.audit.pages import read_page
 from tests.days import (
     AAPL,
@@ -45,7 +45,7 @@ def recorded(day: SmallDay, place: Path, word: str) -> Ledger:
     record_in(place / "ledger", request)
     again = write_files(day.renamed(f"again-{word}-"), place / "again")
     later = request_of_files(again, supersedes=["2024-09-16-001"], reason=f"{word} was wrong")
-    who = Identity(kind="certificate", name=f"CN={word}", host=f"desk-{word}")
+    who = Identity(kind="certificate", name=f"CN={word}", host=f"backend-{word}")
     record_in(place / "ledger", replace(later, requested_by=who))
     return Ledger.open(place / "ledger")
 
@@ -80,8 +80,8 @@ def test_no_account_number_of_the_day_is_on_a_masked_page(day: SmallDay) -> None
         ledger = recorded(day, Path(folder), accounts[0])
         for run in ("2024-09-16-001", "latest"):
             pages = [operations.report(ledger, run, ReportRequest(mask_accounts=True), ASKER)]
-            noticed = [str(row["account"]) for row in day.positions if row["series"] in SERIES]
-            request = ReportRequest(account=noticed[0], mask_accounts=True)
+            assigned = [str(row["account"]) for row in day.positions if row["series"] in SERIES]
+            request = ReportRequest(account=assigned[0], mask_accounts=True)
             pages.append(operations.report(ledger, run, request, ASKER))
             for page in pages:
                 for account in accounts:
@@ -133,7 +133,7 @@ def record(tmp_path: Path) -> RunRecord:
 def test_in_what_people_wrote_every_digit_is_masked(record: RunRecord) -> None:
     masked = masked_record(record)
     assert masked.reason == "•••• was wrong"
-    assert (masked.requested_by.name, masked.requested_by.host) == ("CN=••••", "desk-••••")
+    assert (masked.requested_by.name, masked.requested_by.host) == ("CN=••••", "backend-••••")
     assert masked.supersedes == record.supersedes
     assert [file.sha256 for file in masked.evidence] == [file.sha256 for file in record.evidence]
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from lottery import operations
-from lottery.audit import page as page_module
-from lottery.audit.page import aligned_ask, decimal, percent
-from lottery.audit.report import ReportRequest
-from lottery.ledger.run import Identity
-from lottery.ledger.store import Ledger
+from lottery.audit.report import page as page_module
+from lottery.audit.report.page import aligned_ask, decimal, percent
+from lottery.audit.report.run_report import ReportRequest
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import Identity
 from tests.audit.pages import PageReader, read_page
 from tests.days import ASKER, FULL, PUBLISHED, SmallDay, record_in, request_of
 

@@ -19,9 +19,9 @@ from lottery import operations
 from lottery.audit.replay import MISMATCHES_LISTED, Engine, Mismatch, replay
 from lottery.errors import RunNotFound
 from lottery.ledger import evidence
-from lottery.ledger.run import RunRecord, WarningRecord, read_record
-from lottery.ledger.store import Ledger
-from lottery.ledger.writing import DATABASE
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import RunRecord, WarningRecord, read_record
+from lottery.ledger.write_transaction import DATABASE
 from tests.apart import run_apart
 from tests.days import (
     AAPL,

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from lottery import operations
-from lottery.audit import report as report_module
-from lottery.audit import shown_pools
-from lottery.audit.account_report import AccountReport, account_report
 from lottery.audit.bundle import ProvenRun
-from lottery.audit.report import Report, ReportRequest, Standing, run_report
-from lottery.audit.shown_pools import LeftOut
+from lottery.audit.report import run_report as report_module
+from lottery.audit.report import shown_pools
+from lottery.audit.report.account_report import AccountReport, account_report
+from lottery.audit.report.run_report import Report, ReportRequest, Standing, run_report
+from lottery.audit.report.shown_pools import LeftOut
 from lottery.errors import LedgerDamaged, NotInRun, ProofInvalid, Refused
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from lottery.ledger.trail import RUN_REPORTED
 from lottery.method.methodology import ZeroHit
 from lottery.method.odds import pool_odds
-from lottery.operations.prove import export_run, proven_run
+from lottery.operations.proofs import export_run, proven_run
 from tests.days import (
     AAPL,
     ASKER,
@@ -250,8 +250,8 @@ def test_an_account_is_shown_in_the_series_asked_for_alone(tmp_path: Path) -> No
 def test_of_many_positions_those_with_the_most_contracts_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lottery.audit.account_report.POSITIONS_SHOWN", 3)
-    monkeypatch.setattr("lottery.audit.account_report.POSITIONS_LISTED", 5)
+    monkeypatch.setattr("lottery.audit.report.account_report.POSITIONS_SHOWN", 3)
+    monkeypatch.setattr("lottery.audit.report.account_report.POSITIONS_LISTED", 5)
     about = account_page(recorded(many_pools(9), tmp_path), "1046")
     most = sorted((one.accounts[0].assigned_quantity for one in about.listed), reverse=True)
     assert len(about.shown) == 3

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lottery import operations
-from lottery.audit.report import POOLS_LISTED, POOLS_SHOWN, ReportRequest
+from lottery.audit.report.run_report import POOLS_LISTED, POOLS_SHOWN, ReportRequest
 from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from tests.audit.pages import read_page
 from tests.days import ASKER, ASKS, record_in, request_of_files, volumes_text
 
@@ -124,7 +124,7 @@ def test_pages_of_the_widest_figures_and_the_most_accounts_are_small(tmp_path: P
         pool_of=np.repeat(np.arange(pools), accounts).tolist(),
         accounts=numbers,
         shorts=[LARGE // accounts] * len(numbers),
-        # Past half of the numbers, so that accounts are hit in two stretches.
+        # Past half of the numbers, so that accounts are hit in two ranges.
         assigned=[LARGE // 3 * 2] * 10 + [LARGE // accounts * accounts] * 20,
     )
     ledger = ledger_of(columns, tmp_path / "widest")

@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lottery.audit.labels import GRID, NARROW, WIDE, Label, Narrow, label_within, with_room
-from lottery.audit.ribbon import COLUMNS, Ribbon, account_ribbon, pool_ribbon
-from lottery.method.wheel import Stretch
+from lottery.audit.report.labels import GRID, NARROW, WIDE, Label, Narrow, label_within, with_room
+from lottery.audit.report.ribbon import COLUMNS, Ribbon, account_ribbon, pool_ribbon
+from lottery.method.distribution import NumberRange
 
 PIXELS_AT_LEAST = 4
 """Of a character that is drawn: labels that come closer than that overlap in any font."""
@@ -42,7 +42,7 @@ def test_the_published_pool_is_drawn_with_its_accounts_its_first_hit_and_its_num
     assert drawn.even == ((0, at(30)), (at(60), GRID))
     assert drawn.odd == ((at(30), at(60)),)
     assert drawn.merged == ()
-    assert drawn.stretches == ((at(27), at(37)),)
+    assert drawn.ranges == ((at(27), at(37)),)
     assert drawn.seams == (at(27), at(30))
     assert at(27) < drawn.first_hit_mark < at(28)
     assert drawn.first_hit_label.text == "first hit 28"
@@ -59,7 +59,7 @@ def test_the_published_pool_is_drawn_with_its_accounts_its_first_hit_and_its_num
 def test_a_wrap_is_a_second_stretch_at_the_start() -> None:
     drawn = ribbon_of([12, 20, 5, 3], 17, 38)
     assert drawn.wraps
-    assert drawn.stretches == ((40_000, GRID), (0, 35_000))
+    assert drawn.ranges == ((40_000, GRID), (0, 35_000))
     assert texts(drawn.hits)[0] == "17 to 32, then 13, 14"
 
 
@@ -70,7 +70,7 @@ def test_accounts_too_narrow_to_be_seen_are_drawn_together_and_counted() -> None
     assert len(drawn.merged) == 2
     assert len(drawn.even) + len(drawn.odd) == 2
     assert drawn.cells == ()
-    # Ten thousand accounts were hit: their numbers have no room, and the stretch is told instead.
+    # Ten thousand accounts were hit: their numbers have no room, and the range is told instead.
     assert texts(drawn.hits) == ["240,001 to 300,000"]
 
 
@@ -82,14 +82,14 @@ def test_one_narrow_account_between_wide_ones_is_not_drawn_as_many() -> None:
 
 
 def test_an_accounts_own_ribbon_has_its_range_and_its_numbers_alone() -> None:
-    own = Stretch(first_number=31, last_number=60)
-    hits = [Stretch(first_number=31, last_number=37)]
+    own = NumberRange(first_number=31, last_number=60)
+    hits = [NumberRange(first_number=31, last_number=37)]
     drawn = account_ribbon(owned=own, name="1047", hits=hits, first_hit=28, total_short=65)
     assert drawn.even + drawn.odd == ((30 * GRID // 65, 60 * GRID // 65),)
-    assert drawn.stretches == ((30 * GRID // 65, 37 * GRID // 65),)
+    assert drawn.ranges == ((30 * GRID // 65, 37 * GRID // 65),)
     assert texts(drawn.accounts) == ["1047"]
     spared = account_ribbon(owned=own, name="1047", hits=[], first_hit=1, total_short=65)
-    assert (spared.stretches, spared.hits) == ((), ())
+    assert (spared.ranges, spared.hits) == ((), ())
     assert spared.description.endswith("Numbers assigned: none.")
 
 
@@ -120,9 +120,9 @@ def test_blocks_cover_the_ribbon_without_overlap_and_nothing_lies_outside(
     assert all(before[1] == after[0] for before, after in pairwise(blocks))
     assert len(blocks) <= 2 * COLUMNS + 1
     assert len(drawn.even) + len(drawn.odd) + drawn.merged_count == len(shorts)
-    for start, end in drawn.stretches:
+    for start, end in drawn.ranges:
         assert 0 <= start <= end <= GRID
-    length = sum(end - start for start, end in drawn.stretches)
+    length = sum(end - start for start, end in drawn.ranges)
     assert abs(length - assigned_quantity * GRID // total) <= 4
 
 

@@ -23,7 +23,7 @@ from lottery.audit.seeds import (
     uniformity_of,
 )
 from lottery.errors import LedgerDamaged
-from lottery.ledger.run import RunRecord, SeedRecord
+from lottery.ledger.run_record import RunRecord, SeedRecord
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import ExchangeAsk, derive_seed
 from tests.days import PUBLISHED, record_in, request_of

@@ -27,14 +27,15 @@ from lottery.audit.replay import Engine
 from lottery.audit.verify import Trust, verify
 from lottery.audit.verify_log import Fault
 from lottery.errors import LedgerBusy, LedgerNotFound
-from lottery.ledger import evidence, log, merkle, trail, writing
-from lottery.ledger.checkpoint import Checkpoint, sign_checkpoint
-from lottery.ledger.note import join_notes
-from lottery.ledger.run import read_record
-from lottery.ledger.signing import SigningKey, VerifierKey, create_key_file, read_key_file
-from lottery.ledger.store import KEY_FILE, Ledger
-from lottery.ledger.tables import metadata
-from lottery.ledger.writing import CHECKPOINT_FILE, DATABASE, MIRROR, UNFINISHED
+from lottery.ledger import evidence, log, trail, write_transaction
+from lottery.ledger.commit import KEY_FILE, Ledger
+from lottery.ledger.database import metadata
+from lottery.ledger.run_record import read_record
+from lottery.ledger.write_transaction import CHECKPOINT_FILE, DATABASE, MIRROR, UNFINISHED
+from lottery.tlog import merkle
+from lottery.tlog.checkpoint import Checkpoint, sign_checkpoint
+from lottery.tlog.keys import SigningKey, VerifierKey, create_key_file, read_key_file
+from lottery.tlog.note import join_notes
 from tests.days import (
     AAPL,
     ASKER,
@@ -240,12 +241,12 @@ def test_where_there_is_no_ledger_that_is_told_and_none_is_made(tmp_path: Path) 
 
 def test_a_writer_is_waited_for(ledger: Path) -> None:
     trust = Trust(key_file=ledger / KEY_FILE)
-    with writing.locked(ledger, 1.0), pytest.raises(LedgerBusy):
+    with write_transaction.locked(ledger, 1.0), pytest.raises(LedgerBusy):
         next(verify(ledger, trust, lock_seconds=0.0, progress=lambda *_: None))
 
 
 def test_one_who_reads_is_not_waited_for(ledger: Path) -> None:
-    with writing.locked(ledger, 1.0, shared=True):
+    with write_transaction.locked(ledger, 1.0, shared=True):
         assert look(ledger) == []
 
 
@@ -495,7 +496,7 @@ def test_a_second_row_that_says_whose_log_it_is_is_found(ledger: Path) -> None:
     assert "the table log has 2 rows" in told(look(ledger))
 
 
-def add_head(ledger: Path, tree: str, tree_size: int, note: bytes, *, in_file: bool) -> str:
+def add_checkpoint(ledger: Path, tree: str, tree_size: int, note: bytes, *, in_file: bool) -> str:
     """Adds a head to both databases, and to the checkpoint file; gives its name."""
     place = (ledger / CHECKPOINT_FILE).stat().st_size
     position = len(rows_of(ledger, "checkpoints"))
@@ -521,7 +522,7 @@ def head_of(ledger: Path) -> Checkpoint:
 
 def test_a_head_that_the_checkpoint_file_does_not_have_is_named(ledger: Path) -> None:
     note = sign_checkpoint(head_of(ledger), read_key_file(ledger / KEY_FILE))
-    name = add_head(ledger, "runs", 4, note, in_file=False)
+    name = add_checkpoint(ledger, "runs", 4, note, in_file=False)
 
     (fault,) = look(ledger)
 
@@ -532,7 +533,7 @@ def test_a_head_that_the_checkpoint_file_does_not_have_is_named(ledger: Path) ->
 def test_the_same_head_signed_again_is_no_fault(ledger: Path) -> None:
     """So every signature that is added later comes: what was found above was its not being kept."""
     note = sign_checkpoint(head_of(ledger), read_key_file(ledger / KEY_FILE))
-    add_head(ledger, "runs", 4, note, in_file=True)
+    add_checkpoint(ledger, "runs", 4, note, in_file=True)
 
     assert look(ledger) == []
 
@@ -552,7 +553,7 @@ def test_a_head_added_everywhere_that_is_not_the_logs_is_named(
 ) -> None:
     head = replace(head_of(ledger), **change)
     note = sign_checkpoint(head, signer or read_key_file(ledger / KEY_FILE))
-    name = add_head(ledger, "runs", 4, note, in_file=True)
+    name = add_checkpoint(ledger, "runs", 4, note, in_file=True)
 
     faults = look(ledger)
 
@@ -563,7 +564,7 @@ def test_a_head_added_everywhere_that_is_not_the_logs_is_named(
 def test_a_head_of_a_tree_that_is_none_is_named(ledger: Path) -> None:
     note = sign_checkpoint(head_of(ledger), read_key_file(ledger / KEY_FILE))
 
-    assert add_head(ledger, "another", 4, note, in_file=True) in named(look(ledger))
+    assert add_checkpoint(ledger, "another", 4, note, in_file=True) in named(look(ledger))
 
 
 def test_a_head_of_a_history_that_leaves_a_run_out_is_found_however_well_it_is_signed(
@@ -574,9 +575,9 @@ def test_a_head_of_a_history_that_leaves_a_run_out_is_found_however_well_it_is_s
     edge: tuple[bytes, ...] = ()
     for size, leaf in enumerate((*leaves[:2], leaves[3])):
         edge, _ = merkle.append(size, edge, merkle.leaf_hash(leaf))
-    head = replace(head_of(ledger), size=3, root=merkle.root_of_edge(edge))
+    head = replace(head_of(ledger), size=3, root=merkle.root_of_compact_range(edge))
     note = sign_checkpoint(head, read_key_file(ledger / KEY_FILE))
-    name = add_head(ledger, "runs", 3, note, in_file=True)
+    name = add_checkpoint(ledger, "runs", 3, note, in_file=True)
 
     faults = [fault for fault in look(ledger) if fault.where == name]
 
@@ -588,7 +589,7 @@ def forge(ledger: Path, run: str) -> None:
     rows = rows_of(ledger, "runs")
     forged = replace(Ledger.open(ledger).get(run), requested_by=replace(TESTER, name="somebody"))
     leaves = [forged.canonical() if row["run"] == run else row["record"] for row in rows]
-    (writing.evidence_folder(ledger, run) / "run.json").write_bytes(forged.canonical())
+    (write_transaction.evidence_folder(ledger, run) / "run.json").write_bytes(forged.canonical())
     edge: tuple[bytes, ...] = ()
     with unguarded(ledger) as database:
         database.execute("UPDATE runs SET record = ? WHERE run = ?", (forged.canonical(), run))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lottery.audit import wording
-from lottery.method.wheel import Stretch
+from lottery.method.distribution import NumberRange
 
 
-def stretches(*ends: tuple[int, int]) -> list[Stretch]:
-    return [Stretch(first_number=first, last_number=last) for first, last in ends]
+def ranges(*ends: tuple[int, int]) -> list[NumberRange]:
+    return [NumberRange(first_number=first, last_number=last) for first, last in ends]
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def stretches(*ends: tuple[int, int]) -> list[Stretch]:
 def test_numbers_hit_are_listed_up_to_three_and_told_as_a_range_past_that(
     ends: list[tuple[int, int]], told: str
 ) -> None:
-    assert wording.hit_numbers(stretches(*ends)) == told
+    assert wording.hit_numbers(ranges(*ends)) == told
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from lottery import operations
-from lottery.audit.report import ReportRequest
-from lottery.ledger.store import Ledger
+from lottery.audit.report.run_report import ReportRequest
+from lottery.ledger.commit import Ledger
 from tests.days import (
     AAPL,
     ASKER,

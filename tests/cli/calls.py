@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lottery.cli.main import main
-from lottery.ledger import writing
-from lottery.ledger.signing import SigningKey
-from lottery.ledger.store import Ledger
-from lottery.ledger.writing import DATABASE
+from lottery.ledger import write_transaction
+from lottery.ledger.commit import Ledger
+from lottery.ledger.write_transaction import DATABASE
+from lottery.tlog.keys import SigningKey
 from server.app import create_server
 from server.settings import Settings
 from tests.days import SmallDay, write_files
@@ -140,7 +140,7 @@ def files_of(ledger: Path) -> Door:
 @contextmanager
 def write_lock(ledger: Path) -> Iterator[None]:
     """Holds the ledger's write lock, as another process that records does."""
-    with writing.locked(ledger, 0.0):
+    with write_transaction.locked(ledger, 0.0):
         yield
 
 

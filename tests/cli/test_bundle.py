@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lottery.ledger.signing import SigningKey, VerifierKey, create_key_file
+from lottery.tlog.keys import SigningKey, VerifierKey, create_key_file
 from tests.cli.calls import (
     EXAMPLE_RUN,
     SOMEBODYS_KEY,

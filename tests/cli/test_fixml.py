@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from lottery.ledger.store import Ledger
-from lottery.ledger.writing import evidence_folder
+from lottery.ledger.commit import Ledger
+from lottery.ledger.write_transaction import evidence_folder
 from tests.cli.calls import (
     EXAMPLE_RUN,
     Door,

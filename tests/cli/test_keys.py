@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from lottery.errors import CheckpointInvalid
-from lottery.ledger.checkpoint import open_checkpoint
-from lottery.ledger.signing import VerifierKey, create_key_file, read_key_file
-from lottery.ledger.writing import DATABASE, MIRROR
+from lottery.ledger.write_transaction import DATABASE, MIRROR
+from lottery.tlog.checkpoint import open_checkpoint
+from lottery.tlog.keys import VerifierKey, create_key_file, read_key_file
 from tests.cli.calls import (
     EXAMPLE_RUN,
     SOMEBODYS_KEY,

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from lottery.cli.main import app
-from lottery.ledger.signing import create_key_file
+from lottery.tlog.keys import create_key_file
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,
@@ -292,7 +292,7 @@ def test_a_server_is_no_option_of_serving() -> None:
 
 
 def test_a_ledgers_address_is_told_as_it_was_given() -> None:
-    address = "postgresql://desk@records/lottery"
+    address = "postgresql://backend@records/lottery"
     answer = lottery("--ledger", address, "runs")
     assert answer.exit_code == 2
     assert address in answer.told

@@ -215,8 +215,8 @@ def work_through(target: str, tmp_path: Path) -> list[Answer]:
     account = max(long_accounts(), key=len)
     doubled = tmp_path / "doubled.csv"
     lines = (EXAMPLE / "positions.csv").read_text("utf-8").splitlines()
-    noticed = next(line for line in lines if line.startswith("XSP   240916P00565000"))
-    doubled.write_text("\n".join([*lines, noticed, ""]), "utf-8")
+    assigned = next(line for line in lines if line.startswith("XSP   240916P00565000"))
+    doubled.write_text("\n".join([*lines, assigned, ""]), "utf-8")
     commands = (
         [*example_arguments(), "--output", str(tmp_path / "out")],
         ["show", "latest", "--allocations"],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lottery.ledger import signing
+from lottery.tlog import keys
 from tests.audit.pages import read_page
 from tests.cli.calls import (
     EXAMPLE_RUN,
@@ -170,7 +170,7 @@ def test_a_page_of_another_day_stays_whole_until_the_new_one_is(
 
 def test_the_key_is_on_the_page(reader: Door, tmp_path: Path) -> None:
     reader("report", "latest", "run.html")
-    key = signing.VerifierKey.parse(reader("keys", "--json").document["public_key"])
+    key = keys.VerifierKey.parse(reader("keys", "--json").document["public_key"])
     assert f"lottery verify --key '{key}'" in text_of(tmp_path / "run.html")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lottery.ledger.writing import DATABASE
+from lottery.ledger.write_transaction import DATABASE
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lottery.ledger.signing import create_key_file
+from lottery.tlog.keys import create_key_file
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,

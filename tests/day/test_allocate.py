@@ -1,4 +1,4 @@
-"""The day (P2, P5, D1 to D6): every noticed pool allocated or broken, in tables as promised."""
+"""The day (P2, P5, D1 to D6): every assigned pool allocated or broken, in tables as promised."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from lottery.day.allocate import Break, Day, TotalTooLarge, allocate
-from lottery.day.noticed_pools import NoticedPool
-from lottery.day.pools import arrange
+from lottery.day.arrange import arrange
+from lottery.day.assigned_pools import AssignedPool
 from lottery.day.tables import (
     ALLOCATIONS,
     BROKEN_POSITIONS,
@@ -378,8 +378,8 @@ def test_pools_that_are_short_more_than_64_bits_hold_are_named_all() -> None:
         allocate(arrangement, ten_thousandths=1, zero_hit=ZeroHit.WRAP)
 
     assert raised.value.pools == [
-        NoticedPool(occ_account="", series=AAPL, notice_count=2, assigned_quantity=3),
-        NoticedPool(occ_account="C", series=ZVZZT, notice_count=1, assigned_quantity=1),
+        AssignedPool(occ_account="", series=AAPL, notice_count=2, assigned_quantity=3),
+        AssignedPool(occ_account="C", series=ZVZZT, notice_count=1, assigned_quantity=1),
     ]
 
 

@@ -226,7 +226,7 @@ def test_a_folder_that_is_read_only_serves_where_there_is_code_in_it(
     monkeypatch.setattr(os, "access", never)
     assert chosen() is None
 
-    (places.user / "lottery" / "loops" / "compiled.read_digits.nbi").touch()
+    (places.user / "lottery" / "loops" / "loops.read_digits.nbi").touch()
 
     assert chosen() == places.user / "lottery"
 
@@ -277,11 +277,11 @@ FIRST_HIT_BOTH_WAYS = """
 import numpy as np
 import pyarrow as pa
 
-from lottery.day import compiled
-from lottery.day.one_pool import ArrangedPool, allocate_pool
-from lottery.day.machine_code import compile_all, tell_when_compiling
+from lottery.day import loops
+from lottery.day.single_pool import ArrangedPool, allocate_pool
+from lottery.day.jit import compile_all, tell_when_compiling
 from lottery.method.methodology import ZeroHit
-from lottery.method.wheel import first_hit_number
+from lottery.method.distribution import first_hit_number
 
 tell_when_compiling(print)
 compile_all()
@@ -298,7 +298,7 @@ pool = allocate_pool(
     ten_thousandths=4314,
     zero_hit=ZeroHit.WRAP,
 )
-loaded = sum(compiled.allocate_pools.compiled().stats.cache_hits.values())
+loaded = sum(loops.allocate_pools.compiled().stats.cache_hits.values())
 print(pool.first_hit, first_hit_number(4314, 65, False), "loaded" if loaded else "compiled")
 """
 
@@ -329,7 +329,7 @@ def test_a_rule_that_was_changed_is_not_run_from_older_code(tmp_path: Path) -> N
 
     assert first_hits() == ["28", "28", "compiled"]
     assert first_hits() == ["28", "28", "loaded"]
-    rule = package / "method" / "wheel.py"
+    rule = package / "method" / "distribution.py"
     status = rule.stat()
     rule.write_text(rule.read_text().replace("    if hit > 0:", "    hit += 1\n    if hit > 0:"))
     os.utime(rule, ns=(status.st_atime_ns, status.st_mtime_ns))

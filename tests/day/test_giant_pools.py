@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lottery.day import compiled, pools, threads
+from lottery.day import arrange as arrange_module
+from lottery.day import loops, threads
 from lottery.method.methodology import AccountOrder
 from tests.days import AAPL
 from tests.tables import notices_table, positions_table
@@ -25,7 +26,7 @@ def test_sorting_digit_by_digit_gives_the_order_of_the_keys(
     keys = (np.array(numbers, np.int64) << index_bits) | np.arange(len(numbers))
     expected = np.sort(keys)
 
-    for sort in (compiled.sort_slots, compiled.sort_slots.interpreted):
+    for sort in (loops.sort_slots, loops.sort_slots.interpreted):
         slots = keys.copy()
         sort(slots, np.empty_like(slots), index_bits)
         assert slots.tolist() == expected.tolist()
@@ -36,7 +37,7 @@ def test_sorting_digit_by_digit_gives_the_order_of_the_keys(
 def test_two_sorted_halves_are_merged_into_one_order(first: list[int], second: list[int]) -> None:
     halves = [np.array(sorted(half), np.int64) for half in (first, second)]
 
-    for merge in (compiled.merge_sorted, compiled.merge_sorted.interpreted):
+    for merge in (loops.merge_sorted, loops.merge_sorted.interpreted):
         merged = np.empty(len(first) + len(second), np.int64)
         merge(*halves, merged)
         assert merged.tolist() == sorted([*first, *second])
@@ -55,11 +56,11 @@ def test_a_giant_pool_is_arranged_as_a_small_one(
             for account in accounts
         ]
     )
-    small = pools.arrange(notices, positions, AccountOrder.NUMERIC)
+    small = arrange_module.arrange(notices, positions, AccountOrder.NUMERIC)
     monkeypatch.setattr(threads, "ROWS_WORTH_A_THREAD", rows_a_thread)
-    monkeypatch.setattr(pools, "_GIANT_SLOTS", 2)
+    monkeypatch.setattr(arrange_module, "_GIANT_SLOTS", 2)
 
-    giant = pools.arrange(notices, positions, AccountOrder.NUMERIC)
+    giant = arrange_module.arrange(notices, positions, AccountOrder.NUMERIC)
 
     assert giant.keys.tolist() == small.keys.tolist() == sorted(small.keys.tolist())
     assert giant.rows.tolist() == small.rows.tolist()
@@ -67,14 +68,14 @@ def test_a_giant_pool_is_arranged_as_a_small_one(
 
 
 def test_a_large_pool_is_sorted_by_digits_within_the_loop() -> None:
-    count = compiled.RADIX_SLOTS + 1
+    count = loops.RADIX_SLOTS + 1
     generator = np.random.default_rng(11)
     keys = (generator.permutation(10 * count)[:count].astype(np.int64) << 15) | np.arange(count)
     starts = np.array([0, 3, 3 + count], np.int64)
     slots = np.concatenate([np.array([5 << 15, 1 << 15 | 1, 3 << 15 | 2], np.int64), keys])
     doubled = np.zeros(2, np.bool_)
 
-    compiled.sort_pools(starts, 0, 2, 15, slots, doubled)
+    loops.sort_pools(starts, 0, 2, 15, slots, doubled)
 
     assert slots[:3].tolist() == [1 << 15 | 1, 3 << 15 | 2, 5 << 15]
     assert slots[3:].tolist() == sorted(keys.tolist())

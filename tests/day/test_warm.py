@@ -8,20 +8,20 @@ import sys
 from pathlib import Path
 
 import tests
-from lottery.day import compiled
+from lottery.day import loops
 from lottery.day.warm import warm_up
 from tests.loops import versions_of
 
 LOOPS_AFTER_DAYS = """
-from lottery.day import compiled, pools, threads
-from lottery.day.one_pool import allocate_pool, arrange_pool
+from lottery.day import arrange as arrange_module, loops, threads
+from lottery.day.single_pool import allocate_pool, arrange_pool
 from lottery.day.warm import warm_up
 from lottery.method.methodology import AccountOrder, ZeroHit
 from tests.loops import versions_of
 from tests.tables import *
 
 warm_up()
-warm = versions_of(compiled)
+warm = versions_of(loops)
 assert all(warm.values()), warm
 notices = notices_table([notice(AAPL, 10), notice(SPY, 2, "C"), notice(ZVZZT, 1)])
 rows = [
@@ -30,7 +30,7 @@ rows = [
     *positions_of(AAPL, {"x": 1, "7": 1, "07": 1}, "F"),
 ]
 for most_pairs in (1 << 26, 1):
-    pools._PAIRS_IN_A_TABLE = most_pairs
+    arrange_module._PAIRS_IN_A_TABLE = most_pairs
     for rows_a_thread in (50_000, 1):
         threads.ROWS_WORTH_A_THREAD = rows_a_thread
         for order in AccountOrder:
@@ -42,24 +42,24 @@ for most_pairs in (1 << 26, 1):
                     positions_table([*rows, *rows]).slice(len(rows)),
                 ):
                     allocate_tables(notices, positions, zero_hit=zero_hit, account_order=order)
-                    now = versions_of(compiled)
+                    now = versions_of(loops)
                     assert now == warm, (most_pairs, rows_a_thread, order, now, warm)
 for accounts in (["2", "1"], ["9" * 30, "1"], ["1", "2", "01"]):
     pool = arrange_pool(accounts, AccountOrder.NUMERIC)
     allocate_pool(pool, range(1, len(accounts) + 1), assigned_quantity=1, ten_thousandths=1,
                   zero_hit=ZeroHit.FIRST)
-    assert versions_of(compiled) == warm, (accounts, versions_of(compiled), warm)
+    assert versions_of(loops) == warm, (accounts, versions_of(loops), warm)
 """
 
 
 def test_warming_up_can_be_done_again() -> None:
     warm_up()
-    versions = versions_of(compiled)
+    versions = versions_of(loops)
 
     warm_up()
 
     assert all(versions.values())
-    assert versions_of(compiled) == versions
+    assert versions_of(loops) == versions
 
 
 def test_after_warming_up_no_day_compiles_a_loop_again() -> None:

@@ -29,9 +29,9 @@ import pytest
 
 from lottery import operations
 from lottery.cli.main import main
-from lottery.ledger import writing
-from lottery.ledger.store import Ledger
-from lottery.ledger.writing import DATABASE
+from lottery.ledger import write_transaction
+from lottery.ledger.commit import Ledger
+from lottery.ledger.write_transaction import DATABASE
 from tests.apart import run_apart
 from tests.days import AAPL, FULL, SmallDay, assert_sound, notice, position, write_files
 
@@ -189,7 +189,7 @@ def _warm_up(place: Path) -> Takes:
             continue
         process, out = _forked(ledger, command)
         moments = [time.perf_counter()]
-        for event in (_is_staged, writing.is_unfinished):
+        for event in (_is_staged, write_transaction.is_unfinished):
             while not event(ledger):
                 time.sleep(POLL)
             moments.append(time.perf_counter())
@@ -209,7 +209,7 @@ def _killed(
         [
             (_at_once, takes.whole),
             (_is_staged, takes.staged),
-            (writing.is_unfinished, takes.announced),
+            (write_transaction.is_unfinished, takes.announced),
         ],
         [10, 30, 60],
     )[0]
@@ -231,7 +231,7 @@ def _killed(
 def _phase(ledger: Path, before: bytes, code: int, said: str) -> str:
     if code != -signal.SIGKILL:
         return "ended before"
-    if not writing.is_unfinished(ledger):
+    if not write_transaction.is_unfinished(ledger):
         if said:
             return "it had answered"
         return "recorded, not told" if _content(ledger) != before else "nothing announced"
@@ -303,7 +303,7 @@ def _is_staged(ledger: Path) -> bool:
 
 
 def _staged(ledger: Path) -> Sequence[Path]:
-    place = ledger / writing.STAGING
+    place = ledger / write_transaction.STAGING
     return list(place.iterdir()) if place.is_dir() else []
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import pytest
 
 from lottery.errors import LedgerNotFound
-from lottery.ledger import writing
-from lottery.ledger.store import Ledger
+from lottery.ledger import write_transaction
+from lottery.ledger.commit import Ledger
 from lottery.ledger.trail import WRITE_RECOVERED
-from lottery.ledger.writing import DATABASE
+from lottery.ledger.write_transaction import DATABASE
 from tests.apart import run_apart
 from tests.days import FULL, assert_sound, record_in, write_files
 from tests.faults import worker
@@ -83,10 +83,10 @@ def test_a_process_killed_at_a_step_has_recorded_all_or_nothing(tmp_path: Path, 
     assert process.exitcode == -signal.SIGKILL
     committed = step in {**worker.COMMITTED, **worker.DONE}
     interrupted = step in {**worker.UNCOMMITTED, **worker.COMMITTED}
-    assert writing.is_unfinished(ledger) == interrupted
+    assert write_transaction.is_unfinished(ledger) == interrupted
     is_written = (ledger / DATABASE).read_bytes() != before
     assert is_written == (committed or step == "the database is half written")
-    is_mirrored = (ledger / writing.MIRROR).read_bytes() != before
+    is_mirrored = (ledger / write_transaction.MIRROR).read_bytes() != before
     assert is_mirrored == (committed and step != "the run is committed")
     assert told_in(told) == []
 

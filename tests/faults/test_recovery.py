@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from lottery.errors import KeyUnusable
-from lottery.ledger import writing
-from lottery.ledger.signing import VerifierKey
-from lottery.ledger.store import KEY_FILE, Ledger
+from lottery.ledger import write_transaction
+from lottery.ledger.commit import KEY_FILE, Ledger
 from lottery.ledger.trail import LEDGER_MADE, RUN_RECORDED, WRITE_RECOVERED
-from lottery.ledger.writing import DATABASE
-from lottery.operations import prove
+from lottery.ledger.write_transaction import DATABASE
+from lottery.operations import proofs
+from lottery.tlog.keys import VerifierKey
 from tests.days import PUBLISHED, assert_sound, faults_of, record_in, replays_of, write_files
 from tests.faults import worker
 
@@ -72,7 +72,7 @@ def interrupted(request: pytest.FixtureRequest, tmp_path: Path, ledger: Path, so
     """A ledger whose writer was killed at a step: the parameter, or with its files half written."""
     step = str(getattr(request, "param", "the mirror is half written"))
     killed(worker.record_days, ledger, sources, ["2024-09-16"], tmp_path / "told", step)
-    assert writing.is_unfinished(ledger)
+    assert write_transaction.is_unfinished(ledger)
     return step
 
 
@@ -155,7 +155,7 @@ def test_an_auditor_without_the_key_is_told_that_a_write_did_not_end_and_changes
 
 
 def _public_key(ledger: Path) -> VerifierKey:
-    return prove.public_keys(Ledger.open(ledger)).key
+    return proofs.public_keys(Ledger.open(ledger)).key
 
 
 @pytest.mark.parametrize("interrupted", KILLED_BEFORE, indirect=True)

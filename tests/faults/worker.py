@@ -22,9 +22,9 @@ import sqlalchemy as sa
 
 from lottery import operations
 from lottery.errors import Conflict
-from lottery.ledger import log, store, writing
-from lottery.ledger.note import join_notes
-from lottery.ledger.store import Ledger
+from lottery.ledger import commit, log, write_transaction
+from lottery.ledger.commit import Ledger
+from lottery.tlog.note import join_notes
 from tests import days
 
 # Loaded once, and not by each process that is to be killed.
@@ -32,7 +32,7 @@ multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.faults.
 
 
 def die_at(step: str) -> None:
-    """Lets this process kill itself when it comes to a step of writing."""
+    """Lets this process kill itself when it comes to a step of write_transaction."""
     DEATHS[step]()
 
 
@@ -99,7 +99,7 @@ def _with_the_database_half_written() -> None:
         connection.execute("PRAGMA cache_size = 1")
 
     # Asked right before the commit.
-    _before(log, "heads_behind")
+    _before(log, "checkpoints_after")
 
 
 def _with_the_mirror_half_written() -> None:
@@ -115,33 +115,33 @@ def _with_the_mirror_half_written() -> None:
 
 
 def _with_the_heads_half_appended() -> None:
-    def append(directory: Path, heads: Sequence[log.SignedHead]) -> None:
+    def append(directory: Path, heads: Sequence[log.SignedCheckpoint]) -> None:
         notes = join_notes(head.note for head in heads)
-        with (directory / writing.CHECKPOINT_FILE).open("ab") as file:
+        with (directory / write_transaction.CHECKPOINT_FILE).open("ab") as file:
             file.write(notes[: len(notes) * 2 // 3])
         _kill()
 
-    writing._append_heads = append
+    write_transaction._append_checkpoints = append
 
 
 def _with_the_heads_half_recovered() -> None:
-    recover = writing._recover_checkpoints
+    recover = write_transaction._recover_checkpoints
 
     def tear(directory: Path, ends_at: int, rest: bytes) -> None:
         recover(directory, ends_at, rest)
-        path = directory / writing.CHECKPOINT_FILE
+        path = directory / write_transaction.CHECKPOINT_FILE
         os.truncate(path, path.stat().st_size - 9)
         _kill()
 
-    writing._recover_checkpoints = tear
+    write_transaction._recover_checkpoints = tear
 
 
 def _with_the_announcement_half_written() -> None:
-    def announce(transaction: writing.Transaction, run: str | None = None) -> None:
-        (transaction.directory / writing.UNFINISHED).write_text(f'{{"run": "{run}'[:9])
+    def announce(transaction: write_transaction.Transaction, run: str | None = None) -> None:
+        (transaction.directory / write_transaction.UNFINISHED).write_text(f'{{"run": "{run}'[:9])
         _kill()
 
-    setattr(writing.Transaction, "announce", announce)  # noqa: B010 - mypy has its own view of it.
+    setattr(write_transaction.Transaction, "announce", announce)  # noqa: B010 - mypy has its own view of it.
 
 
 def _kill() -> None:
@@ -151,12 +151,12 @@ def _kill() -> None:
 Death = Callable[[], None]
 
 UNTOLD: Final[dict[str, Death]] = {
-    "the files are staged": functools.partial(_before, writing.Transaction, "announce"),
+    "the files are staged": functools.partial(_before, write_transaction.Transaction, "announce"),
 }
 """Before anything of the ledger is touched."""
 UNCOMMITTED: Final[dict[str, Death]] = {
     "the write is half announced": _with_the_announcement_half_written,
-    "the write is announced": functools.partial(_after, writing.Transaction, "announce"),
+    "the write is announced": functools.partial(_after, write_transaction.Transaction, "announce"),
     "the folder is in place": functools.partial(_after, Ledger, "_put_in_place"),
     "the row is inserted": functools.partial(_after, Ledger, "_insert"),
     "the head is signed": functools.partial(_after, log, "append"),
@@ -164,27 +164,27 @@ UNCOMMITTED: Final[dict[str, Death]] = {
 }
 """Announced, and not committed."""
 COMMITTED: Final[dict[str, Death]] = {
-    "the run is committed": functools.partial(_before, writing, "_mirror"),
+    "the run is committed": functools.partial(_before, write_transaction, "_mirror"),
     "the mirror is half written": _with_the_mirror_half_written,
-    "the mirror is written": functools.partial(_after, writing, "_mirror"),
+    "the mirror is written": functools.partial(_after, write_transaction, "_mirror"),
     "the heads are half appended": _with_the_heads_half_appended,
-    "the heads are appended": functools.partial(_after, writing, "_append_heads"),
+    "the heads are appended": functools.partial(_after, write_transaction, "_append_checkpoints"),
 }
 """Committed, and not all of the files written."""
 DONE: Final[dict[str, Death]] = {
-    "the write has ended": functools.partial(_after, writing, "_end"),
+    "the write has ended": functools.partial(_after, write_transaction, "_end"),
 }
 """Everything is written, and nobody was told so."""
 OF_MAKING: Final[dict[str, Death]] = {
-    "the key is made": functools.partial(_after, store, "create_key_file"),
+    "the key is made": functools.partial(_after, commit, "create_key_file"),
 }
 OF_RECOVERING: Final[dict[str, Death]] = {
     "the evidence is half withdrawn": functools.partial(_before, shutil, "rmtree"),
-    "the evidence is withdrawn": functools.partial(_after, writing, "_withdraw"),
-    "the mirror is half copied": functools.partial(_before, writing, "_sync"),
-    "the mirror is mended": functools.partial(_after, writing, "_recover_mirror"),
+    "the evidence is withdrawn": functools.partial(_after, write_transaction, "_withdraw"),
+    "the mirror is half copied": functools.partial(_before, write_transaction, "_sync"),
+    "the mirror is mended": functools.partial(_after, write_transaction, "_recover_mirror"),
     "the heads are half recovered": _with_the_heads_half_recovered,
-    "everything is recovered": functools.partial(_after, writing, "recover"),
+    "everything is recovered": functools.partial(_after, write_transaction, "recover"),
 }
 
 STEPS: Final = (*UNTOLD, *UNCOMMITTED, *COMMITTED, *DONE)

@@ -12,7 +12,7 @@ import pytest
 
 from lottery.errors import Problems
 from lottery.intake import files
-from lottery.intake.received import Received
+from lottery.intake.sources import Received
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import ExchangeAsk
 

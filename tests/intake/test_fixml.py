@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from lottery import operations
 from lottery.errors import Problems, Refused
 from lottery.intake import files
-from lottery.intake.fixml_notices import parse_notices
-from lottery.intake.fixml_target import NAMESPACES
-from lottery.intake.received import Received
+from lottery.intake.fixml.notices import parse_notices
+from lottery.intake.fixml.target import NAMESPACES
+from lottery.intake.sources import Received
 from tests.days import (
     AAPL,
     DATE,

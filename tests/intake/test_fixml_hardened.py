@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lottery.errors import Problems, Refused
-from lottery.intake import fixml, fixml_notices
-from lottery.intake.fixml_notices import parse_notices
-from lottery.intake.fixml_positions import parse_occ_positions
-from lottery.intake.received import Place
+from lottery.intake.fixml import notices, parser
+from lottery.intake.fixml.notices import parse_notices
+from lottery.intake.fixml.positions import parse_occ_positions
+from lottery.intake.sources import Place
 from tests.days import AAPL, DATE, META
 from tests.fixml import assignment, document, position_report
 from tests.intake.test_fixml import refused
@@ -43,7 +43,7 @@ def with_doctype(declared: str) -> str:
     [
         "",
         'SYSTEM "file:///etc/passwd"',
-        'PUBLIC "-//OCC//FIXML" "http://127.0.0.1:9/fixml.dtd"',
+        'PUBLIC "-//OCC//FIXML" "http://127.0.0.1:9/parser.dtd"',
         "[]",
         '[<!ENTITY lol9 SYSTEM "file:///etc/passwd">]',
         '[<!ENTITY % more SYSTEM "http://127.0.0.1:9/more.dtd"> %more;]',
@@ -217,7 +217,7 @@ def test_the_size_of_the_blocks_changes_nothing(size: int) -> None:
 
     problems = Problems()
     place = Place(source="notices.xml", problems=problems)
-    read = fixml_notices.read_notices(blocks, DATE, place)
+    read = notices.read_notices(blocks, DATE, place)
 
     assert not problems
     assert read is not None
@@ -227,7 +227,7 @@ def test_the_size_of_the_blocks_changes_nothing(size: int) -> None:
 def test_reports_have_the_line_on_which_their_start_ends() -> None:
     text = BATCH.replace("<AsgnRpt ", "\n\n<AsgnRpt\n ")
 
-    lines = fixml.lines_of_reports(lambda: iter((text.encode(),)), "AsgnRpt")
+    lines = parser.lines_of_reports(lambda: iter((text.encode(),)), "AsgnRpt")
 
     assert (
         lines.tolist()

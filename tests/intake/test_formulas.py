@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from lottery import operations
 from lottery.cli.output import OutputFormat, write_output
 from lottery.errors import Refused
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import ExchangeAsk
 from tests.days import (

@@ -16,12 +16,12 @@ from lottery.errors import Problems, Refused
 from lottery.intake.columns import POSITION_COLUMNS, to_positions
 from lottery.intake.delimited import read_csv
 from lottery.intake.parquet import read_parquet
-from lottery.intake.received import Place
+from lottery.intake.sources import Place
 from lottery.intake.volumes import read_volumes_csv, read_volumes_json
 from lottery.intake.wire import POSITION_ROWS
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import derive_seed
-from tests.days import ASKS, FULL, POSITION_NAMES, csv_text, gathered, table_of, volumes_text
+from tests.days import ASKS, FULL, POSITION_NAMES, csv_text, incoming, table_of, volumes_text
 from tests.days import arrow_payload as payload_of
 
 BOUNDED: Final = settings(
@@ -67,7 +67,7 @@ def by_parquet(content: bytes) -> int:
 
 def by_arrow(content: bytes) -> int:
     problems = Problems()
-    arriving = gathered("positions", problems)
+    arriving = incoming("positions", problems)
     arriving.add_arrow(content)
     return rows_or_problems(arriving.received().table.num_rows, problems)
 

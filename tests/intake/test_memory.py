@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lottery.errors import LimitExceeded, Problems
-from lottery.intake import files, memory, noticed
+from lottery.intake import files, memory, position_filter
 from lottery.intake.memory import PROCESS_BYTES, MemoryLimit
-from lottery.intake.received import Received
-from tests.days import FULL, gathered, write_files
+from lottery.intake.sources import Received
+from tests.days import FULL, incoming, write_files
 from tests.tables import AAPL, SPY, notice, notices_table
 
 ROWS = 1_000
@@ -25,8 +25,8 @@ NOTICES = Received(table=notices_table([notice(AAPL, 1)]), sources=(), places=()
 
 @pytest.fixture
 def positions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of a thousand positions, a tenth of which are of the noticed series."""
-    monkeypatch.setattr(noticed, "ROWS_WORTH_A_THREAD", 1)
+    """A file of a thousand positions, a tenth of which are of the assigned series."""
+    monkeypatch.setattr(position_filter, "ROWS_WORTH_A_THREAD", 1)
     path = tmp_path / "positions.parquet"
     table = pa.table(
         {
@@ -87,7 +87,7 @@ def test_a_file_that_is_no_parquet_is_refused_as_such(tmp_path: Path) -> None:
 
 
 def test_a_stream_takes_its_rows_as_they_arrive() -> None:
-    arriving = gathered("positions", Problems())
+    arriving = incoming("positions", Problems())
     arriving.memory = limit_of(2 * 190)
     row: list[list[object]] = [[AAPL], ["1046"], [30], ["C"]]
     arriving.add_rows(row)

@@ -172,7 +172,7 @@ def test_a_notice_id_may_stand_once_in_each_occ_account(tmp_path: Path) -> None:
     assert not request.problems
 
 
-@pytest.mark.parametrize("series", [AAPL, META], ids=["noticed", "not noticed"])
+@pytest.mark.parametrize("series", [AAPL, META], ids=["assigned", "not assigned"])
 @pytest.mark.parametrize(
     ("account", "rule", "told"),
     [

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from lottery.errors import LimitExceeded, Problems
-from lottery.intake.received import Received
+from lottery.intake.sources import Received
 from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
 from tests.days import (
     AAPL,
@@ -19,7 +19,7 @@ from tests.days import (
     META,
     arrow_payload,
     columns_of,
-    gathered,
+    incoming,
     position,
     refusal,
     request_of_wire,
@@ -34,7 +34,7 @@ PAYLOAD = arrow_payload(TABLE)
 
 def received_of(*payloads: bytes, max_rows: int = 1_000) -> tuple[Received, Problems]:
     problems = Problems()
-    arriving = gathered("positions", problems, max_rows)
+    arriving = incoming("positions", problems, max_rows)
     for payload in payloads:
         arriving.add_arrow(payload)
     return arriving.received(), problems
@@ -49,7 +49,7 @@ def test_rows_and_payloads_give_the_tables_that_files_give(role: str) -> None:
     source = FULL.notices if role == "notices" else FULL.positions
     schema = NOTICE_ROWS if role == "notices" else POSITION_ROWS
     problems = Problems()
-    by_rows, by_arrow, mixed = (gathered(role, problems) for _ in range(3))
+    by_rows, by_arrow, mixed = (incoming(role, problems) for _ in range(3))
     by_rows.add_rows(columns_of(source[:2], schema))
     by_rows.add_rows(columns_of(source[2:], schema))
     by_arrow.add_arrow(arrow_payload(table_of(source[:1], schema)))
@@ -67,7 +67,7 @@ def test_what_arrived_is_kept_as_it_was() -> None:
     received, _ = received_of(PAYLOAD)
 
     assert [source.kept_as for source in received.sources] == ["positions-arrow-0001.arrows"]
-    arriving = gathered("notices", Problems())
+    arriving = incoming("notices", Problems())
     payload = arrow_payload(table_of(FULL.notices, NOTICE_ROWS))
     arriving.add_arrow(payload)
     arriving.add_rows(columns_of([{**FULL.notices[0], "notice_id": "B1"}], NOTICE_ROWS))
@@ -83,7 +83,7 @@ def test_what_arrived_is_kept_as_it_was() -> None:
 
 def test_problems_name_the_field_and_the_row_of_what_arrived() -> None:
     problems = Problems()
-    arriving = gathered("positions", problems)
+    arriving = incoming("positions", problems)
     arriving.add_arrow(arrow_payload(TABLE))
     arriving.add_arrow(arrow_payload(table_of([position(AAPL, "1", -1)], POSITION_ROWS)))
     arriving.add_rows(columns_of([position(AAPL, "1", 1), position(AAPL, "2", -2)], POSITION_ROWS))
@@ -111,7 +111,7 @@ def test_a_doubled_account_is_named_with_the_rows_of_both_payloads() -> None:
 def test_a_doubled_account_is_named_by_field_where_the_first_row_came_in_another_one() -> None:
     problems = Problems()
     request = request_of_wire(FULL, as_arrow=True)
-    arriving = gathered("positions", problems)
+    arriving = incoming("positions", problems)
     arriving.add_arrow(arrow_payload(table_of([position(META, "7", 1)], POSITION_ROWS)))
     arriving.add_rows(columns_of([position(META, "6", 1), position(META, "7", 1)], POSITION_ROWS))
     refused = refusal(replace(request, positions=arriving.received(), problems=problems))
@@ -249,7 +249,7 @@ def test_rows_up_to_the_limit_are_taken_and_one_more_is_not() -> None:
         received_of(PAYLOAD, max_rows=TABLE.num_rows - 1)
     assert caught.value.details() == {"limit": "max_rows=14"}
 
-    arriving = gathered("positions", Problems(), TABLE.num_rows)
+    arriving = incoming("positions", Problems(), TABLE.num_rows)
     arriving.add_arrow(PAYLOAD)
     with pytest.raises(LimitExceeded):
         arriving.add_rows(columns_of([position(AAPL, "1", 1)], POSITION_ROWS))
@@ -346,7 +346,7 @@ def said(name: str, column: pa.Array) -> pa.Table:
 
 def notices_of(*tables: pa.Table) -> tuple[Received, Problems]:
     problems = Problems()
-    arriving = gathered("notices", problems)
+    arriving = incoming("notices", problems)
     for table in tables:
         arriving.add_arrow(arrow_payload(table))
     return arriving.received(), problems
@@ -392,7 +392,7 @@ def test_what_occ_says_besides_is_checked(column: pa.Array, told: str) -> None:
 def test_occs_own_figures_come_as_arrow() -> None:
     table = pa.table({"series": [AAPL, META], "short_quantity": [65, 0], "occ_account": ["C", "F"]})
     problems = Problems()
-    arriving = gathered("occ_positions", problems)
+    arriving = incoming("occ_positions", problems)
     assert not arriving.has_arrived
 
     arriving.add_arrow(arrow_payload(table))
@@ -405,7 +405,7 @@ def test_occs_own_figures_come_as_arrow() -> None:
 def test_occs_own_figures_that_are_wrong_are_refused_by_their_rows() -> None:
     table = pa.table({"series": ["none", META], "short_quantity": [65, -1]})
     problems = Problems()
-    arriving = gathered("occ_positions", problems)
+    arriving = incoming("occ_positions", problems)
     arriving.add_arrow(arrow_payload(table))
 
     arriving.received()

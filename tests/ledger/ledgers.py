@@ -13,8 +13,8 @@ import pytest
 
 from lottery import operations
 from lottery.errors import Conflict
-from lottery.ledger.store import Ledger
-from lottery.ledger.writing import DATABASE
+from lottery.ledger.commit import Ledger
+from lottery.ledger.write_transaction import DATABASE
 from tests.days import AAPL, GE, META, PUBLISHED, SmallDay, notice, position
 
 Run: TypeAlias = Callable[..., operations.RunOutcome]

@@ -16,8 +16,8 @@ from lottery import operations
 from lottery.day.tables import ALLOCATIONS
 from lottery.errors import LedgerDamaged, LedgerUnwritable
 from lottery.ledger import evidence
-from lottery.ledger.run import EvidenceFile
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import EvidenceFile
 from tests.days import (
     FULL,
     PUBLISHED,

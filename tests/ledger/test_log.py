@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from lottery.errors import LedgerDamaged, Refused, RunNotFound
-from lottery.ledger import log, merkle
-from lottery.ledger.checkpoint import open_checkpoint
-from lottery.ledger.log import RUNS_TREE, TRAIL_TREE, SignedHead
-from lottery.ledger.note import join_notes
-from lottery.ledger.signing import SigningKey
-from lottery.ledger.store import Ledger
+from lottery.ledger import log
+from lottery.ledger.commit import Ledger
+from lottery.ledger.log import RUNS_TREE, TRAIL_TREE, SignedCheckpoint
 from lottery.ledger.trail import entry_now
-from lottery.operations import prove
+from lottery.operations import proofs
+from lottery.tlog import merkle
+from lottery.tlog.checkpoint import open_checkpoint
+from lottery.tlog.keys import SigningKey
+from lottery.tlog.note import join_notes
 from tests.days import PUBLISHED, TESTER, assert_sound, faults_of
 from tests.ledger.ledgers import META_ONLY, Run, trail_of, unchanged
 
@@ -33,9 +34,9 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
     return merkle.node_hash(root_of(leaves[:half]), root_of(leaves[half:]))
 
 
-def heads_of(ledger: Ledger) -> list[SignedHead]:
+def heads_of(ledger: Ledger) -> list[SignedCheckpoint]:
     with ledger.reading_log() as connection:
-        return list(log.all_heads(connection))
+        return list(log.all_checkpoints(connection))
 
 
 def leaves_of(ledger: Ledger, tree: str) -> list[bytes]:
@@ -112,14 +113,14 @@ def test_heads_are_found_by_their_place_and_size(opened: Ledger) -> None:
     heads = heads_of(opened)
 
     with opened.reading_log() as connection:
-        assert log.last_head(connection) == heads[-1]
-        assert log.heads_behind(connection, -1) == heads
-        assert log.heads_behind(connection, 4) == heads[5:]
-        assert log.heads_behind(connection, len(heads)) == []
+        assert log.last_checkpoint(connection) == heads[-1]
+        assert log.checkpoints_after(connection, -1) == heads
+        assert log.checkpoints_after(connection, 4) == heads[5:]
+        assert log.checkpoints_after(connection, len(heads)) == []
         of_runs = [head for head in heads if head.tree == RUNS_TREE]
-        assert log.latest_head(connection, RUNS_TREE) == of_runs[-1]
-        assert log.first_head_of(connection, RUNS_TREE, 1) == of_runs[0]
-        assert log.first_head_of(connection, RUNS_TREE, 3) is None
+        assert log.latest_checkpoint(connection, RUNS_TREE) == of_runs[-1]
+        assert log.first_checkpoint_of(connection, RUNS_TREE, 1) == of_runs[0]
+        assert log.first_checkpoint_of(connection, RUNS_TREE, 3) is None
 
 
 def test_a_ledger_in_which_nothing_is_recorded_has_a_head_of_the_trail_alone(
@@ -129,9 +130,9 @@ def test_a_ledger_in_which_nothing_is_recorded_has_a_head_of_the_trail_alone(
 
     assert [(head.tree, head.tree_size) for head in heads_of(made)] == [(TRAIL_TREE, 1)]
     with made.reading_log() as connection:
-        assert log.latest_head(connection, RUNS_TREE) is None
+        assert log.latest_checkpoint(connection, RUNS_TREE) is None
     with pytest.raises(RunNotFound, match="no run is recorded yet"):
-        prove.checkpoint(made)
+        proofs.checkpoint(made)
 
 
 def test_a_second_signature_is_a_head_of_the_same_size_and_the_first_stays(
@@ -139,15 +140,15 @@ def test_a_second_signature_is_a_head_of_the_same_size_and_the_first_stays(
 ) -> None:
     before = heads_of(opened)
 
-    head = prove.cosign(opened, OFFICER, TESTER)
+    head = proofs.cosign(opened, OFFICER, TESTER)
 
     whose = opened.log()
     signed = open_checkpoint(head.note, [whose.key, OFFICER.verifier])
     assert signed.signed_by == (whose.key, OFFICER.verifier)
     assert heads_of(opened)[: len(before)] == before
-    assert prove.checkpoint(opened) == head
+    assert proofs.checkpoint(opened) == head
     with opened.reading_log() as connection:
-        assert log.first_head_of(connection, RUNS_TREE, 2) in before
+        assert log.first_checkpoint_of(connection, RUNS_TREE, 2) in before
     assert trail_of(opened.directory)[-1] == (
         "CHECKPOINT_COSIGNED",
         "2 runs",
@@ -158,11 +159,11 @@ def test_a_second_signature_is_a_head_of_the_same_size_and_the_first_stays(
 
 
 def test_the_log_goes_on_behind_a_second_signature(opened: Ledger, run: Run) -> None:
-    prove.cosign(opened, OFFICER, TESTER)
+    proofs.cosign(opened, OFFICER, TESTER)
 
     run(PUBLISHED, supersedes=["2024-09-16-001"], reason="asked for again")
 
-    head = prove.checkpoint(opened)
+    head = proofs.checkpoint(opened)
     assert head.tree_size == 3
     assert open_checkpoint(head.note, [opened.log().key]).checkpoint.size == 3
     assert_sound(opened.directory)
@@ -172,7 +173,7 @@ def test_proofs_of_every_size_hold_and_of_no_other_size(opened: Ledger) -> None:
     leaves = leaves_of(opened, RUNS_TREE)
     for index, run in enumerate(("2024-09-16-001", "2024-09-16-002")):
         for size in range(index + 1, 3):
-            proven = prove.inclusion(opened, run, size)
+            proven = proofs.inclusion(opened, run, size)
             merkle.verify_inclusion(
                 index=index,
                 size=size,
@@ -182,8 +183,8 @@ def test_proofs_of_every_size_hold_and_of_no_other_size(opened: Ledger) -> None:
             )
         for size in (0, index, 3):
             with unchanged(opened.directory), pytest.raises(Refused):
-                prove.inclusion(opened, run, size)
-    size, hashes = prove.consistency(opened, 1)
+                proofs.inclusion(opened, run, size)
+    size, hashes = proofs.consistency(opened, 1)
     merkle.verify_consistency(
         first_size=1,
         second_size=size,

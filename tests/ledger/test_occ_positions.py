@@ -13,9 +13,9 @@ from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.errors import Conflict, Problems
 from lottery.intake.columns import OCC_POSITIONS
-from lottery.intake.received import Place, Received, SourceFile
+from lottery.intake.sources import Place, Received, SourceFile
 from lottery.ledger.occ_positions import WARNINGS_LISTED, as_given
-from lottery.ledger.run import RunRecord
+from lottery.ledger.run_record import RunRecord
 from tests.days import (
     AAPL,
     DATE,

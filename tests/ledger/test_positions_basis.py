@@ -25,8 +25,8 @@ from lottery.errors import (
     Refused,
 )
 from lottery.ledger import evidence
-from lottery.ledger.run import RunRecord, summary
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import RunRecord, summary
 from tests.days import (
     AAPL,
     GOOGL,
@@ -392,7 +392,7 @@ def test_a_run_recorded_while_gross_positions_are_made_net_makes_it_busy(
     def proceed() -> None:
         nonlocal steps
         steps += 1
-        if steps == 2:  # What stood is taken off; nothing is locked yet.
+        if steps == 2:  # What standing_runs is taken off; nothing is locked yet.
             record_in(ledger, request_of(META_ONLY, tmp_path / "between"))
 
     with pytest.raises(LedgerBusy, match="another run of 2024-09-16 was recorded while what was"):

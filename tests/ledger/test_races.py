@@ -19,7 +19,7 @@ from lottery.errors import (
     SEED_CONFLICT,
     Conflict,
 )
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from tests.days import (
     AAPL,
     META,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lottery.errors import LedgerDamaged
-from lottery.ledger.run import BreakRecord, MethodRecord, read_record, summary
+from lottery.ledger.run_record import BreakRecord, MethodRecord, read_record, summary
 from lottery.method.methodology import JPMS_2024_09_06
 from tests.vectors.make import GOLDEN, RECORD
 

@@ -19,8 +19,8 @@ from lottery.errors import (
     Refused,
     RunNotFound,
 )
-from lottery.ledger.run import Superseding, summary
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import Superseding, summary
 from tests.days import (
     AAPL,
     DATE,
@@ -446,7 +446,7 @@ def test_the_same_content_supersedes_for_another_reason_only_what_still_stands(
 ) -> None:
     run(PUBLISHED)
 
-    record = run(PUBLISHED, supersedes=[A], reason="asked for again by the desk").record
+    record = run(PUBLISHED, supersedes=[A], reason="asked for again by the backend").record
 
     assert (record.run, record.supersedes) == (B, (A,))
     assert record.content_sha256 != Ledger.open(ledger).get(A).content_sha256

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.errors import LedgerDamaged
-from lottery.ledger.run import Identity, Software
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import Identity, Software
 from lottery.ledger.trail import (
     TRAIL_FORMAT,
     TrailEntry,
@@ -27,7 +27,7 @@ from lottery.ledger.trail import (
     system_identity,
     utc_now,
 )
-from lottery.operations import prove
+from lottery.operations import proofs
 from lottery.version import NAME, VERSION
 from tests.days import ASKER, NEXT_DATE, PUBLISHED, TESTER, assert_sound
 from tests.ledger.ledgers import META_ONLY, Run, trail_of
@@ -39,12 +39,12 @@ ENTRY = TrailEntry(
     operation="RUN_RECORDED",
     subject=A,
     outcome="ALLOCATED",
-    by=Identity(kind="system-user", name="töster", host="desk"),
+    by=Identity(kind="system-user", name="töster", host="backend"),
     software=Software(name="options-assignment-lottery", version="0.1.0"),
 )
 CANONICAL = (
     '{"at":"2024-09-16T22:15:00.000001Z",'
-    '"by":{"host":"desk","kind":"system-user","name":"töster"},'
+    '"by":{"host":"backend","kind":"system-user","name":"töster"},'
     '"format":"lottery.trail/1","operation":"RUN_RECORDED","outcome":"ALLOCATED",'
     '"software":{"name":"options-assignment-lottery","version":"0.1.0"},'
     '"subject":"2024-09-16-001"}'
@@ -74,7 +74,7 @@ def test_any_text_comes_back(text: str) -> None:
         pytest.param(CANONICAL.replace("trail/1", "trail/2"), id="another format"),
         pytest.param(CANONICAL.replace('"outcome":"ALLOCATED",', ""), id="a member less"),
         pytest.param(CANONICAL.replace("{", '{"a":1,', 1), id="a member more"),
-        pytest.param(CANONICAL.replace('"desk"', "null"), id="a null"),
+        pytest.param(CANONICAL.replace('"backend"', "null"), id="a null"),
         pytest.param(CANONICAL.replace("ö", "\\u00f6"), id="an escaped letter"),
         pytest.param(CANONICAL.replace("ö", "\\ud800"), id="half a surrogate"),
     ],
@@ -113,7 +113,7 @@ def test_every_operation_that_writes_is_an_entry_in_its_order(run: Run, ledger: 
     run(META_ONLY)  # Found, and nothing written.
     opened = Ledger.open(ledger)
     operations.replay_run(opened, "latest", ASKER, engine=Engine.COMPILED)
-    prove.export_run(opened, A, io.BytesIO(), TESTER)
+    proofs.export_run(opened, A, io.BytesIO(), TESTER)
     run(replace(PUBLISHED, date=NEXT_DATE))
 
     key = opened.log().key
@@ -127,7 +127,7 @@ def test_every_operation_that_writes_is_an_entry_in_its_order(run: Run, ledger: 
         ("RUN_EXPORTED", A),
         ("RUN_RECORDED", "2024-09-17-001"),
     ]
-    entries = list(prove.trail(opened))
+    entries = list(proofs.trail(opened))
     assert [entry.by for entry in entries] == [system_identity(), *[TESTER] * 5]
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
     assert_sound(ledger)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lottery.day.one_pool import allocate_pool, arrange_pool
+from lottery.day.single_pool import allocate_pool, arrange_pool
+from lottery.method.distribution import NumberRange, spin
 from lottery.method.methodology import AccountOrder, ZeroHit
 from lottery.method.odds import (
     AccountOdds,
@@ -20,7 +21,6 @@ from lottery.method.odds import (
     first_hits_of,
     pool_odds,
 )
-from lottery.method.wheel import Stretch, spin
 from tests import reference
 
 NUMERIC: Final = AccountOrder.NUMERIC
@@ -203,7 +203,7 @@ def test_the_published_pool_has_these_odds() -> None:
     account = odds.accounts[2]
 
     assert (odds.assigned_quantity, odds.total_short) == (10, 65)
-    assert account.owned == Stretch(first_number=61, last_number=65)
+    assert account.owned == NumberRange(first_number=61, last_number=65)
     assert (account.none_count, account.full_count) == (7_846, 923)
     assert account.chances == tuple(
         Chance(assigned_quantity=quantity, fraction_count=count)

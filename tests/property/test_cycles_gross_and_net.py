@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lottery import operations
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from tests.days import (
     AAPL,
     ASKS,

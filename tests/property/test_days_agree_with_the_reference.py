@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lottery.day import pools, threads
+from lottery.day import arrange as arrange_module
+from lottery.day import threads
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION, Break, Day
 from lottery.day.tables import INT64_MAX
+from lottery.method.distribution import NumberRange, numbers_hit
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
 from lottery.method.seed import derive_seed
-from lottery.method.wheel import Stretch, numbers_hit
 from tests.loops import interpreted_loops
 from tests.reference import ReferenceDay, Row, allocate_day
 from tests.tables import (
@@ -255,7 +256,7 @@ def test_the_way_through_the_loops_changes_nothing(day: RandomDay) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "ROWS_WORTH_A_THREAD", 0)
         assert day.library() == expected
-        patch.setattr(pools, "_PAIRS_IN_A_TABLE", 0)
+        patch.setattr(arrange_module, "_PAIRS_IN_A_TABLE", 0)
         assert day.library() == expected
 
 
@@ -278,25 +279,25 @@ def test_assigned_adds_up_and_no_account_is_assigned_more_than_its_short(day: Ra
     """Law D6, from the tables alone: sums, ranges one after another, and the counts of `pools`."""
     allocated = day.library()
     accounts_of = rows_by_pool(rows_of(allocated.allocations))
-    noticed = Counter[tuple[str, str]]()
+    assigned = Counter[tuple[str, str]]()
     for row in day.notices:
-        noticed[str(row["occ_account"]), str(row["series"])] += int(str(row["quantity"]))
+        assigned[str(row["occ_account"]), str(row["series"])] += int(str(row["quantity"]))
 
-    noticed_pools = rows_by_pool(rows_of(allocated.pools))
-    assert {key: pool["assigned_quantity"] for key, [pool] in noticed_pools.items()} == noticed
-    for key, [pool] in noticed_pools.items():
+    assigned_pools = rows_by_pool(rows_of(allocated.pools))
+    assert {key: pool["assigned_quantity"] for key, [pool] in assigned_pools.items()} == assigned
+    for key, [pool] in assigned_pools.items():
         accounts = accounts_of.pop(key, [])
         if pool["break_reason"]:
             assert (accounts, pool["first_hit"], pool["hit_account_count"]) == ([], None, 0)
             continue
         last_number = 0
         for row in accounts:
-            short, first, last, assigned = figures_of(
+            short, first, last, quantity = figures_of(
                 row, "short_quantity", "first_number", "last_number", "assigned_quantity"
             )
             assert (first, last) == (last_number + 1, last_number + short)
             assert short > 0
-            assert 0 <= assigned <= short
+            assert 0 <= quantity <= short
             last_number = last
         assigned_of = [figures_of(row, "assigned_quantity")[0] for row in accounts]
         assert sum(assigned_of) == pool["assigned_quantity"]
@@ -314,7 +315,7 @@ def test_assigned_adds_up_and_no_account_is_assigned_more_than_its_short(day: Ra
 def test_no_number_is_hit_twice(day: RandomDay) -> None:
     """Law D6: an account has as many numbers hit as it was assigned, and no number has two owners.
 
-    Together they are one stretch of the circle, from the first hit on (D3, D4).
+    Together they are one range of the circle, from the first hit on (D3, D4).
     """
     allocated = day.library()
     accounts_of = rows_by_pool(rows_of(allocated.allocations))
@@ -329,16 +330,16 @@ def test_no_number_is_hit_twice(day: RandomDay) -> None:
             first, last, assigned = figures_of(
                 row, "first_number", "last_number", "assigned_quantity"
             )
-            stretches = numbers_hit(
-                Stretch(first_number=first, last_number=last),
+            ranges = numbers_hit(
+                NumberRange(first_number=first, last_number=last),
                 first_hit=first_hit,
                 assigned_quantity=assigned_quantity,
                 total_short=total_short,
             )
             numbers = [
                 number
-                for stretch in stretches
-                for number in range(stretch.first_number, stretch.last_number + 1)
+                for hit_range in ranges
+                for number in range(hit_range.first_number, hit_range.last_number + 1)
             ]
             assert len(numbers) == assigned
             assert all(first <= number <= last for number in numbers)
@@ -351,11 +352,11 @@ def test_no_number_is_hit_twice(day: RandomDay) -> None:
 
 @given(day=random_days())
 @settings(max_examples=300, deadline=None)
-def test_every_open_position_of_a_noticed_pool_is_allocated_or_broken(day: RandomDay) -> None:
-    """Law P1, P2, D5: no open position of a noticed pool is lost, and no other one is taken in."""
+def test_every_open_position_of_a_assigned_pool_is_allocated_or_broken(day: RandomDay) -> None:
+    """Law P1, P2, D5: no open position of a assigned pool is lost, and no other one is taken in."""
     allocated = day.library()
     names = ("occ_account", "series", "account", "short_quantity")
-    noticed = {(row["occ_account"], row["series"]) for row in day.notices}
+    assigned = {(row["occ_account"], row["series"]) for row in day.notices}
     broken = {(one.occ_account, one.series) for one in allocated.breaks}
 
     def listed(rows: list[Row]) -> list[tuple[str | int | None, ...]]:
@@ -367,7 +368,7 @@ def test_every_open_position_of_a_noticed_pool_is_allocated_or_broken(day: Rando
     held = [
         row
         for row in day.positions
-        if row["short_quantity"] and (row["occ_account"], row["series"]) in noticed
+        if row["short_quantity"] and (row["occ_account"], row["series"]) in assigned
     ]
     assert listed(rows_of(allocated.broken_positions)) == listed(
         [row for row in held if (row["occ_account"], row["series"]) in broken]

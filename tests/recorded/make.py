@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from examples.make_day import DIRECTORY as EXAMPLE
-from lottery.ledger.store import KEY_FILE
+from lottery.ledger.commit import KEY_FILE
 from lottery.method.methodology import JPMS_2024_09_06
 from tests.days import (
     AAPL,

@@ -10,8 +10,8 @@ import pytest
 
 from lottery import operations
 from lottery.audit.replay import Engine
-from lottery.ledger.store import Ledger
-from lottery.operations import prove
+from lottery.ledger.commit import Ledger
+from lottery.operations import proofs
 from tests.days import AAPL, ASKER, GOOGL, faults_of
 from tests.recorded.make import CORRECTED_FOR, RECORDED
 
@@ -42,7 +42,7 @@ def test_every_recorded_day_replays(ledger: Ledger, engine: Engine) -> None:
 
 
 def test_the_recorded_ledger_is_verified_by_its_public_key_alone(ledger: Ledger) -> None:
-    keys = prove.public_keys(ledger)
+    keys = proofs.public_keys(ledger)
 
     assert not ledger.key_file.exists()
     assert faults_of(ledger.directory, keys=[keys.key]) == []
@@ -55,7 +55,7 @@ def test_the_recorded_ledger_is_verified_by_its_public_key_alone(ledger: Ledger)
 
 
 def test_the_trail_of_the_recorded_ledger_names_every_run(ledger: Ledger) -> None:
-    entries = list(prove.trail(ledger))
+    entries = list(proofs.trail(ledger))
 
     assert [entry.operation for entry in entries] == ["LEDGER_MADE", *["RUN_RECORDED"] * len(RUNS)]
     assert [entry.subject for entry in entries[1:]] == RUNS
@@ -67,7 +67,7 @@ def test_a_replay_where_the_key_is_not_complains_that_the_trail_has_it_not(ledge
     replayed = operations.replay_run(
         ledger,
         "latest",
-        replace(ASKER, complain=told.append),
+        replace(ASKER, warn=told.append),
         engine=Engine.COMPILED,
     )
 
@@ -75,7 +75,7 @@ def test_a_replay_where_the_key_is_not_complains_that_the_trail_has_it_not(ledge
     (complaint,) = told
     assert complaint.startswith("this RUNS_REPLAYED of 2024-09-18-003 is not in the trail: ")
     assert complaint.endswith("signing.key cannot be read: No such file or directory")
-    assert faults_of(ledger.directory, keys=[prove.public_keys(ledger).key]) == []
+    assert faults_of(ledger.directory, keys=[proofs.public_keys(ledger).key]) == []
 
 
 def test_a_recorded_day_was_superseded_with_its_broken_pool_mended(ledger: Ledger) -> None:

@@ -17,10 +17,11 @@ import grpc
 import pytest
 
 from lottery.audit.bundle import opened_bundle
-from lottery.ledger import merkle, writing
-from lottery.ledger.checkpoint import Checkpoint, LogProof, open_checkpoint
-from lottery.ledger.signing import SigningKey, VerifierKey, create_key_file
-from lottery.ledger.store import Ledger
+from lottery.ledger import write_transaction
+from lottery.ledger.commit import Ledger
+from lottery.tlog import merkle
+from lottery.tlog.checkpoint import Checkpoint, LogProof, open_checkpoint
+from lottery.tlog.keys import SigningKey, VerifierKey, create_key_file
 from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import lottery_pb2, lottery_service_pb2
 from server import audit_service
@@ -369,7 +370,7 @@ def test_while_another_process_writes_the_ledger_is_busy(
 ) -> None:
     with called(tmp_path / "ledger", lock_seconds=0.1) as stubs:
         run_day(stubs, PUBLISHED)
-        with writing.locked(tmp_path / "ledger", 0.0):
+        with write_transaction.locked(tmp_path / "ledger", 0.0):
             failure = failure_of(lambda: call(stubs.audit))
             # What only reads the log goes on.
             assert stubs.audit.GetCheckpoint(pb.GetCheckpointRequest()).tree_size == 1

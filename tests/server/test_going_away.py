@@ -11,7 +11,7 @@ from typing import Any, Final
 import grpc
 import pytest
 
-from lottery.ledger import writing
+from lottery.ledger import write_transaction
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer
 from tests.days import PUBLISHED, faults_of
@@ -77,7 +77,7 @@ def test_a_caller_that_leaves_while_the_run_waits_for_the_ledger_records_nothing
     server: LotteryServer, stubs: Stubs, ending: str
 ) -> None:
     messages = [spec_of(PUBLISHED), *rows_of(PUBLISHED)]
-    with writing.locked(server.ledger.directory, 0.0):
+    with write_transaction.locked(server.ledger.directory, 0.0):
         call = stubs.lottery.RunLottery.future(
             iter(messages), timeout=None if ending == "cancels" else 2.0
         )

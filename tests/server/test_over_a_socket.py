@@ -19,7 +19,7 @@ import pytest
 from lottery.cli.output import write_csv
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table
-from lottery.ledger.run import read_record
+from lottery.ledger.run_record import read_record
 from lottery.v1 import audit_service_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from tests import reference

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from server import security
 from server.app import create_server
 from tests.days import PUBLISHED

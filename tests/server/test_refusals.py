@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from google.type import date_pb2
 
-from lottery.ledger import writing
+from lottery.ledger import write_transaction
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from tests.days import (
@@ -545,7 +545,7 @@ def test_a_message_past_the_limit_is_refused(tmp_path: Path) -> None:
 
 def test_a_ledger_that_another_process_writes_to_is_busy(tmp_path: Path) -> None:
     with called(tmp_path / "ledger", lock_seconds=0.1) as stubs:
-        with writing.locked(tmp_path / "ledger", 0.0):
+        with write_transaction.locked(tmp_path / "ledger", 0.0):
             failure = refusal_of_day(stubs, PUBLISHED)
 
         assert failure.status == (grpc.StatusCode.UNAVAILABLE, "LEDGER_BUSY")

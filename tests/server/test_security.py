@@ -14,7 +14,7 @@ import pytest
 
 from lottery.client import LotteryClient, TlsFiles
 from lottery.errors import ServerAway
-from lottery.ledger.run import read_record
+from lottery.ledger.run_record import read_record
 from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import lottery_service_pb2 as pb
 from server import security
@@ -46,7 +46,7 @@ class Certificates:
 
     authority: Certificate
     server: Certificate
-    desk: Certificate
+    backend: Certificate
     nameless_desk: Certificate
     stranger: Certificate
 
@@ -64,10 +64,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(
         authority=authority,
         server=sign(authority, directory / "server", "/CN=lottery", address),
-        desk=sign(authority, directory / "desk", "/O=Firm/CN=desk-7", "DNS:desk-7.example.org"),
-        nameless_desk=sign(authority, directory / "san", "/O=Firm", "DNS:desk-8.example.org"),
+        backend=sign(
+            authority, directory / "backend", "/O=Firm/CN=backend-7", "DNS:backend-7.example.org"
+        ),
+        nameless_desk=sign(authority, directory / "san", "/O=Firm", "DNS:backend-8.example.org"),
         stranger=sign(
-            make_authority(directory / "other"), directory / "stranger", "/CN=desk-7", address
+            make_authority(directory / "other"), directory / "stranger", "/CN=backend-7", address
         ),
     )
 
@@ -105,10 +107,10 @@ def test_over_tls_nobody_vouches_for_a_caller_without_a_certificate(
 def test_over_mutual_tls_the_record_has_the_certificates_name(
     certificates: Certificates, mutual_tls: int
 ) -> None:
-    with connected(mutual_tls, certificates.of_client(certificates.desk)) as stubs:
+    with connected(mutual_tls, certificates.of_client(certificates.backend)) as stubs:
         record = read_record(run_day(stubs, PUBLISHED).run.record)
 
-    assert (record.requested_by.kind, record.requested_by.name) == ("certificate", "desk-7")
+    assert (record.requested_by.kind, record.requested_by.name) == ("certificate", "backend-7")
     assert record.requested_by.host.startswith("ipv4:127.0.0.1:")
 
 
@@ -119,11 +121,11 @@ def test_a_certificate_without_a_common_name_is_known_by_its_alternative_one(
         record = read_record(run_day(stubs, PUBLISHED).run.record)
 
     assert record.requested_by.kind == "certificate"
-    assert record.requested_by.name == "desk-8.example.org"
+    assert record.requested_by.name == "backend-8.example.org"
 
 
 @pytest.mark.parametrize(
-    ("client", "name"), [("desk", "desk-7"), ("nameless_desk", "desk-8.example.org")]
+    ("client", "name"), [("backend", "backend-7"), ("nameless_desk", "backend-8.example.org")]
 )
 def test_over_mutual_tls_the_trail_has_the_certificates_name(
     certificates: Certificates, tmp_path: Path, client: str, name: str
@@ -163,7 +165,7 @@ def test_over_mutual_tls_nobody_gets_in_without_our_authoritys_certificate(
         refused = failure_of(lambda: stubs.lottery.ListRuns(pb.ListRunsRequest()))
 
     assert refused.code is grpc.StatusCode.UNAVAILABLE
-    with connected(mutual_tls, certificates.of_client(certificates.desk)) as stubs:
+    with connected(mutual_tls, certificates.of_client(certificates.backend)) as stubs:
         assert list(stubs.lottery.ListRuns(pb.ListRunsRequest()).runs) == []
 
 
@@ -192,8 +194,8 @@ def test_a_server_of_another_authority_is_not_trusted(
 def test_the_client_speaks_mutual_tls(certificates: Certificates, mutual_tls: int) -> None:
     files = TlsFiles(
         authorities=certificates.authority.certificate,
-        certificate=certificates.desk.certificate,
-        key=certificates.desk.key,
+        certificate=certificates.backend.certificate,
+        key=certificates.backend.key,
     )
     with LotteryClient(f"127.0.0.1:{mutual_tls}", tls=files) as client:
         assert client.derive_seed(exchange_asks(ASKS)).seed.digits == "4313"
@@ -245,7 +247,7 @@ def test_a_certificate_that_does_not_fit_is_a_refusal_to_start(
         "no certificate": {"tls_certificate": noise, "tls_key": certificates.server.key},
         "the key of another": {
             "tls_certificate": certificates.server.certificate,
-            "tls_key": certificates.desk.key,
+            "tls_key": certificates.backend.key,
         },
     }
 

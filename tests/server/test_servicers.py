@@ -12,7 +12,7 @@ import grpc_testing
 import pytest
 from google.type import date_pb2
 
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from lottery.v1 import audit_service_pb2, audit_service_pb2_grpc, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server.audit_service import AuditService
@@ -382,7 +382,7 @@ def test_the_same_day_again_is_answered_by_the_run_that_has_it(servicers: Servic
 def test_who_asked_is_in_the_record(servicers: Servicers) -> None:
     record = servicers.run_day(PUBLISHED).run.record
 
-    assert b'"requested_by":{"host":"desk","kind":"system-user","name":"tester"}' in record
+    assert b'"requested_by":{"host":"backend","kind":"system-user","name":"tester"}' in record
 
 
 def test_a_run_is_got_by_its_id_and_as_the_latest(servicers: Servicers) -> None:
@@ -479,7 +479,7 @@ def test_an_accounts_working_has_every_pool_it_is_in(servicers: Servicers) -> No
     ],
     ids=[
         "no such run",
-        "no noticed pool",
+        "no assigned pool",
         "another OCC account",
         "no such account",
         "no series",

@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from lottery.ledger.store import Ledger
+from lottery.ledger.commit import Ledger
 from lottery.v1 import audit_service_pb2, lottery_service_pb2_grpc
 from lottery.v1 import lottery_service_pb2 as pb
 from server import telemetry

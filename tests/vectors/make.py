@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from lottery.ledger.run import (
+from lottery.ledger.run_record import (
     ALLOCATED_WITH_BREAKS,
     GROSS,
     RECORD_FORMAT,
@@ -75,7 +75,7 @@ RECORD = RunRecord(
         ),
     ),
     evidence=(EvidenceFile(name="notices.parquet", sha256="cd" * 32, size=99),),
-    requested_by=Identity(kind="system-user", name="tester", host="desk"),
+    requested_by=Identity(kind="system-user", name="tester", host="backend"),
     recorded_at="2024-09-16T22:15:00.000001Z",
     software=Software(name="options-assignment-lottery", version="0.1.0"),
 )

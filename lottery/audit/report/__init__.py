@@ -1,0 +1,1 @@
+"""The audit page of a run: values first, then geometry, then HTML."""

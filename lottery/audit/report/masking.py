@@ -1,0 +1,79 @@
+"""Masking: a page that leaves the firm names no account.
+
+Accounts get labels, A1, A2 and so on in the order in which the page comes to them; one label is one
+account throughout. No digit of an account's number is kept: the last four would give short numbers
+away whole. Texts that people wrote, and might have written an account's number into, lose every
+digit. An `occ_account` is OCC's and not a client's, and stays.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from lottery.ledger.run_record import RunRecord, WarningRecord
+
+MASKED_DIGIT: Final = "•"
+
+WARNINGS_WITHOUT_ACCOUNTS: Final = frozenset(
+    {
+        "ZERO_ASK",
+        "LOW_PRECISION_COMPOSITE",
+        "OCC_ACCOUNT_ON_ONE_SIDE",
+        "OCC_SHORT_DIFFERS",
+        "OCC_SHORT_DIFFERS_MORE",
+    }
+)
+"""Warnings that are known to name no account; the others lose their digits."""
+
+
+class AccountNames:
+    """What accounts are called on one page.
+
+    Args:
+        masked: Whether by labels; otherwise by their numbers.
+    """
+
+    def __init__(self, *, masked: bool) -> None:
+        self.masked = masked
+        self._labels: dict[str, str] = {}
+
+    def __call__(self, account: str) -> str:
+        """What an account is called: the same every time."""
+        if not self.masked:
+            return account
+        return self._labels.setdefault(account, f"A{len(self._labels) + 1}")
+
+
+def masked_record(record: RunRecord) -> RunRecord:
+    """A record for showing, without a digit in what people wrote or named."""
+    requester = record.requested_by
+    return replace(
+        record,
+        request_id=_without_digits(record.request_id),
+        reason=None if record.reason is None else _without_digits(record.reason),
+        requested_by=replace(
+            requester, name=_without_digits(requester.name), host=_without_digits(requester.host)
+        ),
+        sources=tuple(
+            replace(
+                source,
+                name=_without_digits(source.name),
+                kept_as=source.kept_as and _without_digits(source.kept_as),
+            )
+            for source in record.sources
+        ),
+        evidence=tuple(replace(file, name=_without_digits(file.name)) for file in record.evidence),
+        warnings=tuple(map(_masked_warning, record.warnings)),
+    )
+
+
+def _masked_warning(warning: WarningRecord) -> WarningRecord:
+    if warning.code in WARNINGS_WITHOUT_ACCOUNTS:
+        return warning
+    return replace(warning, message=_without_digits(warning.message))
+
+
+def _without_digits(text: str) -> str:
+    return re.sub(r"\d", MASKED_DIGIT, text)

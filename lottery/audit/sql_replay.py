@@ -1,0 +1,156 @@
+"""A run computed a second time by one SQL statement, `replay.sql`, in DuckDB (rules S1 to D5).
+
+The statement is an implementation of its own: it shares no code with `lottery.method` nor with the
+loops of `lottery.day`, whose schemas alone are named here. An auditor can run the same file by
+hand. Nothing is compared here, and digests and checksums are not looked at: `replay` does that.
+
+Invariants:
+- The statement runs as it is shipped, unchanged.
+- It can read one folder, can write nowhere, and nothing is downloaded for it.
+"""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, LABEL, POOLS
+from lottery.errors import EngineMissing, LedgerDamaged
+
+STATEMENT_FILE: Final = "replay.sql"
+
+_SETTINGS: Final = {
+    "threads": 2,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+    # Accounts are never spilled to a file that somebody finds later.
+    "temp_directory": "",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """What the statement gives for a run, in the tables and the row orders of its evidence.
+
+    Attributes:
+        allocations: `tables.ALLOCATIONS`, every open account of every allocated pool.
+        pools: `tables.POOLS`, every assigned pool.
+        broken_positions: `tables.BROKEN_POSITIONS`, the open accounts of every broken pool.
+    """
+
+    allocations: pa.Table
+    pools: pa.Table
+    broken_positions: pa.Table
+
+
+def compute(directory: Path) -> Computed:
+    """Computes a run again from its inputs: asks, decisions, notices and positions.
+
+    Args:
+        directory: The run's evidence folder, or its unpacked bundle.
+
+    Raises:
+        EngineMissing: DuckDB is not installed.
+        LedgerDamaged: A file is missing or cannot be read, or holds what the method refuses.
+        MemoryError: The run is too large for this machine's memory.
+    """
+    duckdb = _engine()
+    try:
+        return _computed(_rows(duckdb, directory))
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryError(_first_line(error)) from error
+    except (duckdb.Error, pa.ArrowException, ValueError) as error:
+        raise LedgerDamaged(
+            f"{directory.name} cannot be computed again by {STATEMENT_FILE}: {_first_line(error)}"
+        ) from error
+
+
+def statement() -> str:
+    """The text of the statement, as it is shipped."""
+    return resources.files("lottery.audit").joinpath(STATEMENT_FILE).read_text("utf-8")
+
+
+def _engine() -> ModuleType:
+    try:
+        import duckdb  # noqa: PLC0415 - an extra that nothing else needs.
+    except ImportError as error:
+        raise EngineMissing(
+            "DuckDB is not installed: pip install 'options-assignment-lottery[sql]'"
+        ) from error
+    module: ModuleType = duckdb
+    return module
+
+
+def _rows(duckdb: ModuleType, directory: Path) -> pa.Table:
+    """The statement's rows: string, int64 and null, one row an account.
+
+    DuckDB's `file_search_path` does not serve: the process's own folder would come before it.
+    """
+    folder = str(directory.resolve())
+    # DuckDB reads a path as a pattern, and asks for leave to read the pattern.
+    pattern = glob.escape(folder)
+    with duckdb.connect(":memory:", config=_SETTINGS) as connection:
+        connection.execute("SET allowed_directories = [?, ?]", [folder, pattern])
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET VARIABLE folder = ?", [f"{pattern}/"])
+        connection.execute("SET lock_configuration = true")
+        return connection.sql(statement()).to_arrow_table()
+
+
+def _computed(rows: pa.Table) -> Computed:
+    is_broken = pc.is_valid(rows["break_reason"])
+    is_account = pc.is_valid(rows["account"])
+    return Computed(
+        allocations=_in_schema(rows.filter(pc.invert(is_broken)), ALLOCATIONS),
+        pools=_pools(rows),
+        broken_positions=_in_schema(rows.filter(pc.and_(is_broken, is_account)), BROKEN_POSITIONS),
+    )
+
+
+def _pools(rows: pa.Table) -> pa.Table:
+    """`tables.POOLS` of the rows, which tell a pool's figures again for each of its accounts."""
+    is_hit = pc.fill_null(pc.greater(rows["assigned_quantity"], 0), fill_value=False)
+    labels = ["occ_account", "series"]
+    pools = (
+        rows.append_column("is_hit", is_hit)
+        .group_by(labels, use_threads=False)  # "first" needs the rows' order.
+        .aggregate(
+            [
+                ("notice_count", "first"),
+                ("pool_assigned_quantity", "first"),
+                ("total_short", "first"),
+                ("first_hit", "first"),
+                ("account", "count"),
+                ("is_hit", "sum"),
+                ("break_reason", "first"),
+            ]
+        )
+    )
+    named = pools.rename_columns(POOLS.names)
+    return named.sort_by([(label, "ascending") for label in labels]).cast(POOLS)
+
+
+def _in_schema(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows' columns of a schema; the labels' dictionaries have the texts in use, sorted."""
+    columns = [
+        _labelled(rows[field.name]) if field.type == LABEL else rows[field.name] for field in schema
+    ]
+    return pa.table(columns, names=schema.names).cast(schema)
+
+
+def _labelled(texts: pa.ChunkedArray) -> pa.DictionaryArray:
+    used = texts.unique().sort()
+    indices = pc.index_in(texts, value_set=used).combine_chunks()
+    return pa.DictionaryArray.from_arrays(indices, used)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,156 @@
+"""Account numbers: what is one, and their order (rules R1, R2).
+
+`account_order = numeric`: 1 to 30 decimal digits, compared as a number; leading zeros belong to
+the identity, yet two spellings of one number are one place in the order.
+`account_order = code-point`: 1 to 30 digits and ASCII letters, compared as text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lottery.day import loops
+from lottery.day.threads import in_threads, split_rows
+from lottery.method.methodology import AccountOrder
+
+if TYPE_CHECKING:  # It imports much that only types are for.
+    import numpy.typing as npt
+
+_CODE_POINT: Final = r"^[0-9A-Za-z]{1,30}$"
+KEY_BITS: Final = 63
+"""Bits of a packed key: a number and what the caller packs below it."""
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+Integers: TypeAlias = "npt.NDArray[np.int64]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountNumbers:
+    """Accounts as integers that sort and compare as the accounts do.
+
+    Attributes:
+        numbers: int64[n], an order-preserving number of each row; equal for equal accounts.
+        bits: Bits of the largest one.
+        wrong: int64[], the rows whose text is no account.
+    """
+
+    numbers: Integers
+    bits: int
+    wrong: Integers
+
+
+def account_numbers(
+    accounts: pa.ChunkedArray, order: AccountOrder, *, spare_bits: int
+) -> AccountNumbers:
+    """Reads accounts for sorting.
+
+    Args:
+        accounts: string[n].
+        order: The choice of R2.
+        spare_bits: Bits that the caller packs below each number: where number and spare bits
+            pass 63, distinct accounts are ranked instead.
+    """
+    if order is AccountOrder.CODE_POINT:
+        matched = pc.match_substring_regex(accounts, _CODE_POINT)
+        wrong = np.flatnonzero(~np.asarray(matched.to_numpy()))
+        return _ranked(_text_ranks(accounts), wrong)
+    high, low = read_numbers(accounts)
+    largest = int(low.max(initial=0))
+    if high is None and largest.bit_length() + spare_bits <= KEY_BITS:
+        return AccountNumbers(numbers=low, bits=largest.bit_length(), wrong=np.empty(0, np.int64))
+    if high is None:
+        high = np.zeros(len(low), np.int64)
+    return _ranked(_number_ranks(high, low), np.flatnonzero(high < 0))
+
+
+def describe_wrong(account: object, order: AccountOrder) -> str:
+    """Why a text is refused as an account."""
+    allowed = "digits" if order is AccountOrder.NUMERIC else "digits and ASCII letters"
+    return f"{account!r} is no account: 1 to 30 plain {allowed} are expected"
+
+
+def read_numbers(texts: pa.ChunkedArray) -> tuple[Integers | None, Integers]:
+    """Reads texts of plain digits.
+
+    Returns:
+        high and low as `loops.read_long_digits` gives them; None for high where every text is a
+        number of up to 18 digits.
+    """
+    low = np.empty(len(texts), np.int64)
+    parts = _text_parts(texts)
+    unread = sum(
+        in_threads(
+            lambda first, last: loops.read_digits(*parts[first, last], low[first:last]), [*parts]
+        )
+    )
+    if not unread:
+        return None, low
+    high = np.empty(len(texts), np.int64)
+    for (first, last), buffers in parts.items():
+        loops.read_long_digits(*buffers, high[first:last], low[first:last])
+    return high, low
+
+
+def _text_parts(
+    texts: pa.ChunkedArray,
+) -> dict[tuple[int, int], tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]]:
+    """Ranges of rows (first, after last) to their `text_buffers`, none of them very large."""
+    parts = {}
+    row = 0
+    for chunk in texts.chunks:
+        for first, last in split_rows(len(chunk)):
+            if first < last:
+                part = chunk.slice(first, last - first)
+                parts[row + first, row + last] = text_buffers(part)
+        row += len(chunk)
+    return parts
+
+
+def text_buffers(texts: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+    """The offsets (int32[n + 1]) and bytes (uint8[]) of a string array without nulls."""
+    _, offsets, data = texts.buffers()
+    width = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
+    return width, np.frombuffer(data or b"", np.uint8)
+
+
+def read_only(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+    """A view that cannot be written.
+
+    Arrow's arrays cannot, and numba compiles a loop anew for arrays that can.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _ranked(ranks: Integers, wrong: Integers) -> AccountNumbers:
+    return AccountNumbers(numbers=ranks, bits=int(ranks.max(initial=0)).bit_length(), wrong=wrong)
+
+
+def _text_ranks(texts: pa.ChunkedArray) -> Integers:
+    """int64[n]: the place of each text among the distinct ones, by code point.
+
+    UTF-8 bytes and code points sort alike, and Arrow sorts texts by their bytes.
+    """
+    encoded = texts.combine_chunks().dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    rank_of = np.empty(len(order), np.int64)
+    rank_of[order] = np.arange(len(order))
+    ranks: Integers = rank_of[encoded.indices.to_numpy()]
+    return ranks
+
+
+def _number_ranks(high: Integers, low: Integers) -> Integers:
+    """int64[n]: the place of each number among the distinct ones."""
+    order = np.lexsort((low, high))
+    sorted_high, sorted_low = high[order], low[order]
+    later = (sorted_high[1:] != sorted_high[:-1]) | (sorted_low[1:] != sorted_low[:-1])
+    ranks = np.empty(len(order), np.int64)
+    ranks[order[:1]] = 0
+    ranks[order[1:]] = np.cumsum(later)
+    return ranks

@@ -1,0 +1,1 @@
+"""FIXML in: assignment and position reports, read as a stream that builds no tree."""

@@ -1,0 +1,429 @@
+"""The ledger: append-only tables of run records beside the folders of their evidence.
+
+    DIR/ledger.db, mirror.db, checkpoints    what `writing` keeps together
+    DIR/signing.key                          the log's key, unless one is kept elsewhere
+    DIR/evidence/DATE/RUN/                   a recorded run's files, read-only
+    DIR/staging/                             runs being written; what a killed process left is
+                                             cleared
+
+Invariants (the contract's ledger rules):
+- A run is there whole or not at all: its evidence is synced and in place before its row is
+  committed, and readers start from the row.
+- No notice is allocated twice, no pool is allocated a second time unsaid, one date has one seed,
+  one `request_id` has one content, a run is superseded once. All are checked under the lock that
+  the insert needs.
+- The record is the leaf of the log: its row, its leaf and the signed head are one transaction.
+- The tables refuse UPDATE and DELETE.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from lottery.day.allocate import Day
+from lottery.durable import sync_directory
+from lottery.errors import (
+    KeyUnusable,
+    LedgerBusy,
+    LedgerDamaged,
+    LedgerNotFound,
+    LedgerUnwritable,
+)
+from lottery.intake.sources import SourceFile
+from lottery.ledger import evidence, log, trail, write_transaction
+from lottery.ledger.database import (
+    APPLICATION_ID,
+    LOG,
+    RUNS,
+    SCHEMA_VERSION,
+    SUPERSEDINGS,
+    TRAIL,
+    metadata,
+)
+from lottery.ledger.queries import (
+    is_recorded,
+    known_run,
+    next_sequence,
+    standing_runs,
+    superseding_run,
+)
+from lottery.ledger.reader import LedgerReader
+from lottery.ledger.rules import refuse_conflicts, refuse_superseding
+from lottery.ledger.run_record import (
+    EvidenceFile,
+    Identity,
+    RunRecord,
+    SeedRecord,
+    Superseding,
+)
+from lottery.ledger.staging import staging_folder
+from lottery.ledger.write_transaction import DATABASE
+from lottery.tlog.keys import SigningKey, create_key_file, read_key_file
+
+KEY_FILE: Final = "signing.key"
+LOCK_SECONDS: Final = 30.0
+"""How long a writer waits for another one before it is told to try again later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A run that is computed and not yet recorded.
+
+    Attributes:
+        business_date: Its date, ISO.
+        request_id: Its once-only id.
+        content_sha256: The digest of its content.
+        superseding: The runs whose place it takes.
+        positions_basis: `net` or `gross`, where that was said.
+        standing: The runs of its date that stood when gross positions were made net; None where
+            nothing depends on them.
+        seed: Its seed.
+        notices: `tables.NOTICES`.
+        day: The day allocated.
+        taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
+        occ_reports: `occ.OCC_REPORTS`, where OCC says something of the notices besides.
+        sources: What was received.
+        requested_by: Who asks.
+        record_of: The record, given its run id and its evidence; called under the write lock.
+    """
+
+    business_date: str
+    request_id: str
+    content_sha256: str
+    superseding: Superseding
+    positions_basis: str | None
+    standing: tuple[str, ...] | None
+    seed: SeedRecord
+    notices: pa.Table
+    day: Day
+    taken_off: pa.Table | None
+    occ_reports: pa.Table | None
+    sources: tuple[SourceFile, ...]
+    requested_by: Identity
+    record_of: Callable[[str, tuple[EvidenceFile, ...]], RunRecord]
+
+
+class Ledger(LedgerReader):
+    """A ledger in a directory.
+
+    Args:
+        directory: Its directory.
+        lock_seconds: How long to wait for another writer.
+        key: The file of the log's private key; None is `signing.key` in the directory.
+    """
+
+    def __init__(
+        self, directory: Path, *, lock_seconds: float = LOCK_SECONDS, key: Path | None = None
+    ) -> None:
+        super().__init__(directory, lock_seconds=lock_seconds)
+        self.key_file = key or directory / KEY_FILE
+
+    @classmethod
+    def open(
+        cls, directory: Path, *, lock_seconds: float = LOCK_SECONDS, key: Path | None = None
+    ) -> Ledger:
+        """Opens a ledger to read it.
+
+        Raises:
+            LedgerNotFound: There is none.
+        """
+        if not (directory / DATABASE).is_file():
+            raise LedgerNotFound(f"there is no ledger at {directory}")
+        ledger = cls(directory, lock_seconds=lock_seconds, key=key)
+        if ledger._version() == 0:  # A process was killed while it made the ledger.
+            raise LedgerNotFound(f"there is no ledger at {directory}")
+        return ledger
+
+    @classmethod
+    def create(
+        cls, directory: Path, *, lock_seconds: float = LOCK_SECONDS, key: Path | None = None
+    ) -> Ledger:
+        """Opens a ledger to write to it, making it where there is none.
+
+        Raises:
+            LedgerUnwritable: The directory cannot be made or written.
+            LedgerBusy: Another process holds the write lock.
+            LedgerDamaged: There is a ledger, and its database is gone or of another version.
+            KeyUnusable: The key cannot be read or made, or is not the log's.
+        """
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for name in (write_transaction.EVIDENCE, write_transaction.STAGING):
+                (directory / name).mkdir(exist_ok=True)
+            ledger = cls(directory, lock_seconds=lock_seconds, key=key)
+            if ledger._version() == 0:
+                ledger._make()
+            ledger.recover()
+        except (FileExistsError, NotADirectoryError) as error:
+            raise LedgerNotFound(f"{error.filename} is no directory") from error
+        except OSError as error:
+            raise LedgerUnwritable(f"{directory}: {error.strerror}") from error
+        return ledger
+
+    def recover(self) -> None:
+        """Completes or takes back what a killed writer had begun, if there is such a thing.
+
+        Raises:
+            LedgerBusy: Another process holds the write lock.
+            KeyUnusable: The log's key is not here: the trail could not say what was done.
+        """
+        if write_transaction.is_unfinished(self.directory):
+            with write_transaction.locked(self.directory, self._lock_seconds):
+                self._recover()
+
+    def record(self, prepared: Prepared, *, proceed: Callable[[], None]) -> tuple[RunRecord, bool]:
+        """Records a run once.
+
+        Args:
+            prepared: The run.
+            proceed: Called right before the commit; raises to record nothing.
+
+        Returns:
+            The record, and whether it was there already.
+
+        Raises:
+            Conflict: It contradicts what stands recorded.
+            RunNotFound: A run that it supersedes is not recorded.
+            Refused: A run that it supersedes is of another date.
+            LedgerBusy: Another process holds the write lock, or the runs that gross positions were
+                made net by are no longer those that stand.
+            LedgerUnwritable: The evidence cannot be written.
+            LedgerDamaged: The ledger's files are not what was signed; nothing more is recorded.
+        """
+        known = self.known(prepared.request_id, prepared.content_sha256)
+        if known is not None:
+            return known, True
+        try:
+            with staging_folder(self.directory / write_transaction.STAGING) as staged:
+                files = evidence.write_evidence(
+                    staged,
+                    prepared.notices,
+                    prepared.day,
+                    prepared.sources,
+                    taken_off=prepared.taken_off,
+                    occ_reports=prepared.occ_reports,
+                )
+                return self._record_staged(prepared, staged, files, proceed)
+        except OSError as error:
+            raise LedgerUnwritable(f"{self.directory}: {error.strerror or error}") from error
+
+    def enter(self, entry: trail.TrailEntry) -> None:
+        """Adds an entry to the trail.
+
+        Raises:
+            LedgerBusy: Another process holds the write lock.
+            LedgerUnwritable: The ledger cannot be written.
+            KeyUnusable: The log's key is not here.
+        """
+        with self.changing_log() as connection:
+            self.enter_within(connection, entry)
+
+    @contextmanager
+    def changing_log(self) -> Iterator[sa.Connection]:
+        """A write transaction for the functions of `ledger.log`.
+
+        Raises:
+            LedgerBusy: Another process holds the write lock.
+            LedgerUnwritable: The ledger cannot be written.
+        """
+        try:
+            with self._writing() as transaction:
+                transaction.announce()
+                yield transaction.connection
+        except OSError as error:
+            raise LedgerUnwritable(f"{self.directory}: {error.strerror or error}") from error
+
+    def enter_within(self, connection: sa.Connection, entry: trail.TrailEntry) -> None:
+        """Adds an entry to the trail, within the transaction of what it says.
+
+        Raises:
+            KeyUnusable: The log's key is not here.
+        """
+        self._enter(connection, entry, self._signing_key())
+
+    def _record_staged(
+        self,
+        prepared: Prepared,
+        staged: Path,
+        files: tuple[EvidenceFile, ...],
+        proceed: Callable[[], None],
+    ) -> tuple[RunRecord, bool]:
+        with self._writing() as transaction:
+            connection = transaction.connection
+            known = known_run(connection, prepared.request_id, prepared.content_sha256)
+            if known is not None:
+                return known, True
+            self._refuse_what_contradicts(connection, prepared)
+            sequence = next_sequence(connection, prepared.business_date)
+            run = f"{prepared.business_date}-{sequence:03d}"
+            record = prepared.record_of(run, files)
+            canonical = evidence.write_record(staged, record)
+            key = self._signing_key()
+            proceed()
+            if self.evidence_of(record).exists():
+                raise LedgerDamaged(
+                    f"{self.evidence_of(record)} lies there and no record names it; nothing more "
+                    "is recorded"
+                )
+            transaction.announce(run)
+            self._put_in_place(staged, record)
+            self._insert(connection, prepared, record, canonical, sequence)
+            log.append(connection, log.RUNS_TREE, canonical, log.read_log(connection), key)
+            entry = trail.entry_now(trail.RUN_RECORDED, run, record.state, prepared.requested_by)
+            self._enter(connection, entry, key)
+        return record, False
+
+    def _refuse_what_contradicts(self, connection: sa.Connection, prepared: Prepared) -> None:
+        """Refuses what the contract's ledger rules refuse.
+
+        Raises:
+            Conflict: It contradicts what stands recorded.
+            RunNotFound: A run that it supersedes is not recorded.
+            Refused: A run that it supersedes is of another date.
+            LedgerBusy: Other runs stand than those that gross positions were made net by.
+        """
+        for superseded in prepared.superseding.runs:
+            refuse_superseding(
+                superseded,
+                recorded=is_recorded(connection, superseded),
+                superseded_by=superseding_run(connection, superseded),
+                business_date=prepared.business_date,
+            )
+        standing = standing_runs(connection, prepared.business_date, prepared.superseding)
+        refuse_conflicts(
+            standing,
+            self.read,
+            seed=prepared.seed,
+            notices=prepared.notices,
+            pools=prepared.day.pools,
+            positions_basis=prepared.positions_basis,
+        )
+        stand = tuple(record.run for record in standing)
+        if prepared.standing is not None and prepared.standing != stand:
+            raise LedgerBusy(
+                f"another run of {prepared.business_date} was recorded while what was assigned "
+                "before was taken off"
+            )
+
+    def _insert(
+        self,
+        connection: sa.Connection,
+        prepared: Prepared,
+        record: RunRecord,
+        canonical: bytes,
+        sequence: int,
+    ) -> None:
+        last = connection.execute(sa.select(sa.func.max(RUNS.c.log_index))).scalar()
+        connection.execute(
+            sa.insert(RUNS).values(
+                log_index=0 if last is None else last + 1,
+                run=record.run,
+                business_date=prepared.business_date,
+                sequence=sequence,
+                request_id=prepared.request_id,
+                content_sha256=prepared.content_sha256,
+                record=canonical,
+            )
+        )
+        for superseded in prepared.superseding.runs:
+            connection.execute(
+                sa.insert(SUPERSEDINGS).values(superseded=superseded, run=record.run)
+            )
+
+    def _enter(self, connection: sa.Connection, entry: trail.TrailEntry, key: SigningKey) -> None:
+        last = connection.execute(sa.select(sa.func.max(TRAIL.c.trail_index))).scalar()
+        leaf = entry.canonical()
+        connection.execute(
+            sa.insert(TRAIL).values(trail_index=0 if last is None else last + 1, entry=leaf)
+        )
+        log.append(connection, log.TRAIL_TREE, leaf, log.read_log(connection), key)
+
+    def _put_in_place(self, staged: Path, record: RunRecord) -> None:
+        """Moves a run's folder to where readers look for it; only the write lock's holder may."""
+        target = self.evidence_of(record)
+        target.parent.mkdir(exist_ok=True)
+        staged.rename(target)
+        sync_directory(target.parent)
+        sync_directory(target.parent.parent)
+
+    def _make(self) -> None:
+        """Makes the tables, the key where it is missing, and the trail's first entry."""
+        with write_transaction.locked(self.directory, self._lock_seconds):
+            if self._version() != 0:  # Another process has just made it.
+                return
+            write_transaction.refuse_remains(self.directory)
+            key = self._first_key()
+            with write_transaction.transaction(self.directory, self._engine) as transaction:
+                connection = transaction.connection
+                transaction.announce()
+                metadata.create_all(connection, checkfirst=False)
+                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                connection.execute(
+                    sa.insert(LOG).values(origin=key.name, public_key=str(key.verifier))
+                )
+                made = trail.entry_now(
+                    trail.LEDGER_MADE, str(key.verifier), "made", trail.system_identity()
+                )
+                self._enter(connection, made, key)
+
+    def _first_key(self) -> SigningKey:
+        """The key that is there, or a new one."""
+        if not self.key_file.exists():
+            name = f"options-assignment-lottery/{secrets.token_hex(4)}"
+            return create_key_file(self.key_file, name)
+        return read_key_file(self.key_file)
+
+    def _signing_key(self) -> SigningKey:
+        """The log's private key.
+
+        Raises:
+            KeyUnusable: It is not here, or is another one.
+        """
+        key, public_key = read_key_file(self.key_file), self.log().key
+        if key.verifier != public_key:
+            raise KeyUnusable(
+                f"{self.key_file} has the key {key.verifier}; the log's is {public_key}"
+            )
+        return key
+
+    def _recover(self) -> None:
+        """As `recover`, by the holder of the lock."""
+        if not write_transaction.is_unfinished(self.directory):
+            return
+        key = self._signing_key()
+        interrupted = write_transaction.recover(self.directory, self._engine)
+        with write_transaction.transaction(self.directory, self._engine) as transaction:
+            transaction.announce()
+            entry = trail.entry_now(
+                trail.WRITE_RECOVERED, interrupted, "complete", trail.system_identity()
+            )
+            self._enter(transaction.connection, entry, key)
+
+    def _version(self) -> int:
+        """The schema's version; 0 where nothing is made yet."""
+        if not (self.directory / DATABASE).exists():  # A look would leave an empty file.
+            return 0
+        with self._reading() as connection:
+            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        if version not in (0, SCHEMA_VERSION):
+            raise LedgerDamaged(
+                f"{self.directory} has the schema version {version}; known is {SCHEMA_VERSION}"
+            )
+        return version
+
+    @contextmanager
+    def _writing(self) -> Iterator[write_transaction.Transaction]:
+        """A transaction by the one writer."""
+        with write_transaction.locked(self.directory, self._lock_seconds):
+            self._recover()
+            with write_transaction.transaction(self.directory, self._engine) as transaction:
+                yield transaction

@@ -1,0 +1,173 @@
+"""A ledger that is read: its records, its evidence, its trail and its log."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from lottery.errors import LedgerDamaged, RunNotFound
+from lottery.ledger import evidence, log, trail, write_transaction
+from lottery.ledger.database import RUNS, SUPERSEDINGS, TRAIL, connect, translated
+from lottery.ledger.queries import known_run, standing_runs, superseding_run
+from lottery.ledger.run_record import RunRecord, Superseding, read_record
+
+
+class LedgerReader:
+    """A ledger in a directory, as far as nothing is written.
+
+    Args:
+        directory: Its directory.
+        lock_seconds: How long to wait for a writer.
+    """
+
+    def __init__(self, directory: Path, *, lock_seconds: float) -> None:
+        self.directory = directory
+        self._lock_seconds = lock_seconds
+        self._engine = connect(directory / write_transaction.DATABASE, lock_seconds)
+
+    def close(self) -> None:
+        """Closes the database's connections."""
+        self._engine.dispose()
+
+    def known(self, request_id: str, content_sha256: str) -> RunRecord | None:
+        """The run that this request or this very content has recorded already.
+
+        Raises:
+            Conflict: The request id has recorded another content.
+        """
+        with self._reading() as connection:
+            return known_run(connection, request_id, content_sha256)
+
+    def trail_entries(self) -> Iterator[trail.TrailEntry]:
+        """The trail's entries, as they were made."""
+        query = sa.select(TRAIL.c.entry).order_by(TRAIL.c.trail_index)
+        with self._reading() as connection:
+            rows = connection.execute(query).scalars().all()
+        return (trail.read_entry(row) for row in rows)
+
+    def iterate(
+        self,
+        *,
+        first: dt.date | None = None,
+        last: dt.date | None = None,
+        after: str | None = None,
+    ) -> Iterator[RunRecord]:
+        """The records between two dates, both inclusive, behind the run `after` if one is given.
+
+        Dates ascend; within a date they come as they were recorded.
+        """
+        query = sa.select(RUNS.c.record).order_by(RUNS.c.business_date, RUNS.c.sequence)
+        if first is not None:
+            query = query.where(RUNS.c.business_date >= first.isoformat())
+        if last is not None:
+            query = query.where(RUNS.c.business_date <= last.isoformat())
+        if after is not None:
+            date, _, sequence = after.rpartition("-")
+            query = query.where(
+                sa.tuple_(RUNS.c.business_date, RUNS.c.sequence) > (date, int(sequence))
+            )
+        with self._reading() as connection:
+            rows = connection.execute(query).scalars().all()
+        return (read_record(row) for row in rows)
+
+    def get(self, run: str) -> RunRecord:
+        """The record of a run, or of the latest recorded one for `latest`.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        return read_record(self.leaf(run)[1])
+
+    def leaf(self, run: str) -> tuple[int, bytes]:
+        """A run's index in the log and its canonical bytes, the very ones that are kept.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        query = sa.select(RUNS.c.log_index, RUNS.c.record)
+        if run == "latest":
+            query = query.order_by(RUNS.c.log_index.desc()).limit(1)
+        else:
+            query = query.where(RUNS.c.run == run)
+        with self._reading() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise RunNotFound(run)
+        return int(row.log_index), bytes(row.record)
+
+    def superseded_by(self, run: str) -> str | None:
+        """The run that took a run's place; None where it stands."""
+        with self._reading() as connection:
+            return superseding_run(connection, run)
+
+    def supersedings(self) -> dict[str, str]:
+        """Every superseded run, and the run that took its place."""
+        query = sa.select(SUPERSEDINGS.c.superseded, SUPERSEDINGS.c.run)
+        with self._reading() as connection:
+            return {row.superseded: row.run for row in connection.execute(query)}
+
+    def standing(self, business_date: str, superseding: Superseding) -> list[RunRecord]:
+        """The runs of a date that stand, without those that are about to be superseded."""
+        with self._reading() as connection:
+            return standing_runs(connection, business_date, superseding)
+
+    def read(self, record: RunRecord, name: str, where: pc.Expression | None = None) -> pa.Table:
+        """A table of a run's evidence, or the rows of it that are asked for.
+
+        Raises:
+            LedgerDamaged: The file is not the one that was recorded.
+        """
+        return self.reader(record)(name, where)
+
+    def reader(self, record: RunRecord) -> Callable[[str, pc.Expression | None], pa.Table]:
+        """Reads tables of one run's evidence; each file's digest is taken once, at its first use.
+
+        Raises:
+            LedgerDamaged: When it is called for a file that is not the one that was recorded.
+        """
+        sound: set[str] = set()
+
+        def read(name: str, where: pc.Expression | None) -> pa.Table:
+            if name not in sound:
+                self._check(record, name)
+                sound.add(name)
+            return evidence.read_table(self.evidence_of(record), name, where)
+
+        return read
+
+    def evidence_of(self, record: RunRecord) -> Path:
+        """The folder of a run's evidence."""
+        return write_transaction.evidence_folder(self.directory, record.run)
+
+    def log(self) -> log.Log:
+        """Whose log it is.
+
+        Raises:
+            LedgerDamaged: That is not written down.
+        """
+        with self._reading() as connection:
+            return log.read_log(connection)
+
+    @contextmanager
+    def reading_log(self) -> Iterator[sa.Connection]:
+        """A connection for the functions of `ledger.log`, which sees one state throughout."""
+        with self._reading() as connection:
+            yield connection
+
+    def _check(self, record: RunRecord, name: str) -> None:
+        """Refuses an evidence file that is not the one that was recorded."""
+        file = record.digest_of(name)
+        if file is None:
+            raise LedgerDamaged(f"the record of run {record.run} names no {name}")
+        evidence.refuse_changed(self.evidence_of(record), record.run, file)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with translated(self.directory), self._engine.connect() as connection:
+            yield connection

@@ -1,0 +1,145 @@
+"""One pool's wheel: ranges, first hit, distribution (rules R3, D1 to D5).
+
+Numbers start at 1 and both ends of a range are inclusive. The two functions marked as rules are
+plain 64-bit integer arithmetic that cannot overflow for totals up to 2**63 - 1, because
+`lottery.day` compiles these very functions into its loop: the rule is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lottery.method.methodology import ZeroHit
+from lottery.method.seed import DENOMINATOR
+
+
+def first_hit_number(ten_thousandths: int, total_short: int, zero_is_one: bool) -> int:  # noqa: FBT001
+    """The first number hit: the fraction of the total, decimals removed (D1, D2).
+
+    The division is split so that no product passes the total: with total = 10,000 q + r,
+    n * total // 10,000 = n * q + n * r // 10,000.
+
+    Args:
+        ten_thousandths: The fraction's numerator, 1 to 10,000.
+        total_short: Contracts short in the pool, 1 to 2**63 - 1.
+        zero_is_one: `zero_hit = first`: a product below one hits number 1; otherwise (`wrap`) it
+            hits the last number.
+    """
+    hit = (
+        ten_thousandths * (total_short // 10_000)
+        + ten_thousandths * (total_short % 10_000) // 10_000
+    )
+    if hit > 0:
+        return hit
+    return 1 if zero_is_one else total_short
+
+
+def assigned_in_range(
+    first_number: int, last_number: int, first_hit: int, assigned_quantity: int, total_short: int
+) -> int:
+    """How many numbers of a range are hit (D3, D4).
+
+    The range runs from the first hit; what does not fit before the last number goes on from
+    number 1. It never overlaps itself, because no more is assigned than the total (D5).
+
+    Args:
+        first_number: The range's first number.
+        last_number: Its last, inclusive; one less than the first for an empty range.
+        first_hit: The first number hit, 1 to `total_short`.
+        assigned_quantity: Contracts assigned to the pool, at most `total_short`.
+        total_short: Contracts short in the pool.
+    """
+    before_wrap = min(assigned_quantity, total_short - first_hit + 1)
+    after_wrap = assigned_quantity - before_wrap
+    hit = max(0, min(last_number, first_hit + before_wrap - 1) - max(first_number, first_hit) + 1)
+    return hit + max(0, min(last_number, after_wrap) - first_number + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberRange:
+    """Consecutive numbers, both ends inclusive."""
+
+    first_number: int
+    last_number: int
+
+    @property
+    def quantity(self) -> int:
+        """How many numbers it has."""
+        return self.last_number - self.first_number + 1
+
+
+def ranges_hit(*, first_hit: int, assigned_quantity: int, total_short: int) -> list[NumberRange]:
+    """The numbers hit, in the order of assignment: one range, or two with a wrap (D4)."""
+    before_wrap = min(assigned_quantity, total_short - first_hit + 1)
+    ranges = [NumberRange(first_number=first_hit, last_number=first_hit + before_wrap - 1)]
+    if assigned_quantity > before_wrap:
+        ranges.append(NumberRange(first_number=1, last_number=assigned_quantity - before_wrap))
+    return ranges
+
+
+def numbers_hit(
+    owned: NumberRange, *, first_hit: int, assigned_quantity: int, total_short: int
+) -> list[NumberRange]:
+    """The numbers of an account's range that are hit, in the order of assignment (D3, D4)."""
+    hit = []
+    for hit_range in ranges_hit(
+        first_hit=first_hit, assigned_quantity=assigned_quantity, total_short=total_short
+    ):
+        first = max(owned.first_number, hit_range.first_number)
+        last = min(owned.last_number, hit_range.last_number)
+        if first <= last:
+            hit.append(NumberRange(first_number=first, last_number=last))
+    return hit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spin:
+    """One pool allocated.
+
+    Attributes:
+        ranges: Each account's numbers, in the order of the accounts (R3).
+        first_hit: The first number hit (D1, D2).
+        assigned: Each account's contracts, in the same order (D3, D4).
+    """
+
+    ranges: tuple[NumberRange, ...]
+    first_hit: int
+    assigned: tuple[int, ...]
+
+
+def spin(
+    shorts: Sequence[int], *, assigned_quantity: int, ten_thousandths: int, zero_hit: ZeroHit
+) -> Spin:
+    """Allocates one pool, the whole method in a few lines.
+
+    Args:
+        shorts: Contracts short of each account, in the order of the accounts (R1), each at least 1.
+        assigned_quantity: Contracts assigned, 1 to the sum of `shorts`.
+        ten_thousandths: The fraction's numerator over 10,000.
+        zero_hit: The choice of D2.
+
+    Raises:
+        ValueError: A short is below 1, the fraction is none, or the quantity is none or past the
+            total (a break, D5, is for the caller to tell).
+    """
+    total_short = sum(shorts)
+    if any(short < 1 for short in shorts):
+        raise ValueError("a position without contracts takes no number (P2)")
+    if not 1 <= assigned_quantity <= total_short:
+        raise ValueError(f"{assigned_quantity} contracts of a total of {total_short}")
+    if not 1 <= ten_thousandths <= DENOMINATOR:
+        raise ValueError(f"{ten_thousandths} ten-thousandths is no fraction of S6")
+    first_hit = first_hit_number(ten_thousandths, total_short, zero_hit is ZeroHit.FIRST)
+    ranges = []
+    last_number = 0
+    for short in shorts:
+        ranges.append(NumberRange(first_number=last_number + 1, last_number=last_number + short))
+        last_number += short
+    assigned = tuple(
+        assigned_in_range(
+            owned.first_number, owned.last_number, first_hit, assigned_quantity, total_short
+        )
+        for owned in ranges
+    )
+    return Spin(ranges=tuple(ranges), first_hit=first_hit, assigned=assigned)

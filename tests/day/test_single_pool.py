@@ -1,0 +1,236 @@
+"""One pool by itself: the same allocation as in a day, and as the reference's."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from lottery.day.arrange import Doubled
+from lottery.day.single_pool import AllocatedPool, allocate_pool, arrange_pool
+from lottery.day.tables import INT64_MAX
+from lottery.errors import PoolBroken
+from lottery.method.methodology import AccountOrder, ZeroHit
+from tests import reference
+from tests.tables import AAPL, allocate_rows, notice, positions_of, tuples_of
+
+PUBLISHED = [("1048", 5), ("1046", 30), ("1047", 30)]
+
+
+def allocated(
+    shorts: list[tuple[str, int]],
+    assigned_quantity: int,
+    *,
+    ten_thousandths: int = 4314,
+    zero_hit: ZeroHit = ZeroHit.WRAP,
+    order: AccountOrder = AccountOrder.NUMERIC,
+) -> AllocatedPool:
+    """Arrange and allocate one pool of accounts and their shorts."""
+    return allocate_pool(
+        arrange_pool([account for account, _ in shorts], order),
+        [short for _, short in shorts],
+        assigned_quantity=assigned_quantity,
+        ten_thousandths=ten_thousandths,
+        zero_hit=zero_hit,
+    )
+
+
+def test_the_published_pool_is_hit_first_at_28_and_assigned_3_7_and_0() -> None:
+    pool = allocated(PUBLISHED, 10)
+
+    assert (pool.total_short, pool.first_hit, pool.hit_account_count) == (65, 28, 2)
+    assert pool.rows.tolist() == [1, 2, 0]
+    assert pool.first_numbers.tolist() == [1, 31, 61]
+    assert pool.last_numbers.tolist() == [30, 60, 65]
+    assert pool.assigned.tolist() == [3, 7, 0]
+
+
+def test_a_position_of_no_contracts_takes_no_number() -> None:
+    pool = allocated([("3", 2), ("2", 0), ("1", 2), ("4", 0)], 1, ten_thousandths=7_500)
+
+    assert pool.rows.tolist() == [2, 0]
+    assert (pool.first_numbers.tolist(), pool.last_numbers.tolist()) == ([1, 3], [2, 4])
+    assert pool.assigned.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("zero_hit", "first_hit", "assigned"), [(ZeroHit.WRAP, 2, [0, 1]), (ZeroHit.FIRST, 1, [1, 0])]
+)
+def test_a_product_below_one_hits_the_number_that_was_decided(
+    zero_hit: ZeroHit, first_hit: int, assigned: list[int]
+) -> None:
+    pool = allocated([("7", 1), ("8", 1)], 1, zero_hit=zero_hit)
+
+    assert (pool.first_hit, pool.assigned.tolist()) == (first_hit, assigned)
+
+
+def test_accounts_stand_in_the_order_that_was_decided() -> None:
+    shorts = [("1000", 1), ("99", 1)]
+
+    assert allocated(shorts, 1).rows.tolist() == [1, 0]
+    assert allocated(shorts, 1, order=AccountOrder.CODE_POINT).rows.tolist() == [0, 1]
+
+
+def test_more_assigned_than_short_is_a_break_with_both_figures() -> None:
+    with pytest.raises(PoolBroken) as broken:
+        allocated(PUBLISHED, 66)
+
+    assert (broken.value.reason, broken.value.assigned_quantity, broken.value.total_short) == (
+        *("EXCEEDS_SHORT", 66, 65),
+    )
+
+
+@pytest.mark.parametrize("shorts", [[], [("1", 0)], [("1", 0), ("2", 0)]])
+def test_a_pool_without_an_open_position_is_a_break(shorts: list[tuple[str, int]]) -> None:
+    with pytest.raises(PoolBroken) as broken:
+        allocated(shorts, 3)
+
+    assert (broken.value.reason, broken.value.assigned_quantity, broken.value.total_short) == (
+        *("NO_POSITION", 3, 0),
+    )
+
+
+def test_a_total_of_as_much_as_64_bits_hold_is_allocated_and_more_is_refused() -> None:
+    pool = allocated([("1", INT64_MAX - 1), ("2", 1)], INT64_MAX)
+
+    assert (pool.total_short, pool.assigned.tolist()) == (INT64_MAX, [INT64_MAX - 1, 1])
+    with pytest.raises(OverflowError, match="the shorts add up to more than"):
+        allocated([("1", INT64_MAX), ("2", 1)], 1)
+
+
+def test_repeated_accounts_are_listed_with_the_first_of_each() -> None:
+    arranged = arrange_pool(["7", "12", "007", "12", "3", "07"], AccountOrder.NUMERIC)
+
+    assert arranged.doubled == (
+        Doubled(row=2, first_row=0),
+        Doubled(row=3, first_row=1),
+        Doubled(row=5, first_row=0),
+    )
+    assert arranged.wrong_accounts.size == 0
+
+
+def test_accounts_of_18_digits_keep_their_order_where_row_and_number_pass_64_bits() -> None:
+    # 60 bits of a number of 18 nines and 5 bits of 20 rows.
+    accounts = [str(10**18 - 1 - 7 * row % 20) for row in range(20)]
+
+    arranged = arrange_pool([*accounts, "5"], AccountOrder.NUMERIC)
+    pool = allocate_pool(
+        arranged,
+        [1] * 21,
+        assigned_quantity=1,
+        ten_thousandths=1,
+        zero_hit=ZeroHit.WRAP,
+    )
+
+    assert arranged.doubled == ()
+    assert [[*accounts, "5"][row] for row in pool.rows] == sorted([*accounts, "5"], key=int)
+    assert arrange_pool([*accounts, accounts[3]], AccountOrder.NUMERIC).doubled == (
+        Doubled(row=20, first_row=3),
+    )
+
+
+def test_by_code_point_two_spellings_are_two_accounts() -> None:
+    accounts = ["7", "007", "a", "A"]
+
+    assert arrange_pool(accounts, AccountOrder.CODE_POINT).doubled == ()
+
+
+@pytest.mark.parametrize("order", list(AccountOrder))
+def test_wrong_accounts_are_named_by_their_rows(order: AccountOrder) -> None:
+    arranged = arrange_pool(["1", "", "2", "\u00e9", "3-", "4" * 31], order)
+
+    assert arranged.wrong_accounts.tolist() == [1, 3, 4, 5]
+    assert arranged.doubled == ()
+
+
+def test_two_wrong_accounts_are_no_account_doubled() -> None:
+    arranged = arrange_pool(["x", "y", "0"], AccountOrder.NUMERIC)
+
+    assert arranged.wrong_accounts.tolist() == [0, 1]
+    assert arranged.doubled == ()
+
+
+ACCOUNTS = {
+    AccountOrder.NUMERIC: st.one_of(
+        st.text("0123456789", min_size=1, max_size=4),
+        st.text("0123456789", min_size=17, max_size=30),
+    ),
+    AccountOrder.CODE_POINT: st.text("019AZaz", min_size=1, max_size=30),
+}
+
+
+@given(
+    data=st.data(),
+    order=st.sampled_from(AccountOrder),
+    zero_hit=st.sampled_from(ZeroHit),
+    ten_thousandths=st.one_of(st.integers(1, 10_000), st.integers(1, 20)),
+    largest=st.sampled_from([1, 9, 2**33, 2**58]),
+)
+@settings(deadline=None, max_examples=300)
+def test_one_pool_is_allocated_as_in_a_day_and_as_by_the_reference(
+    data: st.DataObject,
+    order: AccountOrder,
+    zero_hit: ZeroHit,
+    ten_thousandths: int,
+    largest: int,
+) -> None:
+    """Law: a pool by itself, the same pool in a day and the reference's pool are one pool."""
+    shorts = data.draw(
+        st.lists(
+            st.tuples(ACCOUNTS[order], st.integers(0, largest)),
+            min_size=1,
+            max_size=12,
+            unique_by=lambda pair: int(pair[0]) if order is AccountOrder.NUMERIC else pair[0],
+        )
+    )
+    total_short = sum(short for _, short in shorts)
+    assume(total_short > 0)
+    assigned_quantity = data.draw(st.integers(1, min(total_short, 60)))
+
+    pool = allocated(
+        shorts, assigned_quantity, ten_thousandths=ten_thousandths, zero_hit=zero_hit, order=order
+    )
+
+    expected = reference.allocate_pool(
+        shorts,
+        assigned_quantity,
+        Fraction(ten_thousandths, 10_000),
+        zero_hit=zero_hit.value,
+        account_order=order.value,
+    )
+    rows = [
+        (*shorts[row], first, last, assigned)
+        for row, first, last, assigned in zip(
+            pool.rows.tolist(),
+            pool.first_numbers.tolist(),
+            pool.last_numbers.tolist(),
+            pool.assigned.tolist(),
+            strict=True,
+        )
+    ]
+    assert rows == [
+        (row.account, row.short_quantity, row.first_number, row.last_number, row.assigned_quantity)
+        for row in expected.accounts
+    ]
+    assert (pool.total_short, pool.first_hit, pool.hit_account_count) == (
+        expected.total_short,
+        expected.first_hit,
+        expected.hit_account_count,
+    )
+    day = allocate_rows(
+        [notice(AAPL, assigned_quantity)],
+        positions_of(AAPL, shorts),
+        ten_thousandths=ten_thousandths,
+        zero_hit=zero_hit,
+        account_order=order,
+    )
+    assert [row[2:] for row in tuples_of(day.allocations)] == rows
+
+
+def test_doubled_accounts_are_told_beside_wrong_ones() -> None:
+    pool = arrange_pool(["x", "7", "y", "07", "y"], AccountOrder.NUMERIC)
+
+    assert pool.wrong_accounts.tolist() == [0, 2, 4]
+    assert [(again.row, again.first_row) for again in pool.doubled] == [(3, 1)]
