@@ -26,11 +26,11 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """The audit: recorded runs computed again, the ledger verified, and proofs for those who trust
-    nobody.
+    """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
+    without trusting the server.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    Replays and exports are entries in the ledger's trail.
+    Replays and exports are recorded in the ledger's trail.
     """
 
     def __init__(self, channel):
@@ -77,89 +77,91 @@ class AuditServiceStub:
 
 
 class AuditServiceServicer:
-    """The audit: recorded runs computed again, the ledger verified, and proofs for those who trust
-    nobody.
+    """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
+    without trusting the server.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    Replays and exports are entries in the ledger's trail.
+    Replays and exports are recorded in the ledger's trail.
     """
 
     def ReplayRun(self, request, context):
-        """Computes a run again and compares every value. A mismatch is a result, not an error.
+        """ReplayRun computes a run again from its evidence and compares every value. A mismatch is a
+        result, not an error.
 
         Errors include:
-        - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
-        - INVALID_ARGUMENT (INVALID_INPUT): the engine is none.
-        - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - INVALID_ARGUMENT (INVALID_INPUT): the engine is unknown.
+        - FAILED_PRECONDITION (ENGINE_MISSING): the engine is not installed on the server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDay(self, request, context):
-        """Computes every run of a date, or of several, again: one result a run, as recorded.
+        """ReplayDay replays every run of one or several business dates and streams one result per run, in
+        the order they were recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): a date or the engine is none.
-        - FAILED_PRECONDITION (ENGINE_MISSING): the server has not the engine asked for.
+        - INVALID_ARGUMENT (INVALID_INPUT): a date is invalid or the engine is unknown.
+        - FAILED_PRECONDITION (ENGINE_MISSING): the engine is not installed on the server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyLedger(self, request, context):
-        """Verifies the ledger: its log, its signed heads, every file of its evidence. A fault is a
+        """VerifyLedger verifies the log, its signed checkpoints and every file of evidence. A fault is a
         result, not an error.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): a key is none.
-        - UNAVAILABLE (LEDGER_BUSY): a writer kept its lock for too long.
+        - INVALID_ARGUMENT (INVALID_INPUT): a public key is malformed.
+        - UNAVAILABLE (LEDGER_BUSY): a writer held the ledger's lock for too long; retry later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportRun(self, request, context):
-        """Sends a run's bundle, which replays anywhere without the ledger: a ZIP archive in parts.
+        """ExportRun streams a run's bundle: a ZIP archive that can be replayed without the ledger.
 
         Errors include:
-        - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
-        - DATA_LOSS (LEDGER_DAMAGED): its evidence is not what was recorded.
-        - FAILED_PRECONDITION (KEY_UNUSABLE): the server has not the log's key, for the trail.
-        - UNAVAILABLE (LEDGER_BUSY, LEDGER_UNWRITABLE): the trail cannot be written now.
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - DATA_LOSS (LEDGER_DAMAGED): the run's evidence is not what was recorded.
+        - FAILED_PRECONDITION (KEY_UNUSABLE): the server cannot sign the trail with the log's key.
+        - UNAVAILABLE (LEDGER_BUSY, LEDGER_UNWRITABLE): the trail cannot be written; retry later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCheckpoint(self, request, context):
-        """Gets the latest signed head of the log (C2SP tlog-checkpoint).
+        """GetCheckpoint returns the latest checkpoint of the log (C2SP tlog-checkpoint).
 
         Errors include:
-        - NOT_FOUND (RUN_NOT_FOUND): nothing is recorded yet.
+        - NOT_FOUND (RUN_NOT_FOUND): the ledger has no runs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetInclusionProof(self, request, context):
-        """Gets the proof that a run is in the log (RFC 9162, 2.1.3).
+        """GetInclusionProof returns the proof that a run is in the log (RFC 9162, 2.1.3).
 
         Errors include:
-        - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
-        - INVALID_ARGUMENT (INVALID_INPUT): the tree of that size does not hold it.
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - INVALID_ARGUMENT (INVALID_INPUT): the tree of the requested size does not contain the run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetConsistencyProof(self, request, context):
-        """Gets the proof that the log of one size is the beginning of the log of another (RFC 9162,
-        2.1.4).
+        """GetConsistencyProof returns the proof that the log at one size is the beginning of the log at a
+        later size (RFC 9162, 2.1.4).
 
         Errors include:
-        - NOT_FOUND (RUN_NOT_FOUND): nothing is recorded yet.
-        - INVALID_ARGUMENT (INVALID_INPUT): the sizes are not in order, or beyond the log.
+        - NOT_FOUND (RUN_NOT_FOUND): the ledger has no runs.
+        - INVALID_ARGUMENT (INVALID_INPUT): the sizes are out of order or larger than the log.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -212,11 +214,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """The audit: recorded runs computed again, the ledger verified, and proofs for those who trust
-    nobody.
+    """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
+    without trusting the server.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    Replays and exports are entries in the ledger's trail.
+    Replays and exports are recorded in the ledger's trail.
     """
 
     @staticmethod

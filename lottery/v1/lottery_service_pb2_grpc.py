@@ -26,10 +26,10 @@ if _version_not_supported:
 
 
 class LotteryServiceStub:
-    """The lottery: seeds, allocations, runs and their working.
+    """LotteryService derives seeds, allocates assignments and returns recorded runs.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    Request problems are `INVALID_ARGUMENT` and carry `google.rpc.BadRequest` with every field.
+    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem.
     """
 
     def __init__(self, channel):
@@ -81,109 +81,114 @@ class LotteryServiceStub:
 
 
 class LotteryServiceServicer:
-    """The lottery: seeds, allocations, runs and their working.
+    """LotteryService derives seeds, allocates assignments and returns recorded runs.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    Request problems are `INVALID_ARGUMENT` and carry `google.rpc.BadRequest` with every field.
+    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem.
     """
 
     def DeriveSeed(self, request, context):
-        """Derives the seed of four ask prices; records nothing.
+        """DeriveSeed derives the seed from four ask prices. Nothing is recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_SEED): a security is missing, doubled or foreign, an ask is no whole
-        volume, or the composite is too short.
+        - INVALID_ARGUMENT (INVALID_SEED): a security is missing, repeated or unknown, an ask does not
+        give a whole volume, or the composite has too few digits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AllocateSeries(self, request, context):
-        """Allocates one pool and records nothing.
+        """AllocateSeries allocates a single pool. Nothing is recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the request is wrong.
-        - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the date is before the method's.
+        - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): a field of the request is invalid.
+        - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
         - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool is a break.
-        - RESOURCE_EXHAUSTED: more rows than the server's limit.
+        - RESOURCE_EXHAUSTED: the request has more rows than the server allows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RunLottery(self, request_iterator, context):
-        """Allocates a day, or a cycle of it, and records it as one run.
+        """RunLottery allocates a business date, or one cycle of it, and records the result as a run.
 
-        The first message holds the spec; then notices and positions follow, as rows or as Arrow, and
-        OCC's own figures as Arrow, any number in any order. Nothing is recorded unless the client ends the stream and still waits for
-        the answer. The same content again is answered by the run that has it.
+        The first message contains the spec. Notices, positions and OCC's own position figures follow,
+        in any number of messages and in any order. Nothing is recorded unless the client closes its
+        side of the stream and is still waiting for the response. If the same content has been recorded
+        already, the response is the run that recorded it.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something that came in is wrong.
-        - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE, POOL_ALREADY_ALLOCATED, SEED_CONFLICT,
-        RUN_SUPERSEDED).
-        - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED).
-        - NOT_FOUND (RUN_NOT_FOUND): a run that it supersedes is not recorded.
-        - RESOURCE_EXHAUSTED: more rows than the server's limit.
-        - UNAVAILABLE (LEDGER_BUSY): another process is writing; try again later.
+        - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
+        - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
+        - FAILED_PRECONDITION (POOL_ALREADY_ALLOCATED, SEED_CONFLICT, RUN_SUPERSEDED): the request
+        contradicts a recorded run.
+        - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
+        belongs to a recorded run with other content.
+        - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.
+        - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
+        - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRun(self, request, context):
-        """Gets a recorded run.
+        """GetRun returns a recorded run.
 
         Errors include:
-        - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """Lists recorded runs, dates ascending, within a date as recorded.
+        """ListRuns lists recorded runs by ascending business date, and within a date in the order they
+        were recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): the page token is none of this server's.
+        - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamAllocations(self, request, context):
-        """Streams a run's allocations, all or those of a pool or an account.
+        """StreamAllocations streams the pools of a run, or its allocations, optionally only those of one
+        pool or one account.
 
         Errors include:
-        - NOT_FOUND (RUN_NOT_FOUND): there is no such run.
-        - INVALID_ARGUMENT (INVALID_INPUT): the series is no OSI symbol.
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainPool(self, request, context):
-        """Shows a pool's working, step by step as the published example does.
+        """ExplainPool returns the working of a pool, step by step as in the published example.
 
         Errors include:
-        - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): there is no such run, pool or account in it.
-        - INVALID_ARGUMENT (INVALID_INPUT): the series is no OSI symbol.
+        - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or does not have the pool or
+        the account.
+        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOdds(self, request, context):
-        """Gets the chances of a pool's accounts before the fraction is known; records nothing.
-
-        Every one of the 10,000 fractions is counted, none is drawn.
+        """GetOdds returns each account's exact chances in a pool before the fraction is known, counted
+        over all 10,000 fractions. Nothing is recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): something in the request is wrong, or the account asked for
+        - INVALID_ARGUMENT (INVALID_INPUT): a field of the request is invalid, or the requested account
         has no open position in the pool.
         - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
-        - RESOURCE_EXHAUSTED: more rows than the server's limit, or more than 100,000 accounts and none
-        is named.
+        - RESOURCE_EXHAUSTED: the request has more rows than the server allows, or more than 100,000
+        accounts and does not name one of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,10 +246,10 @@ def add_LotteryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LotteryService:
-    """The lottery: seeds, allocations, runs and their working.
+    """LotteryService derives seeds, allocates assignments and returns recorded runs.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    Request problems are `INVALID_ARGUMENT` and carry `google.rpc.BadRequest` with every field.
+    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem.
     """
 
     @staticmethod
