@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from fuzz.samples import NOTICES, POSITIONS, SUFFIXES
 from lottery import operations
+from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.errors import Problem, Problems, Refused
 from lottery.intake import files, position_filter
 from lottery.intake.sources import Received
-from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS, IncomingRows, volumes_of_asks
+from lottery.intake.wire import IncomingRows, volumes_of_asks
 from lottery.ledger.run_record import Identity
 from lottery.method.seed import ExchangeAsk
 

@@ -22,10 +22,11 @@ import pyarrow.parquet as pq
 from lottery import operations
 from lottery.audit.replay import Engine, Replayed, replay
 from lottery.audit.verify_log import Fault
+from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.errors import Problems, Refused
 from lottery.intake import files
 from lottery.intake.sources import Received
-from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS, IncomingRows, volumes_of_asks
+from lottery.intake.wire import IncomingRows, volumes_of_asks
 from lottery.ledger.commit import KEY_FILE, Ledger
 from lottery.ledger.run_record import Identity
 from lottery.method.methodology import JPMS_2024_09_06, Methodology

@@ -24,7 +24,7 @@ import pytest
 from lottery import errors, operations
 from lottery.audit.replay import Engine
 from lottery.client import LotteryClient, Verified
-from lottery.day.tables import ALLOCATIONS, POOLS
+from lottery.day.tables import ALLOCATIONS, NOTICE_ROWS, POOLS, POSITION_ROWS
 from lottery.errors import (
     CheckpointInvalid,
     Conflict,
@@ -35,7 +35,6 @@ from lottery.errors import (
     Refused,
     RunNotFound,
 )
-from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
 from lottery.ledger import write_transaction
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import RunRecord

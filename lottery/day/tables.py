@@ -1,4 +1,4 @@
-"""The Arrow schemas: the one place where columns are named and typed."""
+"""Every Arrow schema of the project: the one place where columns are named and typed."""
 
 from __future__ import annotations
 
@@ -9,56 +9,109 @@ import pyarrow as pa
 INT64_MAX: Final = 2**63 - 1
 
 LABEL: Final = pa.dictionary(pa.int32(), pa.string())
-"""A text that repeats: a pool's occ_account and series."""
+"""Type of a text that repeats, such as a pool's occ_account and series."""
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
 
 NOTICES: Final = pa.schema(
     [
-        pa.field("notice_id", pa.string(), nullable=False),
-        pa.field("series", LABEL, nullable=False),
-        pa.field("quantity", pa.int64(), nullable=False),
-        pa.field("occ_account", LABEL, nullable=False),
+        _required("notice_id", pa.string()),
+        _required("series", LABEL),
+        _required("quantity", pa.int64()),
+        _required("occ_account", LABEL),
     ]
 )
 POSITIONS: Final = pa.schema(
     [
-        pa.field("series", LABEL, nullable=False),
-        pa.field("account", pa.string(), nullable=False),
-        pa.field("short_quantity", pa.int64(), nullable=False),
-        pa.field("occ_account", LABEL, nullable=False),
+        _required("series", LABEL),
+        _required("account", pa.string()),
+        _required("short_quantity", pa.int64()),
+        _required("occ_account", LABEL),
     ]
 )
-ALLOCATIONS: Final = pa.schema(
+
+NOTICE_ROWS: Final = pa.schema(
     [
-        pa.field("occ_account", LABEL, nullable=False),
-        pa.field("series", LABEL, nullable=False),
-        pa.field("account", pa.string(), nullable=False),
-        pa.field("short_quantity", pa.int64(), nullable=False),
-        pa.field("first_number", pa.int64(), nullable=False),
-        pa.field("last_number", pa.int64(), nullable=False),
-        pa.field("assigned_quantity", pa.int64(), nullable=False),
+        pa.field("notice_id", pa.string()),
+        pa.field("series", pa.string()),
+        pa.field("quantity", pa.int64()),
+        pa.field("occ_account", pa.string()),
     ]
 )
+"""Notices as a message brings them, row by row and unchecked."""
+POSITION_ROWS: Final = pa.schema(
+    [
+        pa.field("series", pa.string()),
+        pa.field("account", pa.string()),
+        pa.field("short_quantity", pa.int64()),
+        pa.field("occ_account", pa.string()),
+    ]
+)
+"""Positions as a message brings them, row by row and unchecked."""
+
+OCC_POSITIONS: Final = pa.schema(
+    [POSITIONS.field(name) for name in ("series", "short_quantity", "occ_account")]
+)
+"""OCC's own figure of each pool's short position."""
+OCC_REPORT_COLUMNS: Final = (
+    "clearing_firm",
+    "open_interest",
+    "exercise_method",
+    "assignment_method",
+    "assignment_unit",
+    "settlement_session",
+)
+"""What OCC reports of a notice in addition: texts as OCC writes them, null if absent.
+
+In FIXML: `Pty R="4"`, `OpenInt`, `ExrMethod`, `AsgnMeth`, `Unit` and `SetSesID`.
+"""
+OCC_REPORTS: Final = pa.schema(
+    [
+        _required("notice_id", pa.string()),
+        _required("occ_account", LABEL),
+        *(pa.field(name, LABEL) for name in OCC_REPORT_COLUMNS),
+    ]
+)
+"""What OCC reports in addition, one row a notice: kept as evidence, deciding nothing."""
+
 POOLS: Final = pa.schema(
     [
-        pa.field("occ_account", pa.string(), nullable=False),
-        pa.field("series", pa.string(), nullable=False),
-        pa.field("notice_count", pa.int64(), nullable=False),
-        pa.field("assigned_quantity", pa.int64(), nullable=False),
-        pa.field("total_short", pa.int64(), nullable=False),
+        _required("occ_account", pa.string()),
+        _required("series", pa.string()),
+        _required("notice_count", pa.int64()),
+        _required("assigned_quantity", pa.int64()),
+        _required("total_short", pa.int64()),
         pa.field("first_hit", pa.int64()),
-        pa.field("account_count", pa.int64(), nullable=False),
-        pa.field("hit_account_count", pa.int64(), nullable=False),
+        _required("account_count", pa.int64()),
+        _required("hit_account_count", pa.int64()),
         pa.field("break_reason", pa.string()),
     ]
 )
+"""Every assigned pool, allocated or broken."""
 BROKEN_POSITIONS: Final = pa.schema(
     [POSITIONS.field(name) for name in ("occ_account", "series", "account", "short_quantity")]
 )
 """The open positions of broken pools, kept so that a break's total can be computed again (D5)."""
-TAKEN_OFF: Final = pa.schema(
+ALLOCATIONS: Final = pa.schema(
     [
         *BROKEN_POSITIONS,
-        pa.field("taken_off_quantity", pa.int64(), nullable=False),
+        _required("first_number", pa.int64()),
+        _required("last_number", pa.int64()),
+        _required("assigned_quantity", pa.int64()),
     ]
 )
-"""Gross positions as given, and what was assigned before on their date and is taken off."""
+"""Every open account of every allocated pool."""
+TAKEN_OFF: Final = pa.schema([*BROKEN_POSITIONS, _required("taken_off_quantity", pa.int64())])
+"""Gross positions as received, and what earlier runs of their date assigned of them."""
+EARLIER_ASSIGNMENTS: Final = pa.schema(
+    [
+        pa.field("occ_account", pa.string()),
+        pa.field("series", pa.string()),
+        pa.field("account", pa.string()),
+        pa.field("assigned_quantity", pa.int64()),
+    ]
+)
+"""What earlier runs of a date assigned, one row for each account of a pool."""

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from lottery.day.account_keys import read_numbers
 from lottery.day.identifiers import describe_wrong, pad_series
-from lottery.day.tables import INT64_MAX, LABEL, NOTICES, POSITIONS
+from lottery.day.tables import INT64_MAX, LABEL, NOTICES, OCC_POSITIONS, POSITIONS
 from lottery.intake.sources import Place
 
 NOTICE_COLUMNS: Final = ("notice_id", "series", "quantity")
@@ -28,10 +28,6 @@ OPTIONAL_COLUMNS: Final = ("occ_account",)
 LABEL_COLUMNS: Final = ("series", "occ_account")
 QUANTITY_COLUMNS: Final = ("quantity", "short_quantity")
 OCC_POSITION_COLUMNS: Final = ("series", "short_quantity")
-OCC_POSITIONS: Final = pa.schema(
-    [POSITIONS.field(name) for name in ("series", "short_quantity", "occ_account")]
-)
-"""OCC's own figure of a pool's short position, a row for each pool."""
 
 _OCC_ACCOUNT: Final = r"^(?:[A-Za-z0-9][A-Za-z0-9/._-]{0,31})?$"
 _SHOWN: Final = 80

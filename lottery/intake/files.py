@@ -13,13 +13,12 @@ from typing import Final, TypeAlias
 
 import pyarrow as pa
 
-from lottery.day.tables import NOTICES, POSITIONS
+from lottery.day.tables import NOTICES, OCC_POSITIONS, OCC_REPORT_COLUMNS, POSITIONS
 from lottery.errors import Problems
 from lottery.intake.arrow import read_arrow
 from lottery.intake.columns import (
     NOTICE_COLUMNS,
     OCC_POSITION_COLUMNS,
-    OCC_POSITIONS,
     OPTIONAL_COLUMNS,
     POSITION_COLUMNS,
     to_notices,
@@ -28,7 +27,7 @@ from lottery.intake.columns import (
 )
 from lottery.intake.delimited import read_csv
 from lottery.intake.memory import KEPT_ROW_BYTES, TEXT_FACTOR, UNLIMITED, MemoryLimit
-from lottery.intake.occ_reports import SAID_COLUMNS, to_occ_reports
+from lottery.intake.occ_reports import to_occ_reports
 from lottery.intake.parquet import parquet_rows, read_parquet
 from lottery.intake.position_filter import read_assigned_positions
 from lottery.intake.sources import Place, Received, ReceivedVolumes, SourceFile
@@ -42,7 +41,7 @@ VOLUMES_BYTES: Final = 1 << 20
 """The largest file of volumes; four rows are a few hundred bytes."""
 
 _Read: TypeAlias = tuple[pa.Table, pa.Table | None]
-"""A table, and `occ.OCC_REPORTS` beside notices."""
+"""A table, and `tables.OCC_REPORTS` beside notices."""
 Blocks: TypeAlias = Callable[[], Iterator[bytes]]
 _Reader = Callable[[pa.Buffer, Sequence[str], Place], pa.Table | None]
 _READERS: Final[dict[str, _Reader]] = {".csv": read_csv, ".parquet": read_parquet}
@@ -201,7 +200,7 @@ def volumes_of_source(
 def notices_of_source(
     source: SourceFile, business_date: dt.date, place: Place
 ) -> tuple[pa.Table, pa.Table | None]:
-    """`tables.NOTICES` and `occ.OCC_REPORTS` of a source's bytes as kept in the evidence."""
+    """`tables.NOTICES` and `tables.OCC_REPORTS` of a source's bytes as kept in the evidence."""
     content = source.read()
     nothing = NOTICES.empty_table(), None
     if source.suffix == FIXML:
@@ -209,7 +208,7 @@ def notices_of_source(
     reader = _READERS.get(source.suffix)
     raw = None
     if source.suffix == ".arrows":
-        raw = read_arrow(content, NOTICE_COLUMNS, place, (*OPTIONAL_COLUMNS, *SAID_COLUMNS))
+        raw = read_arrow(content, NOTICE_COLUMNS, place, (*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS))
     elif reader is not None:
         raw = reader(pa.py_buffer(content), NOTICE_COLUMNS, place)
     else:
@@ -221,7 +220,7 @@ def notices_of_source(
 
 
 def occ_positions_of_source(source: SourceFile, business_date: dt.date, place: Place) -> pa.Table:
-    """`columns.OCC_POSITIONS` of a source's bytes as kept in the evidence."""
+    """`tables.OCC_POSITIONS` of a source's bytes as kept in the evidence."""
     content = source.read()
     table = None
     if source.suffix == FIXML:

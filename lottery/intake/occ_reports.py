@@ -11,29 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.tables import LABEL
+from lottery.day.tables import LABEL, OCC_REPORT_COLUMNS, OCC_REPORTS
 from lottery.intake.columns import shorten, sound_text
 from lottery.intake.sources import Place
-
-SAID_COLUMNS: Final = (
-    "clearing_firm",
-    "open_interest",
-    "exercise_method",
-    "assignment_method",
-    "assignment_unit",
-    "settlement_session",
-)
-"""Texts as OCC writes them; null where it says nothing. In FIXML: `Pty R="4"`, `OpenInt`,
-`ExrMethod`, `AsgnMeth`, `Unit` and `SetSesID`."""
-
-OCC_REPORTS: Final = pa.schema(
-    [
-        pa.field("notice_id", pa.string(), nullable=False),
-        pa.field("occ_account", LABEL, nullable=False),
-        *(pa.field(name, LABEL) for name in SAID_COLUMNS),
-    ]
-)
-"""What OCC says besides, a row for each notice."""
 
 _SAID: Final = r"^[ -~]{0,64}$"
 
@@ -42,13 +22,13 @@ def to_occ_reports(raw: pa.Table, notices: pa.Table, place: Place) -> pa.Table |
     """`OCC_REPORTS` of a raw table of notices, row by row; None where it says nothing besides.
 
     Args:
-        raw: The raw table; any of `SAID_COLUMNS` may be missing.
+        raw: The raw table; any of `OCC_REPORT_COLUMNS` may be missing.
         notices: `tables.NOTICES` of the same rows.
         place: Where problems go.
     """
     said = {
         name: _said(raw.column(name), name, place)
-        for name in SAID_COLUMNS
+        for name in OCC_REPORT_COLUMNS
         if name in raw.column_names
     }
     if not said or not notices.num_rows:
@@ -64,11 +44,11 @@ def nothing_said(notices: pa.Table) -> pa.Table:
 def _nothing(notices: pa.Table) -> dict[str, Any]:
     """The columns, without anything said."""
     keys = {name: notices.column(name) for name in ("notice_id", "occ_account")}
-    return {**keys, **{name: pa.nulls(notices.num_rows, LABEL) for name in SAID_COLUMNS}}
+    return {**keys, **{name: pa.nulls(notices.num_rows, LABEL) for name in OCC_REPORT_COLUMNS}}
 
 
 def _said(column: pa.ChunkedArray, name: str, place: Place) -> pa.ChunkedArray:
-    """A column of `SAID_COLUMNS`; each distinct text is checked once."""
+    """A column of `OCC_REPORT_COLUMNS`; each distinct text is checked once."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if column.type not in (pa.string(), pa.large_string()):

@@ -176,13 +176,13 @@ class Received:
     """Notices, positions or OCC's own figures as received.
 
     Attributes:
-        table: `tables.NOTICES`, `tables.POSITIONS` or `columns.OCC_POSITIONS`; rows with a problem
+        table: `tables.NOTICES`, `tables.POSITIONS` or `tables.OCC_POSITIONS`; rows with a problem
             hold placeholders.
         sources: Where they came from.
         places: One for each part of the table.
         starts: The index of each part's first row.
-        occ_reports: `occ.OCC_REPORTS`, row by row what OCC says of the notices besides; None where
-            it says nothing.
+        occ_reports: `tables.OCC_REPORTS`, row by row what OCC reports of the notices
+            in addition; None if it reports nothing.
     """
 
     table: pa.Table

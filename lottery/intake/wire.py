@@ -10,13 +10,19 @@ from typing import Final
 
 import pyarrow as pa
 
-from lottery.day.tables import NOTICES, POSITIONS
+from lottery.day.tables import (
+    NOTICE_ROWS,
+    NOTICES,
+    OCC_POSITIONS,
+    OCC_REPORT_COLUMNS,
+    POSITION_ROWS,
+    POSITIONS,
+)
 from lottery.errors import LimitExceeded, Problems
 from lottery.intake.arrow import read_arrow, write_arrow
 from lottery.intake.columns import (
     NOTICE_COLUMNS,
     OCC_POSITION_COLUMNS,
-    OCC_POSITIONS,
     OPTIONAL_COLUMNS,
     POSITION_COLUMNS,
     to_notices,
@@ -24,27 +30,10 @@ from lottery.intake.columns import (
     to_positions,
 )
 from lottery.intake.memory import KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
-from lottery.intake.occ_reports import SAID_COLUMNS, nothing_said, to_occ_reports
+from lottery.intake.occ_reports import nothing_said, to_occ_reports
 from lottery.intake.position_filter import keep_assigned_positions
 from lottery.intake.sources import Place, Received, ReceivedVolumes, SourceFile
 from lottery.method.seed import ExchangeAsk
-
-NOTICE_ROWS: Final = pa.schema(
-    [
-        pa.field("notice_id", pa.string()),
-        pa.field("series", pa.string()),
-        pa.field("quantity", pa.int64()),
-        pa.field("occ_account", pa.string()),
-    ]
-)
-POSITION_ROWS: Final = pa.schema(
-    [
-        pa.field("series", pa.string()),
-        pa.field("account", pa.string()),
-        pa.field("short_quantity", pa.int64()),
-        pa.field("occ_account", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +58,7 @@ class _Role:
 _ROLES: Final[dict[str, _Role]] = {
     "notices": _Role(
         required=NOTICE_COLUMNS,
-        optional=(*OPTIONAL_COLUMNS, *SAID_COLUMNS),
+        optional=(*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS),
         schema=NOTICES,
         rows=NOTICE_ROWS,
         convert=to_notices,

@@ -89,7 +89,7 @@ class Prepared:
         notices: `tables.NOTICES`.
         day: The day allocated.
         taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
-        occ_reports: `occ.OCC_REPORTS`, where OCC says something of the notices besides.
+        occ_reports: `tables.OCC_REPORTS`, where OCC says something of the notices besides.
         sources: What was received.
         requested_by: Who asks.
         record_of: The record, given its run id and its evidence; called under the write lock.

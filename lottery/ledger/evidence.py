@@ -22,10 +22,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lottery.day.allocate import Day
-from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, LABEL, NOTICES, POOLS, TAKEN_OFF
+from lottery.day.tables import (
+    ALLOCATIONS,
+    BROKEN_POSITIONS,
+    LABEL,
+    NOTICES,
+    OCC_REPORTS,
+    POOLS,
+    TAKEN_OFF,
+)
 from lottery.durable import sync_directory
 from lottery.errors import LedgerDamaged, LedgerUnwritable
-from lottery.intake.occ_reports import OCC_REPORTS
 from lottery.intake.sources import SourceFile
 from lottery.ledger.parquet_file import write_parquet_file
 from lottery.ledger.run_record import EvidenceFile, RunRecord
@@ -69,7 +76,7 @@ def write_evidence(
         day: The day allocated.
         sources: What was received; those with content are kept.
         taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
-        occ_reports: `occ.OCC_REPORTS` in any order, where OCC says something besides.
+        occ_reports: `tables.OCC_REPORTS` in any order, where OCC says something besides.
 
     Returns:
         Name and digest of each file, by name.

@@ -30,7 +30,7 @@ def occ_shorts(positions: pa.Table, pools: pa.Table) -> pa.Table:
     """OCC's figure of each pool.
 
     Args:
-        positions: `columns.OCC_POSITIONS`, no pool twice.
+        positions: `tables.OCC_POSITIONS`, no pool twice.
         pools: `tables.POOLS`.
 
     Returns:

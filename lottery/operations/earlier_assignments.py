@@ -8,6 +8,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lottery.day.tables import EARLIER_ASSIGNMENTS
 from lottery.day.taken_off import Unmatched
 from lottery.intake.sources import Received
 from lottery.ledger import evidence
@@ -16,14 +17,6 @@ from lottery.ledger.run_record import RunRecord
 from lottery.operations.validation import pool_name
 
 _POOL: Final = ["occ_account", "series"]
-_ASSIGNED: Final = pa.schema(
-    [
-        ("occ_account", pa.string()),
-        ("series", pa.string()),
-        ("account", pa.string()),
-        ("assigned_quantity", pa.int64()),
-    ]
-)
 
 
 def assigned_before(
@@ -47,18 +40,22 @@ def assigned_before(
     was_assigned = (pc.field("assigned_quantity") > 0) & pc.field("series").isin(
         wanted.column("series").combine_chunks()
     )
-    runs, parts = [], [_ASSIGNED.empty_table()]
+    runs, parts = [], [EARLIER_ASSIGNMENTS.empty_table()]
     for record in standing:
         rows = ledger.read(record, evidence.ALLOCATIONS_FILE, was_assigned)
-        in_pools = rows.select(_ASSIGNED.names).cast(_ASSIGNED).join(wanted, _POOL, None, "inner")
+        in_pools = (
+            rows.select(EARLIER_ASSIGNMENTS.names)
+            .cast(EARLIER_ASSIGNMENTS)
+            .join(wanted, _POOL, None, "inner")
+        )
         if in_pools.num_rows:
             runs.append(record.run)
-            parts.append(in_pools.select(_ASSIGNED.names))
+            parts.append(in_pools.select(EARLIER_ASSIGNMENTS.names))
     summed = (
         pa.concat_tables(parts)
         .group_by([*_POOL, "account"])
         .aggregate([("assigned_quantity", "sum")])
-        .rename_columns(_ASSIGNED.names)
+        .rename_columns(EARLIER_ASSIGNMENTS.names)
     )
     return tuple(runs), summed
 

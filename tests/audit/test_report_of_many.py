@@ -13,7 +13,7 @@ import pytest
 
 from lottery import operations
 from lottery.audit.report.run_report import POOLS_LISTED, POOLS_SHOWN, ReportRequest
-from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
+from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.ledger.commit import Ledger
 from tests.audit.pages import read_page
 from tests.days import ASKER, ASKS, record_in, request_of_files, volumes_text

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lottery.day.tables import POSITION_ROWS
 from lottery.errors import Problems, Refused
 from lottery.intake.columns import POSITION_COLUMNS, to_positions
 from lottery.intake.delimited import read_csv
 from lottery.intake.parquet import read_parquet
 from lottery.intake.sources import Place
 from lottery.intake.volumes import read_volumes_csv, read_volumes_json
-from lottery.intake.wire import POSITION_ROWS
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import derive_seed
 from tests.days import ASKS, FULL, POSITION_NAMES, csv_text, incoming, table_of, volumes_text

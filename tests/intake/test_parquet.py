@@ -11,13 +11,12 @@ import pytest
 
 from lottery import operations
 from lottery.day.arrange import arrange
-from lottery.day.tables import INT64_MAX
+from lottery.day.tables import INT64_MAX, NOTICE_ROWS, POSITION_ROWS
 from lottery.errors import Problems
 from lottery.intake import files
 from lottery.intake.columns import POSITION_COLUMNS, to_notices, to_positions
 from lottery.intake.parquet import read_parquet
 from lottery.intake.sources import Place
-from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
 from lottery.method.methodology import AccountOrder
 from tests.apart import run_apart
 from tests.days import (

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lottery.day.tables import LABEL
+from lottery.day.tables import LABEL, POSITION_ROWS
 from lottery.errors import Problems
 from lottery.intake import position_filter
 from lottery.intake.sources import Place, Received
-from lottery.intake.wire import POSITION_ROWS
 from tests.days import arrow_payload, columns_of, incoming, table_of
 from tests.reference import Row
 from tests.tables import AAPL, SPY, ZVZZT, notice, notices_table, position, positions_of

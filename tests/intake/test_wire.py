@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.errors import LimitExceeded, Problems
 from lottery.intake.sources import Received
-from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
 from tests.days import (
     AAPL,
     FULL,

@@ -11,8 +11,8 @@ import pytest
 
 from lottery import operations
 from lottery.audit.replay import Engine
+from lottery.day.tables import OCC_POSITIONS
 from lottery.errors import Conflict, Problems
-from lottery.intake.columns import OCC_POSITIONS
 from lottery.intake.sources import Place, Received, SourceFile
 from lottery.ledger.occ_positions import WARNINGS_LISTED, as_given
 from lottery.ledger.run_record import RunRecord

@@ -19,7 +19,7 @@ from google.rpc import error_details_pb2
 from google.type import date_pb2
 from grpc_status import rpc_status
 
-from lottery.intake.wire import NOTICE_ROWS, POSITION_ROWS
+from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.v1 import audit_service_pb2_grpc, lottery_pb2, lottery_service_pb2_grpc
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer, create_server

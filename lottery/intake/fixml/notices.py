@@ -15,18 +15,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lottery.day.tables import OCC_REPORT_COLUMNS
 from lottery.errors import PROBLEM_LIMIT, Problems
 from lottery.intake.columns import LABEL_COLUMNS, shorten, to_notices
 from lottery.intake.fixml import parser
 from lottery.intake.fixml.parser import Blocks
 from lottery.intake.fixml.reports import Columns, ReportReader, name_rows
 from lottery.intake.fixml.target import Report, is_count
-from lottery.intake.occ_reports import SAID_COLUMNS, to_occ_reports
+from lottery.intake.occ_reports import to_occ_reports
 from lottery.intake.sources import Place
 
 ASSIGNMENT: Final = "AsgnRpt"
 
-_COLUMNS: Final = ("notice_id", "series", "quantity", "occ_account", *SAID_COLUMNS)
+_COLUMNS: Final = ("notice_id", "series", "quantity", "occ_account", *OCC_REPORT_COLUMNS)
 
 
 def read_notices(
@@ -40,7 +41,7 @@ def read_notices(
         place: Where problems go; it learns what reports are called, and on which lines they are.
 
     Returns:
-        `tables.NOTICES` and `occ.OCC_REPORTS`, row by row; None where the file is refused whole.
+        `tables.NOTICES` and `tables.OCC_REPORTS`, row by row; None where the file is refused whole.
     """
     place.find_lines = lambda: parser.lines_of_reports(blocks, ASSIGNMENT)
     reader = _Assignments(place, business_date)
@@ -77,7 +78,7 @@ class _Assignments(ReportReader):
 
     def __init__(self, place: Place, business_date: dt.date) -> None:
         super().__init__(place, business_date)
-        self.columns = Columns(_COLUMNS, (*LABEL_COLUMNS, *SAID_COLUMNS))
+        self.columns = Columns(_COLUMNS, (*LABEL_COLUMNS, *OCC_REPORT_COLUMNS))
         self._announced = _Announced()
 
     def take(self, report: Report) -> None:

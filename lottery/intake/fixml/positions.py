@@ -36,7 +36,7 @@ def read_occ_positions(blocks: Blocks, business_date: dt.date, place: Place) -> 
         place: Where problems go; it learns what reports are called, and on which lines they are.
 
     Returns:
-        `columns.OCC_POSITIONS`; None where the file is refused whole.
+        `tables.OCC_POSITIONS`; None where the file is refused whole.
     """
     place.find_lines = lambda: parser.lines_of_reports(blocks, POSITION)
     reader = _Positions(place, business_date)
@@ -54,7 +54,7 @@ def read_occ_positions(blocks: Blocks, business_date: dt.date, place: Place) -> 
 def parse_occ_positions(
     content: bytes, business_date: dt.date, *, source: str = "occ_positions"
 ) -> pa.Table:
-    """`columns.OCC_POSITIONS` of a file's bytes; whoever they come from.
+    """`tables.OCC_POSITIONS` of a file's bytes; whoever they come from.
 
     Raises:
         Refused: Something is wrong with them; every problem is listed.
