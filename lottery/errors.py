@@ -1,11 +1,16 @@
-"""What can go wrong, as types: every error has a stable `reason` and says its place.
+"""Errors as types, the problems of an input, and how values from outside are shown in messages.
 
-No status codes and no exit codes here: `server/status.py` and `lottery/cli/exits.py` hold the two
-tables from these types to their own world.
+Status codes and exit codes are not here: `server/status.py` and `lottery/cli/exits.py` map these
+types to their own.
+
+Invariants:
+- Every error has a stable `reason` for programs.
+- No control character of an input reaches a terminal through a message.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -31,21 +36,67 @@ CONFLICTS: Final = frozenset(
 )
 
 PROBLEM_LIMIT: Final = 100
-"""Problems listed of one source; the rest are counted."""
+"""Maximum number of problems listed for one source; the rest are counted."""
+
+QUOTE_LIMIT: Final = 80
+"""Maximum number of characters that a message shows of one value."""
+_ELLIPSIS: Final = "..."
+
+
+def quote(value: object, limit: int = QUOTE_LIMIT) -> str:
+    """Return a value from outside as a message shows it: on one line, escaped and shortened.
+
+    Control characters, bidirectional overrides, line separators and lone surrogates are escaped.
+
+    Args:
+        value: A text, which is quoted; bytes or a path, shown as text; or anything else, shown by
+            its representation.
+        limit: Maximum length of the result; an ellipsis after the quotes says that text is missing.
+    """
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    elif isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        return escape(repr(value), limit)
+    shown, kept = repr(value[: limit + 1]), limit - len(_ELLIPSIS)
+    if len(value) <= limit and len(shown) <= limit:
+        return shown
+    while len(shown := repr(value[:kept])) > limit - len(_ELLIPSIS):
+        kept -= 1
+    return shown + _ELLIPSIS
+
+
+def escape(text: str, limit: int | None = None) -> str:
+    """Return a text without quotes, its unprintable characters escaped as `quote` does.
+
+    Args:
+        text: A name, or a message of another library.
+        limit: Maximum length of the result; None does not shorten it.
+    """
+    too_long = limit is not None and len(text) > limit
+    if text.isprintable() and not too_long:
+        return text
+    pieces = [char if char.isprintable() else repr(char)[1:-1] for char in text[:limit]]
+    if limit is None or not (too_long or sum(map(len, pieces)) > limit):
+        return "".join(pieces)
+    while sum(map(len, pieces)) > limit - len(_ELLIPSIS):
+        pieces.pop()
+    return "".join(pieces) + _ELLIPSIS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong with what came in, and its place.
+    """One thing that is wrong with an input, and its location.
 
     Attributes:
-        source: The file or the request field, as `positions.csv` or `arrow_notices`.
-        message: What is wrong, as a sentence without its place.
-        row: The data row, the first being 1; None where the problem is no row's.
-        line: The line of a text file, the header being 1; None elsewhere.
-        column: The column or field; None where the problem is no column's.
-        rule: The id of the method's rule that refuses it, as `P4`; None where no rule does.
-        reason: One of the three refusals of the contract.
+        source: The file or request field, such as `positions.csv` or `arrow_notices`.
+        message: What was expected and what came, without the location.
+        row: The data row, from 1; None if the problem does not belong to a row.
+        line: The line of a text file, the header being 1; None for other formats.
+        column: The column or field; None if the problem does not belong to one.
+        rule: The method's rule that refuses it, such as `P4`; None if no rule does.
+        reason: `INVALID_INPUT`, `INVALID_SEED` or `METHOD_NOT_IN_FORCE`.
     """
 
     source: str
@@ -57,15 +108,15 @@ class Problem:
     reason: str = INVALID_INPUT
 
     def __str__(self) -> str:
-        place = self.source
+        location = escape(self.source)
         if self.row is not None:
-            place += f", row {self.row}"
+            location += f", row {self.row}"
             if self.line is not None:
-                place += f" (line {self.line})"
+                location += f" (line {self.line})"
         if self.column is not None:
-            place += f", {self.column}"
+            location += f", {escape(self.column, QUOTE_LIMIT)}"
         rule = f" [{self.rule}]" if self.rule else ""
-        return f"{place}: {self.message}{rule}"
+        return f"{location}: {escape(self.message)}{rule}"
 
 
 @dataclass(slots=True)
@@ -110,25 +161,25 @@ class Problems:
 
 
 class LotteryError(Exception):
-    """The base of all errors that the project raises on purpose.
+    """Base class of all errors that the project raises on purpose.
 
     Attributes:
-        reason: A stable upper-case word for programs.
+        reason: A stable upper-case identifier for programs.
     """
 
     reason: str = "LOTTERY_ERROR"
 
     def details(self) -> Mapping[str, str]:
-        """The typed attributes as text, for `ErrorInfo.metadata` and `--json`."""
+        """Return the typed attributes as text, for `ErrorInfo.metadata` and `--json`."""
         return {}
 
 
 class Refused(LotteryError):
-    """What came in is refused as a whole; nothing was recorded.
+    """The input was rejected as a whole; nothing was recorded.
 
     Attributes:
         problems: The listed problems, by source and row.
-        total: How many there are in all; past `PROBLEM_LIMIT` of a source they are only counted.
+        total: The number of problems, listed or not.
     """
 
     def __init__(
@@ -143,8 +194,8 @@ class Refused(LotteryError):
 
     @property
     def reason(self) -> str:  # type: ignore[override]
-        """The refusal of the contract that covers all of the problems."""
-        if self._reason is not None:  # A server's word, which knows the unlisted ones too.
+        """The one reason that covers all problems."""
+        if self._reason is not None:  # From a server, which also knows the unlisted problems.
             return self._reason
         reasons = {problem.reason for problem in self.problems}
         if METHOD_NOT_IN_FORCE in reasons:
@@ -153,7 +204,7 @@ class Refused(LotteryError):
 
     @property
     def unlisted(self) -> int:
-        """How many problems were counted without being listed."""
+        """The number of problems that were counted but not listed."""
         return self.total - len(self.problems)
 
     def _message(self) -> str:
@@ -164,7 +215,7 @@ class Refused(LotteryError):
 
 
 class PoolBroken(LotteryError):
-    """One pool asked for by itself cannot be allocated (rule D5).
+    """A single pool cannot be allocated (rule D5).
 
     Attributes:
         reason: `EXCEEDS_SHORT` or `NO_POSITION`.
@@ -177,13 +228,13 @@ class PoolBroken(LotteryError):
         self.assigned_quantity = assigned_quantity
         self.total_short = total_short
         super().__init__(
-            f"{assigned_quantity} contracts are assigned and the pool is short {total_short}"
+            f"assigned quantity {assigned_quantity} exceeds the pool's total short {total_short}"
             if total_short
-            else f"{assigned_quantity} contracts are assigned and the pool has no open position"
+            else f"assigned quantity is {assigned_quantity}, but the pool has no open position"
         )
 
     def details(self) -> Mapping[str, str]:
-        """Both figures of the break."""
+        """Return both figures of the break."""
         return {
             "assigned_quantity": str(self.assigned_quantity),
             "total_short": str(self.total_short),
@@ -191,11 +242,11 @@ class PoolBroken(LotteryError):
 
 
 class Conflict(LotteryError):
-    """It contradicts what stands recorded; nothing was recorded.
+    """The request contradicts what is recorded; nothing was recorded.
 
     Attributes:
-        reason: One of the contract's conflict reasons.
-        run: The recorded run that it contradicts.
+        reason: One of `CONFLICTS`.
+        run: The recorded run that the request contradicts.
     """
 
     def __init__(self, reason: str, message: str, *, run: str) -> None:
@@ -204,99 +255,101 @@ class Conflict(LotteryError):
         super().__init__(message)
 
     def details(self) -> Mapping[str, str]:
-        """The run that stands."""
+        """Return the recorded run."""
         return {"run": self.run}
 
 
 class RunNotFound(LotteryError):
-    """No run of that id is recorded."""
+    """The run is not recorded."""
 
     reason = "RUN_NOT_FOUND"
 
     def __init__(self, run: str, message: str | None = None) -> None:
         self.run = run
-        told = "no run is recorded yet" if run == "latest" else f"no run {run} is recorded"
-        super().__init__(message or told)
+        default = (
+            "no run is recorded yet" if run == "latest" else f"run {escape(run)} is not recorded"
+        )
+        super().__init__(message or default)
 
     def details(self) -> Mapping[str, str]:
-        """The run that was asked for."""
+        """Return the requested run."""
         return {"run": self.run}
 
 
 class NotInRun(LotteryError):
-    """The run has no such pool or account, or more than one pool fits."""
+    """The run has no such pool or account, or the request matches several pools."""
 
     reason = "NOT_IN_RUN"
 
 
 class LedgerNotFound(LotteryError):
-    """There is no ledger at the place named; reading never makes one."""
+    """The path holds no ledger; reading never creates one."""
 
     reason = "LEDGER_NOT_FOUND"
 
 
 class LedgerBusy(LotteryError):
-    """Another process holds the ledger's write lock; the same call may go through later."""
+    """Another process holds the ledger's write lock; the call can be repeated."""
 
     reason = "LEDGER_BUSY"
 
 
 class LedgerUnwritable(LotteryError):
-    """The ledger's place cannot be written: the disk is full, or the rights are missing."""
+    """The ledger cannot be written: the disk is full, or a permission is missing."""
 
     reason = "LEDGER_UNWRITABLE"
 
 
 class LedgerUnfinished(LotteryError):
-    """What was asked is recorded, and not all of the ledger's files could be written after it.
+    """The run is recorded, but some of the ledger's files could not be written after it.
 
-    The same command again finds it recorded; the next write completes the files.
+    The same command finds the run recorded; the next write completes the files.
     """
 
     reason = "LEDGER_UNFINISHED"
 
 
 class OutputUnwritable(LotteryError):
-    """The output of a recorded run cannot be written; the same command again tries it again."""
+    """The output of a recorded run cannot be written; the same command writes it again."""
 
     reason = "OUTPUT_UNWRITABLE"
 
 
 class LedgerDamaged(LotteryError):
-    """What the ledger keeps is not what it recorded."""
+    """The ledger's content differs from what was recorded."""
 
     reason = "LEDGER_DAMAGED"
 
 
 class ProofInvalid(LotteryError):
-    """A Merkle proof does not prove what it is said to."""
+    """A Merkle proof does not prove its claim."""
 
     reason = "PROOF_INVALID"
 
 
 class CheckpointInvalid(LotteryError):
-    """A checkpoint is none, or carries no valid signature of a key that is trusted."""
+    """A checkpoint is malformed, or has no valid signature by a trusted key."""
 
     reason = "CHECKPOINT_INVALID"
 
 
 class KeyUnusable(LotteryError):
-    """A signing key or a public key cannot be used: it is missing, malformed, or not the log's."""
+    """A signing key or public key is missing, malformed, or not the log's."""
 
     reason = "KEY_UNUSABLE"
 
 
 class EngineMissing(LotteryError):
-    """An optional package that a command was asked to use is not installed."""
+    """A requested command needs an optional package that is not installed."""
 
     reason = "ENGINE_MISSING"
 
 
 class LimitExceeded(LotteryError):
-    """More was sent than the stated limit.
+    """The input exceeds a stated limit.
 
     Attributes:
-        limit: The limit's setting and figure, as `max_rows=1000`.
+        limit: The limit's setting and value, such as `max_rows=1000`.
     """
 
     reason = "LIMIT_EXCEEDED"
@@ -306,23 +359,23 @@ class LimitExceeded(LotteryError):
         super().__init__(message)
 
     def details(self) -> Mapping[str, str]:
-        """The limit that was exceeded."""
+        """Return the limit that was exceeded."""
         return {"limit": self.limit}
 
 
 class Abandoned(LotteryError):
-    """The caller went away or its deadline passed; nothing was recorded."""
+    """The caller disconnected or its deadline passed; nothing was recorded."""
 
     reason = "ABANDONED"
 
 
 class ServerAway(LotteryError):
-    """The server cannot be reached or is going down; the same call may go through later."""
+    """The server cannot be reached or is shutting down; the call can be repeated."""
 
     reason = "SERVER_AWAY"
 
 
 class ServerFailed(LotteryError):
-    """The server failed in a way that is its own fault; its log has the cause."""
+    """The server failed because of a fault of its own; its log has the cause."""
 
     reason = "SERVER_FAILED"

@@ -168,7 +168,7 @@ def test_an_unknown_run_is_wrong_usage_and_nothing_is_written(reader: Door, tmp_
     for run in ("2024-09-16-009", "yesterday"):
         text, answer = (reader("export", run, "run.zip", *form) for form in ([], ["--json"]))
         assert [text.exit_code, answer.exit_code] == [2, 2]
-        assert text.told == f"no run {run} is recorded (RUN_NOT_FOUND)"
+        assert text.told == f"run {run} is not recorded (RUN_NOT_FOUND)"
         assert answer.document["reason"] == "RUN_NOT_FOUND"
     assert list(tmp_path.iterdir()) == []
     assert trail_of(reader.ledger) == trail

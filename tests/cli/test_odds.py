@@ -234,7 +234,7 @@ def test_a_break_is_the_one_that_a_run_would_record(reader: Door) -> None:
     assert (over.document["assigned_quantity"], over.document["total_short"]) == ("66", "65")
     assert (nobody.exit_code, nobody.out) == (4, "")
     assert nobody.complaints == [
-        "10 contracts are assigned and the pool has no open position (NO_POSITION)"
+        "assigned quantity is 10, but the pool has no open position (NO_POSITION)"
     ]
 
 

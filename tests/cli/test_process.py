@@ -91,7 +91,7 @@ def ended(process: subprocess.Popen[bytes]) -> Answer:
 def test_python_m_lottery_is_the_command_and_its_exit_code(example: Path) -> None:
     answer = ended(started("-m", "lottery", "--ledger", str(example), "show", "2024-09-16-009"))
     assert (answer.exit_code, answer.out) == (2, "")
-    assert answer.err == "no run 2024-09-16-009 is recorded (RUN_NOT_FOUND)\n"
+    assert answer.err == "run 2024-09-16-009 is not recorded (RUN_NOT_FOUND)\n"
 
 
 def test_the_installed_command_is_the_same(example: Path) -> None:

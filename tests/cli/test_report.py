@@ -129,7 +129,7 @@ def test_a_ledger_whose_key_is_elsewhere_gives_its_page_and_complains(
         (("latest", "run.html", "--series", "AAPL"), "--series: 'AAPL' is no OSI symbol"),
         (("latest", "run.html", "--series", "ZZZ240920C00000001"), "has no pool of series 'ZZZ"),
         (("latest", "run.html", "--account", "99"), "account '99' is in no pool"),
-        (("2024-09-16-009", "run.html"), "no run 2024-09-16-009 is recorded"),
+        (("2024-09-16-009", "run.html"), "run 2024-09-16-009 is not recorded"),
         (("latest", "run.html", "--key", SOMEBODYS_KEY), "--key goes with a bundle"),
         (("latest", "run.html", *("--series", AAPL) * 101), "at most 100 can be asked for"),
     ],

@@ -147,7 +147,7 @@ def test_an_unknown_run_is_wrong_usage(reader: Door, command: list[str]) -> None
         answer = reader(name, run, *options, "--json")
         assert [text.exit_code, answer.exit_code] == [2, 2]
         assert (text.out, answer.complaints) == ("", [])
-        assert text.told == f"no run {run} is recorded (RUN_NOT_FOUND)"
+        assert text.told == f"run {run} is not recorded (RUN_NOT_FOUND)"
         assert (answer.document["reason"], answer.document["run"]) == ("RUN_NOT_FOUND", run)
 
 

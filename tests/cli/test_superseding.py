@@ -238,7 +238,7 @@ def test_a_run_that_is_not_recorded_cannot_be_superseded(
     before = files_in(recorded.ledger)
     text, answer = recorded(*command), recorded(*command, "--json")
     assert [text.exit_code, answer.exit_code] == [2, 2]
-    assert text.told == f"no run {run} is recorded (RUN_NOT_FOUND)"
+    assert text.told == f"run {run} is not recorded (RUN_NOT_FOUND)"
     assert (answer.document["reason"], answer.document["run"]) == ("RUN_NOT_FOUND", run)
     assert files_in(recorded.ledger) == before
 

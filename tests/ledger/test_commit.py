@@ -258,7 +258,7 @@ def test_runs_are_numbered_by_date_and_the_latest_is_the_last_recorded(
         "2024-09-16-002",
         "2024-09-17-001",
     ]
-    with pytest.raises(RunNotFound, match="no run 2024-09-16-003 is recorded"):
+    with pytest.raises(RunNotFound, match="run 2024-09-16-003 is not recorded"):
         opened.get("2024-09-16-003")
 
 
