@@ -16,7 +16,7 @@ from lottery.audit.replay import Engine, Replayed
 from lottery.audit.report.run_report import ReportRequest
 from lottery.audit.verify import Progress
 from lottery.audit.verify_log import Fault
-from lottery.cli.output import whole_file
+from lottery.durable import atomic_file
 from lottery.errors import OutputUnwritable
 from lottery.intake.sources import ReceivedVolumes
 from lottery.ledger.commit import Ledger
@@ -168,7 +168,7 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
         OutputUnwritable: It cannot be written.
     """
     try:
-        with whole_file(path) as temporary, temporary.open("w+b") as file:
+        with atomic_file(path) as file:
             yield file
     except OSError as error:
         raise OutputUnwritable(f"{path}: {error.strerror or error}") from error

@@ -8,10 +8,7 @@ nothing else. So CSV needs no marks that a machine would have to take off again.
 from __future__ import annotations
 
 import datetime as dt
-import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import typer
 
+from lottery.durable import atomic_file, write_file
 from lottery.errors import OutputUnwritable
 from lottery.ledger.evidence import RUN_FILE, write_parquet
 from lottery.ledger.run_record import RunRecord
@@ -70,7 +68,8 @@ def write_output(
     """
     try:
         for name, table in (("allocations", allocations), ("pools", pools)):
-            with whole_file(directory / f"{name}.{output_format.value}") as path:
+            with atomic_file(directory / f"{name}.{output_format.value}") as file:
+                path = Path(file.name)
                 match output_format:
                     case OutputFormat.CSV:
                         write_csv(table, path)
@@ -78,8 +77,7 @@ def write_output(
                         write_parquet(table, path)
                     case OutputFormat.XLSX:
                         write_xlsx(name, table, path, record)
-        with whole_file(directory / RUN_FILE) as path:
-            path.write_bytes(record.canonical())
+        write_file(directory / RUN_FILE, record.canonical())
     except OSError as error:
         raise OutputUnwritable(
             f"--output {directory}: {error.strerror}; the run is recorded, and the same command "
@@ -112,14 +110,3 @@ def write_xlsx(name: str, table: pa.Table, path: Path, record: RunRecord) -> Non
         title=f"Run {record.run}: {name}",
         created=dt.datetime.fromisoformat(record.recorded_at),
     )
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A file to write, which takes the place of `path` once the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -12,7 +12,6 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +30,7 @@ from lottery.day.tables import (
     POOLS,
     TAKEN_OFF,
 )
-from lottery.durable import sync_directory
+from lottery.durable import sync_directory, sync_file
 from lottery.errors import LedgerDamaged, LedgerUnwritable
 from lottery.intake.sources import SourceFile
 from lottery.ledger.parquet_file import write_parquet_file
@@ -224,8 +223,8 @@ def _sorted(table: pa.Table, keys: tuple[str, ...]) -> pa.Table:
 def _seal(directory: Path, name: str) -> EvidenceFile:
     """Syncs a file, takes its digest and makes it read-only."""
     path = directory / name
+    sync_file(path)
     with path.open("rb") as file:
-        os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
     path.chmod(_READ_ONLY)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from lottery.durable import lock_directory
 
 _ABANDONED_AFTER: Final = 60.0
 
@@ -21,27 +21,18 @@ def staging_folder(directory: Path) -> Iterator[Path]:
     _clear_abandoned(directory)
     staged = directory / uuid.uuid4().hex
     staged.mkdir()
-    descriptor = os.open(staged, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield staged
+        with lock_directory(staged):
+            yield staged
     finally:
-        os.close(descriptor)
         shutil.rmtree(staged, ignore_errors=True)
 
 
 def _clear_abandoned(directory: Path) -> None:
-    """Removes what killed processes left: their folders are old enough and unlocked."""
+    """Remove what killed processes left: folders that are old enough and not locked."""
     for left in directory.iterdir():
-        try:
-            descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:  # Another process has just removed it.
-            continue
-        try:
-            if time.time() - os.fstat(descriptor).st_mtime > _ABANDONED_AFTER:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(descriptor)
+        # It is a file, another process has just removed it, or its process lives and holds it.
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
+                with lock_directory(left):
+                    shutil.rmtree(left, ignore_errors=True)

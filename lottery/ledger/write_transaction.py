@@ -16,15 +16,13 @@ Invariants:
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import sqlite3
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +30,7 @@ from typing import Any, Final
 import numpy as np
 import sqlalchemy as sa
 
-from lottery.durable import sync_directory
+from lottery.durable import lock_directory, sync_directory, sync_file
 from lottery.errors import LedgerBusy, LedgerDamaged, LedgerUnfinished
 from lottery.ledger import log
 from lottery.ledger.database import CHECKPOINTS, translated
@@ -48,7 +46,6 @@ UNFINISHED: Final = "unfinished"
 EVIDENCE: Final = "evidence"
 STAGING: Final = "staging"
 
-_LOCK_POLL: Final = 0.02
 _READS: Final = ("SELECT", "PRAGMA main.")
 
 
@@ -71,10 +68,8 @@ class Transaction:
     def announce(self, run: str | None = None) -> None:
         """Says, durably, that a write begins; `run` is the one whose evidence moves into place."""
         path = self.directory / UNFINISHED
-        with path.open("w", encoding="utf-8") as file:
-            json.dump({"run": run}, file)
-            file.flush()
-            os.fsync(file.fileno())
+        path.write_text(json.dumps({"run": run}), encoding="utf-8")
+        sync_file(path)
         sync_directory(self.directory)
         self.announced = True
 
@@ -86,21 +81,12 @@ def locked(directory: Path, seconds: float, *, shared: bool = False) -> Iterator
     Raises:
         LedgerBusy: Another process held it for that long.
     """
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    give_up = time.monotonic() + seconds
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > give_up:
-                    raise LedgerBusy(f"another process is writing to {directory}") from None
-                time.sleep(_LOCK_POLL)
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(lock_directory(directory, seconds=seconds, shared=shared))
+        except TimeoutError:
+            raise LedgerBusy(f"another process is writing to {directory}") from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -248,14 +234,14 @@ def _mirror(directory: Path, statements: list[tuple[str, Any]]) -> None:
         for statement, parameters in statements:
             mirror.execute(statement, parameters)
         mirror.execute("COMMIT")
-    _sync(path)
+    sync_file(path)
 
 
 def _append_checkpoints(directory: Path, heads: list[log.SignedCheckpoint]) -> None:
-    with (directory / CHECKPOINT_FILE).open("ab") as file:
+    path = directory / CHECKPOINT_FILE
+    with path.open("ab") as file:
         file.write(join_notes(head.note for head in heads))
-        file.flush()
-        os.fsync(file.fileno())
+    sync_file(path)
 
 
 def _end(directory: Path) -> None:
@@ -295,7 +281,7 @@ def _recover_mirror(directory: Path) -> None:
     with staging_folder(directory / STAGING) as staged:
         copy = staged / MIRROR
         shutil.copyfile(database, copy)
-        _sync(copy)
+        sync_file(copy)
         copy.replace(mirror)
 
 
@@ -322,11 +308,11 @@ def _checkpoints_to_append(directory: Path, connection: sa.Connection) -> tuple[
 
 def _recover_checkpoints(directory: Path, ends_at: int, rest: bytes) -> None:
     """Ends the checkpoint file with the heads that are committed."""
-    with (directory / CHECKPOINT_FILE).open("ab") as file:
+    path = directory / CHECKPOINT_FILE
+    with path.open("ab") as file:
         file.truncate(ends_at)
         file.write(rest)
-        file.flush()
-        os.fsync(file.fileno())
+    sync_file(path)
 
 
 def first_difference(one: Path, other: Path) -> int | None:
@@ -342,11 +328,3 @@ def first_difference(one: Path, other: Path) -> int | None:
             if not left:
                 return None
             place += len(left)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

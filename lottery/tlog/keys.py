@@ -19,7 +19,6 @@ import hashlib
 import os
 import re
 import unicodedata
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -27,7 +26,7 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from lottery.durable import sync_directory
+from lottery.durable import write_file
 from lottery.errors import KeyUnusable
 
 KEY_ID_SIZE: Final = 4
@@ -166,9 +165,6 @@ def read_key_file(path: Path) -> SigningKey:
 def create_key_file(path: Path, name: str) -> SigningKey:
     """Makes a new private key and its file, which only its owner can read.
 
-    It is written and synced under a passing name (`.<random>.key`, which a killed process leaves)
-    and then linked, because linking never overwrites: of two processes one is refused.
-
     Args:
         path: The file, which must not exist, in a folder that does.
         name: The key's name.
@@ -177,14 +173,8 @@ def create_key_file(path: Path, name: str) -> SigningKey:
         KeyUnusable: The name is none, the file exists, or it cannot be made.
     """
     key = SigningKey.generate(name)
-    passing = path.parent / f".{uuid.uuid4().hex}.key"
     try:
-        try:
-            _write_synced(passing, f"{key.text()}\n".encode())
-            os.link(passing, path)
-        finally:
-            passing.unlink(missing_ok=True)
-        sync_directory(path.parent)
+        write_file(path, f"{key.text()}\n".encode(), mode=_KEY_FILE_MODE, overwrite=False)
     except FileExistsError as error:
         raise KeyUnusable(f"{path} exists already; a key is never overwritten") from error
     except OSError as error:
@@ -238,12 +228,3 @@ def _parsed(text: str) -> tuple[str, bytes, bytes]:
     if not data.startswith(_ED25519):
         raise KeyUnusable(f"expected algorithm 01 (Ed25519), got {data[:1].hex()}")
     return parts[1], bytes.fromhex(parts[2]), data[1:]
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    """Writes a new file that only its owner could ever read, and syncs it."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _KEY_FILE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)

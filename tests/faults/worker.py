@@ -181,7 +181,7 @@ OF_MAKING: Final[dict[str, Death]] = {
 OF_RECOVERING: Final[dict[str, Death]] = {
     "the evidence is half withdrawn": functools.partial(_before, shutil, "rmtree"),
     "the evidence is withdrawn": functools.partial(_after, write_transaction, "_withdraw"),
-    "the mirror is half copied": functools.partial(_before, write_transaction, "_sync"),
+    "the mirror is half copied": functools.partial(_before, write_transaction, "sync_file"),
     "the mirror is mended": functools.partial(_after, write_transaction, "_recover_mirror"),
     "the heads are half recovered": _with_the_heads_half_recovered,
     "everything is recovered": functools.partial(_after, write_transaction, "recover"),
