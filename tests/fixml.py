@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from tests.days import DATE, Row, SmallDay, write_files
+from tests.builders import DATE, SmallDay, write_files
+from tests.reference import Row
 
 SP2 = "http://www.fixprotocol.org/FIXML-5-0-SP2"
 

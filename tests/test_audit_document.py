@@ -17,7 +17,7 @@ from lottery.audit.replay import Engine
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import RunRecord
-from tests.days import DATE, FULL, TESTER, record_in, request_of
+from tests.builders import DATE, FULL, TESTER, record_in, request_of
 from tests.documents import blocks_of, read, run
 
 DOCUMENT = read("AUDIT.md")

@@ -50,7 +50,7 @@ from server.audit_service import AuditService
 from server.lottery_service import LotteryService
 from server.status import aborting
 from tests import reference
-from tests.days import (
+from tests.builders import (
     AAPL,
     ASKS,
     DATE,
@@ -61,16 +61,16 @@ from tests.days import (
     OTHER_ASKS,
     PUBLISHED,
     TESTER,
-    Row,
     SmallDay,
+    exchange_asks,
     notice,
     position,
     replays_of,
     request_of,
     table_of,
 )
+from tests.reference import Row
 from tests.server.calls import serving
-from tests.tables import exchange_asks
 
 BEFORE: Final = dt.date(2024, 9, 5)
 

@@ -15,7 +15,7 @@ from examples.make_day import DIRECTORY, files_of_the_day
 from lottery import operations
 from lottery.intake import files
 from lottery.ledger.commit import Ledger
-from tests.days import DATE, assert_sound, record_in, request_of_files
+from tests.builders import DATE, assert_sound, record_in, request_of_files
 
 PATHS = {role: DIRECTORY / f"{role}.csv" for role in ("notices", "positions", "volumes")}
 

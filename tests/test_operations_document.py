@@ -14,7 +14,7 @@ from lottery.ledger import occ_positions
 from lottery.ledger.run_record import occ_accounts_on_one_side
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import ExchangeAsk, derive_seed
-from tests.days import ASKS
+from tests.builders import ASKS
 from tests.documents import blocks_of, prints, read, run
 
 ROOT = Path(__file__).parents[1]

@@ -35,7 +35,7 @@ from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, LogProof, open_checkpoint, sign_checkpoint
 from lottery.tlog.keys import SigningKey, VerifierKey
 from tests.apart import run_apart
-from tests.days import (
+from tests.builders import (
     AAPL,
     FULL,
     META,

@@ -13,7 +13,7 @@ from lottery.errors import NotInRun, Refused, RunNotFound
 from lottery.ledger.commit import Ledger
 from lottery.method.distribution import NumberRange
 from lottery.method.methodology import JPMS_2024_09_06
-from tests.days import (
+from tests.builders import (
     AAPL,
     FULL,
     GE,

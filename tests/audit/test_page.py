@@ -20,7 +20,7 @@ from lottery.audit.report.run_report import ReportRequest
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
 from tests.audit.pages import PageReader, read_page
-from tests.days import ASKER, FULL, PUBLISHED, SmallDay, record_in, request_of
+from tests.builders import FULL, PUBLISHED, REQUESTER, SmallDay, record_in, request_of
 
 HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror=alert(1)> & \"'"
 
@@ -47,7 +47,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
 
 
 def html_of(ledger: Ledger, request: ReportRequest, run: str = "latest") -> str:
-    return operations.report(ledger, run, request, ASKER).html
+    return operations.report(ledger, run, request, REQUESTER).html
 
 
 @pytest.fixture(params=list(REQUESTS.values()), ids=list(REQUESTS))

@@ -40,10 +40,10 @@ from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, LogProof, open_checkpoint
 from lottery.tlog.keys import SigningKey
 from lottery.version import NAME, VERSION
-from tests.days import (
-    ASKER,
+from tests.builders import (
     DATE,
     PUBLISHED,
+    REQUESTER,
     TESTER,
     assert_sound,
     faults_of,
@@ -348,7 +348,7 @@ def test_the_trail_says_who_did_what_with_which_software(small: Ledger) -> None:
     replay_of(small.directory, "latest")
     operations.export_run(small, "latest", io.BytesIO(), COMPLIANCE)
     operations.cosign(small, OFFICER, COMPLIANCE)
-    list(operations.replay_dates(small, ASKER, engine=Engine.SQL, first=DATE))
+    list(operations.replay_dates(small, REQUESTER, engine=Engine.SQL, first=DATE))
 
     entries = list(operations.trail(small))
 
@@ -375,7 +375,7 @@ def test_a_replay_that_differs_is_an_entry_that_says_so(small: Ledger) -> None:
     path.write_bytes(path.read_bytes().replace(b"862", b"863"))
 
     assert not replay_of(small.directory, "latest").matched
-    list(operations.replay_dates(small, ASKER, engine=Engine.COMPILED))
+    list(operations.replay_dates(small, REQUESTER, engine=Engine.COMPILED))
 
     *_, one, all_of_them = operations_in_trail(small)
     assert one == (RUNS_REPLAYED, "2024-09-16-001", "differs (compiled)")
@@ -383,7 +383,7 @@ def test_a_replay_that_differs_is_an_entry_that_says_so(small: Ledger) -> None:
 
 
 def test_replays_that_are_broken_off_are_one_entry_of_those_that_were_done(ledger: Ledger) -> None:
-    replays = operations.replay_dates(ledger, ASKER, engine=Engine.COMPILED, last=DATES[9])
+    replays = operations.replay_dates(ledger, REQUESTER, engine=Engine.COMPILED, last=DATES[9])
     for _ in range(3):
         next(replays)
     replays.close()  # type: ignore[attr-defined] # It is a generator.

@@ -23,14 +23,14 @@ from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import RunRecord, WarningRecord, read_record
 from lottery.ledger.write_transaction import DATABASE
 from tests.apart import run_apart
-from tests.days import (
+from tests.builders import (
     AAPL,
-    ASKER,
     DATE,
     FULL,
     META,
     NEXT_DATE,
     PUBLISHED,
+    REQUESTER,
     SmallDay,
     notice,
     position,
@@ -174,7 +174,7 @@ def test_runs_are_replayed_by_date(tmp_path: Path) -> None:
     opened = Ledger.open(ledger)
 
     def replayed_runs(**dates: dt.date) -> list[str]:
-        every = operations.replay_dates(opened, ASKER, engine=Engine.COMPILED, **dates)
+        every = operations.replay_dates(opened, REQUESTER, engine=Engine.COMPILED, **dates)
         return [replayed.run for replayed in every]
 
     both = replayed_runs()

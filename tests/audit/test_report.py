@@ -20,13 +20,13 @@ from lottery.ledger.trail import RUN_REPORTED
 from lottery.method.methodology import ZeroHit
 from lottery.method.odds import pool_odds
 from lottery.operations.proofs import export_run, proven_run
-from tests.days import (
+from tests.builders import (
     AAPL,
-    ASKER,
     FULL,
     GE,
     GOOGL,
     META,
+    REQUESTER,
     TESTER,
     SmallDay,
     notice,
@@ -264,8 +264,8 @@ def test_of_many_positions_those_with_the_most_contracts_are_shown(
 def test_a_page_is_in_the_trail_and_names_no_account(tmp_path: Path) -> None:
     record_in(tmp_path / "ledger", request_of(FULL, tmp_path / "in"))
     opened = Ledger.open(tmp_path / "ledger")
-    operations.report(opened, "latest", ReportRequest(), ASKER)
-    operations.report(opened, "latest", ReportRequest(account="1046"), ASKER)
+    operations.report(opened, "latest", ReportRequest(), REQUESTER)
+    operations.report(opened, "latest", ReportRequest(account="1046"), REQUESTER)
     entries = list(opened.trail_entries())[-2:]
     assert [(one.operation, one.subject, one.outcome, one.by) for one in entries] == [
         (RUN_REPORTED, "2024-09-16-001", "a page about the run", TESTER),

@@ -26,7 +26,7 @@ from lottery.errors import LedgerDamaged
 from lottery.ledger.run_record import RunRecord, SeedRecord
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import ExchangeAsk, derive_seed
-from tests.days import PUBLISHED, record_in, request_of
+from tests.builders import PUBLISHED, record_in, request_of
 
 FIRST = dt.date(2025, 1, 2)
 

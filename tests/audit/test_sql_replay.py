@@ -26,7 +26,7 @@ from lottery.errors import EngineMissing, LedgerDamaged
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
-from tests.days import (
+from tests.builders import (
     AAPL,
     ASKS,
     FULL,
@@ -35,6 +35,7 @@ from tests.days import (
     META,
     PUBLISHED,
     SmallDay,
+    asks_making,
     notice,
     position,
     record_in,
@@ -42,7 +43,6 @@ from tests.days import (
 )
 from tests.property.test_days_agree_with_the_reference import RandomDay, random_days
 from tests.recorded.make import DECIDED_DAY, RECORDED
-from tests.tables import asks_making
 
 RECORDED_DAYS = sorted((RECORDED / "evidence").glob("*/*"))
 DECISIONS = [(order, hit) for order in AccountOrder for hit in ZeroHit]
@@ -163,7 +163,7 @@ def test_random_days_agree(day: RandomDay, tmp_path_factory: pytest.TempPathFact
     assume(day.notices and day.positions)
     place = tmp_path_factory.mktemp("random")
     small = SmallDay(
-        notices=[{"notice_id": f"N{row}", **one} for row, one in enumerate(day.notices)],
+        notices=day.notices,
         positions=day.positions,
         asks=day.asks,
     )

@@ -36,13 +36,13 @@ from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, sign_checkpoint
 from lottery.tlog.keys import SigningKey, VerifierKey, create_key_file, read_key_file
 from lottery.tlog.note import join_notes
-from tests.days import (
+from tests.builders import (
     AAPL,
-    ASKER,
     FULL,
     META,
     NEXT_DATE,
     PUBLISHED,
+    REQUESTER,
     TESTER,
     faults_of,
     notice,
@@ -1129,7 +1129,7 @@ def test_the_log_is_derived_from_the_records_and_nothing_else(ledger: Path) -> N
 
 def test_replaying_and_exporting_between_looks_leave_the_ledger_sound(ledger: Path) -> None:
     opened = Ledger.open(ledger)
-    list(operations.replay_dates(opened, ASKER, engine=Engine.COMPILED))
+    list(operations.replay_dates(opened, REQUESTER, engine=Engine.COMPILED))
     operations.export_run(opened, "latest", io.BytesIO(), TESTER)
 
     assert look(ledger) == []

@@ -19,7 +19,7 @@ from lottery.audit.verify_log import Fault
 from lottery.intake import files
 from lottery.ledger.commit import KEY_FILE
 from lottery.ledger.write_transaction import CHECKPOINT_FILE, DATABASE, MIRROR
-from tests.days import AAPL, DATE, FULL, PUBLISHED, record_in, request_of, request_of_files
+from tests.builders import AAPL, DATE, FULL, PUBLISHED, record_in, request_of, request_of_files
 from tests.fixml import document, position_report, write_fixml_files
 
 EVIDENCE = "evidence/2024-09-16/2024-09-16-001"

@@ -16,10 +16,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from lottery import operations
 from lottery.audit.report.run_report import ReportRequest
 from lottery.ledger.commit import Ledger
-from tests.days import (
+from tests.builders import (
     AAPL,
-    ASKER,
     ASKS,
+    REQUESTER,
     SmallDay,
     notice,
     position,
@@ -111,7 +111,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     written = {}
     for name, (ledger, request) in requests.items():
         written[name] = place / f"{name}.html"
-        page = operations.report(Ledger.open(place / ledger), "latest", request, ASKER)
+        page = operations.report(Ledger.open(place / ledger), "latest", request, REQUESTER)
         written[name].write_text(page.html, "utf-8")
     return written
 

@@ -25,7 +25,7 @@ from lottery.ledger.write_transaction import DATABASE
 from lottery.tlog.keys import SigningKey
 from server.app import create_server
 from server.settings import Settings
-from tests.days import SmallDay, write_files
+from tests.builders import SmallDay, write_files
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "2024-09-16"
 EXAMPLE_RUN = "2024-09-16-001"

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lottery.tlog.keys import SigningKey, VerifierKey, create_key_file
+from tests.builders import AAPL, FULL, PUBLISHED, position
 from tests.cli.calls import (
     EXAMPLE_RUN,
     SOMEBODYS_KEY,
@@ -31,7 +32,6 @@ from tests.cli.calls import (
     swap_first_two,
     trail_of,
 )
-from tests.days import AAPL, FULL, PUBLISHED, position
 
 FILES = {
     "README.txt",

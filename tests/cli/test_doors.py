@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import AAPL, FULL, PUBLISHED, SmallDay, position, write_files
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,
@@ -21,7 +22,6 @@ from tests.cli.calls import (
     serving,
 )
 from tests.cli.test_run import CONFLICTS, wrong_day
-from tests.days import AAPL, FULL, PUBLISHED, SmallDay, position, write_files
 
 ODDS = ["odds", "--positions", str(EXAMPLE / "positions.csv"), "--series", AAPL]
 LOOKS = {

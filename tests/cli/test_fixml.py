@@ -11,6 +11,7 @@ import pytest
 
 from lottery.ledger.commit import Ledger
 from lottery.ledger.write_transaction import evidence_folder
+from tests.builders import AAPL, FULL, GE, GOOGL, META, assert_sound, notice
 from tests.cli.calls import (
     EXAMPLE_RUN,
     Door,
@@ -24,7 +25,6 @@ from tests.cli.calls import (
     serving,
 )
 from tests.cli.test_superseding import timeless
-from tests.days import AAPL, FULL, GE, GOOGL, META, assert_sound, notice
 from tests.fixml import assignment, document, position_report, write_fixml_files
 
 REPORTS = "occ_reports.parquet"

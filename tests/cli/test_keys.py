@@ -14,6 +14,7 @@ from lottery.errors import CheckpointInvalid
 from lottery.ledger.write_transaction import DATABASE, MIRROR
 from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import VerifierKey, create_key_file, read_key_file
+from tests.builders import NEXT_DATE, PUBLISHED
 from tests.cli.calls import (
     EXAMPLE_RUN,
     SOMEBODYS_KEY,
@@ -27,7 +28,6 @@ from tests.cli.calls import (
     serving,
     trail_of,
 )
-from tests.days import NEXT_DATE, PUBLISHED
 
 OFFICER = "example.org/officer"
 

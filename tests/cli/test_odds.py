@@ -13,8 +13,8 @@ import pytest
 
 from lottery.method.methodology import ZeroHit
 from lottery.method.odds import pool_odds
+from tests.builders import AAPL
 from tests.cli.calls import EXAMPLE, Answer, Door, files_of, lottery, serving
-from tests.days import AAPL
 
 COMPACT = "AAPL240920C00220000"
 PUBLISHED_ROWS = [(AAPL, "1046", 30), (AAPL, "1047", 30), (AAPL, "1048", 5)]

@@ -12,6 +12,7 @@ import typer.main
 
 from lottery.cli.main import app
 from lottery.tlog.keys import create_key_file
+from tests.builders import AAPL, PUBLISHED
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,
@@ -23,7 +24,6 @@ from tests.cli.calls import (
     run_of,
     trail_of,
 )
-from tests.days import AAPL, PUBLISHED
 
 VOLUMES = str(EXAMPLE / "volumes.csv")
 POSITIONS = str(EXAMPLE / "positions.csv")

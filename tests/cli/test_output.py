@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.builders import PUBLISHED
 from tests.cli.calls import EXAMPLE, EXAMPLE_RUN, Door, example_arguments, run_of
-from tests.days import PUBLISHED
 
 ALLOCATION_COLUMNS = [
     "occ_account",

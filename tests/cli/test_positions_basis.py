@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import AAPL, META, PUBLISHED, SmallDay, notice, position
 from tests.cli.calls import EXAMPLE_RUN, Door, run_of
 from tests.cli.test_superseding import timeless
-from tests.days import AAPL, META, PUBLISHED, SmallDay, notice, position
 
 SECOND = "2024-09-16-002"
 LATER = replace(PUBLISHED, notices=[notice("B1", AAPL, 5)])

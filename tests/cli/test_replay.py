@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import NEXT_DATE, PUBLISHED, position
 from tests.cli.calls import (
     EXAMPLE_RUN,
     Door,
@@ -20,7 +21,6 @@ from tests.cli.calls import (
     serving,
     swap_first_two,
 )
-from tests.days import NEXT_DATE, PUBLISHED, position
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 
 from lottery.tlog import keys
 from tests.audit.pages import read_page
+from tests.builders import AAPL, FULL, PUBLISHED
 from tests.cli.calls import (
     EXAMPLE_RUN,
     SOMEBODYS_KEY,
@@ -22,7 +23,6 @@ from tests.cli.calls import (
     run_of,
     trail_of,
 )
-from tests.days import AAPL, FULL, PUBLISHED
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,18 @@ from typing import Any
 import pytest
 
 from lottery.ledger.write_transaction import DATABASE
+from tests.builders import (
+    AAPL,
+    FULL,
+    META,
+    NEXT_DATE,
+    OTHER_ASKS,
+    PUBLISHED,
+    SmallDay,
+    notice,
+    position,
+    write_files,
+)
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,
@@ -21,18 +33,6 @@ from tests.cli.calls import (
     run_of,
     serving,
     write_lock,
-)
-from tests.days import (
-    AAPL,
-    FULL,
-    META,
-    NEXT_DATE,
-    OTHER_ASKS,
-    PUBLISHED,
-    SmallDay,
-    notice,
-    position,
-    write_files,
 )
 
 RUN_KEYS = {

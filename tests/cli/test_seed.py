@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.builders import ASKS, asks_making, volumes_text
 from tests.cli.calls import EXAMPLE, Door, lottery
-from tests.days import ASKS, volumes_text
-from tests.tables import asks_making
 
 VOLUMES = str(EXAMPLE / "volumes.csv")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import ASKS, PUBLISHED, SmallDay, record_in, request_of
 from tests.cli.calls import Door, files_of, run_of, serving
-from tests.days import ASKS, PUBLISHED, SmallDay, record_in, request_of
 
 FIRST = dt.date(2025, 1, 2)
 COUNT = 22

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders import AAPL, FULL, GE, GOOGL, META, NEXT_DATE, PUBLISHED, notice, position
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,
@@ -22,7 +23,6 @@ from tests.cli.calls import (
     run_of,
     swap_first_two,
 )
-from tests.days import AAPL, FULL, GE, GOOGL, META, NEXT_DATE, PUBLISHED, notice, position
 
 PUBLISHED_WORKING = (
     "Series AAPL 240920C00220000, OCC account C",

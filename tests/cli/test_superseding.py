@@ -8,17 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.builders import AAPL, META, NEXT_DATE, OTHER_ASKS, PUBLISHED, SmallDay, notice, position
 from tests.cli.calls import Answer, Door, files_in, files_of, lottery, run_of
-from tests.days import (
-    AAPL,
-    META,
-    NEXT_DATE,
-    OTHER_ASKS,
-    PUBLISHED,
-    SmallDay,
-    notice,
-    position,
-)
 
 FIRST, SECOND, THIRD, FOURTH = (f"2024-09-16-00{number}" for number in range(1, 5))
 WHY = "an account was missing"

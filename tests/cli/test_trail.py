@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lottery.tlog.keys import create_key_file
+from tests.builders import AAPL, NEXT_DATE, PUBLISHED, position
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,
@@ -24,7 +25,6 @@ from tests.cli.calls import (
     trail_of,
 )
 from tests.cli.test_run import CONFLICTS, wrong_day
-from tests.days import AAPL, NEXT_DATE, PUBLISHED, position
 
 OPERATIONS = [
     "LEDGER_MADE",

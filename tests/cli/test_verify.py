@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import FULL, META, NEXT_DATE, PUBLISHED, SmallDay, notice, position
 from tests.cli.calls import (
     EXAMPLE_RUN,
     SOMEBODYS_KEY,
@@ -24,7 +25,6 @@ from tests.cli.calls import (
     trail_of,
     write_lock,
 )
-from tests.days import FULL, META, NEXT_DATE, PUBLISHED, SmallDay, notice, position
 
 FOLDER = f"evidence/2024-09-16/{EXAMPLE_RUN}"
 RECORD = f"{FOLDER}/run.json"

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from lottery.cli.workbook import LARGEST_NUMBER, write_workbook
 from lottery.day.tables import ALLOCATIONS, POOLS
+from tests.builders import AAPL, FULL, PUBLISHED, notice, position
 from tests.cli.calls import Door, example_arguments, run_of
-from tests.days import AAPL, FULL, PUBLISHED, notice, position
 
 RECORDED_AT = dt.datetime(2024, 9, 16, 11, 30, tzinfo=dt.UTC)
 NAMES = ("allocations", "pools")

@@ -19,7 +19,7 @@ from lottery.day.tables import (
     POSITIONS,
 )
 from lottery.method.methodology import AccountOrder, ZeroHit
-from tests.tables import (
+from tests.builders import (
     AAPL,
     PUBLISHED_POSITIONS,
     SPY,
@@ -54,7 +54,9 @@ def broken(occ_account: str, series: str, reason: str, figures: tuple[int, int])
 
 
 def test_the_published_day_comes_out_column_by_column() -> None:
-    day = allocate_rows([notice(AAPL, 4), notice(AAPL, 6)], reversed(PUBLISHED_POSITIONS))
+    day = allocate_rows(
+        [notice("N1", AAPL, 4), notice("N2", AAPL, 6)], reversed(PUBLISHED_POSITIONS)
+    )
 
     assert rows_of(day.pools) == [
         {
@@ -81,7 +83,9 @@ def test_the_published_day_comes_out_column_by_column() -> None:
 
 def test_a_stretch_past_the_last_number_goes_on_from_number_1() -> None:
     day = allocate_rows(
-        [notice(AAPL, 16)], positions_of(AAPL, {"1": 10, "2": 5, "3": 5}), ten_thousandths=4314
+        [notice("N1", AAPL, 16)],
+        positions_of(AAPL, {"1": 10, "2": 5, "3": 5}),
+        ten_thousandths=4314,
     )
 
     assert assigned(day) == [("1", 6), ("2", 5), ("3", 5)]
@@ -94,7 +98,9 @@ def test_a_stretch_past_the_last_number_goes_on_from_number_1() -> None:
 def test_a_product_below_one_hits_the_number_that_was_decided(
     zero_hit: ZeroHit, first_hit: int, hit: list[tuple[str, int]]
 ) -> None:
-    day = allocate_rows([notice(AAPL, 1)], positions_of(AAPL, {"7": 1, "8": 1}), zero_hit=zero_hit)
+    day = allocate_rows(
+        [notice("N1", AAPL, 1)], positions_of(AAPL, {"7": 1, "8": 1}), zero_hit=zero_hit
+    )
 
     assert tuples_of(day.pools, "first_hit") == [(first_hit,)]
     assert assigned(day) == hit
@@ -102,7 +108,7 @@ def test_a_product_below_one_hits_the_number_that_was_decided(
 
 def test_more_assigned_than_short_breaks_its_pool_and_no_other() -> None:
     day = allocate_rows(
-        [notice(AAPL, 66), notice(SPY, 1), notice(AAPL, 10, "C")],
+        [notice("N1", AAPL, 66), notice("N2", SPY, 1), notice("N3", AAPL, 10, "C")],
         [
             *PUBLISHED_POSITIONS,
             position(SPY, "5", 1),
@@ -130,8 +136,8 @@ def test_more_assigned_than_short_breaks_its_pool_and_no_other() -> None:
 
 
 def test_a_pool_can_be_assigned_as_much_as_it_is_short_and_no_more() -> None:
-    whole = allocate_rows([notice(AAPL, 60), notice(AAPL, 5)], PUBLISHED_POSITIONS)
-    more = allocate_rows([notice(AAPL, 60), notice(AAPL, 6)], PUBLISHED_POSITIONS)
+    whole = allocate_rows([notice("N1", AAPL, 60), notice("N2", AAPL, 5)], PUBLISHED_POSITIONS)
+    more = allocate_rows([notice("N1", AAPL, 60), notice("N2", AAPL, 6)], PUBLISHED_POSITIONS)
 
     assert assigned(whole) == [("1046", 30), ("1047", 30), ("1048", 5)]
     assert (whole.breaks, whole.allocated_quantity) == ((), 65)
@@ -141,7 +147,12 @@ def test_a_pool_can_be_assigned_as_much_as_it_is_short_and_no_more() -> None:
 
 def test_a_pool_without_an_open_position_is_a_break_and_no_notice_is_lost() -> None:
     day = allocate_rows(
-        [notice(ZVZZT, 3), notice(SPY, 2), notice(SPY, 2, "F"), notice(AAPL, 1)],
+        [
+            notice("N1", ZVZZT, 3),
+            notice("N2", SPY, 2),
+            notice("N3", SPY, 2, "F"),
+            notice("N4", AAPL, 1),
+        ],
         [
             *positions_of(SPY, {"1": 0, "2": 0}),
             position(SPY, "3", 5, "C"),
@@ -166,7 +177,7 @@ def test_a_pool_without_an_open_position_is_a_break_and_no_notice_is_lost() -> N
 
 def test_a_position_of_no_contracts_takes_no_number_and_has_no_row() -> None:
     day = allocate_rows(
-        [notice(AAPL, 1), notice(SPY, 5)],
+        [notice("N1", AAPL, 1), notice("N2", SPY, 5)],
         [
             *positions_of(AAPL, {"0": 0, "1": 2, "2": 0, "3": 2, "4": 0}),
             *positions_of(SPY, {"1": 0, "2": 4, "3": 0}),
@@ -184,7 +195,7 @@ def test_a_position_of_no_contracts_takes_no_number_and_has_no_row() -> None:
 
 def test_positions_of_pools_without_a_notice_are_in_no_table() -> None:
     day = allocate_rows(
-        [notice(AAPL, 1)],
+        [notice("N1", AAPL, 1)],
         [position(SPY, "1", 9), position(AAPL, "1", 9, "C"), position(AAPL, "2", 3)],
     )
 
@@ -194,7 +205,7 @@ def test_positions_of_pools_without_a_notice_are_in_no_table() -> None:
 
 def test_tables_come_out_by_occ_account_series_and_account_whatever_order_came_in() -> None:
     notices = [
-        notice(series, quantity, occ_account)
+        notice("N1", series, quantity, occ_account)
         for occ_account, series, quantity in [
             ("F", SPY, 2),
             ("", SPY, 9),
@@ -240,7 +251,7 @@ def test_tables_come_out_by_occ_account_series_and_account_whatever_order_came_i
 
 def test_label_dictionaries_hold_the_texts_in_use_alone_and_sorted() -> None:
     day = allocate_rows(
-        [notice(SPY, 1, "F"), notice(AAPL, 1, "C"), notice(ZVZZT, 9, "M")],
+        [notice("N1", SPY, 1, "F"), notice("N2", AAPL, 1, "C"), notice("N3", ZVZZT, 9, "M")],
         [
             position(SPY, "1", 1, "F"),
             position(AAPL, "1", 1, "C"),
@@ -272,7 +283,7 @@ def fields_of(table: pa.Table) -> list[tuple[str, str, bool]]:
 
 
 def test_the_outputs_have_the_columns_and_types_that_are_promised() -> None:
-    day = allocate_rows([notice(AAPL, 1), notice(SPY, 1)], PUBLISHED_POSITIONS)
+    day = allocate_rows([notice("N1", AAPL, 1), notice("N2", SPY, 1)], PUBLISHED_POSITIONS)
 
     assert fields_of(day.pools) == [
         ("occ_account", "string", False),
@@ -322,7 +333,9 @@ def test_a_day_of_nothing_is_empty_tables_of_the_same_schemas(
 def test_without_positions_every_notice_is_a_break(
     empty: Callable[[pa.Schema], pa.Table],
 ) -> None:
-    day = allocate_tables(notices_table([notice(SPY, 2), notice(AAPL, 1)]), empty(POSITIONS))
+    day = allocate_tables(
+        notices_table([notice("N1", SPY, 2), notice("N2", AAPL, 1)]), empty(POSITIONS)
+    )
 
     assert day.breaks == (
         broken("", AAPL, "NO_POSITION", (1, 0)),
@@ -342,7 +355,7 @@ def test_without_notices_nothing_is_allocated(empty: Callable[[pa.Schema], pa.Ta
 def test_a_total_of_as_much_as_64_bits_hold_is_allocated() -> None:
     half = 2**62
     day = allocate_rows(
-        [notice(AAPL, INT64_MAX - 1), notice(AAPL, 1), notice(SPY, INT64_MAX)],
+        [notice("N1", AAPL, INT64_MAX - 1), notice("N2", AAPL, 1), notice("N3", SPY, INT64_MAX)],
         [
             *positions_of(AAPL, {"1": half, "2": half - 1}),
             *positions_of(SPY, {"1": half, "2": half - 2}),
@@ -371,7 +384,12 @@ def test_pools_that_are_short_more_than_64_bits_hold_are_named_all() -> None:
         *positions_of(ZVZZT, {"1": INT64_MAX, "2": 1}, "C"),
         *positions_of(ZVZZT, {"1": INT64_MAX, "2": INT64_MAX}, "F"),
     ]
-    notices = [notice(ZVZZT, 1, "C"), notice(AAPL, 1), notice(AAPL, 2), notice(SPY, 1)]
+    notices = [
+        notice("N1", ZVZZT, 1, "C"),
+        notice("N2", AAPL, 1),
+        notice("N3", AAPL, 2),
+        notice("N4", SPY, 1),
+    ]
     arrangement = arrange(notices_table(notices), positions_table(positions), AccountOrder.NUMERIC)
 
     with pytest.raises(TotalTooLarge, match="2 pools are short more than") as raised:
@@ -385,7 +403,7 @@ def test_pools_that_are_short_more_than_64_bits_hold_are_named_all() -> None:
 
 def test_a_pool_past_64_bits_without_a_notice_stops_nothing() -> None:
     day = allocate_rows(
-        [notice(AAPL, 1)],
+        [notice("N1", AAPL, 1)],
         [position(AAPL, "1", 1), *positions_of(SPY, {"1": INT64_MAX, "2": INT64_MAX})],
     )
 
@@ -396,7 +414,7 @@ def test_products_past_32_bits_hit_the_exact_number() -> None:
     # 0.4314 x 5,000,000,000 = 2,157,000,000, the last number of the first account.
     shorts = {"1": 2_157_000_000, "2": 2_843_000_000}
 
-    day = allocate_rows([notice(AAPL, 3)], positions_of(AAPL, shorts))
+    day = allocate_rows([notice("N1", AAPL, 3)], positions_of(AAPL, shorts))
 
     assert tuples_of(day.pools, "first_hit") == [(2_157_000_000,)]
     assert assigned(day) == [("1", 1), ("2", 2)]
@@ -404,7 +422,7 @@ def test_products_past_32_bits_hit_the_exact_number() -> None:
 
 def test_contracts_allocated_add_up_past_64_bits() -> None:
     day = allocate_rows(
-        [notice(AAPL, INT64_MAX), notice(SPY, INT64_MAX), notice(ZVZZT, 1)],
+        [notice("N1", AAPL, INT64_MAX), notice("N2", SPY, INT64_MAX), notice("N3", ZVZZT, 1)],
         [position(AAPL, "1", INT64_MAX), position(SPY, "1", INT64_MAX)],
     )
 

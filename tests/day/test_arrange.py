@@ -22,8 +22,7 @@ from lottery.day.assigned_pools import (
 )
 from lottery.day.tables import INT64_MAX, LABEL, NOTICES, POSITIONS
 from lottery.method.methodology import AccountOrder
-from tests.reference import Row
-from tests.tables import (
+from tests.builders import (
     AAPL,
     SPY,
     ZVZZT,
@@ -39,13 +38,14 @@ from tests.tables import (
     tuples_of,
     without_chunks,
 )
+from tests.reference import Row
 
 NOTICES_OF_THE_DAY = [
-    notice(SPY, 3, "F"),
-    notice(AAPL, 2, "C"),
-    notice(AAPL, 1),
-    notice(SPY, 1, "C"),
-    notice(AAPL, 4, "C"),
+    notice("N1", SPY, 3, "F"),
+    notice("N2", AAPL, 2, "C"),
+    notice("N3", AAPL, 1),
+    notice("N4", SPY, 1, "C"),
+    notice("N5", AAPL, 4, "C"),
 ]
 POSITIONS_OF_THE_DAY = [
     *positions_of(SPY, {"99": 2, "1000": 3, "7": 0}, "F"),
@@ -100,7 +100,7 @@ def test_each_pool_has_its_own_accounts_in_order_and_no_others() -> None:
 
 def test_by_code_point_a_pools_accounts_stand_in_the_order_of_their_texts() -> None:
     arrangement = arranged(
-        [notice(AAPL, 1)],
+        [notice("N1", AAPL, 1)],
         positions_of(AAPL, {"b2": 1, "99": 1, "A1": 1, "1000": 1}),
         AccountOrder.CODE_POINT,
     )
@@ -110,7 +110,7 @@ def test_by_code_point_a_pools_accounts_stand_in_the_order_of_their_texts() -> N
 
 def test_no_occ_account_is_a_pool_of_its_own_beside_the_others() -> None:
     arrangement = arranged(
-        [notice(AAPL, 1), notice(AAPL, 1, "C"), notice(AAPL, 1, "M/ABC")],
+        [notice("N1", AAPL, 1), notice("N2", AAPL, 1, "C"), notice("N3", AAPL, 1, "M/ABC")],
         [position(AAPL, "1", 1, "C"), position(AAPL, "2", 1), position(AAPL, "3", 1, "c")],
     )
 
@@ -119,7 +119,8 @@ def test_no_occ_account_is_a_pool_of_its_own_beside_the_others() -> None:
 
 def test_a_assigned_pool_without_a_position_is_there_and_empty() -> None:
     arrangement = arranged(
-        [notice(ZVZZT, 1), notice(AAPL, 1, "F"), notice(AAPL, 1)], [position(AAPL, "1", 1)]
+        [notice("N1", ZVZZT, 1), notice("N2", AAPL, 1, "F"), notice("N3", AAPL, 1)],
+        [position(AAPL, "1", 1)],
     )
 
     assert [(pool.occ_account, pool.series) for pool in arrangement.assigned] == [
@@ -131,7 +132,7 @@ def test_a_assigned_pool_without_a_position_is_there_and_empty() -> None:
 
 
 def test_a_day_without_any_position_has_its_assigned_pools_all_the_same() -> None:
-    arrangement = arranged([notice(AAPL, 1), notice(SPY, 1, "C")], [])
+    arrangement = arranged([notice("N1", AAPL, 1), notice("N2", SPY, 1, "C")], [])
 
     assert len(arrangement.assigned) == 2
     assert accounts_of(arrangement) == [[], []]
@@ -141,11 +142,11 @@ def test_notices_past_64_bits_are_kept_whole_and_their_pools_named() -> None:
     assigned = assigned_pools(
         notices_table(
             [
-                notice(AAPL, INT64_MAX),
-                notice(SPY, INT64_MAX, "C"),
-                notice(SPY, 1, "C"),
-                notice(ZVZZT, INT64_MAX - 1),
-                notice(ZVZZT, 1),
+                notice("N1", AAPL, INT64_MAX),
+                notice("N2", SPY, INT64_MAX, "C"),
+                notice("N3", SPY, 1, "C"),
+                notice("N4", ZVZZT, INT64_MAX - 1),
+                notice("N5", ZVZZT, 1),
             ]
         )
     )
@@ -183,7 +184,9 @@ def test_assigned_pools_are_those_that_a_person_would_add_up(
     sums: dict[tuple[str, str], list[int]] = {}
     for occ_account, series, quantity in drawn:
         sums.setdefault((occ_account, series), []).append(quantity)
-    notices = notices_table([notice(series, quantity, occ) for occ, series, quantity in drawn])
+    notices = notices_table(
+        [notice("N1", series, quantity, occ) for occ, series, quantity in drawn]
+    )
     encode: dict[str, Callable[[pa.Table], pa.Table]] = {
         "as it is": lambda table: table,
         "repeated texts": with_repeated_texts,
@@ -213,7 +216,7 @@ def test_assigned_pools_are_those_that_a_person_would_add_up(
 
 @pytest.mark.parametrize("count", [2, 3, 5_000])
 def test_a_sum_of_the_largest_notices_is_exact(count: int) -> None:
-    rows = [notice(AAPL, INT64_MAX, "C")] * count + [notice(AAPL, 1, "F")]
+    rows = [notice("N1", AAPL, INT64_MAX, "C")] * count + [notice("N1", AAPL, 1, "F")]
 
     assigned = assigned_pools(notices_table(rows))
 
@@ -230,7 +233,7 @@ def test_pools_stand_in_the_order_of_their_texts_whatever_that_of_the_notices() 
     names = [(occ, series) for occ in ("", "C", "C/ZZZ", "c") for series in (AAPL, SPY, ZVZZT)]
 
     assigned = assigned_pools(
-        notices_table([notice(series, 1, occ) for occ, series in reversed(names)])
+        notices_table([notice("N1", series, 1, occ) for occ, series in reversed(names)])
     )
 
     assert [(pool.occ_account, pool.series) for pool in assigned] == names
@@ -239,7 +242,7 @@ def test_pools_stand_in_the_order_of_their_texts_whatever_that_of_the_notices() 
 def test_a_doubled_account_is_found_in_a_assigned_pool() -> None:
     rows = positions_of(AAPL, [("1", 5), ("2", 5), ("1", 6)])
 
-    assert arranged([notice(AAPL, 1)], rows).doubled == (Doubled(row=2, first_row=0),)
+    assert arranged([notice("N1", AAPL, 1)], rows).doubled == (Doubled(row=2, first_row=0),)
 
 
 def test_a_doubled_account_is_found_where_no_notice_came() -> None:
@@ -250,21 +253,21 @@ def test_a_doubled_account_is_found_where_no_notice_came() -> None:
         position(SPY, "8", 5, "C"),
     ]
 
-    assert arranged([notice(AAPL, 1)], rows).doubled == (Doubled(row=3, first_row=2),)
+    assert arranged([notice("N1", AAPL, 1)], rows).doubled == (Doubled(row=3, first_row=2),)
     assert arranged([], rows).doubled == (Doubled(row=3, first_row=2),)
 
 
 def test_two_spellings_of_one_number_are_one_account_doubled() -> None:
     rows = positions_of(AAPL, [("007", 5), ("70", 1), ("7", 5)])
 
-    assert arranged([notice(AAPL, 1)], rows).doubled == (Doubled(row=2, first_row=0),)
+    assert arranged([notice("N1", AAPL, 1)], rows).doubled == (Doubled(row=2, first_row=0),)
 
 
 def test_two_spellings_of_one_long_number_are_one_account_doubled() -> None:
     long = "1" + "0" * 27
     rows = positions_of(AAPL, [(f"0{long}", 5), ("1" + "0" * 26, 1), (long, 5), (f"00{long}", 1)])
 
-    assert arranged([notice(AAPL, 1)], rows).doubled == (
+    assert arranged([notice("N1", AAPL, 1)], rows).doubled == (
         Doubled(row=2, first_row=0),
         Doubled(row=3, first_row=0),
     )
@@ -273,7 +276,7 @@ def test_two_spellings_of_one_long_number_are_one_account_doubled() -> None:
 def test_accounts_of_18_digits_keep_their_order_where_place_and_number_pass_64_bits() -> None:
     accounts = [str(10**18 - 1 - 7 * row % 20) for row in range(20)]
 
-    arrangement = arranged([notice(AAPL, 1)], [position(AAPL, one, 1) for one in accounts])
+    arrangement = arranged([notice("N1", AAPL, 1)], [position(AAPL, one, 1) for one in accounts])
 
     assert accounts_of(arrangement) == [sorted(accounts, key=int)]
     assert arrangement.doubled == ()
@@ -282,7 +285,7 @@ def test_accounts_of_18_digits_keep_their_order_where_place_and_number_pass_64_b
 def test_by_code_point_two_spellings_are_two_accounts_and_one_spelling_is_one() -> None:
     rows = positions_of(AAPL, [("007", 5), ("7", 5), ("a7", 5), ("A7", 5), ("7", 5)])
 
-    arrangement = arranged([notice(AAPL, 1)], rows, AccountOrder.CODE_POINT)
+    arrangement = arranged([notice("N1", AAPL, 1)], rows, AccountOrder.CODE_POINT)
 
     assert arrangement.doubled == (Doubled(row=4, first_row=1),)
 
@@ -295,13 +298,13 @@ def test_an_account_in_two_pools_is_not_doubled() -> None:
         position(SPY, "1", 5, "C"),
     ]
 
-    assert arranged([notice(AAPL, 1), notice(SPY, 1)], rows).doubled == ()
+    assert arranged([notice("N1", AAPL, 1), notice("N2", SPY, 1)], rows).doubled == ()
 
 
 def test_a_doubled_row_of_no_contracts_is_doubled_too() -> None:
     rows = positions_of(AAPL, [("1", 0), ("1", 5)])
 
-    assert arranged([notice(AAPL, 1)], rows).doubled == (Doubled(row=1, first_row=0),)
+    assert arranged([notice("N1", AAPL, 1)], rows).doubled == (Doubled(row=1, first_row=0),)
 
 
 def test_every_repeated_row_is_listed_with_the_first_of_its_account_sorted_by_row() -> None:
@@ -318,7 +321,7 @@ def test_every_repeated_row_is_listed_with_the_first_of_its_account_sorted_by_ro
         position(AAPL, "6", 1),
     ]
 
-    assert arranged([notice(AAPL, 1)], rows).doubled == (
+    assert arranged([notice("N1", AAPL, 1)], rows).doubled == (
         Doubled(row=3, first_row=1),
         Doubled(row=4, first_row=0),
         Doubled(row=6, first_row=2),
@@ -343,7 +346,7 @@ def test_the_doubled_rows_are_those_that_a_person_would_find(
         if first_row != row:
             expected.append(Doubled(row=row, first_row=first_row))
 
-    assert arranged([notice(AAPL, 1, "C")], rows).doubled == tuple(expected)
+    assert arranged([notice("N1", AAPL, 1, "C")], rows).doubled == tuple(expected)
 
 
 def test_rows_of_wrong_accounts_are_in_no_pool_and_hide_no_doubled_one() -> None:
@@ -351,7 +354,7 @@ def test_rows_of_wrong_accounts_are_in_no_pool_and_hide_no_doubled_one() -> None
         AAPL, [("2", 1), ("x", 1), ("1", 1), ("", 1), ("2", 1), ("-", 1), ("1x", 1), ("y", 1)]
     )
 
-    arrangement = arranged([notice(AAPL, 1)], rows)
+    arrangement = arranged([notice("N1", AAPL, 1)], rows)
 
     assert arrangement.wrong_accounts.tolist() == [1, 3, 5, 6, 7]
     assert accounts_of(arrangement) == [["1", "2", "2"]]
@@ -362,7 +365,7 @@ def test_more_wrong_accounts_than_any_pool_has_rows_disturb_no_pool() -> None:
     series = [f"Z{number:<5}240920C00220000" for number in range(40)]
     rows = [position(one, account, 1) for one in series for account in ("no", "7")]
 
-    arrangement = arranged([notice(one, 1) for one in series], rows)
+    arrangement = arranged([notice("N1", one, 1) for one in series], rows)
 
     assert arrangement.wrong_accounts.tolist() == list(range(0, 80, 2))
     assert accounts_of(arrangement) == [["7"]] * 40
@@ -372,7 +375,7 @@ def test_more_wrong_accounts_than_any_pool_has_rows_disturb_no_pool() -> None:
 def test_a_wrong_account_in_the_order_of_texts_is_in_no_pool_either() -> None:
     rows = positions_of(AAPL, [("b", 1), ("b-", 1), ("a", 1)])
 
-    arrangement = arranged([notice(AAPL, 1)], rows, AccountOrder.CODE_POINT)
+    arrangement = arranged([notice("N1", AAPL, 1)], rows, AccountOrder.CODE_POINT)
 
     assert arrangement.wrong_accounts.tolist() == [1]
     assert accounts_of(arrangement) == [["a", "b"]]
@@ -496,7 +499,7 @@ def every_pair() -> list[Row]:
 def test_pools_are_the_same_where_a_table_of_all_pairs_would_be_too_large(
     rows: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    notices = [*NOTICES_OF_THE_DAY, notice(ZVZZT, 1, "F"), notice(ZVZZT, 1, "M")]
+    notices = [*NOTICES_OF_THE_DAY, notice("N1", ZVZZT, 1, "F"), notice("N2", ZVZZT, 1, "M")]
     expected = arranged(notices, rows)
     day = allocate_rows(notices, rows)
 
@@ -515,7 +518,7 @@ def test_doubled_rows_are_found_where_a_table_of_all_pairs_would_be_too_large(
     monkeypatch.setattr(arrange_module, "_PAIRS_IN_A_TABLE", 1)
     rows = [*POSITIONS_OF_THE_DAY, position(ZVZZT, "05", 1, "C"), position(AAPL, "42", 1, "F")]
 
-    arrangement = arranged([notice(AAPL, 1)], rows)
+    arrangement = arranged([notice("N1", AAPL, 1)], rows)
 
     assert arrangement.doubled == (
         Doubled(row=len(rows) - 2, first_row=3),
@@ -545,7 +548,7 @@ def test_wrong_and_doubled_accounts_are_found_by_two_threads_too(
     monkeypatch.setattr(threads, "ROWS_WORTH_A_THREAD", 1)
     rows = positions_of(AAPL, [("2", 1), ("x", 1), ("1", 1), ("y", 1), ("02", 1), ("1", 1)])
 
-    arrangement = arranged([notice(AAPL, 1)], rows)
+    arrangement = arranged([notice("N1", AAPL, 1)], rows)
 
     assert arrangement.wrong_accounts.tolist() == [1, 3]
     assert arrangement.doubled == (Doubled(row=4, first_row=0), Doubled(row=5, first_row=2))
@@ -567,7 +570,9 @@ def test_a_large_day_is_arranged_as_its_rows_sorted() -> None:
     )
 
     arrangement = arrange(
-        notices_table([notice(SPY, 1), notice(AAPL, 1)]), positions, AccountOrder.NUMERIC
+        notices_table([notice("N1", SPY, 1), notice("N2", AAPL, 1)]),
+        positions,
+        AccountOrder.NUMERIC,
     )
 
     held: dict[str, list[str]] = {AAPL: [], SPY: [], ZVZZT: []}
@@ -591,7 +596,9 @@ def test_every_pool_is_one_threads_and_the_rows_are_shared_out(sizes: list[int])
         assert largest <= sum(sizes) / 2 + max(sizes)
 
 
-@pytest.mark.parametrize("assigned", [[], [notice(AAPL, 1)], [notice(AAPL, 1), notice(SPY, 1)]])
+@pytest.mark.parametrize(
+    "assigned", [[], [notice("N1", AAPL, 1)], [notice("N1", AAPL, 1), notice("N2", SPY, 1)]]
+)
 def test_among_many_rows_exactly_the_repeated_ones_are_found(assigned: list[Row]) -> None:
     row_count = 60_000
     random = np.random.default_rng(4314)
@@ -629,7 +636,7 @@ def test_more_rows_than_keys_have_bits_for_are_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(arrange_module, "account_numbers", of_very_many_rows)
 
     with pytest.raises(OverflowError, match="2 rows are too many to arrange"):
-        arranged([notice(AAPL, 1)], positions_of(AAPL, {"1": 1, "2": 1}))
+        arranged([notice("N1", AAPL, 1)], positions_of(AAPL, {"1": 1, "2": 1}))
 
 
 def test_the_table_arranged_is_the_one_that_came() -> None:

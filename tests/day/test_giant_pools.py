@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from lottery.day import arrange as arrange_module
 from lottery.day import loops, threads
 from lottery.method.methodology import AccountOrder
-from tests.days import AAPL
-from tests.tables import notices_table, positions_table
+from tests.builders import AAPL, notices_table, positions_table
 
 
 @settings(deadline=None)  # The first example may compile the loop.

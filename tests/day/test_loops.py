@@ -13,9 +13,7 @@ from lottery.day.arrange import Doubled, arrange
 from lottery.day.single_pool import allocate_pool, arrange_pool
 from lottery.method import distribution
 from lottery.method.methodology import AccountOrder, ZeroHit
-from tests.loops import interpreted_loops, loops_of
-from tests.reference import Row
-from tests.tables import (
+from tests.builders import (
     AAPL,
     PUBLISHED_POSITIONS,
     SPY,
@@ -27,13 +25,15 @@ from tests.tables import (
     positions_of,
     positions_table,
 )
+from tests.loops import interpreted_loops, loops_of
+from tests.reference import Row
 
 NOTICES = [
-    notice(AAPL, 4),
-    notice(AAPL, 6),
-    notice(SPY, 3, "C"),
-    notice(SPY, 1, "F"),
-    notice(ZVZZT, 2, "C"),
+    notice("N1", AAPL, 4),
+    notice("N2", AAPL, 6),
+    notice("N3", SPY, 3, "C"),
+    notice("N4", SPY, 1, "F"),
+    notice("N5", ZVZZT, 2, "C"),
 ]
 POSITIONS = [
     *PUBLISHED_POSITIONS,
@@ -102,7 +102,7 @@ def test_a_total_past_64_bits_is_found_in_plain_python_too() -> None:
 
 
 def test_doubled_accounts_are_found_in_plain_python_too() -> None:
-    notices = notices_table([notice(AAPL, 1)])
+    notices = notices_table([notice("N1", AAPL, 1)])
     positions = positions_table(
         [
             *positions_of(AAPL, [("3", 1), ("12", 1), ("9", 1), ("012", 1), ("4", 1)]),

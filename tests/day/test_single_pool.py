@@ -14,7 +14,7 @@ from lottery.day.tables import INT64_MAX
 from lottery.errors import PoolBroken
 from lottery.method.methodology import AccountOrder, ZeroHit
 from tests import reference
-from tests.tables import AAPL, allocate_rows, notice, positions_of, tuples_of
+from tests.builders import AAPL, allocate_rows, notice, positions_of, tuples_of
 
 PUBLISHED = [("1048", 5), ("1046", 30), ("1047", 30)]
 
@@ -220,7 +220,7 @@ def test_one_pool_is_allocated_as_in_a_day_and_as_by_the_reference(
         expected.hit_account_count,
     )
     day = allocate_rows(
-        [notice(AAPL, assigned_quantity)],
+        [notice("N1", AAPL, assigned_quantity)],
         positions_of(AAPL, shorts),
         ten_thousandths=ten_thousandths,
         zero_hit=zero_hit,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lottery.day.tables import BROKEN_POSITIONS, INT64_MAX, POSITIONS, TAKEN_OFF
 from lottery.day.taken_off import NetPositions, Unmatched, put_back, take_off
-from tests.tables import AAPL, SPY, ZVZZT, in_chunks, position, positions_table, without_chunks
+from tests.builders import AAPL, SPY, ZVZZT, in_chunks, position, positions_table, without_chunks
 
 Account: TypeAlias = tuple[str, str, str]
 """occ_account, series, account."""

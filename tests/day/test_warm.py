@@ -18,12 +18,12 @@ from lottery.day.single_pool import allocate_pool, arrange_pool
 from lottery.day.warm import warm_up
 from lottery.method.methodology import AccountOrder, ZeroHit
 from tests.loops import versions_of
-from tests.tables import *
+from tests.builders import *
 
 warm_up()
 warm = versions_of(loops)
 assert all(warm.values()), warm
-notices = notices_table([notice(AAPL, 10), notice(SPY, 2, "C"), notice(ZVZZT, 1)])
+notices = notices_table([notice("N1", AAPL, 10), notice("N2", SPY, 2, "C"), notice("N3", ZVZZT, 1)])
 rows = [
     *PUBLISHED_POSITIONS,
     *positions_of(SPY, {"1" + "0" * 25: 1, "99": 0}, "C"),

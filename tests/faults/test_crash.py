@@ -33,7 +33,7 @@ from lottery.ledger import write_transaction
 from lottery.ledger.commit import Ledger
 from lottery.ledger.write_transaction import DATABASE
 from tests.apart import run_apart
-from tests.days import AAPL, FULL, SmallDay, assert_sound, notice, position, write_files
+from tests.builders import AAPL, FULL, SmallDay, assert_sound, notice, position, write_files
 
 KILLS: Final = int(os.environ.get("LOTTERY_KILLS", "60"))
 SEED: Final = int(os.environ.get("LOTTERY_SEED", "0")) or secrets.randbelow(1 << 32)

@@ -25,7 +25,7 @@ from lottery.ledger.commit import Ledger
 from lottery.ledger.trail import WRITE_RECOVERED
 from lottery.ledger.write_transaction import DATABASE
 from tests.apart import run_apart
-from tests.days import FULL, assert_sound, record_in, write_files
+from tests.builders import FULL, assert_sound, record_in, write_files
 from tests.faults import worker
 
 KILLS = 60

@@ -16,7 +16,7 @@ from lottery.ledger.trail import LEDGER_MADE, RUN_RECORDED, WRITE_RECOVERED
 from lottery.ledger.write_transaction import DATABASE
 from lottery.operations import proofs
 from lottery.tlog.keys import VerifierKey
-from tests.days import PUBLISHED, assert_sound, faults_of, record_in, replays_of, write_files
+from tests.builders import PUBLISHED, assert_sound, faults_of, record_in, replays_of, write_files
 from tests.faults import worker
 
 RUN = "2024-09-16-001"

@@ -25,7 +25,7 @@ from lottery.errors import Conflict
 from lottery.ledger import commit, log, write_transaction
 from lottery.ledger.commit import Ledger
 from lottery.tlog.note import join_notes
-from tests import days
+from tests import builders
 
 # Loaded once, and not by each process that is to be killed.
 multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.faults.warmed"])
@@ -55,7 +55,7 @@ def record_days(
     for date in dates:
         request = replace(request_of(sources), business_date=dt.date.fromisoformat(date))
         try:
-            outcome = days.record_in(ledger, request)
+            outcome = builders.record_in(ledger, request)
         except Conflict as conflict:
             line = f"{date} {conflict.reason} False"
         else:
@@ -72,7 +72,7 @@ def make_or_recover(ledger: Path, dies_at: str) -> None:
 
 def request_of(sources: Path) -> operations.RunRequest:
     """The request of the day whose files are in a folder."""
-    return days.request_of_files(
+    return builders.request_of_files(
         {role: sources / f"{role}.csv" for role in ("notices", "positions", "volumes")}
     )
 

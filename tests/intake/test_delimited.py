@@ -8,7 +8,7 @@ import pytest
 
 from lottery.errors import PROBLEM_LIMIT, Problems
 from lottery.intake import files
-from tests.days import (
+from tests.builders import (
     AAPL,
     FULL,
     META,

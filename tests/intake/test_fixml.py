@@ -15,13 +15,12 @@ from lottery.intake import files
 from lottery.intake.fixml.notices import parse_notices
 from lottery.intake.fixml.target import NAMESPACES
 from lottery.intake.sources import Received
-from tests.days import (
+from tests.builders import (
     AAPL,
     DATE,
     FULL,
     META,
     NOTICE_NAMES,
-    Row,
     csv_text,
     notice,
     refusal,
@@ -37,6 +36,7 @@ from tests.fixml import (
     position_report,
     write_fixml_files,
 )
+from tests.reference import Row
 
 SHARED = Path(__file__).parents[3] / "shared" / "fixml"
 AS_37 = '<Qty Typ="AS" Short="37"/>'

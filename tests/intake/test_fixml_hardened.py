@@ -18,7 +18,7 @@ from lottery.intake.fixml import notices, parser
 from lottery.intake.fixml.notices import parse_notices
 from lottery.intake.fixml.positions import parse_occ_positions
 from lottery.intake.sources import Place
-from tests.days import AAPL, DATE, META
+from tests.builders import AAPL, DATE, META
 from tests.fixml import assignment, document, position_report
 from tests.intake.test_fixml import refused
 from tests.intake.test_fuzz import mutated

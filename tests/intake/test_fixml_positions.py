@@ -10,7 +10,7 @@ import pytest
 from lottery.errors import Problems, Refused
 from lottery.intake import files
 from lottery.intake.fixml.positions import parse_occ_positions
-from tests.days import AAPL, DATE, META
+from tests.builders import AAPL, DATE, META
 from tests.fixml import assignment, document, instrument, parties, position_report
 from tests.intake.test_fixml import SHARED
 

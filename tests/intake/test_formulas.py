@@ -22,7 +22,7 @@ from lottery.errors import Refused
 from lottery.ledger.commit import Ledger
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import ExchangeAsk
-from tests.days import (
+from tests.builders import (
     AAPL,
     ASKS,
     DATE,

@@ -21,8 +21,8 @@ from lottery.intake.sources import Place
 from lottery.intake.volumes import read_volumes_csv, read_volumes_json
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import derive_seed
-from tests.days import ASKS, FULL, POSITION_NAMES, csv_text, incoming, table_of, volumes_text
-from tests.days import arrow_payload as payload_of
+from tests.builders import ASKS, FULL, POSITION_NAMES, csv_text, incoming, table_of, volumes_text
+from tests.builders import arrow_payload as payload_of
 
 BOUNDED: Final = settings(
     max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True

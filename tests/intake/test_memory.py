@@ -12,15 +12,14 @@ from lottery.errors import LimitExceeded, Problems
 from lottery.intake import files, memory, position_filter
 from lottery.intake.memory import PROCESS_BYTES, MemoryLimit
 from lottery.intake.sources import Received
-from tests.days import FULL, incoming, write_files
-from tests.tables import AAPL, SPY, notice, notices_table
+from tests.builders import AAPL, FULL, SPY, incoming, notice, notices_table, write_files
 
 ROWS = 1_000
 OF_ROWS = 20 * ROWS
 """What the rows take that are looked at and dropped."""
 KEPT = 190 * ROWS
 """What they take where all are kept."""
-NOTICES = Received(table=notices_table([notice(AAPL, 1)]), sources=(), places=())
+NOTICES = Received(table=notices_table([notice("N1", AAPL, 1)]), sources=(), places=())
 
 
 @pytest.fixture

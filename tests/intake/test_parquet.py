@@ -19,7 +19,7 @@ from lottery.intake.parquet import read_parquet
 from lottery.intake.sources import Place
 from lottery.method.methodology import AccountOrder
 from tests.apart import run_apart
-from tests.days import (
+from tests.builders import (
     AAPL,
     FULL,
     META,
@@ -32,7 +32,7 @@ from tests.days import (
     request_of_files,
     write_files,
 )
-from tests.days import table_of as typed_table
+from tests.builders import table_of as typed_table
 from tests.intake.conftest import Read, places, rows, texts
 
 POSITIONS: dict[str, list[Any]] = {

@@ -29,10 +29,20 @@ from lottery.method.methodology import JPMS_2024_09_06, AccountOrder
 from lottery.method.seed import ExchangeAsk
 from lottery.operations.run import ComputedDay
 from tests.apart import run_apart
-from tests.days import ASKS, DATE, TESTER
+from tests.builders import (
+    AAPL,
+    ASKS,
+    DATE,
+    SPY,
+    TESTER,
+    ZVZZT,
+    notice,
+    notices_table,
+    position,
+    positions_of,
+)
 from tests.loops import interpreted_loops, loops_of, versions_of
 from tests.reference import Row
-from tests.tables import AAPL, SPY, ZVZZT, notice, notices_table, position, positions_of
 
 Read: TypeAlias = Callable[[Path, Problems], Received]
 Footer: TypeAlias = dict[int, tuple[int, Any]]
@@ -41,7 +51,12 @@ NUM_ROWS, ROW_GROUPS = 3, 4
 OCC_ACCOUNTS = ("", "C", "F", "C/ZZZ", "M/ABC", "c")
 TAIL = "240920C00220000"
 
-NOTICES = [notice(AAPL, 10), notice(SPY, 3, "C"), notice(SPY, 1, "F"), notice(ZVZZT, 2, "C")]
+NOTICES = [
+    notice("N1", AAPL, 10),
+    notice("N2", SPY, 3, "C"),
+    notice("N3", SPY, 1, "F"),
+    notice("N4", ZVZZT, 2, "C"),
+]
 SOUND = [
     *positions_of(AAPL, {"1046": 30, "1047": 30, "1048": 5}),
     *positions_of(SPY, {"00012": 2, "9" * 18: 1, "5": 4}, "C"),
@@ -188,7 +203,7 @@ def test_the_rows_of_assigned_pools_are_given_as_the_whole_file_has_them(
 
 def test_a_file_without_a_row_of_a_assigned_pool_gives_no_rows(path: Path) -> None:
     pq.write_table(raw_table(SOUND), path, row_group_size=3)
-    notices = [notice("ZZZ   240920C00220000", 1, "C"), notice(AAPL, 1, "F")]
+    notices = [notice("N1", "ZZZ   240920C00220000", 1, "C"), notice("N2", AAPL, 1, "F")]
 
     assert assigned_alone(path, notices)
     day, _ = same_day_both_ways(path, notices)
@@ -214,7 +229,7 @@ def test_both_forms_of_a_symbol_are_one_series_in_one_row_group(path: Path) -> N
     ]
     pq.write_table(raw_table(rows), path)
 
-    assert assigned_alone(path, [notice(AAPL, 1), notice("GOOGL1240920C00155000", 1)])
+    assert assigned_alone(path, [notice("N1", AAPL, 1), notice("N2", "GOOGL1240920C00155000", 1)])
 
 
 @pytest.mark.parametrize("occ_accounts", [True, False], ids=["positions", "notices"])
@@ -223,7 +238,11 @@ def test_occ_accounts_on_one_side_are_warned_of_though_no_row_with_one_is_kept(
 ) -> None:
     rows = ALONE + (positions_of("KO    240920C00067500", {"5": 1}, "C") if occ_accounts else [])
     pq.write_table(raw_table(rows, occ_accounts=occ_accounts), path, row_group_size=2)
-    notices = [notice(AAPL, 10)] if occ_accounts else [notice(AAPL, 10), notice(SPY, 1, "C")]
+    notices = (
+        [notice("N1", AAPL, 10)]
+        if occ_accounts
+        else [notice("N1", AAPL, 10), notice("N2", SPY, 1, "C")]
+    )
 
     assert assigned_alone(path, notices)
     day, _ = same_day_both_ways(path, notices)
@@ -238,7 +257,10 @@ def test_a_dictionary_of_symbols_that_grew_too_large_for_its_page_changes_nothin
         position(f"R{number % 10:<5}{TAIL}", str(number), 1, OCC_ACCOUNTS[number % 6])
         for number in range(60)
     ]
-    notices = [notice(str(row["series"]), 1, str(row["occ_account"])) for row in rows[:21:7]]
+    notices = [
+        notice(f"N{number}", str(row["series"]), 1, str(row["occ_account"]))
+        for number, row in enumerate(rows[:21:7])
+    ]
     sizes = []
     for limit in (64, 1 << 20):
         pq.write_table(raw_table(rows), path, dictionary_pagesize_limit=limit, write_batch_size=2)
@@ -266,7 +288,9 @@ def test_many_assigned_series_are_told_apart(path: Path, count: int) -> None:
     rows = [position(one, str(number % 7), 1) for number, one in enumerate(series)]
     pq.write_table(raw_table(rows), path, row_group_size=170)
 
-    assert assigned_alone(path, [notice(one, 1) for one in series[::2]])
+    assert assigned_alone(
+        path, [notice(f"N{index}", one, 1) for index, one in enumerate(series[::2])]
+    )
 
 
 def test_a_row_group_without_rows_is_nothing(path: Path) -> None:
@@ -331,7 +355,7 @@ def test_accounts_that_share_a_mark_by_chance_are_not_doubled(
     ]
     pq.write_table(raw_table(rows), path, row_group_size=64)
 
-    assert assigned_alone(path, [notice(SPY, 1, "F")])
+    assert assigned_alone(path, [notice("N1", SPY, 1, "F")])
 
 
 @pytest.mark.parametrize("marks_a_row", [0, 1, 16])
@@ -440,7 +464,7 @@ def test_every_symbol_is_read_with_and_without_a_notice(path: Path, symbol: str)
     padded = symbol if len(symbol) == 21 else symbol[:-15].ljust(6) + symbol[-15:]
 
     assert assigned_alone(path)
-    assert assigned_alone(path, [*NOTICES, notice(padded, 1)])
+    assert assigned_alone(path, [*NOTICES, notice("N5", padded, 1)])
 
 
 WRONG_ACCOUNTS = [
@@ -955,7 +979,15 @@ def test_the_passes_say_the_same_as_plain_python(path: Path, row_group_size: int
 
     assert assigned_alone(path)
     assert assigned_alone(
-        path, [*NOTICES, *(notice(one, 1, "M") for one in SYMBOLS if len(one) == 21)]
+        path,
+        [
+            *NOTICES,
+            *(
+                notice(f"M{index}", one, 1, "M")
+                for index, one in enumerate(SYMBOLS)
+                if len(one) == 21
+            ),
+        ],
     )
 
 
@@ -992,7 +1024,9 @@ def test_series_of_one_hash_are_told_apart_by_their_characters(
     pq.write_table(raw_table(rows), path, row_group_size=5)
 
     for count in range(1, len(series) + 1):
-        assert assigned_alone(path, [notice(one, 1) for one in series[:count]])
+        assert assigned_alone(
+            path, [notice(f"N{index}", one, 1) for index, one in enumerate(series[:count])]
+        )
     same_account = [position(one, "7", 1) for one in series]
     pq.write_table(raw_table(same_account), path)
     assert whole_reading_of(path)
@@ -1051,7 +1085,10 @@ def drawn_files(draw: st.DrawFn, *, doubled: bool) -> DrawnFile:
     if draw(st.booleans()):
         pools.append(("F", draw(st.sampled_from([*series, AAPL]))))
     return DrawnFile(
-        notices=[notice(one, quantity, occ) for quantity, (occ, one) in enumerate(pools, 1)],
+        notices=[
+            notice(f"N{quantity}", one, quantity, occ)
+            for quantity, (occ, one) in enumerate(pools, 1)
+        ],
         rows=[
             position(
                 one.replace(" ", "") if compact else one, "0" * zeros + str(number), short, occ

@@ -13,11 +13,22 @@ from lottery.day.tables import LABEL, POSITION_ROWS
 from lottery.errors import Problems
 from lottery.intake import position_filter
 from lottery.intake.sources import Place, Received
-from tests.days import arrow_payload, columns_of, incoming, table_of
+from tests.builders import (
+    AAPL,
+    SPY,
+    ZVZZT,
+    arrow_payload,
+    columns_of,
+    incoming,
+    notice,
+    notices_table,
+    position,
+    positions_of,
+    table_of,
+)
 from tests.reference import Row
-from tests.tables import AAPL, SPY, ZVZZT, notice, notices_table, position, positions_of
 
-NOTICES = [notice(AAPL, 10), notice(SPY, 3, "C"), notice(ZVZZT, 2, "C")]
+NOTICES = [notice("N1", AAPL, 10), notice("N2", SPY, 3, "C"), notice("N3", ZVZZT, 2, "C")]
 NOTICED = {(AAPL, ""), (SPY, "C"), (ZVZZT, "C")}
 SOUND = [
     *positions_of(AAPL, {"1046": 30, "1047": 30, "1048": 5}),

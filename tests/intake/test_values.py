@@ -8,13 +8,12 @@ import pytest
 
 from lottery.day.tables import INT64_MAX
 from lottery.errors import INVALID_INPUT, PROBLEM_LIMIT, Refused
-from tests.days import (
+from tests.builders import (
     AAPL,
     META,
     NOTICE_NAMES,
     POSITION_NAMES,
     PUBLISHED,
-    Row,
     SmallDay,
     csv_text,
     notice,
@@ -26,6 +25,7 @@ from tests.days import (
     write_files,
 )
 from tests.intake.conftest import Read, places, texts
+from tests.reference import Row
 
 
 def refused_places(refused: Refused) -> list[tuple[str, int | None, str | None, str | None]]:

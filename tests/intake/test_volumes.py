@@ -13,7 +13,7 @@ from lottery import operations
 from lottery.errors import INVALID_INPUT, INVALID_SEED, METHOD_NOT_IN_FORCE, Problems, Refused
 from lottery.intake import files
 from lottery.method.methodology import JPMS_2024_09_06
-from tests.days import (
+from tests.builders import (
     ASKS,
     PUBLISHED,
     SmallDay,

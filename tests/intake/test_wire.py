@@ -13,7 +13,7 @@ import pytest
 from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.errors import LimitExceeded, Problems
 from lottery.intake.sources import Received
-from tests.days import (
+from tests.builders import (
     AAPL,
     FULL,
     META,
@@ -25,7 +25,7 @@ from tests.days import (
     request_of_wire,
     table_of,
 )
-from tests.days import SmallDay as Day
+from tests.builders import SmallDay as Day
 from tests.intake.conftest import places, rows, texts
 
 TABLE = table_of(FULL.positions, POSITION_ROWS)

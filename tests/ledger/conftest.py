@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lottery import operations
-from tests.days import SmallDay, record_in, request_of
+from tests.builders import SmallDay, record_in, request_of
 from tests.ledger.ledgers import Run
 
 

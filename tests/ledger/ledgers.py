@@ -15,10 +15,10 @@ from lottery import operations
 from lottery.errors import Conflict
 from lottery.ledger.commit import Ledger
 from lottery.ledger.write_transaction import DATABASE
-from tests.days import AAPL, GE, META, PUBLISHED, SmallDay, notice, position
+from tests.builders import AAPL, GE, META, PUBLISHED, SmallDay, notice, position
 
 Run: TypeAlias = Callable[..., operations.RunOutcome]
-"""Runs a day into the test's ledger; the named arguments are those of `days.request_of`."""
+"""Runs a day into the test's ledger; the named arguments are those of `builders.request_of`."""
 
 META_ONLY = SmallDay(
     notices=[notice("B1", META, 5)], positions=[position(META, "1", 9), position(META, "2", 9)]

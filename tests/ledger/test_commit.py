@@ -31,7 +31,7 @@ from lottery.errors import (
 )
 from lottery.ledger.commit import Ledger
 from lottery.ledger.write_transaction import DATABASE
-from tests.days import (
+from tests.builders import (
     AAPL,
     DATE,
     FULL,
@@ -602,13 +602,13 @@ def test_evidence_that_cannot_be_put_in_place_is_told_as_unwritable_and_nothing_
 FULL_DISK = """
 import pathlib, resource, signal, sys
 from lottery import errors
-from tests import days
+from tests import builders
 ledger, day, limit = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
-request = days.request_of(days.FULL, day)
+request = builders.request_of(builders.FULL, day)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    days.record_in(ledger, request)
+    builders.record_in(ledger, request)
 except errors.LedgerUnwritable as error:
     print("unwritable", error)
 else:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lottery.method.methodology import JPMS_2024_09_06
-from tests.days import (
+from tests.builders import (
     AAPL,
     ASKS,
     FULL,

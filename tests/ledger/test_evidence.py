@@ -18,7 +18,7 @@ from lottery.errors import LedgerDamaged, LedgerUnwritable
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import EvidenceFile
-from tests.days import (
+from tests.builders import (
     FULL,
     PUBLISHED,
     SmallDay,

@@ -17,7 +17,7 @@ from lottery.tlog import merkle
 from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import SigningKey
 from lottery.tlog.note import join_notes
-from tests.days import PUBLISHED, TESTER, assert_sound, faults_of
+from tests.builders import PUBLISHED, TESTER, assert_sound, faults_of
 from tests.ledger.ledgers import META_ONLY, Run, trail_of, unchanged
 
 ENTRIES = 21

@@ -16,7 +16,7 @@ from lottery.errors import Conflict, Problems
 from lottery.intake.sources import Place, Received, SourceFile
 from lottery.ledger.occ_positions import WARNINGS_LISTED, as_given
 from lottery.ledger.run_record import RunRecord
-from tests.days import (
+from tests.builders import (
     AAPL,
     DATE,
     FULL,

@@ -25,7 +25,7 @@ from thrift.transport.TTransport import TMemoryBuffer
 from lottery.day.tables import ALLOCATIONS, LABEL, NOTICES, POOLS
 from lottery.errors import LedgerDamaged
 from lottery.ledger import evidence, parquet_file
-from tests.tables import label
+from tests.builders import label
 
 SCHEMAS = {"allocations": ALLOCATIONS, "pools": POOLS, "notices": NOTICES}
 MAGIC = b"PAR1"

@@ -27,14 +27,13 @@ from lottery.errors import (
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import RunRecord, summary
-from tests.days import (
+from tests.builders import (
     AAPL,
     GOOGL,
     META,
     NEXT_DATE,
     OTHER_ASKS,
     PUBLISHED,
-    Row,
     SmallDay,
     assert_sound,
     notice,
@@ -44,6 +43,7 @@ from tests.days import (
     request_of,
 )
 from tests.ledger.ledgers import META_ONLY, Run, conflict, runs_in, unchanged
+from tests.reference import Row
 
 A, B, C, D = (f"2024-09-16-00{number}" for number in range(1, 5))
 LATE = replace(PUBLISHED, notices=[notice("L1", AAPL, 5)])

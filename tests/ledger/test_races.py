@@ -20,7 +20,7 @@ from lottery.errors import (
     Conflict,
 )
 from lottery.ledger.commit import Ledger
-from tests.days import (
+from tests.builders import (
     AAPL,
     META,
     OTHER_ASKS,

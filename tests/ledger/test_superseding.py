@@ -21,7 +21,7 @@ from lottery.errors import (
 )
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Superseding, summary
-from tests.days import (
+from tests.builders import (
     AAPL,
     DATE,
     GOOGL,

@@ -29,7 +29,7 @@ from lottery.ledger.trail import (
 )
 from lottery.operations import proofs
 from lottery.version import NAME, VERSION
-from tests.days import ASKER, NEXT_DATE, PUBLISHED, TESTER, assert_sound
+from tests.builders import NEXT_DATE, PUBLISHED, REQUESTER, TESTER, assert_sound
 from tests.ledger.ledgers import META_ONLY, Run, trail_of
 
 A, B = "2024-09-16-001", "2024-09-16-002"
@@ -112,7 +112,7 @@ def test_every_operation_that_writes_is_an_entry_in_its_order(run: Run, ledger: 
     run(META_ONLY)
     run(META_ONLY)  # Found, and nothing written.
     opened = Ledger.open(ledger)
-    operations.replay_run(opened, "latest", ASKER, engine=Engine.COMPILED)
+    operations.replay_run(opened, "latest", REQUESTER, engine=Engine.COMPILED)
     proofs.export_run(opened, A, io.BytesIO(), TESTER)
     run(replace(PUBLISHED, date=NEXT_DATE))
 
@@ -140,9 +140,9 @@ def test_a_replay_of_many_runs_is_one_entry_also_where_its_reader_stops(
     run(META_ONLY)
     opened = Ledger.open(ledger)
 
-    list(operations.replay_dates(opened, ASKER, engine=Engine.COMPILED, first=NEXT_DATE))
-    list(operations.replay_dates(opened, ASKER, engine=Engine.SQL, last=NEXT_DATE))
-    stopped = operations.replay_dates(opened, ASKER, engine=Engine.COMPILED)
+    list(operations.replay_dates(opened, REQUESTER, engine=Engine.COMPILED, first=NEXT_DATE))
+    list(operations.replay_dates(opened, REQUESTER, engine=Engine.SQL, last=NEXT_DATE))
+    stopped = operations.replay_dates(opened, REQUESTER, engine=Engine.COMPILED)
     assert next(iter(stopped)).matched
     stopped.close()  # type: ignore[attr-defined]
 
@@ -158,6 +158,6 @@ def test_a_replay_that_differs_says_so_in_the_trail(run: Run, ledger: Path) -> N
     opened = Ledger.open(ledger)
     (opened.evidence_of(record) / "pools.parquet").unlink()
 
-    operations.replay_run(opened, A, ASKER, engine=Engine.COMPILED)
+    operations.replay_run(opened, A, REQUESTER, engine=Engine.COMPILED)
 
     assert trail_of(ledger)[-1] == ("RUNS_REPLAYED", A, "differs (compiled)")

@@ -35,12 +35,12 @@ from lottery.ledger.trail import WRITE_RECOVERED
 from lottery.ledger.write_transaction import CHECKPOINT_FILE, DATABASE, MIRROR, UNFINISHED
 from lottery.operations import proofs
 from lottery.tlog.keys import SigningKey, create_key_file
-from tests.days import (
+from tests.builders import (
     AAPL,
-    ASKER,
     FULL,
     NEXT_DATE,
     PUBLISHED,
+    REQUESTER,
     SmallDay,
     assert_sound,
     faults_of,
@@ -270,7 +270,7 @@ def test_nothing_is_recorded_without_the_log_s_own_key(run: Run, ledger: Path, n
         run(META_ONLY)
     complaints: list[str] = []
     with unchanged(ledger):
-        requester = replace(ASKER, warn=complaints.append)
+        requester = replace(REQUESTER, warn=complaints.append)
         replayed = operations.replay_run(Ledger.open(ledger), A, requester, engine=Engine.COMPILED)
     assert replayed.matched
     assert len(complaints) == 1

@@ -19,8 +19,8 @@ from lottery.method.seed import (
     derive_seed,
     read_volume,
 )
+from tests.builders import ASKS, asks_making, exchange_asks, price_of
 from tests.reference import seed_of
-from tests.tables import PUBLISHED_ASKS, asks_making, exchange_asks, price_of
 
 SECURITIES = JPMS_2024_09_06.securities
 SECURITY_NUMBERS = [security.number for security in SECURITIES]
@@ -41,7 +41,7 @@ def problems_of(asks: list[ExchangeAsk]) -> list[Problem]:
 
 
 def test_the_published_example_keeps_every_step() -> None:
-    seed = derive_seed(exchange_asks(PUBLISHED_ASKS), SECURITIES)
+    seed = derive_seed(exchange_asks(ASKS), SECURITIES)
 
     assert seed == Seed(
         volumes=(
@@ -62,12 +62,12 @@ def test_the_published_example_keeps_every_step() -> None:
 
 
 def test_the_volumes_stand_in_the_documents_order_whatever_order_the_asks_came_in() -> None:
-    backwards = list(reversed(exchange_asks(PUBLISHED_ASKS)))
+    backwards = list(reversed(exchange_asks(ASKS)))
 
     seed = derive_seed(backwards, SECURITIES)
 
     assert [volume.security_number for volume in seed.volumes] == SECURITY_NUMBERS
-    assert seed == derive_seed(exchange_asks(PUBLISHED_ASKS), SECURITIES)
+    assert seed == derive_seed(exchange_asks(ASKS), SECURITIES)
 
 
 @pytest.mark.parametrize("prefix", ["1", "28", "999", "1000000"])
@@ -197,7 +197,7 @@ def test_more_digits_before_the_point_than_add_up_in_64_bits_are_refused() -> No
 
 
 def test_a_missing_security_is_refused_by_its_number_and_description() -> None:
-    asks = {number: ask for number, ask in PUBLISHED_ASKS.items() if number != "Z901466"}
+    asks = {number: ask for number, ask in ASKS.items() if number != "Z901466"}
 
     assert problems_of(exchange_asks(asks)) == [
         Problem(
@@ -211,7 +211,7 @@ def test_a_missing_security_is_refused_by_its_number_and_description() -> None:
 
 def test_a_doubled_security_is_refused_at_its_second_row() -> None:
     asks = [
-        *exchange_asks(PUBLISHED_ASKS),
+        *exchange_asks(ASKS),
         ExchangeAsk(security_number="Z901439", ask_price="118.20946"),
     ]
 
@@ -231,7 +231,7 @@ def test_a_doubled_security_is_refused_at_its_second_row() -> None:
 def test_a_foreign_security_is_refused_at_its_row(number: str) -> None:
     asks = [
         ExchangeAsk(security_number=number, ask_price="1"),
-        *exchange_asks(PUBLISHED_ASKS),
+        *exchange_asks(ASKS),
     ]
 
     assert problems_of(asks) == [
@@ -247,7 +247,7 @@ def test_a_foreign_security_is_refused_at_its_row(number: str) -> None:
 
 
 def test_an_ask_that_makes_no_whole_volume_is_refused_at_its_row() -> None:
-    [problem] = problems_of(exchange_asks(PUBLISHED_ASKS | {"Z901466": "407.933881"}))
+    [problem] = problems_of(exchange_asks(ASKS | {"Z901466": "407.933881"}))
 
     assert (problem.source, problem.row, problem.column) == ("volumes.csv", 3, "ask_price")
     assert (problem.rule, problem.reason) == ("S2", INVALID_SEED)
@@ -338,9 +338,7 @@ def test_the_marked_composite_is_the_composite_with_its_digits_in_brackets(compo
 
 
 def test_an_ask_of_zero_is_allowed_and_warned_of_by_its_security() -> None:
-    seed = derive_seed(
-        exchange_asks(PUBLISHED_ASKS | {"Z901439": "0", "Z901448": "0.00"}), SECURITIES
-    )
+    seed = derive_seed(exchange_asks(ASKS | {"Z901439": "0", "Z901448": "0.00"}), SECURITIES)
 
     assert [(warning.code, warning.rule) for warning in seed.warnings()] == [("ZERO_ASK", "S2")] * 2
     assert ["Z901439" in warning.message for warning in seed.warnings()] == [True, False]
@@ -369,7 +367,7 @@ def test_asks_of_two_decimals_leave_1_000_fractions_and_are_always_warned_of() -
 
 
 def test_a_zero_ask_and_a_coarse_composite_are_both_warned_of() -> None:
-    asks = dict.fromkeys(PUBLISHED_ASKS, "0") | {"Z901803": "12.34"}
+    asks = dict.fromkeys(ASKS, "0") | {"Z901803": "12.34"}
 
     codes = [warning.code for warning in derive_seed(exchange_asks(asks), SECURITIES).warnings()]
 

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 
 from lottery import operations
 from lottery.ledger.commit import Ledger
-from tests.days import (
+from tests.builders import (
     AAPL,
     ASKS,
     META,
-    Row,
     SmallDay,
     assert_sound,
     notice,
@@ -28,7 +27,7 @@ from tests.days import (
     record_in,
     request_of_wire,
 )
-from tests.reference import ReferenceDay, allocate_day
+from tests.reference import ReferenceDay, Row, allocate_day
 
 Account = tuple[str, str, str]
 """occ_account, series, account."""

@@ -23,9 +23,7 @@ from lottery.day.tables import INT64_MAX
 from lottery.method.distribution import NumberRange, numbers_hit
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
 from lottery.method.seed import derive_seed
-from tests.loops import interpreted_loops
-from tests.reference import ReferenceDay, Row, allocate_day
-from tests.tables import (
+from tests.builders import (
     AAPL,
     SPY,
     allocate_rows,
@@ -39,6 +37,8 @@ from tests.tables import (
     positions_table,
     rows_of,
 )
+from tests.loops import interpreted_loops
+from tests.reference import ReferenceDay, Row, allocate_day
 
 OCC_ACCOUNTS = ("", "C", "F", "M/ABC", "C/ZZZ", "c")
 POOL_KINDS = (
@@ -118,7 +118,8 @@ def filled_day(
         ]
         if random.random() < 0.9:
             notices += [
-                notice(one, part, occ_account) for part in random_parts(random, assigned_quantity)
+                notice(f"{occ_account}{one[:6]}{number}", one, part, occ_account)
+                for number, part in enumerate(random_parts(random, assigned_quantity))
             ]
     random.shuffle(notices)
     random.shuffle(positions)
@@ -401,7 +402,8 @@ def test_a_day_drawn_piece_by_piece_is_the_references_too(
     """Law R1 to D5: as the first one, on days that can be made small."""
     day = RandomDay(
         notices=[
-            notice(series, quantity, occ_account) for occ_account, series, quantity in notices
+            notice(f"N{number}", series, quantity, occ_account)
+            for number, (occ_account, series, quantity) in enumerate(notices, 1)
         ],
         positions=[
             position(series, str(number), short, occ_account)

@@ -16,7 +16,7 @@ from typing import Final
 from examples.make_day import DIRECTORY as EXAMPLE
 from lottery.ledger.commit import KEY_FILE
 from lottery.method.methodology import JPMS_2024_09_06
-from tests.days import (
+from tests.builders import (
     AAPL,
     GE,
     GOOGL,

@@ -12,7 +12,7 @@ from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.ledger.commit import Ledger
 from lottery.operations import proofs
-from tests.days import AAPL, ASKER, GOOGL, faults_of
+from tests.builders import AAPL, GOOGL, REQUESTER, faults_of
 from tests.recorded.make import CORRECTED_FOR, RECORDED
 
 RUNS = [
@@ -35,7 +35,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 @pytest.mark.parametrize("engine", list(Engine))
 def test_every_recorded_day_replays(ledger: Ledger, engine: Engine) -> None:
-    replayed = list(operations.replay_dates(ledger, ASKER, engine=engine))
+    replayed = list(operations.replay_dates(ledger, REQUESTER, engine=engine))
 
     assert [result.run for result in replayed] == RUNS
     assert [result.mismatches for result in replayed] == [()] * len(RUNS)
@@ -67,7 +67,7 @@ def test_a_replay_where_the_key_is_not_complains_that_the_trail_has_it_not(ledge
     replayed = operations.replay_run(
         ledger,
         "latest",
-        replace(ASKER, warn=told.append),
+        replace(REQUESTER, warn=told.append),
         engine=Engine.COMPILED,
     )
 

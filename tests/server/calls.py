@@ -24,7 +24,8 @@ from lottery.v1 import audit_service_pb2_grpc, lottery_pb2, lottery_service_pb2_
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer, create_server
 from server.settings import Settings
-from tests.days import ASKS, DATE, Row, SmallDay, arrow_payload, table_of
+from tests.builders import ASKS, DATE, SmallDay, arrow_payload, table_of
+from tests.reference import Row
 
 LOOPBACK = "127.0.0.1:0"
 PATIENCE = 60.0

@@ -26,7 +26,7 @@ from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import lottery_pb2, lottery_service_pb2
 from server import audit_service
 from server.app import LotteryServer
-from tests.days import (
+from tests.builders import (
     AAPL,
     FULL,
     META,

@@ -14,7 +14,7 @@ import pytest
 from lottery.ledger import write_transaction
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer
-from tests.days import PUBLISHED, faults_of
+from tests.builders import PUBLISHED, faults_of
 from tests.server.calls import (
     PATIENCE,
     Stream,

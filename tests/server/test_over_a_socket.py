@@ -23,7 +23,8 @@ from lottery.ledger.run_record import read_record
 from lottery.v1 import audit_service_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from tests import reference
-from tests.days import AAPL, ASKS, FULL, GE, META, PUBLISHED, Row, SmallDay, notice, position
+from tests.builders import AAPL, ASKS, FULL, GE, META, PUBLISHED, SmallDay, notice, position
+from tests.reference import Row
 from tests.server.calls import (
     Stubs,
     arrow_of,

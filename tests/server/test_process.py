@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lottery.ledger.commit import Ledger
 from server import security
 from server.app import create_server
-from tests.days import PUBLISHED
+from tests.builders import PUBLISHED
 from tests.server.calls import (
     LOOPBACK,
     PATIENCE,

@@ -16,7 +16,7 @@ from google.type import date_pb2
 from lottery.ledger import write_transaction
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
-from tests.days import (
+from tests.builders import (
     AAPL,
     ASKS,
     FULL,

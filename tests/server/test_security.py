@@ -19,9 +19,8 @@ from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import lottery_service_pb2 as pb
 from server import security
 from server.app import create_server
-from tests.days import ASKS, PUBLISHED
+from tests.builders import ASKS, PUBLISHED, exchange_asks
 from tests.server.calls import connected, failure_of, run_day, serving, settings_of
-from tests.tables import exchange_asks
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="there is no openssl program")

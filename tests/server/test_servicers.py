@@ -18,7 +18,7 @@ from lottery.v1 import lottery_service_pb2 as pb
 from server.audit_service import AuditService
 from server.lottery_service import LotteryService
 from tests import reference
-from tests.days import (
+from tests.builders import (
     AAPL,
     ASKS,
     DATE,

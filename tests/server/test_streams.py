@@ -12,7 +12,7 @@ import pytest
 from lottery.intake.arrow import read_arrow_table
 from lottery.v1 import lottery_service_pb2 as pb
 from server.streams import SentStreams
-from tests.days import PUBLISHED
+from tests.builders import PUBLISHED
 from tests.server.calls import Stubs, called, run_day
 
 

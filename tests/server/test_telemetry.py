@@ -26,7 +26,7 @@ from lottery.v1 import lottery_service_pb2 as pb
 from server import telemetry
 from server.app import LotteryServer
 from server.lottery_service import LotteryService
-from tests.days import AAPL, TESTER, SmallDay, notice, position
+from tests.builders import AAPL, TESTER, SmallDay, notice, position
 from tests.server.calls import (
     LOOPBACK,
     Stubs,

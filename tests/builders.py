@@ -1,7 +1,9 @@
-"""Small days for the tests: rows, the files they are written to, and the request made of these.
+"""The builders that every test shares: rows, tables, days, files, requests, a recorded ledger.
 
-`FULL` has a pool for each thing that can happen: the published example, a zero hit (D2), a wrap
-that hits the first account again (D4), and a break (D5).
+Rows are dictionaries as `tests.reference` takes them, so that one list of rows goes to the library
+and to the reference alike. `PUBLISHED` is the published example. `FULL` has a pool for each thing
+that can happen: the published example, a zero hit (D2), a distribution that wraps and hits the
+first account again (D4), and a break (D5).
 """
 
 from __future__ import annotations
@@ -11,10 +13,9 @@ import datetime as dt
 import io
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,20 +23,21 @@ import pyarrow.parquet as pq
 from lottery import operations
 from lottery.audit.replay import Engine, Replayed, replay
 from lottery.audit.verify_log import Fault
-from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
+from lottery.day.allocate import Day, allocate
+from lottery.day.arrange import arrange
+from lottery.day.tables import LABEL, NOTICE_ROWS, NOTICES, POSITION_ROWS, POSITIONS
 from lottery.errors import Problems, Refused
 from lottery.intake import files
 from lottery.intake.sources import Received
 from lottery.intake.wire import IncomingRows, volumes_of_asks
 from lottery.ledger.commit import KEY_FILE, Ledger
 from lottery.ledger.run_record import Identity
-from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
 from lottery.method.seed import ExchangeAsk
 from lottery.operations import proofs
 from lottery.operations.requester import Requester
 from lottery.tlog.keys import VerifierKey
-
-Row: TypeAlias = dict[str, str | int | None]
+from tests.reference import Row
 
 DATE = dt.date(2024, 9, 16)
 NEXT_DATE = dt.date(2024, 9, 17)
@@ -45,20 +47,25 @@ ASKS = {
     "Z901466": "407.93388",
     "Z901448": "1435.71263",
 }
+"""The published asks; they make the fraction 0.4314."""
 OTHER_ASKS = {**ASKS, "Z901803": "862.45714"}
+PUBLISHED_TEN_THOUSANDTHS = 4314
 
 AAPL = "AAPL  240920C00220000"
 GOOGL = "GOOGL1240920C00155000"
 META = "META  240920P00560000"
 GE = "GE1   240920C00160000"
+SPY = "SPY   240920P00550000"
+ZVZZT = "ZVZZT 241018C00010000"
 
 TESTER = Identity(kind="system-user", name="tester", host="backend")
-ASKER = Requester(by=TESTER)
+REQUESTER = Requester(by=TESTER)
 NOTICE_NAMES = ("notice_id", "series", "quantity", "occ_account")
 POSITION_NAMES = ("series", "account", "short_quantity", "occ_account")
 
 
 def notice(notice_id: str, series: str, quantity: str | int | None, occ_account: str = "") -> Row:
+    """Return the row of a notice; a wrong value is for the tests of refusals."""
     return {
         "notice_id": notice_id,
         "series": series,
@@ -67,8 +74,27 @@ def notice(notice_id: str, series: str, quantity: str | int | None, occ_account:
     }
 
 
-def position(series: str, account: str | None, short: str | int | None, occ: str = "") -> Row:
-    return {"series": series, "account": account, "short_quantity": short, "occ_account": occ}
+def position(
+    series: str, account: str | None, short_quantity: str | int | None, occ_account: str = ""
+) -> Row:
+    """Return the row of a position; a wrong value is for the tests of refusals."""
+    return {
+        "series": series,
+        "account": account,
+        "short_quantity": short_quantity,
+        "occ_account": occ_account,
+    }
+
+
+def positions_of(
+    series: str, shorts: Mapping[str, int] | Iterable[tuple[str, int]], occ_account: str = ""
+) -> list[Row]:
+    """Return the rows of a pool by its accounts and their short quantities."""
+    pairs = shorts.items() if isinstance(shorts, Mapping) else shorts
+    return [position(series, account, short, occ_account) for account, short in pairs]
+
+
+PUBLISHED_POSITIONS = positions_of(AAPL, {"1048": 5, "1046": 30, "1047": 30})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +124,7 @@ class SmallDay:
 
 PUBLISHED = SmallDay(
     notices=[notice("A1", AAPL, 10)],
-    positions=[position(AAPL, "1048", 5), position(AAPL, "1046", 30), position(AAPL, "1047", 30)],
+    positions=PUBLISHED_POSITIONS,
 )
 FULL = SmallDay(
     notices=[
@@ -110,23 +136,114 @@ FULL = SmallDay(
         notice("A6", GE, 7, "C"),
     ],
     positions=[
-        position(AAPL, "1048", 5, "C"),
-        position(AAPL, "1046", 30, "C"),
-        position(AAPL, "1047", 30, "C"),
-        position(GOOGL, "104611", 1, "C"),
-        position(GOOGL, "263", 1, "C"),
-        position(META, "0042", 12, "C"),
-        position(META, "1993", 20, "C"),
-        position(META, "48213", 5, "C"),
-        position(META, "2381947", 3, "C"),
-        position(GE, "904", 3, "C"),
-        position(GE, "0815", 10, "C"),
-        position(GE, "351406", 0, "C"),
-        position(GE, "9038415", 9, "C"),
+        *positions_of(AAPL, {"1048": 5, "1046": 30, "1047": 30}, "C"),
+        *positions_of(GOOGL, {"104611": 1, "263": 1}, "C"),
+        *positions_of(META, {"0042": 12, "1993": 20, "48213": 5, "2381947": 3}, "C"),
+        *positions_of(GE, {"904": 3, "0815": 10, "351406": 0, "9038415": 9}, "C"),
         position("KO    240920C00067500", "1046", 7, "C"),
         position(AAPL, "1046", 4, "F"),
     ],
 )
+
+
+def notices_table(rows: Iterable[Row]) -> pa.Table:
+    """Return `tables.NOTICES` of rows."""
+    return _labelled(rows, NOTICES)
+
+
+def positions_table(rows: Iterable[Row]) -> pa.Table:
+    """Return `tables.POSITIONS` of rows."""
+    return _labelled(rows, POSITIONS)
+
+
+def label(texts: Iterable[str]) -> pa.DictionaryArray:
+    """A label column: its dictionary has the texts in the order in which they come."""
+    return pa.array(list(texts), pa.string()).dictionary_encode()
+
+
+def without_chunks(schema: pa.Schema) -> pa.Table:
+    """A table without rows, of which no column has a chunk."""
+    return pa.table([pa.chunked_array([], kind) for kind in schema.types], schema=schema)
+
+
+def in_chunks(table: pa.Table, rows_a_chunk: int) -> pa.Table:
+    """The same rows in several chunks, each with label dictionaries of its own."""
+    columns = []
+    for column_field in table.schema:
+        column = table.column(column_field.name)
+        parts = [
+            column.slice(start, rows_a_chunk).combine_chunks()
+            for start in range(0, table.num_rows, rows_a_chunk)
+        ]
+        if column_field.type == LABEL:
+            parts = [label(part.to_pylist()) for part in parts]
+        columns.append(pa.chunked_array(parts, column_field.type))
+    return pa.table(columns, schema=table.schema)
+
+
+def allocate_rows(
+    notices: Iterable[Row],
+    positions: Iterable[Row],
+    *,
+    ten_thousandths: int = PUBLISHED_TEN_THOUSANDTHS,
+    zero_hit: ZeroHit = ZeroHit.WRAP,
+    account_order: AccountOrder = AccountOrder.NUMERIC,
+) -> Day:
+    """Arranges and allocates a day of rows."""
+    return allocate_tables(
+        notices_table(notices),
+        positions_table(positions),
+        ten_thousandths=ten_thousandths,
+        zero_hit=zero_hit,
+        account_order=account_order,
+    )
+
+
+def allocate_tables(
+    notices: pa.Table,
+    positions: pa.Table,
+    *,
+    ten_thousandths: int = PUBLISHED_TEN_THOUSANDTHS,
+    zero_hit: ZeroHit = ZeroHit.WRAP,
+    account_order: AccountOrder = AccountOrder.NUMERIC,
+) -> Day:
+    """Arranges and allocates a day of tables."""
+    arrangement = arrange(notices, positions, account_order)
+    return allocate(arrangement, ten_thousandths=ten_thousandths, zero_hit=zero_hit)
+
+
+def exchange_asks(asks: Mapping[str, str]) -> list[ExchangeAsk]:
+    """Ask prices by security number, as the method takes them."""
+    return [
+        ExchangeAsk(security_number=number, ask_price=ask_price)
+        for number, ask_price in asks.items()
+    ]
+
+
+def asks_making(composite: int) -> dict[str, str]:
+    """Asks whose volumes add up to a composite, a different share on every exchange."""
+    eighth = composite // 8
+    volumes = (composite - 6 * eighth, eighth, 2 * eighth, 3 * eighth)
+    return {number: price_of(volume) for number, volume in zip(ASKS, volumes, strict=True)}
+
+
+def price_of(volume: int) -> str:
+    """The ask price of a volume, with all of its five decimals."""
+    return f"{volume // 100_000}.{volume % 100_000:05d}"
+
+
+def rows_of(table: pa.Table) -> list[Row]:
+    """A table's rows as dictionaries, in the order of its columns."""
+    rows: list[Row] = table.to_pylist()
+    return rows
+
+
+def tuples_of(table: pa.Table, *names: str) -> list[tuple[str | int | None, ...]]:
+    """The named columns of a table's rows; all of them where none is named."""
+    columns: Iterator[list[str | int | None]] = (
+        table.column(name).to_pylist() for name in names or table.column_names
+    )
+    return list(zip(*columns, strict=True))
 
 
 def csv_text(rows: Sequence[Mapping[str, object]], names: Sequence[str] | None = None) -> str:
@@ -279,12 +396,12 @@ def record_in(
 
 def replays_of(ledger: Path, engine: Engine = Engine.COMPILED) -> list[Replayed]:
     """Every run of the ledger in a directory, computed again."""
-    return list(operations.replay_dates(Ledger.open(ledger), ASKER, engine=engine))
+    return list(operations.replay_dates(Ledger.open(ledger), REQUESTER, engine=engine))
 
 
 def replay_of(ledger: Path, run: str, engine: Engine = Engine.COMPILED) -> Replayed:
     """A run of the ledger in a directory, computed again."""
-    return operations.replay_run(Ledger.open(ledger), run, ASKER, engine=engine)
+    return operations.replay_run(Ledger.open(ledger), run, REQUESTER, engine=engine)
 
 
 def faults_of(
@@ -326,3 +443,18 @@ def refusal(request: operations.RunRequest) -> Refused:
     except Refused as refused:
         return refused
     raise AssertionError("the request is not refused")
+
+
+def _labelled(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
+    listed = list(rows)
+    columns = {
+        field.name: label(_texts(listed, field.name))
+        if field.type == LABEL
+        else pa.array([row[field.name] for row in listed], field.type)
+        for field in schema
+    }
+    return pa.table(columns, schema)
+
+
+def _texts(rows: Iterable[Row], name: str) -> list[str]:
+    return [str(row.get(name) or "") for row in rows]
