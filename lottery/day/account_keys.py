@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day import loops
+from lottery.day.identifiers import wrong_accounts
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import AccountOrder
 
 if TYPE_CHECKING:  # It imports much that only types are for.
     import numpy.typing as npt
 
-_CODE_POINT: Final = r"^[0-9A-Za-z]{1,30}$"
 KEY_BITS: Final = 63
 """Bits of a packed key: a number and what the caller packs below it."""
 
@@ -56,22 +56,14 @@ def account_numbers(
             pass 63, distinct accounts are ranked instead.
     """
     if order is AccountOrder.CODE_POINT:
-        matched = pc.match_substring_regex(accounts, _CODE_POINT)
-        wrong = np.flatnonzero(~np.asarray(matched.to_numpy()))
-        return _ranked(_text_ranks(accounts), wrong)
+        return _ranked(_text_ranks(accounts), wrong_accounts(accounts, order))
     high, low = read_numbers(accounts)
     largest = int(low.max(initial=0))
     if high is None and largest.bit_length() + spare_bits <= KEY_BITS:
         return AccountNumbers(numbers=low, bits=largest.bit_length(), wrong=np.empty(0, np.int64))
     if high is None:
-        high = np.zeros(len(low), np.int64)
-    return _ranked(_number_ranks(high, low), np.flatnonzero(high < 0))
-
-
-def describe_wrong(account: object, order: AccountOrder) -> str:
-    """Why a text is refused as an account."""
-    allowed = "digits" if order is AccountOrder.NUMERIC else "digits and ASCII letters"
-    return f"{account!r} is no account: 1 to 30 plain {allowed} are expected"
+        return _ranked(_number_ranks(np.zeros(len(low), np.int64), low), np.empty(0, np.int64))
+    return _ranked(_number_ranks(high, low), wrong_accounts(accounts, order))
 
 
 def read_numbers(texts: pa.ChunkedArray) -> tuple[Integers | None, Integers]:

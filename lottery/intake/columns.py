@@ -8,7 +8,6 @@ Invariants:
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -18,7 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.account_keys import read_numbers
-from lottery.day.identifiers import describe_wrong, pad_series
+from lottery.day.identifiers import (
+    describe_occ_account,
+    describe_series,
+    pad_series,
+    wrong_occ_accounts,
+)
 from lottery.day.tables import INT64_MAX, LABEL, NOTICES, OCC_POSITIONS, POSITIONS
 from lottery.intake.sources import Place
 
@@ -29,7 +33,6 @@ LABEL_COLUMNS: Final = ("series", "occ_account")
 QUANTITY_COLUMNS: Final = ("quantity", "short_quantity")
 OCC_POSITION_COLUMNS: Final = ("series", "short_quantity")
 
-_OCC_ACCOUNT: Final = r"^(?:[A-Za-z0-9][A-Za-z0-9/._-]{0,31})?$"
 _SHOWN: Final = 80
 _NOTICE_ID: Final = r"^[!-~](?:[ -~]{0,126}[!-~])?$"
 
@@ -107,19 +110,6 @@ def to_occ_positions(raw: pa.Table, place: Place) -> pa.Table:
         OCC_POSITIONS,
     )
     return _usable(table, raw, place)
-
-
-def is_occ_account(text: str) -> bool:
-    """Whether a text can be an OCC account; an empty one is none given (P3)."""
-    return re.fullmatch(_OCC_ACCOUNT, text) is not None
-
-
-def describe_occ_account(text: str | None) -> str:
-    """Why a text is refused as an OCC account."""
-    return (
-        f"{text!r} is no OCC account: up to 32 letters, digits, '/', '.', '_', '-' are expected, "
-        "as 'C' or 'C/ZZZ', or nothing"
-    )
 
 
 def sound_text(texts: pa.Array) -> pa.StringArray:
@@ -262,7 +252,7 @@ def shorten(text: str) -> str:
 
 
 def _series(raw: pa.Table, place: Place) -> pa.ChunkedArray:
-    return _labels(raw, "series", place, pad_series, describe_wrong)
+    return _labels(raw, "series", place, pad_series, describe_series)
 
 
 def _occ_accounts(raw: pa.Table, place: Place) -> pa.ChunkedArray:
@@ -270,15 +260,11 @@ def _occ_accounts(raw: pa.Table, place: Place) -> pa.ChunkedArray:
         indices = pa.array(np.zeros(raw.num_rows, np.int32))
         return pa.chunked_array([pa.DictionaryArray.from_arrays(indices, pa.array([""]))])
 
-    def check(texts: pa.StringArray) -> tuple[pa.StringArray, np.ndarray[Any, Any]]:
-        matched = pc.match_substring_regex(texts, _OCC_ACCOUNT)
-        return texts, ~matched.to_numpy(zero_copy_only=False).astype(bool)
-
     return _labels(
         raw,
         "occ_account",
         place,
-        check,
+        lambda texts: (texts, wrong_occ_accounts(texts)),
         describe_occ_account,
         empty="",
     )

@@ -27,12 +27,11 @@ import pyarrow.parquet as pq
 
 from lottery.day.account_keys import read_only, text_buffers
 from lottery.day.assigned_pools import label_indices
-from lottery.day.identifiers import PADDED_LENGTH
+from lottery.day.identifiers import PADDED_LENGTH, is_occ_account
 from lottery.day.tables import LABEL, NOTICES, POSITIONS
 from lottery.day.threads import ROWS_WORTH_A_THREAD, THREADS, in_threads
 from lottery.intake import position_filter_loops
 from lottery.intake.arrow import check_buffers
-from lottery.intake.columns import is_occ_account
 from lottery.intake.memory import CHECKED_ROW_BYTES, KEPT_ROW_BYTES
 from lottery.intake.parquet import MAGIC
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from lottery.day import warm
-from lottery.day.account_keys import describe_wrong
+from lottery.day.identifiers import describe_account, describe_occ_account, is_occ_account
 from lottery.day.single_pool import AllocatedPool, ArrangedPool, allocate_pool, arrange_pool
 from lottery.day.tables import INT64_MAX
 from lottery.errors import Problem, Problems, Refused
 from lottery.intake import files, position_filter
-from lottery.intake.columns import describe_occ_account, is_occ_account, shorten
+from lottery.intake.columns import shorten
 from lottery.intake.quotes import quotes_are_sound
 from lottery.intake.sources import Place, ReceivedVolumes
 from lottery.ledger.run_record import SeedRecord, WarningRecord
@@ -157,7 +157,7 @@ def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool]:
     if pool.wrong_accounts.size:
         place.refuse_rows(
             pool.wrong_accounts,
-            lambda row: describe_wrong(shorten(request.accounts[row]), order),
+            lambda row: describe_account(shorten(request.accounts[row]), order),
             column="account",
             rule="R2",
         )

@@ -13,9 +13,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.account_keys import describe_wrong
 from lottery.day.arrange import Arrangement
-from lottery.day.identifiers import padded_series
+from lottery.day.identifiers import describe_account, padded_series
 from lottery.errors import METHOD_NOT_IN_FORCE, Problem, Problems, Refused
 from lottery.intake.columns import shorten
 from lottery.intake.sources import Place, Received, ReceivedVolumes
@@ -121,7 +120,7 @@ def refuse_accounts(positions: Received, arrangement: Arrangement, order: Accoun
     for index in arrangement.wrong_accounts:
         place, row = positions.place_of(int(index))
         text = accounts[int(index)].cast(pa.binary()).as_py().decode("utf-8", "replace")
-        place.refuse_row(row, describe_wrong(shorten(text), order), column="account", rule="R2")
+        place.refuse_row(row, describe_account(shorten(text), order), column="account", rule="R2")
     for doubled in arrangement.doubled:
         place, row = positions.place_of(doubled.row)
         first_place, first_row = positions.place_of(doubled.first_row)

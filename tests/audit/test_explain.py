@@ -235,7 +235,7 @@ def test_a_series_that_has_no_notice_is_told(ledger: Ledger) -> None:
 
 
 def test_a_series_that_is_no_symbol_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(Refused, match="is no OSI symbol"):
+    with pytest.raises(Refused, match="expected an OSI symbol"):
         operations.explain(ledger, "latest", series="AAPL", occ_account=None)
 
 
@@ -335,5 +335,5 @@ def test_recorded_allocations_and_pools_are_read_whole_or_in_part(ledger: Ledger
 
 
 def test_allocations_of_a_series_that_is_no_symbol_are_refused(ledger: Ledger) -> None:
-    with pytest.raises(Refused, match="is no OSI symbol"):
+    with pytest.raises(Refused, match="expected an OSI symbol"):
         operations.allocations(ledger, "latest", series="AAPL")

@@ -294,8 +294,8 @@ def test_a_file_is_refused_for_all_that_a_run_would_refuse_it_for(
         "positions.csv, row 4 (line 5), account: account 01046 is the number of 1046 on row 1 in "
         "another spelling [R2]",
         "positions.csv, row 6 (line 7), account: account 8 is on row 5 in this pool already [P4]",
-        "positions.csv, row 7 (line 8), account: 'x' is no account: 1 to 30 plain digits are "
-        "expected [R2]",
+        "positions.csv, row 7 (line 8), account: expected an account number of 1 to 30 digits, "
+        "got 'x' [R2]",
     )
 
 

@@ -126,7 +126,10 @@ def test_a_ledger_whose_key_is_elsewhere_gives_its_page_and_complains(
     ("arguments", "told"),
     [
         (("latest", "run.pdf"), "run.pdf: a page is called FILE.html"),
-        (("latest", "run.html", "--series", "AAPL"), "--series: 'AAPL' is no OSI symbol"),
+        (
+            ("latest", "run.html", "--series", "AAPL"),
+            "strike times 1000 in 8 digits), got 'AAPL'",
+        ),
         (("latest", "run.html", "--series", "ZZZ240920C00000001"), "has no pool of series 'ZZZ"),
         (("latest", "run.html", "--account", "99"), "account '99' is in no pool"),
         (("2024-09-16-009", "run.html"), "run 2024-09-16-009 is not recorded"),

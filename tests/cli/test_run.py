@@ -281,7 +281,7 @@ def test_what_goes_to_a_pipe_is_not_cut_at_the_terminals_width(
     _, problem = door(*run_arguments(paths)).complaints
     assert problem.startswith(f"  {name}, row 1")
     assert problem.endswith(
-        f"account: '{'7' * 31}' is no account: 1 to 30 plain digits are expected [R2]"
+        f"account: expected an account number of 1 to 30 digits, got '{'7' * 31}' [R2]"
     )
 
 

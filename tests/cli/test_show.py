@@ -316,10 +316,10 @@ def test_a_series_that_is_no_symbol_is_told_with_an_example(reader: Door) -> Non
     answer = reader("explain", "latest", "--series", "AAPL", "--json")
     # Nothing is recorded by looking: that it was "refused, nothing recorded" would mislead.
     assert [text.exit_code, answer.exit_code] == [2, 2]
-    assert "'AAPL' is no OSI symbol" in text.told
+    assert "in 8 digits), got 'AAPL'" in text.told
     assert AAPL in text.err
     assert "nothing recorded" not in text.told
-    assert "'AAPL' is no OSI symbol" in answer.document["message"]
+    assert "in 8 digits), got 'AAPL'" in answer.document["message"]
 
 
 LOOKS = {

@@ -14,7 +14,6 @@ from lottery.day import threads
 from lottery.day.account_keys import (
     AccountNumbers,
     account_numbers,
-    describe_wrong,
     read_numbers,
 )
 from lottery.method.methodology import AccountOrder
@@ -272,12 +271,3 @@ def test_no_accounts_at_all_are_no_problem(accounts: pa.ChunkedArray, order: Acc
     read = account_numbers(accounts, order, spare_bits=1)
 
     assert (read.numbers.size, read.bits, read.wrong.size) == (0, 0, 0)
-
-
-def test_a_refusal_says_what_an_account_is_under_the_order_decided() -> None:
-    assert describe_wrong("A-1", AccountOrder.NUMERIC) == (
-        "'A-1' is no account: 1 to 30 plain digits are expected"
-    )
-    assert describe_wrong("A-1", AccountOrder.CODE_POINT) == (
-        "'A-1' is no account: 1 to 30 plain digits and ASCII letters are expected"
-    )

@@ -1,4 +1,4 @@
-"""OSI option symbols: the padded and the compact form, and everything that is neither."""
+"""Series, account numbers and OCC accounts: what is valid, and what is said of the rest."""
 
 from __future__ import annotations
 
@@ -8,10 +8,21 @@ import string
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lottery.day.identifiers import describe_wrong, pad_series, padded_series
+from lottery.day.account_keys import read_numbers
+from lottery.day.identifiers import (
+    describe_account,
+    describe_occ_account,
+    describe_series,
+    is_occ_account,
+    pad_series,
+    padded_series,
+    wrong_accounts,
+    wrong_occ_accounts,
+)
+from lottery.method.methodology import AccountOrder
 from tests import reference
 
 ROOT_LETTERS = string.ascii_uppercase + string.digits
@@ -140,9 +151,9 @@ def test_a_malformed_symbol_is_refused_and_left_as_it_is(symbol: str) -> None:
 
     assert wrong.tolist() == [False, True]
     assert padded.to_pylist() == ["SPY   240920C00500000", symbol]
-    with pytest.raises(ValueError, match="is no OSI symbol") as refused:
+    with pytest.raises(ValueError, match="expected an OSI symbol") as refused:
         padded_series(symbol)
-    assert str(refused.value) == describe_wrong(symbol)
+    assert str(refused.value) == describe_series(symbol)
 
 
 @given(root=ROOTS, tail=TAILS)
@@ -167,7 +178,7 @@ def test_many_symbols_at_once_are_read_as_one_by_one(symbols: list[str]) -> None
     ]
     for symbol, right in zip(symbols, expected, strict=True):
         if right is None:
-            with pytest.raises(ValueError, match="is no OSI symbol"):
+            with pytest.raises(ValueError, match="expected an OSI symbol"):
                 padded_series(symbol)
         else:
             assert padded_series(symbol) == right
@@ -188,7 +199,7 @@ def test_a_missing_symbol_is_none() -> None:
 
     assert wrong.tolist() == [True, False, True]
     assert padded.to_pylist() == [None, "SPY   240920C00500000", None]
-    assert describe_wrong(None).startswith("None is no OSI symbol")
+    assert describe_series(None).endswith(", got None")
 
 
 def test_no_symbols_at_all_are_no_problem() -> None:
@@ -204,3 +215,50 @@ def test_symbols_of_another_text_type_are_read_too(kind: pa.DataType) -> None:
     assert padded.type == pa.string()
     assert padded.to_pylist() == ["SPY   240920C00500000", "?"]
     assert wrong.tolist() == [False, True]
+
+
+@given(texts=st.lists(st.text("09azAZ/.-_ \n\u0661", max_size=33)))
+@example(texts=["0" * 30, "0" * 31, "1\n", "\n", "", "a" * 30, "a" * 31])
+def test_an_account_is_valid_by_its_length_and_characters(texts: list[str]) -> None:
+    """Law R2: 1 to 30 digits, or digits and letters; the reading of numbers agrees."""
+    accounts = pa.chunked_array([texts], pa.string())
+    characters = {
+        AccountOrder.NUMERIC: set(string.digits),
+        AccountOrder.CODE_POINT: set(string.digits + string.ascii_letters),
+    }
+
+    for order, allowed in characters.items():
+        assert wrong_accounts(accounts, order).tolist() == [
+            row
+            for row, text in enumerate(texts)
+            if not (1 <= len(text) <= 30 and {*text} <= allowed)
+        ]
+
+    high, low = read_numbers(accounts)
+    unread = [] if high is None else [row for row in range(len(texts)) if high[row] < 0]
+    assert wrong_accounts(accounts, AccountOrder.NUMERIC).tolist() == unread
+    assert low.size == len(texts)
+
+
+@given(texts=st.lists(st.text("09azAZ/.-_ \n\u0661", max_size=33)))
+@example(texts=["", "C", "F/ZZZ", "a" * 32, "a" * 33, "C\n", "\n", "/C"])
+def test_an_occ_account_is_valid_one_by_one_as_in_an_array(texts: list[str]) -> None:
+    """Law P3: nothing, or up to 32 letters, digits and four signs after a first that is none."""
+    plain = set(string.digits + string.ascii_letters)
+    expected = [
+        text == "" or (len(text) <= 32 and text[0] in plain and {*text} <= plain | set("/._-"))
+        for text in texts
+    ]
+
+    assert [is_occ_account(text) for text in texts] == expected
+    assert (~wrong_occ_accounts(pa.array(texts, pa.string()))).tolist() == expected
+
+
+def test_what_is_expected_of_an_account_and_an_occ_account_is_described() -> None:
+    assert describe_account("A-1", AccountOrder.NUMERIC) == (
+        "expected an account number of 1 to 30 digits, got 'A-1'"
+    )
+    assert describe_account("A-1", AccountOrder.CODE_POINT) == (
+        "expected an account number of 1 to 30 digits and ASCII letters, got 'A-1'"
+    )
+    assert describe_occ_account("C D").endswith("or nothing, got 'C D'")

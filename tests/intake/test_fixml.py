@@ -225,7 +225,11 @@ BAD: dict[str, tuple[str, str, str]] = {
         "Sub",
         '2 of several Sub have Typ="2"',
     ),
-    "no account": (parties("C D") + instrument(AAPL) + AS_37, "occ_account", "is no OCC account"),
+    "no account": (
+        parties("C D") + instrument(AAPL) + AS_37,
+        "occ_account",
+        "expected an OCC account",
+    ),
     "no instrument": (parties("C") + AS_37, "Instrmt", "there are 0 instead of one"),
     "two instruments": (WITH + instrument(META) + AS_37, "Instrmt", "there are 2 instead of one"),
     "a leg": (WITH + AS_37 + "<Leg/>", "Leg", "a spread is no option"),

@@ -217,7 +217,7 @@ def test_a_null_account_is_refused_as_the_empty_text(tmp_path: Path) -> None:
 
     assert str(refused) == (
         "positions.parquet, row 2, account: "
-        "'' is no account: 1 to 30 plain digits are expected [R2]"
+        "expected an account number of 1 to 30 digits, got '' [R2]"
     )
 
 

@@ -93,7 +93,7 @@ def test_a_series_that_is_no_osi_symbol_is_refused(read_positions: Read, series:
     _, problems = read_positions(csv_text(rows))
 
     assert places(problems) == [(2, "series")]
-    assert "is no OSI symbol" in texts(problems)
+    assert "expected an OSI symbol" in texts(problems)
 
 
 @pytest.mark.parametrize(
