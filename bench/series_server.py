@@ -104,10 +104,10 @@ def _serve_echo(sizes: list[int]) -> None:
 def _response(accounts: int) -> pb.AllocateSeriesResponse:
     """What the real server answers to the request of this size."""
     from lottery import operations  # noqa: PLC0415 - as above.
-    from server import convert  # noqa: PLC0415 - as above.
+    from server import requests, responses  # noqa: PLC0415 - as above.
 
-    asked = convert.to_series_request(series_request(accounts), accounts)
-    return convert.from_series_allocation(asked, operations.allocate_series(asked))
+    asked = requests.to_series_request(series_request(accounts), accounts)
+    return responses.from_series_allocation(asked, operations.allocate_series(asked))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from server.audit_service import AuditService
 from server.binding import OWN_PORT, bind
 from server.lottery_service import LotteryService
 from server.settings import Settings
-from server.streams import SentStreams, WireBytes
 from server.telemetry import SERVICES, CanonicalLog, HealthServer, MetricsServer
 
 
@@ -66,7 +65,7 @@ def create_server(settings: Settings) -> LotteryServer:
     )
     services = grpc.server(
         futures.ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc"),
-        interceptors=[CanonicalLog(), WireBytes()],
+        interceptors=[CanonicalLog()],
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -79,7 +78,6 @@ def create_server(settings: Settings) -> LotteryServer:
             max_rows=settings.max_rows,
             identify=security.identity_of,
             memory=_memory_limit(settings),
-            streams=SentStreams(settings.kept_stream_bytes),
         ),
         services,
     )

@@ -1,4 +1,4 @@
-"""`lottery.v1.AuditService`: convert, call operations, convert."""
+"""`lottery.v1.AuditService`: each method converts, calls operations and converts back."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
 from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import audit_service_pb2_grpc as pb_grpc
-from server import convert, telemetry
+from server import requests, responses, telemetry
 from server.status import aborting, aborting_stream
 
 BUNDLE_PART_BYTES: Final = 1 << 20
+"""Maximum size of the data in one response of `ExportRun`, in bytes."""
 
 
 class AuditService(pb_grpc.AuditServiceServicer):
@@ -36,39 +37,38 @@ class AuditService(pb_grpc.AuditServiceServicer):
     def ReplayRun(
         self, request: pb.ReplayRunRequest, context: grpc.ServicerContext
     ) -> pb.ReplayRunResponse:
-        engine = convert.to_engine(request.engine)
+        engine = requests.to_engine(request.engine)
         requester = self._requester(context)
         replayed = operations.replay_run(self._ledger, request.run, requester, engine=engine)
         telemetry.note(run=replayed.run, matched=replayed.matched)
-        return pb.ReplayRunResponse(result=convert.from_replayed(replayed))
+        return pb.ReplayRunResponse(result=responses.from_replayed(replayed))
 
     @aborting_stream
     def ReplayDay(
         self, request: pb.ReplayDayRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ReplayDayResponse]:
-        first, last = convert.to_dates(request)
-        requester, engine = self._requester(context), convert.to_engine(request.engine)
+        first, last = requests.to_dates(request)
+        requester, engine = self._requester(context), requests.to_engine(request.engine)
         for replayed in operations.replay_dates(
             self._ledger, requester, engine=engine, first=first, last=last
         ):
             if not context.is_active():
                 return
-            yield pb.ReplayDayResponse(result=convert.from_replayed(replayed))
+            yield pb.ReplayDayResponse(result=responses.from_replayed(replayed))
 
     @aborting
     def VerifyLedger(
         self, request: pb.VerifyLedgerRequest, context: grpc.ServicerContext
     ) -> pb.VerifyLedgerResponse:
-        faults = list(
-            operations.verify_ledger(
-                self._ledger.directory,
-                key_file=self._ledger.key_file,
-                keys=convert.to_keys(request.keys),
-                lock_seconds=self._lock_seconds,
-            )
+        faults = operations.verify_ledger(
+            self._ledger.directory,
+            key_file=self._ledger.key_file,
+            keys=requests.to_keys(request.keys),
+            lock_seconds=self._lock_seconds,
         )
-        telemetry.note(fault_count=len(faults))
-        return pb.VerifyLedgerResponse(sound=not faults, faults=map(convert.from_fault, faults))
+        response = responses.from_faults(faults)
+        telemetry.note(fault_count=len(response.faults))
+        return response
 
     @aborting_stream
     def ExportRun(
@@ -85,10 +85,10 @@ class AuditService(pb_grpc.AuditServiceServicer):
     def GetCheckpoint(
         self, request: pb.GetCheckpointRequest, context: grpc.ServicerContext
     ) -> pb.GetCheckpointResponse:
-        head = operations.checkpoint(self._ledger)
+        checkpoint = operations.checkpoint(self._ledger)
         return pb.GetCheckpointResponse(
-            checkpoint=head.note,
-            tree_size=head.tree_size,
+            checkpoint=checkpoint.note,
+            tree_size=checkpoint.tree_size,
             public_key=str(operations.public_keys(self._ledger).key),
         )
 
@@ -97,16 +97,16 @@ class AuditService(pb_grpc.AuditServiceServicer):
         self, request: pb.GetInclusionProofRequest, context: grpc.ServicerContext
     ) -> pb.GetInclusionProofResponse:
         size = request.tree_size if request.HasField("tree_size") else None
-        return convert.from_inclusion(operations.inclusion(self._ledger, request.run, size))
+        return responses.from_inclusion(operations.inclusion(self._ledger, request.run, size))
 
     @aborting
     def GetConsistencyProof(
         self, request: pb.GetConsistencyProofRequest, context: grpc.ServicerContext
     ) -> pb.GetConsistencyProofResponse:
-        asked = request.second_size if request.HasField("second_size") else None
-        size, hashes = operations.consistency(self._ledger, request.first_size, asked)
+        size = request.second_size if request.HasField("second_size") else None
+        second_size, hashes = operations.consistency(self._ledger, request.first_size, size)
         return pb.GetConsistencyProofResponse(
-            first_size=request.first_size, second_size=size, hashes=hashes
+            first_size=request.first_size, second_size=second_size, hashes=hashes
         )
 
     def _requester(self, context: grpc.ServicerContext) -> operations.Requester:

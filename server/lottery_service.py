@@ -1,4 +1,4 @@
-"""`lottery.v1.LotteryService`: convert, call operations, convert."""
+"""`lottery.v1.LotteryService`: each method converts, calls operations and converts back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 import grpc
 
 from lottery import operations
-from lottery.errors import Abandoned, Problem, Refused
+from lottery.errors import Abandoned, quote
 from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity, is_run_id
@@ -17,14 +17,15 @@ from lottery.method.seed import derive_seed
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from lottery.v1 import lottery_service_pb2_grpc as pb_grpc
-from server import convert, telemetry
-from server.odds import from_series_odds
+from server import requests, responses, run_stream, telemetry
 from server.status import aborting, aborting_stream
-from server.streams import SentStreams
 
 PAGE_SIZE: Final = 100
-LARGEST_PAGE: Final = 1_000
+"""Number of runs on a page if the request does not say."""
+MAX_PAGE_SIZE: Final = 1_000
+"""Maximum number of runs on a page."""
 PAGE_BYTES: Final = 2 << 20
+"""Size of a page in bytes past which no further run is added."""
 
 
 class LotteryService(pb_grpc.LotteryServiceServicer):
@@ -37,84 +38,82 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         max_rows: int,
         identify: Callable[[grpc.ServicerContext], Identity],
         memory: MemoryLimit = UNLIMITED,
-        streams: SentStreams | None = None,
     ) -> None:
         self._ledger = ledger
         self._max_rows = max_rows
         self._memory = memory
-        self._streams = streams
         self._identify = identify
 
     @aborting
     def DeriveSeed(
         self, request: pb.DeriveSeedRequest, context: grpc.ServicerContext
     ) -> pb.DeriveSeedResponse:
-        asks = convert.to_asks(request.exchange_asks)
-        return convert.from_derived(
-            derive_seed(asks, JPMS_2024_09_06.securities, source="exchange_asks")
-        )
+        asks = requests.to_asks(request.exchange_asks)
+        seed = derive_seed(asks, JPMS_2024_09_06.securities, source="exchange_asks")
+        return responses.from_derived(seed)
 
     @aborting
     def AllocateSeries(
         self, request: pb.AllocateSeriesRequest, context: grpc.ServicerContext
     ) -> pb.AllocateSeriesResponse:
-        asked = convert.to_series_request(request, self._max_rows)
+        asked = requests.to_series_request(request, self._max_rows)
         telemetry.note(account_count=len(asked.accounts))
-        return convert.from_series_allocation(asked, operations.allocate_series(asked))
+        return responses.from_series_allocation(asked, operations.allocate_series(asked))
 
     @aborting
     def RunLottery(
         self, request: Iterator[pb.RunLotteryRequest], context: grpc.ServicerContext
     ) -> pb.RunLotteryResponse:
+        received = run_stream.receive_run(request, max_rows=self._max_rows, memory=self._memory)
         proceed = _while_active(context)
-        asked = convert.to_run_request(
-            request,
-            max_rows=self._max_rows,
-            memory=self._memory,
-            requested_by=self._identify(context),
-            proceed=proceed,
-        )
+        proceed()
+        asked = run_stream.to_run_request(received, self._identify(context))
         outcome = operations.run_lottery(lambda: self._ledger, asked, proceed=proceed)
         _note_run(outcome)
-        return convert.from_outcome(outcome)
+        return responses.from_outcome(outcome)
 
     @aborting
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
         record = self._ledger.get(request.run)
         superseded_by = self._ledger.superseded_by(record.run)
-        return pb.GetRunResponse(run=convert.from_record(record, superseded_by))
+        return pb.GetRunResponse(run=responses.from_record(record, superseded_by))
 
     @aborting
     def ListRuns(
         self, request: pb.ListRunsRequest, context: grpc.ServicerContext
     ) -> pb.ListRunsResponse:
         records = self._ledger.iterate(
-            first=convert.optional_date(request.first_date, "first_date"),
-            last=convert.optional_date(request.last_date, "last_date"),
+            first=requests.to_date(request.first_date, "first_date"),
+            last=requests.to_date(request.last_date, "last_date"),
             after=_page_token(request.page_token),
         )
         superseded = self._ledger.supersedings()
-        runs = (convert.from_record(record, superseded.get(record.run)) for record in records)
+        runs = (responses.from_record(record, superseded.get(record.run)) for record in records)
         return _page(runs, request.page_size)
 
     @aborting_stream
     def StreamAllocations(
         self, request: pb.StreamAllocationsRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.StreamAllocationsResponse]:
-        run = self._ledger.get(request.run).run
-        if self._streams is not None and convert.is_whole_in_arrow(request):
-            key = (run, request.content)
-            yield from self._streams.messages(key, lambda: self._messages(request, run))
-        else:
-            yield from self._messages(request, run)
+        if request.content == pb.ROW_CONTENT_POOLS:
+            pools = operations.pools(self._ledger, request.run)
+            return responses.from_table(pools, "pools", request.format)
+        allocations = operations.allocations(
+            self._ledger,
+            request.run,
+            series=request.series or None,
+            occ_account=request.occ_account if request.HasField("occ_account") else None,
+            account=request.account or None,
+        )
+        return responses.from_table(allocations, "allocations", request.format)
 
     @aborting
     def ExplainPool(
         self, request: pb.ExplainPoolRequest, context: grpc.ServicerContext
     ) -> pb.ExplainPoolResponse:
         if bool(request.series) == bool(request.account):
-            message = "either a series or an account is expected"
-            raise Refused([Problem(source="series", message=message)])
+            got = "both" if request.series else "neither"
+            raise requests.refused("series", f"expected a series or an account, got {got}")
         workings = operations.explain(
             self._ledger,
             request.run,
@@ -122,38 +121,23 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             occ_account=request.occ_account if request.HasField("occ_account") else None,
             account=request.account or None,
         )
-        return pb.ExplainPoolResponse(workings=map(convert.from_working, workings))
+        return pb.ExplainPoolResponse(workings=map(responses.from_working, workings))
 
     @aborting
     def GetOdds(
         self, request: pb.GetOddsRequest, context: grpc.ServicerContext
     ) -> pb.GetOddsResponse:
-        asked = convert.to_odds_request(request, self._max_rows)
+        asked = requests.to_odds_request(request, self._max_rows)
         telemetry.note(account_count=len(asked.accounts))
-        return from_series_odds(operations.series_odds(asked))
-
-    def _messages(
-        self, request: pb.StreamAllocationsRequest, run: str
-    ) -> Iterator[pb.StreamAllocationsResponse]:
-        """What is asked for of a run, read from its evidence."""
-        if request.content == pb.ROW_CONTENT_POOLS:
-            return convert.pool_messages(operations.pools(self._ledger, run), request.format)
-        allocations = operations.allocations(
-            self._ledger,
-            run,
-            series=request.series or None,
-            occ_account=request.occ_account if request.HasField("occ_account") else None,
-            account=request.account or None,
-        )
-        return convert.allocation_messages(allocations, request.format)
+        return responses.from_odds(operations.series_odds(asked))
 
 
 def _while_active(context: grpc.ServicerContext) -> Callable[[], None]:
-    """Raises `Abandoned` once the caller has gone or its deadline has passed."""
+    """Return what raises `Abandoned` once the client has gone or its deadline has passed."""
 
     def proceed() -> None:
         if not context.is_active():
-            raise Abandoned("the caller went away or its deadline passed; nothing was recorded")
+            raise Abandoned("the client cancelled or its deadline passed; nothing was recorded")
 
     return proceed
 
@@ -175,16 +159,16 @@ def _note_run(outcome: operations.RunOutcome) -> None:
 
 
 def _page_token(token: str) -> str | None:
-    """The run that the page before ended with."""
+    """Return the last run of the previous page."""
     if token and not is_run_id(token):
-        message = "the page token is none of this server's"
-        raise Refused([Problem(source="page_token", message=message)])
+        message = f"expected a token that ListRuns returned, got {quote(token)}"
+        raise requests.refused("page_token", message)
     return token or None
 
 
 def _page(runs: Iterator[lottery_pb2.Run], page_size: int) -> pb.ListRunsResponse:
-    """A page: as many runs as asked for, fewer where their records grow large."""
-    most = min(page_size if page_size > 0 else PAGE_SIZE, LARGEST_PAGE)
+    """Fill a page with as many runs as requested, or fewer if their records are large."""
+    most = min(page_size if page_size > 0 else PAGE_SIZE, MAX_PAGE_SIZE)
     page = pb.ListRunsResponse()
     size = 0
     for run in runs:

@@ -44,9 +44,6 @@ class Settings(BaseSettings):
         description="What one day may take at its peak; four fifths of the machine's, or of the "
         "container's, where none is given.",
     )
-    kept_stream_bytes: int = Field(
-        256 << 20, ge=0, description="Streams of whole runs that are kept to be sent again."
-    )
     grace_seconds: float = Field(
         30.0, ge=0, description="How long calls in flight may go on after SIGTERM."
     )

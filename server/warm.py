@@ -6,7 +6,7 @@ import datetime as dt
 
 from lottery import operations
 from lottery.method.seed import ExchangeAsk
-from server.convert import from_series_allocation
+from server.responses import from_series_allocation
 
 
 def warm_up() -> None:

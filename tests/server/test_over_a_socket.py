@@ -22,6 +22,7 @@ from lottery.intake.arrow import read_arrow_table
 from lottery.ledger.run_record import read_record
 from lottery.v1 import audit_service_pb2
 from lottery.v1 import lottery_service_pb2 as pb
+from server.app import LotteryServer
 from tests import reference
 from tests.builders import AAPL, ASKS, FULL, GE, META, PUBLISHED, SmallDay, notice, position
 from tests.reference import Row
@@ -29,6 +30,7 @@ from tests.server.calls import (
     Stubs,
     arrow_of,
     called,
+    failure_of,
     notices_of,
     positions_of,
     rows_of,
@@ -246,6 +248,26 @@ def test_pools_have_the_broken_ones_too(stubs: Stubs) -> None:
     assert rows == expected
     assert pools_in_arrow(stubs).to_pylist() == expected
     assert [row["break_reason"] for row in rows].count("EXCEEDS_SHORT") == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "content"),
+    [("allocations", pb.ROW_CONTENT_ALLOCATIONS), ("pools", pb.ROW_CONTENT_POOLS)],
+)
+def test_evidence_is_read_and_checked_for_every_stream(
+    server: LotteryServer, stubs: Stubs, table: str, content: pb.RowContent.ValueType
+) -> None:
+    run_day(stubs, PUBLISHED)
+    asked = {"content": content}
+    first = list(_allocations(stubs, asked, pb.ROW_FORMAT_ARROW))
+    assert list(_allocations(stubs, asked, pb.ROW_FORMAT_ARROW)) == first != []
+    for path in server.ledger.directory.rglob(f"{table}.parquet"):
+        path.chmod(0o600)
+        path.write_bytes(b"")
+
+    failure = failure_of(lambda: _allocations(stubs, asked, pb.ROW_FORMAT_ARROW))
+
+    assert failure.status == (grpc.StatusCode.DATA_LOSS, "LEDGER_DAMAGED")
 
 
 def test_runs_are_listed_page_by_page(stubs: Stubs) -> None:

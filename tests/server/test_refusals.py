@@ -48,6 +48,8 @@ INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
 PRECONDITION: Final = grpc.StatusCode.FAILED_PRECONDITION
 EXISTS: Final = grpc.StatusCode.ALREADY_EXISTS
 EXHAUSTED: Final = grpc.StatusCode.RESOURCE_EXHAUSTED
+NO_SPEC: Final = "expected a spec in the first message, got none"
+TWO_SPECS: Final = "expected one spec, got a second one"
 BEFORE: Final = dt.date(2024, 9, 5)
 
 POSITIONS: Final = pa.table({"series": [AAPL], "account": ["1046"], "short_quantity": [30]})
@@ -285,11 +287,14 @@ def test_every_field_of_a_request_for_odds_is_named_at_once(stubs: Stubs) -> Non
 @pytest.mark.parametrize(
     ("date", "message"),
     [
-        (None, "there is no date"),
-        (date_pb2.Date(year=2024, month=2, day=30), "2024-02-30 is no date"),
-        (date_pb2.Date(year=2024, month=9), "2024-09-00 is no date"),
-        (date_pb2.Date(year=-2024, month=9, day=16), "-2024-09-16 is no date"),
-        (date_pb2.Date(year=2**31 - 1, month=9, day=16), "2147483647-09-16 is no date"),
+        (None, "expected a date, got none"),
+        (date_pb2.Date(year=2024, month=2, day=30), "expected a calendar date, got 2024-02-30"),
+        (date_pb2.Date(year=2024, month=9), "expected a calendar date, got 2024-09-00"),
+        (date_pb2.Date(year=-2024, month=9, day=16), "expected a calendar date, got -2024-09-16"),
+        (
+            date_pb2.Date(year=2**31 - 1, month=9, day=16),
+            "expected a calendar date, got 2147483647-09-16",
+        ),
     ],
 )
 def test_a_date_that_is_none_is_refused(
@@ -367,25 +372,31 @@ def test_rows_of_later_arrow_payloads_are_counted_on(stubs: Stubs) -> None:
 @pytest.mark.parametrize(
     ("messages", "message"),
     [
-        ([], "the first message has no spec"),
-        (rows_of(PUBLISHED), "the first message has no spec"),
-        ([*rows_of(PUBLISHED), spec_of(PUBLISHED)], "the first message has no spec"),
-        ([spec_of(PUBLISHED), *rows_of(PUBLISHED), spec_of(PUBLISHED)], "there is a second spec"),
+        ([], NO_SPEC),
+        (rows_of(PUBLISHED), NO_SPEC),
+        (
+            [*rows_of(PUBLISHED), spec_of(PUBLISHED)],
+            NO_SPEC,
+        ),
+        (
+            [spec_of(PUBLISHED), *rows_of(PUBLISHED), spec_of(PUBLISHED)],
+            TWO_SPECS,
+        ),
         (
             [spec_of(PUBLISHED, notice_count=2), *rows_of(PUBLISHED)],
-            "2 notices were announced and 1 arrived",
+            "expected 2 notices as announced, got 1",
         ),
         (
             [spec_of(PUBLISHED, position_count=0), *rows_of(PUBLISHED)],
-            "0 positions were announced and 3 arrived",
+            "expected 0 positions as announced, got 3",
         ),
         (
             [spec_of(PUBLISHED, position_count=-1), *rows_of(PUBLISHED)],
-            "-1 positions were announced and 3 arrived",
+            "expected -1 positions as announced, got 3",
         ),
         (
             [spec_of(PUBLISHED, occ_position_count=1), *rows_of(PUBLISHED)],
-            "1 occ_positions were announced and 0 arrived",
+            "expected 1 occ_positions as announced, got 0",
         ),
     ],
     ids=[

@@ -1,0 +1,172 @@
+"""Requests from the wire: messages to what `lottery.operations` takes.
+
+No rules and no calls. Problems of a request are collected, so that all of them are answered at
+once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from google.type import date_pb2
+
+from lottery import operations
+from lottery.audit.replay import Engine
+from lottery.errors import KeyUnusable, LimitExceeded, Problem, Problems, Refused
+from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.method.seed import ExchangeAsk
+from lottery.tlog.keys import VerifierKey
+from lottery.v1 import audit_service_pb2, lottery_pb2
+from lottery.v1 import lottery_service_pb2 as pb
+
+_ENGINES: Final[Mapping[int, Engine]] = {
+    audit_service_pb2.REPLAY_ENGINE_UNSPECIFIED: Engine.COMPILED,
+    audit_service_pb2.REPLAY_ENGINE_COMPILED: Engine.COMPILED,
+    audit_service_pb2.REPLAY_ENGINE_SQL: Engine.SQL,
+}
+
+
+def to_series_request(request: pb.AllocateSeriesRequest, max_rows: int) -> operations.SeriesRequest:
+    """Convert the request to allocate one pool.
+
+    Raises:
+        LimitExceeded: There are more rows than the limit.
+    """
+    accounts, shorts = _rows_of(request.positions, max_rows)
+    problems = Problems()
+    return operations.SeriesRequest(
+        business_date=to_business_date(request.business_date, problems),
+        asks=to_asks(request.exchange_asks),
+        series=request.series,
+        occ_account=request.occ_account,
+        assigned_quantity=request.assigned_quantity,
+        accounts=accounts,
+        shorts=shorts,
+        methodology=to_methodology(request.decisions, problems),
+        problems=problems,
+    )
+
+
+def to_odds_request(request: pb.GetOddsRequest, max_rows: int) -> operations.OddsRequest:
+    """Convert the request for one pool's odds.
+
+    Raises:
+        LimitExceeded: There are more rows than the limit.
+    """
+    accounts, shorts = _rows_of(request.positions, max_rows)
+    problems = Problems()
+    return operations.OddsRequest(
+        series=request.series,
+        occ_account=request.occ_account,
+        assigned_quantity=request.assigned_quantity,
+        accounts=accounts,
+        shorts=shorts,
+        methodology=to_methodology(request.decisions, problems),
+        problems=problems,
+        account=request.account,
+    )
+
+
+def to_asks(asks: Iterable[lottery_pb2.ExchangeAsk]) -> list[ExchangeAsk]:
+    """Convert ask prices."""
+    return [
+        ExchangeAsk(security_number=ask.security_number, ask_price=ask.ask_price) for ask in asks
+    ]
+
+
+def to_date(date: date_pb2.Date, source: str) -> dt.date | None:
+    """Convert a date; None if it is not set.
+
+    Raises:
+        Refused: It is not a calendar date.
+    """
+    if not date.ByteSize():
+        return None
+    try:
+        return dt.date(date.year, date.month, date.day)
+    except (ValueError, OverflowError):
+        got = f"{date.year:04d}-{date.month:02d}-{date.day:02d}"
+        raise refused(source, f"expected a calendar date, got {got}") from None
+
+
+def to_dates(request: audit_service_pb2.ReplayDayRequest) -> tuple[dt.date | None, dt.date | None]:
+    """Return the first and the last date to replay; None leaves that end open.
+
+    Raises:
+        Refused: One of them is not a calendar date.
+    """
+    first = to_date(request.business_date, "business_date")
+    return first, to_date(request.last_date, "last_date") or first
+
+
+def to_engine(engine: int) -> Engine:
+    """Convert a replay engine.
+
+    Raises:
+        Refused: The engine is unknown.
+    """
+    if engine not in _ENGINES:
+        raise refused("engine", f"expected an engine from 0 to {max(_ENGINES)}, got {engine}")
+    return _ENGINES[engine]
+
+
+def to_keys(texts: Sequence[str]) -> list[VerifierKey]:
+    """Parse public keys (C2SP vkeys).
+
+    Raises:
+        Refused: At least one is malformed; every such key is listed.
+    """
+    problems = Problems()
+    keys = []
+    for row, text in enumerate(texts, 1):
+        try:
+            keys.append(VerifierKey.parse(text))
+        except KeyUnusable as error:
+            problems.add(Problem(source="keys", row=row, message=str(error)))
+    problems.refuse_if_any()
+    return keys
+
+
+def to_business_date(date: date_pb2.Date, problems: Problems) -> dt.date:
+    """Convert the business date; if it is invalid, add a problem and return a date in force."""
+    try:
+        business_date = to_date(date, "business_date")
+    except Refused as error:
+        problems.add(error.problems[0])
+        return JPMS_2024_09_06.effective
+    if business_date is None:
+        problems.add(Problem(source="business_date", message="expected a date, got none"))
+    return business_date or JPMS_2024_09_06.effective
+
+
+def to_methodology(decisions: lottery_pb2.Decisions, problems: Problems) -> Methodology:
+    """Return the methodology with the decisions; an unknown choice is a problem."""
+    chosen = {field.name: choice for field, choice in decisions.ListFields()}
+    if not chosen:
+        return JPMS_2024_09_06
+    try:
+        return JPMS_2024_09_06.deciding(chosen)
+    except ValueError as error:
+        problems.add(Problem(source="decisions", message=str(error)))
+        return JPMS_2024_09_06
+
+
+def _rows_of(positions: Sequence[pb.AccountPosition], max_rows: int) -> tuple[list[str], list[int]]:
+    """Return the accounts and the short quantities of one pool's rows."""
+    if len(positions) > max_rows:
+        raise LimitExceeded(
+            f"expected at most {max_rows} positions, got {len(positions)}",
+            limit=f"max_rows={max_rows}",
+        )
+    accounts, shorts = [], []
+    for position in positions:
+        accounts.append(position.account)
+        shorts.append(position.short_quantity)
+    return accounts, shorts
+
+
+def refused(source: str, message: str) -> Refused:
+    """Return the refusal for a single problem of a field."""
+    return Refused([Problem(source=source, message=message)])

@@ -1,0 +1,233 @@
+"""Responses for the wire: what `lottery.operations` returns to messages.
+
+No rules and no calls.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+from google.protobuf.message import Message
+from google.type import date_pb2
+
+from lottery import operations
+from lottery.audit.explain import PoolWorking
+from lottery.audit.replay import Replayed
+from lottery.audit.verify_log import Fault
+from lottery.intake.arrow import with_own_labels, write_arrow
+from lottery.ledger.run_record import RunRecord, SeedRecord
+from lottery.method.occ_wheel import OccWheelOdds
+from lottery.method.random_draw import RandomDrawOdds
+from lottery.method.seed import Seed
+from lottery.tlog.merkle import leaf_hash
+from lottery.v1 import audit_service_pb2, lottery_pb2
+from lottery.v1 import lottery_service_pb2 as pb
+from server.allocation_wire import add_allocations
+
+ROWS_PER_MESSAGE: Final = 4_096
+"""Maximum number of rows in a message of rows."""
+ARROW_ROWS_PER_MESSAGE: Final = 65_536
+"""Maximum number of rows in a message of Arrow."""
+
+_Message = TypeVar("_Message", bound=Message)
+
+
+def from_series_allocation(
+    request: operations.SeriesRequest, allocation: operations.SeriesAllocation
+) -> pb.AllocateSeriesResponse:
+    """Convert one pool that was allocated without being recorded."""
+    pool = allocation.pool
+    series, occ_account = allocation.series, request.occ_account
+    response = pb.AllocateSeriesResponse(
+        seed=_seed(allocation.seed),
+        pool=lottery_pb2.Pool(
+            occ_account=occ_account,
+            series=series,
+            notice_count=1,
+            assigned_quantity=request.assigned_quantity,
+            total_short=pool.total_short,
+            first_hit=pool.first_hit,
+            account_count=len(pool.rows),
+            hit_account_count=pool.hit_account_count,
+        ),
+    )
+    add_allocations(response, pool, occ_account=occ_account, series=series)
+    return response
+
+
+def from_outcome(outcome: operations.RunOutcome) -> pb.RunLotteryResponse:
+    """Convert the outcome of `RunLottery`."""
+    return pb.RunLotteryResponse(
+        run=from_record(outcome.record, outcome.superseded_by),
+        already_recorded=outcome.already_recorded,
+    )
+
+
+def from_derived(seed: Seed) -> pb.DeriveSeedResponse:
+    """Convert a derived seed and its warnings."""
+    warnings = _copies(lottery_pb2.Warning, seed.warnings())
+    return pb.DeriveSeedResponse(seed=_seed(seed), warnings=warnings)
+
+
+def from_record(record: RunRecord, superseded_by: str | None) -> lottery_pb2.Run:
+    """Convert a run record; the message contains its canonical bytes."""
+    run = _copied(
+        lottery_pb2.Run,
+        record,
+        state=lottery_pb2.RunState.Value(f"RUN_STATE_{record.state}"),
+        business_date=_date(record.business_date),
+        method=record.method.id,
+        decisions=record.method.decisions,
+        seed=_seed(record.seed),
+        breaks=_copies(lottery_pb2.Break, record.breaks),
+        warnings=_copies(lottery_pb2.Warning, record.warnings),
+        recorded_at=None,
+        record=record.canonical(),
+        superseded_by=superseded_by,
+    )
+    run.recorded_at.FromJsonString(record.recorded_at)
+    return run
+
+
+def from_table(
+    table: pa.Table, field: str, row_format: int
+) -> Iterator[pb.StreamAllocationsResponse]:
+    """Convert a table of a run's evidence to messages of rows or of Arrow.
+
+    Args:
+        table: `tables.ALLOCATIONS` or `tables.POOLS`.
+        field: The field for its rows: `allocations` or `pools`.
+        row_format: A `RowFormat`.
+    """
+    is_arrow = row_format == pb.ROW_FORMAT_ARROW
+    size = ARROW_ROWS_PER_MESSAGE if is_arrow else ROWS_PER_MESSAGE
+    for start in range(0, table.num_rows, size):
+        part = table.slice(start, size)
+        fields: dict[str, Any] = (
+            # Without labels of its own, each part would carry those of the whole table.
+            {f"arrow_{field}": write_arrow(with_own_labels(part))}
+            if is_arrow
+            else {field: part.to_pylist()}
+        )
+        yield pb.StreamAllocationsResponse(**fields)
+
+
+def from_working(working: PoolWorking) -> pb.PoolWorking:
+    """Convert a pool's working."""
+    return _copied(
+        pb.PoolWorking,
+        working,
+        business_date=_date(dt.date.fromisoformat(working.business_date)),
+        seed=_seed(working.seed),
+        pool=_copied(lottery_pb2.Pool, working),
+        numbers_hit=_copies(pb.NumberRange, working.ranges),
+        accounts=[
+            _copied(
+                pb.AccountWorking,
+                account,
+                numbers_hit=_copies(pb.NumberRange, account.numbers_hit),
+            )
+            for account in working.accounts
+        ],
+    )
+
+
+def from_odds(odds: operations.SeriesOdds) -> pb.GetOddsResponse:
+    """Convert the odds in a pool."""
+    return _copied(
+        pb.GetOddsResponse,
+        odds,
+        evenness=_copies(pb.NumbersHitFirst, odds.evenness),
+        accounts=map(_account_odds, odds.accounts),
+    )
+
+
+def from_replayed(replayed: Replayed) -> lottery_pb2.ReplayResult:
+    """Convert the result of a replay."""
+    mismatches = _copies(lottery_pb2.Mismatch, replayed.mismatches)
+    return _copied(lottery_pb2.ReplayResult, replayed, mismatches=mismatches)
+
+
+def from_faults(faults: Iterable[Fault]) -> audit_service_pb2.VerifyLedgerResponse:
+    """Convert the faults of a ledger; without any it is sound."""
+    listed = _copies(audit_service_pb2.Fault, faults)
+    return audit_service_pb2.VerifyLedgerResponse(sound=not listed, faults=listed)
+
+
+def from_inclusion(inclusion: operations.Inclusion) -> audit_service_pb2.GetInclusionProofResponse:
+    """Convert an inclusion proof."""
+    return audit_service_pb2.GetInclusionProofResponse(
+        run=inclusion.run,
+        log_index=inclusion.proof.index,
+        tree_size=inclusion.tree_size,
+        leaf_hash=leaf_hash(inclusion.canonical),
+        hashes=inclusion.proof.hashes,
+        checkpoint=inclusion.proof.note,
+        proof=inclusion.proof.text(),
+    )
+
+
+def _account_odds(named: operations.NamedOdds) -> pb.AccountOdds:
+    odds = named.odds
+    return pb.AccountOdds(
+        account=named.account,
+        short_quantity=odds.short_quantity,
+        first_number=odds.owned.first_number,
+        last_number=odds.owned.last_number,
+        none_count=odds.none_count,
+        full_count=odds.full_count,
+        chances=_copies(pb.Chance, odds.chances),
+        mean=_figure(odds.mean),
+        variance=_figure(odds.variance),
+        share_quantity=_figure(odds.share_quantity),
+        mean_less_share=_figure(odds.mean_less_share),
+        random_draw=_compared_odds(odds.random_draw),
+        occ_wheel=None if odds.occ_wheel is None else _compared_odds(odds.occ_wheel),
+    )
+
+
+def _compared_odds(odds: RandomDrawOdds | OccWheelOdds) -> pb.ComparedOdds:
+    return pb.ComparedOdds(
+        none=_figure(odds.none),
+        full=_figure(odds.full),
+        mean=_figure(odds.mean),
+        variance=_figure(odds.variance),
+    )
+
+
+def _figure(figure: Fraction | Decimal) -> pb.Figure:
+    fraction = str(figure) if isinstance(figure, Fraction) else ""
+    return pb.Figure(fraction=fraction, decimal=operations.decimal_text(figure))
+
+
+def _seed(seed: Seed | SeedRecord) -> lottery_pb2.Seed:
+    volumes = _copies(lottery_pb2.ExchangeVolume, seed.volumes)
+    return _copied(lottery_pb2.Seed, seed, volumes=volumes, composite=str(seed.composite))
+
+
+def _date(date: dt.date) -> date_pb2.Date:
+    return date_pb2.Date(year=date.year, month=date.month, day=date.day)
+
+
+def _copied(message_type: type[_Message], value: object, **other_fields: Any) -> _Message:
+    """Make a message whose fields are the attributes of the same names.
+
+    Args:
+        message_type: The type of the message.
+        value: What has the attributes; None leaves a field unset.
+        other_fields: The fields that are not attributes of the value.
+    """
+    names = message_type.DESCRIPTOR.fields_by_name.keys()
+    return message_type(
+        **{name: getattr(value, name) for name in names if name not in other_fields},
+        **other_fields,
+    )
+
+
+def _copies(message_type: type[_Message], values: Iterable[object]) -> list[_Message]:
+    return [_copied(message_type, value) for value in values]

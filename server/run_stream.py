@@ -1,0 +1,142 @@
+"""The stream of `RunLottery`, read to its end and converted to one request.
+
+Nothing is computed before the stream has ended: a client that goes away in the middle of it has
+asked for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lottery import operations
+from lottery.errors import Problem, Problems
+from lottery.intake.memory import MemoryLimit
+from lottery.intake.wire import IncomingRows, volumes_of_asks
+from lottery.ledger.run_record import Identity
+from lottery.v1 import lottery_service_pb2 as pb
+from server import requests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedRun:
+    """Everything that a stream of `RunLottery` brought.
+
+    Attributes:
+        spec: What to run.
+        notices: The notices.
+        positions: The positions.
+        occ_positions: OCC's own position figures.
+        problems: What is wrong with the rows so far.
+    """
+
+    spec: pb.RunSpec
+    notices: IncomingRows
+    positions: IncomingRows
+    occ_positions: IncomingRows
+    problems: Problems
+
+
+def receive_run(
+    messages: Iterator[pb.RunLotteryRequest], *, max_rows: int, memory: MemoryLimit
+) -> ReceivedRun | None:
+    """Read a stream of `RunLottery` to its end.
+
+    Args:
+        messages: The stream.
+        max_rows: Maximum number of notices, and of positions.
+        memory: Limit on the memory that the rows need.
+
+    Returns:
+        What arrived, or None if the first message has no spec.
+
+    Raises:
+        Refused: There is a second spec.
+        LimitExceeded: There are more rows than the limit, or they need more memory.
+    """
+    problems = Problems()
+    notices, positions, occ_positions = (
+        IncomingRows(role=role, problems=problems, max_rows=max_rows, memory=memory)
+        for role in ("notices", "positions", "occ_positions")
+    )
+    spec: pb.RunSpec | None = None
+    for message in messages:
+        if message.HasField("spec"):
+            if spec is not None:
+                raise requests.refused("spec", "expected one spec, got a second one")
+            spec = message.spec
+        elif spec is None:
+            return None
+        if message.notices:
+            notices.add_rows(
+                (
+                    [row.notice_id for row in message.notices],
+                    [row.series for row in message.notices],
+                    [row.quantity for row in message.notices],
+                    [row.occ_account for row in message.notices],
+                )
+            )
+        if message.positions:
+            positions.add_rows(
+                (
+                    [row.series for row in message.positions],
+                    [row.account for row in message.positions],
+                    [row.short_quantity for row in message.positions],
+                    [row.occ_account for row in message.positions],
+                )
+            )
+        for rows, payload in (
+            (notices, message.arrow_notices),
+            (positions, message.arrow_positions),
+            (occ_positions, message.arrow_occ_positions),
+        ):
+            if payload:
+                rows.add_arrow(payload)
+    if spec is None:
+        return None
+    return ReceivedRun(
+        spec=spec,
+        notices=notices,
+        positions=positions,
+        occ_positions=occ_positions,
+        problems=problems,
+    )
+
+
+def to_run_request(received: ReceivedRun | None, requested_by: Identity) -> operations.RunRequest:
+    """Convert a stream that was read to its end.
+
+    Raises:
+        Refused: There is no spec.
+    """
+    if received is None:
+        raise requests.refused("spec", "expected a spec in the first message, got none")
+    spec, problems = received.spec, received.problems
+    set_fields = {field.name: value for field, value in spec.ListFields()}
+    for name, rows in (
+        ("notice_count", received.notices),
+        ("position_count", received.positions),
+        ("occ_position_count", received.occ_positions),
+    ):
+        announced = set_fields.get(name, rows.row_count)
+        if rows.row_count != announced:
+            message = f"expected {announced} {rows.role} as announced, got {rows.row_count}"
+            problems.add(Problem(source="spec", message=message))
+    notices = received.notices.received()
+    return operations.RunRequest(
+        business_date=requests.to_business_date(spec.business_date, problems),
+        cycle=spec.cycle or 1,
+        notices=notices,
+        positions=received.positions.received_of(notices),
+        volumes=volumes_of_asks(requests.to_asks(spec.exchange_asks), problems),
+        problems=problems,
+        requested_by=requested_by,
+        request_id=spec.request_id or None,
+        supersedes=tuple(spec.supersedes),
+        reason=spec.reason or None,
+        positions_basis=spec.positions_basis or None,
+        occ_positions=(
+            received.occ_positions.received() if received.occ_positions.has_arrived else None
+        ),
+        methodology=requests.to_methodology(spec.decisions, problems),
+    )
