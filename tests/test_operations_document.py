@@ -58,7 +58,7 @@ def test_the_runbook_has_a_command_for_every_exit_code_that_a_scheduler_meets() 
 
 
 def test_every_exit_code_has_its_line() -> None:
-    table = DOCUMENT.partition("## When the phone rings")[2].partition("\n## ")[0]
+    table = DOCUMENT.partition("## Exit codes")[2].partition("\n## ")[0]
     told = {int(code) for code in re.findall(r"^\| (\d+)", table, re.MULTILINE)}
 
     named = {code for name, code in vars(exits).items() if name.isupper() and isinstance(code, int)}
