@@ -1,1 +1,1 @@
-"""The gRPC server: `app` puts it together, `lottery_service` and `audit_service` are its doors."""
+"""The gRPC server. `app` is the composition root; the two services are thin servicers."""

@@ -1,4 +1,4 @@
-"""`python -m server`: serves until SIGTERM or SIGINT, then drains."""
+"""`python -m server`: serve until SIGTERM or SIGINT, then drain."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from server.telemetry import configure_logging
 from server.warm import warm_up
 
 STOP_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT))
+"""Signals that stop the server."""
 
 
 def main(**given: Any) -> None:
-    """Serves with the settings of the environment; exits 2 where they do not fit.
+    """Serve with the settings of the environment.
 
     Args:
-        given: Settings that go before the environment's.
+        given: Settings that take precedence over the environment.
+
+    Raises:
+        SystemExit: 2, if a setting is invalid or the server cannot start.
     """
     try:
         settings = Settings(**given)
@@ -37,20 +41,20 @@ def main(**given: Any) -> None:
 
 
 def serve(settings: Settings) -> None:
-    """Serves until a signal comes.
+    """Serve until a stop signal arrives.
 
     Raises:
-        SystemExit: 2, where the server cannot be put together; the log says why.
+        SystemExit: 2, if the server cannot start; the log says why.
     """
     configure_logging(settings)
     log = structlog.get_logger()
-    # Blocked before the first thread starts, the signals wait for `sigwait`: none is lost, and no
-    # handler runs in the middle of something.
+    # Signals that are blocked before the first thread starts wait for `sigwait`: none is lost, and
+    # no handler interrupts anything.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         server = create_server(settings)
     except (OSError, ValueError, LotteryError) as error:
-        log.error("not started", problem=str(error))  # noqa: TRY400 - the text says it all.
+        log.error("not started", problem=str(error))  # noqa: TRY400 - the text is enough.
         raise SystemExit(2) from None
     tell_when_compiling(lambda text: log.info("compiling", what=text))
     warm_up()

@@ -1,9 +1,11 @@
-"""The rows of an `AllocateSeries` answer, written as wire bytes by one compiled loop.
+"""The allocations of an `AllocateSeries` response, encoded by one compiled loop.
 
-A Python object a row costs more than the allocation and the wire together. The loop writes the
-repeated field as protobuf's encoding has it (varints and length-delimited records), with tags from
-the descriptors; protobuf then parses the bytes into the answer, so that what it would not have
-written itself is an error and never an answer.
+Making a Python object for each row costs more than allocating and sending the pool together. The
+loop encodes the repeated field as protobuf does, with varints and length-delimited records; its
+tags come from the descriptors.
+
+Invariants:
+- Protobuf parses the bytes into the response, so that a malformed encoding is an error.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as service_pb2
 
 _VARINT: Final = 0
+"""Wire type of a varint."""
 _DELIMITED: Final = 2
+"""Wire type of a length-delimited record."""
 _NUMBERS_BYTES: Final = 64
-"""Of a row at most, besides its texts: six tags, two lengths and four numbers of ten bytes."""
+"""Maximum size of a row in bytes without its texts: six tags, two lengths and four numbers."""
 
 
 def add_allocations(
@@ -32,7 +36,7 @@ def add_allocations(
     occ_account: str,
     series: str,
 ) -> None:
-    """Adds every open account of a pool to an answer, in order."""
+    """Add the allocation of every open account of a pool to a response, in account order."""
     labels = lottery_pb2.Allocation(occ_account=occ_account, series=series).SerializeToString()
     offsets, data = text_buffers(pool.accounts)
     wire = np.empty(pool.rows.size * (len(labels) + _NUMBERS_BYTES) + data.size, np.uint8)
@@ -70,7 +74,7 @@ _TAGS: Final[npt.NDArray[np.uint8]] = np.array(
 
 @inlined
 def varint_size(number):
-    """Bytes of a number that is not negative."""
+    """Return the size of a non-negative number in bytes."""
     size = 1
     while number >= 128:
         number >>= 7
@@ -79,61 +83,61 @@ def varint_size(number):
 
 
 @inlined
-def put_varint(wire, at, number):
-    """Writes a number that is not negative and returns where the next byte goes."""
+def put_varint(wire, offset, number):
+    """Write a non-negative number and return the offset of the next byte."""
     while number >= 128:
-        wire[at] = number & 127 | 128
+        wire[offset] = number & 127 | 128
         number >>= 7
-        at += 1
-    wire[at] = number
-    return at + 1
+        offset += 1
+    wire[offset] = number
+    return offset + 1
 
 
 @compiled
 def write_rows(
     tags, labels, offsets, data, rows, shorts, first_numbers, last_numbers, assigned, wire
 ):
-    """Writes the rows of a pool and returns how many bytes they are.
+    """Write the rows of a pool and return their size in bytes.
 
     Args:
-        tags: uint8[6], of the repeated field, account, short, first, last and assigned; each field
-            number is below 16, so that a tag is one byte.
-        labels: uint8[], the fields that every row has alike, encoded.
-        offsets: int32[n + 1], where each row's account starts in `data`.
+        tags: uint8[6], the tags of the repeated field, account, short quantity, first number, last
+            number and assigned quantity. Their field numbers are below 16: a tag is one byte.
+        labels: uint8[], the encoded fields that are the same in every row.
+        offsets: int32[n + 1], the offset in `data` of each row's account.
         data: uint8[], the accounts' bytes.
-        rows: int64[k], the row of each open account, in order.
-        shorts: int64[n], contracts short of each row.
-        first_numbers: int64[k].
-        last_numbers: int64[k].
-        assigned: int64[k]; a zero is not written, as proto3 has it.
-        wire: out, uint8[], large enough.
+        rows: int64[k], the row of each open account, in account order.
+        shorts: int64[n], the short quantity of each row.
+        first_numbers: int64[k], the first number of each open account.
+        last_numbers: int64[k], the last number of each open account.
+        assigned: int64[k], the assigned quantity of each open account; proto3 omits zeros.
+        wire: uint8[], the output; must be large enough.
     """
-    at = 0
-    for place in range(rows.size):
-        row = rows[place]
+    offset = 0
+    for index in range(rows.size):
+        row = rows[index]
         start, end = offsets[row], offsets[row + 1]
         size = labels.size + 1 + varint_size(end - start) + (end - start)
         size += 3 + varint_size(shorts[row])
-        size += varint_size(first_numbers[place]) + varint_size(last_numbers[place])
-        if assigned[place]:
-            size += 1 + varint_size(assigned[place])
-        wire[at] = tags[0]
-        at = put_varint(wire, at + 1, size)
+        size += varint_size(first_numbers[index]) + varint_size(last_numbers[index])
+        if assigned[index]:
+            size += 1 + varint_size(assigned[index])
+        wire[offset] = tags[0]
+        offset = put_varint(wire, offset + 1, size)
         for byte in labels:
-            wire[at] = byte
-            at += 1
-        wire[at] = tags[1]
-        at = put_varint(wire, at + 1, end - start)
+            wire[offset] = byte
+            offset += 1
+        wire[offset] = tags[1]
+        offset = put_varint(wire, offset + 1, end - start)
         for byte in range(start, end):
-            wire[at] = data[byte]
-            at += 1
-        wire[at] = tags[2]
-        at = put_varint(wire, at + 1, shorts[row])
-        wire[at] = tags[3]
-        at = put_varint(wire, at + 1, first_numbers[place])
-        wire[at] = tags[4]
-        at = put_varint(wire, at + 1, last_numbers[place])
-        if assigned[place]:
-            wire[at] = tags[5]
-            at = put_varint(wire, at + 1, assigned[place])
-    return at
+            wire[offset] = data[byte]
+            offset += 1
+        wire[offset] = tags[2]
+        offset = put_varint(wire, offset + 1, shorts[row])
+        wire[offset] = tags[3]
+        offset = put_varint(wire, offset + 1, first_numbers[index])
+        wire[offset] = tags[4]
+        offset = put_varint(wire, offset + 1, last_numbers[index])
+        if assigned[index]:
+            wire[offset] = tags[5]
+            offset = put_varint(wire, offset + 1, assigned[index])
+    return offset

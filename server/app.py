@@ -1,4 +1,4 @@
-"""The composition root: settings to a server."""
+"""The composition root: makes a server from its settings."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from server.telemetry import SERVICES, CanonicalLog, HealthServer, MetricsServer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LotteryServer:
-    """The services, their health and their metrics, each on its port.
+    """The services, their health and their metrics, each on a port of its own.
 
     Attributes:
-        port: The services' port.
-        health: `grpc.health.v1`.
-        metrics: Prometheus; None where it is turned off.
+        port: The port of the services.
+        health: The server of `grpc.health.v1`.
+        metrics: The server of Prometheus metrics; None if they are turned off.
     """
 
     port: int
@@ -37,12 +37,12 @@ class LotteryServer:
     grace_seconds: float
 
     def start(self) -> None:
-        """Serves."""
+        """Start serving."""
         self.services.start()
         self.health.start()
 
     def stop(self) -> None:
-        """Drains: health says NOT_SERVING, no new call is taken, those in flight finish."""
+        """Drain: report NOT_SERVING, accept no new call, and let those in progress finish."""
         self.health.drain()
         self.services.stop(self.grace_seconds).wait()
         self.health.stop()
@@ -52,11 +52,12 @@ class LotteryServer:
 
 
 def create_server(settings: Settings) -> LotteryServer:
-    """Puts a server together; it serves from `start` on.
+    """Make a server, which does not serve before `start` is called.
 
     Raises:
-        InsecureListen: It would listen beyond loopback without TLS.
-        OSError: A port is taken, or a certificate cannot be read.
+        ValueError: The TLS settings contradict each other.
+        InsecureListen: The services would listen beyond loopback without TLS.
+        OSError: A port is in use, or a certificate cannot be read.
         LotteryError: The ledger cannot be opened.
     """
     credentials = security.credentials(settings)

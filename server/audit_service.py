@@ -20,7 +20,7 @@ BUNDLE_PART_BYTES: Final = 1 << 20
 
 
 class AuditService(pb_grpc.AuditServiceServicer):
-    """The audit over one ledger."""
+    """The audit of one ledger."""
 
     def __init__(
         self,
@@ -111,5 +111,5 @@ class AuditService(pb_grpc.AuditServiceServicer):
 
     def _requester(self, context: grpc.ServicerContext) -> operations.Requester:
         return operations.Requester(
-            by=self._identify(context), warn=lambda text: telemetry.note(complaint=text)
+            by=self._identify(context), warn=lambda text: telemetry.note(warning=text)
         )

@@ -1,4 +1,4 @@
-"""Binding an address: a port of one's own, or an error that names it."""
+"""Addresses: parsing HOST:PORT, and binding a gRPC server to one."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ from typing import Final
 
 import grpc
 
+from lottery.errors import quote
+
 UNIX: Final = "unix:"
-"""What the address of a socket in the file system starts with."""
+"""Prefix of the address of a socket in the file system."""
 OWN_PORT: Final = ("grpc.so_reuseport", 0)
-"""A second server on the same port would take half of the calls, unseen."""
+"""gRPC option that keeps a second server from silently sharing the port."""
+LAST_PORT: Final = 65_535
+"""Highest port number."""
 
 
 def bind(
     server: grpc.Server, listen: str, credentials: grpc.ServerCredentials | None = None
 ) -> int:
-    """Binds a gRPC server to HOST:PORT and returns the port.
+    """Bind a gRPC server to HOST:PORT and return the port.
 
     Raises:
-        OSError: The address is taken or none of this machine.
+        OSError: The address is in use, or is not an address of this machine.
     """
     try:
         if credentials is None:
             return server.add_insecure_port(listen)
         return server.add_secure_port(listen, credentials)
     except RuntimeError as error:
-        raise OSError(f"{listen} cannot be bound: {error}") from error
+        raise OSError(f"cannot bind {quote(listen)}: {error}") from error
 
 
 def host_and_port(listen: str) -> tuple[str, int]:
-    """The parts of HOST:PORT; an IPv6 host stands in brackets.
+    """Split HOST:PORT; an IPv6 host is in brackets.
 
     Raises:
-        ValueError: The text is no address.
+        ValueError: The text is not an address.
     """
     host, _, port = listen.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or int(port) > LAST_PORT:
-        raise ValueError(f"{listen!r} is no HOST:PORT")
+        raise ValueError(f"expected HOST:PORT, got {quote(listen)}")
     return host.strip("[]"), int(port)
-
-
-LAST_PORT: Final = 65_535

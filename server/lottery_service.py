@@ -29,7 +29,7 @@ PAGE_BYTES: Final = 2 << 20
 
 
 class LotteryService(pb_grpc.LotteryServiceServicer):
-    """The lottery over one ledger."""
+    """The lottery of one ledger."""
 
     def __init__(
         self,

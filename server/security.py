@@ -1,7 +1,7 @@
-"""Who may listen where, who is asking, and the credentials: TLS and mutual TLS.
+"""TLS credentials of the server, and the identity of its callers.
 
-Without TLS the services listen on loopback only, unless `LOTTERY_ALLOW_INSECURE_PUBLIC` says
-otherwise by name.
+Invariants:
+- Without TLS the services listen on loopback only, unless `LOTTERY_ALLOW_INSECURE_PUBLIC` is set.
 """
 
 from __future__ import annotations
@@ -12,31 +12,34 @@ from typing import Any, cast
 
 import grpc
 
+from lottery.errors import quote
 from lottery.ledger.run_record import Identity
 from server.binding import UNIX, host_and_port
 from server.settings import Settings
 
 
 class InsecureListen(ValueError):
-    """The services would listen beyond loopback without TLS."""
+    """The services were to listen beyond loopback without TLS."""
 
 
 def credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """The server's credentials, or None without TLS.
+    """Return the server's credentials, or None without TLS.
 
     Raises:
-        ValueError: A certificate without its key, a key without its certificate, or client
-            authorities without either.
+        ValueError: The certificate, its key or both are missing while another TLS setting is set.
         OSError: A file cannot be read.
-        InsecureListen: Listening beyond loopback without TLS.
+        InsecureListen: The services would listen beyond loopback without TLS.
     """
     given = (settings.tls_certificate, settings.tls_key)
     if None in given:
         if any(given) or settings.tls_client_ca:
-            raise ValueError("LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY go together")
+            raise ValueError(
+                "expected both LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY for TLS; "
+                "set both or remove every LOTTERY_TLS setting"
+            )
         if not (is_loopback(settings.listen) or settings.allow_insecure_public):
             raise InsecureListen(
-                f"{settings.listen} is not on loopback and there is no TLS: set "
+                f"expected an address on loopback without TLS, got {quote(settings.listen)}; set "
                 "LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY, or LOTTERY_ALLOW_INSECURE_PUBLIC=true"
             )
         return None
@@ -50,7 +53,7 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
 
 
 def is_loopback(listen: str) -> bool:
-    """Whether an address HOST:PORT is reached from this machine only."""
+    """Return whether an address HOST:PORT can be reached from this machine only."""
     if listen.startswith(UNIX):
         return True
     host, _ = host_and_port(listen)
@@ -63,12 +66,12 @@ def is_loopback(listen: str) -> bool:
 
 
 def identity_of(context: grpc.ServicerContext) -> Identity:
-    """Who asks: the client certificate's name, or the peer that nobody vouches for."""
+    """Return who calls: the name in the client's certificate, or an unauthenticated peer."""
     names: Mapping[str, Sequence[bytes]] = cast("Any", context).auth_context()
     peer = context.peer()
     for kind in ("x509_common_name", "x509_subject_alternative_name"):
         for name in names.get(kind, ()):
             if name:
-                told = name.decode("utf-8", "replace")
-                return Identity(kind="certificate", name=told, host=peer)
+                text = name.decode("utf-8", "replace")
+                return Identity(kind="certificate", name=text, host=peer)
     return Identity(kind="peer", name="unauthenticated", host=peer)

@@ -1,6 +1,6 @@
-"""The server's settings: environment variables `LOTTERY_…`, each documented here and nowhere else.
+"""Settings of the server: environment variables `LOTTERY_...`, documented here and nowhere else.
 
-`docs/SETTINGS.md` is printed from this module; a test fails when it drifts.
+`docs/SETTINGS.md` is generated from this module; a test fails if it differs.
 """
 
 from __future__ import annotations
@@ -15,56 +15,60 @@ from server.binding import UNIX, host_and_port
 
 
 class Settings(BaseSettings):
-    """Settings of `lottery serve`, `lottery-server` and `python -m server`."""
+    """The settings of `lottery serve`, `lottery-server` and `python -m server`."""
 
     model_config = SettingsConfigDict(env_prefix="LOTTERY_", frozen=True, extra="ignore")
 
-    listen: str = Field("127.0.0.1:50051", description="Where the services listen; port 0 is any.")
+    listen: str = Field(
+        "127.0.0.1:50051", description="Address of the services; port 0 picks a free port."
+    )
     health_listen: str = Field(
         "127.0.0.1:50052",
-        description="Where `grpc.health.v1` listens, apart from the services and their limits.",
+        description="Address of `grpc.health.v1`, which the limits of the services do not affect.",
     )
     metrics_listen: str = Field(
-        "127.0.0.1:9464", description="Where Prometheus metrics are served; empty turns them off."
+        "127.0.0.1:9464", description="Address of the Prometheus metrics; empty turns them off."
     )
-    ledger: Path = Field(Path("lottery-ledger"), description="The ledger's directory.")
+    ledger: Path = Field(Path("lottery-ledger"), description="Directory of the ledger.")
     signing_key: Path | None = Field(
-        None, description="The log's private key; `signing.key` in the ledger where none is given."
+        None, description="File of the log's private key. Defaults to `signing.key` in the ledger."
     )
-    workers: int = Field(8, ge=1, le=256, description="Calls that are served at a time.")
+    workers: int = Field(8, ge=1, le=256, description="Maximum number of concurrent calls.")
     max_message_bytes: int = Field(
-        64 << 20, ge=1 << 12, le=(1 << 31) - 1, description="The largest message, each way."
+        64 << 20, ge=1 << 12, le=(1 << 31) - 1, description="Maximum message size in bytes."
     )
     max_rows: int = Field(
-        50_000_000, ge=1, description="Notices or positions of one call at most, each."
+        50_000_000, ge=1, description="Maximum number of notices, and of positions, in one call."
     )
     memory_limit_bytes: int | None = Field(
         None,
         ge=1,
-        description="What one day may take at its peak; four fifths of the machine's, or of the "
-        "container's, where none is given.",
+        description="Maximum memory that one day may need, in bytes. Defaults to four fifths of "
+        "the memory of the machine or container.",
     )
     grace_seconds: float = Field(
-        30.0, ge=0, description="How long calls in flight may go on after SIGTERM."
+        30.0, ge=0, description="Time in seconds for calls in progress to finish after SIGTERM."
     )
     lock_seconds: float = Field(
-        30.0, ge=0, description="How long a run waits for another writer of the ledger."
+        30.0, ge=0, description="Time in seconds that a run waits for another writer of the ledger."
     )
     tls_certificate: Path | None = Field(
-        None, description="The server's certificate chain, PEM; with it the services speak TLS."
+        None, description="PEM file of the server's certificate chain; enables TLS."
     )
-    tls_key: Path | None = Field(None, description="The certificate's private key, PEM.")
+    tls_key: Path | None = Field(None, description="PEM file of the certificate's private key.")
     tls_client_ca: Path | None = Field(
-        None, description="Client certificates must be signed by one of these, PEM (mutual TLS)."
+        None,
+        description="PEM file of the authorities that must have signed a client's certificate; "
+        "enables mutual TLS.",
     )
     allow_insecure_public: bool = Field(
-        default=False, description="Allows to listen beyond loopback without TLS."
+        default=False, description="Allow listening beyond loopback without TLS."
     )
     log_format: Literal["auto", "json", "text"] = Field(
-        "auto", description="`auto` is text on a terminal and JSON elsewhere."
+        "auto", description="Format of the log; `auto` is text on a terminal and JSON elsewhere."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least severe level that is logged."
+        "info", description="Lowest level that is logged."
     )
 
     @field_validator("signing_key", "tls_certificate", "tls_key", "tls_client_ca", mode="before")
@@ -82,8 +86,8 @@ class Settings(BaseSettings):
 
 
 def settings_table() -> str:
-    """The settings as a Markdown table."""
-    lines = ["| variable | default | what |", "|---|---|---|"]
+    """Return the settings as a Markdown table."""
+    lines = ["| variable | default | description |", "|---|---|---|"]
     for name, info in Settings.model_fields.items():
         default = "" if info.default is None else f"`{info.default}`" if info.default != "" else ""
         lines.append(f"| `LOTTERY_{name.upper()}` | {default} | {info.description} |")

@@ -1,14 +1,16 @@
-"""Errors on the wire: the one table from error to status code, the one decorator that aborts.
+"""Errors on the wire (AIP-193): the table of status codes, and the decorators that abort a call.
 
-Every error carries `google.rpc.ErrorInfo` (AIP-193); request problems carry `BadRequest` with every
-field that fits the trailing metadata. An error that is none of ours becomes INTERNAL and reveals
-nothing; the log has it.
+Invariants:
+- Every error of ours carries `google.rpc.ErrorInfo`. Invalid requests also carry `BadRequest` with
+  as many problems as fit the trailing metadata.
+- Any other error becomes INTERNAL and reveals nothing; it is logged.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 import grpc
@@ -41,18 +43,20 @@ from lottery.errors import (
 from server import telemetry
 
 DOMAIN: Final = "lottery.v1"
+"""Domain of every `ErrorInfo`."""
 DETAILS_KEY: Final = "grpc-status-details-bin"
+"""Metadata key of the rich status."""
 DETAILS_BYTES: Final = 4_096
-"""Of the status with its details. It travels in base64, and clients take 8 KiB of metadata unless
-told otherwise."""
+"""Maximum size of the rich status in bytes, before base64. By default, clients accept 8 KiB of
+metadata."""
 MESSAGE_BYTES: Final = 300
-"""Of the message, which travels beside the details once more, with %-escapes of three bytes."""
-ANY_BYTES: Final = 80
-"""Of the packing of one detail: its type's name, tags and lengths."""
-FRAMING_BYTES: Final = 4
-"""Of a violation within the request: a tag and a length."""
+"""Maximum size of the message in bytes. It is sent twice, once with escapes of three bytes."""
 VALUE_BYTES: Final = 150
-"""Of each field's name and each value of `ErrorInfo.metadata`."""
+"""Maximum size in bytes of a field's name, and of a value of `ErrorInfo.metadata`."""
+ANY_BYTES: Final = 80
+"""Size in bytes that packing adds to a detail: the name of its type, tags and lengths."""
+FRAMING_BYTES: Final = 4
+"""Size in bytes that a request adds to each of its violations: a tag and a length."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _log = structlog.get_logger()
@@ -76,7 +80,7 @@ _CODES: Final[dict[type[LotteryError], grpc.StatusCode]] = {
 
 
 def code_of(error: LotteryError) -> grpc.StatusCode:
-    """The status code of an error."""
+    """Return the status code of an error."""
     if isinstance(error, Refused):
         if error.reason == METHOD_NOT_IN_FORCE:
             return grpc.StatusCode.FAILED_PRECONDITION
@@ -89,7 +93,7 @@ def code_of(error: LotteryError) -> grpc.StatusCode:
 
 
 def status_of(error: LotteryError) -> status_pb2.Status:
-    """The rich status of an error, small enough for the metadata of any client."""
+    """Return the rich status of an error, small enough for the metadata of any client."""
     code = code_of(error)
     status = status_pb2.Status(
         code=getattr(code_pb2, code.name), message=_cut(str(error), MESSAGE_BYTES)
@@ -109,33 +113,35 @@ def status_of(error: LotteryError) -> status_pb2.Status:
 
 
 def aborting(method: _Method) -> _Method:
-    """Decorates an RPC: errors become rich statuses, unknown ones INTERNAL without details."""
+    """Make an RPC abort with the status of the error that it raises."""
 
     @functools.wraps(method)
-    def answer(service: object, request: object, context: grpc.ServicerContext) -> Any:
-        try:
+    def answer(service: object, request: object, context: grpc.ServicerContext) -> object:
+        with _errors_abort(context):
             return method(service, request, context)
-        except LotteryError as error:
-            _abort(context, error)
-        except Exception as error:  # noqa: BLE001 - nothing of it may reach the caller.
-            _abort_unknown(context, error)
 
     return cast("_Method", answer)
 
 
 def aborting_stream(method: _Method) -> _Method:
-    """As `aborting`, for an RPC that streams its answer."""
+    """Make an RPC that streams its responses abort with the status of the error that it raises."""
 
     @functools.wraps(method)
     def answer(service: object, request: object, context: grpc.ServicerContext) -> Iterator[object]:
-        try:
+        with _errors_abort(context):
             yield from method(service, request, context)
-        except LotteryError as error:
-            _abort(context, error)
-        except Exception as error:  # noqa: BLE001 - nothing of it may reach the caller.
-            _abort_unknown(context, error)
 
     return cast("_Method", answer)
+
+
+@contextmanager
+def _errors_abort(context: grpc.ServicerContext) -> Iterator[None]:
+    try:
+        yield
+    except LotteryError as error:
+        _abort(context, error)
+    except Exception as error:  # noqa: BLE001 - the client must not see any of it.
+        _abort_unknown(context, error)
 
 
 def _abort(context: grpc.ServicerContext, error: LotteryError) -> NoReturn:
@@ -147,16 +153,16 @@ def _abort(context: grpc.ServicerContext, error: LotteryError) -> NoReturn:
 
 def _abort_unknown(context: grpc.ServicerContext, error: Exception) -> NoReturn:
     if not context.is_active():
-        # The client went away in the middle: reading its stream raises an error without a name.
+        # Reading the stream of a client that has gone raises a bare Exception.
         telemetry.note(reason=Abandoned.reason)
-        context.abort(grpc.StatusCode.CANCELLED, "the caller went away")
+        context.abort(grpc.StatusCode.CANCELLED, "the client went away")
     _log.error("unexpected error", exc_info=error)
     telemetry.note(reason="INTERNAL")
-    context.abort(grpc.StatusCode.INTERNAL, "an internal error; the server's log has it")
+    context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
 
 
 def _bad_request(error: Refused, budget: int) -> error_details_pb2.BadRequest:
-    """The problems as field violations, as many as fit."""
+    """Return as many problems as fit into the budget, in bytes."""
     request = error_details_pb2.BadRequest()
     for problem in error.problems:
         field = problem.source
@@ -184,7 +190,7 @@ def _add(status: status_pb2.Status, detail: Any) -> None:
 
 
 def _cut(text: str, length: int) -> str:
-    """The text, cut to a length in bytes of UTF-8."""
+    """Shorten a text to a length in bytes of UTF-8."""
     encoded = text.encode("utf-8", "replace")
     if len(encoded) <= length:
         return encoded.decode()

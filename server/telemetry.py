@@ -1,18 +1,20 @@
-"""What the server says of itself: one canonical log line an RPC, Prometheus metrics, health.
+"""Logs, Prometheus metrics and health of the server.
 
-Account numbers are never logged and label no metric.
+Invariants:
+- Every call is logged as one canonical line.
+- Account numbers are never logged and never label a metric.
 """
 
 from __future__ import annotations
 
 import contextvars
-import functools
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from typing import Any, Final
+from contextlib import contextmanager
+from typing import Any, Final, cast
 
 import grpc
 import orjson
@@ -20,53 +22,45 @@ import prometheus_client
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from lottery.errors import quote
 from server.binding import OWN_PORT, bind, host_and_port
 from server.settings import Settings
 
 SERVICES: Final = ("", "lottery.v1.LotteryService", "lottery.v1.AuditService")
+"""Names that health checks know; the empty one is the server as a whole."""
 
 _notes: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
     "notes", default=None
 )
-_calls = prometheus_client.Counter("lottery_rpc", "Calls answered.", labelnames=("method", "code"))
+_calls = prometheus_client.Counter(
+    "lottery_rpc", "Calls answered, by method and status code.", labelnames=("method", "code")
+)
 _seconds = prometheus_client.Histogram(
     "lottery_rpc_seconds",
-    "Seconds from a call's arrival to its last answer.",
+    "Seconds from the arrival of a call to its last response, by method.",
     labelnames=("method",),
     buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300),
 )
 _contracts = prometheus_client.Counter(
-    "lottery_contracts", "Contracts of recorded runs.", labelnames=("outcome",)
+    "lottery_contracts", "Contracts of recorded runs, by outcome.", labelnames=("outcome",)
 )
 
 
 def note(**values: object) -> None:
-    """Adds values to the log line of the call that this thread serves."""
+    """Add values to the log line of the call that this thread serves."""
     notes = _notes.get()
     if notes is not None:
         notes.update(values)
 
 
-@functools.cache
-def _of_call(name: str, code: str) -> tuple[Any, Any]:
-    """The counter and the histogram of a method and a code; there are few of them."""
-    return _calls.labels(name, code), _seconds.labels(name)
-
-
-def _count_call(name: str, code: str, seconds: float) -> None:
-    calls, histogram = _of_call(name, code)
-    calls.inc()
-    histogram.observe(seconds)
-
-
 def count_contracts(*, allocated: int, broken: int) -> None:
-    """Counts a recorded run's contracts."""
+    """Count the contracts of a run that was recorded."""
     _contracts.labels("allocated").inc(allocated)
     _contracts.labels("broken").inc(broken)
 
 
 def configure_logging(settings: Settings) -> None:
-    """Logs to standard error: JSON, or text where it is a terminal and the format is `auto`."""
+    """Log to standard error, as JSON or as text."""
     text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -99,7 +93,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 class CanonicalLog(grpc.ServerInterceptor):
-    """One log line and one count for every call: method, code, seconds, and what was noted."""
+    """Log and count every call: its method, its code, its duration and what was noted."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, Any] = {}
@@ -108,7 +102,7 @@ class CanonicalLog(grpc.ServerInterceptor):
     def intercept_service(
         self, continuation: Callable[[Any], Any], handler_call_details: Any
     ) -> Any:
-        """Wraps the method's handler once and keeps it."""
+        """Wrap the method's handler once and keep it."""
         method = handler_call_details.method
         wrapped = self._handlers.get(method)
         if wrapped is None:
@@ -122,33 +116,20 @@ class CanonicalLog(grpc.ServerInterceptor):
         _, service, name = method.split("/")
         if not service.startswith("lottery."):
             return handler
-        if handler.request_streaming:
-            return grpc.stream_unary_rpc_method_handler(
-                self._answering(name, handler.stream_unary),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
+        wires = (handler.request_deserializer, handler.response_serializer)
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._streaming(name, handler.unary_stream),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._answering(name, handler.unary_unary),
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
+            streaming = self._streaming(name, handler.unary_stream)
+            return grpc.unary_stream_rpc_method_handler(streaming, *wires)
+        if handler.request_streaming:
+            answering = self._answering(name, handler.stream_unary)
+            return grpc.stream_unary_rpc_method_handler(answering, *wires)
+        answering = self._answering(name, handler.unary_unary)
+        return grpc.unary_unary_rpc_method_handler(answering, *wires)
 
     def _answering(self, name: str, behaviour: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
-            start = time.perf_counter()
-            token = _notes.set({})
-            try:
+            with self._logged(name, context):
                 return behaviour(request, context)
-            finally:
-                self._finish(name, context, start)
-                _notes.reset(token)
 
         return answer
 
@@ -156,34 +137,37 @@ class CanonicalLog(grpc.ServerInterceptor):
         self, name: str, behaviour: Callable[[Any, Any], Iterator[Any]]
     ) -> Callable[..., Iterator[Any]]:
         def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            start = time.perf_counter()
-            _notes.set({})
-            try:
+            with self._logged(name, context):
                 yield from behaviour(request, context)
-            finally:
-                self._finish(name, context, start)
-                _notes.set(None)
 
         return answer
 
-    def _finish(self, name: str, context: grpc.ServicerContext, start: float) -> None:
-        seconds = time.perf_counter() - start
-        status = context.code()  # type: ignore[attr-defined]
-        code = "OK" if status is None else status.name
-        if status is None and not context.is_active():
-            code = "CANCELLED"
-        _count_call(name, code, seconds)
-        self._log.info(
-            "call",
-            method=name,
-            code=code,
-            milliseconds=round(seconds * 1e3, 3),
-            **(_notes.get() or {}),
-        )
+    @contextmanager
+    def _logged(self, name: str, context: grpc.ServicerContext) -> Iterator[None]:
+        start = time.perf_counter()
+        notes: dict[str, Any] = {}
+        _notes.set(notes)
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - start
+            code = _code_name(context)
+            _calls.labels(name, code).inc()
+            _seconds.labels(name).observe(seconds)
+            milliseconds = round(seconds * 1e3, 3)
+            self._log.info("call", method=name, code=code, milliseconds=milliseconds, **notes)
+            _notes.set(None)
+
+
+def _code_name(context: grpc.ServicerContext) -> str:
+    status = context.code()  # type: ignore[attr-defined]
+    if status is not None:
+        return cast("grpc.StatusCode", status).name
+    return "OK" if context.is_active() else "CANCELLED"
 
 
 class HealthServer:
-    """`grpc.health.v1` on a port of its own, which no limit of the services refuses."""
+    """`grpc.health.v1` on a port of its own, so that no limit on calls rejects health checks."""
 
     def __init__(self, listen: str) -> None:
         self._servicer = health.HealthServicer()
@@ -194,33 +178,33 @@ class HealthServer:
         self.port = bind(self._server, listen)
 
     def start(self) -> None:
-        """Serves; every service is SERVING."""
+        """Start answering; every service is SERVING."""
         for service in SERVICES:
             self._servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
         self._server.start()
 
     def drain(self) -> None:
-        """From now on, and whatever is set later, every service is NOT_SERVING."""
+        """Report every service as NOT_SERVING from now on."""
         self._servicer.enter_graceful_shutdown()
 
     def stop(self) -> None:
-        """Stops at once."""
+        """Stop at once."""
         self._server.stop(None).wait()
 
 
 class MetricsServer:
-    """Prometheus metrics over HTTP on a port of their own."""
+    """Prometheus metrics over HTTP, on a port of their own."""
 
     def __init__(self, listen: str) -> None:
         host, port = host_and_port(listen)
         try:
             self._server, self._thread = prometheus_client.start_http_server(port, addr=host)
         except OSError as error:
-            raise OSError(f"{listen} cannot be bound: {error}") from error
+            raise OSError(f"cannot bind {quote(listen)}: {error}") from error
         self.port: int = self._server.server_port
 
     def stop(self) -> None:
-        """Stops at once."""
+        """Stop at once."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -243,7 +243,7 @@ def test_serving_beyond_loopback_without_tls_is_wrong_usage(tmp_path: Path) -> N
     command = ("-m", "lottery", "serve", "--ledger", str(ledger), "--listen", "0.0.0.0:0")
     answer = ended(started(*command))
     assert (answer.exit_code, answer.out) == (2, "")
-    assert "is not on loopback and there is no TLS" in answer.err
+    assert "expected an address on loopback without TLS" in answer.err
     assert "Traceback" not in answer.err
     assert not ledger.exists()
 

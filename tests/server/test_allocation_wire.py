@@ -27,16 +27,16 @@ def written_row_by_row(
     pool: AllocatedPool, names: list[str], shorts: list[int], occ_account: str, series: str
 ) -> service_pb2.AllocateSeriesResponse:
     response = service_pb2.AllocateSeriesResponse()
-    for place, row in enumerate(pool.rows.tolist()):
+    for index, row in enumerate(pool.rows.tolist()):
         response.allocations.append(
             lottery_pb2.Allocation(
                 occ_account=occ_account,
                 series=series,
                 account=names[row],
                 short_quantity=shorts[row],
-                first_number=pool.first_numbers[place],
-                last_number=pool.last_numbers[place],
-                assigned_quantity=pool.assigned[place],
+                first_number=pool.first_numbers[index],
+                last_number=pool.last_numbers[index],
+                assigned_quantity=pool.assigned[index],
             )
         )
     return response

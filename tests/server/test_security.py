@@ -46,7 +46,7 @@ class Certificates:
     authority: Certificate
     server: Certificate
     backend: Certificate
-    nameless_desk: Certificate
+    nameless_backend: Certificate
     stranger: Certificate
 
     def of_client(self, client: Certificate | None = None) -> grpc.ChannelCredentials:
@@ -66,7 +66,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
         backend=sign(
             authority, directory / "backend", "/O=Firm/CN=backend-7", "DNS:backend-7.example.org"
         ),
-        nameless_desk=sign(authority, directory / "san", "/O=Firm", "DNS:backend-8.example.org"),
+        nameless_backend=sign(authority, directory / "san", "/O=Firm", "DNS:backend-8.example.org"),
         stranger=sign(
             make_authority(directory / "other"), directory / "stranger", "/CN=backend-7", address
         ),
@@ -116,7 +116,7 @@ def test_over_mutual_tls_the_record_has_the_certificates_name(
 def test_a_certificate_without_a_common_name_is_known_by_its_alternative_one(
     certificates: Certificates, mutual_tls: int
 ) -> None:
-    with connected(mutual_tls, certificates.of_client(certificates.nameless_desk)) as stubs:
+    with connected(mutual_tls, certificates.of_client(certificates.nameless_backend)) as stubs:
         record = read_record(run_day(stubs, PUBLISHED).run.record)
 
     assert record.requested_by.kind == "certificate"
@@ -124,7 +124,7 @@ def test_a_certificate_without_a_common_name_is_known_by_its_alternative_one(
 
 
 @pytest.mark.parametrize(
-    ("client", "name"), [("backend", "backend-7"), ("nameless_desk", "backend-8.example.org")]
+    ("client", "name"), [("backend", "backend-7"), ("nameless_backend", "backend-8.example.org")]
 )
 def test_over_mutual_tls_the_trail_has_the_certificates_name(
     certificates: Certificates, tmp_path: Path, client: str, name: str

@@ -319,7 +319,7 @@ def test_an_error_nobody_thought_of_is_internal_and_reveals_nothing(
         )
 
     assert failure.code is grpc.StatusCode.INTERNAL
-    assert failure.message == "an internal error; the server's log has it"
+    assert failure.message == "internal error; see the server's log"
     assert (failure.reason, failure.metadata, failure.violations) == ("", {}, [])
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     assert [line["event"] for line in lines] == ["unexpected error", "call"]
@@ -353,10 +353,10 @@ def test_a_replay_that_could_not_be_entered_in_the_trail_says_so_in_the_log(
     lines = {line["method"]: line for line in map(json.loads, log.getvalue().splitlines())}
     for name in ("ReplayRun", "ReplayDay"):
         assert lines[name]["code"] == "OK"
-        assert lines[name]["complaint"].startswith("this RUNS_REPLAYED of ")
-        assert "signing.key cannot be read" in lines[name]["complaint"]
+        assert lines[name]["warning"].startswith("this RUNS_REPLAYED of ")
+        assert "signing.key cannot be read" in lines[name]["warning"]
     assert lines["VerifyLedger"]["fault_count"] == len(faults) == 1
-    assert "complaint" not in lines["VerifyLedger"]
+    assert "warning" not in lines["VerifyLedger"]
 
 
 @pytest.mark.parametrize("log_format", ["auto", "json"])
