@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash-test fuzz coverage lint format proto lock bench serve example docs clean
+.PHONY: help demo test crash-test fuzz coverage lint breaking format proto lock bench serve example docs clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,13 @@ lint: .venv/dev  ## Check style, types, import contracts and protos.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | grep -E 'KEPT|BROKEN|Contracts:'
 	@cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
+	@$(MAKE) --no-print-directory breaking
+
+breaking: .venv/dev  ## Check that the protos break no client of the last tag.
+	@tag=$$(git describe --tags --abbrev=0 2>/dev/null); \
+	if [ -z "$$tag" ]; then echo "buf breaking: skipped, there is no tag to compare with"; else \
+	repository=$$(git rev-parse --path-format=absolute --git-common-dir); cd proto && \
+	../$(BIN)/buf breaking --against "$$repository#format=git,tag=$$tag,subdir=proto"; fi
 
 format: .venv/dev  ## Format the code and the protos.
 	@$(BIN)/ruff format .
