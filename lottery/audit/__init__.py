@@ -1,6 +1,6 @@
-"""Reading the ledger back: `replay` computes runs again, `explain` shows a pool's working.
+"""Reading the ledger back.
 
-`verify` looks at the ledger itself, `bundle` takes a run out of it. The audit page is made of
-values (`report`, `account_report`, with `shown_pools` and `masking`), geometry (`ribbon`,
-`labels`), words (`wording`, which the terminal shares), and at last HTML (`page`).
+`replay` computes runs again, `explain` shows a pool's working, `verify` checks the ledger itself,
+`bundle` exports a run with its proof, `seeds` looks at the fractions of many dates, and `report`
+makes the audit page. `wording` has the sentences that terminal and page share.
 """

@@ -13,7 +13,7 @@ import pyarrow as pa
 from lottery import operations
 from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Engine, Replayed
-from lottery.audit.report.run_report import ReportRequest
+from lottery.audit.report.request import PageRequest
 from lottery.audit.verify import Progress
 from lottery.audit.verify_log import Fault
 from lottery.durable import atomic_file
@@ -58,7 +58,7 @@ class Backend(Protocol):
 
     def export(self, run: str, path: Path) -> str: ...
 
-    def report(self, run: str, request: ReportRequest) -> operations.Page: ...
+    def report(self, run: str, request: PageRequest) -> operations.Page: ...
 
     def public_keys(self) -> operations.PublicKeys: ...
 
@@ -147,7 +147,7 @@ class LocalBackend:
         with writing_whole(path) as file:
             return operations.export_run(self.ledger(), run, file, system_identity())
 
-    def report(self, run: str, request: ReportRequest) -> operations.Page:
+    def report(self, run: str, request: PageRequest) -> operations.Page:
         return operations.report(self.ledger(), run, request, self._requester())
 
     def public_keys(self) -> operations.PublicKeys:

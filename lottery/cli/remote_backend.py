@@ -13,7 +13,7 @@ import pyarrow as pa
 from lottery import operations
 from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Engine, Replayed
-from lottery.audit.report.run_report import ReportRequest, Standing
+from lottery.audit.report.request import PageRequest, Supersession
 from lottery.audit.verify import Progress
 from lottery.audit.verify_log import Fault
 from lottery.cli.backend import writing_whole
@@ -112,7 +112,7 @@ class RemoteBackend:
         with writing_whole(path) as file:
             return self._client.export_run(run, file)
 
-    def report(self, run: str, request: ReportRequest) -> operations.Page:
+    def report(self, run: str, request: PageRequest) -> operations.Page:
         with tempfile.TemporaryDirectory(prefix="lottery-report-") as folder:
             path = Path(folder) / "run.zip"
             exported = self.export(run, path)
@@ -120,8 +120,8 @@ class RemoteBackend:
             superseding = (
                 record.run for record in self.runs(date, date) if exported in record.supersedes
             )
-            standing = Standing(is_known=True, superseded_by=next(superseding, None))
-            return operations.report_bundle(path, (), request, standing)
+            supersession = Supersession(is_known=True, superseded_by=next(superseding, None))
+            return operations.report_bundle(path, (), request, supersession)
 
     def public_keys(self) -> operations.PublicKeys:
         return self._client.public_keys()

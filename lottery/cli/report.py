@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from lottery import operations
-from lottery.audit.report.run_report import ReportRequest, Standing
+from lottery.audit.report.request import PageRequest, Supersession
 from lottery.cli.backend import writing_whole
 from lottery.cli.opening import open_backend
 from lottery.cli.shell import (
@@ -69,13 +69,13 @@ def report(
     from_bundle = run.endswith(BUNDLE_SUFFIX)
     if keys and not from_bundle:
         raise typer.BadParameter("--key goes with a bundle; verify takes it for a ledger")
-    request = ReportRequest(
+    request = PageRequest(
         series=_padded(series or []), account=account, mask_accounts=mask_accounts
     )
     with shell.progress(1) as step:
         step("writing the page")
         if from_bundle:
-            unknown = Standing(is_known=False)
+            unknown = Supersession(is_known=False)
             page = operations.report_bundle(Path(run), keys, request, unknown)
         else:
             with open_backend(shell.common) as backend:

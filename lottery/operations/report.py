@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lottery.audit.bundle import ProvenRun, opened_bundle, proven_run_of
-from lottery.audit.report.run_report import ReportRequest, Standing, run_report
+from lottery.audit.report.account_page import AccountPage, account_page
+from lottery.audit.report.request import PageRequest, Supersession
+from lottery.audit.report.run_page import RunPage, run_page
 from lottery.errors import LedgerDamaged
 from lottery.ledger.commit import Ledger
 from lottery.ledger.trail import RUN_REPORTED
@@ -33,8 +35,8 @@ class Page:
     shown_pool_count: int
 
 
-def report(ledger: Ledger, run: str, request: ReportRequest, requester: Requester) -> Page:
-    """The page of a recorded run; the trail says that it was made.
+def report(ledger: Ledger, run: str, request: PageRequest, requester: Requester) -> Page:
+    """Return the page of a recorded run, and enter into the trail that it was made.
 
     Args:
         ledger: The ledger.
@@ -48,27 +50,29 @@ def report(ledger: Ledger, run: str, request: ReportRequest, requester: Requeste
         LedgerDamaged: Its evidence is not what was recorded.
     """
     proven = proven_run(ledger, run)
-    standing = Standing(is_known=True, superseded_by=ledger.superseded_by(proven.record.run))
-    page = _page(proven, request, standing)
+    supersession = Supersession(
+        is_known=True, superseded_by=ledger.superseded_by(proven.record.run)
+    )
+    page = _page(proven, request, supersession)
     outcome = "one account" if request.account is not None else "the run"
     requester.enter(ledger, RUN_REPORTED, page.run, f"a page about {outcome}")
     return page
 
 
 def report_bundle(
-    path: Path, keys: Sequence[VerifierKey], request: ReportRequest, standing: Standing
+    path: Path, keys: Sequence[VerifierKey], request: PageRequest, supersession: Supersession
 ) -> Page:
-    """The page of a bundle's run; needs no ledger.
+    """Return the page of a bundle's run; needs no ledger.
 
     Args:
         path: The bundle.
-        keys: The log's public key as it is known from elsewhere; without any the bundle's own word
-            is taken for it.
+        keys: The log's public key as known from elsewhere; without one, the bundle's own copy is
+            trusted.
         request: What to show.
-        standing: Whether the run was superseded, where somebody knows.
+        supersession: Whether the run was superseded, if that is known.
 
     Raises:
-        Refused: It is no bundle, or not safe to open.
+        Refused: It is not a bundle, or not safe to open.
         NotInRun: A series or an account asked for is not in it.
         LedgerDamaged: The bundle is not as it was exported, or does not prove its record.
     """
@@ -78,28 +82,21 @@ def report_bundle(
                 f"{path.name}: {mismatch.where}: recorded {mismatch.recorded}, "
                 f"computed {mismatch.computed}"
             )
-        return _page(proven_run_of(bundle), request, standing)
+        return _page(proven_run_of(bundle), request, supersession)
 
 
-def _page(proven: ProvenRun, request: ReportRequest, standing: Standing) -> Page:
+def _page(proven: ProvenRun, request: PageRequest, supersession: Supersession) -> Page:
     # Loads Jinja, which nothing else needs.
-    from lottery.audit.report.page import account_page, run_page  # noqa: PLC0415
+    from lottery.audit.report.html import page_html  # noqa: PLC0415
 
-    if request.account is not None:
-        # Its chances are counted with what no other page needs.
-        from lottery.audit.report.account_report import account_report  # noqa: PLC0415
-
-        about = account_report(proven, request.account, request, standing)
-        return Page(
-            run=about.record.run,
-            html=account_page(about),
-            pool_count=about.pool_count,
-            shown_pool_count=len(about.shown),
-        )
-    made = run_report(proven, request, standing)
+    page: RunPage | AccountPage
+    if request.account is None:
+        page = run_page(proven, request, supersession)
+    else:
+        page = account_page(proven, request.account, request, supersession)
     return Page(
-        run=made.record.run,
-        html=run_page(made),
-        pool_count=made.pool_count,
-        shown_pool_count=len(made.shown),
+        run=page.record.run,
+        html=page_html(page),
+        pool_count=page.pool_count,
+        shown_pool_count=len(page.shown),
     )

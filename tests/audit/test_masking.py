@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lottery import operations
 from lottery.audit.report.masking import AccountNames, masked_record
-from lottery.audit.report.run_report import ReportRequest
+from lottery.audit.report.request import PageRequest
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity, RunRecord, WarningRecord
 from tests.audit.pages import read_page
@@ -79,9 +79,9 @@ def test_no_account_number_of_the_day_is_on_a_masked_page(day: SmallDay) -> None
     with TemporaryDirectory() as folder:
         ledger = recorded(day, Path(folder), accounts[0])
         for run in ("2024-09-16-001", "latest"):
-            pages = [operations.report(ledger, run, ReportRequest(mask_accounts=True), REQUESTER)]
+            pages = [operations.report(ledger, run, PageRequest(mask_accounts=True), REQUESTER)]
             assigned = [str(row["account"]) for row in day.positions if row["series"] in SERIES]
-            request = ReportRequest(account=assigned[0], mask_accounts=True)
+            request = PageRequest(account=assigned[0], mask_accounts=True)
             pages.append(operations.report(ledger, run, request, REQUESTER))
             for page in pages:
                 for account in accounts:
@@ -98,7 +98,7 @@ def test_no_other_account_is_on_an_accounts_page(day: SmallDay) -> None:
     with TemporaryDirectory() as folder:
         ledger = recorded(day, Path(folder), accounts[-1])
         own = accounts[0]
-        page = operations.report(ledger, "2024-09-16-001", ReportRequest(account=own), REQUESTER)
+        page = operations.report(ledger, "2024-09-16-001", PageRequest(account=own), REQUESTER)
         assert own in page.html
         for other in accounts[1:]:
             assert other not in page.html
@@ -114,7 +114,7 @@ def test_one_label_is_one_account_on_the_whole_page(tmp_path: Path) -> None:
         ],
     )
     ledger = recorded(day, tmp_path, "nobody")
-    page = operations.report(ledger, "latest", ReportRequest(mask_accounts=True), REQUESTER)
+    page = operations.report(ledger, "latest", PageRequest(mask_accounts=True), REQUESTER)
     rows = re.findall(r"(A\d+) (\d) \d to", read_page(page.html).text)
     assert rows == [("A1", "3"), ("A2", "4"), ("A2", "5")]
 

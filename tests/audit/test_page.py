@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from lottery import operations
-from lottery.audit.report import page as page_module
-from lottery.audit.report.page import aligned_ask, decimal, percent
-from lottery.audit.report.run_report import ReportRequest
+from lottery.audit.report import html as html_module
+from lottery.audit.report.html import aligned_ask, decimal, percent
+from lottery.audit.report.request import PageRequest
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
 from tests.audit.pages import PageReader, read_page
@@ -25,11 +25,11 @@ from tests.builders import FULL, PUBLISHED, REQUESTER, SmallDay, record_in, requ
 HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror=alert(1)> & \"'"
 
 REQUESTS = {
-    "the run": ReportRequest(),
-    "the run, masked": ReportRequest(mask_accounts=True),
-    "an account": ReportRequest(account="1046"),
-    "an account of a break": ReportRequest(account="904"),
-    "an account, masked": ReportRequest(account="1046", mask_accounts=True),
+    "the run": PageRequest(),
+    "the run, masked": PageRequest(mask_accounts=True),
+    "an account": PageRequest(account="1046"),
+    "an account of a break": PageRequest(account="904"),
+    "an account, masked": PageRequest(account="1046", mask_accounts=True),
 }
 
 
@@ -46,7 +46,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return Ledger.open(place / "ledger")
 
 
-def html_of(ledger: Ledger, request: ReportRequest, run: str = "latest") -> str:
+def html_of(ledger: Ledger, request: PageRequest, run: str = "latest") -> str:
     return operations.report(ledger, run, request, REQUESTER).html
 
 
@@ -101,7 +101,7 @@ def test_the_policy_allows_the_pages_own_style_and_script_and_no_other(html: str
 
 
 def test_what_people_wrote_is_text_and_never_markup(ledger: Ledger) -> None:
-    html = html_of(ledger, ReportRequest())
+    html = html_of(ledger, PageRequest())
     assert HOSTILE not in html
     assert "<script>alert" not in html
     assert "<img" not in html
@@ -111,25 +111,25 @@ def test_what_people_wrote_is_text_and_never_markup(ledger: Ledger) -> None:
 
 
 def test_the_same_run_gives_the_same_page(ledger: Ledger) -> None:
-    assert html_of(ledger, ReportRequest()) == html_of(ledger, ReportRequest())
+    assert html_of(ledger, PageRequest()) == html_of(ledger, PageRequest())
 
 
 def test_that_a_run_was_superseded_is_told_before_all_else(ledger: Ledger) -> None:
-    old = read_page(html_of(ledger, ReportRequest(), "2024-09-16-001")).text
-    new = read_page(html_of(ledger, ReportRequest())).text
-    assert "Superseded. Run 2024-09-16-002 has taken this run's place." in old
+    old = read_page(html_of(ledger, PageRequest(), "2024-09-16-001")).text
+    new = read_page(html_of(ledger, PageRequest())).text
+    assert "Superseded. Run 2024-09-16-002 supersedes this run." in old
     assert "Superseded." not in new
     assert "Supersedes 2024-09-16-001." in new
     assert new.index("Supersedes") < new.index("Breaks and warnings") < new.index("The seed")
 
 
-def published_page(tmp_path: Path, request: ReportRequest, day: SmallDay = PUBLISHED) -> PageReader:
+def published_page(tmp_path: Path, request: PageRequest, day: SmallDay = PUBLISHED) -> PageReader:
     record_in(tmp_path / "ledger", request_of(day, tmp_path / "in"))
     return read_page(html_of(Ledger.open(tmp_path / "ledger"), request))
 
 
 def test_the_published_example_is_on_the_page_step_by_step(tmp_path: Path) -> None:
-    text = published_page(tmp_path, ReportRequest()).text
+    text = published_page(tmp_path, PageRequest()).text
     steps = (
         "NYSE Volume Z901803 862.45713 86,245,713",
         "Composite volume 282,431,310",
@@ -147,13 +147,13 @@ def test_the_published_example_is_on_the_page_step_by_step(tmp_path: Path) -> No
 
 
 def test_an_accounts_page_says_what_hit_it_and_how_likely_that_was(tmp_path: Path) -> None:
-    text = published_page(tmp_path, ReportRequest(account="1047")).text
+    text = published_page(tmp_path, PageRequest(account="1047")).text
     for step in (
         "From 28 on, 10 contracts are assigned in sequence.",
-        "This account's numbers are 31 to 60. Of these assigned: 31 to 37 , 7 contracts of 30.",
-        "Of them 4,154 assign it 7 or more, as happened here.",
+        "This account's numbers are 31 to 60. Assigned: 31 to 37 , 7 contracts of 30.",
+        "4,154 of them assign this account 7 contracts or more, as happened here.",
         "Assigned its whole position 0.00 %",
-        "Its share of the pool's short contracts would be 4.6154 contracts.",
+        "In proportion to its short contracts, the account would be assigned 4.6154 contracts.",
     ):
         assert step in text
     assert "1046" not in text
@@ -161,7 +161,7 @@ def test_an_accounts_page_says_what_hit_it_and_how_likely_that_was(tmp_path: Pat
 
 
 def test_both_figures_of_a_break_and_its_reason_come_first(ledger: Ledger) -> None:
-    text = read_page(html_of(ledger, ReportRequest())).text
+    text = read_page(html_of(ledger, PageRequest())).text
     told = "C GE1 240920C00160000 25 22 more is assigned than the pool is short EXCEEDS_SHORT"
     assert told in text
     assert text.index(told) < text.index("Volumes and their sum")
@@ -169,7 +169,7 @@ def test_both_figures_of_a_break_and_its_reason_come_first(ledger: Ledger) -> No
 
 def test_warnings_are_told_with_their_rule(tmp_path: Path) -> None:
     coarse = replace(PUBLISHED, asks={**PUBLISHED.asks, "Z901439": "0"})
-    text = published_page(tmp_path, ReportRequest(), coarse).text
+    text = published_page(tmp_path, PageRequest(), coarse).text
     assert "Warning. the ask price of Z901439 is zero: was that exchange closed? [S2]" in text
 
 
@@ -198,7 +198,7 @@ def test_figures_are_rounded_for_people_without_looking_certain(
 
 
 def test_every_file_of_the_templates_is_with_the_package() -> None:
-    folder = Path(page_module.__file__).parent / "templates"
+    folder = Path(html_module.__file__).parent / "templates"
     assert {path.name for path in folder.iterdir()} == {
         "base.html.j2",
         "run.html.j2",

@@ -9,11 +9,13 @@ import pytest
 
 from lottery import operations
 from lottery.audit.bundle import ProvenRun
-from lottery.audit.report import run_report as report_module
-from lottery.audit.report import shown_pools
-from lottery.audit.report.account_report import AccountReport, account_report
-from lottery.audit.report.run_report import Report, ReportRequest, Standing, run_report
-from lottery.audit.report.shown_pools import LeftOut
+from lottery.audit.report import account_page as account_page_module
+from lottery.audit.report import pool_section
+from lottery.audit.report import run_page as run_page_module
+from lottery.audit.report.account_page import AccountPage, account_page
+from lottery.audit.report.pool_section import LeftOut
+from lottery.audit.report.request import PageRequest, Supersession
+from lottery.audit.report.run_page import RunPage, run_page
 from lottery.errors import LedgerDamaged, NotInRun, ProofInvalid, Refused
 from lottery.ledger.commit import Ledger
 from lottery.ledger.trail import RUN_REPORTED
@@ -35,7 +37,7 @@ from tests.builders import (
     request_of,
 )
 
-KNOWN = Standing(is_known=True)
+KNOWN = Supersession(is_known=True)
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +58,11 @@ def recorded(day: SmallDay, tmp_path: Path) -> ProvenRun:
     return proven_run(Ledger.open(tmp_path / "ledger"), "latest")
 
 
-def report_of(run: ProvenRun, **asked: object) -> Report:
-    return run_report(run, ReportRequest(**asked), KNOWN)  # type: ignore[arg-type]
+def report_of(run: ProvenRun, **asked: object) -> RunPage:
+    return run_page(run, PageRequest(**asked), KNOWN)  # type: ignore[arg-type]
 
 
-def series_shown(report: Report) -> list[str]:
+def series_shown(report: RunPage) -> list[str]:
     return [pool.working.series for pool in report.shown]
 
 
@@ -115,7 +117,7 @@ def test_evidence_that_was_changed_gets_no_page(tmp_path: Path) -> None:
     with pytest.raises(LedgerDamaged, match=r"pools\.parquet is not what was recorded"):
         report_of(changed)
     with pytest.raises(LedgerDamaged):
-        account_report(changed, "1046", ReportRequest(account="1046"), KNOWN)
+        account_page(changed, "1046", PageRequest(account="1046"), KNOWN)
 
 
 def many_pools(count: int) -> SmallDay:
@@ -134,10 +136,10 @@ def many_pools(count: int) -> SmallDay:
 def test_of_many_pools_those_asked_for_come_first_then_breaks_then_the_largest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_module, "POOLS_SHOWN", 5)
-    monkeypatch.setattr(report_module, "BROKEN_POOLS_SHOWN", 2)
-    monkeypatch.setattr(report_module, "POOLS_LISTED", 8)
-    monkeypatch.setattr(report_module, "BREAKS_LISTED", 3)
+    monkeypatch.setattr(run_page_module, "POOLS_SHOWN", 5)
+    monkeypatch.setattr(run_page_module, "BROKEN_POOLS_SHOWN", 2)
+    monkeypatch.setattr(run_page_module, "POOLS_LISTED", 8)
+    monkeypatch.setattr(run_page_module, "BREAKS_LISTED", 3)
     run = recorded(many_pools(60), tmp_path)
 
     report = report_of(run, series=("X     240920C00000007",))
@@ -162,8 +164,8 @@ def test_of_many_pools_those_asked_for_come_first_then_breaks_then_the_largest(
 def test_every_pool_asked_for_is_shown_however_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_module, "POOLS_SHOWN", 2)
-    monkeypatch.setattr(report_module, "POOLS_LISTED", 2)
+    monkeypatch.setattr(run_page_module, "POOLS_SHOWN", 2)
+    monkeypatch.setattr(run_page_module, "POOLS_LISTED", 2)
     asked = tuple(f"X     240920C{size:08d}" for size in range(1, 6))
     report = report_of(recorded(many_pools(9), tmp_path), series=asked)
     assert series_shown(report) == list(asked)
@@ -180,8 +182,8 @@ def test_series_without_a_pool_are_all_named(run: ProvenRun) -> None:
 def test_of_a_large_pool_the_accounts_hit_come_first_with_those_beside_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assigned_quantity: int, hit_left_out: int
 ) -> None:
-    monkeypatch.setattr(shown_pools, "ACCOUNTS_LISTED", 8)
-    monkeypatch.setattr(shown_pools, "FEWEST_OF_A_POOL", 8)
+    monkeypatch.setattr(pool_section, "ACCOUNTS_LISTED", 8)
+    monkeypatch.setattr(pool_section, "FEWEST_OF_A_POOL", 8)
     day = SmallDay(
         notices=[notice("A1", AAPL, assigned_quantity)],
         positions=[position(AAPL, str(account), 1) for account in range(1, 101)],
@@ -194,13 +196,13 @@ def test_of_a_large_pool_the_accounts_hit_come_first_with_those_beside_them(
     assert pool.hit_left_out == LeftOut(count=hit_left_out, assigned_quantity=hit_left_out)
 
 
-def account_page(run: ProvenRun, account: str, **asked: object) -> AccountReport:
-    request = ReportRequest(account=account, **asked)  # type: ignore[arg-type]
-    return account_report(run, account, request, KNOWN)
+def page_of_account(run: ProvenRun, account: str, **asked: object) -> AccountPage:
+    request = PageRequest(account=account, **asked)  # type: ignore[arg-type]
+    return account_page(run, account, request, KNOWN)
 
 
 def test_an_account_has_its_positions_its_numbers_and_its_odds(run: ProvenRun) -> None:
-    about = account_page(run, "1047")
+    about = page_of_account(run, "1047")
     assert (about.account, about.pool_count, about.assigned_quantity) == ("1047", 1, 7)
     (shown,) = about.shown
     assert [one.account for one in shown.working.accounts] == ["1047"]
@@ -212,13 +214,13 @@ def test_an_account_has_its_positions_its_numbers_and_its_odds(run: ProvenRun) -
 def test_the_odds_of_the_first_and_the_last_account_are_those_of_the_whole_pool(
     run: ProvenRun, account: str
 ) -> None:
-    (shown,) = [one for one in account_page(run, account).shown if one.odds is not None]
+    (shown,) = [one for one in page_of_account(run, account).shown if one.odds is not None]
     whole = pool_odds([30, 30, 5], assigned_quantity=10, zero_hit=ZeroHit.WRAP)
     assert shown.odds == whole.accounts[0 if account == "1046" else 2]
 
 
 def test_an_account_of_a_break_has_no_numbers_and_no_odds(run: ProvenRun) -> None:
-    (shown,) = account_page(run, "904").shown
+    (shown,) = page_of_account(run, "904").shown
     assert (shown.ribbon, shown.odds, shown.working.break_reason) == (None, None, "EXCEEDS_SHORT")
 
 
@@ -230,7 +232,7 @@ def test_nothing_that_people_wrote_and_no_break_of_others_is_on_an_accounts_page
         FULL.renamed("B"), tmp_path / "b", supersedes=[first.record.run], reason="account 1046"
     )
     record_in(tmp_path / "ledger", request)
-    about = account_page(proven_run(Ledger.open(tmp_path / "ledger"), "latest"), "1047")
+    about = page_of_account(proven_run(Ledger.open(tmp_path / "ledger"), "latest"), "1047")
     assert about.record.supersedes == (first.record.run,)
     assert (about.record.reason, about.record.breaks, about.record.sources) == (None, (), ())
 
@@ -238,21 +240,21 @@ def test_nothing_that_people_wrote_and_no_break_of_others_is_on_an_accounts_page
 def test_an_account_is_shown_in_the_series_asked_for_alone(tmp_path: Path) -> None:
     run = recorded(many_pools(9), tmp_path)
     asked = ("X     240920C00000003",)
-    about = account_page(run, "1046", series=asked)
+    about = page_of_account(run, "1046", series=asked)
     assert [one.working.series for one in about.shown] == list(asked)
     assert about.pool_count == 9
     with pytest.raises(NotInRun, match=r"account '1046' is in no pool of series 'ZZZ"):
-        account_page(run, "1046", series=("ZZZ   240920C00000001",))
+        page_of_account(run, "1046", series=("ZZZ   240920C00000001",))
     with pytest.raises(NotInRun, match=r"account '99' is in no pool"):
-        account_page(run, "99")
+        page_of_account(run, "99")
 
 
 def test_of_many_positions_those_with_the_most_contracts_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lottery.audit.report.account_report.POSITIONS_SHOWN", 3)
-    monkeypatch.setattr("lottery.audit.report.account_report.POSITIONS_LISTED", 5)
-    about = account_page(recorded(many_pools(9), tmp_path), "1046")
+    monkeypatch.setattr(account_page_module, "POSITIONS_SHOWN", 3)
+    monkeypatch.setattr(account_page_module, "POSITIONS_LISTED", 5)
+    about = page_of_account(recorded(many_pools(9), tmp_path), "1046")
     most = sorted((one.accounts[0].assigned_quantity for one in about.listed), reverse=True)
     assert len(about.shown) == 3
     assert len(about.listed) == 5
@@ -264,8 +266,8 @@ def test_of_many_positions_those_with_the_most_contracts_are_shown(
 def test_a_page_is_in_the_trail_and_names_no_account(tmp_path: Path) -> None:
     record_in(tmp_path / "ledger", request_of(FULL, tmp_path / "in"))
     opened = Ledger.open(tmp_path / "ledger")
-    operations.report(opened, "latest", ReportRequest(), REQUESTER)
-    operations.report(opened, "latest", ReportRequest(account="1046"), REQUESTER)
+    operations.report(opened, "latest", PageRequest(), REQUESTER)
+    operations.report(opened, "latest", PageRequest(account="1046"), REQUESTER)
     entries = list(opened.trail_entries())[-2:]
     assert [(one.operation, one.subject, one.outcome, one.by) for one in entries] == [
         (RUN_REPORTED, "2024-09-16-001", "a page about the run", TESTER),
@@ -277,13 +279,13 @@ def test_a_bundle_that_does_not_prove_its_run_gets_no_page(ledger: Ledger, tmp_p
     path = tmp_path / "run.zip"
     with path.open("w+b") as file:
         export_run(ledger, "latest", file, TESTER)
-    page = operations.report_bundle(path, (), ReportRequest(), Standing(is_known=False))
-    assert "cannot tell whether the run was superseded" in page.html
+    page = operations.report_bundle(path, (), PageRequest(), Supersession(is_known=False))
+    assert "cannot say whether the run was superseded" in page.html
     content = path.read_bytes()
     place = content.index(b"PAR1") + 100
     path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     with pytest.raises(LedgerDamaged, match=r"run\.zip: "):
-        operations.report_bundle(path, (), ReportRequest(), KNOWN)
+        operations.report_bundle(path, (), PageRequest(), KNOWN)
     path.write_bytes(b"no bundle")
     with pytest.raises(Refused):
-        operations.report_bundle(path, (), ReportRequest(), KNOWN)
+        operations.report_bundle(path, (), PageRequest(), KNOWN)

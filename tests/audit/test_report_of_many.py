@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lottery import operations
-from lottery.audit.report.run_report import POOLS_LISTED, POOLS_SHOWN, ReportRequest
+from lottery.audit.report.request import PageRequest
+from lottery.audit.report.run_page import POOLS_LISTED, POOLS_SHOWN
 from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.ledger.commit import Ledger
 from tests.audit.pages import read_page
@@ -84,7 +85,7 @@ def test_the_page_of_100_000_pools_is_small_and_says_exactly_what_it_left_out(
     many: Ledger,
 ) -> None:
     asked = ("P     240920C00000001", "P     240920C00000002")
-    page = operations.report(many, "latest", ReportRequest(series=asked), REQUESTER)
+    page = operations.report(many, "latest", PageRequest(series=asked), REQUESTER)
     assert len(page.html.encode()) < LIMIT
     assert (page.pool_count, page.shown_pool_count) == (POOLS, POOLS_SHOWN)
     text = read_page(page.html).text
@@ -100,14 +101,14 @@ def test_the_page_of_100_000_pools_is_small_and_says_exactly_what_it_left_out(
         left = record.assigned_quantity - sum(assigned[pool] for pool in some)
         assert f"Left out: {POOLS - count:,} pools with {left:,} contracts." in text
     left = sum(assigned[pool] for pool in breaks[500:])
-    assert f"Left out here: 500 breaks of {left:,} contracts." in text
+    assert f"Left out: 500 breaks with {left:,} contracts." in text
     for series in asked:
         assert f"{' '.join(series.split())} · OCC account C" in text
 
 
 @pytest.mark.slow
 def test_the_page_of_an_account_in_100_000_pools_is_small_too(many: Ledger) -> None:
-    request = ReportRequest(account="100000001046")
+    request = PageRequest(account="100000001046")
     page = operations.report(many, "latest", request, REQUESTER)
     assert len(page.html.encode()) < LIMIT
     assert page.pool_count == POOLS
@@ -128,7 +129,7 @@ def test_pages_of_the_widest_figures_and_the_most_accounts_are_small(tmp_path: P
         assigned=[LARGE // 3 * 2] * 10 + [LARGE // accounts * accounts] * 20,
     )
     ledger = ledger_of(columns, tmp_path / "widest")
-    page = operations.report(ledger, "latest", ReportRequest(), REQUESTER)
+    page = operations.report(ledger, "latest", PageRequest(), REQUESTER)
     assert len(page.html.encode()) < LIMIT
     text = read_page(page.html).text
     # 6,000 rows of accounts for 30 pools: 200 of each.
@@ -147,7 +148,7 @@ def test_a_giant_pool_says_how_many_accounts_it_draws_together_and_leaves_out(
         assigned=[25],
     )
     ledger = ledger_of(columns, tmp_path / "giant")
-    page = operations.report(ledger, "latest", ReportRequest(), REQUESTER)
+    page = operations.report(ledger, "latest", PageRequest(), REQUESTER)
     text = read_page(page.html).text
     assert "The thin band: 50,000 accounts whose ranges are too narrow" in text
     # 0.4314 of 50,000 is 21,570: 25 accounts are hit, and shown with those beside.

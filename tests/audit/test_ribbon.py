@@ -6,31 +6,42 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lottery.audit.report.labels import GRID, NARROW, WIDE, Label, Narrow, label_within, with_room
-from lottery.audit.report.ribbon import COLUMNS, Ribbon, account_ribbon, pool_ribbon
-from lottery.method.distribution import NumberRange
-
-PIXELS_AT_LEAST = 4
-"""Of a character that is drawn: labels that come closer than that overlap in any font."""
+from lottery.audit.report.ribbon import COLUMNS, GRID, Label, Ribbon, draw_ribbon
+from lottery.method.distribution import NumberRange, ranges_hit
 
 
 def ribbon_of(shorts: Sequence[int], first_hit: int, assigned_quantity: int) -> Ribbon:
     lasts = np.cumsum(np.array(shorts, np.int64))
-    return pool_ribbon(
+    total_short = int(lasts[-1])
+    return draw_ribbon(
         first_numbers=lasts - np.array(shorts, np.int64) + 1,
         last_numbers=lasts,
+        name=lambda index: f"10{46 + index}",
+        ranges=ranges_hit(
+            first_hit=first_hit, assigned_quantity=assigned_quantity, total_short=total_short
+        ),
         first_hit=first_hit,
-        assigned_quantity=assigned_quantity,
-        total_short=int(lasts[-1]),
-        name=lambda place: f"10{46 + place}",
+        total_short=total_short,
     )
 
 
-def texts(labels: Sequence[Label]) -> list[str]:
-    return [label.text for label in labels]
+def own_ribbon(owned: NumberRange, ranges: Sequence[NumberRange]) -> Ribbon:
+    return draw_ribbon(
+        first_numbers=np.array([owned.first_number]),
+        last_numbers=np.array([owned.last_number]),
+        name=lambda _: "1047",
+        ranges=ranges,
+        first_hit=28,
+        total_short=65,
+    )
+
+
+def texts(*rows: Sequence[Label]) -> list[str]:
+    return [label.text for row in rows for label in row]
 
 
 def test_the_published_pool_is_drawn_with_its_accounts_its_first_hit_and_its_numbers() -> None:
@@ -44,11 +55,13 @@ def test_the_published_pool_is_drawn_with_its_accounts_its_first_hit_and_its_num
     assert drawn.merged == ()
     assert drawn.ranges == ((at(27), at(37)),)
     assert drawn.seams == (at(27), at(30))
-    assert at(27) < drawn.first_hit_mark < at(28)
-    assert drawn.first_hit_label.text == "first hit 28"
-    assert texts(drawn.accounts) == ["1046", "1047", "1048"]
-    assert texts(drawn.hits) == ["28, 29, 30", "31 to 37"]
-    assert [label.narrow for label in drawn.hits] == [Narrow.SHOWN, Narrow.LOWER]
+    assert at(27) < drawn.first_hit_offset < at(28)
+    assert drawn.first_hit_align == "middle"
+    assert texts(drawn.names) == ["1046", "1047", "1048"]
+    assert texts(*drawn.hits) == ["28, 29, 30", "31 to 37"]
+    # Neighbours in one row lean away from each other.
+    (row,) = drawn.hits
+    assert [(label.room[0], label.align) for label in row] == [(0, "end"), (at(31) - 1, "start")]
     assert len(drawn.cells) == 64
     assert not drawn.wraps
     assert drawn.description == (
@@ -56,11 +69,11 @@ def test_the_published_pool_is_drawn_with_its_accounts_its_first_hit_and_its_num
     )
 
 
-def test_a_wrap_is_a_second_stretch_at_the_start() -> None:
+def test_a_wrap_is_a_second_range_at_the_start() -> None:
     drawn = ribbon_of([12, 20, 5, 3], 17, 38)
     assert drawn.wraps
     assert drawn.ranges == ((40_000, GRID), (0, 35_000))
-    assert texts(drawn.hits)[0] == "17 to 32, then 13, 14"
+    assert "17 to 32, then 13, 14" in texts(*drawn.hits)
 
 
 def test_accounts_too_narrow_to_be_seen_are_drawn_together_and_counted() -> None:
@@ -70,8 +83,8 @@ def test_accounts_too_narrow_to_be_seen_are_drawn_together_and_counted() -> None
     assert len(drawn.merged) == 2
     assert len(drawn.even) + len(drawn.odd) == 2
     assert drawn.cells == ()
-    # Ten thousand accounts were hit: their numbers have no room, and the range is told instead.
-    assert texts(drawn.hits) == ["240,001 to 300,000"]
+    # Ten thousand accounts were hit: their numbers have no room, so the range is labelled.
+    assert texts(*drawn.hits) == ["240,001 to 300,000"]
 
 
 def test_one_narrow_account_between_wide_ones_is_not_drawn_as_many() -> None:
@@ -83,23 +96,32 @@ def test_one_narrow_account_between_wide_ones_is_not_drawn_as_many() -> None:
 
 def test_an_accounts_own_ribbon_has_its_range_and_its_numbers_alone() -> None:
     own = NumberRange(first_number=31, last_number=60)
-    hits = [NumberRange(first_number=31, last_number=37)]
-    drawn = account_ribbon(owned=own, name="1047", hits=hits, first_hit=28, total_short=65)
+    drawn = own_ribbon(own, [NumberRange(first_number=31, last_number=37)])
     assert drawn.even + drawn.odd == ((30 * GRID // 65, 60 * GRID // 65),)
     assert drawn.ranges == ((30 * GRID // 65, 37 * GRID // 65),)
-    assert texts(drawn.accounts) == ["1047"]
-    spared = account_ribbon(owned=own, name="1047", hits=[], first_hit=1, total_short=65)
-    assert (spared.ranges, spared.hits) == ((), ())
+    assert texts(drawn.names) == ["1047"]
+    spared = own_ribbon(own, [])
+    assert (spared.ranges, texts(*spared.hits)) == ((), [])
     assert spared.description.endswith("Numbers assigned: none.")
 
 
-def test_a_name_stands_beside_the_first_hit_and_not_under_it() -> None:
-    whole = (0, GRID)
-    for mark, at in ((GRID // 4, 62_500), (3 * GRID // 4, 37_500), (GRID, 50_000)):
-        label = label_within(whole, "77032", mark)
-        assert label is not None
-        assert label.at == at
-    assert label_within((0, 1_000), "77032", GRID) is None
+@pytest.mark.parametrize(
+    ("first_hit", "room", "align"),
+    [
+        (1, (500, GRID), "start"),
+        (25, (24_500, GRID), "start"),
+        (50, (49_500, GRID), "middle"),
+        (75, (0, 74_500), "end"),
+        (100, (0, 99_500), "end"),
+    ],
+)
+def test_a_name_has_the_larger_side_of_the_first_hit_and_the_label_of_that_stays_within(
+    first_hit: int, room: tuple[int, int], align: str
+) -> None:
+    drawn = ribbon_of([100], first_hit, 1)
+    (name,) = drawn.names
+    assert name.room == room
+    assert drawn.first_hit_align == align
 
 
 @given(
@@ -127,21 +149,13 @@ def test_blocks_cover_the_ribbon_without_overlap_and_nothing_lies_outside(
 
 
 @given(
-    places=st.lists(st.integers(0, GRID), max_size=30),
-    width=st.sampled_from([WIDE, NARROW]),
-    characters=st.integers(1, 24),
+    shorts=st.lists(st.integers(1, 40), min_size=1, max_size=40),
+    data=st.data(),
 )
-def test_labels_do_not_run_into_each_other(places: list[int], width: int, characters: int) -> None:
-    """Law: of the labels shown in one row, no two overlap; the first always has room."""
-    labels = [Label(at=at, anchor="middle", text="8" * characters) for at in places]
-    shown = list(with_room(labels))
-    if width == NARROW:
-        shown = [label for label in shown if label.narrow is Narrow.SHOWN]
-    ends = sorted(
-        (
-            label.at * width / GRID - characters * PIXELS_AT_LEAST / 2,
-            label.at * width / GRID + characters * PIXELS_AT_LEAST / 2,
-        )
-        for label in shown
-    )
-    assert all(before[1] < after[0] for before, after in pairwise(ends))
+def test_labels_of_a_row_do_not_share_their_room(shorts: list[int], data: st.DataObject) -> None:
+    """Law: the labels of a row are in order, and no two may use the same part of it."""
+    total = sum(shorts)
+    drawn = ribbon_of(shorts, data.draw(st.integers(1, total)), data.draw(st.integers(1, total)))
+    for row in (drawn.names, *drawn.hits):
+        bounds = [0, *(bound for label in row for bound in label.room), GRID]
+        assert bounds == sorted(bounds)

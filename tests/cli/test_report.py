@@ -71,7 +71,7 @@ def test_a_bundle_has_its_page_without_any_ledger(
 ) -> None:
     assert lottery("report", exported, "bundle.html").exit_code == 0
     reader("report", "latest", "run.html")
-    cannot_tell = "Written from a bundle, which cannot tell whether the run was superseded later."
+    cannot_tell = "Made from a bundle, which cannot say whether the run was superseded later."
     assert cannot_tell in text_of(tmp_path / "bundle.html")
     assert cannot_tell not in text_of(tmp_path / "run.html")
     assert not (tmp_path / "lottery-ledger").exists()
@@ -95,7 +95,7 @@ def test_a_superseded_run_says_so_by_either_way(tampered: Door, tmp_path: Path) 
     assert tampered(*command, "--supersede", EXAMPLE_RUN, "--reason", "a cut").exit_code == 0
     assert tampered("report", EXAMPLE_RUN, "old.html").exit_code == 0
     assert tampered("report", "latest", "new.html").exit_code == 0
-    assert "Run 2024-09-16-002 has taken this run's place." in text_of(tmp_path / "old.html")
+    assert "Run 2024-09-16-002 supersedes this run." in text_of(tmp_path / "old.html")
     assert "Supersedes 2024-09-16-001. Reason given: a cut" in text_of(tmp_path / "new.html")
 
 

@@ -1,1 +1,1 @@
-"""The audit page of a run: values first, then geometry, then HTML."""
+"""The audit page: `run_page` and `account_page` collect its values, `html` renders them."""

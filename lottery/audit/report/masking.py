@@ -1,9 +1,9 @@
-"""Masking: a page that leaves the firm names no account.
+"""Masking: a page that may leave the firm names no account.
 
-Accounts get labels, A1, A2 and so on in the order in which the page comes to them; one label is one
-account throughout. No digit of an account's number is kept: the last four would give short numbers
-away whole. Texts that people wrote, and might have written an account's number into, lose every
-digit. An `occ_account` is OCC's and not a client's, and stays.
+Accounts get labels, A1, A2 and so on, in the order in which the page comes to them; one label is
+one account throughout. No digit of an account number is kept: the last four would give short
+numbers away. Texts that people wrote may hold an account number, so every digit in them is
+replaced. An `occ_account` is OCC's, not a client's, and stays.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 from lottery.ledger.run_record import RunRecord, WarningRecord
 
 MASKED_DIGIT: Final = "•"
+"""What stands for a digit."""
 
 WARNINGS_WITHOUT_ACCOUNTS: Final = frozenset(
     {
@@ -25,14 +26,14 @@ WARNINGS_WITHOUT_ACCOUNTS: Final = frozenset(
         "OCC_SHORT_DIFFERS_MORE",
     }
 )
-"""Warnings that are known to name no account; the others lose their digits."""
+"""Warnings known to name no account; digits are masked in all others."""
 
 
 class AccountNames:
     """What accounts are called on one page.
 
     Args:
-        masked: Whether by labels; otherwise by their numbers.
+        masked: Whether accounts are called by labels; otherwise by their numbers.
     """
 
     def __init__(self, *, masked: bool) -> None:
@@ -40,14 +41,14 @@ class AccountNames:
         self._labels: dict[str, str] = {}
 
     def __call__(self, account: str) -> str:
-        """What an account is called: the same every time."""
+        """Return what an account is called: the same every time."""
         if not self.masked:
             return account
         return self._labels.setdefault(account, f"A{len(self._labels) + 1}")
 
 
 def masked_record(record: RunRecord) -> RunRecord:
-    """A record for showing, without a digit in what people wrote or named."""
+    """Return a record without a digit in any text that people wrote."""
     requester = record.requested_by
     return replace(
         record,

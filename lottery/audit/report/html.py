@@ -1,8 +1,8 @@
-"""A report's HTML: one page that holds all it needs and asks for nothing from elsewhere.
+"""The HTML of an audit page: one file that holds all it needs and loads nothing.
 
-Text is escaped wherever it comes from, and a name that a template does not know is an error. The
-one style and the one script are allowed by their digests (Content Security Policy, Level 3), so
-that a browser runs nothing else, whatever a record may hold.
+All text is escaped, and a name that a template does not know is an error. The one style and the one
+script are allowed by their digests (Content Security Policy, Level 3), so that a browser runs
+nothing else, whatever a record may hold.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 from importlib import resources
-from typing import Any, Final
+from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lottery.audit import wording
-from lottery.audit.report.account_report import AccountReport
-from lottery.audit.report.labels import GRID, Block
-from lottery.audit.report.run_report import Report
+from lottery.audit.report.account_page import AccountPage
+from lottery.audit.report.ribbon import GRID, Block
+from lottery.audit.report.run_page import RunPage
 from lottery.method.odds import AccountOdds
 from lottery.version import NAME, VERSION
 
 STYLE_FILE: Final = "page.css"
 SCRIPT_FILE: Final = "page.js"
 ASK_DECIMALS: Final = 5
+"""Decimals that an ask price may have (S2)."""
 
 _FIGURE_SPACE: Final = "\u2007"
 _POINT_SPACE: Final = "\u2008"
@@ -38,23 +39,15 @@ _PERCENT_DECIMALS: Final = 2
 _MEAN_DECIMALS: Final = 4
 
 
-def run_page(report: Report) -> str:
-    """The page of a run."""
-    return _rendered("run.html.j2", report)
-
-
-def account_page(report: AccountReport) -> str:
-    """The page of one account."""
-    return _rendered("account.html.j2", report)
-
-
-def _rendered(template: str, report: Report | AccountReport) -> str:
-    return _environment().get_template(template).render(report=report)
+def page_html(page: RunPage | AccountPage) -> str:
+    """Return a page's HTML."""
+    template = "run.html.j2" if isinstance(page, RunPage) else "account.html.j2"
+    return _environment().get_template(template).render(page=page)
 
 
 @functools.cache
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("lottery.audit.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -62,7 +55,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     style, script = _shipped(STYLE_FILE), _shipped(SCRIPT_FILE)
-    made.globals |= {
+    environment.globals |= {
         "wording": wording,
         # Both are this package's own files, and no part of them comes from a record.
         "style": Markup(style),  # noqa: S704
@@ -72,7 +65,7 @@ def _environment() -> Environment:
         "software": f"{NAME} {VERSION}",
         "grid": GRID,
     }
-    made.filters |= {
+    environment.filters |= {
         "number": lambda number: f"{number:,}",
         "at": _at,
         "blocks": _path,
@@ -81,22 +74,22 @@ def _environment() -> Environment:
         "percent": percent,
         "decimal": decimal,
         "at_least": chance_of_at_least,
-        "ticks": lambda places: "".join(f"M{place} 0V10" for place in places),
+        "ticks": lambda offsets: "".join(f"M{offset} 0V10" for offset in offsets),
         "typeset": lambda text: text.replace(" x ", _TIMES).replace(" - ", _MINUS),
         "moment": lambda text: f"{text[:10]} {text[11:19]} UTC",
     }
-    return made
+    return environment
 
 
 def aligned_ask(ask_price: str) -> str:
-    """An ask price with blanks as wide as digits behind it, so that points stand in a line."""
+    """Pad an ask price with blanks as wide as digits, so that decimal points line up."""
     whole, point, decimals = ask_price.partition(".")
     missing = _FIGURE_SPACE * (ASK_DECIMALS - len(decimals))
     return whole + (point or _POINT_SPACE) + decimals + missing
 
 
 def percent(chance: Fraction | Decimal) -> str:
-    """A chance as a percentage; one that is neither nothing nor certain never looks so."""
+    """Format a chance as a percentage that is 0 or 100 only if the chance is."""
     exact = Fraction(chance) * 100
     smallest = Fraction(1, 10**_PERCENT_DECIMALS)
     if 0 < exact < smallest:
@@ -107,7 +100,7 @@ def percent(chance: Fraction | Decimal) -> str:
 
 
 def decimal(value: Fraction, decimals: int = _MEAN_DECIMALS) -> str:
-    """A fraction as decimal text, rounded half up in its last place."""
+    """Format a fraction as decimal text, rounded half up in its last digit."""
     scale = 10**decimals
     scaled = (value.numerator * scale * 2 + value.denominator) // (2 * value.denominator)
     sign, (whole, rest) = "-" if scaled < 0 else "", divmod(abs(scaled), scale)
@@ -115,7 +108,7 @@ def decimal(value: Fraction, decimals: int = _MEAN_DECIMALS) -> str:
 
 
 def chance_of_at_least(odds: AccountOdds, assigned_quantity: int) -> int:
-    """In how many of the 10,000 fractions an account is assigned a quantity or more."""
+    """Return how many of the 10,000 fractions assign an account a quantity or more."""
     return sum(
         chance.fraction_count
         for chance in odds.chances
@@ -123,23 +116,20 @@ def chance_of_at_least(odds: AccountOdds, assigned_quantity: int) -> int:
     )
 
 
-def _at(position: int) -> str:
-    """A position of a ribbon as a percentage of its width."""
-    return f"{Decimal(position) * 100 / GRID:f}%"
+def _at(offset: int) -> str:
+    """Format an offset on a ribbon as a percentage of its width."""
+    return f"{Decimal(offset) * 100 / GRID:f}%"
 
 
 def _path(blocks: Iterable[Block], top: int = 0, bottom: int = 10) -> str:
-    """A ribbon's blocks as the data of one SVG path."""
+    """Return a ribbon's blocks as the data of one SVG path."""
     return "".join(f"M{start} {top}H{end}V{bottom}H{start}Z" for start, end in blocks)
 
 
 def _shipped(name: str) -> str:
-    text: Any = (
-        resources.files("lottery.audit.report").joinpath("templates", name).read_text("utf-8")
-    )
-    return str(text)
+    return resources.files("lottery.audit.report").joinpath("templates", name).read_text("utf-8")
 
 
 def _digest(text: str) -> str:
-    """An inline element's digest as Content Security Policy has it."""
+    """Return an inline element's digest in the form of Content Security Policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

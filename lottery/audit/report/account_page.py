@@ -1,8 +1,8 @@
-"""One account's page: its positions, its numbers, what hit them, its odds beforehand, the proof.
+"""The values of one account's page: its positions, its numbers, what hit it, its odds, the proof.
 
-Nothing is said about anyone else: of its pools there are the totals and the first hit, without
-which its own numbers cannot be understood, and neither other accounts nor their ranges. What
-people wrote about the run, and the run's breaks elsewhere, are left out.
+Nothing is said about anyone else. Of the account's pools the page has the totals and the first hit,
+without which its own numbers cannot be understood, but no other account and no other range. What
+people wrote about the run and its breaks elsewhere are left out.
 """
 
 from __future__ import annotations
@@ -11,31 +11,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
 from lottery.audit.bundle import ProvenRun
 from lottery.audit.explain import PoolWorking, explain_account
 from lottery.audit.report.masking import AccountNames, masked_record
-from lottery.audit.report.ribbon import Ribbon, account_ribbon
-from lottery.audit.report.run_report import Proof, ReportRequest, Standing, proven, reader_of
-from lottery.audit.report.shown_pools import LeftOut
+from lottery.audit.report.pool_section import LeftOut
+from lottery.audit.report.request import PageRequest, Supersession
+from lottery.audit.report.ribbon import Ribbon, draw_ribbon
+from lottery.audit.report.run_page import PageProof, reader_of, verified_proof
 from lottery.errors import NotInRun
 from lottery.ledger.run_record import RunRecord
-from lottery.method.distribution import NumberRange
 from lottery.method.methodology import ZeroHit
 from lottery.method.odds import AccountOdds, pool_odds
 
 POSITIONS_SHOWN: Final = 40
-"""Positions with their ribbon and odds; those asked for are shown past it."""
+"""Maximum number of positions with ribbon and odds, unless more are asked for."""
 POSITIONS_LISTED: Final = 5_000
-"""Rows of the table of positions."""
+"""Maximum rows of the table of positions."""
 SEED_WARNINGS: Final = frozenset({"ZERO_ASK", "LOW_PRECISION_COMPOSITE"})
+"""Codes of the warnings that are about the whole date and about no other account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownPosition:
+class PositionSection:
     """A position of the account in one pool.
 
     Attributes:
-        anchor: Its place on the page.
+        anchor: Its element's id on the page.
         working: The pool's steps, with this account alone.
         ribbon: Its own numbers among all; None for a break.
         odds: Its chances before the fraction was known; None for a break.
@@ -48,7 +51,7 @@ class ShownPosition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountReport:
+class AccountPage:
     """A page about one account.
 
     Attributes:
@@ -56,40 +59,40 @@ class AccountReport:
         record: The run's record, without what is about others.
         shown: Its positions, or those of them with the most contracts assigned.
         listed: Every position that is listed, in the order of the evidence.
-        listed_left_out: The others.
+        listed_left_out: The other positions.
         pool_count: Pools that it is in.
         assigned_quantity: Contracts assigned to it in all of them.
     """
 
     account: str
     record: RunRecord
-    standing: Standing
-    proof: Proof
+    supersession: Supersession
+    proof: PageProof
     masked: bool
-    shown: tuple[ShownPosition, ...]
+    shown: tuple[PositionSection, ...]
     listed: tuple[PoolWorking, ...]
     listed_left_out: LeftOut
     pool_count: int
     assigned_quantity: int
 
 
-def account_report(
-    run: ProvenRun, account: str, request: ReportRequest, standing: Standing
-) -> AccountReport:
-    """The page of one account in a run.
+def account_page(
+    run: ProvenRun, account: str, request: PageRequest, supersession: Supersession
+) -> AccountPage:
+    """Return the page of one account in a run.
 
     Args:
         run: The run and what proves it.
         account: The account's number.
-        request: Where it names series, only these pools of the account are shown.
-        standing: Whether the run was superseded.
+        request: If it names series, only these pools of the account are shown.
+        supersession: Whether the run was superseded.
 
     Raises:
         NotInRun: The account is in no pool of the run, or in none of a series asked for.
         LedgerDamaged: The evidence is not what was recorded.
         ProofInvalid, CheckpointInvalid: The record is not in the log.
     """
-    proof = proven(run)
+    proof = verified_proof(run)
     name = AccountNames(masked=request.mask_accounts)(account)
     workings = [
         replace(working, accounts=tuple(replace(one, account=name) for one in working.accounts))
@@ -101,42 +104,22 @@ def account_report(
         workings = _of_series(run.record.run, account, workings, request.series)
     limit = max(POSITIONS_SHOWN, len(request.series))
     most = {id(one) for one in sorted(workings, key=_assigned, reverse=True)[:limit]}
-    listed = workings[:POSITIONS_LISTED]
+    shown = (working for working in workings if id(working) in most)
     left_out = workings[POSITIONS_LISTED:]
-    return AccountReport(
+    return AccountPage(
         account=name,
-        record=_about_the_run(run.record, masked=request.mask_accounts),
-        standing=standing,
+        record=_without_others(run.record, masked=request.mask_accounts),
+        supersession=supersession,
         proof=proof,
         masked=request.mask_accounts,
-        shown=tuple(
-            _shown(working, place)
-            for place, working in enumerate((one for one in workings if id(one) in most), 1)
-        ),
-        listed=tuple(listed),
+        shown=tuple(_section(working, f"pool-{number}") for number, working in enumerate(shown, 1)),
+        listed=tuple(workings[:POSITIONS_LISTED]),
         listed_left_out=LeftOut(
             count=len(left_out), assigned_quantity=sum(map(_assigned, left_out))
         ),
         pool_count=pool_count,
         assigned_quantity=assigned_quantity,
     )
-
-
-def account_odds(working: PoolWorking) -> AccountOdds:
-    """The chances of the one account of a working, of its range and the pool's totals alone."""
-    (account,) = working.accounts
-    before = account.first_number - 1
-    behind = working.total_short - account.last_number
-    # What others are short counts by its sum: where their ranges end changes nothing for this one.
-    shorts = [short for short in (before, account.short_quantity, behind) if short]
-    place = 1 if before else 0
-    odds = pool_odds(
-        shorts,
-        assigned_quantity=working.assigned_quantity,
-        zero_hit=ZeroHit(working.zero_hit),
-        only=[place],
-    )
-    return odds.accounts[place]
 
 
 def _of_series(
@@ -148,19 +131,17 @@ def _of_series(
         raise NotInRun(
             f"account {account!r} is in no pool of series {', '.join(missing)} of run {run}"
         )
-    return [working for working in workings if working.series in set(series)]
+    return [working for working in workings if working.series in series]
 
 
 def _assigned(working: PoolWorking) -> int:
     return working.accounts[0].assigned_quantity
 
 
-def _about_the_run(record: RunRecord, *, masked: bool) -> RunRecord:
-    """The record without what people wrote and without what is about other accounts' pools."""
-    if masked:
-        record = masked_record(record)
+def _without_others(record: RunRecord, *, masked: bool) -> RunRecord:
+    """Return the record without what people wrote and what is about other accounts' pools."""
     return replace(
-        record,
+        masked_record(record) if masked else record,
         reason=None,
         breaks=(),
         sources=(),
@@ -168,21 +149,36 @@ def _about_the_run(record: RunRecord, *, masked: bool) -> RunRecord:
     )
 
 
-def _shown(working: PoolWorking, place: int) -> ShownPosition:
+def _section(working: PoolWorking, anchor: str) -> PositionSection:
     (account,) = working.accounts
-    anchor = f"pool-{place}"
     if working.first_hit is None:
-        return ShownPosition(anchor=anchor, working=working, ribbon=None, odds=None)
-    owned = NumberRange(first_number=account.first_number, last_number=account.last_number)
-    return ShownPosition(
-        anchor=anchor,
-        working=working,
-        ribbon=account_ribbon(
-            owned=owned,
-            name=account.account,
-            hits=account.numbers_hit,
-            first_hit=working.first_hit,
-            total_short=working.total_short,
-        ),
-        odds=account_odds(working),
+        return PositionSection(anchor=anchor, working=working, ribbon=None, odds=None)
+    ribbon = draw_ribbon(
+        first_numbers=np.array([account.first_number], np.int64),
+        last_numbers=np.array([account.last_number], np.int64),
+        name=lambda _: account.account,
+        ranges=account.numbers_hit,
+        first_hit=working.first_hit,
+        total_short=working.total_short,
     )
+    return PositionSection(
+        anchor=anchor, working=working, ribbon=ribbon, odds=_account_odds(working)
+    )
+
+
+def _account_odds(working: PoolWorking) -> AccountOdds:
+    """Return the chances of the one account of a working.
+
+    Others count by the sum of their short quantities: where their ranges end changes nothing.
+    """
+    (account,) = working.accounts
+    before = account.first_number - 1
+    after = working.total_short - account.last_number
+    index = 1 if before else 0
+    odds = pool_odds(
+        [short for short in (before, account.short_quantity, after) if short],
+        assigned_quantity=working.assigned_quantity,
+        zero_hit=ZeroHit(working.zero_hit),
+        only=[index],
+    )
+    return odds.accounts[index]
