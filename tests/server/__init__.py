@@ -1,1 +1,1 @@
-"""The server: through grpcio-testing, over sockets on loopback, and as a process of its own."""
+"""The server: over sockets on loopback, and as a process of its own."""

@@ -1,4 +1,4 @@
-"""What every test of the server starts from."""
+"""Fixtures of the server's tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.app import LotteryServer
-from tests.server.calls import Stubs, connected, serving
+from tests.server.calls import Stubs, called, connected, serving
 
 
 @pytest.fixture(autouse=True)
@@ -30,4 +30,11 @@ def server(tmp_path: Path) -> Iterator[LotteryServer]:
 def stubs(server: LotteryServer) -> Iterator[Stubs]:
     """A client of it."""
     with connected(server.port) as stubs:
+        yield stubs
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
+    """A client of one server for all calls that record nothing."""
+    with called(tmp_path_factory.mktemp("empty") / "ledger") as stubs:
         yield stubs

@@ -1,9 +1,8 @@
-"""The audit's calls by themselves and over a socket: proofs, bundles, verification, refusals."""
+"""The audit's calls: proofs, bundles, verification, refusals."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import subprocess
 import sys
 import zipfile
@@ -18,7 +17,6 @@ import pytest
 
 from lottery.audit.bundle import opened_bundle
 from lottery.ledger import write_transaction
-from lottery.ledger.commit import Ledger
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, LogProof, open_checkpoint
 from lottery.tlog.keys import SigningKey, VerifierKey, create_key_file
@@ -48,7 +46,6 @@ from tests.server.calls import (
     run_count,
     run_day,
 )
-from tests.server.test_servicers import Servicers
 
 RUN: Final = "2024-09-16-001"
 SOMEBODYS_KEY: Final = str(SigningKey(name="example.org/other", seed=b"o" * 32).verifier)
@@ -66,13 +63,6 @@ def days() -> Iterator[SmallDay]:
         )
 
 
-@pytest.fixture
-def servicers(tmp_path: Path) -> Iterator[Servicers]:
-    ledger = Ledger.create(tmp_path / "ledger")
-    yield Servicers(ledger)
-    ledger.close()
-
-
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
     """A client of a ledger with nine runs, in which nothing more is recorded."""
@@ -82,19 +72,12 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
         yield stubs
 
 
-@pytest.fixture(scope="module")
-def nothing_recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
-    """A client of an empty ledger."""
-    with called(tmp_path_factory.mktemp("empty") / "ledger") as stubs:
-        yield stubs
-
-
 def key_of(stubs: Stubs) -> VerifierKey:
     return VerifierKey.parse(stubs.audit.GetCheckpoint(pb.GetCheckpointRequest()).public_key)
 
 
-def head_of(stubs: Stubs, note: bytes) -> Checkpoint:
-    """A signed head, which the log's key and no other has signed."""
+def checkpoint_of(stubs: Stubs, note: bytes) -> Checkpoint:
+    """Return a checkpoint that the log's key and no other has signed."""
     opened = open_checkpoint(note, [key_of(stubs)])
     assert opened.checkpoint.origin == key_of(stubs).name
     return opened.checkpoint
@@ -123,22 +106,20 @@ def tamper_with(ledger: Path, name: str) -> None:
     path.write_bytes(content)
 
 
-# By themselves, through grpcio-testing.
+# What is answered by every method once.
 
 
-def test_a_sound_ledger_is_verified(servicers: Servicers) -> None:
-    servicers.run_day(FULL)
-
-    assert servicers.answer("VerifyLedger", pb.VerifyLedgerRequest()) == pb.VerifyLedgerResponse(
-        sound=True
-    )
+def test_a_sound_ledger_is_verified(log: Stubs, empty: Stubs) -> None:
+    for stubs in (log, empty):
+        response = stubs.audit.VerifyLedger(pb.VerifyLedgerRequest())
+        assert response == pb.VerifyLedgerResponse(sound=True)
 
 
-def test_a_fault_is_a_result_with_its_file(servicers: Servicers, tmp_path: Path) -> None:
-    servicers.run_day(FULL)
+def test_a_fault_is_a_result_with_its_file(stubs: Stubs, tmp_path: Path) -> None:
+    run_day(stubs, FULL)
     tamper_with(tmp_path / "ledger", "pools.parquet")
 
-    response = servicers.answer("VerifyLedger", pb.VerifyLedgerRequest())
+    response = stubs.audit.VerifyLedger(pb.VerifyLedgerRequest())
 
     assert not response.sound
     (fault,) = response.faults
@@ -146,60 +127,50 @@ def test_a_fault_is_a_result_with_its_file(servicers: Servicers, tmp_path: Path)
     assert "recorded is sha256" in fault.problem
 
 
-def test_a_bundle_comes_in_parts_of_which_the_first_names_its_run(servicers: Servicers) -> None:
-    servicers.run_day(FULL)
-
-    parts, code = servicers.stream("ExportRun", pb.ExportRunRequest(run="latest"))
-
-    assert code is grpc.StatusCode.OK
-    assert [(part.run, bool(part.data)) for part in parts] == [(RUN, False), ("", True)]
-    with zipfile.ZipFile(io.BytesIO(b"".join(part.data for part in parts))) as archive:
-        assert archive.testzip() is None
-        assert f"{RUN}/run.json" in archive.namelist()
-
-
-def test_the_latest_head_covers_every_run(servicers: Servicers) -> None:
+def test_the_latest_checkpoint_covers_every_run(stubs: Stubs) -> None:
     for size, day in enumerate((PUBLISHED, replace(PUBLISHED, date=NEXT_DATE)), 1):
-        servicers.run_day(day)
+        run_day(stubs, day)
 
-        response = servicers.answer("GetCheckpoint", pb.GetCheckpointRequest())
+        response = stubs.audit.GetCheckpoint(pb.GetCheckpointRequest())
 
         assert response.tree_size == size
-        key = VerifierKey.parse(response.public_key)
-        assert open_checkpoint(response.checkpoint, [key], origin=key.name).checkpoint.size == size
+        assert checkpoint_of(stubs, response.checkpoint).size == size
 
 
-def test_a_log_of_one_run_is_proved_by_its_leaf_alone(servicers: Servicers) -> None:
-    run = servicers.run_day(PUBLISHED).run
+def test_a_log_of_one_run_is_proved_by_its_leaf_alone(stubs: Stubs) -> None:
+    run = run_day(stubs, PUBLISHED).run
 
-    proof = servicers.answer("GetInclusionProof", pb.GetInclusionProofRequest(run="latest"))
+    proof = inclusion_of(stubs, "latest")
 
     assert (proof.run, proof.log_index, proof.tree_size) == (RUN, 0, 1)
     assert proof.leaf_hash == hashlib.sha256(b"\0" + run.record).digest()
     assert list(proof.hashes) == []
 
 
+@pytest.mark.parametrize(
+    "engine", [pb.REPLAY_ENGINE_UNSPECIFIED, pb.REPLAY_ENGINE_COMPILED, pb.REPLAY_ENGINE_SQL]
+)
 def test_a_run_is_replayed_by_the_engine_that_was_asked_for(
-    servicers: Servicers, monkeypatch: pytest.MonkeyPatch
+    log: Stubs, monkeypatch: pytest.MonkeyPatch, engine: pb.ReplayEngine.ValueType
 ) -> None:
-    servicers.run_day(FULL)
-    engines = [pb.REPLAY_ENGINE_UNSPECIFIED, pb.REPLAY_ENGINE_COMPILED, pb.REPLAY_ENGINE_SQL]
+    request = pb.ReplayRunRequest(run=RUN, engine=engine)
     matched = lottery_pb2.ReplayResult(run=RUN, matched=True)
-    for engine in engines:
-        request = pb.ReplayRunRequest(run="latest", engine=engine)
-        assert servicers.answer("ReplayRun", request).result == matched
+    assert log.audit.ReplayRun(request).result == matched
 
     # Only one of them needs DuckDB.
     monkeypatch.setitem(sys.modules, "duckdb", None)
+    if engine != pb.REPLAY_ENGINE_SQL:
+        assert log.audit.ReplayRun(request).result == matched
+        return
+    for failure in (
+        failure_of(lambda: log.audit.ReplayRun(request)),
+        failure_of(lambda: log.audit.ReplayDay(pb.ReplayDayRequest(engine=engine))),
+    ):
+        assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "ENGINE_MISSING")
+        assert "options-assignment-lottery[sql]" in failure.message
 
-    codes = [
-        servicers.call("ReplayRun", pb.ReplayRunRequest(run="latest", engine=engine))[1]
-        for engine in engines
-    ]
-    assert codes == [grpc.StatusCode.OK, grpc.StatusCode.OK, grpc.StatusCode.FAILED_PRECONDITION]
 
-
-# Over a socket: what is refused, and how it says so.
+# What is refused, and how it says so.
 
 
 @pytest.mark.parametrize(
@@ -233,18 +204,12 @@ def test_a_run_that_is_not_recorded_is_not_found(
     ids=["GetCheckpoint", "GetConsistencyProof", "GetInclusionProof", "ExportRun"],
 )
 def test_of_an_empty_log_there_is_nothing_to_prove(
-    nothing_recorded: Stubs, call: Callable[[Any], object]
+    empty: Stubs, call: Callable[[Any], object]
 ) -> None:
-    failure = failure_of(lambda: call(nothing_recorded.audit))
+    failure = failure_of(lambda: call(empty.audit))
 
     assert failure.status == NOT_FOUND
     assert failure.metadata == {"run": "latest"}
-
-
-def test_an_empty_log_is_sound(nothing_recorded: Stubs) -> None:
-    response = nothing_recorded.audit.VerifyLedger(pb.VerifyLedgerRequest())
-
-    assert (response.sound, list(response.faults)) == (True, [])
 
 
 def invalid_fields(failure: Failure) -> list[str]:
@@ -319,22 +284,6 @@ def test_an_engine_that_is_none_is_an_invalid_argument(log: Stubs) -> None:
         assert invalid_fields(failure) == ["engine"]
 
 
-def test_an_engine_that_is_not_installed_is_a_precondition(
-    log: Stubs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "duckdb", None)
-    run = pb.ReplayRunRequest(run="latest", engine=pb.REPLAY_ENGINE_SQL)
-    day = pb.ReplayDayRequest(engine=pb.REPLAY_ENGINE_SQL)
-
-    for failure in (
-        failure_of(lambda: log.audit.ReplayRun(run)),
-        failure_of(lambda: log.audit.ReplayDay(day)),
-    ):
-        assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "ENGINE_MISSING")
-        assert "options-assignment-lottery[sql]" in failure.message
-    assert log.audit.ReplayRun(pb.ReplayRunRequest(run="latest")).result.matched
-
-
 def test_every_run_of_the_dates_is_replayed_by_the_statement(log: Stubs) -> None:
     request = pb.ReplayDayRequest(engine=pb.REPLAY_ENGINE_SQL)
 
@@ -391,7 +340,7 @@ def test_a_bundle_whose_export_cannot_be_entered_in_the_trail_is_not_sent(tmp_pa
         assert stubs.audit.ReplayRun(pb.ReplayRunRequest(run=RUN)).result.matched
 
 
-def test_a_bundle_that_there_is_no_place_for_is_unavailable(tmp_path: Path) -> None:
+def test_a_bundle_that_cannot_be_staged_is_unavailable(tmp_path: Path) -> None:
     with called(tmp_path / "ledger") as stubs:
         run_day(stubs, PUBLISHED)
         # As root nothing else here is unwritable; a full disk or a read-only one is the same.
@@ -475,10 +424,10 @@ def test_positions_that_cannot_be_gross_are_named_by_row(stubs: Stubs) -> None:
     assert run_count(stubs) == 1
 
 
-# Over a socket: what is answered.
+# What is answered.
 
 
-def test_a_run_tells_its_chain_and_its_basis(stubs: Stubs) -> None:
+def test_a_run_has_its_chain_and_its_basis(stubs: Stubs) -> None:
     first = run_day(stubs, PUBLISHED).run
     assert (list(first.supersedes), first.reason, first.superseded_by) == ([], "", "")
     assert first.positions_basis == ""
@@ -506,14 +455,14 @@ def test_every_run_is_proved_in_every_tree_that_holds_it(log: Stubs) -> None:
             proof = inclusion_of(log, run, size)
             assert (proof.run, proof.log_index, proof.tree_size) == (run, index, size)
             assert proof.leaf_hash == merkle.leaf_hash(record)
-            head = head_of(log, proof.checkpoint)
-            assert head.size == size
+            checkpoint = checkpoint_of(log, proof.checkpoint)
+            assert checkpoint.size == size
             merkle.verify_inclusion(
                 index=index,
                 size=size,
                 leaf_hash=proof.leaf_hash,
                 proof=proof.hashes,
-                root=head.root,
+                root=checkpoint.root,
             )
             assert LogProof.parse(proof.proof) == LogProof(
                 index=index, hashes=tuple(proof.hashes), note=proof.checkpoint
@@ -531,7 +480,7 @@ def test_a_proof_without_a_size_is_in_the_latest_tree(log: Stubs) -> None:
 
 def test_every_tree_is_the_beginning_of_every_later_one(log: Stubs) -> None:
     roots = {
-        size: head_of(log, inclusion_of(log, RUN, size).checkpoint).root
+        size: checkpoint_of(log, inclusion_of(log, RUN, size).checkpoint).root
         for size in range(1, SIZES + 1)
     }
     for first, first_root in roots.items():
@@ -550,21 +499,21 @@ def test_every_tree_is_the_beginning_of_every_later_one(log: Stubs) -> None:
         assert latest.second_size == SIZES
 
 
-def test_a_head_has_every_signature_that_was_added(tmp_path: Path) -> None:
+def test_a_checkpoint_has_every_signature_that_was_added(tmp_path: Path) -> None:
     officer = create_key_file(tmp_path / "officer.key", "example.org/officer")
     with called(tmp_path / "ledger") as stubs:
         run_day(stubs, PUBLISHED)
         command = [sys.executable, "-m", "lottery", "--ledger", str(tmp_path / "ledger"), "cosign"]
         subprocess.run([*command, "--key", str(tmp_path / "officer.key")], check=True)
 
-        head = stubs.audit.GetCheckpoint(pb.GetCheckpointRequest())
+        latest = stubs.audit.GetCheckpoint(pb.GetCheckpointRequest())
         keys = [str(key_of(stubs)), str(officer.verifier)]
 
-        opened = open_checkpoint(head.checkpoint, [key_of(stubs), officer.verifier])
+        opened = open_checkpoint(latest.checkpoint, [key_of(stubs), officer.verifier])
         assert set(opened.signed_by) == {key_of(stubs), officer.verifier}
-        assert inclusion_of(stubs, RUN).checkpoint == head.checkpoint
+        assert inclusion_of(stubs, RUN).checkpoint == latest.checkpoint
         assert stubs.audit.VerifyLedger(pb.VerifyLedgerRequest(keys=keys)).sound
-        # A run that follows has a head of its own, which the officer has not signed.
+        # A run that follows has a checkpoint of its own, which the officer has not signed.
         run_day(stubs, replace(PUBLISHED, date=NEXT_DATE))
         later = stubs.audit.GetCheckpoint(pb.GetCheckpointRequest())
         assert open_checkpoint(later.checkpoint, [key_of(stubs)]).checkpoint.size == 2
@@ -607,6 +556,9 @@ def test_a_bundle_larger_than_a_part_comes_in_several(
     assert [len(part.data) for part in parts[:-1]] == [1_000] * (len(whole) // 1_000)
     assert b"".join(part.data for part in parts) == whole
     (tmp_path / "run.zip").write_bytes(whole)
+    with zipfile.ZipFile(tmp_path / "run.zip") as archive:
+        assert archive.testzip() is None
+        assert f"{RUN}/run.json" in archive.namelist()
     with opened_bundle(tmp_path / "run.zip", [key_of(stubs)]) as bundle:
         assert (bundle.record.run, bundle.mismatches) == (RUN, ())
 
@@ -684,9 +636,9 @@ def test_16_clients_race_to_record_the_same_notices_and_one_wins(
         return answer.run.run
 
     with futures.ThreadPoolExecutor(16) as clients:
-        told = list(clients.map(race, contents))
+        outcomes = list(clients.map(race, contents))
 
-    assert sorted(told) == [RUN] + ["NOTICE_ALREADY_ALLOCATED"] * 15
+    assert sorted(outcomes) == [RUN] + ["NOTICE_ALREADY_ALLOCATED"] * 15
     assert run_count(stubs) == 1
     assert stubs.audit.VerifyLedger(pb.VerifyLedgerRequest()).sound
     assert stubs.audit.ReplayRun(pb.ReplayRunRequest(run="latest")).result.matched

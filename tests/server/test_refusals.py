@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +29,7 @@ from tests.builders import (
 from tests.server.calls import (
     Failure,
     Stubs,
+    asks_of,
     called,
     failure_of,
     notices_of,
@@ -44,13 +43,15 @@ from tests.server.calls import (
     spec_of,
 )
 
+NOT_FOUND: Final = grpc.StatusCode.NOT_FOUND
 INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
 PRECONDITION: Final = grpc.StatusCode.FAILED_PRECONDITION
 EXISTS: Final = grpc.StatusCode.ALREADY_EXISTS
 EXHAUSTED: Final = grpc.StatusCode.RESOURCE_EXHAUSTED
 NO_SPEC: Final = "expected a spec in the first message, got none"
 TWO_SPECS: Final = "expected one spec, got a second one"
-BEFORE: Final = dt.date(2024, 9, 5)
+BEFORE: Final = date_pb2.Date(year=2024, month=9, day=5)
+NO_DATE: Final = date_pb2.Date(year=2024, month=2, day=30)
 
 POSITIONS: Final = pa.table({"series": [AAPL], "account": ["1046"], "short_quantity": [30]})
 PAYLOAD: Final = arrow_payload(POSITIONS)
@@ -68,15 +69,69 @@ def refusal_of_day(stubs: Stubs, day: SmallDay, **spec: Any) -> Failure:
     return refusal_of(stubs, [spec_of(day, **spec), *rows_of(day)])
 
 
+@pytest.mark.parametrize("call", ["AllocateSeries", "GetOdds"])
+@pytest.mark.parametrize(
+    ("wrong", "code", "reason", "metadata"),
+    [
+        (
+            {"assigned_quantity": 66},
+            PRECONDITION,
+            "EXCEEDS_SHORT",
+            {"assigned_quantity": "66", "total_short": "65"},
+        ),
+        *(
+            (
+                {"positions": positions},
+                PRECONDITION,
+                "NO_POSITION",
+                {"assigned_quantity": "10", "total_short": "0"},
+            )
+            for positions in ({}, {"1046": 0})
+        ),
+        *(
+            (wrong, INVALID, "INVALID_INPUT", {"problem_count": "1"})
+            for wrong in (
+                {"series": "AAPL"},
+                {"assigned_quantity": 0},
+                {"occ_account": "no blanks"},
+                {"positions": {"1046": -1}},
+                {"positions": {"7": 1, "007": 1}},
+                {"positions": {"1": 2**63 - 1, "2": 1}},
+            )
+        ),
+    ],
+    ids=[
+        "more assigned than short",
+        "no position",
+        "no open position",
+        "no series",
+        "nothing assigned",
+        "no OCC account",
+        "a negative short",
+        "one account in two spellings",
+        "more short than 64 bits",
+    ],
+)
+def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
+    empty: Stubs,
+    call: str,
+    wrong: dict[str, Any],
+    code: grpc.StatusCode,
+    reason: str,
+    metadata: dict[str, str],
+) -> None:
+    request: Any = {"AllocateSeries": series_request, "GetOdds": odds_request}[call](**wrong)
+
+    failure = failure_of(lambda: getattr(empty.lottery, call)(request))
+
+    assert failure.status == (code, reason)
+    assert failure.domain == "lottery.v1"
+    assert failure.metadata == metadata
+
+
 @pytest.mark.parametrize(
     ("call", "code", "reason", "metadata"),
     [
-        (
-            lambda stubs: stubs.lottery.AllocateSeries(series_request(series="AAPL")),
-            INVALID,
-            "INVALID_INPUT",
-            {"problem_count": "1"},
-        ),
         (
             lambda stubs: stubs.lottery.DeriveSeed(pb.DeriveSeedRequest()),
             INVALID,
@@ -84,29 +139,9 @@ def refusal_of_day(stubs: Stubs, day: SmallDay, **spec: Any) -> Failure:
             {"problem_count": "4"},
         ),
         (
-            lambda stubs: stubs.lottery.AllocateSeries(
-                series_request(business_date=date_pb2.Date(year=2024, month=9, day=5))
-            ),
+            lambda stubs: stubs.lottery.AllocateSeries(series_request(business_date=BEFORE)),
             PRECONDITION,
             "METHOD_NOT_IN_FORCE",
-            {"problem_count": "1"},
-        ),
-        (
-            lambda stubs: stubs.lottery.AllocateSeries(series_request(assigned_quantity=66)),
-            PRECONDITION,
-            "EXCEEDS_SHORT",
-            {"assigned_quantity": "66", "total_short": "65"},
-        ),
-        (
-            lambda stubs: stubs.lottery.AllocateSeries(series_request(positions={"1046": 0})),
-            PRECONDITION,
-            "NO_POSITION",
-            {"assigned_quantity": "10", "total_short": "0"},
-        ),
-        (
-            lambda stubs: stubs.lottery.GetOdds(odds_request(series="AAPL", account="9")),
-            INVALID,
-            "INVALID_INPUT",
             {"problem_count": "1"},
         ),
         (
@@ -116,77 +151,90 @@ def refusal_of_day(stubs: Stubs, day: SmallDay, **spec: Any) -> Failure:
             {"problem_count": "1"},
         ),
         (
-            lambda stubs: stubs.lottery.GetOdds(odds_request(assigned_quantity=66)),
-            PRECONDITION,
-            "EXCEEDS_SHORT",
-            {"assigned_quantity": "66", "total_short": "65"},
-        ),
-        (
-            lambda stubs: stubs.lottery.GetOdds(odds_request(positions={"1046": 0})),
-            PRECONDITION,
-            "NO_POSITION",
-            {"assigned_quantity": "10", "total_short": "0"},
-        ),
-        (
             lambda stubs: run_day(stubs, SmallDay(notices=FULL.notices, positions=[])),
             INVALID,
             "INVALID_INPUT",
             {"problem_count": "1"},
         ),
         (
-            lambda stubs: run_day(stubs, replace(PUBLISHED, date=BEFORE)),
+            lambda stubs: run_day(stubs, PUBLISHED, business_date=BEFORE),
             PRECONDITION,
             "METHOD_NOT_IN_FORCE",
             {"problem_count": "1"},
         ),
-        (
-            lambda stubs: stubs.lottery.GetRun(pb.GetRunRequest(run="2024-09-16-001")),
-            grpc.StatusCode.NOT_FOUND,
-            "RUN_NOT_FOUND",
-            {"run": "2024-09-16-001"},
+        *(
+            (call, INVALID, "INVALID_INPUT", {"problem_count": "1"})
+            for call in (
+                lambda stubs: stubs.lottery.ListRuns(pb.ListRunsRequest(page_token="tomorrow")),  # noqa: S106 - no secret.
+                lambda stubs: stubs.lottery.ListRuns(pb.ListRunsRequest(first_date=NO_DATE)),
+                lambda stubs: stubs.lottery.ListRuns(pb.ListRunsRequest(last_date=NO_DATE)),
+                lambda stubs: stubs.audit.ReplayDay(
+                    audit_service_pb2.ReplayDayRequest(business_date=NO_DATE)
+                ),
+                lambda stubs: stubs.audit.ReplayDay(
+                    audit_service_pb2.ReplayDayRequest(last_date=NO_DATE)
+                ),
+            )
         ),
-        (
-            lambda stubs: stubs.lottery.StreamAllocations(pb.StreamAllocationsRequest(run="")),
-            grpc.StatusCode.NOT_FOUND,
-            "RUN_NOT_FOUND",
-            {"run": ""},
-        ),
-        (
-            lambda stubs: stubs.audit.ReplayRun(audit_service_pb2.ReplayRunRequest(run="latest")),
-            grpc.StatusCode.NOT_FOUND,
-            "RUN_NOT_FOUND",
-            {"run": "latest"},
+        *(
+            (call, grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND", {"run": run})
+            for call, run in (
+                (
+                    lambda stubs: stubs.lottery.GetRun(pb.GetRunRequest(run="2024-09-16-001")),
+                    "2024-09-16-001",
+                ),
+                (
+                    lambda stubs: stubs.lottery.StreamAllocations(
+                        pb.StreamAllocationsRequest(run="")
+                    ),
+                    "",
+                ),
+                (
+                    lambda stubs: stubs.audit.ReplayRun(
+                        audit_service_pb2.ReplayRunRequest(run="latest")
+                    ),
+                    "latest",
+                ),
+            )
         ),
     ],
     ids=[
-        "no series",
         "no asks",
         "a pool before the method",
-        "more assigned than short",
-        "no open position",
-        "odds in no series",
         "odds of an account that is not in the pool",
-        "odds of more assigned than short",
-        "odds without a position",
         "a day without positions",
         "a day before the method",
+        "a foreign page token",
+        "no first date",
+        "no last date",
+        "no date to replay",
+        "no last date to replay",
         "no such run",
         "no run named",
         "no run to replay",
     ],
 )
 def test_an_error_has_its_code_its_reason_and_its_figures(
-    stubs: Stubs,
+    empty: Stubs,
     call: Callable[[Stubs], object],
     code: grpc.StatusCode,
     reason: str,
     metadata: dict[str, str],
 ) -> None:
-    failure = failure_of(lambda: call(stubs))
+    failure = failure_of(lambda: call(empty))
 
     assert failure.status == (code, reason)
     assert failure.domain == "lottery.v1"
     assert failure.metadata == metadata
+
+
+def test_a_missing_ask_is_named(empty: Stubs) -> None:
+    request = pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS)[:3])
+
+    failure = failure_of(lambda: empty.lottery.DeriveSeed(request))
+
+    assert failure.status == (INVALID, "INVALID_SEED")
+    assert "Z901448" in failure.message
 
 
 @pytest.mark.parametrize(
@@ -222,14 +270,43 @@ def test_what_contradicts_a_recorded_run_is_refused_and_names_it(
     assert "2024-09-16-001" in failure.message
 
 
-def test_a_pool_or_account_that_the_run_does_not_have_is_not_found(stubs: Stubs) -> None:
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"run": "2024-09-16-002", "series": AAPL}, (NOT_FOUND, "RUN_NOT_FOUND")),
+        ({"series": META}, (NOT_FOUND, "NOT_IN_RUN")),
+        ({"series": AAPL, "occ_account": "F"}, (NOT_FOUND, "NOT_IN_RUN")),
+        ({"account": "4711"}, (NOT_FOUND, "NOT_IN_RUN")),
+        ({"series": "AAPL"}, (INVALID, "INVALID_INPUT")),
+        ({}, (INVALID, "INVALID_INPUT")),
+        ({"series": AAPL, "account": "1046"}, (INVALID, "INVALID_INPUT")),
+    ],
+    ids=[
+        "no such run",
+        "no assigned pool",
+        "another OCC account",
+        "no such account",
+        "no series",
+        "neither series nor account",
+        "both series and account",
+    ],
+)
+def test_a_working_that_does_not_exist_has_its_status(
+    stubs: Stubs, asked: dict[str, str], status: tuple[grpc.StatusCode, str]
+) -> None:
     run_day(stubs, PUBLISHED)
+    request = pb.ExplainPoolRequest(**{"run": "latest", **asked})
 
-    failure = failure_of(
-        lambda: stubs.lottery.ExplainPool(pb.ExplainPoolRequest(run="latest", series=META))
-    )
+    assert failure_of(lambda: stubs.lottery.ExplainPool(request)).status == status
 
-    assert failure.status == (grpc.StatusCode.NOT_FOUND, "NOT_IN_RUN")
+
+def test_allocations_of_no_series_are_an_invalid_argument(stubs: Stubs) -> None:
+    run_day(stubs, PUBLISHED)
+    request = pb.StreamAllocationsRequest(run="latest", series="AAPL")
+
+    failure = failure_of(lambda: stubs.lottery.StreamAllocations(request))
+
+    assert failure.status == (INVALID, "INVALID_INPUT")
 
 
 def test_every_wrong_field_of_a_pool_is_listed(stubs: Stubs) -> None:
@@ -237,7 +314,7 @@ def test_every_wrong_field_of_a_pool_is_listed(stubs: Stubs) -> None:
         series="AAPL",
         assigned_quantity=-3,
         occ_account="no blanks",
-        business_date=date_pb2.Date(year=2024, month=9, day=5),
+        business_date=BEFORE,
         asks={**ASKS, "Z901803": "1.000001"},
         positions={"1046": -1, "x": 2},
     )

@@ -1,13 +1,14 @@
-"""Runs over a socket: what goes in as rows or as Arrow is recorded once and comes back whole."""
+"""Runs: what goes in as rows or as Arrow is recorded once, and comes back whole."""
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,16 +21,29 @@ from lottery.cli.output import write_csv
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table
 from lottery.ledger.run_record import read_record
-from lottery.v1 import audit_service_pb2
+from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer
 from tests import reference
-from tests.builders import AAPL, ASKS, FULL, GE, META, PUBLISHED, SmallDay, notice, position
+from tests.builders import (
+    AAPL,
+    ASKS,
+    DATE,
+    FULL,
+    GE,
+    META,
+    NEXT_DATE,
+    PUBLISHED,
+    SmallDay,
+    notice,
+    position,
+)
 from tests.reference import Row
 from tests.server.calls import (
     Stubs,
     arrow_of,
     called,
+    date_of,
     failure_of,
     notices_of,
     positions_of,
@@ -37,7 +51,6 @@ from tests.server.calls import (
     run_count,
     run_day,
     run_messages,
-    series_request,
     spec_of,
 )
 
@@ -73,6 +86,23 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> ExampleDay:
         asks={str(row["security_number"]): str(row["ask_price"]) for row in _csv_rows("volumes")},
     )
     return ExampleDay(day=day, written=directory / "out")
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
+    """A client of a ledger in which `FULL` is recorded, and nothing more will be."""
+    with called(tmp_path_factory.mktemp("full") / "ledger") as stubs:
+        run_day(stubs, FULL)
+        yield stubs
+
+
+@pytest.fixture(scope="module")
+def two_dates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
+    """A client of a ledger with a run of each of two dates, the later one recorded first."""
+    with called(tmp_path_factory.mktemp("dates") / "ledger") as stubs:
+        run_day(stubs, replace(FULL, date=NEXT_DATE))
+        run_day(stubs, PUBLISHED)
+        yield stubs
 
 
 def in_rows(day: SmallDay) -> Messages:
@@ -134,8 +164,20 @@ def test_rows_and_arrow_of_one_day_are_one_run(example: ExampleDay, stubs: Stubs
     assert run_count(stubs) == 1
 
 
-def test_the_record_in_the_answer_is_what_its_fields_say(stubs: Stubs) -> None:
-    run = run_day(stubs, FULL).run
+def test_a_day_is_recorded_with_its_breaks_and_its_seed(full: Stubs) -> None:
+    run = full.lottery.GetRun(pb.GetRunRequest(run="latest")).run
+
+    assert run.state == lottery_pb2.RUN_STATE_ALLOCATED_WITH_BREAKS
+    assert (run.pool_count, run.notice_count, run.assigned_quantity) == (4, 6, 74)
+    assert run.allocated_quantity == 74 - 25
+    assert [(row.series, row.reason, row.assigned_quantity) for row in run.breaks] == [
+        (GE, "EXCEEDS_SHORT", 25)
+    ]
+    assert run.seed.fraction == "0.4314"
+
+
+def test_the_record_in_the_answer_is_what_its_fields_say(full: Stubs) -> None:
+    run = full.lottery.GetRun(pb.GetRunRequest(run="latest")).run
 
     record = read_record(run.record)
 
@@ -182,13 +224,12 @@ def test_other_decisions_are_taken_and_recorded(stubs: Stubs) -> None:
     assert {name: run.decisions[name] for name in decisions} == decisions
 
 
-def test_allocations_as_rows_are_those_in_arrow_and_the_references(stubs: Stubs) -> None:
-    run_day(stubs, FULL)
+def test_allocations_as_rows_are_those_in_arrow_and_the_references(full: Stubs) -> None:
     expected = reference.allocate_day(FULL.notices, FULL.positions, ASKS)
 
-    assert allocations_in_rows(stubs) == expected.allocations
-    assert allocations_in_arrow(stubs).to_pylist() == expected.allocations
-    assert allocations_in_arrow(stubs).schema == ALLOCATIONS
+    assert allocations_in_rows(full) == expected.allocations
+    assert allocations_in_arrow(full).to_pylist() == expected.allocations
+    assert allocations_in_arrow(full).schema == ALLOCATIONS
 
 
 def test_more_rows_than_a_message_holds_come_in_several(stubs: Stubs) -> None:
@@ -221,16 +262,13 @@ def test_more_rows_than_a_message_holds_come_in_several(stubs: Stubs) -> None:
     ],
 )
 def test_allocations_are_filtered_by_pool_and_by_account(
-    stubs: Stubs, asked: dict[str, str], accounts: list[str]
+    full: Stubs, asked: dict[str, str], accounts: list[str]
 ) -> None:
-    run_day(stubs, FULL)
-
-    assert [row["account"] for row in allocations_in_rows(stubs, **asked)] == accounts
-    assert allocations_in_arrow(stubs, **asked).column("account").to_pylist() == accounts
+    assert [row["account"] for row in allocations_in_rows(full, **asked)] == accounts
+    assert allocations_in_arrow(full, **asked).column("account").to_pylist() == accounts
 
 
-def test_pools_have_the_broken_ones_too(stubs: Stubs) -> None:
-    run_day(stubs, FULL)
+def test_pools_have_the_broken_ones_too(full: Stubs) -> None:
     expected = reference.allocate_day(FULL.notices, FULL.positions, ASKS).pools
 
     rows = [
@@ -239,14 +277,14 @@ def test_pools_have_the_broken_ones_too(stubs: Stubs) -> None:
             "first_hit": row.first_hit if row.HasField("first_hit") else None,
             "break_reason": row.break_reason or None,
         }
-        for message in stubs.lottery.StreamAllocations(
+        for message in full.lottery.StreamAllocations(
             pb.StreamAllocationsRequest(run="latest", content=pb.ROW_CONTENT_POOLS)
         )
         for row in message.pools
     ]
 
     assert rows == expected
-    assert pools_in_arrow(stubs).to_pylist() == expected
+    assert pools_in_arrow(full).to_pylist() == expected
     assert [row["break_reason"] for row in rows].count("EXCEEDS_SHORT") == 1
 
 
@@ -300,13 +338,79 @@ def test_a_last_page_that_is_full_has_no_token(stubs: Stubs) -> None:
     assert (len(page.runs), page.next_page_token) == (1, "")
 
 
-def test_a_recorded_day_replays_over_the_socket(stubs: Stubs) -> None:
-    run_day(stubs, FULL)
+def test_a_run_is_returned_by_its_id_and_as_the_latest(stubs: Stubs) -> None:
+    run = run_day(stubs, PUBLISHED).run
 
-    results = list(stubs.audit.ReplayDay(audit_service_pb2.ReplayDayRequest()))
+    for name in (run.run, "latest"):
+        assert stubs.lottery.GetRun(pb.GetRunRequest(run=name)).run == run
 
-    assert [(item.result.run, item.result.matched) for item in results] == [
-        ("2024-09-16-001", True)
+
+@pytest.mark.parametrize(
+    ("between", "runs"),
+    [
+        ({}, ["2024-09-16-001", "2024-09-17-001"]),
+        ({"last_date": date_of(DATE)}, ["2024-09-16-001"]),
+        ({"first_date": date_of(NEXT_DATE)}, ["2024-09-17-001"]),
+    ],
+    ids=["every date", "up to a date", "from a date"],
+)
+def test_runs_are_listed_by_date(
+    two_dates: Stubs, between: dict[str, Any], runs: list[str]
+) -> None:
+    listed = two_dates.lottery.ListRuns(pb.ListRunsRequest(**between)).runs
+
+    assert [run.run for run in listed] == runs
+
+
+@pytest.mark.parametrize(
+    ("between", "runs"),
+    [
+        ({}, ["2024-09-16-001", "2024-09-17-001"]),
+        ({"business_date": date_of(DATE)}, ["2024-09-16-001"]),
+        ({"last_date": date_of(DATE)}, ["2024-09-16-001"]),
+        (
+            {"business_date": date_of(DATE), "last_date": date_of(NEXT_DATE)},
+            ["2024-09-16-001", "2024-09-17-001"],
+        ),
+        ({"business_date": date_of(NEXT_DATE + dt.timedelta(1))}, []),
+    ],
+    ids=["every date", "one date", "up to a date", "between two", "a date without a run"],
+)
+def test_dates_are_replayed_run_by_run(
+    two_dates: Stubs, between: dict[str, Any], runs: list[str]
+) -> None:
+    responses = two_dates.audit.ReplayDay(audit_service_pb2.ReplayDayRequest(**between))
+
+    assert [(response.result.run, response.result.matched) for response in responses] == [
+        (run, True) for run in runs
+    ]
+
+
+def test_a_pools_working_is_the_documents_example(stubs: Stubs) -> None:
+    run_day(stubs, PUBLISHED)
+    request = pb.ExplainPoolRequest(run="latest", series="AAPL240920C00220000")
+
+    (working,) = stubs.lottery.ExplainPool(request).workings
+
+    assert (working.product, working.pool.first_hit, working.zero_hit) == ("28.041", 28, "wrap")
+    assert [(row.first_number, row.last_number) for row in working.numbers_hit] == [(28, 37)]
+    assert [(row.account, row.assigned_quantity) for row in working.accounts] == [
+        ("1046", 3),
+        ("1047", 7),
+        ("1048", 0),
+    ]
+    assert [(row.first_number, row.last_number) for row in working.accounts[1].numbers_hit] == [
+        (31, 37)
+    ]
+
+
+def test_an_accounts_working_has_every_pool_it_is_in(full: Stubs) -> None:
+    request = pb.ExplainPoolRequest(run="latest", account="0815")
+
+    workings = full.lottery.ExplainPool(request).workings
+
+    assert [(working.pool.series, working.pool.break_reason) for working in workings] == [
+        (GE, "EXCEEDS_SHORT")
     ]
 
 
@@ -318,25 +422,6 @@ def test_16_callers_with_one_day_get_one_run(stubs: Stubs) -> None:
     assert {answer.run.run for answer in answers} == {"2024-09-16-001"}
     assert len({answer.run.record for answer in answers}) == 1
     assert run_count(stubs) == 1
-
-
-def test_8_workers_give_everyone_the_right_pool(tmp_path: Path) -> None:
-    fraction = reference.seed_of(ASKS).fraction
-
-    def ask(number: int) -> bool:
-        chance = random.Random(number)  # noqa: S311 - no lottery is drawn with it.
-        positions = {str(1_000 * number + row): chance.randint(1, 90) for row in range(1, 40)}
-        assigned = chance.randint(1, sum(positions.values()))
-        expected = reference.allocate_pool(list(positions.items()), assigned, fraction)
-        response = stubs.lottery.AllocateSeries(
-            series_request(assigned_quantity=assigned, positions=positions)
-        )
-        return [(row.account, row.assigned_quantity) for row in response.allocations] == [
-            (row.account, row.assigned_quantity) for row in expected.accounts
-        ]
-
-    with called(tmp_path / "ledger", workers=8) as stubs, futures.ThreadPoolExecutor(16) as callers:
-        assert all(callers.map(ask, range(1, 201)))
 
 
 def test_a_call_that_no_service_has_is_unimplemented(stubs: Stubs) -> None:

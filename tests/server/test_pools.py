@@ -1,0 +1,150 @@
+"""Calls about one pool, which record nothing: a seed, an allocation, odds."""
+
+from __future__ import annotations
+
+import random
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lottery.v1 import lottery_pb2
+from lottery.v1 import lottery_service_pb2 as pb
+from tests import reference
+from tests.builders import AAPL, ASKS
+from tests.server.calls import Stubs, asks_of, called, odds_request, series_request
+
+FRACTION = reference.seed_of(ASKS).fraction
+
+
+def test_the_published_asks_give_the_published_seed_with_every_step(empty: Stubs) -> None:
+    seed = empty.lottery.DeriveSeed(pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS))).seed
+
+    assert [(row.security_number, row.ask_price, row.volume) for row in seed.volumes] == [
+        ("Z901803", "862.45713", 86_245_713),
+        ("Z901439", "118.20946", 11_820_946),
+        ("Z901466", "407.93388", 40_793_388),
+        ("Z901448", "1435.71263", 143_571_263),
+    ]
+    assert (seed.composite, seed.length, seed.cut_position) == ("282431310", 9, 4)
+    assert (seed.digits, seed.fraction) == ("4313", "0.4314")
+
+
+def test_an_ask_of_zero_is_allowed_with_a_warning(empty: Stubs) -> None:
+    asks = asks_of({**ASKS, "Z901439": "0"})
+
+    warnings = empty.lottery.DeriveSeed(pb.DeriveSeedRequest(exchange_asks=asks)).warnings
+
+    assert [(warning.code, warning.rule) for warning in warnings] == [("ZERO_ASK", "S2")]
+
+
+def test_the_published_pool_is_assigned_3_7_and_0_from_28_on(empty: Stubs) -> None:
+    response = empty.lottery.AllocateSeries(series_request())
+
+    assert (response.seed.composite, response.seed.digits) == ("282431310", "4313")
+    assert response.seed.fraction == "0.4314"
+    assert response.pool == lottery_pb2.Pool(
+        series=AAPL,
+        notice_count=1,
+        assigned_quantity=10,
+        total_short=65,
+        first_hit=28,
+        account_count=3,
+        hit_account_count=2,
+    )
+    assert [
+        (row.account, row.short_quantity, row.first_number, row.last_number, row.assigned_quantity)
+        for row in response.allocations
+    ] == [("1046", 30, 1, 30, 3), ("1047", 30, 31, 60, 7), ("1048", 5, 61, 65, 0)]
+    assert {(row.occ_account, row.series) for row in response.allocations} == {("", AAPL)}
+
+
+def test_a_compact_series_is_answered_padded_and_with_its_occ_account(empty: Stubs) -> None:
+    request = series_request(series="AAPL240920C00220000", occ_account="C/ZZZ")
+
+    pool = empty.lottery.AllocateSeries(request).pool
+
+    assert (pool.series, pool.occ_account) == (AAPL, "C/ZZZ")
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("zero_hit", ["wrap", "first"])
+@pytest.mark.parametrize("account_order", ["numeric", "code-point"])
+def test_any_pool_is_allocated_and_has_odds_as_in_the_reference(
+    empty: Stubs, seed: int, zero_hit: Any, account_order: Any
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - no lottery is drawn with it.
+    digits = chance.choice([2, 7, 18, 29])
+    accounts = {chance.randrange(1, 10**digits) for _ in range(chance.randint(1, 60))}
+    positions = {str(account): chance.choice([0, 1, 2, 700, 3_000_000]) for account in accounts}
+    positions["4711"] = 5
+    assigned = chance.randint(1, min(sum(positions.values()), 5_000))
+    decisions: Any = {"zero_hit": zero_hit, "account_order": account_order}
+    expected = reference.allocate_pool(list(positions.items()), assigned, FRACTION, **decisions)
+    asked: dict[str, Any] = {
+        "assigned_quantity": assigned,
+        "positions": positions,
+        "decisions": lottery_pb2.Decisions(**decisions),
+    }
+
+    allocated = empty.lottery.AllocateSeries(series_request(**asked))
+    odds = empty.lottery.GetOdds(odds_request(**asked)).accounts
+
+    assert [
+        (row.account, row.short_quantity, row.first_number, row.last_number, row.assigned_quantity)
+        for row in allocated.allocations
+    ] == [
+        (row.account, row.short_quantity, row.first_number, row.last_number, row.assigned_quantity)
+        for row in expected.accounts
+    ]
+    pool = allocated.pool
+    assert (pool.first_hit, pool.total_short) == (expected.first_hit, expected.total_short)
+    assert pool.account_count == expected.account_count
+    assert pool.hit_account_count == expected.hit_account_count
+    assert [
+        (row.account, row.short_quantity, row.first_number, row.last_number) for row in odds
+    ] == [
+        (row.account, row.short_quantity, row.first_number, row.last_number)
+        for row in expected.accounts
+    ]
+    for account, row in zip(odds, expected.accounts, strict=True):
+        counts = {each.assigned_quantity: each.fraction_count for each in account.chances}
+        assert sum(counts.values()) == 10_000
+        assert row.assigned_quantity in counts
+
+
+def test_the_published_pools_odds_are_answered_exactly(empty: Stubs) -> None:
+    response = empty.lottery.GetOdds(odds_request())
+
+    assert (response.series, response.occ_account) == (AAPL, "")
+    assert (response.method, response.zero_hit) == ("jpms-2024-09-06", "wrap")
+    assert (response.assigned_quantity, response.total_short) == (10, 65)
+    assert (response.account_count, response.never_first) == (3, 0)
+    last = response.accounts[2]
+    assert (last.account, last.short_quantity) == ("1048", 5)
+    assert (last.first_number, last.last_number) == (61, 65)
+    assert (last.none_count, last.full_count) == (7_846, 923)
+    assert [chance.fraction_count for chance in last.chances] == [7_846, 308, 307, 308, 308, 923]
+    assert last.mean == pb.Figure(fraction="7693/10000", decimal="0.7693")
+    assert last.share_quantity.fraction == "10/13"
+    assert last.mean_less_share.fraction == "9/130000"
+    assert last.random_draw.none == pb.Figure(decimal="0.42116321674095338823")
+    assert last.occ_wheel.none == pb.Figure(fraction="51/65", decimal="0.78461538461538461538")
+
+
+def test_8_workers_give_everyone_the_right_pool(tmp_path: Path) -> None:
+    def ask(number: int) -> bool:
+        chance = random.Random(number)  # noqa: S311 - no lottery is drawn with it.
+        positions = {str(1_000 * number + row): chance.randint(1, 90) for row in range(1, 40)}
+        assigned = chance.randint(1, sum(positions.values()))
+        expected = reference.allocate_pool(list(positions.items()), assigned, FRACTION)
+        response = stubs.lottery.AllocateSeries(
+            series_request(assigned_quantity=assigned, positions=positions)
+        )
+        return [(row.account, row.assigned_quantity) for row in response.allocations] == [
+            (row.account, row.assigned_quantity) for row in expected.accounts
+        ]
+
+    with called(tmp_path / "ledger", workers=8) as stubs, futures.ThreadPoolExecutor(16) as callers:
+        assert all(callers.map(ask, range(1, 201)))
