@@ -16,7 +16,7 @@ RUN /opt/lottery/bin/pip install --no-deps --no-build-isolation . \
     && /opt/lottery/bin/pip uninstall --yes hatchling
 # numba keeps the machine code here; the image of the second stage can only read it.
 ENV NUMBA_CACHE_DIR=/opt/lottery/numba NUMBA_CPU_NAME=generic
-RUN /opt/lottery/bin/python -c "from server.warm import warm_up; warm_up()"
+RUN /opt/lottery/bin/python -c "import server.app; from lottery import operations; operations.warm_up()"
 
 FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="options-assignment-lottery" \

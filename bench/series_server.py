@@ -50,10 +50,10 @@ def main() -> None:
 
 
 def _serve_ours(directory: Path) -> None:
+    from lottery.operations import warm_up  # noqa: PLC0415 - as above.
     from server.app import create_server  # noqa: PLC0415 - the echo needs none of it.
     from server.settings import Settings  # noqa: PLC0415 - as above.
     from server.telemetry import configure_logging  # noqa: PLC0415 - as above.
-    from server.warm import warm_up  # noqa: PLC0415 - as above.
 
     settings = Settings(
         listen="127.0.0.1:0",

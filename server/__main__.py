@@ -9,13 +9,12 @@ from typing import Any, Final
 import structlog
 from pydantic import ValidationError
 
-from lottery.day.jit import tell_when_compiling
+from lottery import operations
 from lottery.errors import LotteryError
 from lottery.version import VERSION
 from server.app import create_server
 from server.settings import Settings
 from server.telemetry import configure_logging
-from server.warm import warm_up
 
 STOP_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT))
 """Signals that stop the server."""
@@ -56,8 +55,8 @@ def serve(settings: Settings) -> None:
     except (OSError, ValueError, LotteryError) as error:
         log.error("not started", problem=str(error))  # noqa: TRY400 - the text is enough.
         raise SystemExit(2) from None
-    tell_when_compiling(lambda text: log.info("compiling", what=text))
-    warm_up()
+    operations.report_compiling(lambda text: log.info("compiling", what=text))
+    operations.warm_up()
     server.start()
     log.info(
         "serving",

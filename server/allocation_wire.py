@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lottery.day.account_keys import text_buffers
-from lottery.day.jit import compiled, inlined
+from lottery.day.jit import inlined, loop
 from lottery.day.single_pool import AllocatedPool
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as service_pb2
@@ -93,7 +93,10 @@ def put_varint(wire, offset, number):
     return offset + 1
 
 
-@compiled
+@loop(
+    "const uint8[], const uint8[], const int32[], const uint8[], const int64[], const int64[], "
+    "const int64[], const int64[], const int64[], uint8[]"
+)
 def write_rows(
     tags, labels, offsets, data, rows, shorts, first_numbers, last_numbers, assigned, wire
 ):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lottery import operations
-from lottery.day import jit
 
 
 @pytest.fixture(autouse=True, scope="session")
 def compiled_loops() -> None:
     """Makes every loop run compiled, as over many rows; in a process of its own it need not be."""
-    jit.compile_all()
     operations.warm_up()  # What is compiled now is not told to a test that listens.

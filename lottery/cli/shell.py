@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lottery.cli.exits import exit_code
-from lottery.day.jit import tell_when_compiling
+from lottery.day.jit import report_compiling
 from lottery.errors import (
     Conflict,
     KeyUnusable,
@@ -166,7 +166,7 @@ def shell_of(
     """The shell of a command, of the options before and behind it."""
     shell = Shell(cast("Common", context.obj).then(ledger, server, as_json=as_json))
     context.obj = shell.common
-    tell_when_compiling(shell.note)
+    report_compiling(shell.note)
     return shell
 
 

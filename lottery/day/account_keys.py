@@ -8,7 +8,7 @@ the identity, yet two spellings of one number are one place in the order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # It imports much that only types are for.
 KEY_BITS: Final = 63
 """Bits of a packed key: a number and what the caller packs below it."""
 
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 Integers: TypeAlias = "npt.NDArray[np.int64]"
 
 
@@ -108,16 +107,6 @@ def text_buffers(texts: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArray[n
     _, offsets, data = texts.buffers()
     width = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
     return width, np.frombuffer(data or b"", np.uint8)
-
-
-def read_only(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
-    """A view that cannot be written.
-
-    Arrow's arrays cannot, and numba compiles a loop anew for arrays that can.
-    """
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def _ranked(ranks: Integers, wrong: Integers) -> AccountNumbers:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from lottery.day import loops
-from lottery.day.account_keys import Integers, read_only
+from lottery.day.account_keys import Integers
 from lottery.day.arrange import Arrangement, split_pools
 from lottery.day.assigned_pools import AssignedPool, AssignedPools, labels_in_use
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
@@ -190,7 +190,7 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
     # A sum past 2**63 - 1 exceeds every total short, as this value does: a total of as much as
     # 2**63 - 1 with such a sum is refused before (`overflowing_pools`).
     quantities = assigned.assigned()
-    shorts = read_only(arrangement.positions.column("short_quantity").to_numpy())
+    shorts = arrangement.positions.column("short_quantity").to_numpy()
     # By slots, so that two threads share the largest pool too.
     in_threads(
         lambda first, last: loops.gather_rows(

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day import loops
-from lottery.day.account_keys import KEY_BITS, Integers, account_numbers, read_only
+from lottery.day.account_keys import KEY_BITS, Integers, account_numbers
 from lottery.day.assigned_pools import AssignedPools, assigned_pools, label_indices
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import AccountOrder
@@ -135,7 +135,6 @@ def _pool_codes(
         series, occ_accounts = places.astype(np.int32), np.zeros(len(places), np.int32)
         shape = (1, present.size)
     pool_of = _codes_of_pairs(present, series_texts, occ_texts, assigned).reshape(shape)
-    series, occ_accounts = read_only(series), read_only(occ_accounts)
     codes = np.empty(positions.num_rows, np.int32)
     parts = split_rows(positions.num_rows)
     counts = np.zeros((len(parts), len(assigned)), np.int64)

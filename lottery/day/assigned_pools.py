@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.account_keys import Integers, read_only
+from lottery.day.account_keys import Integers
 from lottery.day.tables import INT64_MAX
 
 if TYPE_CHECKING:  # It imports much that only types are for.
@@ -117,7 +117,7 @@ def label_indices(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.St
     if len(distinct) < len(array.dictionary):
         place = pc.index_in(array.dictionary, value_set=distinct).to_numpy()
         indices = place[indices]
-    return read_only(indices), distinct
+    return indices, distinct
 
 
 def labels_in_use(

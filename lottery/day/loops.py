@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from lottery.day.jit import compiled, inlined
+from lottery.day.jit import inlined, loop
 from lottery.method import distribution
 
 first_hit_number = inlined(distribution.first_hit_number)
@@ -37,7 +37,7 @@ MAX_DIGITS: Final = 30
 INT64_MAX: Final = 2**63 - 1
 
 
-@compiled
+@loop("const int32[], const uint8[], int64[]")
 def read_digits(offsets, data, low):
     """Reads texts of 1 to 18 plain ASCII digits as numbers.
 
@@ -66,7 +66,7 @@ def read_digits(offsets, data, low):
     return unread
 
 
-@compiled
+@loop("const int32[], const uint8[], int64[], int64[]")
 def read_long_digits(offsets, data, high, low):
     """Reads texts of 1 to 30 plain ASCII digits as numbers, value = high * 10**18 + low.
 
@@ -97,7 +97,7 @@ def read_long_digits(offsets, data, high, low):
         high[row] = high_number
 
 
-@compiled
+@loop("const int32[], const int32[], const int32[,], int32[], int64[]")
 def count_rows(series, occ_accounts, pool_of, codes, counts):
     """Gives every row its pool's code and counts the rows of the assigned pools.
 
@@ -115,7 +115,7 @@ def count_rows(series, occ_accounts, pool_of, codes, counts):
             counts[code] += 1
 
 
-@compiled
+@loop("const int32[], const int64[], const int64[], int64[], int64, int64, int64[], int64[]")
 def scatter_rows(codes, numbers, starts, places, index_bits, first_row, keys, rows):
     """Puts every row of a assigned pool into the pool's slots, as `number << index_bits | place`.
 
@@ -138,7 +138,7 @@ def scatter_rows(codes, numbers, starts, places, index_bits, first_row, keys, ro
             rows[slot] = first_row + row
 
 
-@compiled
+@loop("const int32[], const int64[], int64, int64, int64, uint64[], uint64[]")
 def mark_repeats(codes, numbers, first_code, part, parts, seen, again):
     """Marks in `again` every (pool, account) of a pool without notices that may come twice.
 
@@ -169,7 +169,7 @@ def mark_repeats(codes, numbers, first_code, part, parts, seen, again):
             seen[word] |= bit
 
 
-@compiled
+@loop("const int32[], const int64[], int64, const uint64[], int64[], uint64[]")
 def list_repeats(codes, numbers, first_code, again, rows, marks):
     """Lists the rows that `mark_repeats` marked, and their marks.
 
@@ -242,7 +242,7 @@ def sort_by_digits(slots, spare, low_bit):
         slots[:] = source
 
 
-@compiled
+@loop("const int64[], const int64[], int64[]")
 def merge_sorted(first, second, merged):
     """Merges two sorted arrays.
 
@@ -261,13 +261,13 @@ def merge_sorted(first, second, merged):
             right += 1
 
 
-@compiled
+@loop("int64[], int64[], int64")
 def sort_slots(slots, spare, low_bit):
     """Sorts a part of one large pool's keys, as `sort_by_digits`."""
     sort_by_digits(slots, spare, low_bit)
 
 
-@compiled
+@loop("const int64[], int64, int64, int64, int64[], bool[]")
 def sort_pools(starts, first_pool, last_pool, index_bits, keys, doubled):
     """Sorts each pool's slots by account (R1) and marks pools with a doubled account (P4, R2).
 
@@ -298,7 +298,10 @@ def sort_pools(starts, first_pool, last_pool, index_bits, keys, doubled):
                 break
 
 
-@compiled
+@loop(
+    "const int64[], int64, int64, int64, const int64[], const int64[], const int64[], int64[], "
+    "int64[]"
+)
 def gather_rows(starts, first_slot, last_slot, index_bits, keys, rows, shorts, row_of, short_of):
     """Looks up each sorted slot's row and its contracts: nothing but reading from anywhere.
 
@@ -329,7 +332,10 @@ def gather_rows(starts, first_slot, last_slot, index_bits, keys, rows, shorts, r
         pool += 1
 
 
-@compiled
+@loop(
+    "const int64[], int64, int64, const int64[], int64, bool, int64[], int64[], int64[], "
+    "int64[], int64[], int64[], int64[], int64[]"
+)
 def allocate_pools(
     starts,
     first_pool,
@@ -404,7 +410,7 @@ def allocate_pools(
             hit_counts[pool] += hit > 0
 
 
-@compiled
+@loop("const int64[], const int64[], const bool[], int64[]")
 def gather_slots(starts, counts, chosen, slots):
     """Lists the slots in use of the chosen pools, pool after pool.
 
@@ -422,7 +428,7 @@ def gather_slots(starts, counts, chosen, slots):
                 out += 1
 
 
-@compiled
+@loop("const int64[], const int64[], const bool[], int64[]")
 def close_up(starts, counts, chosen, values):
     """Moves the values of the chosen pools' slots in use to the front, in place and in order.
 

@@ -14,7 +14,6 @@ from lottery.day.account_keys import (
     KEY_BITS,
     Integers,
     account_numbers,
-    read_only,
     text_buffers,
 )
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION
@@ -120,7 +119,7 @@ def allocate_pool(
         OverflowError: The shorts add up to more than 2**63 - 1.
     """
     count = len(shorts)
-    given = read_only(np.array(shorts, np.int64))
+    given = np.array(shorts, np.int64)
     totals, first_hits, account_counts, hit_counts = np.zeros((4, 1), np.int64)
     rows, short_of, first_numbers, assigned = np.empty((4, count), np.int64)
     starts = np.array((0, count), np.int64)

@@ -25,10 +25,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lottery.day.account_keys import read_only, text_buffers
+from lottery.day.account_keys import text_buffers
 from lottery.day.assigned_pools import label_indices
 from lottery.day.identifiers import PADDED_LENGTH, is_occ_account
-from lottery.day.tables import LABEL, NOTICES, POSITIONS
+from lottery.day.tables import LABEL, POSITIONS
 from lottery.day.threads import ROWS_WORTH_A_THREAD, THREADS, in_threads
 from lottery.intake import position_filter_loops
 from lottery.intake.arrow import check_buffers
@@ -147,24 +147,6 @@ def keep_assigned_positions(
     return _joined(found, wanted, starts[-1])
 
 
-def warm_up() -> None:
-    """Runs every compiled pass, so that it is compiled or loaded from where it is kept."""
-    series = "AAPL  240920C00220000"
-    notices = {"notice_id": ["1"], "series": [series], "quantity": [1], "occ_account": [""]}
-    wanted = _Wanted.of(pa.table(notices, NOTICES))
-    labels = pa.array([series, "A240920P00000500"])
-    rows = pa.table(
-        {
-            "series": pa.chunked_array([labels.dictionary_encode()]),
-            "account": ["1046", "1047"],
-            "short_quantity": [30, 30],
-        }
-    )
-    read = _read_part(rows, wanted, 0)
-    assert read is not None, "these rows are sound"  # noqa: S101
-    _any_twice([read[1]], rows.num_rows)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
     """The assigned pools, as the compiled passes look them up.
@@ -199,10 +181,10 @@ class _Wanted:
         return cls(
             symbols=symbols,
             occ_accounts=occ_accounts.to_pylist(),
-            pools=read_only(pools),
+            pools=pools,
             padded=padded,
-            slots=read_only(slots),
-            slot_codes=read_only(slot_codes),
+            slots=slots,
+            slot_codes=slot_codes,
         )
 
 
@@ -278,7 +260,7 @@ def _read_part(rows: pa.Table, wanted: _Wanted, first_row: int) -> tuple[_Part, 
         occ_hashes,
         wanted.pools,
         *text_buffers(accounts),
-        read_only(shorts),
+        shorts,
         kept,
         marks,
         counts,
@@ -307,7 +289,7 @@ def _labels(column: pa.ChunkedArray) -> pa.DictionaryArray:
 def _occ_accounts(rows: pa.Table) -> tuple[npt.NDArray[np.int32], list[str]]:
     """int32[n] into the OCC accounts of a row group, and these."""
     if _OCC_ACCOUNT not in rows.column_names:
-        return read_only(np.zeros(rows.num_rows, np.int32)), [""]
+        return np.zeros(rows.num_rows, np.int32), [""]
     labels = _labels(rows.column(_OCC_ACCOUNT))
     return labels.indices.to_numpy(), labels.dictionary.to_pylist()
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from lottery.day.jit import compiled, inlined
+from lottery.day.jit import inlined, loop
 from lottery.day.loops import LOW_DIGITS, mixed
 
 _TAIL: Final = 15
@@ -67,7 +67,7 @@ def hash_symbol(data, start, root_end, tail):
     return mixed(0, value) | np.uint64(1)
 
 
-@compiled
+@loop("const uint8[,], uint64[], int32[]")
 def fill_slots(padded, slots, slot_codes):
     """Puts symbols into a table of their hashes.
 
@@ -89,7 +89,9 @@ def fill_slots(padded, slots, slot_codes):
         slot_codes[slot] = code
 
 
-@compiled
+@loop(
+    "const int32[], const uint8[], const uint8[,], const uint64[], const int32[], int32[], uint64[]"
+)
 def read_symbols(offsets, data, padded, slots, slot_codes, codes, hashes):
     """Reads a dictionary of OSI symbols: which of them are wanted, and a hash of each.
 
@@ -134,7 +136,11 @@ def read_symbols(offsets, data, padded, slots, slot_codes, codes, hashes):
     return wrong
 
 
-@compiled
+@loop(
+    "const int32[], const int32[], const uint64[], const int32[], const int32[], "
+    "const uint64[], const bool[,], const int32[], const uint8[], const int64[], int32[], "
+    "uint64[], int64[]"
+)
 def keep_assigned(
     series,
     codes,
@@ -194,7 +200,7 @@ def keep_assigned(
     return sound
 
 
-@compiled
+@loop("const uint64[], int64, int64, uint64[], uint64[]")
 def mark_again(marks, part, parts, seen, again):
     """Notes which marks may have come before; one bit a mark, as `compiled.mark_repeats`.
 
@@ -217,7 +223,7 @@ def mark_again(marks, part, parts, seen, again):
             seen[word] |= bit
 
 
-@compiled
+@loop("const uint64[], const uint64[], uint64[]")
 def list_again(marks, again, found):
     """Lists the marks that may have come twice.
 

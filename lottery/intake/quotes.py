@@ -5,10 +5,10 @@ Arrow's reader is lenient: it takes `""1047` for 1047 and an open quote at the e
 
 from __future__ import annotations
 
-from lottery.day.jit import compiled
+from lottery.day.jit import loop
 
 
-@compiled
+@loop("const uint8[]")
 def quotes_are_sound(data):
     """Whether quotes stand where RFC 4180 has them: around a value, or doubled within one.
 

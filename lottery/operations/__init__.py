@@ -6,6 +6,7 @@ and `odds` (what records nothing), `look` (what is recorded), `prove` (what prov
 (the audit page), `checks` (what is refused on the way).
 """
 
+from lottery.day.jit import report_compiling, warm_up
 from lottery.operations.allocate_series import (
     DerivedSeed,
     SeriesAllocation,
@@ -13,7 +14,6 @@ from lottery.operations.allocate_series import (
     allocate_series,
     read_seed,
     seed_of,
-    warm_up,
 )
 from lottery.operations.odds import (
     NamedOdds,
@@ -91,6 +91,7 @@ __all__ = [
     "replay_run",
     "report",
     "report_bundle",
+    "report_compiling",
     "run_lottery",
     "seed_of",
     "seeds",

@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from lottery.day import warm
 from lottery.day.identifiers import describe_account, describe_occ_account, is_occ_account
 from lottery.day.single_pool import AllocatedPool, ArrangedPool, allocate_pool, arrange_pool
 from lottery.day.tables import INT64_MAX
 from lottery.errors import Problem, Problems, Refused
-from lottery.intake import files, position_filter
+from lottery.intake import files
 from lottery.intake.columns import shorten
-from lottery.intake.quotes import quotes_are_sound
 from lottery.intake.sources import Place, ReceivedVolumes
 from lottery.ledger.run_record import SeedRecord, WarningRecord
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
@@ -175,10 +171,3 @@ def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool]:
 def too_short(message: str) -> Problem:
     """A pool that is short more than there are numbers for."""
     return Problem(source="positions", message=message, column="short_quantity", rule="R3")
-
-
-def warm_up() -> None:
-    """Compiles every loop, or loads it from where its machine code is kept."""
-    warm.warm_up()
-    quotes_are_sound(np.frombuffer(b'"1"', np.uint8))
-    position_filter.warm_up()

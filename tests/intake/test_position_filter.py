@@ -958,8 +958,7 @@ def test_warmed_up_no_file_has_a_pass_compiled_again() -> None:
 
 def _no_pass_is_compiled_again() -> None:
     position_filter.ROWS_WORTH_A_THREAD = 1  # type: ignore[attr-defined]
-    jit.compile_all()
-    position_filter.warm_up()
+    jit.warm_up()
     warm = versions_of(position_filter_loops)
     assert set(warm.values()) == {1}
     with tempfile.TemporaryDirectory() as folder:
