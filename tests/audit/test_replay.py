@@ -16,7 +16,8 @@ import pyarrow as pa
 import pytest
 
 from lottery import operations
-from lottery.audit.replay import MISMATCHES_LISTED, Engine, Mismatch, replay
+from lottery.audit.differences import ROWS_LISTED
+from lottery.audit.replay import Engine, Mismatch, replay
 from lottery.errors import RunNotFound
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
@@ -390,7 +391,7 @@ def test_what_occ_says_besides_left_out_of_the_record_is_named(
 
     (found,) = replay(forged, copy).mismatches
 
-    assert (found.where, found.recorded) == ("occ_reports.parquet", "nothing said besides")
+    assert (found.where, found.recorded) == ("occ_reports.parquet", "no reports of OCC")
 
 
 @pytest.mark.parametrize("name", evidence.TABLES[evidence.TAKEN_OFF_FILE].names)
@@ -482,7 +483,7 @@ def test_evidence_gone_as_a_whole_is_named_file_by_file(record: RunRecord, copy:
         "evidence",
     }
     told = [mismatch for mismatch in mismatches if mismatch.where == "evidence"]
-    assert {mismatch.recorded for mismatch in told} == {"what can be read"}
+    assert {mismatch.recorded for mismatch in told} == {"readable"}
     assert f"{copy.name}/pools.parquet is missing" not in [mismatch.computed for mismatch in told]
     assert f"{copy.name}/notices.parquet is missing" in [mismatch.computed for mismatch in told]
 
@@ -696,7 +697,7 @@ def test_a_short_below_one_in_the_evidence_is_a_mismatch_not_a_crash(
 
 
 def test_many_values_changed_are_listed_up_to_a_limit_and_counted(tmp_path: Path) -> None:
-    many = MISMATCHES_LISTED + 30
+    many = ROWS_LISTED + 30
     day = SmallDay(
         notices=[notice("A1", AAPL, 10)],
         positions=[position(AAPL, str(number), 1) for number in range(1, many + 1)],
@@ -713,5 +714,5 @@ def test_many_values_changed_are_listed_up_to_a_limit_and_counted(tmp_path: Path
     mismatches = replay(record, directory).mismatches
 
     listed = [mismatch for mismatch in mismatches if "first_number" in mismatch.where]
-    assert len(listed) == MISMATCHES_LISTED + 1
+    assert len(listed) == ROWS_LISTED + 1
     assert listed[-1].computed == f"{many} rows differ in all"

@@ -1,0 +1,164 @@
+"""Replay of a run's allocation, by the compiled loop or by one SQL statement (R1 to D5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lottery.audit import sql_replay
+from lottery.audit.differences import (
+    ROWS_LISTED,
+    Difference,
+    compare,
+    compare_members,
+    compare_tables,
+)
+from lottery.audit.replay_inputs import received_occ_positions, recorded_taken_off
+from lottery.day.allocate import Break, Day, TotalTooLarge, allocate
+from lottery.day.arrange import arrange
+from lottery.day.tables import BROKEN_POSITIONS, POSITIONS
+from lottery.day.taken_off import put_back, take_off
+from lottery.errors import quote
+from lottery.ledger import evidence
+from lottery.ledger import occ_positions as occ
+from lottery.ledger.content import content_sha256
+from lottery.ledger.run_record import (
+    ALLOCATED,
+    ALLOCATED_WITH_BREAKS,
+    BreakRecord,
+    RunRecord,
+    Superseding,
+)
+
+
+def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Difference]:
+    """Compare the allocation, and the digest of the business content."""
+    notices = evidence.read_table(directory, evidence.NOTICES_FILE)
+    allocations, broken = (
+        evidence.read_table(directory, name)
+        for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE)
+    )
+    given = positions = pa.concat_tables([allocations.select(BROKEN_POSITIONS.names), broken])
+    taken_off = recorded_taken_off(record, directory)
+    if taken_off is not None:
+        given, positions, differences = _take_off_again(positions, taken_off)
+        yield from differences
+    day, differences = _allocate_again(record, notices, positions)
+    yield from differences
+    if day is None:
+        return
+    yield from _day(record, directory, day)
+    if taken_off is not None:
+        # The business content is that of the positions as they were given.
+        day, differences = _allocate_again(record, notices, given)
+        yield from differences
+        if day is None:
+            return
+    occ_positions, _ = received_occ_positions(record, directory)
+    computed = content_sha256(
+        business_date=record.business_date.isoformat(),
+        cycle=record.cycle,
+        superseding=Superseding(runs=record.supersedes, reason=record.reason),
+        positions_basis=record.positions_basis,
+        method=record.method,
+        seed=record.seed,
+        notices=notices,
+        day=day,
+        occ_shorts=None if occ_positions is None else occ.occ_shorts(occ_positions, day.pools),
+    )
+    yield from compare("run.json content_sha256", record.content_sha256, computed)
+
+
+def compare_allocation_by_sql(record: RunRecord, directory: Path) -> Iterator[Difference]:
+    """Compare the allocation; the content's digest and gross positions are not for SQL."""
+    computed = sql_replay.compute(directory)
+    broken = computed.pools.filter(pc.is_valid(computed.pools.column("break_reason")))
+    breaks = tuple(
+        Break(
+            occ_account=pool["occ_account"],
+            series=pool["series"],
+            reason=pool["break_reason"],
+            assigned_quantity=pool["assigned_quantity"],
+            total_short=pool["total_short"],
+        )
+        for pool in broken.to_pylist()
+    )
+    day = Day(
+        pools=computed.pools,
+        allocations=computed.allocations,
+        broken_positions=computed.broken_positions,
+        breaks=breaks,
+    )
+    yield from _day(record, directory, day)
+
+
+def _day(record: RunRecord, directory: Path, day: Day) -> Iterator[Difference]:
+    """Compare the tables of a day and the record's figures of it."""
+    for name, computed in (
+        (evidence.POOLS_FILE, day.pools),
+        (evidence.ALLOCATIONS_FILE, day.allocations),
+        (evidence.BROKEN_POSITIONS_FILE, day.broken_positions),
+    ):
+        yield from compare_tables(name, evidence.read_table(directory, name), computed)
+    figures: Mapping[str, Any] = {
+        "state": ALLOCATED_WITH_BREAKS if day.breaks else ALLOCATED,
+        "pool_count": day.pools.num_rows,
+        "notice_count": sum(day.pools.column("notice_count").to_pylist()),
+        "assigned_quantity": sum(day.pools.column("assigned_quantity").to_pylist()),
+        "allocated_quantity": day.allocated_quantity,
+        "breaks": tuple(BreakRecord.of(broken) for broken in day.breaks),
+    }
+    recorded = {name: getattr(record, name) for name in figures}
+    yield from compare_members("run.json", recorded, figures)
+
+
+def _take_off_again(
+    positions: pa.Table, taken_off: pa.Table
+) -> tuple[pa.Table, pa.Table, list[Difference]]:
+    """Return the gross positions as given, and net of what was assigned before."""
+    given = put_back(positions, taken_off).select(POSITIONS.names).cast(POSITIONS)
+    net = take_off(given, taken_off.rename_columns([*BROKEN_POSITIONS.names, "assigned_quantity"]))
+    differences = [
+        Difference(
+            f"{evidence.TAKEN_OFF_FILE} account {account.account}",
+            account.assigned_quantity,
+            f"at most {account.short_quantity}",
+        )
+        for account in net.unmatched[:ROWS_LISTED]
+    ]
+    differences += compare_tables(evidence.TAKEN_OFF_FILE, taken_off, net.taken_off)
+    return given, net.positions, differences
+
+
+def _allocate_again(
+    record: RunRecord, notices: pa.Table, positions: pa.Table
+) -> tuple[Day | None, list[Difference]]:
+    """Return the day allocated, or None and why it cannot be."""
+    methodology = record.method.methodology()
+    arrangement = arrange(
+        notices, positions.select(POSITIONS.names).cast(POSITIONS), methodology.account_order
+    )
+    accounts = positions.column("account")
+    differences = [
+        Difference("positions", "one row for each account", f"{accounts[one.row]} appears twice")
+        for one in arrangement.doubled[:ROWS_LISTED]
+    ]
+    differences += [
+        Difference("positions", "accounts", quote(accounts[int(row)].as_py()))
+        for row in arrangement.wrong_accounts[:ROWS_LISTED]
+    ]
+    digits = record.seed.digits
+    if re.fullmatch("[0-9]{4}", digits) is None:
+        differences.append(Difference("run.json seed digits", quote(digits), "four digits"))
+    if differences:
+        return None, differences
+    try:
+        day = allocate(arrangement, ten_thousandths=int(digits) + 1, zero_hit=methodology.zero_hit)
+    except TotalTooLarge as error:
+        return None, [Difference(evidence.POOLS_FILE, "totals of 64 bits", error)]
+    return day, []

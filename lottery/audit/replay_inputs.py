@@ -1,0 +1,160 @@
+"""Replay of a run's inputs: its sources as received, the seed, the notices, OCC's own figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+
+from lottery.audit.differences import (
+    Difference,
+    compare,
+    compare_members,
+    compare_tables,
+)
+from lottery.day.tables import NOTICES
+from lottery.errors import LedgerDamaged, Problems, Refused
+from lottery.intake.files import notices_of_source, occ_positions_of_source, volumes_of_source
+from lottery.intake.occ_reports import nothing_said
+from lottery.intake.sources import Place, SourceFile
+from lottery.ledger import evidence
+from lottery.ledger import occ_positions as occ
+from lottery.ledger.run_record import (
+    RunRecord,
+    SeedRecord,
+    SourceRecord,
+    WarningRecord,
+)
+from lottery.method.seed import derive_seed
+
+
+def compare_sources(record: RunRecord, _: Path) -> Iterator[Difference]:
+    """Compare what the record says of kept sources with the digests of its evidence."""
+    for source in record.sources:
+        if source.kept_as is None:
+            continue
+        name = f"{evidence.SOURCES}/{source.kept_as}"
+        file = record.digest_of(name)
+        if file is None:
+            yield Difference(name, "a kept source", "no digest of it")
+            continue
+        where = f"run.json sources {source.kept_as}"
+        yield from compare(f"{where} sha256", source.sha256, file.sha256)
+        yield from compare(f"{where} size", source.size, file.size)
+
+
+def compare_seed(record: RunRecord, directory: Path) -> Iterator[Difference]:
+    """Compare the method, the seed and its warnings."""
+    methodology = record.method.methodology()
+    yield from compare("run.json method effective", record.method.effective, methodology.effective)
+    decisions = methodology.decisions()
+    yield from compare_members("run.json decisions", record.method.decisions, decisions)
+    problems = Problems()
+    sources = _kept_sources(record, directory, "volumes")
+    yield from compare("sources volumes", 1, len(sources))
+    for source in sources:
+        place = Place(source=source.name, problems=problems)
+        volumes = volumes_of_source(source, methodology.securities, place)
+        try:
+            problems.refuse_if_any()
+            seed = derive_seed(volumes.asks, methodology.securities, source=source.name)
+        except Refused as error:
+            yield Difference(f"{evidence.SOURCES}/{source.kept_as}", "readable", error)
+            continue
+        yield from compare_members(
+            "run.json seed", asdict(record.seed), asdict(SeedRecord.of(seed))
+        )
+        recorded = tuple(
+            warning
+            for warning in record.warnings
+            if warning.rule != "P3" and warning.code not in occ.CODES
+        )
+        computed = tuple(WarningRecord.of(warning) for warning in seed.warnings())
+        yield from compare("run.json warnings", recorded, computed)
+
+
+def compare_notices(record: RunRecord, directory: Path) -> Iterator[Difference]:
+    """Compare the notices, and OCC's own reports of them, with their sources."""
+    problems = Problems()
+    received = [
+        notices_of_source(
+            source, record.business_date, Place(source=source.name, problems=problems)
+        )
+        for source in _kept_sources(record, directory, "notices")
+    ]
+    for problem in problems:
+        yield Difference("sources notices", "readable", problem)
+    notices = pa.concat_tables([NOTICES.empty_table(), *(table for table, _ in received)])
+    recorded = evidence.read_table(directory, evidence.NOTICES_FILE)
+    computed = evidence.sorted_notices(notices)
+    yield from compare_tables(evidence.NOTICES_FILE, recorded, computed)
+    has_reports = any(reports is not None for _, reports in received)
+    if has_reports != (record.digest_of(evidence.OCC_REPORTS_FILE) is not None):
+        texts = ("no reports of OCC", "reports of OCC")
+        yield Difference(evidence.OCC_REPORTS_FILE, texts[not has_reports], texts[has_reports])
+    elif has_reports:
+        parts = [nothing_said(table) if reports is None else reports for table, reports in received]
+        recorded = evidence.read_table(directory, evidence.OCC_REPORTS_FILE)
+        computed = evidence.sorted_occ_reports(pa.concat_tables(parts))
+        yield from compare_tables(evidence.OCC_REPORTS_FILE, recorded, computed)
+
+
+def compare_occ_warnings(record: RunRecord, directory: Path) -> Iterator[Difference]:
+    """Compare the warnings of pools whose total is not OCC's own figure."""
+    recorded = tuple(warning for warning in record.warnings if warning.code in occ.CODES)
+    computed: tuple[WarningRecord, ...] = ()
+    positions, problems = received_occ_positions(record, directory)
+    for problem in problems:
+        yield Difference("sources occ_positions", "readable", problem)
+    if positions is not None:
+        pools = evidence.read_table(directory, evidence.POOLS_FILE)
+        try:
+            given = occ.as_given(pools, recorded_taken_off(record, directory))
+            computed = occ.warnings_of(occ.occ_shorts(positions, given), given)
+        except pa.ArrowInvalid as error:
+            yield Difference(evidence.POOLS_FILE, "totals of 64 bits", error)
+    yield from compare("run.json warnings of OCC", recorded, computed)
+
+
+def received_occ_positions(record: RunRecord, directory: Path) -> tuple[pa.Table | None, Problems]:
+    """Return OCC's own figures as received, None if there are none, and what is wrong with them."""
+    problems = Problems()
+    tables = [
+        occ_positions_of_source(
+            source, record.business_date, Place(source=source.name, problems=problems)
+        )
+        for source in _kept_sources(record, directory, "occ_positions")
+    ]
+    return (pa.concat_tables(tables) if tables else None), problems
+
+
+def recorded_taken_off(record: RunRecord, directory: Path) -> pa.Table | None:
+    """Return what was taken off the run's gross positions, or None if nothing was."""
+    if record.digest_of(evidence.TAKEN_OFF_FILE) is None:
+        return None
+    return evidence.read_table(directory, evidence.TAKEN_OFF_FILE)
+
+
+def _kept_sources(record: RunRecord, directory: Path, role: str) -> Sequence[SourceFile]:
+    return [
+        _kept_source(source, directory)
+        for source in record.sources
+        if source.role == role and source.kept_as is not None
+    ]
+
+
+def _kept_source(source: SourceRecord, directory: Path) -> SourceFile:
+    path = directory / evidence.SOURCES / str(source.kept_as)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise LedgerDamaged(f"sources/{source.kept_as}: {error.strerror}") from error
+    return SourceFile.of(
+        source.role,
+        source.name,
+        path.suffix,
+        content,
+        part=path.stem.removeprefix(source.role),
+    )
