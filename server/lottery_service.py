@@ -142,7 +142,7 @@ def _while_active(context: grpc.ServicerContext) -> Callable[[], None]:
     return proceed
 
 
-def _note_run(outcome: operations.RunOutcome) -> None:
+def _note_run(outcome: operations.RecordedRun) -> None:
     record = outcome.record
     telemetry.note(
         run=record.run,

@@ -20,7 +20,7 @@ from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Replayed
 from lottery.audit.verify_log import Fault
 from lottery.intake.arrow import with_own_labels, write_arrow
-from lottery.ledger.run_record import RunRecord, SeedRecord
+from lottery.ledger.run_record import RunRecord
 from lottery.method.occ_wheel import OccWheelOdds
 from lottery.method.random_draw import RandomDrawOdds
 from lottery.method.seed import Seed
@@ -60,7 +60,7 @@ def from_series_allocation(
     return response
 
 
-def from_outcome(outcome: operations.RunOutcome) -> pb.RunLotteryResponse:
+def from_outcome(outcome: operations.RecordedRun) -> pb.RunLotteryResponse:
     """Convert the outcome of `RunLottery`."""
     return pb.RunLotteryResponse(
         run=from_record(outcome.record, outcome.superseded_by),
@@ -205,7 +205,7 @@ def _figure(figure: Fraction | Decimal) -> pb.Figure:
     return pb.Figure(fraction=fraction, decimal=operations.decimal_text(figure))
 
 
-def _seed(seed: Seed | SeedRecord) -> lottery_pb2.Seed:
+def _seed(seed: Seed) -> lottery_pb2.Seed:
     volumes = _copies(lottery_pb2.ExchangeVolume, seed.volumes)
     return _copied(lottery_pb2.Seed, seed, volumes=volumes, composite=str(seed.composite))
 

@@ -389,7 +389,7 @@ def request_of_wire(
 
 def record_in(
     ledger: Path, request: operations.RunRequest, *, lock_seconds: float = 30.0
-) -> operations.RunOutcome:
+) -> operations.RecordedRun:
     """Runs a request into the ledger in a directory."""
     return operations.run_lottery(lambda: Ledger.create(ledger, lock_seconds=lock_seconds), request)
 

@@ -87,7 +87,7 @@ def client(server: LotteryServer) -> Iterator[LotteryClient]:
         yield client
 
 
-def run_rows(client: LotteryClient, day: SmallDay, **given: Any) -> operations.RunOutcome:
+def run_rows(client: LotteryClient, day: SmallDay, **given: Any) -> operations.RecordedRun:
     """Runs a day as rows."""
     return client.run_lottery(
         **{
@@ -100,7 +100,7 @@ def run_rows(client: LotteryClient, day: SmallDay, **given: Any) -> operations.R
     )
 
 
-def run_arrow(client: LotteryClient, day: SmallDay) -> operations.RunOutcome:
+def run_arrow(client: LotteryClient, day: SmallDay) -> operations.RecordedRun:
     """Runs a day as Arrow tables."""
     return run_rows(
         client,
@@ -133,7 +133,7 @@ def test_the_published_seed_comes_with_every_step(client: LotteryClient) -> None
         40_793_388,
         143_571_263,
     ]
-    assert (derived.seed.composite, derived.seed.fraction) == ("282431310", "0.4314")
+    assert (derived.seed.composite, derived.seed.fraction) == (282_431_310, "0.4314")
     assert derived.warnings == ()
 
 
@@ -237,7 +237,7 @@ def test_rows_may_come_from_an_iterator_and_leave_out_the_occ_account(
 
 @pytest.mark.parametrize("run", [run_rows, run_arrow])
 def test_more_rows_than_a_message_holds_are_sent_in_several(
-    client: LotteryClient, run: Callable[[LotteryClient, SmallDay], operations.RunOutcome]
+    client: LotteryClient, run: Callable[[LotteryClient, SmallDay], operations.RecordedRun]
 ) -> None:
     day = SmallDay(
         notices=[notice("A1", AAPL, 4_500)],

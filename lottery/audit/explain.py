@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from lottery.errors import NotInRun
 from lottery.ledger import evidence
-from lottery.ledger.run_record import RunRecord, SeedRecord
+from lottery.ledger.run_record import RunRecord
 from lottery.method.distribution import NumberRange, numbers_hit, ranges_hit
-from lottery.method.seed import DENOMINATOR
+from lottery.method.seed import DENOMINATOR, Seed
 
 Reader = Callable[[str, pc.Expression | None], pa.Table]
 """Reads a table of a run's evidence: its name, and which rows; None for all."""
@@ -53,7 +53,7 @@ class PoolWorking:
     business_date: str
     method: str
     zero_hit: str
-    seed: SeedRecord
+    seed: Seed
     occ_account: str
     series: str
     notice_count: int
@@ -150,7 +150,7 @@ def pool_working(record: RunRecord, pool: Row, shown: Sequence[Row]) -> PoolWork
         method=record.method.id,
         zero_hit=record.method.decisions["zero_hit"],
         seed=record.seed,
-        product=exact_product(int(record.seed.digits) + 1, pool["total_short"]),
+        product=exact_product(record.seed.ten_thousandths, pool["total_short"]),
         ranges=tuple(ranges_hit(**wheel)) if allocated else (),
         accounts=tuple(_account(row, wheel if allocated else None) for row in shown),
         accounts_left_out=pool["account_count"] - len(shown),

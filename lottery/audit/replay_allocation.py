@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from lottery.ledger.content import content_sha256
 from lottery.ledger.run_record import (
     ALLOCATED,
     ALLOCATED_WITH_BREAKS,
-    BreakRecord,
     RunRecord,
     Superseding,
 )
@@ -111,7 +109,7 @@ def _day(record: RunRecord, directory: Path, day: Day) -> Iterator[Difference]:
         "notice_count": sum(day.pools.column("notice_count").to_pylist()),
         "assigned_quantity": sum(day.pools.column("assigned_quantity").to_pylist()),
         "allocated_quantity": day.allocated_quantity,
-        "breaks": tuple(BreakRecord.of(broken) for broken in day.breaks),
+        "breaks": day.breaks,
     }
     recorded = {name: getattr(record, name) for name in figures}
     yield from compare_members("run.json", recorded, figures)
@@ -152,13 +150,14 @@ def _allocate_again(
         Difference("positions", "accounts", quote(accounts[int(row)].as_py()))
         for row in arrangement.wrong_accounts[:ROWS_LISTED]
     ]
-    digits = record.seed.digits
-    if re.fullmatch("[0-9]{4}", digits) is None:
-        differences.append(Difference("run.json seed digits", quote(digits), "four digits"))
     if differences:
         return None, differences
     try:
-        day = allocate(arrangement, ten_thousandths=int(digits) + 1, zero_hit=methodology.zero_hit)
+        day = allocate(
+            arrangement,
+            ten_thousandths=record.seed.ten_thousandths,
+            zero_hit=methodology.zero_hit,
+        )
     except TotalTooLarge as error:
         return None, [Difference(evidence.POOLS_FILE, "totals of 64 bits", error)]
     return day, []

@@ -23,11 +23,9 @@ from lottery.ledger import evidence
 from lottery.ledger import occ_positions as occ
 from lottery.ledger.run_record import (
     RunRecord,
-    SeedRecord,
     SourceRecord,
-    WarningRecord,
 )
-from lottery.method.seed import derive_seed
+from lottery.method.seed import RuleWarning, derive_seed
 
 
 def compare_sources(record: RunRecord, _: Path) -> Iterator[Difference]:
@@ -63,16 +61,13 @@ def compare_seed(record: RunRecord, directory: Path) -> Iterator[Difference]:
         except Refused as error:
             yield Difference(f"{evidence.SOURCES}/{source.kept_as}", "readable", error)
             continue
-        yield from compare_members(
-            "run.json seed", asdict(record.seed), asdict(SeedRecord.of(seed))
-        )
+        yield from compare_members("run.json seed", asdict(record.seed), asdict(seed))
         recorded = tuple(
             warning
             for warning in record.warnings
             if warning.rule != "P3" and warning.code not in occ.CODES
         )
-        computed = tuple(WarningRecord.of(warning) for warning in seed.warnings())
-        yield from compare("run.json warnings", recorded, computed)
+        yield from compare("run.json warnings", recorded, seed.warnings())
 
 
 def compare_notices(record: RunRecord, directory: Path) -> Iterator[Difference]:
@@ -104,7 +99,7 @@ def compare_notices(record: RunRecord, directory: Path) -> Iterator[Difference]:
 def compare_occ_warnings(record: RunRecord, directory: Path) -> Iterator[Difference]:
     """Compare the warnings of pools whose total is not OCC's own figure."""
     recorded = tuple(warning for warning in record.warnings if warning.code in occ.CODES)
-    computed: tuple[WarningRecord, ...] = ()
+    computed: tuple[RuleWarning, ...] = ()
     positions, problems = received_occ_positions(record, directory)
     for problem in problems:
         yield Difference("sources occ_positions", "readable", problem)

@@ -22,8 +22,8 @@ from itertools import groupby
 from typing import Final
 
 from lottery.errors import LedgerDamaged
-from lottery.ledger.run_record import RunRecord, WarningRecord
-from lottery.method.seed import DENOMINATOR, is_low_precision
+from lottery.ledger.run_record import RunRecord
+from lottery.method.seed import DENOMINATOR, RuleWarning, is_low_precision
 
 TEST: Final = "Kolmogorov-Smirnov, one-sample, two-sided, exact"
 ENOUGH_DATES: Final = 20
@@ -113,11 +113,11 @@ class Uniformity:
             "volumes of these dates come from, and at the runs that were superseded"
         )
 
-    def warnings(self) -> tuple[WarningRecord, ...]:
+    def warnings(self) -> tuple[RuleWarning, ...]:
         """The warning that the digits are not spread evenly, where they are not."""
         if not self.is_enough or self.p_value is None or self.p_value >= LEAST_P_VALUE:
             return ()
-        return (WarningRecord(code=UNEVEN_SEEDS, rule="S6", message=self.message()),)
+        return (RuleWarning(code=UNEVEN_SEEDS, rule="S6", message=self.message()),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ def seed_history(records: Iterable[RunRecord], *, first: dt.date | None = None) 
     Raises:
         LedgerDamaged: Two seeds stand for one date.
     """
-    last_date_of: dict[str, dt.date] = {}
+    last_date_of: dict[int, dt.date] = {}
     seeds = []
     for date, of_date in groupby(records, key=lambda record: record.business_date):
         standing = _standing(list(of_date))
@@ -151,7 +151,7 @@ def seed_history(records: Iterable[RunRecord], *, first: dt.date | None = None) 
             seeds.append(
                 DatedSeed(
                     business_date=date,
-                    composite=seed.composite,
+                    composite=str(seed.composite),
                     cut_position=seed.cut_position,
                     digits=seed.digits,
                     fraction=seed.fraction,
@@ -200,9 +200,9 @@ def _standing(records: Sequence[RunRecord]) -> list[RunRecord]:
     return standing
 
 
-def _marks(composite: str, earlier_date: dt.date | None) -> tuple[Mark, ...]:
+def _marks(composite: int, earlier_date: dt.date | None) -> tuple[Mark, ...]:
     marks = []
-    if is_low_precision(int(composite)):
+    if is_low_precision(composite):
         marks.append(
             Mark(
                 code=LOW_PRECISION_COMPOSITE,

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from lottery.audit.explain import AccountWorking, PoolWorking
-from lottery.ledger.run_record import SeedRecord
 from lottery.method.distribution import NumberRange
 from lottery.method.methodology import JPMS_2024_09_06
-from lottery.method.seed import marked_composite
+from lottery.method.seed import Seed
 
 BREAK_TEXTS: Final = {
     "EXCEEDS_SHORT": "more is assigned than the pool is short",
@@ -71,12 +70,12 @@ def contract(series: str) -> str:
     return f"{root} {_RIGHTS[right]} at {price}, expiring {day} {month} {year}"
 
 
-def marked(seed: SeedRecord) -> str:
+def marked(seed: Seed) -> str:
     """The composite with its cut shown, as `282[4313]10` (S4)."""
-    return marked_composite(seed.composite, seed.cut_position)
+    return seed.marked_composite
 
 
-def cut_step(seed: SeedRecord) -> str:
+def cut_step(seed: Seed) -> str:
     """How the cut's place follows from the composite's length (S4)."""
     return (
         f"Length {seed.length} digits; {seed.length} - 5 = {seed.cut_position}, "
@@ -84,7 +83,7 @@ def cut_step(seed: SeedRecord) -> str:
     )
 
 
-def fraction_step(seed: SeedRecord) -> str:
+def fraction_step(seed: Seed) -> str:
     """How the fraction follows from the digits (S6)."""
     return f"Digits {seed.digits}; {int(seed.digits):,} / 10,000 + 0.0001 = {seed.fraction}"
 

@@ -20,7 +20,7 @@ from lottery.durable import atomic_file
 from lottery.errors import OutputUnwritable
 from lottery.intake.sources import ReceivedVolumes
 from lottery.ledger.commit import Ledger
-from lottery.ledger.run_record import RunRecord, SeedRecord, WarningRecord
+from lottery.ledger.run_record import RunRecord
 from lottery.ledger.trail import system_identity
 from lottery.tlog.keys import VerifierKey
 
@@ -32,7 +32,7 @@ class Backend(Protocol):
 
     def run(
         self, request: operations.RunRequest, progress: operations.Progress
-    ) -> operations.RunOutcome: ...
+    ) -> operations.RecordedRun: ...
 
     def get(self, run: str) -> RunRecord: ...
 
@@ -89,13 +89,13 @@ class LocalBackend:
     def derive_seed(self, volumes: ReceivedVolumes) -> operations.DerivedSeed:
         seed = operations.seed_of(volumes)
         return operations.DerivedSeed(
-            seed=SeedRecord.of(seed),
-            warnings=tuple(WarningRecord.of(warning) for warning in seed.warnings()),
+            seed=seed,
+            warnings=seed.warnings(),
         )
 
     def run(
         self, request: operations.RunRequest, progress: operations.Progress
-    ) -> operations.RunOutcome:
+    ) -> operations.RecordedRun:
         return operations.run_lottery(
             lambda: Ledger.create(self._directory, lock_seconds=self._lock_seconds, key=self._key),
             request,

@@ -41,7 +41,7 @@ class RemoteBackend:
 
     def run(
         self, request: operations.RunRequest, progress: operations.Progress
-    ) -> operations.RunOutcome:
+    ) -> operations.RecordedRun:
         if request.problems:
             # It will be refused: here every problem is listed, by the files' own rows.
             operations.compute_day(request, progress=progress)

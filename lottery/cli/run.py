@@ -183,7 +183,7 @@ def seed(
                 }
                 for volume in steps.volumes
             ],
-            "composite": steps.composite,
+            "composite": str(steps.composite),
             "length": steps.length,
             "cut_position": steps.cut_position,
             "digits": steps.digits,

@@ -13,8 +13,10 @@ from lottery.audit import wording
 from lottery.audit.explain import PoolWorking
 from lottery.audit.replay import Replayed
 from lottery.audit.wording import count
-from lottery.ledger.run_record import GROSS, BreakRecord, RunRecord, SeedRecord, WarningRecord
+from lottery.day.allocate import Break
+from lottery.ledger.run_record import GROSS, RunRecord
 from lottery.method.distribution import NumberRange
+from lottery.method.seed import RuleWarning, Seed
 
 BREAKS_SHOWN: Final = 50
 ROWS_SHOWN: Final = 200
@@ -74,13 +76,13 @@ def show_run(
     show_breaks(console, record.breaks)
 
 
-def show_warnings(console: Console, warnings: Iterable[WarningRecord]) -> None:
+def show_warnings(console: Console, warnings: Iterable[RuleWarning]) -> None:
     """What is worth a look."""
     for warning in warnings:
         console.print(f"  warning: {warning.message} [{warning.rule}]", style="yellow")
 
 
-def show_breaks(console: Console, breaks: tuple[BreakRecord, ...]) -> None:
+def show_breaks(console: Console, breaks: tuple[Break, ...]) -> None:
     """The pools without an allocation, with both figures."""
     if not breaks:
         return
@@ -99,7 +101,7 @@ def show_breaks(console: Console, breaks: tuple[BreakRecord, ...]) -> None:
         console.print(f"and {len(breaks) - BREAKS_SHOWN} more breaks")
 
 
-def show_seed(console: Console, seed: SeedRecord, warnings: Iterable[WarningRecord]) -> None:
+def show_seed(console: Console, seed: Seed, warnings: Iterable[RuleWarning]) -> None:
     """Every step of a seed, as the published example has it."""
     made = table("exchange", "security", "ask price", "", "volume", right=("ask price", "volume"))
     for volume in seed.volumes:
@@ -110,7 +112,7 @@ def show_seed(console: Console, seed: SeedRecord, warnings: Iterable[WarningReco
             "x 100,000 =",
             f"{volume.volume:,}",
         )
-    made.add_row("Composite volume", "", "", "", f"{int(seed.composite):,}", style="bold")
+    made.add_row("Composite volume", "", "", "", f"{seed.composite:,}", style="bold")
     console.print(made)
     console.print(wording.cut_step(seed))
     console.print(wording.fraction_step(seed))

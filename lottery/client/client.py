@@ -19,9 +19,9 @@ from lottery.client.odds import odds_of
 from lottery.client.values import allocation_of, date_of, pool_of, seed_of, working_of
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table, with_own_labels, write_arrow
-from lottery.ledger.run_record import RunRecord, SeedRecord, WarningRecord, read_record
-from lottery.method.seed import ExchangeAsk
-from lottery.operations import DerivedSeed, RunOutcome, SeriesOdds
+from lottery.ledger.run_record import RunRecord, read_record
+from lottery.method.seed import ExchangeAsk, RuleWarning, Seed
+from lottery.operations import DerivedSeed, RecordedRun, SeriesOdds
 from lottery.v1 import (
     audit_service_pb2_grpc,
     lottery_pb2,
@@ -57,7 +57,7 @@ class TlsFiles:
 class SeriesAnswer:
     """One pool as the server allocated it; rows by the contract's column names."""
 
-    seed: SeedRecord
+    seed: Seed
     pool: Mapping[str, Any]
     allocations: Sequence[Mapping[str, Any]]
 
@@ -114,7 +114,7 @@ class LotteryClient(AuditCalls):
         return DerivedSeed(
             seed=seed_of(response.seed),
             warnings=tuple(
-                WarningRecord(code=warning.code, rule=warning.rule, message=warning.message)
+                RuleWarning(code=warning.code, rule=warning.rule, message=warning.message)
                 for warning in response.warnings
             ),
         )
@@ -167,7 +167,7 @@ class LotteryClient(AuditCalls):
         positions_basis: str = "",
         occ_positions: pa.Table | None = None,
         decisions: Mapping[str, str] | None = None,
-    ) -> RunOutcome:
+    ) -> RecordedRun:
         """Allocates a day, or a cycle of it, and records it.
 
         Args:
@@ -208,7 +208,7 @@ class LotteryClient(AuditCalls):
             response = self._lottery.RunLottery(
                 _run_messages(spec, notices, positions, occ_positions), timeout=self._timeout
             )
-        return RunOutcome(
+        return RecordedRun(
             record=read_record(response.run.record),
             already_recorded=response.already_recorded,
             superseded_by=response.run.superseded_by or None,

@@ -11,8 +11,8 @@ from google.type import date_pb2
 from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.audit.replay import Mismatch, Replayed
 from lottery.day.tables import ALLOCATIONS, POOLS
-from lottery.ledger.run_record import SeedRecord, VolumeRecord
 from lottery.method.distribution import NumberRange
+from lottery.method.seed import ExchangeVolume, Seed
 from lottery.v1 import lottery_pb2, lottery_service_pb2
 
 
@@ -21,22 +21,21 @@ def date_of(date: dt.date | None) -> date_pb2.Date | None:
     return None if date is None else date_pb2.Date(year=date.year, month=date.month, day=date.day)
 
 
-def seed_of(seed: lottery_pb2.Seed) -> SeedRecord:
+def seed_of(seed: lottery_pb2.Seed) -> Seed:
     """A seed."""
-    return SeedRecord(
+    return Seed(
         volumes=tuple(
-            VolumeRecord(
+            ExchangeVolume(
                 security_number=volume.security_number,
                 ask_price=volume.ask_price,
                 volume=volume.volume,
             )
             for volume in seed.volumes
         ),
-        composite=seed.composite,
+        composite=int(seed.composite),
         length=seed.length,
         cut_position=seed.cut_position,
         digits=seed.digits,
-        fraction=seed.fraction,
     )
 
 

@@ -21,14 +21,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
 import sqlalchemy as sa
 
-from lottery.day.allocate import Day
 from lottery.durable import sync_directory
 from lottery.errors import (
     KeyUnusable,
@@ -37,7 +34,6 @@ from lottery.errors import (
     LedgerNotFound,
     LedgerUnwritable,
 )
-from lottery.intake.sources import SourceFile
 from lottery.ledger import evidence, log, trail, write_transaction
 from lottery.ledger.database import (
     APPLICATION_ID,
@@ -48,22 +44,18 @@ from lottery.ledger.database import (
     TRAIL,
     metadata,
 )
+from lottery.ledger.draft import RecordedRun, RunDraft, RunKey, finished_record
 from lottery.ledger.queries import (
     is_recorded,
-    known_run,
+    next_index,
     next_sequence,
+    recorded_run,
     standing_runs,
     superseding_run,
 )
 from lottery.ledger.reader import LedgerReader
 from lottery.ledger.rules import refuse_conflicts, refuse_superseding
-from lottery.ledger.run_record import (
-    EvidenceFile,
-    Identity,
-    RunRecord,
-    SeedRecord,
-    Superseding,
-)
+from lottery.ledger.run_record import EvidenceFile
 from lottery.ledger.staging import staging_folder
 from lottery.ledger.write_transaction import DATABASE
 from lottery.tlog.keys import SigningKey, create_key_file, read_key_file
@@ -71,44 +63,6 @@ from lottery.tlog.keys import SigningKey, create_key_file, read_key_file
 KEY_FILE: Final = "signing.key"
 LOCK_SECONDS: Final = 30.0
 """How long a writer waits for another one before it is told to try again later."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A run that is computed and not yet recorded.
-
-    Attributes:
-        business_date: Its date, ISO.
-        request_id: Its once-only id.
-        content_sha256: The digest of its content.
-        superseding: The runs whose place it takes.
-        positions_basis: `net` or `gross`, where that was said.
-        standing: The runs of its date that stood when gross positions were made net; None where
-            nothing depends on them.
-        seed: Its seed.
-        notices: `tables.NOTICES`.
-        day: The day allocated.
-        taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
-        occ_reports: `tables.OCC_REPORTS`, where OCC says something of the notices besides.
-        sources: What was received.
-        requested_by: Who asks.
-        record_of: The record, given its run id and its evidence; called under the write lock.
-    """
-
-    business_date: str
-    request_id: str
-    content_sha256: str
-    superseding: Superseding
-    positions_basis: str | None
-    standing: tuple[str, ...] | None
-    seed: SeedRecord
-    notices: pa.Table
-    day: Day
-    taken_off: pa.Table | None
-    occ_reports: pa.Table | None
-    sources: tuple[SourceFile, ...]
-    requested_by: Identity
-    record_of: Callable[[str, tuple[EvidenceFile, ...]], RunRecord]
 
 
 class Ledger(LedgerReader):
@@ -179,39 +133,32 @@ class Ledger(LedgerReader):
             with write_transaction.locked(self.directory, self._lock_seconds):
                 self._recover()
 
-    def record(self, prepared: Prepared, *, proceed: Callable[[], None]) -> tuple[RunRecord, bool]:
-        """Records a run once.
+    def record(
+        self, draft: RunDraft, key: RunKey, *, proceed: Callable[[], None] | None = None
+    ) -> RecordedRun:
+        """Record a run once.
 
         Args:
-            prepared: The run.
+            draft: The run.
+            key: What makes it recorded only once.
             proceed: Called right before the commit; raises to record nothing.
 
-        Returns:
-            The record, and whether it was there already.
-
         Raises:
-            Conflict: It contradicts what stands recorded.
+            Conflict: The run contradicts what is recorded.
             RunNotFound: A run that it supersedes is not recorded.
             Refused: A run that it supersedes is of another date.
-            LedgerBusy: Another process holds the write lock, or the runs that gross positions were
-                made net by are no longer those that stand.
+            LedgerBusy: Another process holds the write lock, or the standing runs of the date
+                have changed since gross positions were made net of them.
             LedgerUnwritable: The evidence cannot be written.
             LedgerDamaged: The ledger's files are not what was signed; nothing more is recorded.
         """
-        known = self.known(prepared.request_id, prepared.content_sha256)
+        known = self.known(key)
         if known is not None:
-            return known, True
+            return known
         try:
             with staging_folder(self.directory / write_transaction.STAGING) as staged:
-                files = evidence.write_evidence(
-                    staged,
-                    prepared.notices,
-                    prepared.day,
-                    prepared.sources,
-                    taken_off=prepared.taken_off,
-                    occ_reports=prepared.occ_reports,
-                )
-                return self._record_staged(prepared, staged, files, proceed)
+                files = evidence.write_evidence(staged, draft)
+                return self._record_staged(draft, key, staged, files, proceed)
         except OSError as error:
             raise LedgerUnwritable(f"{self.directory}: {error.strerror or error}") from error
 
@@ -251,104 +198,96 @@ class Ledger(LedgerReader):
 
     def _record_staged(
         self,
-        prepared: Prepared,
+        draft: RunDraft,
+        key: RunKey,
         staged: Path,
         files: tuple[EvidenceFile, ...],
-        proceed: Callable[[], None],
-    ) -> tuple[RunRecord, bool]:
+        proceed: Callable[[], None] | None,
+    ) -> RecordedRun:
         with self._writing() as transaction:
             connection = transaction.connection
-            known = known_run(connection, prepared.request_id, prepared.content_sha256)
+            known = recorded_run(connection, key)
             if known is not None:
-                return known, True
-            self._refuse_what_contradicts(connection, prepared)
-            sequence = next_sequence(connection, prepared.business_date)
-            run = f"{prepared.business_date}-{sequence:03d}"
-            record = prepared.record_of(run, files)
+                return known
+            self._refuse_contradictions(connection, draft)
+            business_date = draft.business_date.isoformat()
+            sequence = next_sequence(connection, business_date)
+            run = f"{business_date}-{sequence:03d}"
+            record = finished_record(draft, key, run, files)
             canonical = evidence.write_record(staged, record)
-            key = self._signing_key()
-            proceed()
-            if self.evidence_of(record).exists():
+            signing_key = self._signing_key()
+            if proceed is not None:
+                proceed()
+            target = self.evidence_of(record)
+            if target.exists():
                 raise LedgerDamaged(
-                    f"{self.evidence_of(record)} lies there and no record names it; nothing more "
-                    "is recorded"
+                    f"{target} exists, but no run {run} is recorded; nothing more is recorded"
                 )
             transaction.announce(run)
-            self._put_in_place(staged, record)
-            self._insert(connection, prepared, record, canonical, sequence)
-            log.append(connection, log.RUNS_TREE, canonical, log.read_log(connection), key)
-            entry = trail.entry_now(trail.RUN_RECORDED, run, record.state, prepared.requested_by)
-            self._enter(connection, entry, key)
-        return record, False
+            self._move_into_place(staged, target)
+            connection.execute(
+                sa.insert(RUNS).values(
+                    log_index=next_index(connection, RUNS.c.log_index),
+                    run=run,
+                    business_date=business_date,
+                    sequence=sequence,
+                    request_id=key.request_id,
+                    content_sha256=key.content_sha256,
+                    record=canonical,
+                )
+            )
+            for superseded in record.supersedes:
+                connection.execute(sa.insert(SUPERSEDINGS).values(superseded=superseded, run=run))
+            log.append(connection, log.RUNS_TREE, canonical, log.read_log(connection), signing_key)
+            entry = trail.entry_now(trail.RUN_RECORDED, run, record.state, draft.requested_by)
+            self._enter(connection, entry, signing_key)
+        return RecordedRun(record=record, already_recorded=False)
 
-    def _refuse_what_contradicts(self, connection: sa.Connection, prepared: Prepared) -> None:
-        """Refuses what the contract's ledger rules refuse.
+    def _refuse_contradictions(self, connection: sa.Connection, draft: RunDraft) -> None:
+        """Refuse a draft that breaks one of the ledger's rules.
 
         Raises:
-            Conflict: It contradicts what stands recorded.
+            Conflict: It contradicts what is recorded.
             RunNotFound: A run that it supersedes is not recorded.
             Refused: A run that it supersedes is of another date.
-            LedgerBusy: Other runs stand than those that gross positions were made net by.
+            LedgerBusy: The standing runs of the date have changed since gross positions were made
+                net of them.
         """
-        for superseded in prepared.superseding.runs:
+        business_date = draft.business_date.isoformat()
+        for superseded in draft.superseding.runs:
             refuse_superseding(
                 superseded,
                 recorded=is_recorded(connection, superseded),
                 superseded_by=superseding_run(connection, superseded),
-                business_date=prepared.business_date,
+                business_date=business_date,
             )
-        standing = standing_runs(connection, prepared.business_date, prepared.superseding)
+        standing = standing_runs(connection, business_date, draft.superseding)
         refuse_conflicts(
             standing,
             self.read,
-            seed=prepared.seed,
-            notices=prepared.notices,
-            pools=prepared.day.pools,
-            positions_basis=prepared.positions_basis,
+            seed=draft.seed,
+            notices=draft.notices,
+            pools=draft.day.pools,
+            positions_basis=draft.positions_basis,
         )
-        stand = tuple(record.run for record in standing)
-        if prepared.standing is not None and prepared.standing != stand:
+        if draft.standing not in (None, tuple(record.run for record in standing)):
             raise LedgerBusy(
-                f"another run of {prepared.business_date} was recorded while what was assigned "
-                "before was taken off"
-            )
-
-    def _insert(
-        self,
-        connection: sa.Connection,
-        prepared: Prepared,
-        record: RunRecord,
-        canonical: bytes,
-        sequence: int,
-    ) -> None:
-        last = connection.execute(sa.select(sa.func.max(RUNS.c.log_index))).scalar()
-        connection.execute(
-            sa.insert(RUNS).values(
-                log_index=0 if last is None else last + 1,
-                run=record.run,
-                business_date=prepared.business_date,
-                sequence=sequence,
-                request_id=prepared.request_id,
-                content_sha256=prepared.content_sha256,
-                record=canonical,
-            )
-        )
-        for superseded in prepared.superseding.runs:
-            connection.execute(
-                sa.insert(SUPERSEDINGS).values(superseded=superseded, run=record.run)
+                f"another run of {business_date} was recorded while earlier assignments were "
+                "being taken off; try again"
             )
 
     def _enter(self, connection: sa.Connection, entry: trail.TrailEntry, key: SigningKey) -> None:
-        last = connection.execute(sa.select(sa.func.max(TRAIL.c.trail_index))).scalar()
         leaf = entry.canonical()
         connection.execute(
-            sa.insert(TRAIL).values(trail_index=0 if last is None else last + 1, entry=leaf)
+            sa.insert(TRAIL).values(
+                trail_index=next_index(connection, TRAIL.c.trail_index), entry=leaf
+            )
         )
         log.append(connection, log.TRAIL_TREE, leaf, log.read_log(connection), key)
 
-    def _put_in_place(self, staged: Path, record: RunRecord) -> None:
-        """Moves a run's folder to where readers look for it; only the write lock's holder may."""
-        target = self.evidence_of(record)
+    @staticmethod
+    def _move_into_place(staged: Path, target: Path) -> None:
+        """Move a run's folder to where readers look for it; only the lock's holder may."""
         target.parent.mkdir(exist_ok=True)
         staged.rename(target)
         sync_directory(target.parent)

@@ -22,7 +22,8 @@ import pyarrow as pa
 import rfc8785
 
 from lottery.day.allocate import Day
-from lottery.ledger.run_record import MethodRecord, SeedRecord, Superseding
+from lottery.ledger.run_record import MethodRecord, Superseding
+from lottery.method.seed import Seed
 
 
 def content_sha256(  # noqa: PLR0913 - one a part of the content.
@@ -32,7 +33,7 @@ def content_sha256(  # noqa: PLR0913 - one a part of the content.
     superseding: Superseding,
     positions_basis: str | None,
     method: MethodRecord,
-    seed: SeedRecord,
+    seed: Seed,
     notices: pa.Table,
     day: Day,
     occ_shorts: pa.Table | None = None,
@@ -58,7 +59,7 @@ def content_sha256(  # noqa: PLR0913 - one a part of the content.
         "positions_basis": positions_basis,
         "method": method.id,
         "decisions": method.decisions,
-        "volumes": {name: str(volume) for name, volume in seed.volume_of().items()},
+        "volumes": {name: str(volume) for name, volume in seed.volume_of.items()},
     }
     digest = hashlib.sha256(rfc8785.dumps(head))
     _add_table(digest, notices, ("occ_account", "series", "notice_id", "quantity"))

@@ -12,7 +12,6 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lottery.day.allocate import Day
 from lottery.day.tables import (
     ALLOCATIONS,
     BROKEN_POSITIONS,
@@ -32,7 +30,7 @@ from lottery.day.tables import (
 )
 from lottery.durable import sync_directory, sync_file
 from lottery.errors import LedgerDamaged, LedgerUnwritable
-from lottery.intake.sources import SourceFile
+from lottery.ledger.draft import RunDraft
 from lottery.ledger.parquet_file import write_parquet_file
 from lottery.ledger.run_record import EvidenceFile, RunRecord
 
@@ -58,47 +56,35 @@ TABLES: Final = {
 _READ_ONLY: Final = 0o444
 
 
-def write_evidence(
-    directory: Path,
-    notices: pa.Table,
-    day: Day,
-    sources: Iterable[SourceFile],
-    *,
-    taken_off: pa.Table | None = None,
-    occ_reports: pa.Table | None = None,
-) -> tuple[EvidenceFile, ...]:
-    """Writes a run's files and syncs them.
+def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]:
+    """Write a run's files and sync them to disk.
 
     Args:
         directory: An empty folder.
-        notices: `tables.NOTICES` in any order; it is written by occ_account, series, notice_id.
-        day: The day allocated.
-        sources: What was received; those with content are kept.
-        taken_off: `tables.TAKEN_OFF`, where something was taken off gross positions.
-        occ_reports: `tables.OCC_REPORTS` in any order, where OCC says something besides.
+        draft: The run; its sources are kept if they have content.
 
     Returns:
-        Name and digest of each file, by name.
+        Each file with its digest, sorted by name.
 
     Raises:
         LedgerUnwritable: A source is no longer the one that was read.
     """
     tables = {
-        NOTICES_FILE: sorted_notices(notices),
-        ALLOCATIONS_FILE: day.allocations,
-        POOLS_FILE: day.pools,
-        BROKEN_POSITIONS_FILE: day.broken_positions,
+        NOTICES_FILE: draft.notices,
+        ALLOCATIONS_FILE: draft.day.allocations,
+        POOLS_FILE: draft.day.pools,
+        BROKEN_POSITIONS_FILE: draft.day.broken_positions,
     }
-    if taken_off is not None:
-        tables[TAKEN_OFF_FILE] = taken_off
-    if occ_reports is not None:
-        tables[OCC_REPORTS_FILE] = sorted_occ_reports(occ_reports)
+    if draft.taken_off is not None:
+        tables[TAKEN_OFF_FILE] = draft.taken_off
+    if draft.occ_reports is not None:
+        tables[OCC_REPORTS_FILE] = sorted_occ_reports(draft.occ_reports)
     written = []
     for name, table in tables.items():
         write_parquet(table, directory / name)
         written.append(_seal(directory, name))
     (directory / SOURCES).mkdir()
-    for source in sources:
+    for source in draft.sources:
         if source.content is not None:
             name = f"{SOURCES}/{source.kept_as}"
             source.write(directory / name)

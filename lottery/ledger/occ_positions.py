@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.ledger.run_record import WarningRecord
+from lottery.method.seed import RuleWarning
 
 DIFFERS: Final = "OCC_SHORT_DIFFERS"
 MORE_DIFFER: Final = "OCC_SHORT_DIFFERS_MORE"
@@ -80,7 +80,7 @@ def as_given(pools: pa.Table, taken_off: pa.Table | None) -> pa.Table:
     return pools.set_column(place, pools.schema.field(place), total)
 
 
-def warnings_of(shorts: pa.Table, pools: pa.Table) -> tuple[WarningRecord, ...]:
+def warnings_of(shorts: pa.Table, pools: pa.Table) -> tuple[RuleWarning, ...]:
     """A warning for each pool that differs, with both figures; past the limit one for the rest.
 
     Args:
@@ -94,14 +94,14 @@ def warnings_of(shorts: pa.Table, pools: pa.Table) -> tuple[WarningRecord, ...]:
     more = found.num_rows - len(warnings)
     if more:
         message = f"{more} more pools differ from OCC's figures, {found.num_rows} in all"
-        warnings.append(WarningRecord(code=MORE_DIFFER, rule=RULE, message=message))
+        warnings.append(RuleWarning(code=MORE_DIFFER, rule=RULE, message=message))
     return tuple(warnings)
 
 
-def _warning(pool: dict[str, object]) -> WarningRecord:
+def _warning(pool: dict[str, object]) -> RuleWarning:
     name = f"{pool['occ_account']} {pool['series']}".strip()
     theirs = "none by OCC" if pool["occ_short"] is None else f"{pool['occ_short']} by OCC"
-    return WarningRecord(
+    return RuleWarning(
         code=DIFFERS,
         rule=RULE,
         message=f"{name} is short {pool['total_short']} by the positions and {theirs}",

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from lottery.errors import LedgerDamaged, RunNotFound
 from lottery.ledger import evidence, log, trail, write_transaction
 from lottery.ledger.database import RUNS, SUPERSEDINGS, TRAIL, connect, translated
-from lottery.ledger.queries import known_run, standing_runs, superseding_run
+from lottery.ledger.draft import RecordedRun, RunKey
+from lottery.ledger.queries import recorded_run, standing_runs, superseding_run
 from lottery.ledger.run_record import RunRecord, Superseding, read_record
 
 
@@ -35,14 +36,14 @@ class LedgerReader:
         """Closes the database's connections."""
         self._engine.dispose()
 
-    def known(self, request_id: str, content_sha256: str) -> RunRecord | None:
-        """The run that this request or this very content has recorded already.
+    def known(self, key: RunKey) -> RecordedRun | None:
+        """Return the run that a request, or another one with the same content, has recorded.
 
         Raises:
             Conflict: The request id has recorded another content.
         """
         with self._reading() as connection:
-            return known_run(connection, request_id, content_sha256)
+            return recorded_run(connection, key)
 
     def trail_entries(self) -> Iterator[trail.TrailEntry]:
         """The trail's entries, as they were made."""

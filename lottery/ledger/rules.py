@@ -23,7 +23,8 @@ from lottery.errors import (
     RunNotFound,
 )
 from lottery.ledger import evidence
-from lottery.ledger.run_record import RunRecord, SeedRecord
+from lottery.ledger.run_record import RunRecord
+from lottery.method.seed import Seed
 
 Reader = Callable[[RunRecord, str], pa.Table]
 """Reads a table of a run's evidence by its name."""
@@ -33,7 +34,7 @@ def refuse_conflicts(
     standing: Iterable[RunRecord],
     read: Reader,
     *,
-    seed: SeedRecord,
+    seed: Seed,
     notices: pa.Table,
     pools: pa.Table,
     positions_basis: str | None,
@@ -53,7 +54,7 @@ def refuse_conflicts(
     """
     standing = list(standing)
     for record in standing:
-        if record.seed.volume_of() != seed.volume_of():
+        if record.seed.volume_of != seed.volume_of:
             raise Conflict(
                 SEED_CONFLICT,
                 f"{record.business_date} has its seed by run {record.run}, and these volumes "
@@ -157,9 +158,9 @@ def _named(occ_account: str, name: str, noun: str) -> str:
     return f"{noun} {name} of OCC account {occ_account}" if occ_account else f"{noun} {name}"
 
 
-def _differing_asks(recorded: SeedRecord, given: SeedRecord) -> str:
+def _differing_asks(recorded: Seed, given: Seed) -> str:
     asks = {volume.security_number: volume.ask_price for volume in given.volumes}
-    volumes = given.volume_of()
+    volumes = given.volume_of
     return ", ".join(
         f"{volume.security_number} has {volume.ask_price}, given is {asks[volume.security_number]}"
         for volume in recorded.volumes

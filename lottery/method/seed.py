@@ -42,8 +42,8 @@ class ExchangeVolume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeedWarning:
-    """Something about a seed that is allowed and worth a look (S2, S7)."""
+class RuleWarning:
+    """Something that a rule allows and that deserves attention."""
 
     code: str
     rule: str
@@ -80,14 +80,19 @@ class Seed:
         return f"{whole}.{part:04d}"
 
     @property
+    def volume_of(self) -> dict[str, int]:
+        """The volumes by security: seeds with the same volumes are the same (S8)."""
+        return {volume.security_number: volume.volume for volume in self.volumes}
+
+    @property
     def marked_composite(self) -> str:
         """The composite with its cut shown, as `282[4313]10`."""
         return marked_composite(str(self.composite), self.cut_position)
 
-    def warnings(self) -> tuple[SeedWarning, ...]:
+    def warnings(self) -> tuple[RuleWarning, ...]:
         """What is allowed and warned of: an ask of zero (S2), a coarse composite (S7)."""
         found = [
-            SeedWarning(
+            RuleWarning(
                 code="ZERO_ASK",
                 rule="S2",
                 message=f"the ask price of {volume.security_number} is zero: "
@@ -98,7 +103,7 @@ class Seed:
         ]
         if is_low_precision(self.composite):
             found.append(
-                SeedWarning(
+                RuleWarning(
                     code="LOW_PRECISION_COMPOSITE",
                     rule="S7",
                     message=f"the composite {self.composite} is a multiple of 1,000: "

@@ -7,6 +7,7 @@ and `odds` (what records nothing), `look` (what is recorded), `prove` (what prov
 """
 
 from lottery.day.jit import report_compiling, warm_up
+from lottery.ledger.draft import RecordedRun, RunDraft
 from lottery.operations.allocate_series import (
     DerivedSeed,
     SeriesAllocation,
@@ -39,9 +40,7 @@ from lottery.operations.proofs import (
 from lottery.operations.report import Page, report, report_bundle
 from lottery.operations.requester import Requester
 from lottery.operations.run import (
-    ComputedDay,
     Progress,
-    RunOutcome,
     RunRequest,
     compute_day,
     run_lottery,
@@ -57,7 +56,6 @@ from lottery.operations.runs import (
 )
 
 __all__ = [
-    "ComputedDay",
     "DerivedSeed",
     "Inclusion",
     "NamedOdds",
@@ -65,8 +63,9 @@ __all__ = [
     "Page",
     "Progress",
     "PublicKeys",
+    "RecordedRun",
     "Requester",
-    "RunOutcome",
+    "RunDraft",
     "RunRequest",
     "SeriesAllocation",
     "SeriesOdds",

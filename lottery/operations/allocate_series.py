@@ -14,9 +14,8 @@ from lottery.errors import Problem, Problems, Refused
 from lottery.intake import files
 from lottery.intake.columns import shorten
 from lottery.intake.sources import Place, ReceivedVolumes
-from lottery.ledger.run_record import SeedRecord, WarningRecord
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
-from lottery.method.seed import ExchangeAsk, Seed
+from lottery.method.seed import ExchangeAsk, RuleWarning, Seed
 from lottery.operations.validation import (
     check_date,
     checked_series,
@@ -29,8 +28,8 @@ from lottery.operations.validation import (
 class DerivedSeed:
     """A seed as it goes on the record, and what is worth a look."""
 
-    seed: SeedRecord
-    warnings: tuple[WarningRecord, ...]
+    seed: Seed
+    warnings: tuple[RuleWarning, ...]
 
 
 def read_seed(path: Path, methodology: Methodology = JPMS_2024_09_06) -> Seed:

@@ -61,7 +61,7 @@ def test_the_published_example_is_explained_whole(tmp_path: Path) -> None:
     )
 
     assert (working.seed.composite, working.seed.length, working.seed.cut_position) == (
-        "282431310",
+        282_431_310,
         9,
         4,
     )

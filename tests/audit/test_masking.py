@@ -16,7 +16,8 @@ from lottery import operations
 from lottery.audit.report.masking import AccountNames, masked_record
 from lottery.audit.report.request import PageRequest
 from lottery.ledger.commit import Ledger
-from lottery.ledger.run_record import Identity, RunRecord, WarningRecord
+from lottery.ledger.run_record import Identity, RunRecord
+from lottery.method.seed import RuleWarning
 from tests.audit.pages import read_page
 from tests.builders import (
     AAPL,
@@ -141,8 +142,8 @@ def test_in_what_people_wrote_every_digit_is_masked(record: RunRecord) -> None:
 def test_a_warning_that_is_not_known_to_name_no_account_loses_its_digits(
     record: RunRecord,
 ) -> None:
-    def warning(code: str) -> WarningRecord:
-        return WarningRecord(code=code, rule="S2", message="Z901803 and 1046")
+    def warning(code: str) -> RuleWarning:
+        return RuleWarning(code=code, rule="S2", message="Z901803 and 1046")
 
     masked = masked_record(replace(record, warnings=(warning("ZERO_ASK"), warning("OTHER"))))
     assert [one.message for one in masked.warnings] == ["Z901803 and 1046", "Z•••••• and ••••"]

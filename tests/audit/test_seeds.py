@@ -23,9 +23,9 @@ from lottery.audit.seeds import (
     uniformity_of,
 )
 from lottery.errors import LedgerDamaged
-from lottery.ledger.run_record import RunRecord, SeedRecord
+from lottery.ledger.run_record import RunRecord
 from lottery.method.methodology import JPMS_2024_09_06
-from lottery.method.seed import ExchangeAsk, derive_seed
+from lottery.method.seed import ExchangeAsk, Seed, derive_seed
 from tests.builders import PUBLISHED, record_in, request_of
 
 FIRST = dt.date(2025, 1, 2)
@@ -38,14 +38,14 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     return record_in(directory / "ledger", request_of(PUBLISHED, directory)).record
 
 
-def seed_of(composite: int) -> SeedRecord:
+def seed_of(composite: int) -> Seed:
     whole, part = divmod(composite, 100_000)
     asks = [
         ExchangeAsk(security_number=security.number, ask_price="0.00000")
         for security in JPMS_2024_09_06.securities
     ]
     asks[0] = replace(asks[0], ask_price=f"{whole}.{part:05d}")
-    return SeedRecord.of(derive_seed(asks, JPMS_2024_09_06.securities))
+    return derive_seed(asks, JPMS_2024_09_06.securities)
 
 
 def run_on(
@@ -326,4 +326,4 @@ def test_recorded_runs_have_the_seeds_that_are_told(tmp_path: Path, recorded: Ru
     (seed,) = seed_history([first, second]).seeds
 
     assert first.seed == recorded.seed
-    assert (seed.runs, seed.composite) == ((second.run,), second.seed.composite)
+    assert (seed.runs, seed.composite) == ((second.run,), str(second.seed.composite))

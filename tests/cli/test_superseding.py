@@ -258,7 +258,7 @@ def test_a_run_id_that_is_none_is_refused_with_all_that_is_wrong(
     assert answer.exit_code == 3
     problems = {problem["file"]: problem["message"] for problem in answer.document["problems"]}
     assert problems.keys() == {"notices.csv", "supersede"}
-    assert problems["supersede"] == "'yesterday' is no run's id"
+    assert problems["supersede"] == "expected a run id or latest, got 'yesterday'"
 
 
 @pytest.mark.parametrize("reason", ["two\nlines", "a bell\a", "x" * 1_001])

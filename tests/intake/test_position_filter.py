@@ -27,7 +27,6 @@ from lottery.intake.wire import volumes_of_asks
 from lottery.ledger import parquet_file
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder
 from lottery.method.seed import ExchangeAsk
-from lottery.operations.run import ComputedDay
 from tests.apart import run_apart
 from tests.builders import (
     AAPL,
@@ -152,7 +151,7 @@ def whole_reading_of(path: Path) -> bool:
 
 def day_of(
     read: Read, path: Path, notices: list[Row], order: AccountOrder = AccountOrder.NUMERIC
-) -> tuple[ComputedDay | None, tuple[Problem, ...], int]:
+) -> tuple[operations.RunDraft | None, tuple[Problem, ...], int]:
     """The day computed of a positions file, or what it is refused with."""
     problems = Problems()
     asks = [ExchangeAsk(security_number=key, ask_price=ask) for key, ask in ASKS.items()]
@@ -173,7 +172,7 @@ def day_of(
 
 def same_day_both_ways(
     path: Path, notices: list[Row] = NOTICES, order: AccountOrder = AccountOrder.NUMERIC
-) -> tuple[ComputedDay | None, tuple[Problem, ...]]:
+) -> tuple[operations.RunDraft | None, tuple[Problem, ...]]:
     """Asserts that a day is the same, or refused alike, whichever way its positions are read."""
     some = day_of(read_of(notices), path, notices, order)
     whole = day_of(files.read_positions, path, notices, order)

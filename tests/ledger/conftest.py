@@ -21,7 +21,7 @@ def run(tmp_path: Path, ledger: Path) -> Run:
     """Runs a day into the ledger; each one through files of its own."""
     count = 0
 
-    def record(day: SmallDay, **asked: object) -> operations.RunOutcome:
+    def record(day: SmallDay, **asked: object) -> operations.RecordedRun:
         nonlocal count
         count += 1
         return record_in(ledger, request_of(day, tmp_path / f"in{count}", **asked))  # type: ignore[arg-type]

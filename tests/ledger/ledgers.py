@@ -17,7 +17,7 @@ from lottery.ledger.commit import Ledger
 from lottery.ledger.write_transaction import DATABASE
 from tests.builders import AAPL, GE, META, PUBLISHED, SmallDay, notice, position
 
-Run: TypeAlias = Callable[..., operations.RunOutcome]
+Run: TypeAlias = Callable[..., operations.RecordedRun]
 """Runs a day into the test's ledger; the named arguments are those of `builders.request_of`."""
 
 META_ONLY = SmallDay(

@@ -499,7 +499,10 @@ def test_evidence_that_no_record_names_is_left_where_it_lies_and_nothing_is_reco
     (left / "run.json").write_text("of a ledger that was here before")
 
     for _ in range(2):
-        with unchanged(ledger), pytest.raises(LedgerDamaged, match="no record names it"):
+        with (
+            unchanged(ledger),
+            pytest.raises(LedgerDamaged, match="but no run 2024-09-16-001 is recorded"),
+        ):
             run(PUBLISHED)
     assert runs_in(ledger) == []
     assert run(replace(PUBLISHED, date=NEXT_DATE)).record.run == "2024-09-17-001"

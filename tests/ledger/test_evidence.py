@@ -36,10 +36,7 @@ def written(
     directory: Path, request: operations.RunRequest
 ) -> tuple[Path, tuple[EvidenceFile, ...]]:
     directory.mkdir(parents=True)
-    computed = operations.compute_day(request)
-    sources = (*request.notices.sources, *request.positions.sources, *request.volumes.sources)
-    files = evidence.write_evidence(directory, request.notices.table, computed.day, sources)
-    return directory, files
+    return directory, evidence.write_evidence(directory, operations.compute_day(request))
 
 
 def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:

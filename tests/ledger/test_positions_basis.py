@@ -107,7 +107,7 @@ def test_a_pool_comes_again_only_where_it_is_said_what_its_positions_are(
 def test_any_other_basis_is_refused(run: Run, ledger: Path, basis: str, cycle: int) -> None:
     (problem,) = problems_of(lambda: run(PUBLISHED, cycle=cycle, positions_basis=basis))
 
-    message = f"{basis!r} is no basis: net and gross are"
+    message = f"positions basis must be net or gross, got {basis!r}"
     assert (problem.source, problem.message) == ("positions_basis", message)
     assert not ledger.exists()
 
@@ -395,7 +395,7 @@ def test_a_run_recorded_while_gross_positions_are_made_net_makes_it_busy(
         if steps == 2:  # What standing_runs is taken off; nothing is locked yet.
             record_in(ledger, request_of(META_ONLY, tmp_path / "between"))
 
-    with pytest.raises(LedgerBusy, match="another run of 2024-09-16 was recorded while what was"):
+    with pytest.raises(LedgerBusy, match="another run of 2024-09-16 was recorded while earlier"):
         operations.run_lottery(lambda: Ledger.create(ledger), request, proceed=proceed)
 
     assert runs_in(ledger) == [A, B]

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lottery.day.allocate import Break
 from lottery.errors import LedgerDamaged
-from lottery.ledger.run_record import BreakRecord, MethodRecord, read_record, summary
+from lottery.ledger.run_record import MethodRecord, read_record, summary
 from lottery.method.methodology import JPMS_2024_09_06
 from tests.vectors.make import GOLDEN, RECORD
 
@@ -59,9 +60,7 @@ def test_any_quantity_and_any_name_come_back(quantity: int, name: str) -> None:
         assigned_quantity=quantity,
         requested_by=replace(RECORD.requested_by, name=name),
         breaks=(
-            BreakRecord(
-                occ_account="", series="", reason="", assigned_quantity=quantity, total_short=0
-            ),
+            Break(occ_account="", series="", reason="", assigned_quantity=quantity, total_short=0),
         ),
     )
 
@@ -78,6 +77,9 @@ CORRUPTIONS: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "a member more": lambda document: canonical({**document, "note": "x"}),
     "a member of the seed more": lambda document: canonical(
         {**document, "seed": {**document["seed"], "note": "x"}}
+    ),
+    "a fraction of other digits": lambda document: canonical(
+        {**document, "seed": {**document["seed"], "fraction": "0.4821"}}
     ),
     "another order": lambda document: json.dumps(
         dict(reversed(document.items())), separators=(",", ":"), ensure_ascii=False
@@ -117,6 +119,15 @@ def test_bytes_that_are_not_the_canonical_ones_of_a_known_format_are_refused(nam
 
     with pytest.raises(LedgerDamaged):
         read_record(changed)
+
+
+@pytest.mark.parametrize("digits", ["", "43130", "-001", "4e3", "\u0664313", "x"])
+def test_a_seed_without_four_digits_is_refused(digits: str) -> None:
+    document = golden()
+    document["seed"]["digits"] = digits
+
+    with pytest.raises(LedgerDamaged, match="the seed's digits must be four digits, got "):
+        read_record(canonical(document))
 
 
 def test_any_one_byte_taken_out_is_refused() -> None:

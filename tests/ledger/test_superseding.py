@@ -240,7 +240,8 @@ def test_a_run_of_another_date_cannot_be_superseded(run: Run, ledger: Path) -> N
 def test_a_run_that_supersedes_says_why(run: Run, ledger: Path, reason: str | None) -> None:
     run(PUBLISHED)
 
-    with nothing_recorded(ledger), refused("reason", "a run that supersedes another one says why"):
+    message = "a run that supersedes another one needs a reason"
+    with nothing_recorded(ledger), refused("reason", message):
         run(CORRECTED, supersedes=[A], reason=reason)
 
 
@@ -250,7 +251,7 @@ def test_a_reason_without_a_run_to_supersede_is_refused(
 ) -> None:
     run(PUBLISHED)
 
-    with nothing_recorded(ledger), refused("reason", "there is a reason and no run to supersede"):
+    with nothing_recorded(ledger), refused("reason", "a reason is given, but no run to supersede"):
         run(META_ONLY, reason=reason)
 
 
@@ -271,7 +272,7 @@ def test_a_reason_is_one_line_of_at_most_a_thousand_printable_characters(
 ) -> None:
     run(PUBLISHED)
 
-    message = "a reason is one line of at most 1000 printable characters"
+    message = "a reason must be one line of at most 1000 printable characters"
     with nothing_recorded(ledger), refused("reason", message):
         run(CORRECTED, supersedes=[A], reason=reason)
 
@@ -290,7 +291,8 @@ def test_a_reason_is_kept_as_it_was_given(run: Run, ledger: Path, reason: str) -
 def test_what_is_no_run_id_cannot_be_superseded(run: Run, ledger: Path, name: str) -> None:
     run(PUBLISHED)
 
-    with nothing_recorded(ledger), refused("supersede", f"{name!r} is no run's id"):
+    message = f"expected a run id or latest, got {name!r}"
+    with nothing_recorded(ledger), refused("supersede", message):
         run(CORRECTED, supersedes=[name], reason=WHY)
 
 

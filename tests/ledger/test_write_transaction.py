@@ -204,7 +204,7 @@ def test_an_older_copy_of_everything_but_the_evidence_records_nothing_over_it(
         shutil.copyfile(tmp_path / "older" / name, ledger / name)
     evidence = files_in(ledger / "evidence")
 
-    with pytest.raises(LedgerDamaged, match=f"{B} lies there and no record names it"):
+    with pytest.raises(LedgerDamaged, match=f"{B} exists, but no run"):
         run(GE_COVERED)
 
     assert files_in(ledger / "evidence") == evidence
@@ -388,7 +388,7 @@ def test_stray_evidence_in_the_way_is_told_as_damage_and_not_touched(
     if stray == "with a file":
         (folder / "run.json").write_text("{}")
 
-    with unchanged(ledger), pytest.raises(LedgerDamaged, match="no record names it"):
+    with unchanged(ledger), pytest.raises(LedgerDamaged, match="but no run"):
         run(META_ONLY)
 
     assert folder.is_dir()

@@ -8,22 +8,20 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+from lottery.day.allocate import Break
 from lottery.ledger.run_record import (
     ALLOCATED_WITH_BREAKS,
     GROSS,
     RECORD_FORMAT,
-    BreakRecord,
     EvidenceFile,
     Identity,
     MethodRecord,
     RunRecord,
-    SeedRecord,
     Software,
     SourceRecord,
-    VolumeRecord,
-    WarningRecord,
 )
 from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.seed import ExchangeVolume, RuleWarning, Seed
 
 GOLDEN = Path(__file__).parent / "run-record.json"
 
@@ -40,27 +38,26 @@ RECORD = RunRecord(
     positions_basis=GROSS,
     taken_off=("2024-09-13-003",),
     method=MethodRecord.of(JPMS_2024_09_06),
-    seed=SeedRecord(
+    seed=Seed(
         volumes=(
-            VolumeRecord(
+            ExchangeVolume(
                 security_number="Z901803", ask_price="90071992547.40991", volume=2**53 - 1
             ),
-            VolumeRecord(security_number="Z901439", ask_price="90071992547.40992", volume=2**53),
-            VolumeRecord(security_number="Z901466", ask_price="0", volume=0),
-            VolumeRecord(security_number="Z901448", ask_price="0.00001", volume=1),
+            ExchangeVolume(security_number="Z901439", ask_price="90071992547.40992", volume=2**53),
+            ExchangeVolume(security_number="Z901466", ask_price="0", volume=0),
+            ExchangeVolume(security_number="Z901448", ask_price="0.00001", volume=1),
         ),
-        composite=str(2**54),
+        composite=2**54,
         length=17,
         cut_position=12,
         digits="4819",
-        fraction="0.4820",
     ),
     pool_count=2,
     notice_count=3,
     assigned_quantity=2**63 - 1,
     allocated_quantity=10,
     breaks=(
-        BreakRecord(
+        Break(
             occ_account="C/ZZZ",
             series="AAPL  240920C00220000",
             reason="EXCEEDS_SHORT",
@@ -68,14 +65,14 @@ RECORD = RunRecord(
             total_short=2**53 + 1,
         ),
     ),
-    warnings=(WarningRecord(code="ZERO_ASK", rule="S2", message="was “that” exchange closed?"),),
+    warnings=(RuleWarning(code="ZERO_ASK", rule="S2", message="was “that” exchange closed?"),),
     sources=(
         SourceRecord(
             role="positions", name="pösitions.csv", sha256="ab" * 32, size=1234, kept_as=None
         ),
     ),
     evidence=(EvidenceFile(name="notices.parquet", sha256="cd" * 32, size=99),),
-    requested_by=Identity(kind="system-user", name="tester", host="backend"),
+    requested_by=Identity(kind="system-user", name="tester", host="desk"),
     recorded_at="2024-09-16T22:15:00.000001Z",
     software=Software(name="options-assignment-lottery", version="0.1.0"),
 )

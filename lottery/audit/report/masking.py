@@ -12,7 +12,8 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from lottery.ledger.run_record import RunRecord, WarningRecord
+from lottery.ledger.run_record import RunRecord
+from lottery.method.seed import RuleWarning
 
 MASKED_DIGIT: Final = "•"
 """What stands for a digit."""
@@ -70,7 +71,7 @@ def masked_record(record: RunRecord) -> RunRecord:
     )
 
 
-def _masked_warning(warning: WarningRecord) -> WarningRecord:
+def _masked_warning(warning: RuleWarning) -> RuleWarning:
     if warning.code in WARNINGS_WITHOUT_ACCOUNTS:
         return warning
     return replace(warning, message=_without_digits(warning.message))

@@ -21,9 +21,10 @@ from lottery.audit.explain import Reader
 from lottery.audit.report.masking import AccountNames, masked_record
 from lottery.audit.report.pool_section import LeftOut, PoolSection, pool_sections
 from lottery.audit.report.request import PageRequest, Supersession
+from lottery.day.allocate import Break
 from lottery.errors import NotInRun
 from lottery.ledger import evidence
-from lottery.ledger.run_record import BreakRecord, RunRecord
+from lottery.ledger.run_record import RunRecord
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import encode_base64
@@ -78,7 +79,7 @@ class RunPage:
     supersession: Supersession
     proof: PageProof
     masked: bool
-    breaks: tuple[BreakRecord, ...]
+    breaks: tuple[Break, ...]
     breaks_left_out: LeftOut
     shown: tuple[PoolSection, ...]
     shown_left_out: LeftOut

@@ -1,0 +1,150 @@
+"""The draft of a run, and the record that the ledger makes of it.
+
+A draft is complete but for what only the ledger knows: the run's id, the digests of its evidence,
+and the time of recording.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from lottery.day.allocate import Day
+from lottery.intake.sources import SourceFile
+from lottery.ledger.run_record import (
+    ALLOCATED,
+    ALLOCATED_WITH_BREAKS,
+    RECORD_FORMAT,
+    EvidenceFile,
+    Identity,
+    MethodRecord,
+    RunRecord,
+    Software,
+    SourceRecord,
+    Superseding,
+)
+from lottery.ledger.trail import utc_now
+from lottery.method.methodology import Methodology
+from lottery.method.seed import RuleWarning, Seed
+from lottery.version import NAME, VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDraft:
+    """A run that is computed and not yet recorded.
+
+    Attributes:
+        business_date: Its date.
+        cycle: Its cycle, from 1.
+        methodology: The method with its decisions.
+        seed: Its seed.
+        notices: `tables.NOTICES`, sorted (`evidence.sorted_notices`).
+        day: The allocated day.
+        warnings: What deserves attention.
+        sources: Everything that was received.
+        requested_by: The requester.
+        occ_reports: `tables.OCC_REPORTS`, or None if OCC reports nothing else about the notices.
+        occ_shorts: OCC's figures of the pools (`occ_positions.occ_shorts`), if they are compared.
+        positions_basis: `net`, `gross`, or None if the request did not state it.
+        superseding: The runs that it supersedes.
+        standing: The standing runs of its date that gross positions were made net of; None if the
+            result does not depend on them.
+        taken_off: `tables.TAKEN_OFF`, or None if nothing was taken off.
+        taken_off_runs: The runs whose assignments were taken off.
+    """
+
+    business_date: dt.date
+    cycle: int
+    methodology: Methodology
+    seed: Seed
+    notices: pa.Table
+    day: Day
+    warnings: tuple[RuleWarning, ...]
+    sources: tuple[SourceFile, ...]
+    requested_by: Identity
+    occ_reports: pa.Table | None = None
+    occ_shorts: pa.Table | None = None
+    positions_basis: str | None = None
+    superseding: Superseding = field(default_factory=Superseding)
+    standing: tuple[str, ...] | None = None
+    taken_off: pa.Table | None = None
+    taken_off_runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunKey:
+    """What makes a run recorded only once.
+
+    Attributes:
+        request_id: The request's id, of the requester's choice or derived from the content.
+        content_sha256: The digest of what the result follows from (`ledger.content`).
+    """
+
+    request_id: str
+    content_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRun:
+    """The result of a request to record a run.
+
+    Attributes:
+        record: The run's record.
+        already_recorded: Whether the run had been recorded before.
+        superseded_by: The run that supersedes it since.
+    """
+
+    record: RunRecord
+    already_recorded: bool
+    superseded_by: str | None = None
+
+
+def finished_record(
+    draft: RunDraft, key: RunKey, run: str, evidence: tuple[EvidenceFile, ...]
+) -> RunRecord:
+    """Return the record of a draft.
+
+    Args:
+        draft: The draft.
+        key: What makes it recorded only once.
+        run: The run's id.
+        evidence: Its evidence files.
+    """
+    day = draft.day
+    return RunRecord(
+        format=RECORD_FORMAT,
+        run=run,
+        business_date=draft.business_date,
+        cycle=draft.cycle,
+        state=ALLOCATED_WITH_BREAKS if day.breaks else ALLOCATED,
+        request_id=key.request_id,
+        content_sha256=key.content_sha256,
+        supersedes=draft.superseding.runs,
+        reason=draft.superseding.reason,
+        positions_basis=draft.positions_basis,
+        taken_off=draft.taken_off_runs,
+        method=MethodRecord.of(draft.methodology),
+        seed=draft.seed,
+        pool_count=day.pools.num_rows,
+        notice_count=draft.notices.num_rows,
+        assigned_quantity=sum(day.pools.column("assigned_quantity").to_pylist()),
+        allocated_quantity=day.allocated_quantity,
+        breaks=day.breaks,
+        warnings=draft.warnings,
+        sources=tuple(
+            SourceRecord(
+                role=source.role,
+                name=source.name,
+                sha256=source.sha256,
+                size=source.size,
+                kept_as=None if source.content is None else source.kept_as,
+            )
+            for source in draft.sources
+        ),
+        evidence=evidence,
+        requested_by=draft.requested_by,
+        recorded_at=utc_now(),
+        software=Software(name=NAME, version=VERSION),
+    )
