@@ -1,4 +1,4 @@
-"""How the tests talk to a server: one on loopback, its stubs, and what a failed call says."""
+"""Servers on loopback, stubs and messages for them, and what a failed call says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pyarrow as pa
 import pytest
 from google.rpc import error_details_pb2
 from google.type import date_pb2
@@ -24,12 +23,11 @@ from lottery.v1 import audit_service_pb2_grpc, lottery_pb2, lottery_service_pb2_
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer, create_server
 from server.settings import Settings
-from tests.builders import ASKS, DATE, SmallDay, arrow_payload, table_of
-from tests.reference import Row
+from tests.builders import AAPL, ASKS, DATE, SmallDay, arrow_payload, table_of
 
 LOOPBACK = "127.0.0.1:0"
 PATIENCE = 60.0
-"""Seconds after which a call that should have been answered fails its test."""
+"""Time in seconds after which a call that should have been answered fails its test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +41,7 @@ class Stubs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A failed call: its status and the details in its trailing metadata."""
+    """The status of a failed call and the details in its trailing metadata."""
 
     code: grpc.StatusCode
     message: str
@@ -54,7 +52,7 @@ class Failure:
 
     @property
     def fields(self) -> list[str]:
-        """The fields that are wrong."""
+        """The fields with problems."""
         return [field for field, _, _ in self.violations]
 
     @property
@@ -64,7 +62,7 @@ class Failure:
 
 
 class Stream:
-    """A client's stream that stays open until it is told to end."""
+    """A client's stream that stays open until `end` is called."""
 
     def __init__(self, *messages: pb.RunLotteryRequest) -> None:
         self._messages: queue.SimpleQueue[pb.RunLotteryRequest | None] = queue.SimpleQueue()
@@ -85,14 +83,14 @@ class Stream:
 
 
 def settings_of(ledger: Path, **given: Any) -> Settings:
-    """Settings on free ports of loopback."""
+    """Return settings with free ports of loopback."""
     ports = {"listen": LOOPBACK, "health_listen": LOOPBACK, "metrics_listen": ""}
     return Settings(**{**ports, "ledger": ledger, "grace_seconds": 20.0, **given})
 
 
 @contextmanager
 def serving(ledger: Path, **given: Any) -> Iterator[LotteryServer]:
-    """A server while the block runs."""
+    """Run a server during the block."""
     server = create_server(settings_of(ledger, **given))
     server.start()
     try:
@@ -102,17 +100,14 @@ def serving(ledger: Path, **given: Any) -> Iterator[LotteryServer]:
 
 
 @contextmanager
-def connected(
-    port: int, credentials: grpc.ChannelCredentials | None = None, host: str = "127.0.0.1"
-) -> Iterator[Stubs]:
-    """A client's stubs while the block runs."""
-    target = f"{host}:{port}"
-    channel = (
+def connected(port: int, credentials: grpc.ChannelCredentials | None = None) -> Iterator[Stubs]:
+    """Connect a client during the block."""
+    target = f"127.0.0.1:{port}"
+    with (
         grpc.insecure_channel(target)
         if credentials is None
         else grpc.secure_channel(target, credentials)
-    )
-    with channel:
+    ) as channel:
         yield Stubs(
             channel=channel,
             lottery=lottery_service_pb2_grpc.LotteryServiceStub(channel),
@@ -122,18 +117,18 @@ def connected(
 
 @contextmanager
 def called(ledger: Path, **given: Any) -> Iterator[Stubs]:
-    """A server and a client's stubs while the block runs."""
+    """Run a server and connect a client to it during the block."""
     with serving(ledger, **given) as server, connected(server.port) as stubs:
         yield stubs
 
 
 def date_of(date: dt.date) -> date_pb2.Date:
-    """A date as a message."""
+    """Convert a date to a message."""
     return date_pb2.Date(year=date.year, month=date.month, day=date.day)
 
 
 def asks_of(asks: Mapping[str, str]) -> list[lottery_pb2.ExchangeAsk]:
-    """Asks as messages."""
+    """Convert asks to messages."""
     return [
         lottery_pb2.ExchangeAsk(security_number=number, ask_price=ask)
         for number, ask in asks.items()
@@ -141,7 +136,7 @@ def asks_of(asks: Mapping[str, str]) -> list[lottery_pb2.ExchangeAsk]:
 
 
 def spec_of(day: SmallDay, **given: Any) -> pb.RunLotteryRequest:
-    """The first message of a run."""
+    """Return the first message of a run."""
     return pb.RunLotteryRequest(
         spec=pb.RunSpec(
             **{"business_date": date_of(day.date), "exchange_asks": asks_of(day.asks), **given}
@@ -150,87 +145,77 @@ def spec_of(day: SmallDay, **given: Any) -> pb.RunLotteryRequest:
 
 
 def rows_of(day: SmallDay) -> list[pb.RunLotteryRequest]:
-    """A message for each row, notices before positions."""
+    """Return a message for each row, notices before positions."""
     return [notices_of(row) for row in day.notices] + [positions_of(row) for row in day.positions]
 
 
-def notices_of(*rows: Row) -> pb.RunLotteryRequest:
-    """A message of notices."""
-    return pb.RunLotteryRequest(notices=[_notice(**row) for row in rows])
+def notices_of(*rows: Any) -> pb.RunLotteryRequest:
+    """Return one message of notices."""
+    return pb.RunLotteryRequest(notices=rows)
 
 
-def positions_of(*rows: Row) -> pb.RunLotteryRequest:
-    """A message of positions."""
-    return pb.RunLotteryRequest(positions=[_position(**row) for row in rows])
+def positions_of(*rows: Any) -> pb.RunLotteryRequest:
+    """Return one message of positions."""
+    return pb.RunLotteryRequest(positions=rows)
 
 
-def arrow_of(day: SmallDay, rows_a_message: int = 1_000) -> list[pb.RunLotteryRequest]:
-    """The day as Arrow payloads."""
-    return [
-        pb.RunLotteryRequest(arrow_notices=payload)
-        for payload in _payloads(day.notices, NOTICE_ROWS, rows_a_message)
-    ] + [
-        pb.RunLotteryRequest(arrow_positions=payload)
-        for payload in _payloads(day.positions, POSITION_ROWS, rows_a_message)
-    ]
+def arrow_of(day: SmallDay, rows_per_message: int = 1_000) -> list[pb.RunLotteryRequest]:
+    """Return messages of Arrow, notices before positions."""
+    messages = []
+    for field, rows, schema in (
+        ("arrow_notices", day.notices, NOTICE_ROWS),
+        ("arrow_positions", day.positions, POSITION_ROWS),
+    ):
+        for start in range(0, len(rows), rows_per_message):
+            payload: Any = arrow_payload(table_of(rows[start : start + rows_per_message], schema))
+            messages.append(pb.RunLotteryRequest(**{field: payload}))
+    return messages
 
 
 def run_day(stubs: Stubs, day: SmallDay, **spec: Any) -> pb.RunLotteryResponse:
-    """Runs a day as rows."""
+    """Run a day that is sent as rows."""
     return run_messages(stubs, [spec_of(day, **spec), *rows_of(day)])
 
 
 def run_messages(stubs: Stubs, messages: Sequence[pb.RunLotteryRequest]) -> pb.RunLotteryResponse:
-    """Runs what the messages say."""
+    """Run a day that is sent as these messages."""
     return stubs.lottery.RunLottery(iter(messages), timeout=PATIENCE)
 
 
-def series_request(
-    series: str = "AAPL  240920C00220000", assigned_quantity: int = 10, **given: Any
-) -> pb.AllocateSeriesRequest:
-    """The published example, or what is given in its place."""
-    positions = given.pop("positions", {"1046": 30, "1047": 30, "1048": 5})
+def series_request(**given: Any) -> pb.AllocateSeriesRequest:
+    """Return the request to allocate the published pool, with other values where given."""
     asks = given.pop("asks", ASKS)
-    return pb.AllocateSeriesRequest(
-        **{
-            "business_date": date_of(DATE),
-            "series": series,
-            "assigned_quantity": assigned_quantity,
-            "exchange_asks": asks_of(asks),
-            "positions": [
-                pb.AccountPosition(account=account, short_quantity=short)
-                for account, short in positions.items()
-            ],
-            **given,
-        }
-    )
+    fields = {"business_date": date_of(DATE), "exchange_asks": asks_of(asks), **given}
+    return pb.AllocateSeriesRequest(**_pool_of(fields))
 
 
-def odds_request(
-    series: str = "AAPL  240920C00220000", assigned_quantity: int = 10, **given: Any
-) -> pb.GetOddsRequest:
-    """The published example's pool, or what is given in its place."""
-    positions = given.pop("positions", {"1046": 30, "1047": 30, "1048": 5})
-    return pb.GetOddsRequest(
-        series=series,
-        assigned_quantity=assigned_quantity,
-        positions=[
+def odds_request(**given: Any) -> pb.GetOddsRequest:
+    """Return the request for the published pool's odds, with other values where given."""
+    return pb.GetOddsRequest(**_pool_of(given))
+
+
+def _pool_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    positions = given.get("positions", {"1046": 30, "1047": 30, "1048": 5})
+    return {
+        "series": AAPL,
+        "assigned_quantity": 10,
+        **given,
+        "positions": [
             pb.AccountPosition(account=account, short_quantity=short)
             for account, short in positions.items()
         ],
-        **given,
-    )
+    }
 
 
 def failure_of(call: Callable[[], object]) -> Failure:
-    """What a call fails with; a stream is read to its end."""
+    """Return how a call fails; a stream is read to its end."""
     with pytest.raises(grpc.RpcError) as caught:
         _finish(call())
     return failure_in(caught.value)
 
 
 def failure_in(error: Any) -> Failure:
-    """What an error of a call says."""
+    """Return what the error of a call says."""
     info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     status = rpc_status.from_call(error)
     for detail in status.details if status is not None else ():
@@ -249,33 +234,18 @@ def failure_in(error: Any) -> Failure:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Waits for what another thread or process brings about."""
+    """Wait for a condition that another thread or process brings about."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "the condition did not come about"
         time.sleep(0.01)
 
 
 def run_count(stubs: Stubs) -> int:
-    """How many runs are recorded."""
+    """Return the number of recorded runs."""
     return len(stubs.lottery.ListRuns(pb.ListRunsRequest(page_size=1_000)).runs)
 
 
 def _finish(answer: object) -> None:
     if isinstance(answer, Iterator):
         list(answer)
-
-
-def _notice(**row: Any) -> lottery_pb2.Notice:
-    return lottery_pb2.Notice(**row)
-
-
-def _position(**row: Any) -> lottery_pb2.Position:
-    return lottery_pb2.Position(**row)
-
-
-def _payloads(rows: Sequence[Row], schema: pa.Schema, size: int) -> list[bytes]:
-    return [
-        arrow_payload(table_of(rows[start : start + size], schema))
-        for start in range(0, len(rows), size)
-    ]

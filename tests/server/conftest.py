@@ -21,20 +21,20 @@ def _no_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LotteryServer]:
-    """A server over an empty ledger."""
+    """Run a server over an empty ledger."""
     with serving(tmp_path / "ledger") as server:
         yield server
 
 
 @pytest.fixture
 def stubs(server: LotteryServer) -> Iterator[Stubs]:
-    """A client of it."""
+    """Connect a client to it."""
     with connected(server.port) as stubs:
         yield stubs
 
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
-    """A client of one server for all calls that record nothing."""
+    """Connect to one server for all calls that record nothing."""
     with called(tmp_path_factory.mktemp("empty") / "ledger") as stubs:
         yield stubs

@@ -1,4 +1,4 @@
-"""The server as a process of its own, with its log."""
+"""The server as a process of its own."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tests.server.calls import LOOPBACK, PATIENCE, wait_until
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerProcess:
-    """A server that runs, and where it logs to."""
+    """A process that serves, and the file of its log."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     def lines(self) -> list[dict[str, Any]]:
-        """Every line of its log."""
+        """Return every line of its log."""
         text = self.log.read_text("utf-8")
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def has_logged(self, event: str) -> bool:
-        """Whether a line of this event is there."""
+        """Return whether the log has a line of this event."""
         return any(line["event"] == event for line in self.lines())
 
     @property
@@ -43,7 +43,7 @@ class ServerProcess:
 
 
 def environment_of(ledger: Path, **settings: str) -> dict[str, str]:
-    """An environment with these settings on free ports of loopback, and no others."""
+    """Return an environment with these settings and free ports of loopback."""
     rest = {name: value for name, value in os.environ.items() if not name.startswith("LOTTERY_")}
     given = {
         "listen": LOOPBACK,
@@ -58,7 +58,7 @@ def environment_of(ledger: Path, **settings: str) -> dict[str, str]:
 
 @contextmanager
 def server_process(directory: Path, **settings: str) -> Iterator[ServerProcess]:
-    """`python -m server` from when it serves until the block ends."""
+    """Run `python -m server`; the block begins when it serves."""
     log = directory / "server.log"
     with (
         log.open("wb") as stderr,
@@ -82,7 +82,7 @@ def server_process(directory: Path, **settings: str) -> Iterator[ServerProcess]:
 
 
 def start_in_vain(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """`python -m server` that is expected to exit by itself."""
+    """Run `python -m server`, which is expected to exit by itself."""
     return subprocess.run(
         [sys.executable, "-m", "server"],
         capture_output=True,

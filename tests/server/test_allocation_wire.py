@@ -78,7 +78,7 @@ def test_the_largest_numbers_are_written_whole() -> None:
     check(["0" * 29 + "1", "9" * 30], [1, LARGEST - 1], LARGEST, "C" * 32)
 
 
-def test_an_answer_keeps_what_it_has_besides_its_rows() -> None:
+def test_an_answer_keeps_its_other_fields() -> None:
     response = service_pb2.AllocateSeriesResponse(pool=lottery_pb2.Pool(total_short=5))
     pool = allocate_pool(
         arrange_pool(["7"], AccountOrder.NUMERIC),

@@ -65,7 +65,7 @@ def days() -> Iterator[SmallDay]:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
-    """A client of a ledger with nine runs, in which nothing more is recorded."""
+    """Connect to a server over a ledger of nine runs, in which nothing more is recorded."""
     with called(tmp_path_factory.mktemp("log") / "ledger") as stubs:
         for day in days():
             run_day(stubs, day)
@@ -213,7 +213,7 @@ def test_of_an_empty_log_there_is_nothing_to_prove(
 
 
 def invalid_fields(failure: Failure) -> list[str]:
-    """The fields of an argument that is refused."""
+    """Return the fields of an invalid argument."""
     assert failure.status == INVALID
     assert all(description for _, description, _ in failure.violations)
     assert failure.metadata == {"problem_count": str(len(failure.violations))}
@@ -563,7 +563,7 @@ def test_a_bundle_larger_than_a_part_comes_in_several(
         assert (bundle.record.run, bundle.mismatches) == (RUN, ())
 
 
-def test_a_caller_that_stops_reading_a_bundle_leaves_nothing_behind(
+def test_a_caller_that_stops_reading_a_bundle_leaves_nothing_staged(
     server: LotteryServer, stubs: Stubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_day(stubs, FULL)

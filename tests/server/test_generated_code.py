@@ -41,7 +41,7 @@ ALLOCATION: Final = [
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the command of `make proto` writes."""
+    """Return the directory that the command of `make proto` writes to."""
     pytest.importorskip("grpc_tools", reason="grpcio-tools is not installed")
     directory = tmp_path_factory.mktemp("generated")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -33,7 +33,7 @@ from tests.server.calls import (
 from tests.server.processes import environment_of, server_process, start_in_vain
 
 
-def test_a_call_in_flight_finishes_when_the_server_is_told_to_stop(tmp_path: Path) -> None:
+def test_a_call_in_flight_finishes_when_the_server_is_stopped(tmp_path: Path) -> None:
     stream = Stream(spec_of(PUBLISHED))
     with (
         server_process(tmp_path) as server,
@@ -183,7 +183,7 @@ def health_of(stub: Any) -> int:
 
 
 def problems_of(stderr: str) -> list[dict[str, Any]]:
-    """The log lines of a server that did not start; gRPC's core has a line of its own."""
+    """Return the log lines of a server that did not start, without those of gRPC's core."""
     lines = [json.loads(line) for line in stderr.splitlines() if not line.startswith("E")]
     assert {line["event"] for line in lines} == {"not started"}
     return lines

@@ -58,7 +58,7 @@ PAYLOAD: Final = arrow_payload(POSITIONS)
 
 
 def refusal_of(stubs: Stubs, messages: Sequence[pb.RunLotteryRequest]) -> Failure:
-    """What a run is refused with; nothing of it may be recorded."""
+    """Return how a run fails; nothing of it may be recorded."""
     before = run_count(stubs)
     failure = failure_of(lambda: run_messages(stubs, messages))
     assert run_count(stubs) == before
@@ -411,7 +411,7 @@ def test_what_is_wrong_with_the_spec_is_listed_beside_what_is_wrong_with_the_row
     assert failure.fields == ["business_date", "decisions", "notices[1].series"]
 
 
-def test_every_wrong_row_of_a_day_is_listed_with_its_place(stubs: Stubs) -> None:
+def test_every_wrong_row_of_a_day_is_listed_with_its_row(stubs: Stubs) -> None:
     messages = [
         spec_of(FULL, exchange_asks=[]),
         notices_of(notice("A1", "AAPL", 1), notice("", AAPL, 0)),

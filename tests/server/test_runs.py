@@ -90,7 +90,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> ExampleDay:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
-    """A client of a ledger in which `FULL` is recorded, and nothing more will be."""
+    """Connect to a server over a ledger in which only `FULL` is recorded."""
     with called(tmp_path_factory.mktemp("full") / "ledger") as stubs:
         run_day(stubs, FULL)
         yield stubs
@@ -98,7 +98,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
 
 @pytest.fixture(scope="module")
 def two_dates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
-    """A client of a ledger with a run of each of two dates, the later one recorded first."""
+    """Connect to a server over a ledger with runs of two dates, the later one recorded first."""
     with called(tmp_path_factory.mktemp("dates") / "ledger") as stubs:
         run_day(stubs, replace(FULL, date=NEXT_DATE))
         run_day(stubs, PUBLISHED)

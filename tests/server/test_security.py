@@ -50,7 +50,7 @@ class Certificates:
     stranger: Certificate
 
     def of_client(self, client: Certificate | None = None) -> grpc.ChannelCredentials:
-        """A client's credentials."""
+        """Return a client's credentials."""
         key, chain = client.pair if client is not None else (None, None)
         return grpc.ssl_channel_credentials(self.authority.certificate.read_bytes(), key, chain)
 
@@ -254,16 +254,16 @@ def test_a_certificate_that_does_not_fit_is_a_refusal_to_start(
         create_server(settings_of(tmp_path / "ledger", **given[wrong]))
 
 
-def make_authority(place: Path) -> Certificate:
-    """A certificate authority of its own."""
-    made = Certificate(certificate=place.with_suffix(".pem"), key=place.with_suffix(".key"))
+def make_authority(path: Path) -> Certificate:
+    """Make a certificate authority."""
+    made = Certificate(certificate=path.with_suffix(".pem"), key=path.with_suffix(".key"))
     openssl("req", "-x509", *new_key(made), "-subj", "/CN=authority", "-days", "2")
     return made
 
 
-def sign(authority: Certificate, place: Path, subject: str, alternative: str) -> Certificate:
-    """A certificate that the authority has signed."""
-    made = Certificate(certificate=place.with_suffix(".pem"), key=place.with_suffix(".key"))
+def sign(authority: Certificate, path: Path, subject: str, alternative: str) -> Certificate:
+    """Make a certificate that the authority has signed."""
+    made = Certificate(certificate=path.with_suffix(".pem"), key=path.with_suffix(".key"))
     openssl(
         *("req", "-x509", *new_key(made), "-subj", subject, "-days", "2"),
         *("-CA", str(authority.certificate), "-CAkey", str(authority.key)),
@@ -274,7 +274,7 @@ def sign(authority: Certificate, place: Path, subject: str, alternative: str) ->
 
 
 def new_key(made: Certificate) -> list[str]:
-    """The options for a fresh key on a curve."""
+    """Return the options for a fresh key on a curve."""
     files = ["-keyout", str(made.key), "-out", str(made.certificate)]
     return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *files]
 

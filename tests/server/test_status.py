@@ -14,14 +14,14 @@ from lottery.errors import Conflict, LotteryError, PoolBroken, Problem, Refused,
 from server.status import DETAILS_KEY, code_of, status_of
 
 METADATA_BYTES = 8 << 10
-"""What a client takes unless it is told otherwise."""
+"""Maximum size of the metadata in bytes that clients accept by default."""
 OVERHEAD = 32
-"""What HTTP/2 counts for each field beside its name and value."""
+"""Size in bytes that HTTP/2 counts for each field in addition to its name and value."""
 WIDE = "\N{SLICE OF PIZZA}"
 
 
 def wire_bytes(error: LotteryError) -> int:
-    """The trailing metadata of an error as HTTP/2 counts it."""
+    """Return the size of an error's trailing metadata, as HTTP/2 counts it."""
     status = status_of(error)
     details = base64.b64encode(status.SerializeToString()).decode()
     fields = {
@@ -69,7 +69,7 @@ def test_details_fit_the_metadata_of_any_client(error_of: Callable[[str], Lotter
         for length in (100, 500, 5_000, 100_000)
     }
 
-    assert {place: size for place, size in sizes.items() if size > METADATA_BYTES} == {}
+    assert {case: size for case, size in sizes.items() if size > METADATA_BYTES} == {}
 
 
 def test_as_many_problems_are_sent_as_fit() -> None:

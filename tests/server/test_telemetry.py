@@ -54,7 +54,7 @@ DAY: Final = SmallDay(
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that has answered one call of each kind, good and bad."""
+    """Run a server that has answered one call of each kind, good and bad."""
     with (
         server_process(tmp_path_factory.mktemp("watched"), log_level="debug") as server,
         connected(server.port) as stubs,
@@ -267,7 +267,7 @@ class BrokenLedger:
 
 @contextmanager
 def serving_broken_ledger() -> Iterator[Stubs]:
-    """The real service and its interceptor over a ledger that fails."""
+    """Connect to the real service and its interceptor over a ledger that fails."""
     server = grpc.server(futures.ThreadPoolExecutor(2), interceptors=[telemetry.CanonicalLog()])
     service = LotteryService(
         cast("Ledger", BrokenLedger()), max_rows=1_000, identify=lambda _: TESTER
@@ -284,7 +284,7 @@ def serving_broken_ledger() -> Iterator[Stubs]:
 
 @contextmanager
 def logging_as(log_format: str, tmp_path: Path) -> Iterator[io.BytesIO]:
-    """What the server logs in a format while the block runs."""
+    """Collect what the server logs in a format during the block."""
     raw = io.BytesIO()
     stderr, sys.stderr = sys.stderr, io.TextIOWrapper(raw, "utf-8", write_through=True)
     try:
