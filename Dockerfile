@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
-# Two stages: the first installs the locked dependencies and compiles the loops, the second has what
-# it made and nothing to install with. It runs as an unprivileged user on a read-only root file
-# system; the ledger is a volume.
+# The first stage installs the locked dependencies and compiles the loops. The second stage copies the
+# result and runs as an unprivileged user; its root file system may be read-only. The ledger is a
+# volume.
 
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /build
@@ -14,7 +14,7 @@ COPY lottery lottery
 COPY server server
 RUN /opt/lottery/bin/pip install --no-deps --no-build-isolation . \
     && /opt/lottery/bin/pip uninstall --yes hatchling
-# numba keeps the machine code here; the image of the second stage can only read it.
+# The compiled loops are kept here. The server's user can read them but not change them.
 ENV NUMBA_CACHE_DIR=/opt/lottery/numba NUMBA_CPU_NAME=generic
 RUN /opt/lottery/bin/python -c "import server.app; from lottery import operations; operations.warm_up()"
 
