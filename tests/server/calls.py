@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from google.type import date_pb2
 from grpc_status import rpc_status
@@ -212,6 +213,13 @@ def failure_of(call: Callable[[], object]) -> Failure:
     with pytest.raises(grpc.RpcError) as caught:
         _finish(call())
     return failure_in(caught.value)
+
+
+def failure_to(stubs: Stubs, request: Message) -> Failure:
+    """Return how the method fails whose request this is."""
+    name = request.DESCRIPTOR.name.removesuffix("Request")
+    service = stubs.lottery if hasattr(stubs.lottery, name) else stubs.audit
+    return failure_of(lambda: getattr(service, name)(request))
 
 
 def failure_in(error: Any) -> Failure:

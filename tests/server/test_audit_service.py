@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +43,7 @@ from tests.server.calls import (
     date_of,
     failure_in,
     failure_of,
+    failure_to,
     run_count,
     run_day,
 )
@@ -163,8 +164,8 @@ def test_a_run_is_replayed_by_the_engine_that_was_asked_for(
         assert log.audit.ReplayRun(request).result == matched
         return
     for failure in (
-        failure_of(lambda: log.audit.ReplayRun(request)),
-        failure_of(lambda: log.audit.ReplayDay(pb.ReplayDayRequest(engine=engine))),
+        failure_to(log, request),
+        failure_to(log, pb.ReplayDayRequest(engine=engine)),
     ):
         assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "ENGINE_MISSING")
         assert "options-assignment-lottery[sql]" in failure.message
@@ -174,19 +175,11 @@ def test_a_run_is_replayed_by_the_engine_that_was_asked_for(
 
 
 @pytest.mark.parametrize(
-    "call",
-    [
-        lambda audit, run: audit.ReplayRun(pb.ReplayRunRequest(run=run)),
-        lambda audit, run: audit.ExportRun(pb.ExportRunRequest(run=run)),
-        lambda audit, run: audit.GetInclusionProof(pb.GetInclusionProofRequest(run=run)),
-    ],
-    ids=["ReplayRun", "ExportRun", "GetInclusionProof"],
+    "request_type", [pb.ReplayRunRequest, pb.ExportRunRequest, pb.GetInclusionProofRequest]
 )
 @pytest.mark.parametrize("run", ["2024-09-16-999", "yesterday", ""])
-def test_a_run_that_is_not_recorded_is_not_found(
-    log: Stubs, call: Callable[[Any, str], object], run: str
-) -> None:
-    failure = failure_of(lambda: call(log.audit, run))
+def test_a_run_that_is_not_recorded_is_not_found(log: Stubs, request_type: Any, run: str) -> None:
+    failure = failure_to(log, request_type(run=run))
 
     assert failure.status == NOT_FOUND
     assert failure.domain == "lottery.v1"
@@ -194,19 +187,17 @@ def test_a_run_that_is_not_recorded_is_not_found(
 
 
 @pytest.mark.parametrize(
-    "call",
+    "request_of_it",
     [
-        lambda audit: audit.GetCheckpoint(pb.GetCheckpointRequest()),
-        lambda audit: audit.GetConsistencyProof(pb.GetConsistencyProofRequest(first_size=1)),
-        lambda audit: audit.GetInclusionProof(pb.GetInclusionProofRequest(run="latest")),
-        lambda audit: audit.ExportRun(pb.ExportRunRequest(run="latest")),
+        pb.GetCheckpointRequest(),
+        pb.GetConsistencyProofRequest(first_size=1),
+        pb.GetInclusionProofRequest(run="latest"),
+        pb.ExportRunRequest(run="latest"),
     ],
-    ids=["GetCheckpoint", "GetConsistencyProof", "GetInclusionProof", "ExportRun"],
+    ids=lambda request: request.DESCRIPTOR.name,
 )
-def test_of_an_empty_log_there_is_nothing_to_prove(
-    empty: Stubs, call: Callable[[Any], object]
-) -> None:
-    failure = failure_of(lambda: call(empty.audit))
+def test_of_an_empty_log_there_is_nothing_to_prove(empty: Stubs, request_of_it: Any) -> None:
+    failure = failure_to(empty, request_of_it)
 
     assert failure.status == NOT_FOUND
     assert failure.metadata == {"run": "latest"}
@@ -232,7 +223,7 @@ def invalid_fields(failure: Failure) -> list[str]:
     ids=["nothing", "no key", "a key cut short", "two that are none", "a private key"],
 )
 def test_every_key_that_is_none_is_named(log: Stubs, keys: list[str], fields: list[str]) -> None:
-    failure = failure_of(lambda: log.audit.VerifyLedger(pb.VerifyLedgerRequest(keys=keys)))
+    failure = failure_to(log, pb.VerifyLedgerRequest(keys=keys))
 
     assert invalid_fields(failure) == fields
     assert "PRIVATE" not in failure.message
@@ -267,7 +258,7 @@ def test_sizes_out_of_order_or_beyond_the_log_are_an_invalid_argument(
 ) -> None:
     request = pb.GetConsistencyProofRequest(first_size=first, second_size=second)
 
-    failure = failure_of(lambda: log.audit.GetConsistencyProof(request))
+    failure = failure_to(log, request)
 
     assert invalid_fields(failure) == ["first_size"]
 
@@ -278,8 +269,8 @@ def test_an_engine_that_is_none_is_an_invalid_argument(log: Stubs) -> None:
     day = pb.ReplayDayRequest(engine=unknown)
 
     for failure in (
-        failure_of(lambda: log.audit.ReplayRun(run)),
-        failure_of(lambda: log.audit.ReplayDay(day)),
+        failure_to(log, run),
+        failure_to(log, day),
     ):
         assert invalid_fields(failure) == ["engine"]
 
@@ -300,27 +291,24 @@ def test_a_bundle_of_damaged_evidence_is_data_loss(tmp_path: Path, name: str) ->
         run_day(stubs, PUBLISHED)
         tamper_with(tmp_path / "ledger", name)
 
-        failure = failure_of(lambda: stubs.audit.ExportRun(pb.ExportRunRequest(run=RUN)))
+        failure = failure_to(stubs, pb.ExportRunRequest(run=RUN))
 
     assert failure.status == (grpc.StatusCode.DATA_LOSS, "LEDGER_DAMAGED")
     assert f"{RUN}/{name} is not what was recorded" in failure.message
 
 
 @pytest.mark.parametrize(
-    "call",
-    [
-        lambda audit: audit.VerifyLedger(pb.VerifyLedgerRequest()),
-        lambda audit: audit.ExportRun(pb.ExportRunRequest(run=RUN)),
-    ],
+    "request_of_it",
+    [pb.VerifyLedgerRequest(), pb.ExportRunRequest(run=RUN)],
     ids=["VerifyLedger", "ExportRun"],
 )
 def test_while_another_process_writes_the_ledger_is_busy(
-    tmp_path: Path, call: Callable[[Any], object]
+    tmp_path: Path, request_of_it: Any
 ) -> None:
     with called(tmp_path / "ledger", lock_seconds=0.1) as stubs:
         run_day(stubs, PUBLISHED)
         with write_transaction.locked(tmp_path / "ledger", 0.0):
-            failure = failure_of(lambda: call(stubs.audit))
+            failure = failure_to(stubs, request_of_it)
             # What only reads the log goes on.
             assert stubs.audit.GetCheckpoint(pb.GetCheckpointRequest()).tree_size == 1
             assert inclusion_of(stubs, RUN).log_index == 0
@@ -334,7 +322,7 @@ def test_a_bundle_whose_export_cannot_be_entered_in_the_trail_is_not_sent(tmp_pa
         run_day(stubs, PUBLISHED)
         (tmp_path / "ledger/signing.key").unlink()
 
-        failure = failure_of(lambda: stubs.audit.ExportRun(pb.ExportRunRequest(run=RUN)))
+        failure = failure_to(stubs, pb.ExportRunRequest(run=RUN))
 
         assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "KEY_UNUSABLE")
         assert stubs.audit.ReplayRun(pb.ReplayRunRequest(run=RUN)).result.matched
@@ -347,7 +335,7 @@ def test_a_bundle_that_cannot_be_staged_is_unavailable(tmp_path: Path) -> None:
         (tmp_path / "ledger/staging").rmdir()
         (tmp_path / "ledger/staging").touch()
 
-        failure = failure_of(lambda: stubs.audit.ExportRun(pb.ExportRunRequest(run=RUN)))
+        failure = failure_to(stubs, pb.ExportRunRequest(run=RUN))
 
     assert failure.status == (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNWRITABLE")
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 import pyarrow as pa
 import pytest
+from google.protobuf.message import Message
 from google.type import date_pb2
 
 from lottery.ledger import write_transaction
-from lottery.v1 import audit_service_pb2, lottery_pb2
+from lottery.v1 import audit_service_pb2 as audit_pb
+from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from tests.builders import (
     AAPL,
@@ -32,6 +36,7 @@ from tests.server.calls import (
     asks_of,
     called,
     failure_of,
+    failure_to,
     notices_of,
     odds_request,
     positions_of,
@@ -130,71 +135,31 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
 
 
 @pytest.mark.parametrize(
-    ("call", "code", "reason", "metadata"),
+    ("request_of_it", "status", "metadata"),
     [
+        (pb.DeriveSeedRequest(), (INVALID, "INVALID_SEED"), {"problem_count": "4"}),
         (
-            lambda stubs: stubs.lottery.DeriveSeed(pb.DeriveSeedRequest()),
-            INVALID,
-            "INVALID_SEED",
-            {"problem_count": "4"},
-        ),
-        (
-            lambda stubs: stubs.lottery.AllocateSeries(series_request(business_date=BEFORE)),
-            PRECONDITION,
-            "METHOD_NOT_IN_FORCE",
-            {"problem_count": "1"},
-        ),
-        (
-            lambda stubs: stubs.lottery.GetOdds(odds_request(account="9")),
-            INVALID,
-            "INVALID_INPUT",
-            {"problem_count": "1"},
-        ),
-        (
-            lambda stubs: run_day(stubs, SmallDay(notices=FULL.notices, positions=[])),
-            INVALID,
-            "INVALID_INPUT",
-            {"problem_count": "1"},
-        ),
-        (
-            lambda stubs: run_day(stubs, PUBLISHED, business_date=BEFORE),
-            PRECONDITION,
-            "METHOD_NOT_IN_FORCE",
+            series_request(business_date=BEFORE),
+            (PRECONDITION, "METHOD_NOT_IN_FORCE"),
             {"problem_count": "1"},
         ),
         *(
-            (call, INVALID, "INVALID_INPUT", {"problem_count": "1"})
-            for call in (
-                lambda stubs: stubs.lottery.ListRuns(pb.ListRunsRequest(page_token="tomorrow")),  # noqa: S106 - no secret.
-                lambda stubs: stubs.lottery.ListRuns(pb.ListRunsRequest(first_date=NO_DATE)),
-                lambda stubs: stubs.lottery.ListRuns(pb.ListRunsRequest(last_date=NO_DATE)),
-                lambda stubs: stubs.audit.ReplayDay(
-                    audit_service_pb2.ReplayDayRequest(business_date=NO_DATE)
-                ),
-                lambda stubs: stubs.audit.ReplayDay(
-                    audit_service_pb2.ReplayDayRequest(last_date=NO_DATE)
-                ),
+            (request, (INVALID, "INVALID_INPUT"), {"problem_count": "1"})
+            for request in (
+                odds_request(account="9"),
+                pb.ListRunsRequest(page_token="tomorrow"),  # noqa: S106 - no secret.
+                pb.ListRunsRequest(first_date=NO_DATE),
+                pb.ListRunsRequest(last_date=NO_DATE),
+                audit_pb.ReplayDayRequest(business_date=NO_DATE),
+                audit_pb.ReplayDayRequest(last_date=NO_DATE),
             )
         ),
         *(
-            (call, grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND", {"run": run})
-            for call, run in (
-                (
-                    lambda stubs: stubs.lottery.GetRun(pb.GetRunRequest(run="2024-09-16-001")),
-                    "2024-09-16-001",
-                ),
-                (
-                    lambda stubs: stubs.lottery.StreamAllocations(
-                        pb.StreamAllocationsRequest(run="")
-                    ),
-                    "",
-                ),
-                (
-                    lambda stubs: stubs.audit.ReplayRun(
-                        audit_service_pb2.ReplayRunRequest(run="latest")
-                    ),
-                    "latest",
-                ),
+            (request, (NOT_FOUND, "RUN_NOT_FOUND"), {"run": request.run})
+            for request in (
+                pb.GetRunRequest(run="2024-09-16-001"),
+                pb.StreamAllocationsRequest(run=""),
+                audit_pb.ReplayRunRequest(run="latest"),
             )
         ),
     ],
@@ -202,8 +167,6 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
         "no asks",
         "a pool before the method",
         "odds of an account that is not in the pool",
-        "a day without positions",
-        "a day before the method",
         "a foreign page token",
         "no first date",
         "no last date",
@@ -216,22 +179,42 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
 )
 def test_an_error_has_its_code_its_reason_and_its_figures(
     empty: Stubs,
-    call: Callable[[Stubs], object],
-    code: grpc.StatusCode,
-    reason: str,
+    request_of_it: Any,
+    status: tuple[grpc.StatusCode, str],
     metadata: dict[str, str],
 ) -> None:
-    failure = failure_of(lambda: call(empty))
+    failure = failure_to(empty, request_of_it)
 
-    assert failure.status == (code, reason)
+    assert failure.status == status
     assert failure.domain == "lottery.v1"
     assert failure.metadata == metadata
+
+
+@pytest.mark.parametrize(
+    ("day", "status"),
+    [
+        (SmallDay(notices=FULL.notices, positions=[]), (INVALID, "INVALID_INPUT")),
+        (
+            replace(PUBLISHED, date=dt.date(2024, 9, 5)),
+            (PRECONDITION, "METHOD_NOT_IN_FORCE"),
+        ),
+    ],
+    ids=["without positions", "before the method"],
+)
+def test_a_day_that_cannot_be_run_has_its_status(
+    empty: Stubs, day: SmallDay, status: tuple[grpc.StatusCode, str]
+) -> None:
+    failure = refusal_of_day(empty, day)
+
+    assert failure.status == status
+    assert failure.domain == "lottery.v1"
+    assert failure.metadata == {"problem_count": "1"}
 
 
 def test_a_missing_ask_is_named(empty: Stubs) -> None:
     request = pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS)[:3])
 
-    failure = failure_of(lambda: empty.lottery.DeriveSeed(request))
+    failure = failure_to(empty, request)
 
     assert failure.status == (INVALID, "INVALID_SEED")
     assert "Z901448" in failure.message
@@ -297,14 +280,14 @@ def test_a_working_that_does_not_exist_has_its_status(
     run_day(stubs, PUBLISHED)
     request = pb.ExplainPoolRequest(**{"run": "latest", **asked})
 
-    assert failure_of(lambda: stubs.lottery.ExplainPool(request)).status == status
+    assert failure_to(stubs, request).status == status
 
 
 def test_allocations_of_no_series_are_an_invalid_argument(stubs: Stubs) -> None:
     run_day(stubs, PUBLISHED)
     request = pb.StreamAllocationsRequest(run="latest", series="AAPL")
 
-    failure = failure_of(lambda: stubs.lottery.StreamAllocations(request))
+    failure = failure_to(stubs, request)
 
     assert failure.status == (INVALID, "INVALID_INPUT")
 
@@ -319,7 +302,7 @@ def test_every_wrong_field_of_a_pool_is_listed(stubs: Stubs) -> None:
         positions={"1046": -1, "x": 2},
     )
 
-    failure = failure_of(lambda: stubs.lottery.AllocateSeries(request))
+    failure = failure_to(stubs, request)
 
     assert failure.status == (PRECONDITION, "METHOD_NOT_IN_FORCE")
     assert failure.metadata["problem_count"] == "7"
@@ -347,7 +330,7 @@ def test_every_field_of_a_request_for_odds_is_named_at_once(stubs: Stubs) -> Non
         decisions=lottery_pb2.Decisions(zero_hit="dice"),
     )
 
-    failure = failure_of(lambda: stubs.lottery.GetOdds(request))
+    failure = failure_to(stubs, request)
 
     assert failure.status == (INVALID, "INVALID_INPUT")
     assert failure.fields == [
@@ -377,7 +360,7 @@ def test_every_field_of_a_request_for_odds_is_named_at_once(stubs: Stubs) -> Non
 def test_a_date_that_is_none_is_refused(
     stubs: Stubs, date: date_pb2.Date | None, message: str
 ) -> None:
-    pool = failure_of(lambda: stubs.lottery.AllocateSeries(series_request(business_date=date)))
+    pool = failure_to(stubs, series_request(business_date=date))
     day = refusal_of_day(stubs, PUBLISHED, business_date=date)
 
     for failure in (pool, day):
@@ -388,7 +371,7 @@ def test_a_date_that_is_none_is_refused(
 def test_an_unknown_decision_is_refused(stubs: Stubs) -> None:
     decisions = lottery_pb2.Decisions(zero_hit="dice")
 
-    pool = failure_of(lambda: stubs.lottery.AllocateSeries(series_request(decisions=decisions)))
+    pool = failure_to(stubs, series_request(decisions=decisions))
     day = refusal_of_day(stubs, PUBLISHED, decisions=decisions)
 
     for failure in (pool, day):
@@ -397,7 +380,7 @@ def test_an_unknown_decision_is_refused(stubs: Stubs) -> None:
         assert failure.fields == ["decisions"]
 
 
-def test_what_is_wrong_with_the_spec_is_listed_beside_what_is_wrong_with_the_rows(
+def test_problems_of_the_spec_and_of_the_rows_are_listed_together(
     stubs: Stubs,
 ) -> None:
     spec = spec_of(
@@ -603,8 +586,8 @@ def test_more_rows_than_the_limit_are_refused_by_its_name(tmp_path: Path, limit:
     with called(tmp_path / "ledger", max_rows=limit) as stubs:
         for failure in (
             refusal_of_day(stubs, day),
-            failure_of(lambda: stubs.lottery.AllocateSeries(series_request(positions=positions))),
-            failure_of(lambda: stubs.lottery.GetOdds(odds_request(positions=positions))),
+            failure_to(stubs, series_request(positions=positions)),
+            failure_to(stubs, odds_request(positions=positions)),
         ):
             assert failure.status == (EXHAUSTED, "LIMIT_EXCEEDED")
             assert failure.metadata == {"limit": f"max_rows={limit}"}
@@ -627,7 +610,7 @@ def test_a_day_past_the_memory_limit_is_refused(tmp_path: Path) -> None:
 def test_a_message_past_the_limit_is_refused(tmp_path: Path) -> None:
     pool = series_request(positions={str(account): 1 for account in range(1_000)})
     with called(tmp_path / "ledger", max_message_bytes=4_096) as stubs:
-        assert failure_of(lambda: stubs.lottery.AllocateSeries(pool)).code is EXHAUSTED
+        assert failure_to(stubs, pool).code is EXHAUSTED
         assert stubs.lottery.AllocateSeries(series_request()).pool.first_hit == 28
 
 
@@ -656,71 +639,40 @@ LONG: Final = "x" * 100_000
 WIDE: Final = "\N{SNOWMAN}" * 30_000
 
 
+def requests_with(text: str) -> dict[str, tuple[Message, grpc.StatusCode]]:
+    """Return requests that have a text where it does not belong, with their codes."""
+    ask = lottery_pb2.ExchangeAsk(security_number=text, ask_price=text)
+    return {
+        "run": (pb.GetRunRequest(run=text), NOT_FOUND),
+        "account": (pb.ExplainPoolRequest(run="latest", account=text), NOT_FOUND),
+        "page token": (pb.ListRunsRequest(page_token=text), INVALID),
+        "series": (series_request(series=text, occ_account=text, positions={text: 1}), INVALID),
+        "odds": (
+            odds_request(series=text, occ_account=text, positions={text: 1}, account=text),
+            INVALID,
+        ),
+        "odds of an account": (odds_request(account=text), INVALID),
+        "ask": (pb.DeriveSeedRequest(exchange_asks=[ask]), INVALID),
+    }
+
+
 @pytest.mark.parametrize("text", [LONG, WIDE], ids=["long", "wide"])
-@pytest.mark.parametrize(
-    ("call", "code"),
-    [
-        (
-            lambda stubs, text: stubs.lottery.GetRun(pb.GetRunRequest(run=text)),
-            grpc.StatusCode.NOT_FOUND,
-        ),
-        (
-            lambda stubs, text: stubs.lottery.ExplainPool(
-                pb.ExplainPoolRequest(run="latest", account=text)
-            ),
-            grpc.StatusCode.NOT_FOUND,
-        ),
-        (
-            lambda stubs, text: stubs.lottery.ListRuns(pb.ListRunsRequest(page_token=text)),
-            INVALID,
-        ),
-        (
-            lambda stubs, text: stubs.lottery.AllocateSeries(
-                series_request(series=text, occ_account=text, positions={text: 1})
-            ),
-            INVALID,
-        ),
-        (
-            lambda stubs, text: stubs.lottery.GetOdds(
-                odds_request(series=text, occ_account=text, positions={text: 1}, account=text)
-            ),
-            INVALID,
-        ),
-        (lambda stubs, text: stubs.lottery.GetOdds(odds_request(account=text)), INVALID),
-        (
-            lambda stubs, text: stubs.lottery.DeriveSeed(
-                pb.DeriveSeedRequest(
-                    exchange_asks=[lottery_pb2.ExchangeAsk(security_number=text, ask_price=text)]
-                )
-            ),
-            INVALID,
-        ),
-        (
-            lambda stubs, text: run_messages(
-                stubs, day_with(arrow_payload(pa.table({text: ["1"]})))
-            ),
-            INVALID,
-        ),
-        (
-            lambda stubs, text: run_day(stubs, PUBLISHED.renamed("X"), request_id=text),
-            INVALID,
-        ),
-    ],
-    ids=[
-        *("run", "account", "page token", "series", "odds", "odds of an account", "ask"),
-        *("column", "request id"),
-    ],
-)
 def test_an_error_about_a_text_of_any_length_arrives_with_its_reason(
-    stubs: Stubs, text: str, call: Callable[[Stubs, str], object], code: grpc.StatusCode
+    stubs: Stubs, text: str
 ) -> None:
     run_day(stubs, PUBLISHED)
+    failures = {
+        name: (failure_to(stubs, request), code)
+        for name, (request, code) in requests_with(text).items()
+    }
+    unknown_column = day_with(arrow_payload(pa.table({text: ["1"]})))
+    failures["column"] = (refusal_of(stubs, unknown_column), INVALID)
+    again = PUBLISHED.renamed("X")
+    failures["request id"] = (refusal_of_day(stubs, again, request_id=text), INVALID)
 
-    failure = failure_of(lambda: call(stubs, text))
-
-    assert failure.code is code
-    assert failure.domain == "lottery.v1"
-    assert failure.reason
+    for name, (failure, code) in failures.items():
+        assert (failure.code, failure.domain) == (code, "lottery.v1"), name
+        assert failure.reason, name
 
 
 @pytest.mark.parametrize("request_id", ["a b", " a", "é", "a\n", "a" * 129])

@@ -20,7 +20,7 @@ from lottery.v1 import lottery_service_pb2 as pb
 from server import security
 from server.app import create_server
 from tests.builders import ASKS, PUBLISHED, exchange_asks
-from tests.server.calls import connected, failure_of, run_day, serving, settings_of
+from tests.server.calls import connected, failure_to, run_day, serving, settings_of
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="there is no openssl program")
@@ -161,7 +161,7 @@ def test_over_mutual_tls_nobody_gets_in_without_our_authoritys_certificate(
 ) -> None:
     client = certificates.stranger if shown == "a stranger's certificate" else None
     with connected(mutual_tls, certificates.of_client(client)) as stubs:
-        refused = failure_of(lambda: stubs.lottery.ListRuns(pb.ListRunsRequest()))
+        refused = failure_to(stubs, pb.ListRunsRequest())
 
     assert refused.code is grpc.StatusCode.UNAVAILABLE
     with connected(mutual_tls, certificates.of_client(certificates.backend)) as stubs:
@@ -170,7 +170,7 @@ def test_over_mutual_tls_nobody_gets_in_without_our_authoritys_certificate(
 
 def test_a_caller_without_tls_does_not_get_in(tls: int) -> None:
     with connected(tls) as stubs:
-        refused = failure_of(lambda: stubs.lottery.ListRuns(pb.ListRunsRequest()))
+        refused = failure_to(stubs, pb.ListRunsRequest())
 
     assert refused.code is grpc.StatusCode.UNAVAILABLE
 
@@ -185,7 +185,7 @@ def test_a_server_of_another_authority_is_not_trusted(
         ) as server,
         connected(server.port, certificates.of_client()) as stubs,
     ):
-        refused = failure_of(lambda: stubs.lottery.ListRuns(pb.ListRunsRequest()))
+        refused = failure_to(stubs, pb.ListRunsRequest())
 
     assert refused.code is grpc.StatusCode.UNAVAILABLE
 

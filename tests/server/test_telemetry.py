@@ -33,6 +33,7 @@ from tests.server.calls import (
     called,
     connected,
     failure_of,
+    failure_to,
     notices_of,
     odds_request,
     positions_of,
@@ -68,7 +69,7 @@ def every_call(stubs: Stubs) -> None:
     stubs.lottery.DeriveSeed(pb.DeriveSeedRequest(exchange_asks=series_request().exchange_asks))
     stubs.lottery.AllocateSeries(series_request(positions={ACCOUNT: 30}))
     wrong = series_request(positions={ACCOUNT: -1, f"{ACCOUNT}x": 1}, occ_account=f"?{ACCOUNT}")
-    failure_of(lambda: stubs.lottery.AllocateSeries(wrong))
+    failure_to(stubs, wrong)
     run_day(stubs, DAY)
     run_day(stubs, DAY)
     again = position(AAPL, f"0{ACCOUNT}", 1)
@@ -84,21 +85,21 @@ def every_call(stubs: Stubs) -> None:
     )
     failure_of(lambda: run_day(stubs, DAY.renamed("X")))
     stubs.lottery.GetRun(pb.GetRunRequest(run="latest"))
-    failure_of(lambda: stubs.lottery.GetRun(pb.GetRunRequest(run=ACCOUNT)))
+    failure_to(stubs, pb.GetRunRequest(run=ACCOUNT))
     stubs.lottery.ListRuns(pb.ListRunsRequest())
     list(stubs.lottery.StreamAllocations(_allocations(account=ACCOUNT)))
-    failure_of(lambda: stubs.lottery.StreamAllocations(_allocations(series=ACCOUNT)))
+    failure_to(stubs, _allocations(series=ACCOUNT))
     stubs.lottery.ExplainPool(pb.ExplainPoolRequest(run="latest", account=ACCOUNT))
     unknown = pb.ExplainPoolRequest(run="latest", account=f"{ACCOUNT}1")
-    failure_of(lambda: stubs.lottery.ExplainPool(unknown))
+    failure_to(stubs, unknown)
     stubs.lottery.GetOdds(odds_request(positions={ACCOUNT: 30}, account=ACCOUNT))
     nobody = odds_request(positions={ACCOUNT: 30}, account=f"{ACCOUNT}1")
-    failure_of(lambda: stubs.lottery.GetOdds(nobody))
+    failure_to(stubs, nobody)
     stubs.audit.ReplayRun(audit_service_pb2.ReplayRunRequest(run="latest"))
     list(stubs.audit.ReplayDay(audit_service_pb2.ReplayDayRequest()))
     stubs.audit.VerifyLedger(audit_service_pb2.VerifyLedgerRequest())
     no_key = audit_service_pb2.VerifyLedgerRequest(keys=[ACCOUNT])
-    failure_of(lambda: stubs.audit.VerifyLedger(no_key))
+    failure_to(stubs, no_key)
     list(stubs.audit.ExportRun(audit_service_pb2.ExportRunRequest(run="latest")))
     stubs.audit.GetCheckpoint(audit_service_pb2.GetCheckpointRequest())
     stubs.audit.GetInclusionProof(audit_service_pb2.GetInclusionProofRequest(run="latest"))
@@ -334,7 +335,7 @@ def test_an_error_nobody_thought_of_logs_no_values_of_the_call(
     request = pb.StreamAllocationsRequest(run="latest", account=ACCOUNT)
     with logging_as(log_format, tmp_path) as log, serving_broken_ledger() as stubs:
         failure_of(lambda: run_day(stubs, DAY))
-        failure_of(lambda: stubs.lottery.StreamAllocations(request))
+        failure_to(stubs, request)
 
     assert b"unexpected error" in log.getvalue()
     assert ACCOUNT.encode() not in log.getvalue()
