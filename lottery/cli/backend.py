@@ -1,174 +1,108 @@
-"""Who does the work: this process on a ledger's directory, or a server (`remote`)."""
+"""The backend of a command: a server, or the ledger's directory in this process."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import pyarrow as pa
+import typer
 
-from lottery import operations
-from lottery.audit.explain import PoolWorking
-from lottery.audit.replay import Engine, Replayed
-from lottery.audit.report.request import PageRequest
-from lottery.audit.verify import Progress
-from lottery.audit.verify_log import Fault
-from lottery.durable import atomic_file
-from lottery.errors import OutputUnwritable
-from lottery.intake.sources import ReceivedVolumes
-from lottery.ledger.commit import Ledger
-from lottery.ledger.run_record import RunRecord
-from lottery.ledger.trail import system_identity
-from lottery.tlog.keys import VerifierKey
+from lottery.cli.local_backend import LocalBackend
+from lottery.cli.session import Session
+from lottery.errors import escape, quote
+from lottery.operations.inputs import VARIABLE, MemoryLimit
+from lottery.operations.runs import LOCK_SECONDS
 
+if TYPE_CHECKING:
+    from lottery.cli.remote_backend import RemoteBackend
+    from lottery.client import TlsFiles
 
-class Backend(Protocol):
-    """The use cases as the commands see them; the methods are those of `lottery.operations`."""
+DEFAULT_LEDGER: Final = "lottery-ledger"
 
-    def derive_seed(self, volumes: ReceivedVolumes) -> operations.DerivedSeed: ...
-
-    def run(
-        self, request: operations.RunRequest, progress: operations.Progress
-    ) -> operations.RecordedRun: ...
-
-    def get(self, run: str) -> RunRecord: ...
-
-    def runs(self, first: dt.date | None, last: dt.date | None) -> Iterator[RunRecord]: ...
-
-    def allocations(self, run: str) -> pa.Table: ...
-
-    def pools(self, run: str) -> pa.Table: ...
-
-    def explain(
-        self, run: str, *, series: str | None, occ_account: str | None, account: str | None
-    ) -> list[PoolWorking]: ...
-
-    def odds(self, request: operations.OddsRequest) -> operations.SeriesOdds: ...
-
-    def replay_run(self, run: str, engine: Engine) -> Replayed: ...
-
-    def replay_dates(
-        self, first: dt.date | None, last: dt.date | None, engine: Engine
-    ) -> Iterator[Replayed]: ...
-
-    def verify(self, keys: Sequence[VerifierKey], progress: Progress) -> Iterator[Fault]: ...
-
-    def export(self, run: str, path: Path) -> str: ...
-
-    def report(self, run: str, request: PageRequest) -> operations.Page: ...
-
-    def public_keys(self) -> operations.PublicKeys: ...
-
-
-class LocalBackend:
-    """Works on a ledger's directory.
-
-    Args:
-        ledger: The directory.
-        lock_seconds: How long to wait for another writer.
-        key: The file of the log's private key, where it is not in the ledger.
-        warn: Told what did not hinder the work.
-    """
-
-    def __init__(
-        self,
-        ledger: Path,
-        *,
-        lock_seconds: float,
-        key: Path | None,
-        warn: Callable[[str], None],
-    ) -> None:
-        self._directory = ledger
-        self._lock_seconds = lock_seconds
-        self._key = key
-        self._complain = warn
-
-    def derive_seed(self, volumes: ReceivedVolumes) -> operations.DerivedSeed:
-        seed = operations.seed_of(volumes)
-        return operations.DerivedSeed(
-            seed=seed,
-            warnings=seed.warnings(),
-        )
-
-    def run(
-        self, request: operations.RunRequest, progress: operations.Progress
-    ) -> operations.RecordedRun:
-        return operations.run_lottery(
-            lambda: Ledger.create(self._directory, lock_seconds=self._lock_seconds, key=self._key),
-            request,
-            progress=progress,
-        )
-
-    def get(self, run: str) -> RunRecord:
-        return self.ledger().get(run)
-
-    def runs(self, first: dt.date | None, last: dt.date | None) -> Iterator[RunRecord]:
-        return self.ledger().iterate(first=first, last=last)
-
-    def allocations(self, run: str) -> pa.Table:
-        return operations.allocations(self.ledger(), run)
-
-    def pools(self, run: str) -> pa.Table:
-        return operations.pools(self.ledger(), run)
-
-    def explain(
-        self, run: str, *, series: str | None, occ_account: str | None, account: str | None
-    ) -> list[PoolWorking]:
-        return operations.explain(
-            self.ledger(), run, series=series, occ_account=occ_account, account=account
-        )
-
-    def odds(self, request: operations.OddsRequest) -> operations.SeriesOdds:
-        return operations.series_odds(request)
-
-    def replay_run(self, run: str, engine: Engine) -> Replayed:
-        return operations.replay_run(self.ledger(), run, self._requester(), engine=engine)
-
-    def replay_dates(
-        self, first: dt.date | None, last: dt.date | None, engine: Engine
-    ) -> Iterator[Replayed]:
-        return operations.replay_dates(
-            self.ledger(), self._requester(), engine=engine, first=first, last=last
-        )
-
-    def verify(self, keys: Sequence[VerifierKey], progress: Progress) -> Iterator[Fault]:
-        return operations.verify_ledger(
-            self._directory,
-            key_file=self._key,
-            keys=keys,
-            lock_seconds=self._lock_seconds,
-            progress=progress,
-        )
-
-    def export(self, run: str, path: Path) -> str:
-        with writing_whole(path) as file:
-            return operations.export_run(self.ledger(), run, file, system_identity())
-
-    def report(self, run: str, request: PageRequest) -> operations.Page:
-        return operations.report(self.ledger(), run, request, self._requester())
-
-    def public_keys(self) -> operations.PublicKeys:
-        return operations.public_keys(self.ledger())
-
-    def ledger(self) -> Ledger:
-        return Ledger.open(self._directory, lock_seconds=self._lock_seconds, key=self._key)
-
-    def _requester(self) -> operations.Requester:
-        return operations.Requester(by=system_identity(), warn=self._complain)
+Backend: TypeAlias = "LocalBackend | RemoteBackend"
 
 
 @contextmanager
-def writing_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that is there whole once the block ends well, or not at all.
+def open_backend(session: Session) -> Iterator[Backend]:
+    """Open the server if one is named, else the ledger's directory.
 
     Raises:
-        OutputUnwritable: It cannot be written.
+        typer.BadParameter: The ledger's path cannot be one, or a setting in the environment is
+            wrong.
     """
+    if not session.server:
+        yield open_local_backend(session)
+        return
+    from lottery.cli.remote_backend import RemoteBackend  # noqa: PLC0415 - loads gRPC.
+
     try:
-        with atomic_file(path) as file:
-            yield file
+        backend = RemoteBackend(session.server, tls=_tls_files())
     except OSError as error:
-        raise OutputUnwritable(f"{path}: {error.strerror or error}") from error
+        raise typer.BadParameter(f"{quote(error.filename)}: {error.strerror}") from None
+    with backend:
+        yield backend
+
+
+def open_local_backend(session: Session) -> LocalBackend:
+    """Open the ledger's directory, for what is done there only.
+
+    Raises:
+        typer.BadParameter: A server is named, or as `open_backend`.
+    """
+    if session.server:
+        raise typer.BadParameter(
+            "this command works on the ledger's own files; run it where the ledger is, "
+            "without --server"
+        )
+    ledger = session.ledger or DEFAULT_LEDGER
+    if "://" in ledger:
+        raise typer.BadParameter(f"--ledger must be a directory, got {escape(ledger)}")
+    if not ledger.isprintable():
+        raise typer.BadParameter(f"--ledger must be printable text, got {quote(ledger)}")
+    key = os.environ.get("LOTTERY_SIGNING_KEY")
+    return LocalBackend(
+        Path(ledger),
+        lock_seconds=_lock_seconds(),
+        key=Path(key) if key else None,
+        warn=session.warn,
+    )
+
+
+def memory_limit() -> MemoryLimit:
+    """Return what a day may take: the environment's figure, else the machine's.
+
+    Raises:
+        typer.BadParameter: The environment's figure is not a number of bytes.
+    """
+    given = os.environ.get(VARIABLE, "")
+    if not given:
+        return MemoryLimit.of_machine()
+    if not (given.isascii() and given.isdigit()):
+        raise typer.BadParameter(f"{VARIABLE} must be a number of bytes, got {quote(given)}")
+    return MemoryLimit(limit_bytes=int(given))
+
+
+def _lock_seconds() -> float:
+    given = os.environ.get("LOTTERY_LOCK_SECONDS", "")
+    try:
+        return float(given) if given else LOCK_SECONDS
+    except ValueError:
+        raise typer.BadParameter(
+            f"LOTTERY_LOCK_SECONDS must be a number of seconds, got {quote(given)}"
+        ) from None
+
+
+def _tls_files() -> TlsFiles | None:
+    """Return the files of TLS if the environment names the authorities to trust."""
+    from lottery.client import TlsFiles  # noqa: PLC0415 - loads gRPC.
+
+    authorities, certificate, key = (
+        Path(name) if (name := os.environ.get(variable)) else None
+        for variable in ("LOTTERY_SERVER_CA", "LOTTERY_CLIENT_CERTIFICATE", "LOTTERY_CLIENT_KEY")
+    )
+    if authorities is None:
+        return None
+    return TlsFiles(authorities=authorities, certificate=certificate, key=key)

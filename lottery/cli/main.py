@@ -10,7 +10,8 @@ import typer
 from typer.exceptions import TyperException
 
 from lottery.cli import audit, exits, odds, report, run, seeds, serve, show
-from lottery.cli.shell import Common, JsonOption, RootLedgerOption, ServerOption
+from lottery.cli.options import JsonOption, RootLedgerOption, ServerOption
+from lottery.cli.session import Session
 from lottery.version import VERSION
 
 WRONG_USAGE: Final = "WRONG_USAGE"
@@ -41,38 +42,28 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Take the global options; they may stand before or behind the command."""
-    context.obj = Common(ledger=ledger, server=server, as_json=as_json)
+    """Take the global options, which may stand before or after the command."""
+    context.obj = Session(ledger=ledger, server=server, as_json=as_json)
 
 
-app.command()(run.run)
-app.command()(run.seed)
-app.command()(seeds.seeds)
-app.command()(show.runs)
-app.command()(show.show)
-app.command()(show.explain)
-app.command()(odds.odds)
-app.command()(audit.replay)
-app.command()(audit.verify)
-app.command()(audit.export)
-app.command()(report.report)
-app.command()(audit.keys)
-app.command()(audit.cosign)
-app.command()(audit.trail)
-app.command()(serve.serve)
-app.command()(serve.health)
+for _command in (
+    *(run.run, run.seed, seeds.seeds, show.runs, show.show, show.explain, odds.odds),
+    *(audit.replay, audit.verify, audit.export, report.report, audit.keys, audit.cosign),
+    *(audit.trail, serve.serve, serve.health),
+):
+    app.command()(_command)
 
 
 def main() -> None:
-    """The entry point `lottery`.
+    """Run the entry point `lottery`.
 
-    With `--json` wrong usage too is one document on standard output.
+    With `--json`, wrong usage too is one document on standard output.
     """
     try:
         if "--json" in sys.argv[1:]:
             sys.exit(_main_in_json())
         app()
-    except OSError as error:  # A full disk behind standard output, for one.
+    except OSError as error:  # For example a full disk under standard output.
         print(f"lottery: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(exits.TRY_AGAIN)
 

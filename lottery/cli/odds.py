@@ -4,60 +4,55 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
 from lottery import operations
-from lottery.audit import wording
 from lottery.cli import text
-from lottery.cli.opening import memory_limit, open_backend
-from lottery.cli.shell import JsonOption, LedgerOption, ServerOption, reporting, shell_of
-from lottery.day.identifiers import padded_series
-from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
-from lottery.method.occ_wheel import LOT_LIMIT, OccWheelOdds
-from lottery.method.random_draw import RandomDrawOdds
-from lottery.method.seed import DENOMINATOR
+from lottery.cli.backend import memory_limit, open_backend
+from lottery.cli.options import (
+    AccountOrderOption,
+    OccAccountOption,
+    PositionsOption,
+    ZeroHitOption,
+    methodology_of,
+    read_series,
+)
+from lottery.cli.session import Session, command
 from lottery.operations import NamedOdds, SeriesOdds, decimal_text
+from lottery.operations.explain import wording
+from lottery.operations.inputs import AccountOrder, ZeroHit
+from lottery.operations.odds import LOT_LIMIT, OccWheelOdds, RandomDrawOdds
+from lottery.operations.seed import DENOMINATOR
 
 _LEAST_PERCENT: Final = Fraction(1, DENOMINATOR)
 
 
-@reporting
+@command
 def odds(
-    context: typer.Context,
-    positions: Annotated[Path, typer.Option(help="The short positions: .csv or .parquet.")],
+    session: Session,
+    positions: PositionsOption,
     series: Annotated[str, typer.Option(help="The series: its padded or compact OSI symbol.")],
     quantity: Annotated[int, typer.Option(min=1, help="Contracts assigned to the pool.")],
-    occ_account: Annotated[
-        str | None, typer.Option(help="The pool's OCC account, where the series has several pools.")
-    ] = None,
+    occ_account: OccAccountOption = None,
     account: Annotated[
-        str | None, typer.Option(help="This account alone, with its whole distribution.")
+        str | None, typer.Option(help="Only this account, with its chance of each quantity.")
     ] = None,
-    account_order: Annotated[
-        AccountOrder, typer.Option(help="How accounts are compared (rule R2).")
-    ] = AccountOrder.NUMERIC,
-    zero_hit: Annotated[
-        ZeroHit, typer.Option(help="The number that a product below one hits (rule D2).")
-    ] = ZeroHit.WRAP,
-    ledger: LedgerOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
+    account_order: AccountOrderOption = AccountOrder.NUMERIC,
+    zero_hit: ZeroHitOption = ZeroHit.WRAP,
 ) -> None:
     """Show each account's exact chances in a pool, over all 10,000 fractions; record nothing.
 
-    Beside them stand a random draw contract by contract and OCC's own wheel of 25. Exit codes: 0
-    done, 2 wrong usage, 3 input refused, 4 the pool would be a break, 75 try again later.
+    For comparison, the chances are shown under a random draw contract by contract and under OCC's
+    own wheel of 25 as well.
+
+    Exit codes: 0 done, 2 wrong usage, 3 input refused, 4 the pool would be a break, 75 try again
+    later.
     """
-    shell = shell_of(context, ledger, server, as_json=as_json)
-    try:
-        padded_series(series)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    with open_backend(shell.common) as backend, shell.progress() as step:
+    read_series(series)
+    with open_backend(session) as backend, session.progress() as step:
         step("reading the positions")
         request = operations.read_pool(
             positions,
@@ -66,13 +61,13 @@ def odds(
             assigned_quantity=quantity,
             account=account or "",
             memory=memory_limit(),
-            methodology=JPMS_2024_09_06.deciding(
-                {"account_order": account_order.value, "zero_hit": zero_hit.value}
-            ),
+            methodology=methodology_of(account_order, zero_hit),
         )
         step("counting the fractions")
-        found = backend.odds(request)
-    shell.say(_document(found), text.printer(_show, found, with_chances=account is not None))
+        found = backend.pool_odds(request)
+    session.show(
+        _document(found), lambda console: _show(console, found, with_chances=account is not None)
+    )
 
 
 def _document(found: SeriesOdds) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""The files that `--output` gets: allocations, pools, and the run record.
+"""The files that commands write: allocations, pools and the run record, and single files.
 
-No text of these tables begins with what a spreadsheet takes for a formula, because the intake
-refuses it: an OCC account begins with a letter or a digit, as a series does, and an account has
-nothing else. So CSV needs no marks that a machine would have to take off again.
+No text of these tables begins with what a spreadsheet takes for a formula: the intake refuses it,
+because an OCC account and a series begin with a letter or a digit, and an account has nothing else.
+So CSV needs no escapes that a program would have to remove again.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,9 +21,8 @@ import pyarrow.csv
 import typer
 
 from lottery.durable import atomic_file, write_file
-from lottery.errors import OutputUnwritable
-from lottery.ledger.evidence import RUN_FILE, write_parquet
-from lottery.ledger.run_record import RunRecord
+from lottery.errors import OutputUnwritable, escape
+from lottery.operations.runs import RUN_FILE, RunRecord, write_parquet
 
 
 class OutputFormat(StrEnum):
@@ -32,7 +34,7 @@ class OutputFormat(StrEnum):
 
 
 def prepare(directory: Path) -> None:
-    """Makes the folder before anything is recorded.
+    """Make the directory of --output, before anything is recorded.
 
     Raises:
         typer.BadParameter: It cannot be made or written to.
@@ -41,10 +43,10 @@ def prepare(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
-    except (FileExistsError, NotADirectoryError):
-        raise typer.BadParameter(f"--output {directory}: a file stands there") from None
     except OSError as error:
-        raise typer.BadParameter(f"--output {directory}: {error.strerror}") from None
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        problem = "expected a directory, found a file" if is_file else error.strerror
+        raise typer.BadParameter(f"--output {escape(str(directory))}: {problem}") from None
 
 
 def write_output(
@@ -54,10 +56,10 @@ def write_output(
     allocations: pa.Table,
     pools: pa.Table,
 ) -> None:
-    """Writes the three files; each is there whole or not at all.
+    """Write the three files of --output, each whole or not at all.
 
     Args:
-        directory: The folder.
+        directory: The directory.
         output_format: CSV, Parquet, or workbooks for people.
         record: The run, whose canonical bytes become `run.json`.
         allocations: `tables.ALLOCATIONS`.
@@ -76,17 +78,17 @@ def write_output(
                     case OutputFormat.PARQUET:
                         write_parquet(table, path)
                     case OutputFormat.XLSX:
-                        write_xlsx(name, table, path, record)
+                        _write_xlsx(name, table, path, record)
         write_file(directory / RUN_FILE, record.canonical())
     except OSError as error:
         raise OutputUnwritable(
-            f"--output {directory}: {error.strerror}; the run is recorded, and the same command "
-            "again writes it"
+            f"--output {escape(str(directory))}: {error.strerror}; the run is recorded, run the "
+            "same command again to write it"
         ) from error
 
 
 def write_csv(table: pa.Table, path: Path) -> None:
-    """Writes CSV; no value of these tables needs a quote, and one that did would be refused."""
+    """Write CSV without quotes; a value of these tables that needed one would be refused."""
     plain = table.cast(
         pa.schema(
             field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
@@ -97,8 +99,22 @@ def write_csv(table: pa.Table, path: Path) -> None:
     pa.csv.write_csv(plain, path, options)
 
 
-def write_xlsx(name: str, table: pa.Table, path: Path, record: RunRecord) -> None:
-    """Writes a workbook; the pools have their breaks once more on a sheet of their own."""
+@contextmanager
+def writing_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that is there whole once the block succeeds, or not at all.
+
+    Raises:
+        OutputUnwritable: It cannot be written.
+    """
+    try:
+        with atomic_file(path) as file:
+            yield file
+    except OSError as error:
+        raise OutputUnwritable(f"{escape(str(path))}: {error.strerror or error}") from error
+
+
+def _write_xlsx(name: str, table: pa.Table, path: Path, record: RunRecord) -> None:
+    """Write a workbook; the one of pools has its breaks on a sheet of their own as well."""
     from lottery.cli.workbook import write_workbook  # noqa: PLC0415 - loads XlsxWriter.
 
     sheets = {name: table}

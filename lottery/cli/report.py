@@ -8,39 +8,30 @@ from typing import Annotated, Final
 import typer
 
 from lottery import operations
-from lottery.audit.report.request import PageRequest, Supersession
-from lottery.cli.backend import writing_whole
-from lottery.cli.opening import open_backend
-from lottery.cli.shell import (
-    JsonOption,
-    KeyOption,
-    LedgerOption,
-    ServerOption,
-    read_keys,
-    reporting,
-    shell_of,
-)
-from lottery.day.identifiers import padded_series
+from lottery.cli.backend import open_backend
+from lottery.cli.options import BUNDLE_SUFFIX, KeyOption, read_keys, read_series
+from lottery.cli.output import writing_whole
+from lottery.cli.session import Session, command
+from lottery.errors import quote
+from lottery.operations.explain import wording
+from lottery.operations.report import PageRequest, Supersession
 
-BUNDLE_SUFFIX: Final = ".zip"
 PAGE_SUFFIX: Final = ".html"
-SERIES_ASKED: Final = 100
-"""Series that can be asked for at most, so that a page stays one that can be sent."""
+SERIES_LIMIT: Final = 100
+"""Maximum number of series asked for, so that the page stays small enough to send."""
 
 
-@reporting
+@command
 def report(
-    context: typer.Context,
+    session: Session,
     run: Annotated[
-        str, typer.Argument(help="The run, as 2024-09-16-001, or latest, or its bundle (.zip).")
+        str,
+        typer.Argument(help="The run, such as 2024-09-16-001, or latest, or its bundle (.zip)."),
     ],
     file: Annotated[Path, typer.Argument(metavar="FILE.html", help="The page to write.")],
     series: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A series to show, padded or compact; may be given again. "
-            "A large day is shown in part: these, breaks, and the largest pools."
-        ),
+        typer.Option(help="A series that a large day's page must show; may be repeated."),
     ] = None,
     account: Annotated[
         str | None,
@@ -48,37 +39,37 @@ def report(
     ] = None,
     mask_accounts: Annotated[
         bool,
-        typer.Option("--mask-accounts", help="Name accounts A1, A2, ... and not by their numbers."),
+        typer.Option("--mask-accounts", help="Name accounts A1, A2, ... instead of their numbers."),
     ] = False,
     key: KeyOption = None,
-    ledger: LedgerOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
-    """Write the audit report: one page that needs no network, for a browser or for paper.
+    """Write the audit page of a run: one file for a browser or for paper, without network.
 
-    Of a bundle it needs no ledger; with --key the bundle's proof must be by that key.
+    A large day is shown in part: the series asked for, breaks, and the largest pools. A bundle
+    needs no ledger; with --key its proof must be by that key.
 
     Exit codes: 0 written, 2 no such run, series or account, 6 the evidence is not what was
     recorded.
     """
-    shell = shell_of(context, ledger, server, as_json=as_json)
     if file.suffix != PAGE_SUFFIX:
-        raise typer.BadParameter(f"{file}: a page is called FILE{PAGE_SUFFIX}")
+        raise typer.BadParameter(f"the page must be named FILE{PAGE_SUFFIX}, got {quote(file)}")
     keys = read_keys(key)
-    from_bundle = run.endswith(BUNDLE_SUFFIX)
-    if keys and not from_bundle:
-        raise typer.BadParameter("--key goes with a bundle; verify takes it for a ledger")
+    if keys and not run.endswith(BUNDLE_SUFFIX):
+        raise typer.BadParameter("--key goes with a bundle; for a ledger use lottery verify --key")
+    if len(series or ()) > SERIES_LIMIT:
+        raise typer.BadParameter(f"--series must be given at most {SERIES_LIMIT} times")
     request = PageRequest(
-        series=_padded(series or []), account=account, mask_accounts=mask_accounts
+        series=tuple(dict.fromkeys(map(read_series, series or ()))),
+        account=account,
+        mask_accounts=mask_accounts,
     )
-    with shell.progress(1) as step:
+    with session.progress(1) as step:
         step("writing the page")
-        if from_bundle:
+        if run.endswith(BUNDLE_SUFFIX):
             unknown = Supersession(is_known=False)
             page = operations.report_bundle(Path(run), keys, request, unknown)
         else:
-            with open_backend(shell.common) as backend:
+            with open_backend(session) as backend:
                 page = backend.report(run, request)
         html = page.html.encode()
         with writing_whole(file) as out:
@@ -91,20 +82,6 @@ def report(
         "shown_pool_count": page.shown_pool_count,
     }
     shown = "" if page.pool_count == page.shown_pool_count else f"{page.shown_pool_count:,} of "
-    pools = f"{shown}{page.pool_count:,} pool{'s' if page.pool_count != 1 else ''}"
-    told = f"Run {page.run} is in {file}: {pools}, {len(html):,} bytes"
-    shell.say(document, lambda console: console.print(told, soft_wrap=True))
-
-
-def _padded(series: list[str]) -> tuple[str, ...]:
-    """The series of --series, padded, each once.
-
-    Raises:
-        typer.BadParameter: One is no OSI symbol, or there are too many.
-    """
-    if len(series) > SERIES_ASKED:
-        raise typer.BadParameter(f"--series: at most {SERIES_ASKED} can be asked for")
-    try:
-        return tuple(dict.fromkeys(map(padded_series, series)))
-    except ValueError as error:
-        raise typer.BadParameter(f"--series: {error}") from None
+    pools = f"{shown}{wording.count(page.pool_count, 'pool')}"
+    line = f"Wrote the page of run {page.run} to {file}: {pools}, {len(html):,} bytes"
+    session.show(document, lambda console: console.print(line, soft_wrap=True))

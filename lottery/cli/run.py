@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,42 +11,45 @@ import typer
 
 from lottery import operations
 from lottery.cli import exits, output, text
-from lottery.cli.opening import memory_limit, open_backend
-from lottery.cli.shell import (
-    JsonOption,
-    LedgerOption,
-    ServerOption,
+from lottery.cli.backend import memory_limit, open_backend
+from lottery.cli.options import (
+    AccountOrderOption,
+    PositionsOption,
+    VolumesOption,
+    ZeroHitOption,
+    methodology_of,
     read_date,
-    reporting,
-    shell_of,
 )
-from lottery.errors import Problems
-from lottery.intake import files
-from lottery.ledger.run_record import GROSS, NET, summary
-from lottery.ledger.trail import system_identity
-from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
+from lottery.cli.session import Session, command
+from lottery.operations.inputs import AccountOrder, ZeroHit
+from lottery.operations.requester import system_identity
+from lottery.operations.runs import GROSS, NET, summary
 
 STEPS: Final = 7
 
 
 class PositionsBasis(StrEnum):
-    """What the positions of pools that were allocated before on their date have in them."""
+    """Whether positions are net of what was assigned before on their date, or gross."""
 
     NET = NET
     GROSS = GROSS
 
 
-@reporting
+@command
 def run(
-    context: typer.Context,
+    session: Session,
     date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The business date.")],
-    notices: Annotated[Path, typer.Option(help="OCC's notices: .csv, .parquet or .xml (FIXML).")],
-    positions: Annotated[Path, typer.Option(help="The short positions: .csv or .parquet.")],
-    volumes: Annotated[Path, typer.Option(help="The four ask prices: .csv or .json.")],
-    cycle: Annotated[int, typer.Option(min=1, help="The cycle of that date.")] = 1,
+    notices: Annotated[
+        Path, typer.Option(help="The file of OCC's notices: .csv, .parquet or .xml (FIXML).")
+    ],
+    positions: PositionsOption,
+    volumes: VolumesOption,
+    cycle: Annotated[int, typer.Option(min=1, help="The assignment cycle of that date.")] = 1,
     output_directory: Annotated[
         Path | None,
-        typer.Option("--output", metavar="DIR", help="Write allocations, pools and run.json here."),
+        typer.Option(
+            "--output", metavar="DIR", help="Write allocations, pools and run.json to this folder."
+        ),
     ] = None,
     output_format: Annotated[
         output.OutputFormat,
@@ -53,157 +57,93 @@ def run(
     ] = output.OutputFormat.CSV,
     supersede: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="RUN…", help="Take the place of this run of the date; can be given again."
-        ),
+        typer.Option(metavar="RUN…", help="Supersede this run of the date; may be repeated."),
     ] = None,
     reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why; needed with --supersede.")
+        str | None, typer.Option(metavar="TEXT", help="Why; required with --supersede.")
     ] = None,
     positions_basis: Annotated[
         PositionsBasis | None,
         typer.Option(
-            help="For pools that were allocated before on the date: the positions have that taken "
-            "off already (net), or it is taken off here (gross)."
+            help="Whether the positions are net of what was assigned before on the date, or gross."
         ),
     ] = None,
     occ_positions: Annotated[
         Path | None,
         typer.Option(
-            help="OCC's position reports, .xml (FIXML): a pool that is short another quantity by "
-            "the positions file is warned of."
+            help="OCC's position reports, .xml (FIXML), to compare with the positions' totals."
         ),
     ] = None,
-    account_order: Annotated[
-        AccountOrder, typer.Option(help="How accounts are compared (rule R2).")
-    ] = AccountOrder.NUMERIC,
-    zero_hit: Annotated[
-        ZeroHit, typer.Option(help="The number that a product below one hits (rule D2).")
-    ] = ZeroHit.WRAP,
+    account_order: AccountOrderOption = AccountOrder.NUMERIC,
+    zero_hit: ZeroHitOption = ZeroHit.WRAP,
     more_superseded: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="RUN")] = None,
-    ledger: LedgerOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
-    """Allocate a day, or a cycle of it, and record it.
+    """Allocate a business date, or one cycle of it, and record the run.
 
-    Exit codes: 0 done, 2 wrong usage, 3 input refused, 4 recorded with breaks, 5 conflict with what
-    stands recorded, 75 try again later.
+    Exit codes: 0 done, 2 wrong usage, 3 input refused, 4 recorded with breaks, 5 conflict with a
+    recorded run, 75 try again later.
     """
-    shell = shell_of(context, ledger, server, as_json=as_json)
     business_date = read_date(date)
     if output_directory is not None:
         output.prepare(output_directory)
     superseded = _superseded(supersede, more_superseded, reason)
-    methodology = JPMS_2024_09_06.deciding(
-        {"account_order": account_order.value, "zero_hit": zero_hit.value}
-    )
-    problems, memory = Problems(), memory_limit()
-    with open_backend(shell.common) as backend, shell.progress(STEPS) as step:
-        called = _called(volumes, notices, positions, occ_positions)
-        step("reading the volumes")
-        read_volumes = files.read_volumes(
-            volumes, methodology.securities, problems, called=called[0]
-        )
-        step("reading the notices")
-        read_notices = files.read_notices(
-            notices, problems, called=called[1], business_date=business_date
-        )
-        step("reading the positions")
-        read_positions = files.read_positions_of(
-            read_notices, positions, problems, called=called[2], memory=memory
-        )
-        read_occ_positions = None
-        if occ_positions is not None:
-            step("reading OCC's positions")
-            read_occ_positions = files.read_occ_positions(
-                occ_positions, business_date, problems, called=called[3]
-            )
-        outcome = backend.run(
-            operations.RunRequest(
-                business_date=business_date,
-                cycle=cycle,
-                notices=read_notices,
-                positions=read_positions,
-                volumes=read_volumes,
-                problems=problems,
-                requested_by=system_identity(),
-                supersedes=superseded,
-                reason=reason,
-                positions_basis=None if positions_basis is None else positions_basis.value,
-                occ_positions=read_occ_positions,
-                methodology=methodology,
+    with open_backend(session) as backend, session.progress(STEPS) as step:
+        request = operations.read_request(
+            operations.RunFiles(
+                notices=notices, positions=positions, volumes=volumes, occ_positions=occ_positions
             ),
-            step,
+            business_date=business_date,
+            methodology=methodology_of(account_order, zero_hit),
+            requested_by=system_identity(),
+            memory=memory_limit(),
+            progress=step,
         )
+        request = dataclasses.replace(
+            request,
+            cycle=cycle,
+            supersedes=superseded,
+            reason=reason,
+            positions_basis=positions_basis,
+        )
+        outcome = backend.run(request, step)
         record = outcome.record
         if output_directory is not None:
             step("writing the output")
-            output.write_output(
-                output_directory,
-                output_format,
-                record,
-                backend.allocations(record.run),
-                backend.pools(record.run),
-            )
-    already_recorded, superseded_by = outcome.already_recorded, outcome.superseded_by
-    shell.say(
-        summary(record, already_recorded=already_recorded, superseded_by=superseded_by),
-        text.printer(
-            text.show_run,
-            record,
-            already_recorded=already_recorded,
-            superseded_by=superseded_by,
+            allocations, pools = backend.allocations(record.run), backend.pools(record.run)
+            output.write_output(output_directory, output_format, record, allocations, pools)
+    already, superseded_by = outcome.already_recorded, outcome.superseded_by
+    session.show(
+        summary(record, already_recorded=already, superseded_by=superseded_by),
+        lambda console: text.show_run(
+            console, record, already_recorded=already, superseded_by=superseded_by
         ),
     )
     raise typer.Exit(exits.BREAKS if record.breaks else exits.DONE)
 
 
-@reporting
-def seed(
-    context: typer.Context,
-    volumes: Annotated[Path, typer.Option(help="The four ask prices: .csv or .json.")],
-    ledger: LedgerOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command
+def seed(session: Session, volumes: VolumesOption) -> None:
     """Show every step of the seed of four ask prices; record nothing."""
-    shell = shell_of(context, ledger, server, as_json=as_json)
-    read = files.read_volumes(volumes, JPMS_2024_09_06.securities, Problems())
-    with open_backend(shell.common) as backend:
-        derived = backend.derive_seed(read)
+    with open_backend(session) as backend:
+        derived = backend.seed(operations.read_volumes(volumes))
     steps = derived.seed
-    shell.say(
-        {
-            "volumes": [
-                {
-                    "security_number": volume.security_number,
-                    "ask_price": volume.ask_price,
-                    "volume": volume.volume,
-                }
-                for volume in steps.volumes
-            ],
-            "composite": str(steps.composite),
-            "length": steps.length,
-            "cut_position": steps.cut_position,
-            "digits": steps.digits,
-            "fraction": steps.fraction,
-            "warnings": [
-                {"code": warning.code, "rule": warning.rule, "message": warning.message}
-                for warning in derived.warnings
-            ],
-        },
-        text.printer(text.show_seed, steps, derived.warnings),
-    )
+    document = {
+        **dataclasses.asdict(steps),
+        "composite": str(steps.composite),
+        "fraction": steps.fraction,
+        "warnings": [dataclasses.asdict(warning) for warning in derived.warnings],
+    }
+    session.show(document, lambda console: text.show_seed(console, steps, derived.warnings))
 
 
 def _superseded(
     supersede: list[str] | None, more: list[str] | None, reason: str | None
 ) -> tuple[str, ...]:
-    """The runs of `--supersede RUN…`, each behind an option of its own or several behind one.
+    """Return the runs of `--supersede RUN…`, whether the option is repeated or takes several.
 
     Raises:
-        typer.BadParameter: There is no option, or one of run and reason without the other.
+        typer.BadParameter: There are runs without the option, or one of run and reason without the
+            other.
     """
     if more and not supersede:
         raise typer.BadParameter(f"got unexpected extra argument ({' '.join(more)})")
@@ -212,10 +152,3 @@ def _superseded(
     if reason is not None and not supersede:
         raise typer.BadParameter("--reason goes with --supersede")
     return (*(supersede or ()), *(more or ()))
-
-
-def _called(*paths: Path | None) -> list[str | None]:
-    """What problems call the files: their base names, or their paths where two share a name."""
-    given = {path for path in paths if path is not None}
-    is_told_apart = len({path.name for path in given}) == len(given)
-    return [None if path is None or is_told_apart else str(path) for path in paths]

@@ -2,85 +2,58 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-import typer
 from rich.console import Console
 
-from lottery import operations
-from lottery.audit.seeds import TEST, DatedSeed, SeedHistory, Uniformity
 from lottery.cli import text
-from lottery.cli.opening import open_backend
-from lottery.cli.shell import (
-    FromOption,
-    JsonOption,
-    LedgerOption,
-    ServerOption,
-    ToOption,
-    read_dates,
-    reporting,
-    shell_of,
+from lottery.cli.backend import open_backend
+from lottery.cli.options import FromOption, ToOption, read_dates
+from lottery.cli.session import Session, command
+from lottery.operations.seed import (
+    TEST,
+    DatedSeed,
+    SeedHistory,
+    Uniformity,
+    marked_composite,
+    seed_history,
 )
-from lottery.method.seed import marked_composite
 
 
-@reporting
-def seeds(
-    context: typer.Context,
-    first: FromOption = None,
-    last: ToOption = None,
-    ledger: LedgerOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List every date's seed, and test whether the fractions are spread evenly.
+@command
+def seeds(session: Session, first: FromOption = None, last: ToOption = None) -> None:
+    """List the seed of every date, and test whether the fractions are spread evenly.
 
-    A date has the seed of its runs that stand; one a date. The test is that of Kolmogorov and
-    Smirnov with its exact p-value; below 20 dates it tells nothing. Composites that are multiples
-    of 1,000 or were an earlier date's are marked.
+    A date has one seed: that of its standing runs. The test is the exact one of Kolmogorov and
+    Smirnov; it needs 20 dates. Composites that are multiples of 1,000, or that an earlier date
+    had, are flagged.
     """
-    shell = shell_of(context, ledger, server, as_json=as_json)
     dates = read_dates(first, last)
-    with open_backend(shell.common) as backend:
-        history = operations.seeds(backend.runs, first=dates[0], last=dates[1])
+    with open_backend(session) as backend:
+        # Dates before the first are read as well: a composite may repeat one of theirs.
+        history = seed_history(backend.list_runs(last=dates[1]), first=dates[0])
+    uniformity = history.uniformity
     document = {
         "from": dates[0],
         "to": dates[1],
         "seeds": [_seed_document(seed) for seed in history.seeds],
-        "uniformity": _uniformity_document(history.uniformity),
-        "warnings": [
-            {"code": warning.code, "rule": warning.rule, "message": warning.message}
-            for warning in history.uniformity.warnings()
-        ],
+        "uniformity": _uniformity_document(uniformity),
+        "warnings": [dataclasses.asdict(warning) for warning in uniformity.warnings()],
     }
-    shell.say(document, text.printer(_show_seeds, history, within=any(dates)))
+    session.show(document, lambda console: _show_seeds(console, history, within=any(dates)))
 
 
 def _seed_document(seed: DatedSeed) -> dict[str, Any]:
-    return {
-        "business_date": seed.business_date.isoformat(),
-        "composite": seed.composite,
-        "digits": seed.digits,
-        "fraction": seed.fraction,
-        "runs": list(seed.runs),
-        "marks": [
-            {
-                "code": mark.code,
-                "rule": mark.rule,
-                "message": mark.message,
-                "earlier_date": mark.earlier_date,
-            }
-            for mark in seed.marks
-        ],
-    }
+    document = dataclasses.asdict(seed)
+    del document["cut_position"]
+    return document
 
 
 def _uniformity_document(uniformity: Uniformity) -> dict[str, Any]:
     return {
         "test": TEST,
-        "dates": uniformity.dates,
-        "statistic": uniformity.statistic,
-        "p_value": uniformity.p_value,
+        **dataclasses.asdict(uniformity),
         "enough_dates": uniformity.is_enough,
         "message": uniformity.message(),
     }
@@ -88,11 +61,10 @@ def _uniformity_document(uniformity: Uniformity) -> dict[str, Any]:
 
 def _show_seeds(console: Console, history: SeedHistory, *, within: bool) -> None:
     if not history.seeds:
-        nothing = "no run is recorded between those dates" if within else "nothing is recorded yet"
-        console.print(nothing)
+        text.show_nothing(console, within=within)
         return
     made = text.table(
-        *("date", "composite", "digits", "fraction", "runs", "worth a look"),
+        *("date", "composite", "digits", "fraction", "runs", "warnings"),
         right=("composite", "digits", "fraction"),
     )
     for seed in history.seeds:
@@ -115,5 +87,9 @@ def _show_seeds(console: Console, history: SeedHistory, *, within: bool) -> None
             f"p-value {uniformity.p_value}",
             soft_wrap=True,
         )
-    told = "warning: " if uniformity.warnings() else ""
-    console.print(f"{told}{uniformity.message()}", style="yellow" if told else None, soft_wrap=True)
+    is_uneven = bool(uniformity.warnings())
+    console.print(
+        f"{'warning: ' if is_uneven else ''}{uniformity.message()}",
+        style="yellow" if is_uneven else None,
+        soft_wrap=True,
+    )

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from lottery.cli import exits
-from lottery.cli.shell import JsonOption, LedgerOption, report, shell_of
+from lottery.cli.options import JsonOption, LedgerOption
+from lottery.cli.session import session_of
 from lottery.errors import ServerAway
 
 
@@ -23,11 +24,11 @@ def serve(
 
     Every setting is also an environment variable LOTTERY_…; docs/SETTINGS.md lists them.
     """
-    # The server's package is imported where it is needed: the other commands start without it.
+    # The server's package is imported only here: the other commands start without it.
     from server.__main__ import main  # noqa: PLC0415
 
-    common = shell_of(context, ledger, None, as_json=False).common
-    given: dict[str, Any] = {"listen": listen, "ledger": common.ledger}
+    session = session_of(context, ledger=ledger)
+    given: dict[str, Any] = {"listen": listen, "ledger": session.ledger}
     main(**{name: value for name, value in given.items() if value is not None})
 
 
@@ -38,29 +39,25 @@ def health(
         typer.Option(
             metavar="HOST:PORT",
             envvar="LOTTERY_HEALTH_LISTEN",
-            help="Where the server's health is asked.",
+            help="Where the server reports its health.",
         ),
     ] = "127.0.0.1:50052",
     timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 3.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a server whether it serves: exit code 0, or 75 where it does not."""
+    """Ask a server whether it is serving: exit code 0 if it is, 75 if not."""
     import grpc  # noqa: PLC0415 - no other command but a server's needs it.
     from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415 - as above.
 
-    shell = shell_of(context, None, None, as_json=as_json)
+    session = session_of(context, as_json=as_json)
     with grpc.insecure_channel(listen) as channel:
         try:
             response = health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(), timeout=timeout
             )
         except grpc.RpcError as error:
-            report(
-                ServerAway(f"no server answers at {listen} ({error.code().name})"),
-                as_json=shell.common.as_json,
-                records=False,
-            )
+            session.fail(ServerAway(f"no server answers at {listen} ({error.code().name})"))
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
-    shell.say({"status": status}, lambda console: console.print(status))
-    serving = response.status == health_pb2.HealthCheckResponse.SERVING
-    raise typer.Exit(exits.DONE if serving else exits.TRY_AGAIN)
+    session.show({"status": status}, lambda console: console.print(status))
+    is_serving = response.status == health_pb2.HealthCheckResponse.SERVING
+    raise typer.Exit(exits.DONE if is_serving else exits.TRY_AGAIN)

@@ -10,111 +10,98 @@ import pyarrow.compute as pc
 import typer
 from rich.console import Console
 
-from lottery.audit import wording
-from lottery.audit.explain import PoolWorking
-from lottery.audit.wording import count
 from lottery.cli import text
-from lottery.cli.opening import open_backend
-from lottery.cli.shell import (
+from lottery.cli.backend import open_backend
+from lottery.cli.options import (
     FromOption,
-    JsonOption,
-    LedgerOption,
-    ServerOption,
+    OccAccountOption,
+    RunArgument,
     ToOption,
     read_dates,
-    reporting,
-    shell_of,
+    read_series,
 )
-from lottery.day.identifiers import padded_series
-from lottery.ledger.run_record import RunRecord, summary
+from lottery.cli.session import Session, command
+from lottery.operations.explain import PoolWorking, wording
+from lottery.operations.runs import RunRecord, summary
 
 
-@reporting
-def runs(
-    context: typer.Context,
-    first: FromOption = None,
-    last: ToOption = None,
-    ledger: LedgerOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@command
+def runs(session: Session, first: FromOption = None, last: ToOption = None) -> None:
     """List the recorded runs."""
-    shell = shell_of(context, ledger, server, as_json=as_json)
     dates = read_dates(first, last)
-    with open_backend(shell.common) as backend:
-        records = list(backend.runs(*dates))
+    with open_backend(session) as backend:
+        records = list(backend.list_runs(first=dates[0], last=dates[1]))
     superseded = _superseded_by(records)
     documents = [summary(record, superseded_by=superseded.get(record.run)) for record in records]
-    shell.say({"runs": documents}, text.printer(_show_runs, records, superseded, within=any(dates)))
+    session.show(
+        {"runs": documents},
+        lambda console: _show_runs(console, records, superseded, within=any(dates)),
+    )
 
 
-@reporting
+@command
 def show(
-    context: typer.Context,
-    run: Annotated[str, typer.Argument(help="The run, as 2024-09-16-001, or latest.")],
+    session: Session,
+    run: RunArgument,
     with_allocations: Annotated[
-        bool, typer.Option("--allocations", help="List the accounts that were assigned, too.")
+        bool, typer.Option("--allocations", help="List the accounts with assigned contracts too.")
     ] = False,
-    ledger: LedgerOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Show a recorded run: its record and its pools."""
-    shell = shell_of(context, ledger, server, as_json=as_json)
-    with open_backend(shell.common) as backend:
-        record = backend.get(run)
-        superseded = _superseded_by(backend.runs(record.business_date, record.business_date))
+    with open_backend(session) as backend:
+        record = backend.get_run(run)
+        date = record.business_date
+        superseded_by = _superseded_by(backend.list_runs(first=date, last=date)).get(record.run)
         document: dict[str, Any] = {
             **record.as_json(),
-            "superseded_by": superseded.get(record.run),
+            "superseded_by": superseded_by,
             "pools": backend.pools(record.run).to_pylist(),
         }
         if with_allocations:
             rows = backend.allocations(record.run)
-            hit = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
-            document["allocations"] = (rows if shell.common.as_json else hit).to_pylist()
-    shell.say(document, text.printer(_show_run, record, document))
+            if not session.as_json:
+                rows = rows.filter(pc.field("assigned_quantity") > 0)
+            document["allocations"] = rows.to_pylist()
+
+    def as_text(console: Console) -> None:
+        text.show_run(console, record, already_recorded=None, superseded_by=superseded_by)
+        text.show_pools(console, document["pools"])
+        if with_allocations:
+            text.show_allocations(console, document["allocations"])
+
+    session.show(document, as_text)
 
 
-@reporting
+@command
 def explain(
-    context: typer.Context,
-    run: Annotated[str, typer.Argument(help="The run, as 2024-09-16-001, or latest.")],
+    session: Session,
+    run: RunArgument,
     series: Annotated[
         str | None, typer.Option(help="The series: its padded or compact OSI symbol.")
     ] = None,
-    occ_account: Annotated[
-        str | None, typer.Option(help="The pool's OCC account, where the series has several pools.")
-    ] = None,
+    occ_account: OccAccountOption = None,
     account: Annotated[
-        str | None, typer.Option(help="Instead: every pool of this account, with it alone.")
+        str | None, typer.Option(help="Instead of a series: every pool of this account.")
     ] = None,
-    ledger: LedgerOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
-    """Show the working, step by step, as the document's example does."""
-    shell = shell_of(context, ledger, server, as_json=as_json)
+    """Show the working step by step, as the published example does."""
     if (series is None) == (account is None):
-        raise typer.BadParameter("either --series or --account is expected")
+        raise typer.BadParameter("expected either --series or --account")
     if account is not None and occ_account is not None:
-        raise typer.BadParameter("--account shows every pool; --occ-account goes with --series")
+        raise typer.BadParameter("--occ-account goes with --series; --account shows every pool")
     if series is not None:
-        try:
-            padded_series(series)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
-    with open_backend(shell.common) as backend:
+        read_series(series)
+    with open_backend(session) as backend:
         workings = backend.explain(run, series=series, occ_account=occ_account, account=account)
     documents = [_working_document(working) for working in workings]
-    shell.say(
+    session.show(
         documents[0] if series is not None else {"account": account, "pools": documents},
-        text.printer(_show_workings, workings, account),
+        lambda console: _show_workings(console, workings, account),
     )
 
 
 def _superseded_by(records: Iterable[RunRecord]) -> dict[str, str]:
-    """Which run took the place of which; both are of one date."""
+    """Return the superseding run of each superseded one; both are of one date."""
     return {old: record.run for record in records for old in record.supersedes}
 
 
@@ -122,14 +109,13 @@ def _show_runs(
     console: Console, records: list[RunRecord], superseded: Mapping[str, str], *, within: bool
 ) -> None:
     if not records:
-        nothing = "no run is recorded between those dates" if within else "nothing is recorded yet"
-        console.print(nothing)
+        text.show_nothing(console, within=within)
         return
     numbers = ("cycle", "notices", "assigned", "breaks")
-    chain = ("supersedes", "superseded by") if superseded else ()
-    made = text.table("run", *numbers, "composite", "recorded (UTC)", *chain, right=numbers)
+    links = ("supersedes", "superseded by") if superseded else ()
+    made = text.table("run", *numbers, "composite", "recorded (UTC)", *links, right=numbers)
     for record in records:
-        links = (", ".join(record.supersedes), superseded.get(record.run, ""))
+        linked = (", ".join(record.supersedes), superseded.get(record.run, ""))
         made.add_row(
             record.run,
             str(record.cycle),
@@ -138,7 +124,7 @@ def _show_runs(
             f"{len(record.breaks):,}",
             wording.marked(record.seed),
             record.recorded_at[:16].replace("T", " "),
-            *(links if chain else ()),
+            *(linked if links else ()),
             style="dim" if record.run in superseded else None,
         )
     console.print(made)
@@ -150,29 +136,23 @@ def _show_runs(
             )
 
 
-def _show_run(console: Console, record: RunRecord, document: dict[str, Any]) -> None:
-    text.show_run(console, record, already_recorded=None, superseded_by=document["superseded_by"])
-    text.show_pools(console, document["pools"])
-    if "allocations" in document:
-        text.show_allocations(console, document["allocations"])
-
-
 def _show_workings(console: Console, workings: list[PoolWorking], account: str | None) -> None:
     if account is not None:
         _show_account(console, workings, account)
-    for place, working in enumerate(workings):
-        if place:
+    for index, working in enumerate(workings):
+        if index:
             console.print()
-        text.show_working(console, working, with_seed=not place)
+        text.show_working(console, working, with_seed=not index)
 
 
 def _show_account(console: Console, workings: list[PoolWorking], account: str) -> None:
-    """What an account was assigned in all, before the pools one by one."""
+    """Print what an account was assigned in all, before its pools one by one."""
     assigned = [working.accounts[0].assigned_quantity for working in workings]
-    pools, contracts = count(len(workings), "pool"), count(sum(assigned), "contract")
+    pools = wording.count(len(workings), "pool")
+    contracts = wording.count(sum(assigned), "contract")
     console.print(
         f"Account {account} is in {pools} of run {workings[0].run}; assigned to it: {contracts}, "
-        f"in {count(sum(map(bool, assigned)), 'pool')}",
+        f"in {wording.count(sum(map(bool, assigned)), 'pool')}",
         style="bold",
     )
     console.print("Its odds beforehand and the proof: lottery report RUN FILE.html --account A")
@@ -180,7 +160,7 @@ def _show_account(console: Console, workings: list[PoolWorking], account: str) -
 
 
 def _working_document(working: PoolWorking) -> dict[str, Any]:
-    """A working as JSON values, with the seed's steps beside the pool's."""
+    """Return a working as JSON values, with two figures that its properties compute."""
     document = dataclasses.asdict(working)
     document["marked_composite"] = wording.marked(working.seed)
     document["wraps"] = working.wraps

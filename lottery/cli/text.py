@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lottery.audit import wording
-from lottery.audit.explain import PoolWorking
-from lottery.audit.replay import Replayed
-from lottery.audit.wording import count
-from lottery.day.allocate import Break
-from lottery.ledger.run_record import GROSS, RunRecord
-from lottery.method.distribution import NumberRange
-from lottery.method.seed import RuleWarning, Seed
+from lottery.operations.explain import NumberRange, PoolWorking, wording
+from lottery.operations.replay import Replayed
+from lottery.operations.runs import GROSS, Break, RunRecord
+from lottery.operations.seed import RuleWarning, Seed
 
 BREAKS_SHOWN: Final = 50
 ROWS_SHOWN: Final = 200
+
+_count: Final = wording.count
 
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
@@ -68,9 +66,9 @@ def show_run(
     )
     broken = record.assigned_quantity - record.allocated_quantity
     console.print(
-        f"  {count(record.notice_count, 'notice')} for {count(record.pool_count, 'pool')}, "
-        f"{count(record.assigned_quantity, 'contract')}: {record.allocated_quantity:,} allocated"
-        + (f", {broken:,} in {count(len(record.breaks), 'break')}" if record.breaks else "")
+        f"  {_count(record.notice_count, 'notice')} for {_count(record.pool_count, 'pool')}, "
+        f"{_count(record.assigned_quantity, 'contract')}: {record.allocated_quantity:,} allocated"
+        + (f", {broken:,} in {_count(len(record.breaks), 'break')}" if record.breaks else "")
     )
     show_warnings(console, record.warnings)
     show_breaks(console, record.breaks)
@@ -149,7 +147,7 @@ def show_working(console: Console, working: PoolWorking, *, with_seed: bool) -> 
         )
     console.print(made)
     if working.accounts_left_out:
-        console.print(f"{count(working.accounts_left_out, 'account')} of the pool left out here")
+        console.print(f"{_count(working.accounts_left_out, 'account')} of the pool left out here")
 
 
 def show_replayed(console: Console, replayed: Replayed) -> None:
@@ -200,11 +198,9 @@ def show_allocations(console: Console, allocations: Sequence[Mapping[str, Any]])
     _show_cut(console, "Accounts with an assigned contract", made, len(allocations))
 
 
-def printer(
-    show: Callable[..., None], *arguments: Any, **options: Any
-) -> Callable[[Console], None]:
-    """A function of the console alone."""
-    return lambda console: show(console, *arguments, **options)
+def show_nothing(console: Console, *, within: bool) -> None:
+    """Say that no run is recorded, in all or between two dates."""
+    console.print("no run is recorded between those dates" if within else "nothing is recorded yet")
 
 
 def _show_cut(console: Console, title: str, made: Table, count: int) -> None:

@@ -1,29 +1,21 @@
 """The use cases, one function each: what both doors, the command line and the server, call.
 
-Each takes what the intake made, runs the day, asks the ledger or the audit, and returns values; it
-prints nothing and knows no status codes. Reading order: `run` (the main job) with `gross`, `ask`
-and `odds` (what records nothing), `look` (what is recorded), `prove` (what proves it), `report`
-(the audit page), `checks` (what is refused on the way).
+Each takes what the intake read, runs the day, asks the ledger or the audit, and returns values; it
+prints nothing and knows no status codes. Each module also re-exports the values of the deeper rooms
+that it takes or returns, so that a door imports nothing but `lottery.operations`.
+
+- `run`, with `inputs`, `validation` and `earlier_assignments`: the main job, and what it refuses.
+- `seed`, `allocate_series`, `odds`, with `pool` and `read_pool`: what records nothing.
+- `runs`, `explain`, `replay`, `report`: what is recorded.
+- `proofs`: what proves the record to others.
 """
 
 from lottery.day.jit import report_compiling, warm_up
 from lottery.ledger.draft import RecordedRun, RunDraft
-from lottery.operations.allocate_series import (
-    DerivedSeed,
-    SeriesAllocation,
-    SeriesRequest,
-    allocate_series,
-    read_seed,
-    seed_of,
-)
-from lottery.operations.odds import (
-    NamedOdds,
-    OddsRequest,
-    SeriesOdds,
-    decimal_text,
-    read_pool,
-    series_odds,
-)
+from lottery.operations.allocate_series import SeriesAllocation, SeriesRequest, allocate_series
+from lottery.operations.explain import explain
+from lottery.operations.inputs import RunFiles, read_request, read_volumes
+from lottery.operations.odds import NamedOdds, OddsRequest, SeriesOdds, decimal_text, series_odds
 from lottery.operations.proofs import (
     Inclusion,
     PublicKeys,
@@ -37,6 +29,8 @@ from lottery.operations.proofs import (
     trail,
     verify_ledger,
 )
+from lottery.operations.read_pool import read_pool
+from lottery.operations.replay import replay_bundle, replay_dates, replay_run
 from lottery.operations.report import Page, report, report_bundle
 from lottery.operations.requester import Requester
 from lottery.operations.run import (
@@ -45,15 +39,8 @@ from lottery.operations.run import (
     compute_day,
     run_lottery,
 )
-from lottery.operations.runs import (
-    allocations,
-    explain,
-    pools,
-    replay_bundle,
-    replay_dates,
-    replay_run,
-    seeds,
-)
+from lottery.operations.runs import allocations, pools
+from lottery.operations.seed import DerivedSeed, derive_seed
 
 __all__ = [
     "DerivedSeed",
@@ -66,6 +53,7 @@ __all__ = [
     "RecordedRun",
     "Requester",
     "RunDraft",
+    "RunFiles",
     "RunRequest",
     "SeriesAllocation",
     "SeriesOdds",
@@ -77,6 +65,7 @@ __all__ = [
     "consistency",
     "cosign",
     "decimal_text",
+    "derive_seed",
     "explain",
     "export_run",
     "exported_parts",
@@ -84,7 +73,8 @@ __all__ = [
     "pools",
     "public_keys",
     "read_pool",
-    "read_seed",
+    "read_request",
+    "read_volumes",
     "replay_bundle",
     "replay_dates",
     "replay_run",
@@ -92,8 +82,6 @@ __all__ = [
     "report_bundle",
     "report_compiling",
     "run_lottery",
-    "seed_of",
-    "seeds",
     "series_odds",
     "trail",
     "verify_ledger",

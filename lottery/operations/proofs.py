@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lottery.audit.bundle import ProvenRun, refuse_damaged, write_bundle
-from lottery.audit.verify import Progress, Trust, verify
+from lottery.audit.verify import Progress as VerifyProgress
+from lottery.audit.verify import Trust, verify
 from lottery.audit.verify_log import Fault, verify_log
 from lottery.errors import (
     LedgerDamaged,
@@ -32,7 +33,33 @@ from lottery.ledger.trail import (
 )
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import LogProof, add_signature
-from lottery.tlog.keys import SigningKey, VerifierKey
+from lottery.tlog.keys import SigningKey, VerifierKey, create_key_file, read_key_file
+from lottery.tlog.merkle import leaf_hash
+
+__all__ = [
+    "Fault",
+    "Inclusion",
+    "LogProof",
+    "ProvenRun",
+    "PublicKeys",
+    "SigningKey",
+    "TrailEntry",
+    "VerifierKey",
+    "VerifyProgress",
+    "checkpoint",
+    "consistency",
+    "cosign",
+    "create_key_file",
+    "export_run",
+    "exported_parts",
+    "inclusion",
+    "leaf_hash",
+    "proven_run",
+    "public_keys",
+    "read_key_file",
+    "trail",
+    "verify_ledger",
+]
 
 
 def _silent(_run: str, _place: int, _of: int) -> None:
@@ -226,7 +253,7 @@ def verify_ledger(
     key_file: Path | None = None,
     keys: Sequence[VerifierKey] = (),
     lock_seconds: float,
-    progress: Progress = _silent,
+    progress: VerifyProgress = _silent,
 ) -> Iterator[Fault]:
     """Yields every fault of a ledger; what a killed writer left is completed first.
 

@@ -17,6 +17,8 @@ from lottery.operations.proofs import proven_run
 from lottery.operations.requester import Requester
 from lottery.tlog.keys import VerifierKey
 
+__all__ = ["Page", "PageRequest", "Supersession", "report", "report_bundle"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:

@@ -1,4 +1,4 @@
-"""Who asks, for operations that record no run and are entries of the trail all the same."""
+"""Who asks for an operation that records no run, but is entered in the trail."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from lottery.errors import LotteryError
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
-from lottery.ledger.trail import entry_now
+from lottery.ledger.trail import entry_now, system_identity
 
-
-def _tell_nobody(_: str) -> None:
-    """Tells nobody."""
+__all__ = ["Identity", "Requester", "system_identity"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +19,15 @@ class Requester:
 
     Attributes:
         by: Who it is.
-        warn: Told where a look at the ledger could not be entered in its trail: the ledger is
-            on a medium that cannot be written, or the log's key is not here.
+        warn: Receives a warning when an operation could not be entered in the trail: the ledger
+            is on a read-only medium, or the log's key is not here.
     """
 
     by: Identity
-    warn: Callable[[str], None] = _tell_nobody
+    warn: Callable[[str], None] = lambda _: None
 
     def enter(self, ledger: Ledger, operation: str, subject: str, outcome: str) -> None:
-        """Enters an operation in the trail, or complains that it could not be."""
+        """Enter an operation in the trail, or warn that this was not possible."""
         try:
             ledger.enter(entry_now(operation, subject, outcome, self.by))
         except LotteryError as error:

@@ -108,7 +108,7 @@ def test_a_bundle_is_written_and_told_with_its_run_and_its_size(
     answer = reader("export", "latest", "run.zip", "--json")
     assert [text.exit_code, answer.exit_code] == [0, 0]
     size = (tmp_path / "run.zip").stat().st_size
-    assert text.out == f"Run {EXAMPLE_RUN} is in text.zip: {size:,} bytes\n"
+    assert text.out == f"Wrote the bundle of run {EXAMPLE_RUN} to text.zip: {size:,} bytes\n"
     assert answer.document == {"run": EXAMPLE_RUN, "file": "run.zip", "bytes": size}
     assert text.err == answer.err == ""
     assert {path.name for path in tmp_path.iterdir()} == {"text.zip", "run.zip"}

@@ -216,7 +216,7 @@ def test_what_is_done_where_the_ledger_is_is_not_asked_of_a_server(
     text, answer = lottery(*given), lottery(*given, "--json")
     assert [text.exit_code, answer.exit_code] == [2, 2]
     assert (text.out, answer.complaints) == ("", [])
-    assert "this is done where the ledger is, and not by a server" in text.told
+    assert "run it where the ledger is, without --server" in text.told
     assert answer.document["reason"] == "WRONG_USAGE"
     assert trail_of(server.ledger) == trail
 

@@ -166,7 +166,8 @@ def test_output_that_cannot_be_written_once_the_run_is_recorded_is_told_as_that(
     assert [text.exit_code, answer.exit_code] == [75, 75]
     assert (text.out, answer.complaints) == ("", [])
     message = (
-        f"--output {out}: Is a directory; the run is recorded, and the same command again writes it"
+        f"--output {out}: Is a directory; the run is recorded, run the "
+        "same command again to write it"
     )
     assert text.err == f"{message} (OUTPUT_UNWRITABLE)\n"
     assert answer.document == {"reason": "OUTPUT_UNWRITABLE", "message": message}

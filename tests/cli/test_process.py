@@ -24,7 +24,7 @@ PATIENCE = 120.0
 BAR_AT_ONCE = """
 import threading
 
-from lottery.cli import main, shell
+from lottery.cli import main, session
 from lottery.intake import files
 
 read_positions = files.read_positions
@@ -37,7 +37,7 @@ def read_when_the_bar_is_due(*arguments, **options):
     return read_positions(*arguments, **options)
 
 
-shell.PROGRESS_AFTER = 0.0
+session.PROGRESS_AFTER = 0.0
 files.read_positions = read_when_the_bar_is_due
 main.main()
 """
@@ -46,7 +46,7 @@ VERIFY_BAR_AT_ONCE = """
 import threading
 
 from lottery.audit import verify
-from lottery.cli import main, shell
+from lottery.cli import main, session
 
 run_faults = verify._run_faults
 
@@ -58,7 +58,7 @@ def look_when_the_bar_is_due(*arguments):
     return run_faults(*arguments)
 
 
-shell.PROGRESS_AFTER = 0.0
+session.PROGRESS_AFTER = 0.0
 verify._run_faults = look_when_the_bar_is_due
 main.main()
 """
@@ -154,7 +154,7 @@ def test_a_verification_shows_on_a_terminal_which_run_it_looks_at(example: Path)
         answer = ended(process)
         seen = read()
     assert answer.exit_code == 0
-    assert f"looked at {EXAMPLE_RUN}" in seen
+    assert f"verified {EXAMPLE_RUN}" in seen
     assert "━" in seen
     assert answer.document == {"sound": True, "faults": []}
 

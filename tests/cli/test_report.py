@@ -42,7 +42,9 @@ def test_the_page_of_a_run_is_written_and_told_with_its_size(reader: Door, tmp_p
     answer = reader("report", "latest", "run.html", "--json")
     assert [text.exit_code, answer.exit_code, text.err, answer.err] == [0, 0, "", ""]
     size = (tmp_path / "run.html").stat().st_size
-    assert text.out == f"Run {EXAMPLE_RUN} is in text.html: 17 pools, {size:,} bytes\n"
+    assert (
+        text.out == f"Wrote the page of run {EXAMPLE_RUN} to text.html: 17 pools, {size:,} bytes\n"
+    )
     assert answer.document == {
         "run": EXAMPLE_RUN,
         "file": "run.html",
@@ -125,7 +127,7 @@ def test_a_ledger_whose_key_is_elsewhere_gives_its_page_and_complains(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("latest", "run.pdf"), "run.pdf: a page is called FILE.html"),
+        (("latest", "run.pdf"), "the page must be named FILE.html, got 'run.pdf'"),
         (
             ("latest", "run.html", "--series", "AAPL"),
             "strike times 1000 in 8 digits), got 'AAPL'",
@@ -134,7 +136,10 @@ def test_a_ledger_whose_key_is_elsewhere_gives_its_page_and_complains(
         (("latest", "run.html", "--account", "99"), "account '99' is in no pool"),
         (("2024-09-16-009", "run.html"), "run 2024-09-16-009 is not recorded"),
         (("latest", "run.html", "--key", SOMEBODYS_KEY), "--key goes with a bundle"),
-        (("latest", "run.html", *("--series", AAPL) * 101), "at most 100 can be asked for"),
+        (
+            ("latest", "run.html", *("--series", AAPL) * 101),
+            "--series must be given at most 100 times",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_wrong_usage_and_nothing_is_written(

@@ -380,7 +380,7 @@ def test_lock_seconds_that_are_none_are_wrong_usage(
     monkeypatch.setenv("LOTTERY_LOCK_SECONDS", "soon")
     answer = lottery(*run_of(PUBLISHED, tmp_path / "in"))
     assert answer.exit_code == 2
-    assert "LOTTERY_LOCK_SECONDS=soon is no number of seconds" in answer.told
+    assert "LOTTERY_LOCK_SECONDS must be a number of seconds, got 'soon'" in answer.told
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
@@ -391,7 +391,7 @@ def test_a_memory_limit_that_is_none_is_wrong_usage(
     monkeypatch.setenv("LOTTERY_MEMORY_LIMIT_BYTES", limit)
     answer = lottery(*run_of(PUBLISHED, tmp_path / "in"))
     assert answer.exit_code == 2
-    assert f"LOTTERY_MEMORY_LIMIT_BYTES={limit} is no number of bytes" in answer.told
+    assert f"LOTTERY_MEMORY_LIMIT_BYTES must be a number of bytes, got '{limit}'" in answer.told
 
 
 def test_a_day_past_the_memory_limit_exits_3_and_records_nothing(
@@ -472,7 +472,7 @@ def test_a_date_written_otherwise_is_wrong_usage_and_touches_nothing(
     before = set(tmp_path.rglob("*"))
     answer = lottery(*command, "--output", "out")
     assert answer.exit_code == 2
-    assert f"'{date}' is no date: YYYY-MM-DD is expected" in answer.told
+    assert f"expected a date as YYYY-MM-DD, got '{date}'" in answer.told
     assert set(tmp_path.rglob("*")) == before
 
 

@@ -13,6 +13,7 @@ from lottery import operations
 from lottery.errors import INVALID_INPUT, INVALID_SEED, METHOD_NOT_IN_FORCE, Problems, Refused
 from lottery.intake import files
 from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.seed import Seed
 from tests.builders import (
     ASKS,
     PUBLISHED,
@@ -40,11 +41,15 @@ FULL_ROWS = [
 THREE = "".join(f"{number},{ask}\n" for number, ask in list(ASKS.items())[1:])
 
 
+def read_seed(path: Path) -> Seed:
+    return operations.derive_seed(operations.read_volumes(path)).seed
+
+
 def refused_seed(path: Path, content: str) -> Refused:
     """What a file of volumes is refused with, whole: its form and its seed."""
     path.write_text(content, "utf-8")
     with pytest.raises(Refused) as caught:
-        operations.read_seed(path)
+        read_seed(path)
     return caught.value
 
 
@@ -67,7 +72,7 @@ def test_the_order_of_rows_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "volumes.csv"
     path.write_text(volumes_text(dict(reversed(ASKS.items()))))
 
-    seed = operations.read_seed(path)
+    seed = read_seed(path)
 
     assert (seed.composite, seed.digits, seed.fraction) == (282_431_310, "4313", "0.4314")
     assert [volume.security_number for volume in seed.volumes] == list(ASKS)
@@ -98,7 +103,7 @@ def test_idle_zeros_change_no_volume(tmp_path: Path, ask: str) -> None:
     path = tmp_path / "volumes.csv"
     path.write_text(f"{HEADER}Z901803,{ask}\n{THREE}")
 
-    assert operations.read_seed(path).composite == 282_431_310
+    assert read_seed(path).composite == 282_431_310
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
@@ -156,7 +161,7 @@ def test_an_empty_cusip_is_none_given(tmp_path: Path) -> None:
     path = tmp_path / "volumes.json"
     path.write_text(json.dumps([{**row, "cusip": ""} for row in ROWS]))
 
-    assert operations.read_seed(path).digits == "4313"
+    assert read_seed(path).digits == "4313"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +220,7 @@ def test_json_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b'[{"security_number": "Z9018\xff3"}]')
 
     with pytest.raises(Refused, match="the file is no JSON"):
-        operations.read_seed(path)
+        read_seed(path)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +285,7 @@ def test_volumes_of_another_suffix_are_refused(tmp_path: Path, name: str) -> Non
     (tmp_path / name).write_text(volumes_text(ASKS))
 
     with pytest.raises(Refused, match=r"volumes are read as \.csv or \.json"):
-        operations.read_seed(tmp_path / name)
+        read_seed(tmp_path / name)
 
 
 def test_a_file_of_volumes_of_more_than_a_megabyte_is_refused_unread(tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""The backend that works on a ledger's directory in this process.
+
+Its methods are those of `lottery.operations`, and of `RemoteBackend`, which has a server do it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from lottery import operations
+from lottery.cli.output import writing_whole
+from lottery.operations.explain import PoolWorking
+from lottery.operations.inputs import ReceivedVolumes
+from lottery.operations.proofs import Fault, VerifierKey, VerifyProgress
+from lottery.operations.replay import Engine, Replayed
+from lottery.operations.report import PageRequest
+from lottery.operations.requester import system_identity
+from lottery.operations.runs import Ledger, RunRecord
+
+
+class LocalBackend:
+    """The ledger of a directory.
+
+    Args:
+        ledger: The directory.
+        lock_seconds: How long to wait for another writer.
+        key: The file of the log's private key, if it is not in the ledger.
+        warn: Receives warnings.
+    """
+
+    def __init__(
+        self,
+        ledger: Path,
+        *,
+        lock_seconds: float,
+        key: Path | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._directory = ledger
+        self._lock_seconds = lock_seconds
+        self._key = key
+        self._requester = operations.Requester(by=system_identity(), warn=warn)
+
+    def ledger(self) -> Ledger:
+        return Ledger.open(self._directory, lock_seconds=self._lock_seconds, key=self._key)
+
+    def seed(self, volumes: ReceivedVolumes) -> operations.DerivedSeed:
+        return operations.derive_seed(volumes)
+
+    def run(
+        self, request: operations.RunRequest, progress: operations.Progress
+    ) -> operations.RecordedRun:
+        return operations.run_lottery(
+            lambda: Ledger.create(self._directory, lock_seconds=self._lock_seconds, key=self._key),
+            request,
+            progress=progress,
+        )
+
+    def get_run(self, run: str) -> RunRecord:
+        return self.ledger().get(run)
+
+    def list_runs(
+        self, *, first: dt.date | None = None, last: dt.date | None = None
+    ) -> Iterator[RunRecord]:
+        return self.ledger().iterate(first=first, last=last)
+
+    def allocations(self, run: str) -> pa.Table:
+        return operations.allocations(self.ledger(), run)
+
+    def pools(self, run: str) -> pa.Table:
+        return operations.pools(self.ledger(), run)
+
+    def explain(
+        self, run: str, *, series: str | None, occ_account: str | None, account: str | None
+    ) -> list[PoolWorking]:
+        return operations.explain(
+            self.ledger(), run, series=series, occ_account=occ_account, account=account
+        )
+
+    def pool_odds(self, request: operations.OddsRequest) -> operations.SeriesOdds:
+        return operations.series_odds(request)
+
+    def replay_run(self, run: str, *, engine: Engine) -> Replayed:
+        return operations.replay_run(self.ledger(), run, self._requester, engine=engine)
+
+    def replay_dates(
+        self, *, first: dt.date | None, last: dt.date | None, engine: Engine
+    ) -> Iterator[Replayed]:
+        return operations.replay_dates(
+            self.ledger(), self._requester, engine=engine, first=first, last=last
+        )
+
+    def verify(self, keys: Sequence[VerifierKey], progress: VerifyProgress) -> Iterator[Fault]:
+        return operations.verify_ledger(
+            self._directory,
+            key_file=self._key,
+            keys=keys,
+            lock_seconds=self._lock_seconds,
+            progress=progress,
+        )
+
+    def export(self, run: str, path: Path) -> str:
+        with writing_whole(path) as file:
+            return operations.export_run(self.ledger(), run, file, self._requester.by)
+
+    def report(self, run: str, request: PageRequest) -> operations.Page:
+        return operations.report(self.ledger(), run, request, self._requester)
+
+    def public_keys(self) -> operations.PublicKeys:
+        return operations.public_keys(self.ledger())

@@ -1,0 +1,121 @@
+"""The options that several commands have, and how their values are read."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from lottery.errors import KeyUnusable, quote
+from lottery.operations.explain import padded_series
+from lottery.operations.inputs import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
+from lottery.operations.proofs import VerifierKey
+
+BUNDLE_SUFFIX: Final = ".zip"
+
+_LEDGER_HELP: Final = "The ledger's directory; $LOTTERY_LEDGER or ./lottery-ledger by default."
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+RootLedgerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger", metavar="DIR", envvar="LOTTERY_LEDGER", show_envvar=False, help=_LEDGER_HELP
+    ),
+]
+# Without the variable: after the command it would override the option before the command.
+LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="DIR", help=_LEDGER_HELP)]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", metavar="HOST:PORT", help="Send the command to a server, over gRPC."),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output.")
+]
+
+RunArgument = Annotated[str, typer.Argument(help="The run, such as 2024-09-16-001, or latest.")]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first business date.")
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last business date.")
+]
+KeyOption = Annotated[
+    list[str] | None,
+    typer.Option("--key", metavar="VKEY", help="The log's public key, as known from elsewhere."),
+]
+PositionsOption = Annotated[
+    Path, typer.Option(help="The file of short positions: .csv or .parquet.")
+]
+VolumesOption = Annotated[
+    Path, typer.Option(help="The file of the four ask prices: .csv or .json.")
+]
+OccAccountOption = Annotated[
+    str | None,
+    typer.Option(help="The pool's OCC account; needed if the series has several pools."),
+]
+AccountOrderOption = Annotated[
+    AccountOrder, typer.Option(help="How accounts are compared (rule R2).")
+]
+ZeroHitOption = Annotated[
+    ZeroHit, typer.Option(help="The number that a product below one hits (rule D2).")
+]
+
+
+def read_date(text: str) -> dt.date:
+    """Read a date written YYYY-MM-DD.
+
+    Raises:
+        typer.BadParameter: The text is not such a date.
+    """
+    try:
+        if _DATE.fullmatch(text):
+            return dt.date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"expected a date as YYYY-MM-DD, got {quote(text)}")
+
+
+def read_dates(first: str | None, last: str | None) -> tuple[dt.date | None, dt.date | None]:
+    """Read the dates of --from and --to.
+
+    Raises:
+        typer.BadParameter: One is not a date, or the last is before the first.
+    """
+    dates = [None if text is None else read_date(text) for text in (first, last)]
+    if dates[0] is not None and dates[1] is not None and dates[1] < dates[0]:
+        raise typer.BadParameter(f"--to must not be before --from, got {last} and {first}")
+    return dates[0], dates[1]
+
+
+def read_keys(texts: list[str] | None) -> list[VerifierKey]:
+    """Read the public keys of --key.
+
+    Raises:
+        typer.BadParameter: One is not a public key.
+    """
+    try:
+        return [VerifierKey.parse(text) for text in texts or ()]
+    except KeyUnusable as error:
+        raise typer.BadParameter(f"--key: {error}") from None
+
+
+def read_series(text: str) -> str:
+    """Return the padded form of a series.
+
+    Raises:
+        typer.BadParameter: The text is not an OSI symbol.
+    """
+    try:
+        return padded_series(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--series: {error}") from None
+
+
+def methodology_of(account_order: AccountOrder, zero_hit: ZeroHit) -> Methodology:
+    """Return the method with the decisions of --account-order and --zero-hit."""
+    return JPMS_2024_09_06.deciding(
+        {"account_order": account_order.value, "zero_hit": zero_hit.value}
+    )

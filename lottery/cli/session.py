@@ -1,0 +1,205 @@
+"""What every command shares: the global options, the two ways to print, and reported errors."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final, NoReturn, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lottery.cli.exits import exit_code
+from lottery.cli.options import JsonOption, LedgerOption, ServerOption
+from lottery.errors import Conflict, LedgerBusy, LedgerUnwritable, LotteryError, Refused
+from lottery.operations import report_compiling
+
+PROGRESS_AFTER: Final = 1.0
+"""Seconds that work takes before a progress bar is shown."""
+PIPED_WIDTH: Final = 160
+"""Columns of text that goes to a file or a pipe, which has no width of its own."""
+
+_RECORDS_NOTHING: Final = (Conflict, LedgerBusy, LedgerUnwritable)
+
+
+class Step(Protocol):
+    """Receives the name of each step as it starts."""
+
+    def __call__(self, name: str, of: int | None = None) -> None:
+        """Show which step starts, and of how many if that is known by now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One command's global options, and its way to print: text for people, or JSON.
+
+    Attributes:
+        ledger: The ledger's directory; None for the default.
+        server: The server that does the work; None for this process.
+        as_json: Whether standard output is one JSON document.
+    """
+
+    ledger: str | None = None
+    server: str | None = None
+    as_json: bool = False
+
+    def warn(self, text: str) -> None:
+        """Print a warning on standard error."""
+        _console(sys.stderr).print(f"warning: {text}", style="yellow", soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Print on standard error what takes its time."""
+        _console(sys.stderr).print(text, soft_wrap=True)
+
+    def show(self, document: Mapping[str, Any], as_text: Callable[[Console], None]) -> None:
+        """Print a result as a document or as text."""
+        if self.as_json:
+            typer.echo(json.dumps(document, ensure_ascii=False, default=str))
+        else:
+            as_text(_console(sys.stdout))
+
+    @contextmanager
+    def progress(self, total: int | None = None) -> Iterator[Step]:
+        """Show a bar on standard error, on a terminal, once the work takes over a second.
+
+        Args:
+            total: Steps in all; None if that is not known yet.
+
+        Yields:
+            A function that takes the name of the step that starts, and optionally how many there
+            are.
+        """
+        console = Console(stderr=True)
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        task = bar.add_task("", total=total)
+        timer = threading.Timer(PROGRESS_AFTER, bar.start)
+        timer.daemon = True
+        if console.is_terminal:
+            timer.start()
+
+        def step(name: str, of: int | None = None) -> None:
+            bar.update(task, description=name, advance=1, total=of)
+
+        try:
+            yield step
+        finally:
+            if timer.ident is not None:
+                timer.cancel()
+                timer.join()
+                if bar.live.is_started:
+                    bar.stop()
+
+    def fail(self, error: LotteryError, *, records: bool = False) -> NoReturn:
+        """Print an error and exit with its code.
+
+        Args:
+            error: The error.
+            records: Whether the command was to record something.
+
+        Raises:
+            typer.Exit: Always.
+        """
+        if self.as_json:
+            typer.echo(json.dumps(_error_document(error), ensure_ascii=False))
+        elif isinstance(error, Refused):
+            count = f"{error.total} problem{'s' if error.total != 1 else ''}"
+            stderr = _console(sys.stderr)
+            stderr.print(f"Refused, nothing recorded: {count} ({error.reason})", style="bold red")
+            for line in str(error).splitlines():
+                stderr.print(f"  {line}", soft_wrap=True)
+        else:
+            nothing = records and isinstance(error, _RECORDS_NOTHING)
+            text = f"{error}{'; nothing is recorded' if nothing else ''} ({error.reason})"
+            _console(sys.stderr).print(text, style="red", soft_wrap=True)
+        raise typer.Exit(exit_code(error))
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command, whose first parameter is its session.
+
+    Typer sees the function's other parameters and, after them, the global options, which may stand
+    before the command as well. The library's errors are printed and become exit codes.
+    """
+
+    @functools.wraps(function)
+    def run(
+        context: typer.Context,
+        *,
+        ledger: str | None,
+        server: str | None,
+        as_json: bool,
+        **arguments: Any,
+    ) -> None:
+        session = session_of(context, ledger=ledger, server=server, as_json=as_json)
+        try:
+            function(session, **arguments)
+        except LotteryError as error:
+            session.fail(error, records=function.__name__ == "run")
+
+    _, *own = inspect.signature(function, eval_str=True).parameters.values()
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            _parameter("context", typer.Context, inspect.Parameter.empty),
+            *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
+            _parameter("ledger", LedgerOption, None),
+            _parameter("server", ServerOption, None),
+            _parameter("as_json", JsonOption, default=False),
+        ]
+    )
+    return run
+
+
+def session_of(context: typer.Context, **options: Any) -> Session:
+    """Return the session of a command; options after the command override those before it."""
+    before: Session = context.obj
+    session = replace(before, **{name: value for name, value in options.items() if value})
+    report_compiling(session.note)
+    return session
+
+
+def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _error_document(error: LotteryError) -> dict[str, Any]:
+    """Return an error as JSON values."""
+    document: dict[str, Any] = {
+        "reason": error.reason,
+        "message": str(error),
+        **error.details(),
+    }
+    if isinstance(error, Refused):
+        document["problem_count"] = error.total
+        document["problems"] = [
+            {
+                "file": problem.source,
+                "row": problem.row,
+                "line": problem.line,
+                "column": problem.column,
+                "rule": problem.rule,
+                "reason": problem.reason,
+                "message": problem.message,
+            }
+            for problem in error.problems
+        ]
+    return document
+
+
+def _console(stream: Any) -> Console:
+    width = None if stream.isatty() else PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)

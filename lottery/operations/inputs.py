@@ -1,0 +1,113 @@
+"""The files and messages that a run's request is made of."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+from lottery.errors import Problems
+from lottery.intake import files
+from lottery.intake.arrow import with_own_labels, write_arrow
+from lottery.intake.memory import UNLIMITED, VARIABLE, MemoryLimit
+from lottery.intake.sources import Received, ReceivedVolumes
+from lottery.intake.wire import IncomingRows, volumes_of_asks
+from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
+from lottery.operations.requester import Identity
+from lottery.operations.run import Progress, RunRequest
+
+__all__ = [
+    "JPMS_2024_09_06",
+    "UNLIMITED",
+    "VARIABLE",
+    "AccountOrder",
+    "IncomingRows",
+    "MemoryLimit",
+    "Methodology",
+    "Received",
+    "ReceivedVolumes",
+    "RunFiles",
+    "ZeroHit",
+    "read_request",
+    "read_volumes",
+    "volumes_of_asks",
+    "with_own_labels",
+    "write_arrow",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFiles:
+    """The files of a run."""
+
+    notices: Path
+    positions: Path
+    volumes: Path
+    occ_positions: Path | None = None
+
+
+def read_request(
+    paths: RunFiles,
+    *,
+    business_date: dt.date,
+    methodology: Methodology,
+    requested_by: Identity,
+    memory: MemoryLimit,
+    progress: Progress,
+) -> RunRequest:
+    """Read a run's files; what is wrong with them is among the request's problems.
+
+    Args:
+        paths: The files.
+        business_date: The run's date, which FIXML reports must have.
+        methodology: The method with its decisions.
+        requested_by: Who asks.
+        memory: What the day may take.
+        progress: Receives the name of each step as it starts.
+
+    Raises:
+        LimitExceeded: The positions would take more memory.
+    """
+    problems = Problems()
+    called = _names(paths)
+    progress("reading the volumes")
+    volumes = files.read_volumes(
+        paths.volumes, methodology.securities, problems, called=called.get(paths.volumes)
+    )
+    progress("reading the notices")
+    notices = files.read_notices(
+        paths.notices, problems, called=called.get(paths.notices), business_date=business_date
+    )
+    progress("reading the positions")
+    positions = files.read_positions_of(
+        notices, paths.positions, problems, called=called.get(paths.positions), memory=memory
+    )
+    occ_positions = None
+    if paths.occ_positions is not None:
+        progress("reading OCC's positions")
+        occ_positions = files.read_occ_positions(
+            paths.occ_positions, business_date, problems, called=called.get(paths.occ_positions)
+        )
+    return RunRequest(
+        business_date=business_date,
+        notices=notices,
+        positions=positions,
+        volumes=volumes,
+        problems=problems,
+        requested_by=requested_by,
+        occ_positions=occ_positions,
+        methodology=methodology,
+    )
+
+
+def read_volumes(path: Path) -> ReceivedVolumes:
+    """Read the ask prices of a file; what is wrong with it is among their problems."""
+    return files.read_volumes(path, JPMS_2024_09_06.securities, Problems())
+
+
+def _names(paths: RunFiles) -> dict[Path, str]:
+    """Return what problems call the files: nothing special, or their paths if two share a name."""
+    given = {paths.notices, paths.positions, paths.volumes, paths.occ_positions} - {None}
+    if len({path.name for path in given if path}) == len(given):
+        return {}
+    return {path: str(path) for path in given if path}

@@ -1,0 +1,79 @@
+"""One pool by its rows: what its odds and a trial allocation are computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lottery.day.identifiers import describe_account, describe_occ_account, is_occ_account
+from lottery.day.single_pool import ArrangedPool, arrange_pool
+from lottery.day.tables import INT64_MAX
+from lottery.errors import Problem, Problems, Refused
+from lottery.intake.columns import shorten
+from lottery.intake.sources import Place
+from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.operations.validation import checked_series, refuse_doubled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolRequest:
+    """One pool by its rows.
+
+    Attributes:
+        accounts: Account numbers, one a row.
+        shorts: Contracts short, in the order of `accounts`.
+        problems: What is already known to be wrong.
+    """
+
+    series: str
+    occ_account: str
+    assigned_quantity: int
+    accounts: Sequence[str]
+    shorts: Sequence[int]
+    methodology: Methodology = JPMS_2024_09_06
+    problems: Problems = field(default_factory=Problems)
+
+
+def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool]:
+    """Return the padded series and the rows in order; problems are added to the request's."""
+    problems = request.problems
+    place = Place(source="positions", problems=problems)
+    series = request.series
+    try:
+        series = checked_series(series)
+    except Refused as error:
+        problems.add(error.problems[0])
+    if not is_occ_account(request.occ_account):
+        problems.add(
+            Problem(source="occ_account", message=describe_occ_account(request.occ_account))
+        )
+    if not 1 <= request.assigned_quantity <= INT64_MAX:
+        message = f"assigned quantity must be at least 1, got {request.assigned_quantity}"
+        problems.add(Problem(source="assigned_quantity", message=message))
+    if min(request.shorts, default=0) < 0:
+        for row, short in enumerate(request.shorts):
+            if short < 0:
+                place.refuse_row(row, f"{short} is negative", column="short_quantity", rule="P2")
+    order = request.methodology.account_order
+    pool = arrange_pool(request.accounts, order)
+    if pool.wrong_accounts.size:
+        place.refuse_rows(
+            pool.wrong_accounts,
+            lambda row: describe_account(shorten(request.accounts[row]), order),
+            column="account",
+            rule="R2",
+        )
+    for doubled in pool.doubled:
+        refuse_doubled(
+            place,
+            doubled.row,
+            request.accounts[doubled.row],
+            request.accounts[doubled.first_row],
+            f"row {place.row(doubled.first_row)}",
+        )
+    return series, pool
+
+
+def too_short(message: str) -> Problem:
+    """Return the problem of a pool whose total short exceeds what a number can hold."""
+    return Problem(source="positions", message=message, column="short_quantity", rule="R3")

@@ -1,0 +1,90 @@
+"""Recorded runs, computed again from their evidence and compared."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lottery.audit.bundle import opened_bundle
+from lottery.audit.replay import Engine, Mismatch, Replayed, replay
+from lottery.errors import EngineMissing
+from lottery.ledger.commit import Ledger
+from lottery.ledger.trail import RUNS_REPLAYED
+from lottery.operations.requester import Requester
+from lottery.tlog.keys import VerifierKey
+
+__all__ = ["Engine", "Mismatch", "Replayed", "replay_bundle", "replay_dates", "replay_run"]
+
+
+def replay_run(ledger: Ledger, run: str, requester: Requester, *, engine: Engine) -> Replayed:
+    """Replay one run and enter the outcome in the trail.
+
+    Raises:
+        RunNotFound: There is no such run.
+        EngineMissing: The engine is not installed.
+    """
+    record = ledger.get(run)
+    replayed = replay(record, ledger.evidence_of(record), engine=engine)
+    outcome = "matches" if replayed.matched else "differs"
+    requester.enter(ledger, RUNS_REPLAYED, record.run, f"{outcome} ({engine.value})")
+    return replayed
+
+
+def replay_dates(
+    ledger: Ledger,
+    requester: Requester,
+    *,
+    engine: Engine,
+    first: dt.date | None = None,
+    last: dt.date | None = None,
+) -> Iterator[Replayed]:
+    """Replay every run between two dates, both inclusive, superseded runs included.
+
+    The trail gets one entry for all of them, also if the caller stops early.
+
+    Args:
+        ledger: The ledger.
+        requester: Who asks.
+        engine: What computes.
+        first: The first date; None for the first one recorded.
+        last: The last date; None for the last one recorded.
+
+    Raises:
+        EngineMissing: The engine is not installed.
+    """
+    count = matched = 0
+    is_installed = True
+    try:
+        for record in ledger.iterate(first=first, last=last):
+            replayed = replay(record, ledger.evidence_of(record), engine=engine)
+            count += 1
+            matched += replayed.matched
+            yield replayed
+    except EngineMissing:
+        is_installed = False
+        raise
+    finally:
+        if is_installed:
+            dates = f"{first or 'the first date'} to {last or 'the last date'}"
+            outcome = f"{matched} of {count} match ({engine.value})"
+            requester.enter(ledger, RUNS_REPLAYED, dates, outcome)
+
+
+def replay_bundle(
+    path: Path, keys: Sequence[VerifierKey], *, engine: Engine = Engine.COMPILED
+) -> Replayed:
+    """Replay the run of a bundle and verify that it is in its log; needs no ledger.
+
+    Args:
+        path: The bundle.
+        keys: The log's public key as known from elsewhere; without any, the bundle's own is used.
+        engine: What computes.
+
+    Raises:
+        Refused: The file is not a bundle, or is not safe to open.
+        EngineMissing: The engine is not installed.
+    """
+    with opened_bundle(path, keys) as bundle:
+        replayed = replay(bundle.record, bundle.directory, engine=engine)
+        return Replayed(run=replayed.run, mismatches=bundle.mismatches + replayed.mismatches)

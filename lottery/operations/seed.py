@@ -1,0 +1,47 @@
+"""The seed of a business date, derived without recording anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lottery.audit.seeds import TEST, DatedSeed, SeedHistory, Uniformity, seed_history
+from lottery.intake.sources import ReceivedVolumes
+from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.seed import DENOMINATOR, ExchangeAsk, RuleWarning, Seed, marked_composite
+from lottery.operations.validation import derive_seed_of
+
+__all__ = [
+    "DENOMINATOR",
+    "TEST",
+    "DatedSeed",
+    "DerivedSeed",
+    "ExchangeAsk",
+    "RuleWarning",
+    "Seed",
+    "SeedHistory",
+    "Uniformity",
+    "derive_seed",
+    "marked_composite",
+    "seed_history",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedSeed:
+    """A seed and its warnings."""
+
+    seed: Seed
+    warnings: tuple[RuleWarning, ...]
+
+
+def derive_seed(volumes: ReceivedVolumes) -> DerivedSeed:
+    """Derive the seed of ask prices as received.
+
+    Raises:
+        Refused: An ask price or the set of them is wrong; every problem is listed with its row.
+    """
+    problems = volumes.place.problems
+    seed = derive_seed_of(volumes, JPMS_2024_09_06, problems)
+    problems.refuse_if_any()
+    assert seed is not None, "a seed that is refused has problems"  # noqa: S101
+    return DerivedSeed(seed=seed, warnings=seed.warnings())
