@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import grpc
@@ -65,12 +66,13 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         self, request: Iterator[pb.RunLotteryRequest], context: grpc.ServicerContext
     ) -> pb.RunLotteryResponse:
         received = run_stream.receive_run(request, max_rows=self._max_rows, memory=self._memory)
-        proceed = _while_active(context)
-        proceed()
+        _require_active(context)
         asked = run_stream.to_run_request(received, self._identify(context))
-        outcome = operations.run_lottery(lambda: self._ledger, asked, proceed=proceed)
-        _note_run(outcome)
-        return responses.from_outcome(outcome)
+        recorded = operations.run_lottery(
+            lambda: self._ledger, asked, proceed=partial(_require_active, context)
+        )
+        _note_run(recorded)
+        return responses.from_recorded(recorded)
 
     @aborting
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
@@ -132,26 +134,22 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         return responses.from_odds(operations.series_odds(asked))
 
 
-def _while_active(context: grpc.ServicerContext) -> Callable[[], None]:
-    """Return what raises `Abandoned` once the client has gone or its deadline has passed."""
-
-    def proceed() -> None:
-        if not context.is_active():
-            raise Abandoned("the client cancelled or its deadline passed; nothing was recorded")
-
-    return proceed
+def _require_active(context: grpc.ServicerContext) -> None:
+    """Raise `Abandoned` if the client has gone or its deadline has passed."""
+    if not context.is_active():
+        raise Abandoned("the client cancelled or its deadline passed; nothing was recorded")
 
 
-def _note_run(outcome: operations.RecordedRun) -> None:
-    record = outcome.record
+def _note_run(recorded: operations.RecordedRun) -> None:
+    record = recorded.record
     telemetry.note(
         run=record.run,
-        already_recorded=outcome.already_recorded,
+        already_recorded=recorded.already_recorded,
         pool_count=record.pool_count,
         notice_count=record.notice_count,
         break_count=len(record.breaks),
     )
-    if not outcome.already_recorded:
+    if not recorded.already_recorded:
         telemetry.count_contracts(
             allocated=record.allocated_quantity,
             broken=record.assigned_quantity - record.allocated_quantity,

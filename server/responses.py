@@ -60,11 +60,11 @@ def from_series_allocation(
     return response
 
 
-def from_outcome(outcome: operations.RecordedRun) -> pb.RunLotteryResponse:
-    """Convert the outcome of `RunLottery`."""
+def from_recorded(recorded: operations.RecordedRun) -> pb.RunLotteryResponse:
+    """Convert a run that `RunLottery` recorded or found recorded."""
     return pb.RunLotteryResponse(
-        run=from_record(outcome.record, outcome.superseded_by),
-        already_recorded=outcome.already_recorded,
+        run=from_record(recorded.record, recorded.superseded_by),
+        already_recorded=recorded.already_recorded,
     )
 
 

@@ -150,6 +150,11 @@ def rows_of(day: SmallDay) -> list[pb.RunLotteryRequest]:
     return [notices_of(row) for row in day.notices] + [positions_of(row) for row in day.positions]
 
 
+def messages_of(day: SmallDay, **spec: Any) -> list[pb.RunLotteryRequest]:
+    """Return all messages of a day, with a message for each row."""
+    return [spec_of(day, **spec), *rows_of(day)]
+
+
 def notices_of(*rows: Any) -> pb.RunLotteryRequest:
     """Return one message of notices."""
     return pb.RunLotteryRequest(notices=rows)
@@ -175,7 +180,7 @@ def arrow_of(day: SmallDay, rows_per_message: int = 1_000) -> list[pb.RunLottery
 
 def run_day(stubs: Stubs, day: SmallDay, **spec: Any) -> pb.RunLotteryResponse:
     """Run a day that is sent as rows."""
-    return run_messages(stubs, [spec_of(day, **spec), *rows_of(day)])
+    return run_messages(stubs, messages_of(day, **spec))
 
 
 def run_messages(stubs: Stubs, messages: Sequence[pb.RunLotteryRequest]) -> pb.RunLotteryResponse:
@@ -211,15 +216,22 @@ def _pool_of(given: Mapping[str, Any]) -> dict[str, Any]:
 def failure_of(call: Callable[[], object]) -> Failure:
     """Return how a call fails; a stream is read to its end."""
     with pytest.raises(grpc.RpcError) as caught:
-        _finish(call())
+        read(call())
     return failure_in(caught.value)
 
 
-def failure_to(stubs: Stubs, request: Message) -> Failure:
+def failure_to(stubs: Stubs, request: Message | Sequence[pb.RunLotteryRequest]) -> Failure:
     """Return how the method fails whose request this is."""
+    return failure_of(lambda: send(stubs, request))
+
+
+def send(stubs: Stubs, request: Message | Sequence[pb.RunLotteryRequest]) -> object:
+    """Call the method whose request this is; several messages are a run's."""
+    if not isinstance(request, Message):
+        return run_messages(stubs, request)
     name = request.DESCRIPTOR.name.removesuffix("Request")
     service = stubs.lottery if hasattr(stubs.lottery, name) else stubs.audit
-    return failure_of(lambda: getattr(service, name)(request))
+    return getattr(service, name)(request)
 
 
 def failure_in(error: Any) -> Failure:
@@ -254,6 +266,7 @@ def run_count(stubs: Stubs) -> int:
     return len(stubs.lottery.ListRuns(pb.ListRunsRequest(page_size=1_000)).runs)
 
 
-def _finish(answer: object) -> None:
+def read(answer: object) -> None:
+    """Read an answer to its end if it is a stream."""
     if isinstance(answer, Iterator):
         list(answer)

@@ -37,13 +37,13 @@ from tests.server.calls import (
     called,
     failure_of,
     failure_to,
+    messages_of,
     notices_of,
     odds_request,
     positions_of,
     rows_of,
     run_count,
     run_day,
-    run_messages,
     series_request,
     spec_of,
 )
@@ -65,13 +65,13 @@ PAYLOAD: Final = arrow_payload(POSITIONS)
 def refusal_of(stubs: Stubs, messages: Sequence[pb.RunLotteryRequest]) -> Failure:
     """Return how a run fails; nothing of it may be recorded."""
     before = run_count(stubs)
-    failure = failure_of(lambda: run_messages(stubs, messages))
+    failure = failure_to(stubs, messages)
     assert run_count(stubs) == before
     return failure
 
 
 def refusal_of_day(stubs: Stubs, day: SmallDay, **spec: Any) -> Failure:
-    return refusal_of(stubs, [spec_of(day, **spec), *rows_of(day)])
+    return refusal_of(stubs, messages_of(day, **spec))
 
 
 @pytest.mark.parametrize("call", ["AllocateSeries", "GetOdds"])

@@ -6,9 +6,10 @@ import io
 import json
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
@@ -21,8 +22,9 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from lottery.ledger.commit import Ledger
-from lottery.v1 import audit_service_pb2, lottery_service_pb2_grpc
+from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import lottery_service_pb2 as pb
+from lottery.v1 import lottery_service_pb2_grpc
 from server import telemetry
 from server.app import LotteryServer
 from server.lottery_service import LotteryService
@@ -34,14 +36,13 @@ from tests.server.calls import (
     connected,
     failure_of,
     failure_to,
-    notices_of,
+    messages_of,
     odds_request,
-    positions_of,
+    read,
     run_day,
-    run_messages,
+    send,
     series_request,
     settings_of,
-    spec_of,
 )
 from tests.server.processes import ServerProcess, server_process
 
@@ -53,6 +54,74 @@ DAY: Final = SmallDay(
 )
 
 
+LATE: Final = replace(DAY, positions=[*DAY.positions, position(AAPL, "1", 1)])
+GROSS: Final = SmallDay(
+    notices=[notice("B1", AAPL, 1)], positions=[position(AAPL, f"{ACCOUNT}7", 1)]
+)
+SPOILED: Final = replace(
+    DAY,
+    positions=[
+        *DAY.positions,
+        position(AAPL, f"0{ACCOUNT}", 1),
+        position(AAPL, f"{ACCOUNT}x", -1),
+    ],
+)
+
+
+def allocations_of(**given: Any) -> pb.StreamAllocationsRequest:
+    return pb.StreamAllocationsRequest(run="latest", **given)
+
+
+CALLS: Final[Sequence[tuple[Any, str, str | None]]] = [
+    (pb.DeriveSeedRequest(exchange_asks=series_request().exchange_asks), "OK", None),
+    (series_request(positions={ACCOUNT: 30}), "OK", None),
+    (
+        series_request(positions={ACCOUNT: -1, f"{ACCOUNT}x": 1}, occ_account=f"?{ACCOUNT}"),
+        "INVALID_ARGUMENT",
+        "INVALID_INPUT",
+    ),
+    (messages_of(DAY), "OK", None),
+    (messages_of(DAY), "OK", None),
+    (messages_of(SPOILED), "INVALID_ARGUMENT", "INVALID_INPUT"),
+    (messages_of(DAY.renamed("X")), "FAILED_PRECONDITION", "POOL_ALREADY_ALLOCATED"),
+    (pb.GetRunRequest(run="latest"), "OK", None),
+    (pb.GetRunRequest(run=ACCOUNT), "NOT_FOUND", "RUN_NOT_FOUND"),
+    (pb.ListRunsRequest(), "OK", None),
+    (allocations_of(account=ACCOUNT), "OK", None),
+    (allocations_of(series=ACCOUNT), "INVALID_ARGUMENT", "INVALID_INPUT"),
+    (pb.ExplainPoolRequest(run="latest", account=ACCOUNT), "OK", None),
+    (pb.ExplainPoolRequest(run="latest", account=f"{ACCOUNT}1"), "NOT_FOUND", "NOT_IN_RUN"),
+    (odds_request(positions={ACCOUNT: 30}, account=ACCOUNT), "OK", None),
+    (
+        odds_request(positions={ACCOUNT: 30}, account=f"{ACCOUNT}1"),
+        "INVALID_ARGUMENT",
+        "INVALID_INPUT",
+    ),
+    (audit_pb.ReplayRunRequest(run="latest"), "OK", None),
+    (audit_pb.ReplayDayRequest(), "OK", None),
+    (audit_pb.VerifyLedgerRequest(), "OK", None),
+    (audit_pb.VerifyLedgerRequest(keys=[ACCOUNT]), "INVALID_ARGUMENT", "INVALID_INPUT"),
+    (audit_pb.ExportRunRequest(run="latest"), "OK", None),
+    (audit_pb.GetCheckpointRequest(), "OK", None),
+    (audit_pb.GetInclusionProofRequest(run="latest"), "OK", None),
+    (audit_pb.GetConsistencyProofRequest(first_size=1), "OK", None),
+    (
+        messages_of(LATE, supersedes=["latest"], reason=f"{ACCOUNT} was short less"),
+        "OK",
+        None,
+    ),
+    (messages_of(GROSS, cycle=2, positions_basis="gross"), "INVALID_ARGUMENT", "INVALID_INPUT"),
+]
+"""Calls of each kind, good and bad, with an account number wherever one can be."""
+METHODS: Final = [
+    (
+        "RunLottery" if isinstance(call, list) else call.DESCRIPTOR.name.removesuffix("Request"),
+        code,
+    )
+    for call, code, _ in CALLS
+]
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Run a server that has answered one call of each kind, good and bad."""
@@ -60,91 +129,19 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
         server_process(tmp_path_factory.mktemp("watched"), log_level="debug") as server,
         connected(server.port) as stubs,
     ):
-        every_call(stubs)
+        for call, code, reason in CALLS:
+            if reason is None:
+                read(send(stubs, call))
+            else:
+                failure = failure_to(stubs, call)
+                assert (failure.code.name, failure.reason) == (code, reason)
         yield server
-
-
-def every_call(stubs: Stubs) -> None:
-    """Calls with an account number wherever one can be."""
-    stubs.lottery.DeriveSeed(pb.DeriveSeedRequest(exchange_asks=series_request().exchange_asks))
-    stubs.lottery.AllocateSeries(series_request(positions={ACCOUNT: 30}))
-    wrong = series_request(positions={ACCOUNT: -1, f"{ACCOUNT}x": 1}, occ_account=f"?{ACCOUNT}")
-    failure_to(stubs, wrong)
-    run_day(stubs, DAY)
-    run_day(stubs, DAY)
-    again = position(AAPL, f"0{ACCOUNT}", 1)
-    failure_of(
-        lambda: run_messages(
-            stubs,
-            [
-                spec_of(DAY),
-                notices_of(*DAY.notices),
-                positions_of(*DAY.positions, again, position(AAPL, f"{ACCOUNT}x", -1)),
-            ],
-        )
-    )
-    failure_of(lambda: run_day(stubs, DAY.renamed("X")))
-    stubs.lottery.GetRun(pb.GetRunRequest(run="latest"))
-    failure_to(stubs, pb.GetRunRequest(run=ACCOUNT))
-    stubs.lottery.ListRuns(pb.ListRunsRequest())
-    list(stubs.lottery.StreamAllocations(_allocations(account=ACCOUNT)))
-    failure_to(stubs, _allocations(series=ACCOUNT))
-    stubs.lottery.ExplainPool(pb.ExplainPoolRequest(run="latest", account=ACCOUNT))
-    unknown = pb.ExplainPoolRequest(run="latest", account=f"{ACCOUNT}1")
-    failure_to(stubs, unknown)
-    stubs.lottery.GetOdds(odds_request(positions={ACCOUNT: 30}, account=ACCOUNT))
-    nobody = odds_request(positions={ACCOUNT: 30}, account=f"{ACCOUNT}1")
-    failure_to(stubs, nobody)
-    stubs.audit.ReplayRun(audit_service_pb2.ReplayRunRequest(run="latest"))
-    list(stubs.audit.ReplayDay(audit_service_pb2.ReplayDayRequest()))
-    stubs.audit.VerifyLedger(audit_service_pb2.VerifyLedgerRequest())
-    no_key = audit_service_pb2.VerifyLedgerRequest(keys=[ACCOUNT])
-    failure_to(stubs, no_key)
-    list(stubs.audit.ExportRun(audit_service_pb2.ExportRunRequest(run="latest")))
-    stubs.audit.GetCheckpoint(audit_service_pb2.GetCheckpointRequest())
-    stubs.audit.GetInclusionProof(audit_service_pb2.GetInclusionProofRequest(run="latest"))
-    first = audit_service_pb2.GetConsistencyProofRequest(first_size=1)
-    stubs.audit.GetConsistencyProof(first)
-    late = SmallDay(notices=DAY.notices, positions=[*DAY.positions, position(AAPL, "1", 1)])
-    run_day(stubs, late, supersedes=["latest"], reason=f"{ACCOUNT} was short less")
-    gross = SmallDay(notices=[notice("B1", AAPL, 1)], positions=[position(AAPL, f"{ACCOUNT}7", 1)])
-    failure_of(lambda: run_day(stubs, gross, cycle=2, positions_basis="gross"))
-
-
-CALLS: Final = [
-    ("DeriveSeed", "OK"),
-    ("AllocateSeries", "OK"),
-    ("AllocateSeries", "INVALID_ARGUMENT"),
-    ("RunLottery", "OK"),
-    ("RunLottery", "OK"),
-    ("RunLottery", "INVALID_ARGUMENT"),
-    ("RunLottery", "FAILED_PRECONDITION"),
-    ("GetRun", "OK"),
-    ("GetRun", "NOT_FOUND"),
-    ("ListRuns", "OK"),
-    ("StreamAllocations", "OK"),
-    ("StreamAllocations", "INVALID_ARGUMENT"),
-    ("ExplainPool", "OK"),
-    ("ExplainPool", "NOT_FOUND"),
-    ("GetOdds", "OK"),
-    ("GetOdds", "INVALID_ARGUMENT"),
-    ("ReplayRun", "OK"),
-    ("ReplayDay", "OK"),
-    ("VerifyLedger", "OK"),
-    ("VerifyLedger", "INVALID_ARGUMENT"),
-    ("ExportRun", "OK"),
-    ("GetCheckpoint", "OK"),
-    ("GetInclusionProof", "OK"),
-    ("GetConsistencyProof", "OK"),
-    ("RunLottery", "OK"),
-    ("RunLottery", "INVALID_ARGUMENT"),
-]
 
 
 def test_every_call_has_one_line_in_the_log(watched: ServerProcess) -> None:
     lines = [line for line in watched.lines() if line["event"] == "call"]
 
-    assert [(line["method"], line["code"]) for line in lines] == CALLS
+    assert [(line["method"], line["code"]) for line in lines] == METHODS
     assert all(line["milliseconds"] > 0 for line in lines)
     assert all(line["level"] == "info" for line in lines)
     assert all(line["timestamp"].endswith("Z") for line in lines)
@@ -153,17 +150,7 @@ def test_every_call_has_one_line_in_the_log(watched: ServerProcess) -> None:
 def test_a_call_that_fails_says_why_in_the_log(watched: ServerProcess) -> None:
     reasons = [line.get("reason") for line in watched.lines() if line["event"] == "call"]
 
-    assert [reason for reason in reasons if reason is not None] == [
-        "INVALID_INPUT",
-        "INVALID_INPUT",
-        "POOL_ALREADY_ALLOCATED",
-        "RUN_NOT_FOUND",
-        "INVALID_INPUT",
-        "NOT_IN_RUN",
-        "INVALID_INPUT",
-        "INVALID_INPUT",
-        "INVALID_INPUT",
-    ]
+    assert reasons == [reason for _, _, reason in CALLS]
 
 
 def test_a_run_is_named_in_the_log(watched: ServerProcess) -> None:
@@ -213,7 +200,7 @@ def test_metrics_count_every_call_and_the_contracts_of_runs(watched: ServerProce
         if line.startswith(("lottery_rpc_total{", "lottery_contracts_total{"))
     }
 
-    expected = {tuple(sorted(call)): float(CALLS.count(call)) for call in CALLS}
+    expected = {tuple(sorted(call)): float(METHODS.count(call)) for call in METHODS}
     expected |= {("allocated",): 20.0, ("broken",): 0.0}
     assert {tuple(sorted(labels)): count for labels, count in counted.items()} == expected
     assert 'lottery_rpc_seconds_count{method="RunLottery"} 6.0' in text
@@ -347,9 +334,9 @@ def test_a_replay_that_could_not_be_entered_in_the_trail_says_so_in_the_log(
     with logging_as("json", tmp_path) as log, called(tmp_path / "ledger") as stubs:
         run_day(stubs, DAY)
         (tmp_path / "ledger/signing.key").unlink()
-        stubs.audit.ReplayRun(audit_service_pb2.ReplayRunRequest(run="latest"))
-        list(stubs.audit.ReplayDay(audit_service_pb2.ReplayDayRequest()))
-        faults = stubs.audit.VerifyLedger(audit_service_pb2.VerifyLedgerRequest()).faults
+        stubs.audit.ReplayRun(audit_pb.ReplayRunRequest(run="latest"))
+        list(stubs.audit.ReplayDay(audit_pb.ReplayDayRequest()))
+        faults = stubs.audit.VerifyLedger(audit_pb.VerifyLedgerRequest()).faults
 
     lines = {line["method"]: line for line in map(json.loads, log.getvalue().splitlines())}
     for name in ("ReplayRun", "ReplayDay"):
@@ -373,10 +360,6 @@ def test_lines_below_the_level_are_not_logged(tmp_path: Path) -> None:
         structlog.get_logger().debug("nothing")
 
     assert log.getvalue() == b""
-
-
-def _allocations(**given: Any) -> pb.StreamAllocationsRequest:
-    return pb.StreamAllocationsRequest(run="latest", **given)
 
 
 def _surprise(run: str) -> RuntimeError:
