@@ -15,9 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from lottery.day.account_keys import text_buffers
-from lottery.day.jit import inlined, loop
-from lottery.day.single_pool import AllocatedPool
+from lottery.operations.allocate_series import AllocatedPool, inlined, loop, text_buffers
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as service_pb2
 

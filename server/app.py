@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import grpc
 from grpc_reflection.v1alpha import reflection
 
-from lottery.intake.memory import MemoryLimit
-from lottery.ledger.commit import Ledger
+from lottery.operations.inputs import MemoryLimit
+from lottery.operations.runs import Ledger
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from server import security
 from server.audit_service import AuditService

@@ -8,8 +8,8 @@ from typing import Final
 import grpc
 
 from lottery import operations
-from lottery.ledger.commit import Ledger
-from lottery.ledger.run_record import Identity
+from lottery.operations.requester import Identity
+from lottery.operations.runs import Ledger
 from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import audit_service_pb2_grpc as pb_grpc
 from server import requests, responses, telemetry

@@ -9,12 +9,10 @@ from typing import Final
 import grpc
 
 from lottery import operations
-from lottery.errors import Abandoned, quote
-from lottery.intake.memory import UNLIMITED, MemoryLimit
-from lottery.ledger.commit import Ledger
-from lottery.ledger.run_record import Identity, is_run_id
-from lottery.method.methodology import JPMS_2024_09_06
-from lottery.method.seed import derive_seed
+from lottery.errors import Abandoned, Problems, quote
+from lottery.operations.inputs import UNLIMITED, MemoryLimit
+from lottery.operations.requester import Identity
+from lottery.operations.runs import Ledger, is_run_id
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from lottery.v1 import lottery_service_pb2_grpc as pb_grpc
@@ -49,9 +47,8 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     def DeriveSeed(
         self, request: pb.DeriveSeedRequest, context: grpc.ServicerContext
     ) -> pb.DeriveSeedResponse:
-        asks = requests.to_asks(request.exchange_asks)
-        seed = derive_seed(asks, JPMS_2024_09_06.securities, source="exchange_asks")
-        return responses.from_derived(seed)
+        volumes = requests.to_volumes(request.exchange_asks, Problems())
+        return responses.from_derived(operations.derive_seed(volumes))
 
     @aborting
     def AllocateSeries(

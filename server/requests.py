@@ -13,11 +13,16 @@ from typing import Final
 from google.type import date_pb2
 
 from lottery import operations
-from lottery.audit.replay import Engine
 from lottery.errors import KeyUnusable, LimitExceeded, Problem, Problems, Refused
-from lottery.method.methodology import JPMS_2024_09_06, Methodology
-from lottery.method.seed import ExchangeAsk
-from lottery.tlog.keys import VerifierKey
+from lottery.operations.inputs import (
+    JPMS_2024_09_06,
+    Methodology,
+    ReceivedVolumes,
+    volumes_of_asks,
+)
+from lottery.operations.proofs import VerifierKey
+from lottery.operations.replay import Engine
+from lottery.operations.seed import ExchangeAsk
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 
@@ -67,6 +72,11 @@ def to_odds_request(request: pb.GetOddsRequest, max_rows: int) -> operations.Odd
         problems=problems,
         account=request.account,
     )
+
+
+def to_volumes(asks: Iterable[lottery_pb2.ExchangeAsk], problems: Problems) -> ReceivedVolumes:
+    """Convert ask prices to volumes, whose source is the JSON file with the same content."""
+    return volumes_of_asks(to_asks(asks), problems)
 
 
 def to_asks(asks: Iterable[lottery_pb2.ExchangeAsk]) -> list[ExchangeAsk]:

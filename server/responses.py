@@ -16,15 +16,13 @@ from google.protobuf.message import Message
 from google.type import date_pb2
 
 from lottery import operations
-from lottery.audit.explain import PoolWorking
-from lottery.audit.replay import Replayed
-from lottery.audit.verify_log import Fault
-from lottery.intake.arrow import with_own_labels, write_arrow
-from lottery.ledger.run_record import RunRecord
-from lottery.method.occ_wheel import OccWheelOdds
-from lottery.method.random_draw import RandomDrawOdds
-from lottery.method.seed import Seed
-from lottery.tlog.merkle import leaf_hash
+from lottery.operations.explain import PoolWorking
+from lottery.operations.inputs import with_own_labels, write_arrow
+from lottery.operations.odds import OccWheelOdds, RandomDrawOdds
+from lottery.operations.proofs import Fault, leaf_hash
+from lottery.operations.replay import Replayed
+from lottery.operations.runs import RunRecord
+from lottery.operations.seed import Seed
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server.allocation_wire import add_allocations
@@ -68,10 +66,10 @@ def from_recorded(recorded: operations.RecordedRun) -> pb.RunLotteryResponse:
     )
 
 
-def from_derived(seed: Seed) -> pb.DeriveSeedResponse:
+def from_derived(derived: operations.DerivedSeed) -> pb.DeriveSeedResponse:
     """Convert a derived seed and its warnings."""
-    warnings = _copies(lottery_pb2.Warning, seed.warnings())
-    return pb.DeriveSeedResponse(seed=_seed(seed), warnings=warnings)
+    warnings = _copies(lottery_pb2.Warning, derived.warnings)
+    return pb.DeriveSeedResponse(seed=_seed(derived.seed), warnings=warnings)
 
 
 def from_record(record: RunRecord, superseded_by: str | None) -> lottery_pb2.Run:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from lottery import operations
 from lottery.errors import Problem, Problems
-from lottery.intake.memory import MemoryLimit
-from lottery.intake.wire import IncomingRows, volumes_of_asks
-from lottery.ledger.run_record import Identity
+from lottery.operations.inputs import IncomingRows, MemoryLimit
+from lottery.operations.requester import Identity
 from lottery.v1 import lottery_service_pb2 as pb
 from server import requests
 
@@ -128,7 +127,7 @@ def to_run_request(received: ReceivedRun | None, requested_by: Identity) -> oper
         cycle=spec.cycle or 1,
         notices=notices,
         positions=received.positions.received_of(notices),
-        volumes=volumes_of_asks(requests.to_asks(spec.exchange_asks), problems),
+        volumes=requests.to_volumes(spec.exchange_asks, problems),
         problems=problems,
         requested_by=requested_by,
         request_id=spec.request_id or None,

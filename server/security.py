@@ -13,7 +13,7 @@ from typing import Any, cast
 import grpc
 
 from lottery.errors import quote
-from lottery.ledger.run_record import Identity
+from lottery.operations.requester import Identity
 from server.binding import UNIX, host_and_port
 from server.settings import Settings
 

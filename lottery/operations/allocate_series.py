@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lottery.day.account_keys import text_buffers
+from lottery.day.jit import inlined, loop
 from lottery.day.single_pool import AllocatedPool, allocate_pool
 from lottery.errors import Refused
 from lottery.intake.sources import Place, ReceivedVolumes
@@ -13,7 +15,15 @@ from lottery.method.seed import ExchangeAsk, Seed
 from lottery.operations.pool import PoolRequest, arranged_pool, too_short
 from lottery.operations.validation import check_date, derive_seed_of
 
-__all__ = ["AllocatedPool", "SeriesAllocation", "SeriesRequest", "allocate_series"]
+__all__ = [
+    "AllocatedPool",
+    "SeriesAllocation",
+    "SeriesRequest",
+    "allocate_series",
+    "inlined",
+    "loop",
+    "text_buffers",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
