@@ -188,7 +188,7 @@ def filled_ledger(directory: Path, length: int) -> Ledger:
 
 
 def _columns(node: merkle.Node) -> dict[str, Any]:
-    return {"level": node.level, "position": node.position, "hash": node.hash}
+    return {"level": node.level, "position": node.index, "hash": node.hash}
 
 
 def _filler_rows(tree: str, indices: range) -> Iterator[dict[str, Any]]:

@@ -32,8 +32,9 @@ from lottery.errors import LedgerDamaged, LotteryError, Problem, Refused
 from lottery.ledger import evidence
 from lottery.ledger.run_record import RunRecord, read_record
 from lottery.tlog import merkle
-from lottery.tlog.checkpoint import LogProof, open_checkpoint
+from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import VerifierKey
+from lottery.tlog.proof import LogProof, verify_entry
 
 README_FILE: Final = "README.txt"
 METHOD_FILE: Final = "METHOD.md"
@@ -285,22 +286,22 @@ def _proof_mismatches(
     try:
         own = VerifierKey.parse((directory / KEY_FILE).read_text("utf-8").removesuffix("\n"))
         proof = LogProof.parse((directory / PROOF_FILE).read_text("utf-8"))
-        opened = open_checkpoint(proof.note, [own, *(key for key in keys if key != own)])
-        merkle.verify_inclusion(
+        verify_entry(
+            canonical,
             index=proof.index,
-            size=opened.checkpoint.size,
-            leaf_hash=merkle.leaf_hash(canonical),
-            proof=proof.hashes,
-            root=opened.checkpoint.root,
+            hashes=proof.hashes,
+            note=proof.note,
+            keys=[own],
+            origin=own.name,
         )
+        others = [key for key in keys if key != own]
+        signed_by = open_checkpoint(proof.note, [own, *others]).signed_by
         note = (directory / CHECKPOINT_FILE).read_bytes()
         digests = (directory / DIGESTS_FILE).read_bytes()
     except (OSError, UnicodeDecodeError, LotteryError) as error:
         yield mismatch(PROOF_FILE, f"a proof of {evidence.RUN_FILE}", error)
         return
-    if own not in opened.signed_by or opened.checkpoint.origin != own.name:
-        yield mismatch(PROOF_FILE, f"signed by {own}", f"signed for {opened.checkpoint.origin}")
-    if keys and not set(keys) & set(opened.signed_by):
+    if keys and not set(keys) & set(signed_by):
         yield mismatch(KEY_FILE, f"a key that is trusted: {', '.join(map(str, keys))}", own)
     if digests != _digests(record):
         yield mismatch(DIGESTS_FILE, "the digests of the record", "others")

@@ -24,8 +24,9 @@ from lottery.errors import ProofInvalid
 from lottery.ledger import evidence
 from lottery.operations import PublicKeys
 from lottery.tlog import merkle
-from lottery.tlog.checkpoint import Checkpoint, LogProof, open_checkpoint
+from lottery.tlog.checkpoint import Checkpoint, open_checkpoint
 from lottery.tlog.keys import VerifierKey
+from lottery.tlog.proof import LogProof, verify_entry
 from lottery.v1 import audit_service_pb2, audit_service_pb2_grpc
 
 _ENGINES: Final = {
@@ -208,12 +209,13 @@ class AuditCalls:
         )
         with translated():
             response = self._audit.GetInclusionProof(request, timeout=self._timeout)
-        merkle.verify_inclusion(
+        verify_entry(
+            canonical,
             index=response.log_index,
-            size=head.checkpoint.size,
-            leaf_hash=merkle.leaf_hash(canonical),
-            proof=response.hashes,
-            root=head.checkpoint.root,
+            hashes=response.hashes,
+            note=head.note,
+            keys=[head.key],
+            origin=head.key.name,
         )
         return LogProof(index=response.log_index, hashes=tuple(response.hashes), note=head.note)
 

@@ -104,7 +104,7 @@ def append(connection: sa.Connection, tree: str, leaf: bytes, log: Log, key: Sig
             )
     edge, completed = merkle.append(size, edge, merkle.leaf_hash(leaf))
     rows = [
-        {"tree": tree, "level": new.level, "position": new.position, "hash": new.hash}
+        {"tree": tree, "level": new.level, "position": new.index, "hash": new.hash}
         for new in completed
     ]
     connection.execute(sa.insert(NODES), rows)

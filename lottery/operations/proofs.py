@@ -32,9 +32,10 @@ from lottery.ledger.trail import (
     entry_now,
 )
 from lottery.tlog import merkle
-from lottery.tlog.checkpoint import LogProof, add_signature
+from lottery.tlog.checkpoint import add_signature
 from lottery.tlog.keys import SigningKey, VerifierKey, create_key_file, read_key_file
 from lottery.tlog.merkle import leaf_hash
+from lottery.tlog.proof import LogProof
 
 __all__ = [
     "Fault",

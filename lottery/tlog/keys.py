@@ -1,4 +1,4 @@
-"""Ed25519 keys that sign the ledger's checkpoints, and the file that holds one.
+"""Ed25519 keys that sign checkpoints, and the file that holds a private key.
 
 Implements the key names, key ids and Ed25519 signatures (type 0x01) of C2SP signed-note
 (c2sp.org/signed-note, "Format", "Signatures", "Ed25519 signatures"; RFC 8032), and the texts that
@@ -7,9 +7,9 @@ golang.org/x/mod/sumdb/note gives keys: `<name>+<key id>+<base64>`, or `PRIVATE+
 Not here: other signature types, what is signed (`note`, `checkpoint`), and who is trusted.
 
 Invariants:
-- A key has exactly one text, and every other text is refused: str(parse(text)) == text.
-- A private key is in no `repr` and in no error's message.
-- A key file is there whole or not at all, was never readable by others, and is never overwritten.
+- A key has exactly one text, and every other text is rejected: str(parse(text)) == text.
+- No `repr` and no error message shows a private key.
+- A key file is complete or absent, was never readable by others, and is never overwritten.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from lottery.durable import write_file
-from lottery.errors import KeyUnusable
+from lottery.errors import KeyUnusable, escape, quote
 
 KEY_ID_SIZE: Final = 4
+"""Size of a key id in bytes."""
 KEY_SIZE: Final = 32
+"""Size of a public key, and of a private one, in bytes."""
+
 _ED25519: Final = b"\x01"
 _PRIVATE: Final = "PRIVATE+KEY+"
 _KEY_TEXT: Final = re.compile(r"([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)")
@@ -43,11 +46,11 @@ class VerifierKey:
     """A public key and the name it signs under.
 
     Attributes:
-        name: As `example.com/log`: some text without spaces, pluses and control characters.
+        name: Text without spaces, pluses and control characters, such as `example.com/log`.
         public_key: 32 bytes (RFC 8032, 5.1.5).
 
     Raises:
-        KeyUnusable: An attribute is not so.
+        KeyUnusable: The name or the size is not valid.
     """
 
     name: str
@@ -61,10 +64,10 @@ class VerifierKey:
 
     @classmethod
     def parse(cls, text: str) -> VerifierKey:
-        """The key of a text `<name>+<key id>+<base64(0x01 || public key)>`.
+        """Parse a text `<name>+<key id>+<base64(0x01 || public key)>`.
 
         Raises:
-            KeyUnusable: It is no such text, or the key id is another key's.
+            KeyUnusable: It is not exactly such a text, or the key id is another key's.
         """
         name, key_id, public_key = _parsed(text)
         key = cls(name=name, public_key=public_key)
@@ -73,12 +76,12 @@ class VerifierKey:
 
     @property
     def key_id(self) -> bytes:
-        """SHA-256(name || 0x0A || 0x01 || public key), the first 4 bytes of it."""
+        """The first 4 bytes of SHA-256(name || 0x0A || 0x01 || public key)."""
         named = self.name.encode("utf-8") + b"\n" + _ED25519 + self.public_key
         return hashlib.sha256(named).digest()[:KEY_ID_SIZE]
 
     def has_signed(self, message: bytes, signature: bytes) -> bool:
-        """Whether the signature is this key's over the message (RFC 8032, 5.1.7)."""
+        """Return whether the signature is this key's over the message (RFC 8032, 5.1.7)."""
         try:
             Ed25519PublicKey.from_public_bytes(self.public_key).verify(signature, message)
         except InvalidSignature:
@@ -91,11 +94,11 @@ class SigningKey:
     """A private key and the name it signs under.
 
     Attributes:
-        name: As the public key's.
+        name: The public key's name.
         seed: The private key, 32 bytes (RFC 8032, 5.1.5).
 
     Raises:
-        KeyUnusable: An attribute is not so.
+        KeyUnusable: The name or the size is not valid.
     """
 
     name: str
@@ -106,18 +109,18 @@ class SigningKey:
 
     @classmethod
     def generate(cls, name: str) -> SigningKey:
-        """A new key from the system's random numbers; raises `KeyUnusable` for no key name."""
+        """Generate a key from the system's random numbers; raise `KeyUnusable` for a bad name."""
         return cls(name=name, seed=Ed25519PrivateKey.generate().private_bytes_raw())
 
     @classmethod
     def parse(cls, text: str) -> SigningKey:
-        """The key of a text `PRIVATE+KEY+<name>+<key id>+<base64(0x01 || seed)>`.
+        """Parse a text `PRIVATE+KEY+<name>+<key id>+<base64(0x01 || seed)>`.
 
         Raises:
-            KeyUnusable: It is no such text, or the key id is another key's.
+            KeyUnusable: It is not exactly such a text, or the key id is another key's.
         """
         if not text.startswith(_PRIVATE):
-            raise KeyUnusable(f"expected a private key, {_PRIVATE}…, got another text")
+            raise KeyUnusable(f"expected a private key, {_PRIVATE}..., got another text")
         name, key_id, seed = _parsed(text.removeprefix(_PRIVATE))
         key = cls(name=name, seed=seed)
         _check_key_id(expected=key.verifier.key_id, got=key_id)
@@ -125,84 +128,91 @@ class SigningKey:
 
     @property
     def verifier(self) -> VerifierKey:
-        """The public key of this one."""
+        """The public key that belongs to this private key."""
         public_key = Ed25519PrivateKey.from_private_bytes(self.seed).public_key()
         return VerifierKey(name=self.name, public_key=public_key.public_bytes_raw())
 
     def text(self) -> str:
-        """The private key as text; no `__str__`, so that nobody prints it by accident."""
+        """Return the private key as text; not `__str__`, so that nobody prints it by accident."""
         return _PRIVATE + _text(self.name, self.verifier.key_id, self.seed)
 
     def sign(self, message: bytes) -> bytes:
-        """The signature over a message, 64 bytes (RFC 8032, 5.1.6)."""
+        """Sign a message with 64 bytes (RFC 8032, 5.1.6)."""
         return Ed25519PrivateKey.from_private_bytes(self.seed).sign(message)
 
 
 def read_key_file(path: Path) -> SigningKey:
-    """The private key of a file: its text, one newline, nothing else.
+    """Read a private key from a file that holds its text, one newline, and nothing else.
 
     Raises:
-        KeyUnusable: It is missing, unreadable or open to others than its owner, or holds no key.
+        KeyUnusable: The file is missing, unreadable or open to others than its owner, or does not
+            hold a private key.
     """
+    shown = escape(str(path))
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode & 0o777
             content = b"" if mode & 0o077 else file.read()
     except OSError as error:
-        raise KeyUnusable(f"{path} cannot be read: {error.strerror}") from error
+        raise KeyUnusable(f"{shown} cannot be read: {error.strerror}") from error
     if mode & 0o077:
-        raise KeyUnusable(f"{path} is open to others: expected mode 0600, got {mode:04o}")
+        raise KeyUnusable(
+            f"{shown} is open to others: expected mode 0600, got {mode:04o}; run chmod 600 on it "
+            "if nobody else can have read it"
+        )
     text = content.decode("utf-8", "surrogateescape")  # No key has what that makes.
     try:
         key = SigningKey.parse(text.removesuffix("\n"))
     except KeyUnusable as error:
-        raise KeyUnusable(f"{path} holds no private key: {error}") from error
+        raise KeyUnusable(f"{shown} does not hold a private key: {error}") from error
     if not text.endswith("\n"):
-        raise KeyUnusable(f"{path} holds no whole line: expected a newline at its end")
+        raise KeyUnusable(f"{shown} is cut short: expected a newline at its end, got none")
     return key
 
 
 def create_key_file(path: Path, name: str) -> SigningKey:
-    """Makes a new private key and its file, which only its owner can read.
+    """Generate a private key and write it to a new file, which only its owner can read.
 
     Args:
-        path: The file, which must not exist, in a folder that does.
-        name: The key's name.
+        path: The file, which must not exist, in a directory that does.
+        name: Name of the key.
 
     Raises:
-        KeyUnusable: The name is none, the file exists, or it cannot be made.
+        KeyUnusable: The name is not valid, the file exists, or it cannot be written.
     """
-    key = SigningKey.generate(name)
+    key, shown = SigningKey.generate(name), escape(str(path))
     try:
         write_file(path, f"{key.text()}\n".encode(), mode=_KEY_FILE_MODE, overwrite=False)
     except FileExistsError as error:
-        raise KeyUnusable(f"{path} exists already; a key is never overwritten") from error
+        raise KeyUnusable(f"{shown} already exists; a key is never overwritten") from error
     except OSError as error:
-        raise KeyUnusable(f"{path} cannot be made: {error.strerror}") from error
+        raise KeyUnusable(f"{shown} cannot be written: {error.strerror}") from error
     return key
 
 
 def is_key_name(name: str) -> bool:
-    """Whether signed-note allows the name ("Format"): some text without Unicode space and plus."""
+    """Return whether signed-note allows a name ("Format"): text without Unicode space and plus."""
     return bool(_NAME.fullmatch(name)) and not any(character.isspace() for character in name)
 
 
 def encode_base64(data: bytes) -> str:
-    """Standard base64 with padding (RFC 4648, 4)."""
+    """Encode bytes as standard base64 with padding (RFC 4648, 4)."""
     return base64.b64encode(data).decode("ascii")
 
 
 def decode_base64(text: str) -> bytes:
-    """The bytes whose base64 a text is; raises ValueError for all that encoding does not give."""
+    """Decode base64; raise `ValueError` for a text that `encode_base64` never returns."""
     data = base64.b64decode(text, validate=True)
     if encode_base64(data) != text:
-        raise ValueError("the padding or the bits after the last byte are not base64's")
+        raise ValueError("expected zero bits after the last byte of base64, got others")
     return data
 
 
 def _check(name: str, key: bytes, *, what: str) -> None:
     if not is_key_name(name) or any(unicodedata.category(one) == "Cc" for one in name):
-        raise KeyUnusable(f"expected a name without spaces, pluses and controls, got {name!r}")
+        raise KeyUnusable(
+            f"expected a key name without spaces, pluses and control characters, got {quote(name)}"
+        )
     if len(key) != KEY_SIZE:
         raise KeyUnusable(f"expected a {what} of {KEY_SIZE} bytes, got {len(key)}")
 
@@ -217,7 +227,7 @@ def _check_key_id(*, expected: bytes, got: bytes) -> None:
 
 
 def _parsed(text: str) -> tuple[str, bytes, bytes]:
-    """Name, key id and key of a text, which no message shows: it may be a private key's."""
+    """Return name, key id and key of a text; no message shows it, as it may be a private key."""
     parts = _KEY_TEXT.fullmatch(text)
     if parts is None:
         raise KeyUnusable("expected <name>+<8 hexadecimal digits>+<base64>, got another text")

@@ -32,8 +32,9 @@ from lottery.ledger.commit import KEY_FILE, Ledger
 from lottery.ledger.run_record import EvidenceFile, RunRecord, read_record
 from lottery.ledger.trail import RUN_EXPORTED
 from lottery.tlog import merkle
-from lottery.tlog.checkpoint import Checkpoint, LogProof, open_checkpoint, sign_checkpoint
+from lottery.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from lottery.tlog.keys import SigningKey, VerifierKey
+from lottery.tlog.proof import LogProof
 from tests.apart import run_apart
 from tests.builders import (
     AAPL,

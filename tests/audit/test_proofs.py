@@ -37,8 +37,9 @@ from lottery.ledger.trail import (
 )
 from lottery.ledger.write_transaction import CHECKPOINT_FILE, DATABASE
 from lottery.tlog import merkle
-from lottery.tlog.checkpoint import Checkpoint, LogProof, open_checkpoint
+from lottery.tlog.checkpoint import Checkpoint, open_checkpoint
 from lottery.tlog.keys import SigningKey
+from lottery.tlog.proof import LogProof
 from lottery.version import NAME, VERSION
 from tests.builders import (
     DATE,

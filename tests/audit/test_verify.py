@@ -598,7 +598,7 @@ def forge(ledger: Path, run: str) -> None:
             for node in completed:
                 database.execute(
                     "UPDATE nodes SET hash = ? WHERE tree = 'runs' AND level = ? AND position = ?",
-                    (node.hash, node.level, node.position),
+                    (node.hash, node.level, node.index),
                 )
 
 

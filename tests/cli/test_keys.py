@@ -120,7 +120,7 @@ def test_a_key_never_takes_another_files_place(tmp_path: Path) -> None:
         )
         assert [text.exit_code, answer.exit_code] == [2, 2]
         assert (text.out, answer.complaints) == ("", [])
-        assert f"{name} exists already; a key is never overwritten" in text.told
+        assert f"{name} already exists; a key is never overwritten" in text.told
         assert answer.document["reason"] == "KEY_UNUSABLE"
     assert files_in(tmp_path) == before
 

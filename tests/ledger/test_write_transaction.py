@@ -255,7 +255,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "has the key other",
     ),
-    "empty": (lambda path: path.write_bytes(b""), "holds no private key"),
+    "empty": (lambda path: path.write_bytes(b""), "does not hold a private key"),
     "a folder": (swap_for_folder, "cannot be read: Is a directory"),
 }
 

@@ -18,8 +18,9 @@ import pytest
 from lottery.audit.bundle import opened_bundle
 from lottery.ledger import write_transaction
 from lottery.tlog import merkle
-from lottery.tlog.checkpoint import Checkpoint, LogProof, open_checkpoint
+from lottery.tlog.checkpoint import Checkpoint, open_checkpoint
 from lottery.tlog.keys import SigningKey, VerifierKey, create_key_file
+from lottery.tlog.proof import LogProof
 from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import lottery_pb2, lottery_service_pb2
 from server import audit_service

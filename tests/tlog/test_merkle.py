@@ -121,14 +121,14 @@ class Store(dict[tuple[int, int], bytes]):
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
         super().__init__()
-        self.edges: list[tuple[bytes, ...]] = [()]
+        self.compact_ranges: list[tuple[bytes, ...]] = [()]
         for size, leaf in enumerate(leaves):
-            edge, completed = append(size, self.edges[-1], leaf_hash(leaf))
-            self.edges.append(edge)
-            self.update({(node.level, node.position): node.hash for node in completed})
+            compact_range, completed = append(size, self.compact_ranges[-1], leaf_hash(leaf))
+            self.compact_ranges.append(compact_range)
+            self.update({(node.level, node.index): node.hash for node in completed})
 
-    def node(self, level: int, position: int) -> bytes:
-        return self[level, position]
+    def node(self, level: int, index: int) -> bytes:
+        return self[level, index]
 
 
 @pytest.fixture(scope="module", name="store")
@@ -338,7 +338,9 @@ def test_roots_are_those_of_certificate_transparency(size: int) -> None:
 # Trees.
 
 
-def test_the_empty_tree_has_the_hash_of_nothing_for_its_root_and_no_edge(store: Store) -> None:
+def test_the_empty_tree_has_the_hash_of_nothing_for_its_root(
+    store: Store,
+) -> None:
     assert sha256().digest() == EMPTY_ROOT
     assert root_of_compact_range(()) == EMPTY_ROOT
     assert root_of(0, store.node) == EMPTY_ROOT
@@ -352,27 +354,29 @@ def test_a_leaf_that_is_made_of_two_hashes_has_not_the_hash_of_their_node() -> N
     assert leaf_hash(b"\x01" + left + right) != node_hash(left, right)
 
 
-def test_appending_one_by_one_keeps_edge_and_root(store: Store) -> None:
-    """Law: edges and roots by appending, from the kept nodes, and by definition are the same."""
-    assert len(store.edges) == LARGEST + 1
-    for size, edge in enumerate(store.edges):
-        assert edge == compact_range_of(size, store.node)
-        assert len(edge) == size.bit_count()
-        assert root_of_compact_range(edge) == root_of(size, store.node) == naive_root(0, size)
+def test_appending_one_by_one_keeps_compact_range_and_root(store: Store) -> None:
+    """Law: appending, the kept nodes and the definition give the same compact ranges and roots."""
+    assert len(store.compact_ranges) == LARGEST + 1
+    for size, compact_range in enumerate(store.compact_ranges):
+        assert compact_range == compact_range_of(size, store.node)
+        assert len(compact_range) == size.bit_count()
+        assert (
+            root_of_compact_range(compact_range) == root_of(size, store.node) == naive_root(0, size)
+        )
 
 
 def test_appending_completes_the_leaf_and_a_parent_for_each_trailing_one_of_its_index() -> None:
     """Law: leaf n completes 1 + trailing ones of n nodes, each of them the root of its leaves."""
-    edge: tuple[bytes, ...] = ()
+    compact_range: tuple[bytes, ...] = ()
     for index, leaf in enumerate(LEAVES):
-        edge, completed = append(index, edge, leaf_hash(leaf))
+        compact_range, completed = append(index, compact_range, leaf_hash(leaf))
 
         binary = f"{index:b}"
         assert len(completed) == 1 + len(binary) - len(binary.rstrip("1"))
         assert completed == tuple(
             Node(
                 level=level,
-                position=index >> level,
+                index=index >> level,
                 hash=naive_root((index >> level) << level, index + 1),
             )
             for level in range(len(completed))
@@ -381,34 +385,34 @@ def test_appending_completes_the_leaf_and_a_parent_for_each_trailing_one_of_its_
 
 def test_every_complete_subtree_is_kept_once(store: Store) -> None:
     assert set(store) == {
-        (level, position) for level in range(10) for position in range(LARGEST >> level)
+        (level, index) for level in range(10) for index in range(LARGEST >> level)
     }
 
 
 def test_appending_changes_nothing_that_was_passed() -> None:
-    edge = [leaf_hash(b"0")]
+    compact_range = [leaf_hash(b"0")]
 
-    append(1, edge, leaf_hash(b"1"))
+    append(1, compact_range, leaf_hash(b"1"))
 
-    assert edge == [leaf_hash(b"0")]
+    assert compact_range == [leaf_hash(b"0")]
 
 
 @pytest.mark.parametrize(("size", "count"), [(0, 1), (1, 0), (3, 1), (4, 3), (-1, 1)])
-def test_an_edge_of_another_size_is_not_appended_to(size: int, count: int) -> None:
-    with pytest.raises(ValueError, match=f"{count} hashes is not that of {size} leaves"):
+def test_a_compact_range_of_another_size_is_not_appended_to(size: int, count: int) -> None:
+    with pytest.raises(ValueError, match=f"range of {size} leaves, got {count} hashes"):
         append(size, [STRANGER] * count, STRANGER)
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 64])
 def test_a_leaf_hash_of_another_length_is_not_appended(length: int) -> None:
-    with pytest.raises(ValueError, match=f"{length} bytes; 32 are expected"):
+    with pytest.raises(ValueError, match=f"expected a leaf hash of 32 bytes, got {length}"):
         append(0, (), bytes(length))
 
 
-def test_a_tree_of_negative_size_has_no_edge_and_no_root(store: Store) -> None:
-    with pytest.raises(ValueError, match="no -1 leaves"):
+def test_a_tree_of_negative_size_has_no_compact_range_and_no_root(store: Store) -> None:
+    with pytest.raises(ValueError, match="expected a tree size of 0 or more, got -1"):
         compact_range_of(-1, store.node)
-    with pytest.raises(ValueError, match="no -1 leaves"):
+    with pytest.raises(ValueError, match="expected a tree size of 0 or more, got -1"):
         root_of(-1, store.node)
 
 
@@ -416,7 +420,7 @@ def test_a_tree_of_negative_size_has_no_edge_and_no_root(store: Store) -> None:
 def test_no_inclusion_proof_is_made_of_a_leaf_that_is_not_there(
     index: int, size: int, store: Store
 ) -> None:
-    with pytest.raises(ValueError, match=f"no leaf at index {index}"):
+    with pytest.raises(ValueError, match=f"below the tree size of {size}, got {index}"):
         inclusion_proof(index, size, store.node)
 
 
@@ -424,7 +428,7 @@ def test_no_inclusion_proof_is_made_of_a_leaf_that_is_not_there(
 def test_no_consistency_proof_is_made_from_an_empty_or_a_larger_tree(
     first_size: int, second_size: int, store: Store
 ) -> None:
-    with pytest.raises(ValueError, match=f"from {first_size} to {second_size} leaves"):
+    with pytest.raises(ValueError, match=f"from 1 to {second_size}, got {first_size}"):
         consistency_proof(first_size, second_size, store.node)
 
 
@@ -461,10 +465,10 @@ def test_proofs_ask_for_complete_subtrees_only_and_about_twice_a_level(store: St
     """Law: a proof costs O(log n) nodes, all of them kept when the tree had that size."""
     asked: list[tuple[int, int]] = []
 
-    def node_of(level: int, position: int) -> bytes:
-        assert (position + 1) << level <= size
-        asked.append((level, position))
-        return store.node(level, position)
+    def node_of(level: int, index: int) -> bytes:
+        assert (index + 1) << level <= size
+        asked.append((level, index))
+        return store.node(level, index)
 
     for size in range(1, 130):
         levels = size.bit_length()
@@ -602,7 +606,7 @@ def test_proofs_of_any_leaves_verify_from_what_was_kept(
     verify_consistency(
         first_size=index + 1,
         second_size=size,
-        first_root=root_of_compact_range(kept.edges[index + 1]),
+        first_root=root_of_compact_range(kept.compact_ranges[index + 1]),
         second_root=root,
         proof=consistency_proof(index + 1, size, kept.node),
     )
@@ -625,8 +629,8 @@ def test_proofs_of_trees_to_2_to_the_64_leaves_verify(data: st.DataObject, size:
     index = data.draw(st.integers(0, size - 1), label="index")
     asked: list[tuple[int, int]] = []
 
-    def node_of(level: int, position: int) -> bytes:
-        asked.append((level, position))
+    def node_of(level: int, index: int) -> bytes:
+        asked.append((level, index))
         return UNIFORM[level]
 
     root = root_of(size, node_of)
@@ -652,7 +656,7 @@ def test_proofs_of_trees_to_2_to_the_64_leaves_verify(data: st.DataObject, size:
 def test_an_inclusion_with_a_hash_of_another_length_is_refused(which: str, length: int) -> None:
     hashes = {"leaf hash": STRANGER, "root": STRANGER, "proof": STRANGER, which: bytes(length)}
 
-    with pytest.raises(ProofInvalid, match=f"a hash of 32 bytes is expected, got {length}"):
+    with pytest.raises(ProofInvalid, match=f"expected a hash of 32 bytes, got {length}"):
         verify_inclusion(
             index=0,
             size=2,
@@ -668,7 +672,7 @@ def test_a_consistency_with_a_hash_of_another_length_is_refused(which: str, leng
     hashes = {"first root": STRANGER, "second root": STRANGER, "proof": STRANGER}
     hashes[which] = bytes(length)
 
-    with pytest.raises(ProofInvalid, match=f"a hash of 32 bytes is expected, got {length}"):
+    with pytest.raises(ProofInvalid, match=f"expected a hash of 32 bytes, got {length}"):
         verify_consistency(
             first_size=1,
             second_size=2,
@@ -692,7 +696,7 @@ def test_bytes_that_join_to_the_same_text_do_not_pass_for_two_hashes() -> None:
 def test_a_consistency_proof_from_the_empty_tree_is_refused(
     second_size: int, proof: list[bytes]
 ) -> None:
-    with pytest.raises(ProofInvalid, match=f"from 1 to {second_size} is expected, got 0"):
+    with pytest.raises(ProofInvalid, match=f"from 1 to {second_size}, got 0"):
         verify_consistency(
             first_size=0,
             second_size=second_size,
@@ -706,7 +710,7 @@ def test_a_consistency_proof_from_the_empty_tree_is_refused(
 def test_a_consistency_from_a_larger_or_a_negative_size_is_refused(
     first_size: int, second_size: int
 ) -> None:
-    with pytest.raises(ProofInvalid, match=f"1 to {second_size} is expected, got {first_size}"):
+    with pytest.raises(ProofInvalid, match=f"1 to {second_size}, got {first_size}"):
         verify_consistency(
             first_size=first_size,
             second_size=second_size,
@@ -729,13 +733,13 @@ def test_trees_of_one_size_with_other_roots_are_refused() -> None:
         )
 
     assert str(refused.value) == (
-        f"the second root {STRANGER.hex()} is expected, got {other.hex()}"
+        f"expected the second root {STRANGER.hex()}, got {other.hex()}"
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [1, 4, 5])
 def test_trees_of_one_size_with_a_proof_are_refused(size: int) -> None:
-    with pytest.raises(ProofInvalid, match="a proof of 0 hashes is expected, got 1"):
+    with pytest.raises(ProofInvalid, match="expected a proof of 0 hashes, got 1"):
         verify_consistency(
             first_size=size,
             second_size=size,
@@ -749,17 +753,17 @@ def test_trees_of_one_size_with_a_proof_are_refused(size: int) -> None:
     ("index", "size"), [(0, 0), (1, 1), (7, 7), (8, 7), (2**64 - 1, 1), (-1, 7), (0, -1), (-2, -1)]
 )
 def test_an_inclusion_of_an_index_outside_the_tree_is_refused(index: int, size: int) -> None:
-    with pytest.raises(ProofInvalid, match=f"below the size of {size} is expected, got {index}"):
+    with pytest.raises(ProofInvalid, match=f"below the tree size of {size}, got {index}"):
         verify_inclusion(index=index, size=size, leaf_hash=STRANGER, proof=[], root=STRANGER)
 
 
 @pytest.mark.parametrize("count", [0, 2, 4, 10_000])
 def test_a_proof_of_another_count_of_hashes_is_refused_by_its_count(count: int) -> None:
-    with pytest.raises(ProofInvalid, match=f"a proof of 3 hashes is expected, got {count}"):
+    with pytest.raises(ProofInvalid, match=f"expected a proof of 3 hashes, got {count}"):
         verify_inclusion(
             index=0, size=7, leaf_hash=STRANGER, proof=[STRANGER] * count, root=STRANGER
         )
-    with pytest.raises(ProofInvalid, match=f"a proof of 3 hashes is expected, got {count}"):
+    with pytest.raises(ProofInvalid, match=f"expected a proof of 3 hashes, got {count}"):
         verify_consistency(
             first_size=6,
             second_size=7,
@@ -777,13 +781,13 @@ def test_a_refused_inclusion_says_which_root_was_expected_and_which_was_got() ->
 
     got = node_hash(leaf, sibling)
     assert refused.value.reason == "PROOF_INVALID"
-    assert str(refused.value) == f"the tree's root {STRANGER.hex()} is expected, got {got.hex()}"
+    assert str(refused.value) == f"expected the root {STRANGER.hex()}, got {got.hex()}"
 
 
 def test_a_refused_consistency_says_which_of_the_two_roots_is_another() -> None:
     proof = naive_subproof(3, 0, 7, b=True)
 
-    with pytest.raises(ProofInvalid, match=f"the first root {STRANGER.hex()} is expected, got"):
+    with pytest.raises(ProofInvalid, match=f"expected the first root {STRANGER.hex()}, got"):
         verify_consistency(
             first_size=3,
             second_size=7,
@@ -791,7 +795,7 @@ def test_a_refused_consistency_says_which_of_the_two_roots_is_another() -> None:
             second_root=naive_root(0, 7),
             proof=proof,
         )
-    with pytest.raises(ProofInvalid, match=f"the second root {STRANGER.hex()} is expected, got"):
+    with pytest.raises(ProofInvalid, match=f"expected the second root {STRANGER.hex()}, got"):
         verify_consistency(
             first_size=3,
             second_size=7,

@@ -28,6 +28,7 @@ from lottery.ledger.run_record import RunRecord
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import encode_base64
+from lottery.tlog.proof import verify_entry
 
 POOLS_SHOWN: Final = 40
 """Maximum number of pools shown in full, unless more are asked for."""
@@ -139,21 +140,21 @@ def verified_proof(run: ProvenRun) -> PageProof:
         ProofInvalid, CheckpointInvalid: The record is not in the log.
     """
     refuse_damaged(run)
-    opened = open_checkpoint(run.proof.note, [run.key])
-    leaf_hash = merkle.leaf_hash(run.canonical)
-    merkle.verify_inclusion(
-        index=run.proof.index,
-        size=opened.checkpoint.size,
-        leaf_hash=leaf_hash,
-        proof=run.proof.hashes,
-        root=opened.checkpoint.root,
+    proof = run.proof
+    verify_entry(
+        run.canonical,
+        index=proof.index,
+        hashes=proof.hashes,
+        note=proof.note,
+        keys=[run.key],
+        origin=run.key.name,
     )
     return PageProof(
-        leaf_hash=leaf_hash.hex(),
-        log_index=run.proof.index,
-        tree_size=opened.checkpoint.size,
-        hashes=tuple(map(encode_base64, run.proof.hashes)),
-        checkpoint=run.proof.note.decode("utf-8"),
+        leaf_hash=merkle.leaf_hash(run.canonical).hex(),
+        log_index=proof.index,
+        tree_size=open_checkpoint(proof.note, [run.key]).checkpoint.size,
+        hashes=tuple(map(encode_base64, proof.hashes)),
+        checkpoint=proof.note.decode("utf-8"),
         key=str(run.key),
     )
 
