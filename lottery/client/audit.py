@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from lottery.audit.bundle import OpenedBundle, opened_bundle
+from lottery.audit.bundle_reader import OpenedBundle, opened_bundle
 from lottery.audit.replay import Engine, Replayed
 from lottery.audit.verify_log import Fault
 from lottery.client.errors import translated

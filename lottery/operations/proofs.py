@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from lottery.audit.bundle import ProvenRun, refuse_damaged, write_bundle
+from lottery.audit.bundle import ProvenRun, verify_evidence, write_bundle
 from lottery.audit.verify import Progress as VerifyProgress
 from lottery.audit.verify import Trust, verify
 from lottery.audit.verify_log import Fault, verify_log
@@ -225,7 +225,7 @@ def export_run(ledger: Ledger, run: str, file: BinaryIO, by: Identity) -> str:
         LedgerBusy: The trail cannot be written now.
     """
     bundled = proven_run(ledger, run)
-    refuse_damaged(bundled)
+    verify_evidence(bundled)
     exported = bundled.record.run
     ledger.enter(entry_now(RUN_EXPORTED, exported, "exported", by))
     write_bundle(bundled, file)

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lottery.audit.bundle import opened_bundle
+from lottery.audit.bundle_reader import opened_bundle
 from lottery.audit.replay import Engine, Mismatch, Replayed, replay
 from lottery.errors import EngineMissing
 from lottery.ledger.commit import Ledger

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lottery.audit.bundle import ProvenRun, opened_bundle, proven_run_of
+from lottery.audit.bundle import ProvenRun
+from lottery.audit.bundle_reader import opened_bundle, proven_run_of
 from lottery.audit.report.account_page import AccountPage, account_page
 from lottery.audit.report.request import PageRequest, Supersession
 from lottery.audit.report.run_page import RunPage, run_page

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lottery import operations
-from lottery.audit import bundle
+from lottery.audit import bundle_reader
 from lottery.audit.replay import Engine, Replayed
 from lottery.errors import KeyUnusable, LedgerDamaged, Refused
 from lottery.ledger import evidence
@@ -118,7 +118,7 @@ def files(exported: Exported) -> Files:
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place for temporary files, in a folder where nothing else lies."""
+    """The only folder for temporary files, with nothing else in it."""
     place = tmp_path / "alone"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
@@ -209,7 +209,7 @@ def test_the_same_run_gives_the_same_bytes_whatever_happens_to_it_later(
     assert export(ledger, GROSS_RUN) == exported.second
 
 
-def test_a_second_signature_of_the_runs_own_head_changes_no_byte_of_its_bundle(
+def test_a_cosignature_of_the_runs_own_checkpoint_changes_no_byte_of_its_bundle(
     exported: Exported, ledger: Path
 ) -> None:
     operations.cosign(Ledger.open(ledger), OFFICER, TESTER)
@@ -271,7 +271,7 @@ def test_a_bundle_replays_where_there_is_no_ledger(
     assert list(Path.cwd().iterdir()) == []
 
 
-def test_a_bundle_leaves_nothing_behind_where_it_was_opened(
+def test_a_bundle_leaves_nothing_where_it_was_opened(
     exported: Exported, tmp_path: Path, alone: Path
 ) -> None:
     assert replayed(tmp_path, exported.first).matched
@@ -334,7 +334,7 @@ def test_a_record_changed_and_written_canonically_is_not_proved(
 
 @pytest.mark.parametrize("wrong", [b"", b"{}", b"null", b"\xff", b"[" * 100_000])
 def test_a_record_that_is_none_is_refused(files: Files, tmp_path: Path, wrong: bytes) -> None:
-    assert_refused(tmp_path, packed({**files, "run.json": wrong}), "is no run record")
+    assert_refused(tmp_path, packed({**files, "run.json": wrong}), "is not a run record")
     assert_refused(tmp_path, packed({**files, "run.json": files["run.json"] + b" "}), "canonical")
 
 
@@ -362,7 +362,11 @@ def test_all_that_proves_another_ledgers_run_proves_nothing_here(
 def test_another_runs_record_in_the_folder_of_this_one_is_refused(
     exported: Exported, tmp_path: Path
 ) -> None:
-    assert_refused(tmp_path, packed(unpacked(exported.second)), f"holds run {GROSS_RUN}")
+    assert_refused(
+        tmp_path,
+        packed(unpacked(exported.second)),
+        f"expected the folder of run {GROSS_RUN}, got {RUN}",
+    )
 
 
 @pytest.mark.parametrize("name", [*TEXTS, *EVIDENCE])
@@ -371,9 +375,9 @@ def test_a_file_that_is_missing_is_a_mismatch_or_a_refusal(
 ) -> None:
     content = packed({file: text for file, text in files.items() if file != name})
     if name == "run.json":
-        assert_refused(tmp_path, content, "run.json is no run record")
+        assert_refused(tmp_path, content, "run.json is not a run record")
     elif name in TEXTS:
-        assert_refused(tmp_path, content, f"it has no {name}")
+        assert_refused(tmp_path, content, f"{name} is missing")
     else:
         assert name in named(replayed(tmp_path, content))
 
@@ -393,8 +397,8 @@ def test_digests_that_are_not_the_records_are_named(files: Files, tmp_path: Path
 def signed_by_nobody(files: Files, record: RunRecord) -> Files:
     """The files with another record, whose proof is right in a log of a stranger's own."""
     canonical = record.canonical()
-    head = Checkpoint(origin=STRANGER.name, size=1, root=merkle.leaf_hash(canonical))
-    note = sign_checkpoint(head, STRANGER)
+    checkpoint = Checkpoint(origin=STRANGER.name, size=1, root=merkle.leaf_hash(canonical))
+    note = sign_checkpoint(checkpoint, STRANGER)
     proof = LogProof(index=0, hashes=(), note=note)
     return {
         **files,
@@ -418,7 +422,7 @@ def test_a_stranger_can_vouch_for_a_bundle_of_his_own_and_no_key_given_believes_
 def test_a_record_that_names_files_outside_of_its_bundle_is_refused(
     files: Files, tmp_path: Path, alone: Path, outside: str
 ) -> None:
-    """Nothing of the machine that opens it is read: its digest would be told, or it never ends."""
+    """Nothing of the machine that opens it is read: its digest would be shown, or it never ends."""
     secret = b"of the machine that opens it"
     (tmp_path / "outside").write_bytes(secret)
     (alone / "outside").write_bytes(secret)
@@ -521,7 +525,7 @@ def test_a_name_that_no_file_of_a_bundle_has_is_refused(
     assert list(alone.iterdir()) == []
 
 
-def test_a_name_that_goes_on_behind_a_null_is_refused(files: Files, tmp_path: Path) -> None:
+def test_a_name_that_goes_on_after_a_null_is_refused(files: Files, tmp_path: Path) -> None:
     content = packed({**files, "READMExTXT": files["README.txt"]})
 
     assert_refused(tmp_path, content.replace(b"READMExTXT", b"README\0TXT"))
@@ -543,7 +547,7 @@ def test_what_is_no_plain_file_is_refused(
             info.create_system = 3
             info.external_attr = (kind | 0o777) << 16
 
-    assert_refused(tmp_path, archived(entries), "is the name of no file of a bundle")
+    assert_refused(tmp_path, archived(entries), "unexpected file")
     assert list(alone.iterdir()) == []
 
 
@@ -552,7 +556,7 @@ def test_what_is_no_plain_file_is_refused(
 def test_a_file_that_is_there_twice_is_refused(files: Files, tmp_path: Path, name: str) -> None:
     entries = [*entries_of(files), (zipfile.ZipInfo(f"{RUN}/{name}"), b"another")]
 
-    assert_refused(tmp_path, archived(entries), f"{name} is there twice")
+    assert_refused(tmp_path, archived(entries), f"{name} appears twice")
 
 
 def patched_members(content: bytes, change: Callable[[bytearray, int, int], None]) -> bytes:
@@ -648,7 +652,7 @@ def test_a_size_that_lies_is_refused_or_a_mismatch(
             continue
 
 
-def test_a_file_that_would_begin_behind_the_archives_end_is_refused_or_a_mismatch(
+def test_a_file_that_would_begin_after_the_archives_end_is_refused_or_a_mismatch(
     exported: Exported, tmp_path: Path
 ) -> None:
     """The length of a local header's extra field moves where its file begins."""
@@ -666,11 +670,11 @@ def test_more_files_than_a_bundle_may_have_are_refused(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = len(TEXTS) + len(EVIDENCE)
-    monkeypatch.setattr(bundle, "MEMBERS", count)
+    monkeypatch.setattr(bundle_reader, "MEMBERS", count)
     assert replayed(tmp_path, exported.first).matched
 
-    monkeypatch.setattr(bundle, "MEMBERS", count - 1)
-    assert_refused(tmp_path, exported.first, f"it has {count} files; a bundle has 1 to {count - 1}")
+    monkeypatch.setattr(bundle_reader, "MEMBERS", count - 1)
+    assert_refused(tmp_path, exported.first, f"expected 1 to {count - 1} files, got {count}")
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -678,22 +682,21 @@ def test_a_huge_text_is_refused_before_it_is_read(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     longest = max(len(files[text]) for text in TEXTS)
-    monkeypatch.setattr(bundle, "RECORD_BYTES", longest)
+    monkeypatch.setattr(bundle_reader, "RECORD_BYTES", longest)
     assert replayed(tmp_path, packed(files)).matched
 
     huge = {**files, name: bytes(longest + 1)}
-    assert_refused(tmp_path, packed(huge), f"{name} has {longest + 1} bytes")
+    assert_refused(
+        tmp_path, packed(huge), f"{name} must have at most {longest} bytes, got {longest + 1}"
+    )
 
 
-def test_the_folders_of_several_runs_are_refused(files: Files, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_the_one_of_the_run_is_refused(files: Files, tmp_path: Path) -> None:
     entries = entries_of(files)
     entries[-1] = (zipfile.ZipInfo(f"{GROSS_RUN}/sources/volumes.csv"), entries[-1][1])
-
-    assert_refused(tmp_path, archived(entries), "several runs")
-
-
-def test_a_folder_of_another_runs_name_is_refused(files: Files, tmp_path: Path) -> None:
-    assert_refused(tmp_path, packed(files, "2024-09-16-007"), f"holds run {RUN}")
+    assert_refused(tmp_path, archived(entries), "expected the folder of one run, got 2")
+    other = packed(files, "2024-09-16-007")
+    assert_refused(tmp_path, other, f"expected the folder of run {RUN}, got 2024-09-16-007")
 
 
 @pytest.mark.parametrize(
@@ -722,14 +725,14 @@ def test_a_bundle_cut_anywhere_is_refused(exported: Exported, tmp_path: Path) ->
         assert_refused(tmp_path, exported.first[:end])
 
 
-@pytest.mark.parametrize("where", ["in front", "behind", "as a comment"])
+@pytest.mark.parametrize("where", ["in front", "at the end", "as a comment"])
 def test_what_does_not_belong_to_the_archive_is_refused(
     exported: Exported, tmp_path: Path, where: str
 ) -> None:
-    """A bundle has one form: one that carries something else besides is not what was exported."""
+    """A bundle has one form: one that carries anything else is not what was exported."""
     if where == "in front":
         content = b"#!/bin/sh\n" + exported.first
-    elif where == "behind":
+    elif where == "at the end":
         content = exported.first + b"harm"
     else:
         content = exported.first[:-2] + struct.pack("<H", 4) + b"harm"
@@ -745,31 +748,31 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return export(place / "ledger", RUN)
 
 
-NO_CONTENT, OWN, SHARED = range(3)
+PAGE = 512
+"""Of files that a digest covers whole, or that decide nothing, one byte a page is flipped."""
+STRUCTURE, READ, COVERED = range(3)
 
 
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", range(4))
 def test_any_byte_of_a_bundle_flipped_is_refused_or_found_or_means_nothing(
     small: bytes, tmp_path: Path, part: int
 ) -> None:
-    """Of the method and the statement, long and the same in every bundle, every 16th byte is."""
-    run_apart(_flip_every_byte, small, tmp_path, part, 8)
+    run_apart(_flip_bytes, small, tmp_path, part, 4)
 
 
-def _flip_every_byte(content: bytes, tmp_path: Path, part: int, parts: int) -> None:
+def _flip_bytes(content: bytes, tmp_path: Path, part: int, parts: int) -> None:
     alone, path = tmp_path / "alone", tmp_path / "bundle.zip"
     alone.mkdir()
     tempfile.tempdir = str(alone)
-    is_content = _places_of_content(content)
+    kinds = _kinds_of_bytes(content)
     whole = unpacked(content)
     outside = {alone, path}
-    for at in range(part, len(content), parts):
-        if is_content[at] == SHARED and at % 16 != part:
-            continue
+    flipped = [at for at, kind in enumerate(kinds) if kind != COVERED or at % PAGE == 0]
+    for at in flipped[part::parts]:
         flip = (at * 37 + 11) % 255 + 1
         path.write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
         try:
-            with bundle.opened_bundle(path, ()) as opened:
+            with bundle_reader.opened_bundle(path, ()) as opened:
                 # What is wrong with the evidence, the replay of what was opened finds.
                 found = bool(opened.mismatches) or any(
                     evidence.what_is_wrong(opened.directory, file)
@@ -779,7 +782,7 @@ def _flip_every_byte(content: bytes, tmp_path: Path, part: int, parts: int) -> N
                 assert found or there == whole, f"byte {at} flipped by {flip:#04x}"
         except Refused:
             found = True
-        assert found or is_content[at] == NO_CONTENT, f"byte {at} flipped by {flip:#04x}"
+        assert found or kinds[at] == STRUCTURE, f"byte {at} flipped by {flip:#04x}"
         assert list(alone.iterdir()) == [], at
         assert set(tmp_path.iterdir()) == outside, at
 
@@ -792,30 +795,31 @@ def _files_in(directory: Path) -> Files:
     }
 
 
-def _places_of_content(content: bytes) -> bytearray:
-    """For every byte of an archive, whether it is one of a file's: 0, `OWN` or `SHARED`."""
-    places = bytearray(len(content))
+def _kinds_of_bytes(content: bytes) -> bytearray:
+    """What each byte of an archive is of: the archive itself, a file that is read, or another."""
+    kinds = bytearray(len(content))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for info in archive.infolist():
             start = info.header_offset + 30 + len(info.filename)
             assert content[start : start + info.file_size] == archive.read(info)
-            kind = SHARED if info.filename.endswith((".md", ".sql")) else OWN
-            places[start : start + info.file_size] = bytes([kind]) * info.file_size
-    return places
+            is_read = info.filename.endswith(("run.json", "SHA256SUMS", *PROVING))
+            kind = READ if is_read else COVERED
+            kinds[start : start + info.file_size] = bytes([kind]) * info.file_size
+    return kinds
 
 
 def test_the_proof_in_a_bundle_is_right_by_hand(exported: Exported) -> None:
-    """RFC 9162, without `ledger.merkle`: the second of two leaves, whose sibling is the first."""
+    """RFC 9162, without `tlog.merkle`: the second of two leaves, whose sibling is the first."""
     files = unpacked(exported.second)
     proof = LogProof.parse(files["run.json.tlog-proof"].decode())
-    head = open_checkpoint(proof.note, [exported.key]).checkpoint
+    checkpoint = open_checkpoint(proof.note, [exported.key]).checkpoint
     leaves = [
         hashlib.sha256(b"\0" + unpacked(one)["run.json"]).digest()
         for one in (exported.first, exported.second)
     ]
 
-    assert (proof.index, head.size, proof.hashes) == (1, 2, (leaves[0],))
-    assert head.root == hashlib.sha256(b"\1" + leaves[0] + leaves[1]).digest()
+    assert (proof.index, checkpoint.size, proof.hashes) == (1, 2, (leaves[0],))
+    assert checkpoint.root == hashlib.sha256(b"\1" + leaves[0] + leaves[1]).digest()
     assert files["checkpoint"] == proof.note
 
 

@@ -448,7 +448,7 @@ def _larger_than_it_says(members: Members) -> bytes:
     return bytes(whole)
 
 
-NO_NAME = "is the name of no file of a bundle"
+NO_NAME = "unexpected file '"
 
 HOSTILE: dict[str, tuple[Hostile, str]] = {
     "a path that leads out": (_with_member("../escaped.txt"), NO_NAME),
@@ -475,34 +475,37 @@ HOSTILE: dict[str, tuple[Hostile, str]] = {
     "a hidden file": (_with_member(f"{EXAMPLE_RUN}/.profile"), NO_NAME),
     "a file that no record names": (
         _with_member(f"{EXAMPLE_RUN}/sources/notes.txt"),
-        "its record does not name sources/notes.txt",
+        "unexpected file sources/notes.txt: run.json does not name it",
     ),
-    "a file twice": (_with_member(f"{EXAMPLE_RUN}/README.txt"), "README.txt is there twice"),
+    "a file twice": (_with_member(f"{EXAMPLE_RUN}/README.txt"), "README.txt appears twice"),
     "a file of another run": (
         _with_member("2024-09-16-002/sources/more.csv"),
-        "it has the folders of several runs",
+        "expected the folder of one run, got 2",
     ),
-    "files that are compressed": (_compressed, "is compressed; a bundle's files are stored"),
-    "files that overlap": (_overlapping, "its files overlap"),
-    "a file that is larger than the archive": (_larger_than_it_says, "its files overlap"),
+    "files that are compressed": (_compressed, "to be stored, but it is compressed"),
+    "files that overlap": (_overlapping, "files overlap"),
+    "a file that is larger than the archive": (
+        _larger_than_it_says,
+        "files overlap",
+    ),
     "another run's name": (
         lambda members: zip_of(members, "2024-09-16-002"),
-        f"it is called 2024-09-16-002 and holds run {EXAMPLE_RUN}",
+        f"expected the folder of run {EXAMPLE_RUN}, got 2024-09-16-002",
     ),
     "no record": (_without("run.json"), "run.json"),
-    "no proof": (_without("run.json.tlog-proof"), "it has no run.json.tlog-proof"),
-    "no key": (_without("log.vkey"), "it has no log.vkey"),
-    "no checkpoint": (_without("checkpoint"), "it has no checkpoint"),
+    "no proof": (_without("run.json.tlog-proof"), "run.json.tlog-proof is missing"),
+    "no key": (_without("log.vkey"), "log.vkey is missing"),
+    "no checkpoint": (_without("checkpoint"), "checkpoint is missing"),
     "a record that is none": (
         lambda members: zip_of({**members, "run.json": b"{}"}),
-        "its run.json is no run record",
+        "run.json is not a run record",
     ),
-    "nothing in it": (lambda _: zip_of({}), "it has 0 files"),
-    "no archive": (lambda _: b"series,account\n", "it cannot be read as a bundle"),
-    "an empty file": (lambda _: b"", "it cannot be read as a bundle"),
+    "nothing in it": (lambda _: zip_of({}), "expected 1 to 100000 files, got 0"),
+    "no archive": (lambda _: b"series,account\n", "cannot be read as a bundle"),
+    "an empty file": (lambda _: b"", "cannot be read as a bundle"),
     "an archive cut short": (
         lambda members: zip_of(members)[:-200],
-        "it cannot be read as a bundle",
+        "cannot be read as a bundle",
     ),
 }
 

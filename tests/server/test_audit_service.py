@@ -15,7 +15,7 @@ from typing import Any, Final
 import grpc
 import pytest
 
-from lottery.audit.bundle import opened_bundle
+from lottery.audit.bundle_reader import opened_bundle
 from lottery.ledger import write_transaction
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, open_checkpoint

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.audit.bundle import ProvenRun, refuse_damaged
+from lottery.audit.bundle import ProvenRun, verify_evidence
 from lottery.audit.explain import Reader
 from lottery.audit.report.masking import AccountNames, masked_record
 from lottery.audit.report.pool_section import LeftOut, PoolSection, pool_sections
@@ -139,7 +139,7 @@ def verified_proof(run: ProvenRun) -> PageProof:
         LedgerDamaged: The evidence is not what was recorded.
         ProofInvalid, CheckpointInvalid: The record is not in the log.
     """
-    refuse_damaged(run)
+    verify_evidence(run)
     proof = run.proof
     verify_entry(
         run.canonical,
