@@ -9,7 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar, cast
 
@@ -18,28 +18,7 @@ import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from lottery.errors import (
-    METHOD_NOT_IN_FORCE,
-    NOTICE_ALREADY_ALLOCATED,
-    REQUEST_ID_REUSED,
-    Abandoned,
-    CheckpointInvalid,
-    Conflict,
-    EngineMissing,
-    KeyUnusable,
-    LedgerBusy,
-    LedgerDamaged,
-    LedgerNotFound,
-    LedgerUnfinished,
-    LedgerUnwritable,
-    LimitExceeded,
-    LotteryError,
-    NotInRun,
-    PoolBroken,
-    ProofInvalid,
-    Refused,
-    RunNotFound,
-)
+from lottery.errors import Abandoned, LotteryError, Refused
 from server import telemetry
 
 DOMAIN: Final = "lottery.v1"
@@ -61,35 +40,30 @@ FRAMING_BYTES: Final = 4
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _log = structlog.get_logger()
 
-_CODES: Final[dict[type[LotteryError], grpc.StatusCode]] = {
-    PoolBroken: grpc.StatusCode.FAILED_PRECONDITION,
-    RunNotFound: grpc.StatusCode.NOT_FOUND,
-    NotInRun: grpc.StatusCode.NOT_FOUND,
-    LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    EngineMissing: grpc.StatusCode.FAILED_PRECONDITION,
-    KeyUnusable: grpc.StatusCode.FAILED_PRECONDITION,
-    CheckpointInvalid: grpc.StatusCode.DATA_LOSS,
-    ProofInvalid: grpc.StatusCode.DATA_LOSS,
-    LedgerUnfinished: grpc.StatusCode.UNAVAILABLE,
-    LedgerBusy: grpc.StatusCode.UNAVAILABLE,
-    LedgerNotFound: grpc.StatusCode.FAILED_PRECONDITION,
-    LedgerUnwritable: grpc.StatusCode.UNAVAILABLE,
-    LedgerDamaged: grpc.StatusCode.DATA_LOSS,
-    Abandoned: grpc.StatusCode.CANCELLED,
+_CODES: Final[Mapping[str, grpc.StatusCode]] = {
+    reason: code
+    for code, reasons in {
+        grpc.StatusCode.INVALID_ARGUMENT: ("INVALID_INPUT", "INVALID_SEED"),
+        grpc.StatusCode.FAILED_PRECONDITION: (
+            *("METHOD_NOT_IN_FORCE", "EXCEEDS_SHORT", "NO_POSITION"),
+            *("POOL_ALREADY_ALLOCATED", "SEED_CONFLICT", "RUN_SUPERSEDED"),
+            *("LEDGER_NOT_FOUND", "ENGINE_MISSING", "KEY_UNUSABLE"),
+        ),
+        grpc.StatusCode.ALREADY_EXISTS: ("NOTICE_ALREADY_ALLOCATED", "REQUEST_ID_REUSED"),
+        grpc.StatusCode.NOT_FOUND: ("RUN_NOT_FOUND", "NOT_IN_RUN"),
+        grpc.StatusCode.RESOURCE_EXHAUSTED: ("LIMIT_EXCEEDED",),
+        grpc.StatusCode.UNAVAILABLE: ("LEDGER_BUSY", "LEDGER_UNFINISHED", "LEDGER_UNWRITABLE"),
+        grpc.StatusCode.DATA_LOSS: ("LEDGER_DAMAGED", "CHECKPOINT_INVALID", "PROOF_INVALID"),
+        grpc.StatusCode.CANCELLED: ("ABANDONED",),
+    }.items()
+    for reason in reasons
 }
+"""The status code of each reason; any other reason is INTERNAL."""
 
 
 def code_of(error: LotteryError) -> grpc.StatusCode:
     """Return the status code of an error."""
-    if isinstance(error, Refused):
-        if error.reason == METHOD_NOT_IN_FORCE:
-            return grpc.StatusCode.FAILED_PRECONDITION
-        return grpc.StatusCode.INVALID_ARGUMENT
-    if isinstance(error, Conflict):
-        if error.reason in (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED):
-            return grpc.StatusCode.ALREADY_EXISTS
-        return grpc.StatusCode.FAILED_PRECONDITION
-    return _CODES.get(type(error), grpc.StatusCode.INTERNAL)
+    return _CODES.get(error.reason, grpc.StatusCode.INTERNAL)
 
 
 def status_of(error: LotteryError) -> status_pb2.Status:

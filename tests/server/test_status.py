@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from lottery import errors
+from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION
 from lottery.errors import Conflict, LotteryError, PoolBroken, Problem, Refused, RunNotFound
 from server.status import DETAILS_KEY, code_of, status_of
 
@@ -74,7 +75,8 @@ def test_details_fit_the_metadata_of_any_client(error_of: Callable[[str], Lotter
 
 def test_as_many_problems_are_sent_as_fit() -> None:
     problems = [
-        Problem(source="positions", message="-1 is no quantity", row=row) for row in range(1, 101)
+        Problem(source="positions", message="must not be negative, got -1", row=row)
+        for row in range(1, 101)
     ]
 
     status = status_of(Refused(problems))
@@ -83,20 +85,18 @@ def test_as_many_problems_are_sent_as_fit() -> None:
     assert len(status.details) == 2
 
 
+def refused(reason: str) -> Refused:
+    return Refused([Problem(source="a", message="b", reason=reason)])
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (Refused([Problem(source="a", message="b")]), grpc.StatusCode.INVALID_ARGUMENT),
-        (
-            Refused([Problem(source="a", message="b", reason=errors.INVALID_SEED)]),
-            grpc.StatusCode.INVALID_ARGUMENT,
-        ),
-        (
-            Refused([Problem(source="a", message="b", reason=errors.METHOD_NOT_IN_FORCE)]),
-            grpc.StatusCode.FAILED_PRECONDITION,
-        ),
+        (refused(errors.INVALID_INPUT), grpc.StatusCode.INVALID_ARGUMENT),
+        (refused(errors.INVALID_SEED), grpc.StatusCode.INVALID_ARGUMENT),
+        (refused(errors.METHOD_NOT_IN_FORCE), grpc.StatusCode.FAILED_PRECONDITION),
         *(
-            (Conflict(reason, "it stands", run="2024-09-16-001"), code)
+            (Conflict(reason, "it contradicts", run="2024-09-16-001"), code)
             for reason, code in (
                 (errors.NOTICE_ALREADY_ALLOCATED, grpc.StatusCode.ALREADY_EXISTS),
                 (errors.REQUEST_ID_REUSED, grpc.StatusCode.ALREADY_EXISTS),
@@ -105,24 +105,32 @@ def test_as_many_problems_are_sent_as_fit() -> None:
                 (errors.RUN_SUPERSEDED, grpc.StatusCode.FAILED_PRECONDITION),
             )
         ),
-        (
-            PoolBroken("EXCEEDS_SHORT", assigned_quantity=66, total_short=65),
-            grpc.StatusCode.FAILED_PRECONDITION,
+        *(
+            (
+                PoolBroken(reason, assigned_quantity=66, total_short=65),
+                grpc.StatusCode.FAILED_PRECONDITION,
+            )
+            for reason in (EXCEEDS_SHORT, NO_POSITION)
         ),
         (RunNotFound("latest"), grpc.StatusCode.NOT_FOUND),
-        (errors.NotInRun("no"), grpc.StatusCode.NOT_FOUND),
         (errors.LimitExceeded("no", limit="max_rows=1"), grpc.StatusCode.RESOURCE_EXHAUSTED),
-        (errors.LedgerBusy("no"), grpc.StatusCode.UNAVAILABLE),
-        (errors.LedgerUnwritable("no"), grpc.StatusCode.UNAVAILABLE),
-        (errors.LedgerNotFound("no"), grpc.StatusCode.FAILED_PRECONDITION),
-        (errors.LedgerUnfinished("no"), grpc.StatusCode.UNAVAILABLE),
-        (errors.LedgerDamaged("no"), grpc.StatusCode.DATA_LOSS),
-        (errors.CheckpointInvalid("no"), grpc.StatusCode.DATA_LOSS),
-        (errors.ProofInvalid("no"), grpc.StatusCode.DATA_LOSS),
-        (errors.EngineMissing("no"), grpc.StatusCode.FAILED_PRECONDITION),
-        (errors.KeyUnusable("no"), grpc.StatusCode.FAILED_PRECONDITION),
-        (errors.Abandoned("no"), grpc.StatusCode.CANCELLED),
-        (errors.ServerFailed("no"), grpc.StatusCode.INTERNAL),
+        *(
+            (kind("no"), code)
+            for kind, code in (
+                (errors.NotInRun, grpc.StatusCode.NOT_FOUND),
+                (errors.LedgerBusy, grpc.StatusCode.UNAVAILABLE),
+                (errors.LedgerUnwritable, grpc.StatusCode.UNAVAILABLE),
+                (errors.LedgerUnfinished, grpc.StatusCode.UNAVAILABLE),
+                (errors.LedgerNotFound, grpc.StatusCode.FAILED_PRECONDITION),
+                (errors.EngineMissing, grpc.StatusCode.FAILED_PRECONDITION),
+                (errors.KeyUnusable, grpc.StatusCode.FAILED_PRECONDITION),
+                (errors.LedgerDamaged, grpc.StatusCode.DATA_LOSS),
+                (errors.CheckpointInvalid, grpc.StatusCode.DATA_LOSS),
+                (errors.ProofInvalid, grpc.StatusCode.DATA_LOSS),
+                (errors.Abandoned, grpc.StatusCode.CANCELLED),
+                (errors.ServerFailed, grpc.StatusCode.INTERNAL),
+            )
+        ),
     ],
     ids=lambda value: value.reason if isinstance(value, LotteryError) else "",
 )
