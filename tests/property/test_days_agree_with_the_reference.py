@@ -118,8 +118,8 @@ def filled_day(
         ]
         if random.random() < 0.9:
             notices += [
-                notice(f"{occ_account}{one[:6]}{number}", one, part, occ_account)
-                for number, part in enumerate(random_parts(random, assigned_quantity))
+                notice(f"N{len(notices) + index}", one, part, occ_account)
+                for index, part in enumerate(random_parts(random, assigned_quantity))
             ]
     random.shuffle(notices)
     random.shuffle(positions)
