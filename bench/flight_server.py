@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.flight
 import pyarrow.parquet as pq
 
+from bench.outputs import files_of, folder_of_tables
 from lottery.day.tables import ALLOCATIONS
 
 MEMORY: Final = b"memory"
@@ -39,7 +40,10 @@ class _OneTable(pa.flight.FlightServerBase):  # type: ignore[misc]
 
 def _read(path: Path) -> pa.Table:
     labels = [field.name for field in ALLOCATIONS if pa.types.is_dictionary(field.type)]
-    table = pq.read_table(path, read_dictionary=labels, memory_map=True)
+    table = pa.concat_tables(
+        pq.read_table(file, read_dictionary=labels, memory_map=True)
+        for file in files_of(folder_of_tables(path), "allocations")
+    )
     return table.replace_schema_metadata(None).cast(ALLOCATIONS).unify_dictionaries()
 
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.made_day import BUSINESS_DATE
+from bench.outputs import files_of
 from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.errors import Problems
 from lottery.intake import files
 from lottery.ledger.commit import Ledger
-from lottery.ledger.evidence import ALLOCATIONS_FILE, POOLS_FILE, write_parquet
+from lottery.ledger.evidence import ALLOCATIONS_FILE, POOLS_FILE, write_table
 from lottery.ledger.run_record import Identity
 from lottery.method.methodology import JPMS_2024_09_06
 
@@ -35,8 +36,8 @@ def warm_up() -> None:
 def run_ours(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
     """The day allocated and written; nothing is recorded."""
     computed = operations.compute_day(read_request(positions, notices, volumes))
-    write_parquet(computed.day.allocations, output / ALLOCATIONS_FILE)
-    write_parquet(computed.day.pools, output / POOLS_FILE)
+    write_table(computed.day.allocations, output, ALLOCATIONS_FILE)
+    write_table(computed.day.pools, output, POOLS_FILE)
 
 
 def run_ours_recorded(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
@@ -89,17 +90,17 @@ def prepare_limit(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
     Args:
         reference: A folder with the outputs to write again.
     """
-    allocations = pq.read_table(
-        reference / ALLOCATIONS_FILE, read_dictionary=["occ_account", "series"]
+    allocations = pa.concat_tables(
+        pq.read_table(path, read_dictionary=["occ_account", "series"])
+        for path in files_of(reference, "allocations")
     ).combine_chunks()
-    pools = pq.read_table(reference / POOLS_FILE).combine_chunks()
+    pools = pa.concat_tables(map(pq.read_table, files_of(reference, "pools"))).combine_chunks()
     pa.set_cpu_count(2)
 
     def run_limit(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
         """Decodes the inputs and encodes the outputs, on two threads, and computes nothing.
 
-        The allocations are written as two files of half the rows each, one a thread, which saves
-        the joining of both to one file.
+        The allocations are written as two files of half the rows each, one a thread.
         """
         volumes.read_bytes()
         pq.read_table(notices, read_dictionary=["series"])

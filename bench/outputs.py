@@ -22,13 +22,30 @@ class OutputsDiffer(AssertionError):
 def outputs(directory: Path) -> Tables:
     """The two tables found in a folder, every text plain and every number of 64 bits."""
     tables = {}
+    folder = folder_of_tables(directory)
     for name, columns in _TABLES.items():
-        (path,) = directory.rglob(f"{name}.parquet")
-        table = pq.read_table(path).replace_schema_metadata(None)
+        table = pa.concat_tables(
+            pq.read_table(path).replace_schema_metadata(None) for path in files_of(folder, name)
+        )
         if table.column_names != list(columns):
-            raise OutputsDiffer(f"{path.name} has the columns {table.column_names}")
+            raise OutputsDiffer(f"{name} has the columns {table.column_names}")
         tables[name] = plain(table)
     return tables
+
+
+def files_of(directory: Path, name: str) -> list[Path]:
+    """Return the file of a table in a folder, or its part files in their order."""
+    whole = directory / f"{name}.parquet"
+    if whole.exists():
+        return [whole]
+    parts = (directory / name).glob("part-*.parquet")
+    return sorted(parts, key=lambda path: int(path.stem.removeprefix("part-")))
+
+
+def folder_of_tables(directory: Path) -> Path:
+    """Return the only folder below a directory that has a run's tables."""
+    (folder,) = {path.parent for path in directory.rglob("pools*")}
+    return folder
 
 
 def plain(table: pa.Table) -> pa.Table:

@@ -78,11 +78,10 @@ def measure_stream(
     recorder.measure(made.files, directory / "recorded", 0)
     recorder.stop()
     ledger = directory / "recorded" / LEDGER
-    (path,) = ledger.rglob("allocations.parquet")
     tell("starting both servers")
     with ExitStack() as stack:
         target = stack.enter_context(serving(directory, ledger)).target
-        flight = stack.enter_context(pa.flight.connect(stack.enter_context(_flight(path))))
+        flight = stack.enter_context(pa.flight.connect(stack.enter_context(_flight(ledger))))
         client = stack.enter_context(LotteryClient(target))
         limit = [("grpc.max_receive_message_length", MESSAGE_BYTES)]
         channel = stack.enter_context(grpc.insecure_channel(target, limit))
@@ -123,9 +122,9 @@ def _stream(stub: pb_grpc.LotteryServiceStub) -> pa.Table:
 
 
 @contextmanager
-def _flight(path: Path) -> Iterator[str]:
-    """Where a Flight server of its own sends a file's table."""
-    command = [sys.executable, "-m", "bench.flight_server", str(path)]
+def _flight(ledger: Path) -> Iterator[str]:
+    """Yield the location of a Flight server that sends a ledger's allocations."""
+    command = [sys.executable, "-m", "bench.flight_server", str(ledger)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -31,7 +31,7 @@ from lottery.audit.bundle import (
 from lottery.audit.replay import Mismatch
 from lottery.errors import LedgerDamaged, LotteryError, Problem, Refused, quote
 from lottery.ledger import evidence
-from lottery.ledger.run_record import RunRecord, read_record
+from lottery.ledger.run_record import EVIDENCE_NAME, RunRecord, read_record
 from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import VerifierKey
 from lottery.tlog.proof import LogProof, verify_entry
@@ -41,9 +41,7 @@ MEMBERS: Final = 100_000
 RECORD_BYTES: Final = 1 << 30
 """Maximum size of a bundle's record, and of each of its other texts, in bytes."""
 
-_NAME: Final = re.compile(
-    r"(?P<run>[0-9-]{14,24})/(?P<file>(sources/)?[A-Za-z0-9_][A-Za-z0-9_.-]*)"
-)
+_NAME: Final = re.compile(rf"(?P<run>[0-9-]{{14,24}})/(?P<file>{EVIDENCE_NAME})")
 _END_SIGNATURE: Final = b"PK\5\6"
 _END_BYTES: Final = 22
 """Size of the end of an archive without a comment (APPNOTE.TXT, 4.3.16)."""
@@ -167,6 +165,7 @@ def _unpack(
     changed = []
     (directory / evidence.SOURCES).mkdir()
     for name, info in members.items():
+        (directory / name).parent.mkdir(exist_ok=True)
         with (directory / name).open("wb") as to:
             try:
                 with archive.open(info) as source:

@@ -17,7 +17,24 @@
 --
 -- Everything is integer arithmetic: // divides without decimals, and a HUGEINT has 127 bits.
 -- TRY_CAST stands behind each check of a text, because DuckDB may cast rows that CASE leaves out.
--- The variable "folder", where it is set, is the folder to read, with a / at its end.
+-- The variable "folder", if it is set, is the folder to read, with a / at its end.
+
+-- Each table is one file or, if it is large, a folder of part files.
+SET VARIABLE notices = coalesce(
+    (SELECT list(file) FROM glob(coalesce(getvariable('folder'), '') || 'notices.parquet')),
+    [coalesce(getvariable('folder'), '') || 'notices/part-*.parquet']
+);
+SET VARIABLE allocations = coalesce(
+    (SELECT list(file) FROM glob(coalesce(getvariable('folder'), '') || 'allocations.parquet')),
+    [coalesce(getvariable('folder'), '') || 'allocations/part-*.parquet']
+);
+SET VARIABLE broken_positions = coalesce(
+    (
+        SELECT list(file)
+        FROM glob(coalesce(getvariable('folder'), '') || 'broken_positions.parquet')
+    ),
+    [coalesce(getvariable('folder'), '') || 'broken_positions/part-*.parquet']
+);
 
 WITH
 
@@ -94,24 +111,18 @@ assigned_pools AS (
         series,
         count(*) AS notice_count,
         sum(quantity) AS pool_assigned_quantity
-    FROM read_parquet(
-        coalesce(getvariable('folder'), '') || 'notices.parquet', hive_partitioning = false
-    )
+    FROM read_parquet(getvariable('notices'), hive_partitioning = false)
     GROUP BY occ_account, series
 ),
 
 -- P1, P2: the open positions, of allocated pools and of breaks.
 positions AS (
     SELECT occ_account, series, account, short_quantity
-    FROM read_parquet(
-        coalesce(getvariable('folder'), '') || 'allocations.parquet', hive_partitioning = false
-    )
+    FROM read_parquet(getvariable('allocations'), hive_partitioning = false)
     WHERE short_quantity <> 0
     UNION ALL
     SELECT occ_account, series, account, short_quantity
-    FROM read_parquet(
-        coalesce(getvariable('folder'), '') || 'broken_positions.parquet', hive_partitioning = false
-    )
+    FROM read_parquet(getvariable('broken_positions'), hive_partitioning = false)
     WHERE short_quantity <> 0
 ),
 

@@ -86,7 +86,7 @@ def compare_notices(record: RunRecord, directory: Path) -> Iterator[Difference]:
     computed = evidence.sorted_notices(notices)
     yield from compare_tables(evidence.NOTICES_FILE, recorded, computed)
     has_reports = any(reports is not None for _, reports in received)
-    if has_reports != (record.digest_of(evidence.OCC_REPORTS_FILE) is not None):
+    if has_reports != bool(record.files_of(evidence.OCC_REPORTS_FILE)):
         texts = ("no reports of OCC", "reports of OCC")
         yield Difference(evidence.OCC_REPORTS_FILE, texts[not has_reports], texts[has_reports])
     elif has_reports:
@@ -127,7 +127,7 @@ def received_occ_positions(record: RunRecord, directory: Path) -> tuple[pa.Table
 
 def recorded_taken_off(record: RunRecord, directory: Path) -> pa.Table | None:
     """Return what was taken off the run's gross positions, or None if nothing was."""
-    if record.digest_of(evidence.TAKEN_OFF_FILE) is None:
+    if not record.files_of(evidence.TAKEN_OFF_FILE):
         return None
     return evidence.read_table(directory, evidence.TAKEN_OFF_FILE)
 

@@ -242,6 +242,7 @@ def _run_faults(directory: Path, record: RunRecord, canonical: bytes) -> Iterato
             problem = "it is not the record that the log has"
             yield Fault(where=f"{where}/{evidence.RUN_FILE}", problem=problem)
     known = {evidence.RUN_FILE, evidence.SOURCES, *(file.name for file in record.evidence)}
+    known |= {Path(name).parent.as_posix() for name in known}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if name not in known or path.is_symlink():

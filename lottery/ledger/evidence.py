@@ -1,19 +1,23 @@
-"""A run's evidence: Parquet files and sources as received, each with its digest.
+"""The evidence of a run: its tables as Parquet and its sources as received, each with a digest.
 
-`notices.parquet`, `allocations.parquet`, `pools.parquet` and `broken_positions.parquet` hold the
-run whole: replaying needs nothing else but the record and the sources beside them.
-`taken_off.parquet` and `occ_reports.parquet` are there where a run has what they hold.
+The record, the tables and the sources are all that replay needs. `taken_off.parquet` and
+`occ_reports.parquet` exist only for runs that have such rows. A large table is written as part
+files, `allocations/part-0.parquet` and so on, encoded by two threads; every engine reads such a
+directory as one table.
 
 Invariants:
-- The same tables give the same bytes under one version of the software.
-- Every file is synced to disk before the run can be recorded.
+- The same tables give the same bytes under one version of the software: the number of part files
+  follows from the number of rows alone.
+- Every file is synced to disk before the run is recorded.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,10 +32,10 @@ from lottery.day.tables import (
     POOLS,
     TAKEN_OFF,
 )
+from lottery.day.threads import THREADS, in_threads
 from lottery.durable import sync_directory, sync_file
-from lottery.errors import LedgerDamaged, LedgerUnwritable
+from lottery.errors import LedgerDamaged, LedgerUnwritable, quote
 from lottery.ledger.draft import RunDraft
-from lottery.ledger.parquet_file import write_parquet_file
 from lottery.ledger.run_record import EvidenceFile, RunRecord
 
 NOTICES_FILE: Final = "notices.parquet"
@@ -41,7 +45,7 @@ BROKEN_POSITIONS_FILE: Final = "broken_positions.parquet"
 TAKEN_OFF_FILE: Final = "taken_off.parquet"
 """Only of runs that took something off gross positions."""
 OCC_REPORTS_FILE: Final = "occ_reports.parquet"
-"""Only of runs whose notices came with what OCC says besides."""
+"""Only of runs whose notices came with further statements of OCC."""
 RUN_FILE: Final = "run.json"
 SOURCES: Final = "sources"
 
@@ -53,6 +57,10 @@ TABLES: Final = {
     TAKEN_OFF_FILE: TAKEN_OFF,
     OCC_REPORTS_FILE: OCC_REPORTS,
 }
+LARGE_TABLE_ROWS: Final = 100_000
+"""Minimum number of rows of a table that is written as part files."""
+PART_ROWS: Final = 1 << 20
+"""Maximum number of rows of a part file, and of a row group."""
 _READ_ONLY: Final = 0o444
 
 
@@ -67,7 +75,7 @@ def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]
         Each file with its digest, sorted by name.
 
     Raises:
-        LedgerUnwritable: A source is no longer the one that was read.
+        LedgerUnwritable: A source has changed since it was read.
     """
     tables = {
         NOTICES_FILE: draft.notices,
@@ -79,10 +87,11 @@ def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]
         tables[TAKEN_OFF_FILE] = draft.taken_off
     if draft.occ_reports is not None:
         tables[OCC_REPORTS_FILE] = sorted_occ_reports(draft.occ_reports)
-    written = []
-    for name, table in tables.items():
-        write_parquet(table, directory / name)
-        written.append(_seal(directory, name))
+    written = [
+        _seal(directory, file)
+        for name, table in tables.items()
+        for file in write_table(table, directory, name)
+    ]
     (directory / SOURCES).mkdir()
     for source in draft.sources:
         if source.content is not None:
@@ -90,14 +99,15 @@ def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]
             source.write(directory / name)
             sealed = _seal(directory, name)
             if sealed.sha256 != source.sha256:
-                raise LedgerUnwritable(f"{source.name} was changed while it was read")
+                raise LedgerUnwritable(f"{quote(source.name)} was changed while it was read")
             written.append(sealed)
-    sync_directory(directory / SOURCES)
+    for folder in {(directory / file.name).parent for file in written} | {directory / SOURCES}:
+        sync_directory(folder)
     return tuple(sorted(written, key=lambda file: file.name))
 
 
 def write_record(directory: Path, record: RunRecord) -> bytes:
-    """Writes `run.json`, the record's canonical bytes, and syncs the folder; returns the bytes."""
+    """Write `run.json`, sync the folder, and return the record's canonical bytes."""
     canonical = record.canonical()
     (directory / RUN_FILE).write_bytes(canonical)
     _seal(directory, RUN_FILE)
@@ -105,72 +115,94 @@ def write_record(directory: Path, record: RunRecord) -> bytes:
     return canonical
 
 
+def write_table(table: pa.Table, directory: Path, name: str) -> Sequence[str]:
+    """Write a table as one file, or as part files if it is large.
+
+    Args:
+        table: The table.
+        directory: The folder.
+        name: The file, one of `TABLES`; part files go to a folder of its name without suffix.
+
+    Returns:
+        The names of the files, relative to the folder, in the order of their rows.
+    """
+    if table.num_rows < LARGE_TABLE_ROWS:
+        write_parquet(table, directory / name)
+        return [name]
+    # As few part files as possible, an equal number for each thread, and of nearly equal size.
+    part_count = -(-table.num_rows // (THREADS * PART_ROWS)) * THREADS
+    names = [_part_name(name, part) for part in range(part_count)]
+    (directory / names[0]).parent.mkdir()
+
+    def write(part: int, after: int) -> None:
+        first, end = (table.num_rows * index // part_count for index in (part, after))
+        write_parquet(table.slice(first, end - first), directory / names[part])
+
+    in_threads(write, list(pairwise(range(part_count + 1))))
+    return names
+
+
 def write_parquet(table: pa.Table, path: Path) -> None:
-    """Writes a table in the one form that evidence and output share."""
+    """Write a table as one file, in the form that evidence and output share."""
     labels = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-    numbers = {
-        field.name: "DELTA_BINARY_PACKED"
-        for field in table.schema
-        if pa.types.is_integer(field.type)
-    }
-
-    def encode(part: pa.Table, group: int, sink: Any) -> None:
-        pq.write_table(
-            part,
-            sink,
-            row_group_size=group,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=labels,
-            # Pools are found by their labels; nobody looks for a range of the other values.
-            write_statistics=labels,
-            column_encoding=numbers,
-            write_page_checksum=True,
-        )
-
-    write_parquet_file(table, path, encode)
+    pq.write_table(
+        table,
+        path,
+        row_group_size=PART_ROWS,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=labels,
+        # Rows are looked up by the pool's labels, never by a range of other values.
+        write_statistics=labels,
+        column_encoding={
+            field.name: "DELTA_BINARY_PACKED"
+            for field in table.schema
+            if pa.types.is_integer(field.type)
+        },
+        write_page_checksum=True,
+    )
 
 
 def sorted_notices(notices: pa.Table) -> pa.Table:
-    """Notices by occ_account, series and notice id, so that their order changes nothing."""
+    """Return notices sorted by occ_account, series and notice id."""
     return _sorted(notices, ("occ_account", "series", "notice_id"))
 
 
 def sorted_occ_reports(occ_reports: pa.Table) -> pa.Table:
-    """What OCC says of notices besides, by occ_account and notice id."""
+    """Return OCC's reports of notices sorted by occ_account and notice id."""
     return _sorted(occ_reports, ("occ_account", "notice_id"))
 
 
-def read_table(directory: Path, name: str, where: pc.Expression | None = None) -> pa.Table:
-    """A table of the evidence in its schema.
+def read_table(
+    directory: Path,
+    name: str,
+    where: pc.Expression | None = None,
+    *,
+    files: Sequence[str] | None = None,
+) -> pa.Table:
+    """Read a table of the evidence in its schema.
 
     Args:
         directory: The run's folder.
-        name: The file, one of `TABLES`.
-        where: Which rows; files are sorted by pool, so that a pool's rows are found without reading
-            all of them.
+        name: The table's file, one of `TABLES`.
+        where: A filter of rows; tables are sorted by pool, so that a pool's rows are found without
+            reading all of them.
+        files: The files that make up the table; by default those that the folder has.
 
     Raises:
-        LedgerDamaged: The file is missing, damaged or of other columns.
+        LedgerDamaged: A file is missing, damaged, or has other columns.
     """
-    try:
-        table = pq.read_table(
-            directory / name, memory_map=True, filters=where, page_checksum_verification=True
-        )
-        table.validate(full=True)
-        return table.select(TABLES[name].names).cast(TABLES[name])
-    except FileNotFoundError as error:
-        raise LedgerDamaged(f"{directory.name}/{name} is missing") from error
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise LedgerDamaged(f"{directory.name}/{name} cannot be read: {error}") from error
+    if files is None:
+        files = _files_in(directory, name)
+    return pa.concat_tables([_read_file(directory, file, TABLES[name], where) for file in files])
 
 
 def what_is_wrong(directory: Path, file: EvidenceFile) -> str | None:
-    """What stands in a file's place, where it is not what its digest and size say; else None."""
+    """Return what a file has instead of its recorded digest and size, or None if it has both."""
     try:
         digest = _sha256(directory / file.name)
         size = (directory / file.name).stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return "the file is missing"
     except OSError as error:
         return error.strerror or str(error)
@@ -180,16 +212,52 @@ def what_is_wrong(directory: Path, file: EvidenceFile) -> str | None:
 
 
 def refuse_changed(directory: Path, run: str, file: EvidenceFile) -> None:
-    """Refuses an evidence file that is not the one that was recorded.
+    """Refuse an evidence file that is not what was recorded.
 
     Raises:
-        LedgerDamaged: It is not, and what stands in its place is told.
+        LedgerDamaged: It is missing or was changed.
     """
     wrong = what_is_wrong(directory, file)
     if wrong is not None:
         raise LedgerDamaged(
-            f"{run}/{file.name} is not what was recorded: {wrong}; recorded is sha256 {file.sha256}"
+            f"{run}/{file.name} is not what was recorded: {wrong}; expected sha256 {file.sha256}"
         )
+
+
+def _part_name(name: str, part: int) -> str:
+    return f"{name.removesuffix('.parquet')}/part-{part}.parquet"
+
+
+def _files_in(directory: Path, name: str) -> Sequence[str]:
+    """Return the files of a table that a folder has: one, or all parts in their order.
+
+    Raises:
+        LedgerDamaged: A part is missing, or a file is not a part.
+    """
+    folder = directory / name.removesuffix(".parquet")
+    if (directory / name).exists() or not folder.is_dir():
+        return [name]
+    found = {path.name for path in folder.iterdir()}
+    names = [_part_name(name, part) for part in range(len(found))]
+    for expected in names:
+        if Path(expected).name not in found:
+            raise LedgerDamaged(f"{directory.name}/{expected} is missing")
+    return names
+
+
+def _read_file(
+    directory: Path, file: str, schema: pa.Schema, where: pc.Expression | None
+) -> pa.Table:
+    try:
+        table = pq.read_table(
+            directory / file, memory_map=True, filters=where, page_checksum_verification=True
+        )
+        table.validate(full=True)
+        return table.select(schema.names).cast(schema)
+    except FileNotFoundError as error:
+        raise LedgerDamaged(f"{directory.name}/{file} is missing") from error
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise LedgerDamaged(f"cannot read {directory.name}/{file}: {error}") from error
 
 
 def _sorted(table: pa.Table, keys: tuple[str, ...]) -> pa.Table:
@@ -198,16 +266,16 @@ def _sorted(table: pa.Table, keys: tuple[str, ...]) -> pa.Table:
         [(name, "ascending") for name in keys]
     )
     taken = table.take(order.column("row"))
-    for place, field in enumerate(taken.schema):
+    for index, field in enumerate(taken.schema):
         if field.type == LABEL:
-            # The dictionary too is in the order of the rows, whatever it was in.
-            texts = taken.column(place).cast(pa.string()).combine_chunks().dictionary_encode()
-            taken = taken.set_column(place, field, texts.cast(LABEL))
+            # The dictionary is in the order of the rows too, whatever order it had before.
+            texts = taken.column(index).cast(pa.string()).combine_chunks().dictionary_encode()
+            taken = taken.set_column(index, field, texts.cast(LABEL))
     return taken.combine_chunks()
 
 
 def _seal(directory: Path, name: str) -> EvidenceFile:
-    """Syncs a file, takes its digest and makes it read-only."""
+    """Sync a file to disk, make it read-only, and return it with its digest."""
     path = directory / name
     sync_file(path)
     with path.open("rb") as file:

@@ -127,18 +127,25 @@ class LedgerReader:
         return self.reader(record)(name, where)
 
     def reader(self, record: RunRecord) -> Callable[[str, pc.Expression | None], pa.Table]:
-        """Reads tables of one run's evidence; each file's digest is taken once, at its first use.
+        """Return a function that reads tables of a run's evidence.
+
+        Each file is compared with its recorded digest once, when it is read first.
 
         Raises:
-            LedgerDamaged: When it is called for a file that is not the one that was recorded.
+            LedgerDamaged: When called for a table whose files are not what was recorded.
         """
-        sound: set[str] = set()
+        verified: set[str] = set()
 
         def read(name: str, where: pc.Expression | None) -> pa.Table:
-            if name not in sound:
-                self._check(record, name)
-                sound.add(name)
-            return evidence.read_table(self.evidence_of(record), name, where)
+            files = record.files_of(name)
+            if not files:
+                raise LedgerDamaged(f"the record of run {record.run} has no {name}")
+            folder = self.evidence_of(record)
+            if name not in verified:
+                for file in files:
+                    evidence.refuse_changed(folder, record.run, file)
+                verified.add(name)
+            return evidence.read_table(folder, name, where, files=[file.name for file in files])
 
         return read
 
@@ -160,13 +167,6 @@ class LedgerReader:
         """A connection for the functions of `ledger.log`, which sees one state throughout."""
         with self._reading() as connection:
             yield connection
-
-    def _check(self, record: RunRecord, name: str) -> None:
-        """Refuses an evidence file that is not the one that was recorded."""
-        file = record.digest_of(name)
-        if file is None:
-            raise LedgerDamaged(f"the record of run {record.run} names no {name}")
-        evidence.refuse_changed(self.evidence_of(record), record.run, file)
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:

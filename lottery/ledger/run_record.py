@@ -40,8 +40,10 @@ NET: Final = "net"
 GROSS: Final = "gross"
 """Positions that still include what was assigned earlier on the date; the run takes it off."""
 
-_EVIDENCE_NAME: Final = re.compile(r"(sources/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
-"""The only file names that a record may refer to: all within the run's own folder."""
+EVIDENCE_NAME: Final = (
+    r"(?:(?:sources/)?[A-Za-z0-9_][A-Za-z0-9_.-]*|[a-z_]+/part-(?:0|[1-9][0-9]{0,4})\.parquet)"
+)
+"""The only file names that a record may refer to, as a pattern; all are in the run's own folder."""
 _SAFE_INTEGER: Final = 2**53 - 1
 
 
@@ -185,6 +187,14 @@ class RunRecord:
         """Return the recorded digest of an evidence file, or None if the record has none."""
         return next((file for file in self.evidence if file.name == name), None)
 
+    def files_of(self, table: str) -> tuple[EvidenceFile, ...]:
+        """Return the files of a table in the order of its rows: one, its parts, or none."""
+        folder = f"{table.removesuffix('.parquet')}/"
+        parts = [file for file in self.evidence if file.name.startswith(folder)]
+        whole = [file for file in self.evidence if file.name == table]
+        # The number of a part's digits comes first: part-10 is after part-9.
+        return (*whole, *sorted(parts, key=lambda file: (len(file.name), file.name)))
+
 
 def read_record(canonical: bytes) -> RunRecord:
     """Parse the canonical bytes of a record.
@@ -207,7 +217,7 @@ def read_record(canonical: bytes) -> RunRecord:
         f"sources/{source.kept_as}" for source in record.sources if source.kept_as is not None
     ]
     for name in names:
-        if not _EVIDENCE_NAME.fullmatch(name):
+        if not re.fullmatch(EVIDENCE_NAME, name):
             raise LedgerDamaged(
                 f"the record of run {record.run} refers to {quote(name)}, "
                 "which is not the name of an evidence file"

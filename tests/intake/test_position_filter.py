@@ -24,7 +24,6 @@ from lottery.errors import Problem, Problems, Refused
 from lottery.intake import files, position_filter, position_filter_loops
 from lottery.intake.sources import Place, Received
 from lottery.intake.wire import volumes_of_asks
-from lottery.ledger import parquet_file
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder
 from lottery.method.seed import ExchangeAsk
 from tests.apart import run_apart
@@ -44,9 +43,7 @@ from tests.loops import interpreted_loops, loops_of, versions_of
 from tests.reference import Row
 
 Read: TypeAlias = Callable[[Path, Problems], Received]
-Footer: TypeAlias = dict[int, tuple[int, Any]]
 
-NUM_ROWS, ROW_GROUPS = 3, 4
 OCC_ACCOUNTS = ("", "C", "F", "C/ZZZ", "M/ABC", "c")
 TAIL = "240920C00220000"
 
@@ -752,16 +749,22 @@ def test_a_page_that_does_not_match_its_checksum_is_refused_alike(path: Path) ->
             assert "damaged or cut short" in same_day_both_ways(path)[1][0].message
 
 
-def change_footer(path: Path, change: Callable[[Footer], None]) -> None:
+def zigzag(number: int) -> bytes:
+    """An integer as Thrift's compact protocol writes one, which a Parquet footer is written in."""
+    left, written = (number << 1) ^ (number >> 63), bytearray()
+    while left > 0x7F:
+        written.append(left & 0x7F | 0x80)
+        left >>= 7
+    return bytes([*written, left])
+
+
+def change_footer(path: Path, change: Callable[[bytes], bytes]) -> None:
     """Writes a file's footer again, changed; no checksum is over it."""
     data = path.read_bytes()
-    (size,) = struct.unpack("<I", data[-8:-4])
-    encoded = parquet_file._encoded(pa.table({}), 1, lambda _table, _group, sink: sink.write(data))
-    change(encoded.footer)
-    footer = parquet_file._written(encoded.footer)
-    path.write_bytes(
-        data[: len(data) - 8 - size] + footer + struct.pack("<I", len(footer)) + parquet_file.MAGIC
-    )
+    end = len(data) - 8 - struct.unpack("<I", data[-8:-4])[0]
+    footer = change(data[end:-8])
+    assert footer
+    path.write_bytes(data[:end] + footer + struct.pack("<I", len(footer)) + b"PAR1")
 
 
 @pytest.mark.parametrize("row_count", [0, 1, 60_000, 2**45, 2**60, 2**63 - 1, -1])
@@ -769,15 +772,19 @@ def change_footer(path: Path, change: Callable[[Footer], None]) -> None:
 def test_a_footer_that_tells_another_number_of_rows_is_read_or_refused_alike(
     path: Path, row_count: int, *, groups: bool
 ) -> None:
-    def tell(footer: Footer) -> None:
-        footer[NUM_ROWS] = (footer[NUM_ROWS][0], row_count)
+    def tell(footer: bytes) -> bytes:
+        # FileMetaData: num_rows, then the list row_groups, then the list key_value_metadata.
+        before, rows, after = footer.partition(b"\x16" + zigzag(len(SOUND)) + b"\x19")
+        assert rows
+        assert after.count(b"\x19\x1c\x18\x0cARROW:schema") == 1
         if not groups:
-            kind, (element, _) = footer[ROW_GROUPS]
-            footer[ROW_GROUPS] = (kind, (element, []))
+            after = b"\x0c" + after[after.index(b"\x19\x1c\x18\x0cARROW:schema") :]
+        return before + b"\x16" + zigzag(row_count) + b"\x19" + after
 
     pq.write_table(raw_table(SOUND), path, row_group_size=5)
     change_footer(path, tell)
 
+    assert pq.ParquetFile(path).metadata.num_rows == row_count
     assigned_alone(path)
     same_day_both_ways(path)
 
@@ -786,13 +793,16 @@ def test_a_footer_that_tells_another_number_of_rows_is_read_or_refused_alike(
 def test_a_row_group_that_tells_another_number_of_rows_is_read_or_refused_alike(
     path: Path, row_count: int
 ) -> None:
-    def tell(footer: Footer) -> None:
-        group = footer[ROW_GROUPS][1][1][0]
-        group[NUM_ROWS] = (group[NUM_ROWS][0], row_count)
+    def tell(footer: bytes) -> bytes:
+        # RowGroup: num_rows, then file_offset, two field ids later.
+        before, rows, after = footer.partition(b"\x16" + zigzag(5) + b"\x26")
+        assert rows
+        return before + b"\x16" + zigzag(row_count) + b"\x26" + after
 
     pq.write_table(raw_table(SOUND), path, row_group_size=5)
     change_footer(path, tell)
 
+    assert pq.ParquetFile(path).metadata.row_group(0).num_rows == row_count
     assigned_alone(path)
     same_day_both_ways(path)
 

@@ -177,6 +177,42 @@ def test_the_summary_has_the_names_of_the_contract() -> None:
     assert "already_recorded" not in summary(RECORD)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_read"),
+    [
+        ("allocations/part-0.parquet", True),
+        ("broken_positions/part-12345.parquet", True),
+        ("sources/notices.csv", True),
+        ("allocations/part-00.parquet", False),
+        ("allocations/part-1.csv", False),
+        ("allocations/part-123456.parquet", False),
+        ("allocations/other/part-0.parquet", False),
+        ("../part-0.parquet", False),
+        ("allocations/notices.parquet", False),
+    ],
+)
+def test_a_record_names_files_of_its_folder_and_part_files_alone(
+    name: str, *, is_read: bool
+) -> None:
+    record = replace(RECORD, evidence=(replace(RECORD.evidence[0], name=name),))
+    if is_read:
+        assert read_record(record.canonical()) == record
+    else:
+        with pytest.raises(LedgerDamaged, match="which is not the name of an evidence file"):
+            read_record(record.canonical())
+
+
+def test_the_parts_of_a_table_are_in_the_order_of_their_numbers() -> None:
+    names = [f"pools/part-{part}.parquet" for part in (0, 1, 10, 11, 2, 3, 4, 5, 6, 7, 8, 9)]
+    record = replace(
+        RECORD, evidence=tuple(replace(RECORD.evidence[0], name=name) for name in names)
+    )
+
+    files = [file.name for file in record.files_of("pools.parquet")]
+
+    assert files == [f"pools/part-{part}.parquet" for part in range(12)]
+
+
 def test_the_digest_of_an_evidence_file_is_found_by_its_name() -> None:
     assert RECORD.digest_of("notices.parquet") == RECORD.evidence[0]
     assert RECORD.digest_of("run.json") is None
