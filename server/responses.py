@@ -19,10 +19,11 @@ from lottery import operations
 from lottery.operations.explain import PoolWorking
 from lottery.operations.inputs import with_own_labels, write_arrow
 from lottery.operations.odds import OccWheelOdds, RandomDrawOdds
-from lottery.operations.proofs import Fault, leaf_hash
+from lottery.operations.proofs import leaf_hash
 from lottery.operations.replay import Replayed
 from lottery.operations.runs import RunRecord
 from lottery.operations.seed import Seed
+from lottery.operations.verification import Fault
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server.allocation_wire import add_allocations

@@ -34,7 +34,7 @@ from lottery.ledger.commit import KEY_FILE, Ledger
 from lottery.ledger.run_record import Identity
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
 from lottery.method.seed import ExchangeAsk
-from lottery.operations import proofs
+from lottery.operations import verification
 from lottery.operations.requester import Requester
 from lottery.tlog.keys import VerifierKey
 from tests.reference import Row
@@ -409,7 +409,7 @@ def faults_of(
 ) -> list[Fault]:
     """What `lottery verify` finds wrong with the ledger in a directory."""
     return list(
-        proofs.verify_ledger(
+        verification.verify_ledger(
             ledger,
             key_file=key_file or ledger / KEY_FILE,
             keys=keys,

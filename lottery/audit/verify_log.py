@@ -1,6 +1,6 @@
-"""The log verified: every record's row, every node of the trees, every head that was signed.
+"""Verify the log: every row of a record, every node of the trees, every signed checkpoint.
 
-The trees are derived again from the leaves' very bytes (RFC 9162), and nothing else is believed.
+The trees are computed again from the leaves' own bytes (RFC 9162), and nothing else is believed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 
-from lottery.errors import KeyUnusable, LedgerDamaged, LotteryError
+from lottery.errors import KeyUnusable, LedgerDamaged, LotteryError, escape, quote
 from lottery.ledger import log
 from lottery.ledger.database import (
     CHECKPOINTS,
@@ -38,23 +38,63 @@ class Fault:
 
     Attributes:
         where: The file, relative to the ledger, or the record.
-        problem: What is wrong with it.
+        problem: What was expected and what came.
     """
 
     where: str
     problem: str
 
 
+def verify_log(
+    connection: sa.Connection, checkpoint_file: Path, keys: Sequence[VerifierKey] = ()
+) -> Iterator[Fault]:
+    """Yield every fault of the log.
+
+    Args:
+        connection: A connection to the database.
+        checkpoint_file: The file with every checkpoint as it was signed.
+        keys: Public keys known from elsewhere; if there are any, the log's must be among them.
+
+    Raises:
+        LotteryError: The database cannot be read to its end.
+    """
+    yield from _schema_faults(connection)
+    signer = None
+    try:
+        signer = log.read_log(connection)
+    except (LedgerDamaged, KeyUnusable) as error:
+        yield Fault(where="the log", problem=str(error))
+    if signer is not None and keys and signer.key not in keys:
+        given = " or ".join(map(str, keys))
+        yield Fault(where="the log", problem=f"expected the key {given}, got {signer.key}")
+    trees = {log.RUNS_TREE: _Tree(), log.TRAIL_TREE: _Tree()}
+    yield from _run_faults(connection, trees[log.RUNS_TREE])
+    yield from _trail_faults(connection, trees[log.TRAIL_TREE])
+    for name, tree in trees.items():
+        yield from _node_faults(connection, name, tree)
+    for name in connection.execute(sa.select(NODES.c.tree).distinct()).scalars():
+        if name not in trees:
+            problem = f"expected no trees but {' and '.join(trees)}"
+            yield Fault(where=f"the tree {escape(name)}", problem=problem)
+    yield from _checkpoint_faults(connection, signer, trees, checkpoint_file)
+    if signer is not None:
+        for key in keys:
+            if key != signer.key:
+                yield from _cosigner_faults(connection, signer, key)
+
+
 class _Tree:
-    """A tree derived again from its leaves: the hashes of its complete subtrees, by level."""
+    """A tree computed from its leaves: the hashes of its complete subtrees, by level."""
 
     def __init__(self) -> None:
         self.size = 0
         self._levels: list[bytearray] = []
-        self._edge: tuple[bytes, ...] = ()
+        self._compact_range: tuple[bytes, ...] = ()
 
     def append(self, leaf: bytes) -> None:
-        self._edge, completed = merkle.append(self.size, self._edge, merkle.leaf_hash(leaf))
+        self._compact_range, completed = merkle.append(
+            self.size, self._compact_range, merkle.leaf_hash(leaf)
+        )
         for node in completed:
             if node.level == len(self._levels):
                 self._levels.append(bytearray())
@@ -62,77 +102,42 @@ class _Tree:
         self.size += 1
 
     def nodes(self) -> Iterator[tuple[int, int, bytes]]:
-        """Level, position and hash of every complete subtree, in that order."""
+        """Yield level, index and hash of every complete subtree, in that order."""
         for level, hashes in enumerate(self._levels):
-            for position in range(len(hashes) // merkle.HASH_SIZE):
-                yield level, position, self._node(level, position)
+            for index in range(len(hashes) // merkle.HASH_SIZE):
+                yield level, index, self._node(level, index)
 
     def root_of(self, size: int) -> bytes:
-        """The root of the first `size` leaves."""
+        """Return the root of the first `size` leaves."""
         return merkle.root_of(size, self._node)
 
-    def _node(self, level: int, position: int) -> bytes:
-        start = position * merkle.HASH_SIZE
+    def _node(self, level: int, index: int) -> bytes:
+        start = index * merkle.HASH_SIZE
         return bytes(self._levels[level][start : start + merkle.HASH_SIZE])
-
-
-def verify_log(
-    connection: sa.Connection,
-    checkpoint_file: Path,
-    keys: Sequence[VerifierKey],
-    runs: list[str],
-) -> Iterator[Fault]:
-    """Yields every fault of the log.
-
-    Args:
-        connection: To the database.
-        checkpoint_file: Every head as it was signed.
-        keys: Public keys known from elsewhere; the log's must be among them, where there are any.
-        runs: Gets the runs that the log has, in its order.
-
-    Raises:
-        LotteryError: The database cannot be read on.
-    """
-    yield from _schema_faults(connection)
-    whose = None
-    try:
-        whose = log.read_log(connection)
-    except (LedgerDamaged, KeyUnusable) as error:
-        yield Fault(where="the log", problem=str(error))
-    if whose is not None and keys and whose.key not in keys:
-        problem = f"its key is {whose.key}, which is none of those that were given"
-        yield Fault(where="the log", problem=problem)
-    trees = {log.RUNS_TREE: _Tree(), log.TRAIL_TREE: _Tree()}
-    yield from _run_faults(connection, trees[log.RUNS_TREE], runs)
-    yield from _trail_faults(connection, trees[log.TRAIL_TREE])
-    for name, tree in trees.items():
-        yield from _node_faults(connection, name, tree)
-    yield from _foreign_tree_faults(connection, trees)
-    yield from _checkpoint_faults(connection, whose, trees, checkpoint_file)
-    for key in keys:
-        if whose is not None and key != whose.key:
-            yield from _cosigner_faults(connection, whose, key)
 
 
 def _schema_faults(connection: sa.Connection) -> Iterator[Fault]:
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     if version != SCHEMA_VERSION:
-        problem = f"its version is {version}; known is {SCHEMA_VERSION}"
+        problem = f"expected version {SCHEMA_VERSION}, got {version}"
         yield Fault(where="the schema of ledger.db", problem=problem)
-    there, expected = _schema(connection), _schema_as_made()
-    for thing in sorted(there.keys() | expected.keys()):
-        if there.get(thing) == expected.get(thing):
+    found, expected = _schema(connection), _schema_of_new_database()
+    for kind, name in sorted(found.keys() | expected.keys()):
+        got, wanted = found.get((kind, name)), expected.get((kind, name))
+        if got == wanted:
             continue
-        problem = "it is another one" if thing in there else "it is missing"
-        if thing not in expected:
-            problem = "it is none of the ledger's"
-        yield Fault(where=f"the {' '.join(thing)} of ledger.db", problem=problem)
+        problem = f"expected this {kind} as a new ledger has it, got another definition"
+        if got is None:
+            problem = "it is missing"
+        elif wanted is None:
+            problem = f"expected no such {kind}; a new ledger does not have it"
+        yield Fault(where=f"the {kind} {escape(name)} of ledger.db", problem=problem)
 
 
 def _schema(connection: sa.Connection) -> dict[tuple[str, str], Any]:
-    """What a database is made of: triggers by their text, tables by columns and indexes.
+    """Return what a database is made of: triggers by their text, tables by columns and indexes.
 
-    Not tables by their text, which is a matter of how SQLAlchemy writes it.
+    The text of a table does not count, as it depends on how SQLAlchemy writes it.
     """
     found: dict[tuple[str, str], Any] = {}
     rows = connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master").all()
@@ -143,32 +148,30 @@ def _schema(connection: sa.Connection) -> dict[tuple[str, str], Any]:
             found["table", row.name] = (row.type, row.wr, row.strict)
     for kind, name in [thing for thing in found if thing[0] in {"table", "index"}]:
         for pragma in ("table_xinfo", "index_xinfo", "index_list"):
-            told = connection.exec_driver_sql(f"SELECT * FROM pragma_{pragma}(?)", (name,))  # noqa: S608
-            found[kind, name] += tuple(sorted(map(repr, told)))
+            rows = connection.exec_driver_sql(f"SELECT * FROM pragma_{pragma}(?)", (name,)).all()  # noqa: S608 - the names are those above.
+            found[kind, name] += tuple(sorted(map(repr, rows)))
     return found
 
 
 @functools.cache
-def _schema_as_made() -> dict[tuple[str, str], Any]:
-    """The schema of a database that was made just now, in memory."""
+def _schema_of_new_database() -> dict[tuple[str, str], Any]:
     engine = sa.create_engine("sqlite://")
     with engine.connect() as connection:
         metadata.create_all(connection)
         return _schema(connection)
 
 
-def _run_faults(connection: sa.Connection, tree: _Tree, runs: list[str]) -> Iterator[Fault]:
-    """Rows that are missing, or that say other than their record does."""
+def _run_faults(connection: sa.Connection, tree: _Tree) -> Iterator[Fault]:
+    """Yield rows that are missing, or that differ from their record."""
     superseded_by: dict[str, str] = {}
     sequences: dict[str, int] = {}
     for row in connection.execute(sa.select(RUNS).order_by(RUNS.c.log_index)).yield_per(256):
-        where = f"run {row.run}"
+        where = f"run {escape(row.run)}"
         if row.log_index != tree.size:
             yield Fault(
-                where=where, problem=f"its row has the log index {row.log_index}, not {tree.size}"
+                where=where, problem=f"expected the log index {tree.size}, got {row.log_index}"
             )
         tree.append(row.record)
-        runs.append(row.run)
         try:
             record = read_record(row.record)
         except LotteryError as error:
@@ -176,38 +179,37 @@ def _run_faults(connection: sa.Connection, tree: _Tree, runs: list[str]) -> Iter
             continue
         date, _, sequence = record.run.rpartition("-")
         sequences[date] = sequences.get(date, 0) + 1
-        yield from _differences(
-            where,
-            {
-                "run": (row.run, record.run),
-                "business_date": (row.business_date, record.business_date.isoformat()),
-                "date of its id": (date, record.business_date.isoformat()),
-                "sequence": (row.sequence, int(sequence)),
-                "place among its date's": (row.sequence, sequences[date]),
-                "request_id": (row.request_id, record.request_id),
-                "content_sha256": (row.content_sha256, record.content_sha256),
-            },
-        )
+        for name, expected, got in (
+            ("run", record.run, row.run),
+            ("business_date", record.business_date.isoformat(), row.business_date),
+            ("date of its id", record.business_date.isoformat(), date),
+            ("sequence", int(sequence), row.sequence),
+            ("sequence within its date", sequences[date], row.sequence),
+            ("request_id", record.request_id, row.request_id),
+            ("content_sha256", record.content_sha256, row.content_sha256),
+        ):
+            if got != expected:
+                yield _difference(where, name, expected, got)
         superseded_by |= dict.fromkeys(record.supersedes, record.run)
     rows = connection.execute(sa.select(SUPERSEDINGS.c.superseded, SUPERSEDINGS.c.run)).all()
     kept = {row.superseded: row.run for row in rows}
     for run in sorted(superseded_by.keys() | kept.keys()):
-        pair = {"superseded by": (kept.get(run), superseded_by.get(run))}
-        yield from _differences(f"run {run}", pair)
+        if kept.get(run) != superseded_by.get(run):
+            where = f"run {escape(run)}"
+            yield _difference(where, "superseded by", superseded_by.get(run), kept.get(run))
 
 
-def _differences(where: str, pairs: dict[str, tuple[Any, Any]]) -> Iterator[Fault]:
-    for name, (row, record) in pairs.items():
-        if row != record:
-            problem = f"{name}: its row has {row!r}, the record says {record!r}"
-            yield Fault(where=where, problem=problem)
+def _difference(where: str, name: str, expected: object, got: object) -> Fault:
+    problem = f"{name}: expected {quote(expected)} as in the record, got {quote(got)} in its row"
+    return Fault(where=where, problem=problem)
 
 
 def _trail_faults(connection: sa.Connection, tree: _Tree) -> Iterator[Fault]:
     for row in connection.execute(sa.select(TRAIL).order_by(TRAIL.c.trail_index)).yield_per(256):
         where = f"trail entry {row.trail_index}"
         if row.trail_index != tree.size:
-            yield Fault(where=where, problem=f"it stands in the place of entry {tree.size}")
+            problem = f"expected the trail index {tree.size}, got {row.trail_index}"
+            yield Fault(where=where, problem=problem)
         tree.append(row.entry)
         try:
             read_entry(row.entry)
@@ -216,6 +218,7 @@ def _trail_faults(connection: sa.Connection, tree: _Tree) -> Iterator[Fault]:
 
 
 def _node_faults(connection: sa.Connection, name: str, tree: _Tree) -> Iterator[Fault]:
+    """Yield the first node that does not follow from the leaves."""
     rows = connection.execute(
         sa.select(NODES.c.level, NODES.c.position, NODES.c.hash)
         .where(NODES.c.tree == name)
@@ -223,29 +226,27 @@ def _node_faults(connection: sa.Connection, name: str, tree: _Tree) -> Iterator[
     ).yield_per(1024)
     kept = (tuple(row) for row in rows)
     for expected in tree.nodes():
-        if next(kept, None) != expected:
-            level, position, _ = expected
-            yield Fault(
-                where=f"node {position} of level {level} of the tree {name}",
-                problem="it is not what the records give",
-            )
+        got = next(kept, None)
+        if got != expected:
+            level, index, node_hash = expected
+            shown = "no such node" if got is None or got[:2] != (level, index) else got[2].hex()
+            problem = f"expected the hash {node_hash.hex()} that the records give, got {shown}"
+            yield Fault(where=f"node {index} of level {level} of the tree {name}", problem=problem)
             return
     if next(kept, None) is not None:
-        yield Fault(where=f"the tree {name}", problem="it has nodes beyond its leaves")
-
-
-def _foreign_tree_faults(connection: sa.Connection, trees: dict[str, _Tree]) -> Iterator[Fault]:
-    for tree in connection.execute(sa.select(NODES.c.tree).distinct()).scalars():
-        if tree not in trees:
-            yield Fault(where=f"the tree {tree}", problem="it is none of the ledger's")
+        problem = f"expected the nodes of its {tree.size} leaves, got more"
+        yield Fault(where=f"the tree {name}", problem=problem)
 
 
 def _checkpoint_faults(
-    connection: sa.Connection, whose: log.Log | None, trees: dict[str, _Tree], checkpoint_file: Path
+    connection: sa.Connection,
+    signer: log.Log | None,
+    trees: dict[str, _Tree],
+    checkpoint_file: Path,
 ) -> Iterator[Fault]:
-    """Every head is signed, in order, and the root of its leaves; the file has each of them."""
-    signed = dict.fromkeys(trees, 0)
-    place = 0
+    """Yield checkpoints that are not signed, in order, with the root of their leaves, and filed."""
+    signed_sizes = dict.fromkeys(trees, 0)
+    offset = 0
     file_faults: list[Fault] = []
     try:
         written: BinaryIO = checkpoint_file.open("rb")
@@ -253,59 +254,72 @@ def _checkpoint_faults(
         written = io.BytesIO()
         file_faults.append(Fault(where=checkpoint_file.name, problem=error.strerror or str(error)))
     with written as file:
-        for position, head in enumerate(log.all_checkpoints(connection)):
-            where = f"checkpoint {position}, of {head.tree_size} leaves of the tree {head.tree}"
-            note = head.note + b"\n"
-            place += len(note)
+        for position, kept in enumerate(log.all_checkpoints(connection)):
+            tree = escape(kept.tree)
+            where = f"checkpoint {position}, of {kept.tree_size} leaves of the tree {tree}"
+            note = kept.note + b"\n"
             if not file_faults and file.read(len(note)) != note:
-                problem = f"it does not have {where} as it was signed"
+                problem = f"expected {where} from byte {offset} on, got other bytes"
                 file_faults.append(Fault(where=checkpoint_file.name, problem=problem))
-            if (head.position, head.ends_at) != (position, place) or head.tree not in trees:
-                yield Fault(where=where, problem="its row is not in its place")
+            offset += len(note)
+            if (kept.position, kept.ends_at) != (position, offset) or kept.tree not in trees:
+                problem = (
+                    f"expected a row at position {position}, of the tree {' or '.join(trees)}, "
+                    f"ending at byte {offset}, got position {kept.position}, {tree}, "
+                    f"{kept.ends_at}"
+                )
+                yield Fault(where=where, problem=problem)
                 continue
-            if not signed[head.tree] <= head.tree_size <= signed[head.tree] + 1:
-                yield Fault(where=where, problem=f"the one before it has {signed[head.tree]}")
-            signed[head.tree] = head.tree_size
-            if whose is not None:
-                yield from _signature_faults(where, head, whose, trees[head.tree])
+            before = signed_sizes[kept.tree]
+            if not before <= kept.tree_size <= before + 1:
+                problem = f"expected {before} or {before + 1} leaves after the checkpoint before it"
+                yield Fault(where=where, problem=f"{problem}, got {kept.tree_size}")
+            signed_sizes[kept.tree] = kept.tree_size
+            if signer is not None:
+                yield from _note_faults(where, kept, signer, trees[kept.tree])
         if not file_faults and file.read(1):
-            problem = "it has heads that the database has not: that is an older copy of itself"
+            problem = (
+                f"expected {offset} bytes, got more: the database is an older copy of itself; "
+                "restore the one that was in use"
+            )
             file_faults.append(Fault(where=checkpoint_file.name, problem=problem))
     yield from file_faults
-    for name, tree in trees.items():
-        if signed[name] != tree.size:
-            problem = f"it has {tree.size} leaves and {signed[name]} of them are signed"
+    for name, tree_found in trees.items():
+        if signed_sizes[name] != tree_found.size:
+            problem = f"expected {signed_sizes[name]} leaves, as were signed, got {tree_found.size}"
             yield Fault(where=f"the tree {name}", problem=problem)
 
 
-def _signature_faults(
-    where: str, head: log.SignedCheckpoint, whose: log.Log, tree: _Tree
+def _note_faults(
+    where: str, kept: log.SignedCheckpoint, signer: log.Log, tree: _Tree
 ) -> Iterator[Fault]:
+    """Yield what is wrong with the signed note of a checkpoint."""
     try:
-        opened = open_checkpoint(head.note, [whose.key], origin=whose.origin_of(head.tree))
+        opened = open_checkpoint(kept.note, [signer.key], origin=signer.origin_of(kept.tree))
     except LotteryError as error:
         yield Fault(where=where, problem=str(error))
         return
-    checkpoint = opened.checkpoint
-    if checkpoint.size != head.tree_size:
-        yield Fault(where=where, problem=f"it signs {checkpoint.size} leaves")
-    elif checkpoint.size > tree.size:
-        problem = f"only {tree.size} leaves are there: records are missing"
+    signed = opened.checkpoint
+    if signed.size != kept.tree_size:
+        problem = f"expected a note of {kept.tree_size} leaves, got one of {signed.size}"
         yield Fault(where=where, problem=problem)
-    elif (root := tree.root_of(checkpoint.size)) != checkpoint.root:
-        problem = f"it signs the root {checkpoint.root.hex()}; the records give {root.hex()}"
+    elif signed.size > tree.size:
+        problem = f"expected {signed.size} leaves, got {tree.size}; records are missing"
+        yield Fault(where=where, problem=problem)
+    elif (root := tree.root_of(signed.size)) != signed.root:
+        problem = f"expected the signed root {signed.root.hex()}, got {root.hex()} from the records"
         yield Fault(where=where, problem=problem)
 
 
 def _cosigner_faults(
-    connection: sa.Connection, whose: log.Log, key: VerifierKey
+    connection: sa.Connection, signer: log.Log, key: VerifierKey
 ) -> Iterator[Fault]:
-    """A key that was given besides the log's has signed a head of the runs."""
+    """Yield a fault if a key that is not the log's has signed no checkpoint of the runs."""
     query = sa.select(CHECKPOINTS.c.note).where(CHECKPOINTS.c.tree == log.RUNS_TREE)
-    origin = whose.origin_of(log.RUNS_TREE)
+    origin = signer.origin_of(log.RUNS_TREE)
     for note in connection.execute(query.order_by(CHECKPOINTS.c.position.desc())).scalars():
         try:
-            if key in open_checkpoint(note, [whose.key, key], origin=origin).signed_by:
+            if key in open_checkpoint(note, [signer.key, key], origin=origin).signed_by:
                 return
         except LotteryError as error:
             yield Fault(where=f"a checkpoint signed by {key.name}", problem=str(error))

@@ -26,7 +26,6 @@ from lottery.cli.session import Session, command
 from lottery.errors import RunNotFound, quote
 from lottery.operations.explain import wording
 from lottery.operations.proofs import (
-    Fault,
     TrailEntry,
     VerifierKey,
     create_key_file,
@@ -34,6 +33,7 @@ from lottery.operations.proofs import (
 )
 from lottery.operations.replay import Engine, Replayed
 from lottery.operations.requester import system_identity
+from lottery.operations.verification import Fault
 
 
 @command

@@ -15,11 +15,12 @@ from lottery import operations
 from lottery.cli.output import writing_whole
 from lottery.operations.explain import PoolWorking
 from lottery.operations.inputs import ReceivedVolumes
-from lottery.operations.proofs import Fault, VerifierKey, VerifyProgress
+from lottery.operations.proofs import VerifierKey
 from lottery.operations.replay import Engine, Replayed
 from lottery.operations.report import PageRequest
 from lottery.operations.requester import system_identity
 from lottery.operations.runs import Ledger, RunRecord
+from lottery.operations.verification import Fault, VerifyProgress
 
 
 class LocalBackend:

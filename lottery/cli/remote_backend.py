@@ -12,8 +12,9 @@ from lottery.cli.output import writing_whole
 from lottery.client import LotteryClient
 from lottery.errors import Problem, Refused
 from lottery.operations.inputs import Methodology, ReceivedVolumes
-from lottery.operations.proofs import Fault, VerifierKey, VerifyProgress
+from lottery.operations.proofs import VerifierKey
 from lottery.operations.report import PageRequest, Supersession
+from lottery.operations.verification import Fault, VerifyProgress
 
 
 class RemoteBackend(LotteryClient):

@@ -7,13 +7,14 @@ that it takes or returns, so that a door imports nothing but `lottery.operations
 - `run`, with `inputs`, `validation` and `earlier_assignments`: the main job, and what it refuses.
 - `seed`, `allocate_series`, `odds`, with `pool` and `read_pool`: what records nothing.
 - `runs`, `explain`, `replay`, `report`: what is recorded.
-- `proofs`: what proves the record to others.
+- `proofs`, `exports`, `verification`: what proves the record to others.
 """
 
 from lottery.day.jit import report_compiling, warm_up
 from lottery.ledger.draft import RecordedRun, RunDraft
 from lottery.operations.allocate_series import SeriesAllocation, SeriesRequest, allocate_series
 from lottery.operations.explain import explain
+from lottery.operations.exports import export_run, exported_parts
 from lottery.operations.inputs import RunFiles, read_request, read_volumes
 from lottery.operations.odds import NamedOdds, OddsRequest, SeriesOdds, decimal_text, series_odds
 from lottery.operations.proofs import (
@@ -21,13 +22,9 @@ from lottery.operations.proofs import (
     PublicKeys,
     checkpoint,
     consistency,
-    cosign,
-    export_run,
-    exported_parts,
     inclusion,
     public_keys,
     trail,
-    verify_ledger,
 )
 from lottery.operations.read_pool import read_pool
 from lottery.operations.replay import replay_bundle, replay_dates, replay_run
@@ -41,6 +38,7 @@ from lottery.operations.run import (
 )
 from lottery.operations.runs import allocations, pools
 from lottery.operations.seed import DerivedSeed, derive_seed
+from lottery.operations.verification import cosign, verify_ledger
 
 __all__ = [
     "DerivedSeed",

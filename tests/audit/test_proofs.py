@@ -199,7 +199,7 @@ def test_without_a_second_size_consistency_is_with_all_of_the_log(proved: Ledger
 def test_a_run_is_not_proved_in_a_log_without_it_or_that_is_not_there(
     proved: Ledger, size: int
 ) -> None:
-    with pytest.raises(Refused, match="no size of a tree that holds entry 5 of 20") as caught:
+    with pytest.raises(Refused, match="tree size must be 6 to 20 to have entry 5, got") as caught:
         operations.inclusion(proved, RUNS[5], size)
     assert [problem.source for problem in caught.value.problems] == ["tree_size"]
 
@@ -210,7 +210,7 @@ def test_a_run_is_not_proved_in_a_log_without_it_or_that_is_not_there(
 def test_consistency_is_not_proved_between_sizes_that_are_none(
     proved: Ledger, first: int, second: int | None
 ) -> None:
-    with pytest.raises(Refused, match="no two sizes, in order, of a log of 20") as caught:
+    with pytest.raises(Refused, match="sizes must be in order from 1 to 20, got") as caught:
         operations.consistency(proved, first, second)
     assert [problem.source for problem in caught.value.problems] == ["first_size"]
 

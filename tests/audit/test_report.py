@@ -21,7 +21,8 @@ from lottery.ledger.commit import Ledger
 from lottery.ledger.trail import RUN_REPORTED
 from lottery.method.methodology import ZeroHit
 from lottery.method.odds import pool_odds
-from lottery.operations.proofs import export_run, proven_run
+from lottery.operations.exports import export_run
+from lottery.operations.proofs import proven_run
 from tests.builders import (
     AAPL,
     FULL,

@@ -24,7 +24,7 @@ import pytest
 from lottery import operations
 from lottery.audit import verify_log
 from lottery.audit.replay import Engine
-from lottery.audit.verify import Trust, verify
+from lottery.audit.verify import verify
 from lottery.audit.verify_log import Fault
 from lottery.errors import LedgerBusy, LedgerNotFound
 from lottery.ledger import evidence, log, trail, write_transaction
@@ -55,6 +55,7 @@ RUNS = ("2024-09-16-001", "2024-09-16-002", "2024-09-16-003", "2024-09-17-001")
 FIRST = "evidence/2024-09-16/2024-09-16-001"
 LAST = "evidence/2024-09-17/2024-09-17-001"
 BOTH = "ledger.db and mirror.db"
+UNENDED = "a write began and did not end; the next write completes it"
 OFFICER = SigningKey(name="officer.example", seed=bytes(range(32)))
 STRANGER = SigningKey(name="stranger.example", seed=bytes(range(1, 33)))
 
@@ -108,8 +109,8 @@ def copied(directory: Path, to: Path) -> Path:
 def look(ledger: Path, *keys: VerifierKey) -> list[Fault]:
     """The faults as an operator finds them, or as an auditor does who holds these public keys."""
     before = state_of(ledger)
-    trust = Trust(key_file=None if keys else ledger / KEY_FILE, keys=keys)
-    faults = list(verify(ledger, trust, lock_seconds=5.0, progress=lambda *_: None))
+    key_file = None if keys else ledger / KEY_FILE
+    faults = list(verify(ledger, key_file=key_file, keys=keys, lock_seconds=5.0))
     assert state_of(ledger) == before, "looking changed something"
     return faults
 
@@ -186,7 +187,7 @@ def names_of_row(table: str, row: dict[str, Any]) -> set[str]:
         case "nodes":
             return {f"node {row['position']} of level {row['level']} of the tree {row['tree']}"}
         case "checkpoints":
-            return {f"checkpoint {row['position']}, ", "checkpoints: it has heads that"}
+            return {f"checkpoint {row['position']}, ", "checkpoints: expected"}
         case _:
             return {"the log", "the table log", "the origin"}
 
@@ -240,9 +241,8 @@ def test_where_there_is_no_ledger_that_is_told_and_none_is_made(tmp_path: Path) 
 
 
 def test_a_writer_is_waited_for(ledger: Path) -> None:
-    trust = Trust(key_file=ledger / KEY_FILE)
     with write_transaction.locked(ledger, 1.0), pytest.raises(LedgerBusy):
-        next(verify(ledger, trust, lock_seconds=0.0, progress=lambda *_: None))
+        next(verify(ledger, lock_seconds=0.0))
 
 
 def test_one_who_reads_is_not_waited_for(ledger: Path) -> None:
@@ -256,8 +256,7 @@ def test_progress_is_told_once_a_run_in_the_order_of_the_log(ledger: Path) -> No
     def progress(run: str, number: int, count: int) -> None:
         asked.append((run, number, count))
 
-    trust = Trust(key_file=ledger / KEY_FILE)
-    assert list(verify(ledger, trust, lock_seconds=5.0, progress=progress)) == []
+    assert list(verify(ledger, lock_seconds=5.0, progress=progress)) == []
 
     assert asked == [(run, number, 4) for number, run in enumerate(RUNS, 1)]
 
@@ -444,7 +443,7 @@ def test_a_run_added_to_both_databases_and_the_evidence_is_found(ledger: Path) -
 
     faults = look(ledger)
 
-    assert "the tree runs: it has 5 leaves and 4 of them are signed" in told(faults)
+    assert "the tree runs: expected 4 leaves, as were signed, got 5" in told(faults)
 
 
 def test_a_run_without_evidence_added_to_both_databases_is_named(ledger: Path) -> None:
@@ -475,7 +474,7 @@ def test_an_entry_added_to_the_trail_of_both_databases_is_found(ledger: Path) ->
 
     text = told(look(ledger))
 
-    assert f"the tree trail: it has {count + 1} leaves and {count} of them are signed" in text
+    assert f"the tree trail: expected {count} leaves, as were signed, got {count + 1}" in text
 
 
 @pytest.mark.parametrize("tree", ["runs", "trail", "another"])
@@ -543,9 +542,9 @@ def test_the_same_head_signed_again_is_no_fault(ledger: Path) -> None:
     [
         pytest.param({}, STRANGER, STRANGER.name, id="by a stranger's key"),
         pytest.param({"origin": "another/log"}, None, "origin", id="of another log"),
-        pytest.param({"root": bytes(32)}, None, "the records give", id="of another history"),
-        pytest.param({"size": 5}, None, "5 leaves", id="of more leaves than there are"),
-        pytest.param({"size": 3}, None, "3 leaves", id="of fewer leaves"),
+        pytest.param({"root": bytes(32)}, None, "from the records", id="of another history"),
+        pytest.param({"size": 5}, None, "got one of 5", id="of more leaves than there are"),
+        pytest.param({"size": 3}, None, "got one of 3", id="of fewer leaves"),
     ],
 )
 def test_a_head_added_everywhere_that_is_not_the_logs_is_named(
@@ -581,7 +580,7 @@ def test_a_head_of_a_history_that_leaves_a_run_out_is_found_however_well_it_is_s
 
     faults = [fault for fault in look(ledger) if fault.where == name]
 
-    assert any("it signs the root" in fault.problem for fault in faults)
+    assert any("expected the signed root" in fault.problem for fault in faults)
 
 
 def forge(ledger: Path, run: str) -> None:
@@ -617,7 +616,7 @@ def test_a_record_changed_with_all_that_follows_from_it_is_found_by_what_was_sig
         if row["tree"] == "runs" and row["tree_size"] >= first
     ]
     assert len(faults) == len(sizes)
-    assert all("it signs the root" in fault.problem for fault in faults)
+    assert all("expected the signed root" in fault.problem for fault in faults)
 
 
 def test_a_log_forged_and_signed_again_with_another_key_is_found_by_one_who_knows_the_key(
@@ -629,7 +628,7 @@ def test_a_log_forged_and_signed_again_with_another_key_is_found_by_one_who_know
     assert look(ledger) == []
     (fault, *_) = look(ledger, key)
     assert fault.where == "the log"
-    assert "none of those that were given" in fault.problem
+    assert f"expected the key {key}, got" in fault.problem
 
 
 @pytest.mark.parametrize("names", [(DATABASE,), (DATABASE, MIRROR), (MIRROR,)])
@@ -647,7 +646,7 @@ def test_an_older_copy_of_the_database_beside_the_current_checkpoints_is_found(
         assert BOTH in named(faults)
         assert f"{other} holds what was signed" in text
     if DATABASE in names:
-        assert "checkpoints: it has heads that the database has not: that is an older copy" in text
+        assert "got more: the database is an older copy of itself" in text
         assert {"evidence/2024-09-16/2024-09-16-003", "evidence/2024-09-17"} <= named(faults)
 
 
@@ -701,7 +700,7 @@ def test_a_change_that_means_nothing_is_a_fault_all_the_same(ledger: Path) -> No
     faults = look(ledger)
 
     assert named(faults) == {BOTH}
-    assert "not the same from byte 96 on" in told(faults)
+    assert "got others from byte 96 on" in told(faults)
     assert "both hold what was signed" in told(faults)
 
 
@@ -1068,7 +1067,7 @@ def test_what_a_killed_writer_left_is_told_by_looking_alone_and_completed_by_the
 ) -> None:
     interrupt(made, ledger)
 
-    assert look(ledger)[0] == Fault(where="unfinished", problem="a write was begun and did not end")
+    assert look(ledger)[0] == Fault(where="unfinished", problem=UNENDED)
     assert faults_of(ledger) == []
 
     assert look(ledger) == []

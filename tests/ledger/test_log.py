@@ -12,7 +12,7 @@ from lottery.ledger import log
 from lottery.ledger.commit import Ledger
 from lottery.ledger.log import RUNS_TREE, TRAIL_TREE, SignedCheckpoint
 from lottery.ledger.trail import entry_now
-from lottery.operations import proofs
+from lottery.operations import proofs, verification
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import SigningKey
@@ -140,7 +140,7 @@ def test_a_second_signature_is_a_head_of_the_same_size_and_the_first_stays(
 ) -> None:
     before = heads_of(opened)
 
-    head = proofs.cosign(opened, OFFICER, TESTER)
+    head = verification.cosign(opened, OFFICER, TESTER)
 
     whose = opened.log()
     signed = open_checkpoint(head.note, [whose.key, OFFICER.verifier])
@@ -159,7 +159,7 @@ def test_a_second_signature_is_a_head_of_the_same_size_and_the_first_stays(
 
 
 def test_the_log_goes_on_behind_a_second_signature(opened: Ledger, run: Run) -> None:
-    proofs.cosign(opened, OFFICER, TESTER)
+    verification.cosign(opened, OFFICER, TESTER)
 
     run(PUBLISHED, supersedes=["2024-09-16-001"], reason="asked for again")
 

@@ -27,7 +27,7 @@ from lottery.ledger.trail import (
     system_identity,
     utc_now,
 )
-from lottery.operations import proofs
+from lottery.operations import exports, proofs
 from lottery.version import NAME, VERSION
 from tests.builders import NEXT_DATE, PUBLISHED, REQUESTER, TESTER, assert_sound
 from tests.ledger.ledgers import META_ONLY, Run, trail_of
@@ -113,7 +113,7 @@ def test_every_operation_that_writes_is_an_entry_in_its_order(run: Run, ledger: 
     run(META_ONLY)  # Found, and nothing written.
     opened = Ledger.open(ledger)
     operations.replay_run(opened, "latest", REQUESTER, engine=Engine.COMPILED)
-    proofs.export_run(opened, A, io.BytesIO(), TESTER)
+    exports.export_run(opened, A, io.BytesIO(), TESTER)
     run(replace(PUBLISHED, date=NEXT_DATE))
 
     key = opened.log().key
