@@ -3,11 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PROTOS := $(wildcard proto/lottery/v1/*.proto)
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup -q
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash-test fuzz coverage lint breaking format proto lock bench serve example docs clean
+.PHONY: help demo check test crash-test fuzz coverage lint breaking format proto lock bench serve example docs clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +34,11 @@ help:  ## List the targets.
 demo: .venv/runtime  ## Run the example day through a real server, and replay it.
 	@$(BIN)/python -m examples.demo
 
+check: lint  ## Run lint and the tests that are not slow, before each commit.
+	@$(PYTEST) -m 'not slow'
+
 test: .venv/dev  ## Run the tests.
-	@$(BIN)/python -m pytest -n auto --dist loadgroup -q
+	@$(PYTEST)
 
 crash-test: .venv/dev  ## Kill `lottery run` at KILLS (500) random moments on one ledger.
 	@LOTTERY_KILLS=$(or $(KILLS),500) $(BIN)/python -m pytest -q -rP tests/faults/test_crash.py
@@ -42,17 +46,14 @@ crash-test: .venv/dev  ## Kill `lottery run` at KILLS (500) random moments on on
 fuzz: .venv/dev  ## Feed each parser changed files for FUZZ_SECONDS (60); FUZZ_SEED=0 for new ones.
 	@$(BIN)/python -m fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
 
-coverage: .venv/dev  ## Run the tests of method, day and ledger; every branch must be taken.
-	@NUMBA_DISABLE_JIT=0 $(BIN)/python -m coverage run -m pytest -q \
-		tests/method tests/day tests/property tests/intake tests/ledger tests/audit tests/recorded \
-		-k 'not flipped and not any_byte and not flipping'
-	@$(BIN)/python -m coverage report --fail-under=100 \
-		--include='lottery/method/*,lottery/day/*,lottery/ledger/*' --omit='lottery/day/loops.py'
+coverage: .venv/dev  ## Run the tests; every branch of method, day, ledger and tlog must be taken.
+	@$(PYTEST) --cov --cov-fail-under=100
 
 lint: .venv/dev  ## Check style, types, import contracts and protos.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/codespell
 	@$(BIN)/lint-imports --no-cache | grep -E 'KEPT|BROKEN|Contracts:'
 	@cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
 	@$(MAKE) --no-print-directory breaking
