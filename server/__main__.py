@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import structlog
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from lottery import operations
-from lottery.errors import LotteryError
+from lottery.errors import LotteryError, quote
 from lottery.version import VERSION
 from server.app import create_server
 from server.settings import Settings
@@ -34,7 +35,7 @@ def main(**given: Any) -> None:
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"LOTTERY_{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+            print(f"LOTTERY_{name}: {_describe(problem)}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from None
     serve(settings)
 
@@ -71,6 +72,13 @@ def serve(settings: Settings) -> None:
     log.info("draining", grace_seconds=settings.grace_seconds)
     server.stop()
     log.info("stopped")
+
+
+def _describe(problem: ErrorDetails) -> str:
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    expected = problem["msg"].replace("Input should be", "must be")
+    return f"{expected}, got {quote(problem['input'])}"
 
 
 if __name__ == "__main__":

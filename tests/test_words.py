@@ -49,7 +49,7 @@ FORMS: Final = {
 """Each retired word of the glossary with the forms of it that are looked for."""
 
 ALLOWED: Final = (
-    ("*", r"\bocc(?:'s)?(?: own)?[ _]wheel", "OCC's own procedure has this name."),
+    ("*", r"\bocc(?:'s)?(?: own)?[ _]?wheel", "OCC's own procedure has this name."),
     ("*/*odds.py", r"\bwheels?(?=\b|_)", "Odds are compared to OCC's wheel."),
     ("*/occ_wheel.py", r"\bwheels?(?=\b|_)", "It is OCC's wheel."),
     ("*", r"\bin (?:its |their )?place(?: of)?\b", "Plain English for a replacement."),

@@ -114,20 +114,22 @@ def test_a_value_that_does_not_fit_exits_2_and_names_the_variable(
         main()
 
     assert left.value.code == 2
-    assert capsys.readouterr().err.startswith(f"LOTTERY_{name.upper()}: ")
+    assert capsys.readouterr().err.startswith(f"LOTTERY_{name.upper()}: must be ")
 
 
-def test_every_value_that_does_not_fit_is_named(
+def test_every_value_that_does_not_fit_is_named_with_what_was_expected(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("LOTTERY_LISTEN", "nowhere\x1b[2J")
     monkeypatch.setenv("LOTTERY_WORKERS", "0")
-    monkeypatch.setenv("LOTTERY_LOG_LEVEL", "loud")
 
     with pytest.raises(SystemExit):
         main()
 
-    named = [line.split(":")[0] for line in capsys.readouterr().err.splitlines()]
-    assert named == ["LOTTERY_WORKERS", "LOTTERY_LOG_LEVEL"]
+    assert capsys.readouterr().err.splitlines() == [
+        r"LOTTERY_LISTEN: expected HOST:PORT, got 'nowhere\x1b[2J'",
+        "LOTTERY_WORKERS: must be greater than or equal to 1, got '0'",
+    ]
 
 
 def test_the_table_has_a_row_for_every_setting() -> None:
