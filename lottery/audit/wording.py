@@ -7,6 +7,8 @@ one. Nothing is computed here but text.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from lottery.audit.explain import AccountWorking, PoolWorking
@@ -20,6 +22,8 @@ BREAK_TEXTS: Final = {
 }
 LISTED_NUMBERS: Final = 3
 """Consecutive numbers that are listed one by one, as the published `28, 29, 30`."""
+PERCENT_DECIMALS: Final = 2
+MEAN_DECIMALS: Final = 4
 
 _DESCRIPTIONS: Final = {
     security.number: security.description for security in JPMS_2024_09_06.securities
@@ -123,6 +127,25 @@ def distribution_steps(working: PoolWorking) -> list[str]:
     if working.wraps:
         steps.append("After the last number comes number 1 [D4]")
     return steps
+
+
+def percent(chance: Fraction | Decimal) -> str:
+    """Format a chance as a percentage that is 0 or 100 only if the chance is."""
+    exact = Fraction(chance) * 100
+    smallest = Fraction(1, 10**PERCENT_DECIMALS)
+    if 0 < exact < smallest:
+        return f"<{decimal(smallest, PERCENT_DECIMALS)} %"
+    if 100 - smallest < exact < 100:  # noqa: PLR2004 - percent.
+        return f">{decimal(100 - smallest, PERCENT_DECIMALS)} %"
+    return f"{decimal(exact, PERCENT_DECIMALS)} %"
+
+
+def decimal(value: Fraction, decimals: int = MEAN_DECIMALS) -> str:
+    """Format a fraction as decimal text, rounded half up in its last digit."""
+    scale = 10**decimals
+    scaled = (value.numerator * scale * 2 + value.denominator) // (2 * value.denominator)
+    sign, (whole, rest) = "-" if scaled < 0 else "", divmod(abs(scaled), scale)
+    return f"{sign}{whole:,}" + (f".{rest:0{decimals}d}" if decimals else "")
 
 
 def _listed(hit_range: NumberRange) -> str:

@@ -1,10 +1,11 @@
-"""`lottery odds`: what a pool's accounts have to expect before the fraction is known."""
+"""`lottery odds`: what a pool's accounts can expect before the fraction is known."""
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,8 +27,6 @@ from lottery.operations.explain import wording
 from lottery.operations.inputs import AccountOrder, ZeroHit
 from lottery.operations.odds import LOT_LIMIT, OccWheelOdds, RandomDrawOdds
 from lottery.operations.seed import DENOMINATOR
-
-_LEAST_PERCENT: Final = Fraction(1, DENOMINATOR)
 
 
 @command
@@ -71,21 +70,10 @@ def odds(
 
 
 def _document(found: SeriesOdds) -> dict[str, Any]:
-    """The odds as JSON values; figures are texts, exact and as decimals."""
+    """Return the odds as JSON values; figures are texts, exact and as decimals."""
     return {
-        "occ_account": found.occ_account,
-        "series": found.series,
-        "method": found.method,
-        "account_order": found.account_order,
-        "zero_hit": found.zero_hit,
-        "assigned_quantity": found.assigned_quantity,
-        "total_short": found.total_short,
-        "account_count": found.account_count,
-        "never_first": found.never_first,
-        "evenness": [
-            {"fraction_count": numbers.fraction_count, "number_count": numbers.number_count}
-            for numbers in found.evenness
-        ],
+        **{field.name: getattr(found, field.name) for field in dataclasses.fields(found)},
+        "evenness": [dataclasses.asdict(numbers) for numbers in found.evenness],
         "accounts": [_account_document(named) for named in found.accounts],
     }
 
@@ -116,43 +104,38 @@ def _account_document(named: NamedOdds) -> dict[str, Any]:
 
 
 def _compared(odds: RandomDrawOdds | OccWheelOdds) -> dict[str, Any]:
-    return {
-        "none": _figure(odds.none),
-        "full": _figure(odds.full),
-        "mean": _figure(odds.mean),
-        "variance": _figure(odds.variance),
-    }
+    return {name: _figure(getattr(odds, name)) for name in ("none", "full", "mean", "variance")}
 
 
 def _of_fractions(count: int) -> dict[str, str]:
-    """A chance as its count of the 10,000 fractions, as `153/10000`, and as decimals."""
+    """Return a chance as its count of the 10,000 fractions, `153/10000`, and as decimals."""
     chance = Fraction(count, DENOMINATOR)
     return {"fraction": f"{count}/{DENOMINATOR}", "decimal": decimal_text(chance)}
 
 
 def _figure(figure: Fraction | Decimal) -> dict[str, str]:
-    """A figure as decimals, and exactly where it is a fraction."""
+    """Return a figure as decimals, and exactly if it is a fraction."""
     exact = {"fraction": str(figure)} if isinstance(figure, Fraction) else {}
     return {**exact, "decimal": decimal_text(figure)}
 
 
 def _show(console: Console, found: SeriesOdds, *, with_chances: bool) -> None:
-    of = f", OCC account {found.occ_account}" if found.occ_account else ""
-    console.print(f"Odds in series {found.series}{of}", style="bold")
+    pool = f", OCC account {found.occ_account}" if found.occ_account else ""
+    console.print(f"Odds in series {found.series}{pool}", style="bold")
     console.print(
         f"{found.assigned_quantity:,} assigned of {found.total_short:,} contracts short in "
-        f"{found.account_count:,} account{'s' if found.account_count != 1 else ''}; "
+        f"{wording.count(found.account_count, 'account')}; "
         f"method {found.method}, account_order {found.account_order}, zero_hit {found.zero_hit}"
     )
     _show_method(console, found)
     if with_chances:
-        _show_chances(console, found)
+        for named in found.accounts:
+            _show_chances(console, named)
     _show_comparison(console, found)
-    _show_nature(console, found)
+    _show_concentration(console, found)
 
 
 def _show_method(console: Console, found: SeriesOdds) -> None:
-    console.print("\nBy the method, all 10,000 fractions counted", style="bold")
     numbers = ("short", "none", "full", "mean", "mean - share", "variance")
     made = text.table("account", "short", "numbers", *numbers[1:], right=numbers)
     for named in found.accounts[: text.ROWS_SHOWN]:
@@ -161,36 +144,28 @@ def _show_method(console: Console, found: SeriesOdds) -> None:
             named.account,
             f"{odds.short_quantity:,}",
             wording.number_range(odds.owned),
-            _percent(odds.none),
-            _percent(odds.full),
+            wording.percent(odds.none),
+            wording.percent(odds.full),
             _rounded(odds.mean),
             _signed(odds.mean_less_share),
             _rounded(odds.variance),
         )
-    console.print(made)
-    if len(found.accounts) > text.ROWS_SHOWN:
-        console.print(f"and {len(found.accounts) - text.ROWS_SHOWN:,} more; --json has all")
+    text.show_rows(console, "By the method, over all 10,000 fractions", made, len(found.accounts))
 
 
-def _show_chances(console: Console, found: SeriesOdds) -> None:
-    for named in found.accounts:
-        console.print(f"\nWhat {named.account} is assigned", style="bold")
-        made = text.table(
-            "assigned", "chance", "fractions", right=("assigned", "chance", "fractions")
+def _show_chances(console: Console, named: NamedOdds) -> None:
+    columns = ("assigned", "chance", "fractions")
+    made = text.table(*columns, right=columns)
+    for chance in named.odds.chances[: text.ROWS_SHOWN]:
+        made.add_row(
+            f"{chance.assigned_quantity:,}",
+            wording.percent(Fraction(chance.fraction_count, DENOMINATOR)),
+            f"{chance.fraction_count:,} of 10,000",
         )
-        for chance in named.odds.chances[: text.ROWS_SHOWN]:
-            made.add_row(
-                f"{chance.assigned_quantity:,}",
-                _percent(Fraction(chance.fraction_count, DENOMINATOR)),
-                f"{chance.fraction_count:,} of 10,000",
-            )
-        console.print(made)
-        if len(named.odds.chances) > text.ROWS_SHOWN:
-            console.print(f"and {len(named.odds.chances) - text.ROWS_SHOWN:,} more; --json has all")
+    text.show_rows(console, f"What {named.account} is assigned", made, len(named.odds.chances))
 
 
 def _show_comparison(console: Console, found: SeriesOdds) -> None:
-    console.print("\nFor comparison, and the same mean for both: its share", style="bold")
     drawn = ("drawn: none", "full", "variance")
     wheel = ("wheel: none", "full", "variance")
     made = text.table("account", "share", *drawn, *wheel, right=("share", *drawn, *wheel))
@@ -202,34 +177,35 @@ def _show_comparison(console: Console, found: SeriesOdds) -> None:
             *_compared_cells(odds.random_draw),
             *_compared_cells(odds.occ_wheel),
         )
-    console.print(made)
+    title = "For comparison, two procedures whose mean is the share"
+    text.show_rows(console, title, made, len(found.accounts))
     console.print(
         "Drawn: each contract by itself. Wheel: OCC's own standard procedure, increments of 25 "
         "from a random start, with this pool's accounts on it."
     )
     if any(named.odds.occ_wheel is None for named in found.accounts):
-        console.print(f"The wheel is worked out for up to {LOT_LIMIT:,} increments.")
+        console.print(f"The wheel is computed for up to {LOT_LIMIT:,} increments.")
 
 
 def _compared_cells(odds: RandomDrawOdds | OccWheelOdds | None) -> tuple[str, str, str]:
     if odds is None:
         return "-", "-", "-"
-    return _percent(Fraction(odds.none)), _percent(Fraction(odds.full)), _rounded(odds.variance)
+    return wording.percent(odds.none), wording.percent(odds.full), _rounded(odds.variance)
 
 
-def _show_nature(console: Console, found: SeriesOdds) -> None:
-    """What the method does by its nature, in figures of this pool."""
+def _show_concentration(console: Console, found: SeriesOdds) -> None:
+    """Print how the method concentrates assignments, in figures of this pool."""
     own = Fraction(sum(named.odds.variance for named in found.accounts))
     drawn = Fraction(sum(named.odds.random_draw.variance for named in found.accounts))
     wheels = [named.odds.occ_wheel for named in found.accounts]
     wheel = Fraction(sum(odds.variance for odds in wheels if odds is not None))
     console.print()
     if drawn:
-        beside = f", and {_decimal(own / wheel):,.1f} times that on OCC's wheel" if wheel else ""
+        ratio = f", and {wording.decimal(own / wheel, 1)} times that of OCC's wheel"
         console.print(
-            "An account's numbers stand together, and so do the contracts assigned: that "
-            f"concentrates. The variance is {_decimal(own / drawn):,.1f} times that of a draw "
-            f"contract by contract{beside}."
+            "An account's numbers are consecutive, and so are the contracts assigned, which "
+            f"concentrates them: the variance is {wording.decimal(own / drawn, 1)} times that of "
+            f"a draw contract by contract{ratio if wheel else ''}."
         )
     least, most = found.evenness[0].fraction_count, found.evenness[-1].fraction_count
     if found.never_first:
@@ -239,32 +215,17 @@ def _show_nature(console: Console, found: SeriesOdds) -> None:
             f"hit: 10,000 fractions reach {reached:,}."
         )
     else:
-        span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        console.print(f"Each number is the first hit of {span} of the 10,000 fractions.")
-
-
-def _percent(chance: Fraction) -> str:
-    """A chance in percent with two decimals; 0% and 100% are exactly that."""
-    if chance in {0, 1}:
-        return f"{int(chance) * 100}%"
-    if chance < _LEAST_PERCENT / 2:
-        return "<0.01%"
-    if chance > 1 - _LEAST_PERCENT / 2:
-        return ">99.99%"
-    return f"{_decimal(chance * 100):.2f}%"
+        counts = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        console.print(f"Each number is the first hit of {counts} of the 10,000 fractions.")
 
 
 def _rounded(figure: Fraction) -> str:
-    return f"{_decimal(figure):,.4f}" if figure < DENOMINATOR else f"{_decimal(figure):,.0f}"
+    return wording.decimal(figure, 4 if figure < DENOMINATOR else 0)
 
 
 def _signed(figure: Fraction) -> str:
-    """A small difference, with two significant figures."""
+    """Format a small difference with two significant digits."""
     if not figure:
         return "0"
-    decimal = _decimal(figure)
+    decimal = Decimal(figure.numerator) / Decimal(figure.denominator)
     return f"{round(decimal, 1 - decimal.adjusted()):+,f}"
-
-
-def _decimal(figure: Fraction) -> Decimal:
-    return Decimal(figure.numerator) / Decimal(figure.denominator)

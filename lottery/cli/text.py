@@ -15,13 +15,15 @@ from lottery.operations.runs import GROSS, Break, RunRecord
 from lottery.operations.seed import RuleWarning, Seed
 
 BREAKS_SHOWN: Final = 50
+"""Maximum number of breaks that a table shows."""
 ROWS_SHOWN: Final = 200
+"""Maximum number of rows that any other table shows."""
 
 _count: Final = wording.count
 
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """An empty table; the columns in `right` hold numbers."""
+    """Return an empty table; the columns in `right` hold numbers."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     numbers = set(right)
     for column in columns:
@@ -42,24 +44,25 @@ def show_run(
     already_recorded: bool | None,
     superseded_by: str | None,
 ) -> None:
-    """A run in a few lines, its breaks and its warnings."""
-    told = {True: "was recorded already", False: "is recorded", None: "stands recorded"}
-    console.print(f"Run {record.run} {told[already_recorded]}: {record.state}", style="bold")
+    """Print a run in a few lines, with its breaks and its warnings."""
+    recorded = "was already recorded" if already_recorded else "is recorded"
+    console.print(f"Run {record.run} {recorded}: {record.state}", style="bold")
     console.print(
         f"  {record.business_date}, cycle {record.cycle}, method {record.method.id}, "
         f"{record.recorded_at} by {record.requested_by.name} on {record.requested_by.host}"
     )
     if superseded_by is not None:
-        console.print(f"  superseded by {superseded_by} since", style="bold yellow")
+        console.print(f"  superseded by {superseded_by}", style="bold yellow")
     if record.supersedes:
         console.print(
             f"  supersedes {', '.join(record.supersedes)}: {record.reason}", soft_wrap=True
         )
     if record.positions_basis is not None:
-        taken_off = ", ".join(record.taken_off) or "no run"
-        less = f": what {taken_off} assigned before is taken off"
-        told_less = less if record.positions_basis == GROSS else ""
-        console.print(f"  positions {record.positions_basis}{told_less}")
+        deducted = ""
+        if record.positions_basis == GROSS:
+            runs = ", ".join(record.taken_off) or "no run"
+            deducted = f": earlier assignments of {runs} are deducted"
+        console.print(f"  positions {record.positions_basis}{deducted}")
     console.print(
         f"  composite {wording.marked(record.seed)}, digits {record.seed.digits}, "
         f"fraction {record.seed.fraction}"
@@ -75,13 +78,13 @@ def show_run(
 
 
 def show_warnings(console: Console, warnings: Iterable[RuleWarning]) -> None:
-    """What is worth a look."""
+    """Print warnings, one a line."""
     for warning in warnings:
         console.print(f"  warning: {warning.message} [{warning.rule}]", style="yellow")
 
 
 def show_breaks(console: Console, breaks: tuple[Break, ...]) -> None:
-    """The pools without an allocation, with both figures."""
+    """Print the pools without an allocation, with both figures."""
     if not breaks:
         return
     made = table("break", "OCC account", "series", "assigned", "short", right=("assigned", "short"))
@@ -100,7 +103,7 @@ def show_breaks(console: Console, breaks: tuple[Break, ...]) -> None:
 
 
 def show_seed(console: Console, seed: Seed, warnings: Iterable[RuleWarning]) -> None:
-    """Every step of a seed, as the published example has it."""
+    """Print every step of a seed, as the published example has it."""
     made = table("exchange", "security", "ask price", "", "volume", right=("ask price", "volume"))
     for volume in seed.volumes:
         made.add_row(
@@ -118,9 +121,9 @@ def show_seed(console: Console, seed: Seed, warnings: Iterable[RuleWarning]) -> 
 
 
 def show_working(console: Console, working: PoolWorking, *, with_seed: bool) -> None:
-    """A pool's working, step by step; the seed's steps are the same for every pool of a run."""
-    of = f", OCC account {working.occ_account}" if working.occ_account else ""
-    console.print(f"Series {working.series}{of}", style="bold")
+    """Print a pool's working; the seed's steps are the same for every pool of a run."""
+    pool = f", OCC account {working.occ_account}" if working.occ_account else ""
+    console.print(f"Series {working.series}{pool}", style="bold")
     console.print(
         f"run {working.run}, business date {working.business_date}, method {working.method}"
     )
@@ -147,11 +150,11 @@ def show_working(console: Console, working: PoolWorking, *, with_seed: bool) -> 
         )
     console.print(made)
     if working.accounts_left_out:
-        console.print(f"{_count(working.accounts_left_out, 'account')} of the pool left out here")
+        console.print(f"{_count(working.accounts_left_out, 'account')} of the pool not shown")
 
 
 def show_replayed(console: Console, replayed: Replayed) -> None:
-    """A run's replay: that it matches, or every value that does not."""
+    """Print that a run's replay matches, or every value that does not."""
     if replayed.matched:
         console.print(f"{replayed.run}  matches", style="green")
         return
@@ -164,7 +167,7 @@ def show_replayed(console: Console, replayed: Replayed) -> None:
 
 
 def show_pools(console: Console, pools: Sequence[Mapping[str, Any]]) -> None:
-    """Pools by the columns of the pools file, in words that fit a terminal."""
+    """Print pools, given by the columns of the pools file."""
     numbers = ("assigned", "short", "first hit", "accounts hit")
     made = table("OCC", "series", *numbers, right=numbers)
     for pool in pools[:ROWS_SHOWN]:
@@ -177,11 +180,11 @@ def show_pools(console: Console, pools: Sequence[Mapping[str, Any]]) -> None:
             f"{pool['hit_account_count']:,} of {pool['account_count']:,}",
             style="red" if pool["break_reason"] else None,
         )
-    _show_cut(console, "Pools", made, len(pools))
+    show_rows(console, "Pools", made, len(pools))
 
 
 def show_allocations(console: Console, allocations: Sequence[Mapping[str, Any]]) -> None:
-    """Allocations by the columns of the allocations file, in words that fit a terminal."""
+    """Print allocations, given by the columns of the allocations file."""
     made = table(
         "OCC", "series", "account", "short", "numbers", "assigned", right=("short", "assigned")
     )
@@ -195,18 +198,17 @@ def show_allocations(console: Console, allocations: Sequence[Mapping[str, Any]])
             wording.number_range(owned),
             f"{row['assigned_quantity']:,}",
         )
-    _show_cut(console, "Accounts with an assigned contract", made, len(allocations))
+    show_rows(console, "Accounts with an assigned contract", made, len(allocations))
 
 
 def show_nothing(console: Console, *, within: bool) -> None:
-    """Say that no run is recorded, in all or between two dates."""
+    """Print that no run is recorded, in all or between two dates."""
     console.print("no run is recorded between those dates" if within else "nothing is recorded yet")
 
 
-def _show_cut(console: Console, title: str, made: Table, count: int) -> None:
+def show_rows(console: Console, title: str, made: Table, count: int) -> None:
+    """Print a table under its title, and how many rows it leaves out of `count`."""
     console.print(f"\n{title}", style="bold")
     console.print(made)
     if count > ROWS_SHOWN:
-        console.print(
-            f"and {count - ROWS_SHOWN:,} more; --json has all, as has lottery run --output"
-        )
+        console.print(f"and {count - ROWS_SHOWN:,} more; --json lists all")

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from lottery import operations
+from lottery.audit import wording
 from lottery.audit.report import html as html_module
-from lottery.audit.report.html import aligned_ask, decimal, percent
+from lottery.audit.report.html import aligned_ask
 from lottery.audit.report.request import PageRequest
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
@@ -176,16 +177,16 @@ def test_warnings_are_told_with_their_rule(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shown", "told"),
     [
-        (lambda: percent(Fraction(0)), "0.00 %"),
-        (lambda: percent(Fraction(1)), "100.00 %"),
-        (lambda: percent(Fraction(1, 10_000)), "0.01 %"),
-        (lambda: percent(Fraction(1, 10_001)), "below 0.01 %"),
-        (lambda: percent(Fraction(10_000, 10_001)), "above 99.99 %"),
-        (lambda: percent(Fraction(9_999, 10_000)), "99.99 %"),
-        (lambda: percent(Fraction(2, 3)), "66.67 %"),
-        (lambda: decimal(Fraction(-1, 8), 2), "-0.12"),
-        (lambda: decimal(Fraction(1, 8), 2), "0.13"),
-        (lambda: decimal(Fraction(12_345_678, 1_000), 1), "12,345.7"),
+        (lambda: wording.percent(Fraction(0)), "0.00 %"),
+        (lambda: wording.percent(Fraction(1)), "100.00 %"),
+        (lambda: wording.percent(Fraction(1, 10_000)), "0.01 %"),
+        (lambda: wording.percent(Fraction(1, 10_001)), "<0.01 %"),
+        (lambda: wording.percent(Fraction(10_000, 10_001)), ">99.99 %"),
+        (lambda: wording.percent(Fraction(9_999, 10_000)), "99.99 %"),
+        (lambda: wording.percent(Fraction(2, 3)), "66.67 %"),
+        (lambda: wording.decimal(Fraction(-1, 8), 2), "-0.12"),
+        (lambda: wording.decimal(Fraction(1, 8), 2), "0.13"),
+        (lambda: wording.decimal(Fraction(12_345_678, 1_000), 1), "12,345.7"),
         (lambda: aligned_ask("862.4"), "862.4" + "\u2007" * 4),
         (lambda: aligned_ask("862"), "862\u2008" + "\u2007" * 5),
         (lambda: aligned_ask("862.45713"), "862.45713"),

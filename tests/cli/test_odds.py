@@ -46,9 +46,9 @@ def test_the_published_pools_odds_are_shown(reader: Door) -> None:
     assert (answer.exit_code, answer.err) == (0, "")
     assert answer.lines[0] == "Odds in series AAPL 240920C00220000, OCC account C"
     assert answer.lines[1].startswith("10 assigned of 65 contracts short in 3 accounts;")
-    assert "1046 30 1 to 30 40.00% 0% 4.6154 +0.000015 19.7757" in answer.lines
-    assert "1048 5 61 to 65 78.46% 9.23% 0.7693 +0.000069 2.6393" in answer.lines
-    assert "1048 0.7692 42.12% <0.01% 0.6102 78.46% 9.23% 2.6391" in answer.lines
+    assert "1046 30 1 to 30 40.00 % 0.00 % 4.6154 +0.000015 19.7757" in answer.lines
+    assert "1048 5 61 to 65 78.46 % 9.23 % 0.7693 +0.000069 2.6393" in answer.lines
+    assert "1048 0.7692 42.12 % <0.01 % 0.6102 78.46 % 9.23 % 2.6391" in answer.lines
     assert answer.lines[-1] == "Each number is the first hit of 153 to 154 of the 10,000 fractions."
 
 
@@ -85,12 +85,12 @@ def test_an_account_alone_is_shown_with_its_distribution(reader: Door) -> None:
 
     start = answer.lines.index("What 1048 is assigned")
     assert answer.lines[start + 3 : start + 9] == [
-        "0 78.46% 7,846 of 10,000",
-        "1 3.08% 308 of 10,000",
-        "2 3.07% 307 of 10,000",
-        "3 3.08% 308 of 10,000",
-        "4 3.08% 308 of 10,000",
-        "5 9.23% 923 of 10,000",
+        "0 78.46 % 7,846 of 10,000",
+        "1 3.08 % 308 of 10,000",
+        "2 3.07 % 307 of 10,000",
+        "3 3.08 % 308 of 10,000",
+        "4 3.08 % 308 of 10,000",
+        "5 9.23 % 923 of 10,000",
     ]
     assert not any("1046" in line for line in answer.lines)
 
@@ -173,7 +173,7 @@ def test_what_is_certain_is_told_without_comparing_nothing_with_nothing(
 
     answer = reader(*asked(path, quantity=1))
 
-    assert "1 1 1 0% 100% 1.0000 0 0.0000" in answer.lines
+    assert "1 1 1 0.00 % 100.00 % 1.0000 0 0.0000" in answer.lines
     assert not any("times" in line for line in answer.lines)
     assert answer.lines[-1] == "Each number is the first hit of 10,000 of the 10,000 fractions."
 
@@ -183,7 +183,7 @@ def test_chances_close_to_certain_are_not_rounded_to_it(reader: Door, tmp_path: 
 
     answer = reader(*asked(path, quantity=1))
 
-    assert "1 0.0000 >99.99% <0.01% 0.0000 >99.99% <0.01% 0.0000" in answer.lines
+    assert "1 0.0000 >99.99 % <0.01 % 0.0000 >99.99 % <0.01 % 0.0000" in answer.lines
 
 
 def test_more_increments_than_are_worked_out_leave_the_wheel_out(
@@ -195,7 +195,7 @@ def test_more_increments_than_are_worked_out_leave_the_wheel_out(
     answer = reader(*arguments)
 
     assert any(line.endswith("- - -") for line in answer.lines)
-    assert "The wheel is worked out for up to 40,000 increments." in answer.lines
+    assert "The wheel is computed for up to 40,000 increments." in answer.lines
     assert reader(*arguments, "--json").document["accounts"][0]["occ_wheel"] is None
 
 
@@ -206,9 +206,9 @@ def test_long_tables_are_cut_and_say_so(reader: Door, tmp_path: Path) -> None:
     pair = written(tmp_path, [(AAPL, "7", 300), (AAPL, "8", 300)])
     alone = reader(*asked(pair, "--account", "7", quantity=299))
 
-    assert "and 50 more; --json has all" in everyone.lines
+    assert "and 50 more; --json lists all" in everyone.lines
     assert not any(line.startswith("201 ") for line in everyone.lines)
-    assert "and 100 more; --json has all" in alone.lines
+    assert "and 100 more; --json lists all" in alone.lines
     (account,) = reader(*asked(pair, "--account", "7", "--json", quantity=299)).document["accounts"]
     assert [chance["assigned_quantity"] for chance in account["chances"]] == [*range(300)]
 

@@ -94,7 +94,7 @@ def test_gross_and_net_positions_of_one_day_are_allocated_alike(
     ("day", "basis", "told"),
     [
         (NET, "net", "positions net"),
-        (LATER, "gross", f"positions gross: what {EXAMPLE_RUN} assigned before is taken off"),
+        (LATER, "gross", f"positions gross: earlier assignments of {EXAMPLE_RUN} are deducted"),
     ],
 )
 def test_the_basis_is_told_with_the_run(
@@ -169,7 +169,7 @@ def test_a_basis_is_kept_also_where_no_pool_was_allocated_before(
         command = [*run_of(day, tmp_path / basis), "--positions-basis", basis]
         document = door(*command, "--json").document
         assert (document["positions_basis"], document["taken_off"]) == (basis, [])
-    told = "positions gross: what no run assigned before is taken off"
+    told = "positions gross: earlier assignments of no run are deducted"
     assert told in door("show", "latest").lines
     assert door("replay", "--all").exit_code == 0
 

@@ -124,7 +124,7 @@ def test_the_same_command_again_finds_its_run_and_exits_with_the_runs_own_code(
     again = door(*command)
     document = door(*command, "--json").document
     assert [first.exit_code, again.exit_code] == [exit_code, exit_code]
-    assert again.lines[0] == f"Run {EXAMPLE_RUN} was recorded already: {document['state']}"
+    assert again.lines[0] == f"Run {EXAMPLE_RUN} was already recorded: {document['state']}"
     assert document["already_recorded"] is True
     assert {**document, "already_recorded": False} == first.document
     assert door.recorded() == [EXAMPLE_RUN]

@@ -103,7 +103,7 @@ def test_a_server_without_runs_says_so(door: Door) -> None:
 def test_a_run_is_shown_with_its_pools(reader: Door) -> None:
     answer = reader("show", EXAMPLE_RUN)
     assert answer.exit_code == 0
-    assert answer.lines[0] == f"Run {EXAMPLE_RUN} stands recorded: ALLOCATED_WITH_BREAKS"
+    assert answer.lines[0] == f"Run {EXAMPLE_RUN} is recorded: ALLOCATED_WITH_BREAKS"
     assert "C AAPL 240920C00220000 10 65 28 2 of 3" in answer.lines
     assert "C GE1 240920C00160000 25 22 EXCEEDS_SHORT 0 of 3" in answer.lines
     assert "M/ABC NVDA 240920P00130000 2 10 4 1 of 2" in answer.lines
@@ -245,7 +245,7 @@ def test_an_accounts_working_shows_no_other_account(full: Door) -> None:
     answer = full("explain", "latest", "--account", "1993")
     assert answer.exit_code == 0
     assert "1993 20 13 to 32 17 to 32, then 13, 14 18" in answer.lines
-    assert "3 accounts of the pool left out here" in answer.lines
+    assert "3 accounts of the pool not shown" in answer.lines
     others = {str(row["account"]) for row in FULL.positions} - {"1993"}
     assert others.isdisjoint(re.findall(r"(?<![\d,])\d+(?![\d,])", answer.out))
 

@@ -114,8 +114,8 @@ def test_a_superseded_run_is_found_by_its_own_command_and_told_as_that(
     command = run_of(PUBLISHED, tmp_path / "first")
     text, answer = recorded(*command), recorded(*command, "--json")
     assert [text.exit_code, answer.exit_code] == [0, 0]
-    assert text.lines[0] == f"Run {FIRST} was recorded already: ALLOCATED"
-    assert f"superseded by {THIRD} since" in text.lines
+    assert text.lines[0] == f"Run {FIRST} was already recorded: ALLOCATED"
+    assert f"superseded by {THIRD}" in text.lines
     assert (answer.document["already_recorded"], answer.document["superseded_by"]) == (True, THIRD)
 
 
@@ -147,7 +147,7 @@ def test_a_run_is_shown_with_what_it_supersedes_and_what_superseded_it(
 ) -> None:
     recorded(*superseding(CORRECTED, tmp_path / "new", FIRST))
     old, new = (recorded("show", run) for run in (FIRST, THIRD))
-    assert f"superseded by {THIRD} since" in old.lines
+    assert f"superseded by {THIRD}" in old.lines
     assert f"supersedes {FIRST}: {WHY}" in new.lines
     documents = [recorded("show", run, "--json").document for run in (FIRST, SECOND, THIRD)]
     assert [document["superseded_by"] for document in documents] == [THIRD, None, None]

@@ -12,7 +12,6 @@ import functools
 import hashlib
 from collections.abc import Iterable
 from decimal import Decimal
-from fractions import Fraction
 from importlib import resources
 from typing import Final
 
@@ -35,8 +34,6 @@ _FIGURE_SPACE: Final = "\u2007"
 _POINT_SPACE: Final = "\u2008"
 _TIMES: Final = " \u00d7 "
 _MINUS: Final = " \u2212 "
-_PERCENT_DECIMALS: Final = 2
-_MEAN_DECIMALS: Final = 4
 
 
 def page_html(page: RunPage | AccountPage) -> str:
@@ -71,8 +68,8 @@ def _environment() -> Environment:
         "blocks": _path,
         "bands": functools.partial(_path, top=3, bottom=7),
         "aligned_ask": aligned_ask,
-        "percent": percent,
-        "decimal": decimal,
+        "percent": wording.percent,
+        "decimal": wording.decimal,
         "at_least": chance_of_at_least,
         "ticks": lambda offsets: "".join(f"M{offset} 0V10" for offset in offsets),
         "typeset": lambda text: text.replace(" x ", _TIMES).replace(" - ", _MINUS),
@@ -86,25 +83,6 @@ def aligned_ask(ask_price: str) -> str:
     whole, point, decimals = ask_price.partition(".")
     missing = _FIGURE_SPACE * (ASK_DECIMALS - len(decimals))
     return whole + (point or _POINT_SPACE) + decimals + missing
-
-
-def percent(chance: Fraction | Decimal) -> str:
-    """Format a chance as a percentage that is 0 or 100 only if the chance is."""
-    exact = Fraction(chance) * 100
-    smallest = Fraction(1, 10**_PERCENT_DECIMALS)
-    if 0 < exact < smallest:
-        return f"below {decimal(smallest, _PERCENT_DECIMALS)} %"
-    if 100 - smallest < exact < 100:  # noqa: PLR2004 - percent.
-        return f"above {decimal(100 - smallest, _PERCENT_DECIMALS)} %"
-    return f"{decimal(exact, _PERCENT_DECIMALS)} %"
-
-
-def decimal(value: Fraction, decimals: int = _MEAN_DECIMALS) -> str:
-    """Format a fraction as decimal text, rounded half up in its last digit."""
-    scale = 10**decimals
-    scaled = (value.numerator * scale * 2 + value.denominator) // (2 * value.denominator)
-    sign, (whole, rest) = "-" if scaled < 0 else "", divmod(abs(scaled), scale)
-    return f"{sign}{whole:,}.{rest:0{decimals}d}"
 
 
 def chance_of_at_least(odds: AccountOdds, assigned_quantity: int) -> int:
