@@ -1,4 +1,4 @@
-"""The client: one method a call; the package says how it is used."""
+"""The client of both services; the package's docstring shows how to use it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import pyarrow as pa
 
 from lottery.audit.explain import PoolWorking
 from lottery.client.audit import AuditCalls
-from lottery.client.errors import translated
-from lottery.client.odds import odds_of
-from lottery.client.values import allocation_of, date_of, pool_of, seed_of, working_of
+from lottery.client.errors import call, stream
+from lottery.client.values import allocation_of, date_of, odds_of, pool_of, seed_of, working_of
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table, with_own_labels, write_arrow
 from lottery.ledger.run_record import RunRecord, read_record
@@ -32,7 +31,9 @@ from lottery.v1 import (
 ROWS_A_MESSAGE: Final = 4_096
 ARROW_ROWS_A_MESSAGE: Final = 262_144
 MESSAGE_BYTES: Final = 256 << 20
+"""Maximum message size in bytes, in both directions."""
 METADATA_BYTES: Final = 64 << 10
+"""Maximum size of a response's metadata in bytes."""
 
 Rows: TypeAlias = Iterable[Mapping[str, Any]] | pa.Table
 """Rows as mappings by column name, sent as rows, or an Arrow table, sent as Arrow."""
@@ -40,12 +41,12 @@ Rows: TypeAlias = Iterable[Mapping[str, Any]] | pa.Table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """PEM files: whom to trust, and who we are where the server asks for it.
+    """PEM files for TLS.
 
     Attributes:
-        authorities: The authorities that sign the server's certificate.
-        certificate: Our certificate chain, for mutual TLS.
-        key: Its private key.
+        authorities: The authorities that may sign the server's certificate.
+        certificate: The client's certificate chain, for mutual TLS.
+        key: The private key of `certificate`.
     """
 
     authorities: Path
@@ -55,7 +56,7 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesAnswer:
-    """One pool as the server allocated it; rows by the contract's column names."""
+    """One pool as the server allocated it; rows are mappings by column name."""
 
     seed: Seed
     pool: Mapping[str, Any]
@@ -66,9 +67,9 @@ class LotteryClient(AuditCalls):
     """A connection to a server.
 
     Args:
-        target: HOST:PORT.
-        tls: Speaks TLS where it is given.
-        timeout: Seconds that a call may take; None waits for ever.
+        target: The server's address, HOST:PORT.
+        tls: The files for TLS; None connects without it.
+        timeout: Seconds that a call may take; None waits without limit.
     """
 
     def __init__(
@@ -99,18 +100,17 @@ class LotteryClient(AuditCalls):
         self.close()
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._channel.close()
 
     def derive_seed(self, asks: Iterable[ExchangeAsk]) -> DerivedSeed:
-        """Every step of the seed of four ask prices.
+        """Return every step of the seed of four ask prices.
 
         Raises:
-            Refused: An ask or the set of them is wrong.
+            Refused: An ask price or the set of them is wrong.
         """
         request = lottery_service_pb2.DeriveSeedRequest(exchange_asks=_asks(asks))
-        with translated():
-            response = self._lottery.DeriveSeed(request, timeout=self._timeout)
+        response = call(self._lottery.DeriveSeed, request, self._timeout)
         return DerivedSeed(
             seed=seed_of(response.seed),
             warnings=tuple(
@@ -130,7 +130,7 @@ class LotteryClient(AuditCalls):
         occ_account: str = "",
         decisions: Mapping[str, str] | None = None,
     ) -> SeriesAnswer:
-        """Allocates one pool of (account, short quantity) rows; records nothing.
+        """Allocate one pool of (account, short quantity) rows, without recording it.
 
         Raises:
             Refused: Something in the request is wrong.
@@ -145,8 +145,7 @@ class LotteryClient(AuditCalls):
             positions=_positions(positions),
             decisions=_decisions(decisions),
         )
-        with translated():
-            response = self._lottery.AllocateSeries(request, timeout=self._timeout)
+        response = call(self._lottery.AllocateSeries, request, self._timeout)
         return SeriesAnswer(
             seed=seed_of(response.seed),
             pool=pool_of(response.pool),
@@ -168,26 +167,26 @@ class LotteryClient(AuditCalls):
         occ_positions: pa.Table | None = None,
         decisions: Mapping[str, str] | None = None,
     ) -> RecordedRun:
-        """Allocates a day, or a cycle of it, and records it.
+        """Allocate a business date, or a cycle of it, and record the run.
 
         Args:
-            business_date: Its date.
+            business_date: The run's date.
             asks: The four ask prices.
-            notices: The columns of a notices file; in a table those of `intake.occ` too, what OCC
-                says besides.
+            notices: The columns of a notices file; a table may also have those of
+                `tables.OCC_REPORTS`.
             positions: The columns of a positions file.
-            cycle: Its cycle.
-            request_id: Once-only id; empty derives one from the content.
-            supersedes: Runs of the date whose place it takes.
-            reason: Why it takes their place.
-            positions_basis: `net` or `gross`; empty says nothing.
-            occ_positions: OCC's own figures, `series`, `short_quantity` and `occ_account`, to
+            cycle: The run's cycle.
+            request_id: An id that makes the request once-only; empty derives one from the content.
+            supersedes: The runs of the date that it supersedes.
+            reason: Why it supersedes them.
+            positions_basis: `net` or `gross`; empty for neither.
+            occ_positions: OCC's own figures (`series`, `short_quantity` and `occ_account`), to
                 compare the positions with.
-            decisions: Other choices than the defaults.
+            decisions: Decisions that differ from the defaults, by name.
 
         Raises:
             Refused: Something that was sent is wrong.
-            Conflict: It contradicts what stands recorded.
+            Conflict: The run contradicts what is recorded.
             LedgerBusy: Another process writes to the ledger; try again later.
         """
         notices, positions = _counted(notices), _counted(positions)
@@ -204,10 +203,8 @@ class LotteryClient(AuditCalls):
             positions_basis=positions_basis,
             occ_position_count=None if occ_positions is None else occ_positions.num_rows,
         )
-        with translated():
-            response = self._lottery.RunLottery(
-                _run_messages(spec, notices, positions, occ_positions), timeout=self._timeout
-            )
+        messages = _run_messages(spec, notices, positions, occ_positions)
+        response = call(self._lottery.RunLottery, messages, self._timeout)
         return RecordedRun(
             record=read_record(response.run.record),
             already_recorded=response.already_recorded,
@@ -215,25 +212,23 @@ class LotteryClient(AuditCalls):
         )
 
     def get_run(self, run: str) -> RunRecord:
-        """A run's record; `latest` is accepted.
+        """Return the record of a run, or of the `latest`.
 
         Raises:
             RunNotFound: There is no such run.
         """
         request = lottery_service_pb2.GetRunRequest(run=run)
-        with translated():
-            return read_record(self._lottery.GetRun(request, timeout=self._timeout).run.record)
+        return read_record(call(self._lottery.GetRun, request, self._timeout).run.record)
 
     def list_runs(
         self, *, first: dt.date | None = None, last: dt.date | None = None
     ) -> Iterator[RunRecord]:
-        """The recorded runs between two dates, both inclusive, page by page."""
+        """Yield the records of the runs between two dates, both inclusive, page by page."""
         request = lottery_service_pb2.ListRunsRequest(
             first_date=date_of(first), last_date=date_of(last)
         )
         while True:
-            with translated():
-                page = self._lottery.ListRuns(request, timeout=self._timeout)
+            page = call(self._lottery.ListRuns, request, self._timeout)
             yield from (read_record(run.record) for run in page.runs)
             if not page.next_page_token:
                 return
@@ -247,7 +242,7 @@ class LotteryClient(AuditCalls):
         occ_account: str | None = None,
         account: str = "",
     ) -> pa.Table:
-        """A run's allocations, all or those of a pool or an account: `tables.ALLOCATIONS`."""
+        """Return a run's allocations, or those of a pool or an account: `tables.ALLOCATIONS`."""
         request = lottery_service_pb2.StreamAllocationsRequest(
             run=run,
             series=series,
@@ -255,26 +250,18 @@ class LotteryClient(AuditCalls):
             account=account,
             format=lottery_service_pb2.ROW_FORMAT_ARROW,
         )
-        with translated():
-            parts = [
-                read_arrow_table(message.arrow_allocations)
-                for message in self._lottery.StreamAllocations(request, timeout=self._timeout)
-            ]
-        return _joined(parts, ALLOCATIONS)
+        messages = stream(self._lottery.StreamAllocations, request, self._timeout)
+        return _joined([message.arrow_allocations for message in messages], ALLOCATIONS)
 
     def pools(self, run: str) -> pa.Table:
-        """A run's pools: `tables.POOLS`."""
+        """Return a run's pools: `tables.POOLS`."""
         request = lottery_service_pb2.StreamAllocationsRequest(
             run=run,
             content=lottery_service_pb2.ROW_CONTENT_POOLS,
             format=lottery_service_pb2.ROW_FORMAT_ARROW,
         )
-        with translated():
-            parts = [
-                read_arrow_table(message.arrow_pools)
-                for message in self._lottery.StreamAllocations(request, timeout=self._timeout)
-            ]
-        return _joined(parts, POOLS)
+        messages = stream(self._lottery.StreamAllocations, request, self._timeout)
+        return _joined([message.arrow_pools for message in messages], POOLS)
 
     def explain(
         self,
@@ -284,7 +271,7 @@ class LotteryClient(AuditCalls):
         occ_account: str | None = None,
         account: str | None = None,
     ) -> list[PoolWorking]:
-        """The working of a pool, or of every pool that an account is in.
+        """Return the working of a pool, or of every pool that an account is in.
 
         Raises:
             RunNotFound: There is no such run.
@@ -293,8 +280,7 @@ class LotteryClient(AuditCalls):
         request = lottery_service_pb2.ExplainPoolRequest(
             run=run, series=series or "", occ_account=occ_account, account=account or ""
         )
-        with translated():
-            response = self._lottery.ExplainPool(request, timeout=self._timeout)
+        response = call(self._lottery.ExplainPool, request, self._timeout)
         return [working_of(working) for working in response.workings]
 
     def odds(
@@ -307,7 +293,7 @@ class LotteryClient(AuditCalls):
         account: str = "",
         decisions: Mapping[str, str] | None = None,
     ) -> SeriesOdds:
-        """The odds in one pool of (account, short quantity) rows, for all accounts or for one.
+        """Return the odds in one pool of (account, short quantity) rows, of all accounts or of one.
 
         Raises:
             Refused: Something in the request is wrong.
@@ -321,8 +307,7 @@ class LotteryClient(AuditCalls):
             decisions=_decisions(decisions),
             account=account,
         )
-        with translated():
-            return odds_of(self._lottery.GetOdds(request, timeout=self._timeout))
+        return odds_of(call(self._lottery.GetOdds, request, self._timeout))
 
 
 def _positions(
@@ -359,7 +344,7 @@ def _run_messages(
 def _payloads(rows: Sequence[Mapping[str, Any]] | pa.Table) -> Iterator[bytes]:
     if isinstance(rows, pa.Table):
         for start in range(0, rows.num_rows, ARROW_ROWS_A_MESSAGE):
-            # A message would carry the labels of the whole table, which can be more than its rows.
+            # Otherwise a message carries all labels of the table, which may outweigh its rows.
             yield write_arrow(with_own_labels(rows.slice(start, ARROW_ROWS_A_MESSAGE)))
 
 
@@ -371,10 +356,11 @@ def _row_parts(
             yield rows[start : start + ROWS_A_MESSAGE]
 
 
-def _joined(parts: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
-    if not parts:
+def _joined(payloads: Sequence[bytes], schema: pa.Schema) -> pa.Table:
+    if not payloads:
         return schema.empty_table()
-    return pa.concat_tables(parts).cast(schema).unify_dictionaries().combine_chunks()
+    parts = pa.concat_tables(map(read_arrow_table, payloads))
+    return parts.cast(schema).unify_dictionaries().combine_chunks()
 
 
 def _asks(asks: Iterable[ExchangeAsk]) -> list[lottery_pb2.ExchangeAsk]:

@@ -1,12 +1,11 @@
-"""A failed call's status to the library's own error, from `ErrorInfo` and `BadRequest`."""
+"""Calls whose failed status is raised as the library's error, from `ErrorInfo` and `BadRequest`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 from google.rpc import error_details_pb2
@@ -38,18 +37,34 @@ from lottery.errors import (
 _FIELD: Final = re.compile(r"(?P<source>[^\[.]+)(?:\[(?P<index>\d+)\])?(?:\.(?P<column>.+))?")
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raises the library's errors in place of a call's status."""
+_Response = TypeVar("_Response")
+
+
+def call(method: Callable[..., _Response], request: object, timeout: float | None) -> _Response:
+    """Call a server for one response.
+
+    Raises:
+        LotteryError: The server's error, or that no server answers.
+    """
     try:
-        yield
+        return method(request, timeout=timeout)
+    except grpc.RpcError as error:
+        raise _error_of(error) from None
+
+
+def stream(
+    method: Callable[..., Iterator[_Response]], request: object, timeout: float | None
+) -> Iterator[_Response]:
+    """Call a server for a stream of responses; raises as `call` does, while it is read."""
+    try:
+        yield from method(request, timeout=timeout)
     except grpc.RpcError as error:
         raise _error_of(error) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Details:
-    """What a failed call's trailing metadata says."""
+    """The details in a failed call's trailing metadata."""
 
     reason: str
     metadata: Mapping[str, str]
@@ -73,7 +88,7 @@ def _details_of(error: Any) -> _Details:
 
 
 def _error_of(error: Any) -> LotteryError:
-    """The library's error of a failed call."""
+    """Return the library's error of a failed call."""
     message = error.details() or error.code().name
     details = _details_of(error)
     reason, metadata = details.reason, details.metadata
@@ -86,25 +101,22 @@ def _error_of(error: Any) -> LotteryError:
         return PoolBroken(reason, **{name: int(value) for name, value in metadata.items()})
     if reason in _BY_REASON:
         return _BY_REASON[reason](message, metadata)
+    if reason in _MESSAGE_ALONE:
+        return _MESSAGE_ALONE[reason](message)
     return _BY_CODE.get(error.code(), ServerFailed)(f"{error.code().name}: {message}")
 
 
 _BY_REASON: Final[Mapping[str, Callable[[str, Mapping[str, str]], LotteryError]]] = {
-    RunNotFound.reason: lambda message, data: RunNotFound(data["run"], message),
-    NotInRun.reason: lambda message, _: NotInRun(message),
-    LimitExceeded.reason: lambda message, data: LimitExceeded(message, limit=data["limit"]),
-    LedgerBusy.reason: lambda message, _: LedgerBusy(message),
-    LedgerDamaged.reason: lambda message, _: LedgerDamaged(message),
-    LedgerNotFound.reason: lambda message, _: LedgerNotFound(message),
-    LedgerUnwritable.reason: lambda message, _: LedgerUnwritable(message),
-    LedgerUnfinished.reason: lambda message, _: LedgerUnfinished(message),
-    EngineMissing.reason: lambda message, _: EngineMissing(message),
-    KeyUnusable.reason: lambda message, _: KeyUnusable(message),
-    CheckpointInvalid.reason: lambda message, _: CheckpointInvalid(message),
-    ProofInvalid.reason: lambda message, _: ProofInvalid(message),
+    RunNotFound.reason: lambda message, details: RunNotFound(details["run"], message),
+    LimitExceeded.reason: lambda message, details: LimitExceeded(message, limit=details["limit"]),
 }
-
-
+_MESSAGE_ALONE: Final[Mapping[str, type[LotteryError]]] = {
+    error.reason: error
+    for error in (
+        *(CheckpointInvalid, EngineMissing, KeyUnusable, LedgerBusy, LedgerDamaged),
+        *(LedgerNotFound, LedgerUnfinished, LedgerUnwritable, NotInRun, ProofInvalid),
+    )
+}
 _BY_CODE: Final[Mapping[grpc.StatusCode, Callable[[str], LotteryError]]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: lambda message: LimitExceeded(
         message, limit="max_message_bytes"

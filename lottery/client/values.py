@@ -1,9 +1,11 @@
-"""Messages to the library's values."""
+"""The library's values, read from messages."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from google.type import date_pb2
@@ -12,17 +14,21 @@ from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.audit.replay import Mismatch, Replayed
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.method.distribution import NumberRange
+from lottery.method.occ_wheel import OccWheelOdds
+from lottery.method.odds import AccountOdds, Chance, NumbersHitFirst
+from lottery.method.random_draw import RandomDrawOdds
 from lottery.method.seed import ExchangeVolume, Seed
+from lottery.operations import NamedOdds, SeriesOdds
 from lottery.v1 import lottery_pb2, lottery_service_pb2
 
 
 def date_of(date: dt.date | None) -> date_pb2.Date | None:
-    """A date as a message; None is absent."""
+    """Return a date as a message; None is absent."""
     return None if date is None else date_pb2.Date(year=date.year, month=date.month, day=date.day)
 
 
 def seed_of(seed: lottery_pb2.Seed) -> Seed:
-    """A seed."""
+    """Return a seed."""
     return Seed(
         volumes=tuple(
             ExchangeVolume(
@@ -40,7 +46,7 @@ def seed_of(seed: lottery_pb2.Seed) -> Seed:
 
 
 def pool_of(pool: lottery_pb2.Pool) -> dict[str, Any]:
-    """A pool as a row of the pools file."""
+    """Return a pool as a row of the pools file."""
     row = {name: getattr(pool, name) for name in POOLS.names}
     row["first_hit"] = pool.first_hit if pool.HasField("first_hit") else None
     row["break_reason"] = pool.break_reason or None
@@ -48,7 +54,7 @@ def pool_of(pool: lottery_pb2.Pool) -> dict[str, Any]:
 
 
 def allocation_of(row: lottery_pb2.Allocation) -> dict[str, Any]:
-    """An allocation as a row of the allocations file."""
+    """Return an allocation as a row of the allocations file."""
     return {name: getattr(row, name) for name in ALLOCATIONS.names}
 
 
@@ -60,7 +66,7 @@ def _ranges(ranges: Iterable[lottery_service_pb2.NumberRange]) -> tuple[NumberRa
 
 
 def working_of(working: lottery_service_pb2.PoolWorking) -> PoolWorking:
-    """A working."""
+    """Return a pool's working."""
     date = working.business_date
     return PoolWorking(
         run=working.run,
@@ -87,7 +93,7 @@ def working_of(working: lottery_service_pb2.PoolWorking) -> PoolWorking:
 
 
 def replayed_of(result: lottery_pb2.ReplayResult) -> Replayed:
-    """A replay's result."""
+    """Return a replay's result."""
     return Replayed(
         run=result.run,
         mismatches=tuple(
@@ -99,4 +105,55 @@ def replayed_of(result: lottery_pb2.ReplayResult) -> Replayed:
             )
             for mismatch in result.mismatches
         ),
+    )
+
+
+def odds_of(response: lottery_service_pb2.GetOddsResponse) -> SeriesOdds:
+    """Return the odds in a pool."""
+    return SeriesOdds(
+        occ_account=response.occ_account,
+        series=response.series,
+        method=response.method,
+        account_order=response.account_order,
+        zero_hit=response.zero_hit,
+        assigned_quantity=response.assigned_quantity,
+        total_short=response.total_short,
+        account_count=response.account_count,
+        never_first=response.never_first,
+        evenness=tuple(
+            NumbersHitFirst(
+                fraction_count=numbers.fraction_count, number_count=numbers.number_count
+            )
+            for numbers in response.evenness
+        ),
+        accounts=tuple(
+            NamedOdds(account=account.account, odds=_account_odds(account))
+            for account in response.accounts
+        ),
+    )
+
+
+def _account_odds(account: lottery_service_pb2.AccountOdds) -> AccountOdds:
+    drawn, wheel = account.random_draw, account.occ_wheel
+    return AccountOdds(
+        owned=NumberRange(first_number=account.first_number, last_number=account.last_number),
+        chances=tuple(
+            Chance(assigned_quantity=chance.assigned_quantity, fraction_count=chance.fraction_count)
+            for chance in account.chances
+        ),
+        share_quantity=Fraction(account.share_quantity.fraction),
+        random_draw=RandomDrawOdds(
+            none=Decimal(drawn.none.decimal),
+            full=Decimal(drawn.full.decimal),
+            mean=Fraction(drawn.mean.fraction),
+            variance=Fraction(drawn.variance.fraction),
+        ),
+        occ_wheel=OccWheelOdds(
+            none=Fraction(wheel.none.fraction),
+            full=Fraction(wheel.full.fraction),
+            mean=Fraction(wheel.mean.fraction),
+            variance=Fraction(wheel.variance.fraction),
+        )
+        if account.HasField("occ_wheel")
+        else None,
     )
