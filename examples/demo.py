@@ -20,17 +20,17 @@ BREAKS = 4
 
 
 def main() -> None:
-    """Shows the example day.
+    """Show the example day.
 
     Raises:
         SystemExit: Something is not as expected; the code is 1.
     """
     with tempfile.TemporaryDirectory(prefix="lottery-demo-") as directory:
-        place = Path(directory)
+        folder = Path(directory)
         print("Starting a server on loopback (the first start compiles the loops) ...", flush=True)
-        server, port = start_server(place / "ledger")
+        server, port = start_server(folder / "ledger")
         try:
-            output = place / "output"
+            output = folder / "output"
             lottery(port, "run", "--date", "2024-09-16", *FILES, "--output", str(output))
             expected = (DAY / "expected" / "allocations.csv").read_bytes()
             if (output / "allocations.csv").read_bytes() != expected:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def start_server(ledger: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """A server of its own and its port, from the log line that says so."""
+    """Start a server and return it with its port, which its log says."""
     environment = {
         **os.environ,
         "LOTTERY_LISTEN": "127.0.0.1:0",
@@ -60,14 +60,14 @@ def start_server(ledger: Path) -> tuple[subprocess.Popen[bytes], int]:
     )
     assert server.stderr is not None
     for line in server.stderr:
-        said = json.loads(line)
-        if said["event"] == "serving":
-            return server, said["port"]
+        entry = json.loads(line)
+        if entry["event"] == "serving":
+            return server, entry["port"]
     raise SystemExit("the server did not start")
 
 
 def lottery(port: int, *arguments: str) -> None:
-    """Runs the command line against the server, showing the command and what it prints."""
+    """Run a command against the server, showing the command and what it prints."""
     shown = [argument.replace(f"{Path.cwd()}{os.sep}", "") for argument in arguments]
     print(f"\n$ lottery --server 127.0.0.1:{port} {' '.join(shown)}", flush=True)
     command = [sys.executable, "-m", "lottery", "--server", f"127.0.0.1:{port}", *arguments]

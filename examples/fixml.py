@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from xml.sax.saxutils import quoteattr
 
-_HEAD = """<?xml version="1.0" encoding="UTF-8"?>
+_START = """<?xml version="1.0" encoding="UTF-8"?>
 <FIXML xmlns="http://www.fixprotocol.org/FIXML-5-0-SP2">
  <Batch TotMsg="{count}">
   <Hdr SID="OCC" TID="00099" Snt="2024-09-17T02:15:00-05:00"/>
 """
-_TAIL = " </Batch>\n</FIXML>\n"
+_END = " </Batch>\n</FIXML>\n"
 
 Row = Mapping[str, "str | int | None"]
 
@@ -34,7 +34,7 @@ def notices_text(notices: Iterable[Row], date: str) -> str:
         )
         for row in notices
     ]
-    return _HEAD.format(count=len(reports)) + "".join(reports) + _TAIL
+    return _START.format(count=len(reports)) + "".join(reports) + _END
 
 
 def positions_text(positions: Iterable[Row], date: str) -> str:
@@ -53,14 +53,14 @@ def positions_text(positions: Iterable[Row], date: str) -> str:
         )
         for number, ((occ_account, series), short) in enumerate(sorted(shorts.items()), start=1)
     ]
-    return _HEAD.format(count=len(reports)) + "".join(reports) + _TAIL
+    return _START.format(count=len(reports)) + "".join(reports) + _END
 
 
 def _report(name: str, attributes: Row, occ_account: str, series: str, quantity: Row) -> str:
     account, _, sub = occ_account.partition("/")
-    told = _element("Pty", {"ID": account, "R": 38}, is_open=bool(sub))
+    party = _element("Pty", {"ID": account, "R": 38}, is_open=bool(sub))
     if sub:
-        told += f"{_element('Sub', {'ID': sub, 'Typ': 2})}</Pty>"
+        party += f"{_element('Sub', {'ID': sub, 'Typ': 2})}</Pty>"
     date = f"20{series[-15:-13]}-{series[-13:-11]}-{series[-11:-9]}"
     strike = f"{int(series[-8:-3])}.{series[-3:]}".rstrip("0").rstrip(".")
     instrument = {
@@ -73,7 +73,7 @@ def _report(name: str, attributes: Row, occ_account: str, series: str, quantity:
     lines = [
         _element("Pty", {"ID": "OCC", "R": 21}),
         _element("Pty", {"ID": "00099", "R": 4}),
-        told,
+        party,
         _element("Instrmt", instrument),
         _element("Qty", quantity),
     ]
@@ -82,5 +82,5 @@ def _report(name: str, attributes: Row, occ_account: str, series: str, quantity:
 
 
 def _element(name: str, attributes: Row, *, is_open: bool = False) -> str:
-    told = "".join(f" {key}={quoteattr(str(value))}" for key, value in attributes.items())
-    return f"<{name}{told}{'' if is_open else '/'}>"
+    shown = "".join(f" {key}={quoteattr(str(value))}" for key, value in attributes.items())
+    return f"<{name}{shown}{'' if is_open else '/'}>"

@@ -1,11 +1,11 @@
 """Make the example day 2024-09-16: ``python -m examples.make_day``, from the top of the checkout.
 
-The day is invented and looks real: every run writes the same bytes, from the tables below and a
-seeded generator. What the lottery must give is worked by the tests' plain reference, so that the
-example also checks the library. ``NOTICED`` says what each assigned pool is there to show.
+The day is invented and realistic. Every run writes the same bytes, from the tables below and a
+seeded generator. The tests' plain reference computes the expected result, so that the example
+checks the library too. ``ASSIGNED`` says what each assigned pool demonstrates.
 
-The asks add up to 2,824.31310, the published example's composite, so the published pool is in the
-day as it stands in the document: first hit 28, and 3, 7 and 0 contracts (the worked example).
+The asks add up to 2,824.31310, the published example's composite, so that the day contains the
+published pool: first hit 28, and 3, 7 and 0 contracts.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Assigned:
     first_is_compact: bool = False
 
 
-NOTICED = (
+ASSIGNED = (
     # The published example, whole.
     Assigned(occ_account="C", series="AAPL  240920C00220000", quantities=(10,)),
     # Three notices that add up, and run past the last number through many accounts from number 1.
@@ -219,14 +219,14 @@ def _positions(generator: random.Random) -> list[Row]:
 
 
 def _notices(positions: Iterable[Row], generator: random.Random) -> list[Row]:
-    """Write the notices of ``NOTICED`` in a shuffled order, and number them in another."""
+    """Write the notices of ``ASSIGNED`` in a shuffled order, and number them in another."""
     short: dict[tuple[str, str], int] = {}
     for position in positions:
         pool = (str(position["occ_account"]), str(position["series"]))
         short[pool] = short.get(pool, 0) + int(str(position["short_quantity"]))
 
     unnumbered: list[tuple[str, int, str]] = []
-    for assigned in NOTICED:
+    for assigned in ASSIGNED:
         quantities = list(assigned.quantities)
         if assigned.rest:
             quantities.append(short[assigned.occ_account, assigned.series] - sum(quantities))

@@ -62,7 +62,7 @@ def test_every_exit_code_of_the_command_line_has_a_verdict() -> None:
     verdicts = {code: verdict_of(code) for code in codes}
 
     assert verdicts.pop(exits.DONE) is Verdict.GO_ON
-    assert verdicts.pop(exits.BREAKS) is Verdict.GO_ON_AND_TELL
+    assert verdicts.pop(exits.BREAKS) is Verdict.GO_ON_AND_REPORT
     assert verdicts.pop(exits.TRY_AGAIN) is Verdict.TRY_AGAIN
     assert set(verdicts) == {
         exits.FAILED,
@@ -101,14 +101,16 @@ def test_a_refusal_names_its_problems(home: Path) -> None:
     answer = assign(home, "2024-09-18")
 
     assert answer.exit_code == exits.REFUSED
-    assert answer.told.startswith("INVALID_INPUT: notices.csv, row 10 (line 11), quantity: '-18'")
+    assert answer.message.startswith(
+        "INVALID_INPUT: notices.csv, row 10 (line 11), quantity: '-18'"
+    )
 
 
 def test_files_that_are_not_there_are_named_and_tried_again(home: Path) -> None:
     answer = assign(home, "2024-09-19")
 
     assert answer.exit_code == exits.TRY_AGAIN
-    assert answer.told.endswith("2024-09-19 has no notices, positions, volumes yet")
+    assert answer.message.endswith("2024-09-19 has no notices, positions, volumes yet")
 
 
 def test_a_locked_ledger_is_tried_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +121,7 @@ def test_a_locked_ledger_is_tried_again(home: Path, monkeypatch: pytest.MonkeyPa
         answer = assign(home, "2024-09-16")
 
     assert answer.exit_code == exits.TRY_AGAIN
-    assert answer.told.startswith("LEDGER_BUSY: ")
+    assert answer.message.startswith("LEDGER_BUSY: ")
 
 
 def test_what_occ_sends_is_taken_first(home: Path) -> None:
@@ -146,7 +148,7 @@ def test_a_ledger_that_is_not_sound_fails_and_says_where(home: Path) -> None:
     answer = ask(home, "verify")
 
     assert verdict_of(answer.exit_code) is Verdict.FAIL
-    assert "pools.parquet" in answer.told
+    assert "pools.parquet" in answer.message
 
 
 @pytest.mark.skipif(AIRFLOW is None, reason="LOTTERY_AIRFLOW names no Python with Airflow 3")

@@ -177,7 +177,7 @@ def test_two_at_a_time_are_one(home: Path) -> None:
     held = cron(home, f"flock log/assign.lock {script} 2024-09-16")
 
     assert held.returncode == 75
-    assert "running already" in held.stdout
+    assert "already running" in held.stdout
     assert not (home / "lottery-ledger").exists()
 
 

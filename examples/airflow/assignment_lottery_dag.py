@@ -1,15 +1,15 @@
-"""An assignment morning in Airflow 3: allocate, tell of breaks, verify.
+"""An assignment morning in Airflow 3: allocate, report breaks, verify.
 
-    assign ──► by_state ─┬─► tell_breaks      where there are breaks; skipped otherwise
+    assign ──► by_state ─┬─► report_breaks      if there are breaks; skipped otherwise
                          └─► verify
 
-- 0 and 4 go on, 4 by way of `tell_breaks` as well. What was allocated is recorded in both cases.
-- 75 alone is tried again, as the same command again finds what it recorded.
-- Everything else fails at once, without a retry: somebody has to look.
+- 0 and 4 go on, 4 by way of `report_breaks` as well. What was allocated is recorded in both cases.
+- Only 75 is tried again: the same command finds what it has already recorded.
+- Everything else fails at once, without a retry: somebody has to act.
 
 Put this file and `lottery_command.py` into the DAGs folder. Settings are the environment of the
 workers: `LOTTERY_HOME`, `LOTTERY_PROGRAM`, `LOTTERY_LEDGER`, `LOTTERY_TRIES` and
-`LOTTERY_WAIT_SECONDS`. The worker needs the folders on its own disk; where there are several
+`LOTTERY_WAIT_SECONDS`. The worker needs the folders on its own disk; with several
 workers, give the tasks a queue.
 """
 
@@ -57,13 +57,13 @@ def assignment_lottery() -> None:
 
     @task(retries=RETRIES, retry_delay=WAIT)
     def assign(params: dict[str, Any], logical_date: Any = None) -> dict[str, Any]:
-        """Allocates the date and records it; gives what `lottery run --json` prints."""
+        """Allocate the date and record it; return what `lottery run --json` prints."""
         business_date = params["business_date"] or _business_date(logical_date)
         run = _insist(assign_date(HOME, business_date))
         if run.get("superseded_by"):
             raise AirflowFailException(
-                f"these files are those of {run['run']}, which {run['superseded_by']} has "
-                "superseded since: its output is not what stands"
+                f"these files were recorded as {run['run']}, which is superseded by "
+                f"{run['superseded_by']}; do not use their output"
             )
         for warning in run["warnings"]:
             log.warning("%s: %s", warning["code"], warning["message"])
@@ -71,12 +71,12 @@ def assignment_lottery() -> None:
 
     @task.branch
     def by_state(run: dict[str, Any]) -> list[str]:
-        """Where the breaks go."""
-        return ["tell_breaks", "verify"] if run["breaks"] else ["verify"]
+        """Name the tasks that follow."""
+        return ["report_breaks", "verify"] if run["breaks"] else ["verify"]
 
     @task
-    def tell_breaks(run: dict[str, Any]) -> list[dict[str, Any]]:
-        """Tells somebody; put what pages your backend here, or into `on_success_callback`."""
+    def report_breaks(run: dict[str, Any]) -> list[dict[str, Any]]:
+        """Report the breaks; page your operations staff here, or in `on_success_callback`."""
         breaks: list[dict[str, Any]] = run["breaks"]
         for each in breaks:
             log.error(
@@ -92,15 +92,15 @@ def assignment_lottery() -> None:
 
     @task(retries=RETRIES, retry_delay=WAIT)
     def verify() -> None:
-        """Checks the ledger, its log and every file."""
+        """Verify the ledger, its log and every file."""
         _insist(ask(HOME, "verify"))
 
     run = assign()
-    by_state(run) >> [tell_breaks(run), verify()]
+    by_state(run) >> [report_breaks(run), verify()]
 
 
 def _business_date(logical_date: dt.datetime | None) -> str:
-    """The day before the morning that the exchanges have."""
+    """Return the day before the exchanges' morning."""
     if logical_date is None:
         raise AirflowFailException("a run by hand needs its business_date")
     import zoneinfo  # noqa: PLC0415 - Airflow reads this file every few seconds.
@@ -110,17 +110,17 @@ def _business_date(logical_date: dt.datetime | None) -> str:
 
 
 def _insist(answer: Answer) -> dict[str, Any]:
-    """The document of an answer that lets the day go on.
+    """Return the document of a successful answer.
 
     Raises:
-        AirflowException: It may go through later; Airflow tries it again.
-        AirflowFailException: It will not; Airflow does not try it again.
+        AirflowException: The command may succeed later; Airflow tries it again.
+        AirflowFailException: It will not; Airflow does not try again.
     """
     verdict = verdict_of(answer.exit_code)
     if verdict is Verdict.TRY_AGAIN:
-        raise AirflowException(answer.told)
+        raise AirflowException(answer.message)
     if verdict is Verdict.FAIL:
-        raise AirflowFailException(answer.told)
+        raise AirflowFailException(answer.message)
     document: dict[str, Any] = answer.document
     return document
 

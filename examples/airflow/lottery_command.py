@@ -1,8 +1,8 @@
 """`lottery` as a scheduler calls it: a command, its exit code, its answer.
 
-There is nothing of Airflow in here, so that whatever schedules in Python may use it, and so that
-the tests run it against the real command. The lottery has an environment of its own: the scheduler
-needs neither its packages nor its Python, only its program.
+Nothing here depends on Airflow, so that any scheduler in Python can use it, and the tests run it
+against the real command. The lottery has its own environment: the scheduler needs its program, but
+neither its packages nor its Python.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = "LOTTERY_PROGRAM"
-"""Names the command where it is not on the path, as `/opt/lottery/bin/lottery`."""
+"""Variable that names the command if it is not on the path, as `/opt/lottery/bin/lottery`."""
 SUFFIXES = {
     "notices": (".xml", ".parquet", ".csv"),
     "positions": (".parquet", ".csv"),
     "volumes": (".json", ".csv"),
     "occ_positions": (".xml",),
 }
-"""A role's files by their suffixes; the first that is there is taken."""
+"""The suffixes of a role's files; the first file that exists is used."""
 OPTIONAL = frozenset({"occ_positions"})
 
 
@@ -32,9 +32,9 @@ class Verdict(StrEnum):
     """What a scheduler does about an exit code."""
 
     GO_ON = "go on"
-    GO_ON_AND_TELL = "go on, and tell somebody of the breaks"
+    GO_ON_AND_REPORT = "go on, and report the breaks"
     TRY_AGAIN = "try the same command again later"
-    FAIL = "call somebody; the same command again gives the same answer"
+    FAIL = "call somebody; the same command would fail again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,32 +43,32 @@ class Answer:
 
     Attributes:
         exit_code: Its exit code.
-        document: Its JSON document; empty where it printed none.
-        complaints: What it said on standard error.
+        document: Its JSON document; empty if it printed none.
+        stderr: What it printed on standard error.
     """
 
     exit_code: int
     document: dict[str, Any]
-    complaints: str
+    stderr: str
 
     @property
-    def told(self) -> str:
-        """The answer in a line or more, for a log or a page to somebody."""
+    def message(self) -> str:
+        """The answer in one line or more, for a log or an alert."""
         faults = [
             f"{fault['where']}: {fault['problem']}" for fault in self.document.get("faults", ())
         ]
-        said = self.document.get("message") or "\n".join(faults) or self.complaints
+        text = self.document.get("message") or "\n".join(faults) or self.stderr
         reason = self.document.get("reason", f"exit code {self.exit_code}")
-        return f"{reason}: {said}"
+        return f"{reason}: {text}"
 
 
 def verdict_of(exit_code: int) -> Verdict:
-    """What to do about an exit code of `lottery`; docs/OPERATIONS.md has the table."""
+    """Return what to do about an exit code of `lottery`; docs/OPERATIONS.md has the table."""
     match exit_code:
         case 0:
             return Verdict.GO_ON
         case 4:
-            return Verdict.GO_ON_AND_TELL
+            return Verdict.GO_ON_AND_REPORT
         case 75:
             return Verdict.TRY_AGAIN
         case _:
@@ -76,7 +76,7 @@ def verdict_of(exit_code: int) -> Verdict:
 
 
 def assign(home: Path, business_date: str) -> Answer:
-    """Allocates a date's files and records it; files that are not there yet are tried again.
+    """Allocate a date's files and record the run; files that have not arrived are tried again.
 
     Args:
         home: The folder that has `in/DATE` and gets `out/DATE`; the ledger is in it too, unless
@@ -87,14 +87,14 @@ def assign(home: Path, business_date: str) -> Answer:
     missing = [role for role in SUFFIXES if role not in files and role not in OPTIONAL]
     if missing:
         message = f"{home / 'in' / business_date} has no {', '.join(missing)} yet"
-        return Answer(exit_code=75, document={}, complaints=message)
+        return Answer(exit_code=75, document={}, stderr=message)
     options = [text for role, file in files.items() for text in (_option(role), str(file))]
     output = str(home / "out" / business_date)
     return ask(home, "run", "--date", business_date, *options, "--output", output)
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """The files of a date by their roles, as far as they are there."""
+    """Return the files of a date that exist, by their roles."""
     found = {
         role: [folder / f"{role}{suffix}" for suffix in suffixes]
         for role, suffixes in SUFFIXES.items()
@@ -107,7 +107,7 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 
 def ask(home: Path, *arguments: str) -> Answer:
-    """Gives a command and reads its JSON document."""
+    """Run a command and read its JSON document."""
     environment = {"LOTTERY_LEDGER": str(home / "lottery-ledger"), **os.environ}
     program = shlex.split(os.environ.get(PROGRAM, "lottery"))
     done = subprocess.run(
@@ -118,7 +118,7 @@ def ask(home: Path, *arguments: str) -> Answer:
         check=False,
     )
     document = json.loads(done.stdout) if done.stdout.startswith("{") else {}
-    return Answer(exit_code=done.returncode, document=document, complaints=done.stderr.strip())
+    return Answer(exit_code=done.returncode, document=document, stderr=done.stderr.strip())
 
 
 def _option(role: str) -> str:

@@ -1,15 +1,15 @@
 #!/bin/sh
 # An assignment morning, for cron or any other scheduler: assign.sh YYYY-MM-DD
 #
-# Takes $LOTTERY_HOME/in/DATE, writes out/DATE and log/DATE.log, and exits with the code of
-# `lottery run`. It says nothing when all went well, so that cron mails only what someone has to
-# read. Code 75 alone is tried again, and so are files that are not there yet.
+# Reads $LOTTERY_HOME/in/DATE, writes out/DATE and log/DATE.log, and exits with the code of
+# `lottery run`. Prints nothing when all went well, so that cron mails only what someone has to
+# read. Only code 75, and files that have not arrived yet, are tried again.
 #
 #   LOTTERY_HOME           the folder of in, out, log and the ledger (/srv/lottery)
-#   LOTTERY_LEDGER         another place for the ledger
-#   LOTTERY_TRIES          how often at most (30)
+#   LOTTERY_LEDGER         another folder for the ledger
+#   LOTTERY_TRIES          maximum number of tries (30)
 #   LOTTERY_WAIT_SECONDS   seconds between two tries (120)
-#   LOTTERY_SHIP_TO        a folder on another system, which gets the signed heads
+#   LOTTERY_SHIP_TO        a folder on another system, which gets the signed checkpoints
 set -u
 umask 027
 
@@ -21,7 +21,7 @@ ship_to=${LOTTERY_SHIP_TO:-}
 export LOTTERY_LEDGER="${LOTTERY_LEDGER:-$home/lottery-ledger}"
 received=$home/in/$business_date
 
-# The first of a role's files that is there.
+# Print the first of a role's files that exists.
 first_of() {
 	for name; do
 		if [ -e "$received/$name" ]; then
@@ -48,16 +48,16 @@ morning() {
 mkdir -p "$home/log" || exit 75
 exec 9>>"$home/log/assign.lock"
 if ! flock -n 9; then
-	echo "assign.sh is running already; $business_date is not tried"
+	echo "assign.sh is already running; $business_date was not tried"
 	exit 75
 fi
 
 try=1
 while :; do
-	said=$(morning)
+	printed=$(morning)
 	code=$?
 	echo "$(date -u +%FT%TZ) try $try, exit code $code
-$said" >>"$home/log/$business_date.log"
+$printed" >>"$home/log/$business_date.log"
 	if [ "$code" -ne 75 ] || [ "$try" -ge "$tries" ]; then
 		break
 	fi
@@ -67,13 +67,13 @@ done
 
 if [ -n "$ship_to" ] && { [ "$code" -eq 0 ] || [ "$code" -eq 4 ]; }; then
 	cp "$LOTTERY_LEDGER/checkpoints" "$ship_to/checkpoints-$business_date" \
-		|| echo "the signed heads were not shipped to $ship_to"
+		|| echo "the signed checkpoints were not copied to $ship_to"
 fi
 
-case $code,$said in
+case $code,$printed in
 0,*"warning: "* | 0,*superseded\ by*) ;;
 0,*) exit 0 ;;
 esac
 echo "Assignment of $business_date: exit code $code after $try of $tries tries; docs/OPERATIONS.md says what to do."
-echo "$said"
+echo "$printed"
 exit "$code"

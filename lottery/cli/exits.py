@@ -1,4 +1,4 @@
-"""The one table from errors to exit codes, as the contract has them."""
+"""Exit codes, and the one table from errors to them."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ _CODES: Final[dict[type[LotteryError], int]] = {
 
 
 def exit_code(error: LotteryError) -> int:
-    """The exit code of an error."""
+    """Return the exit code of an error."""
     return _CODES.get(type(error), FAILED)

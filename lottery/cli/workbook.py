@@ -1,12 +1,10 @@
-"""Tables as an Excel workbook, for people: what a cell shows is what was recorded.
-
-A workbook is looked at, and sorted, filtered and summed; programs read CSV or Parquet.
+"""Tables as an Excel workbook, for people to read, sort, filter and sum.
 
 Invariants:
-- A text is a text: account numbers keep their leading zeros, and no cell is a formula or a link,
+- Text stays text: account numbers keep their leading zeros, and no cell is a formula or a link,
   whatever it begins with.
-- A number is exact: Excel keeps 15 digits. A column with a longer one is text as a whole, because
-  a sum that left out single cells would not be assigned.
+- Numbers are exact. Excel keeps 15 digits, so a column with a longer number is text as a whole:
+  a sum that silently left out single cells would mislead.
 - The same tables give the same bytes.
 """
 
@@ -25,13 +23,14 @@ import xlsxwriter
 from xlsxwriter.exceptions import FileCreateError
 
 MOST_ROWS: Final = 1_048_575
-"""Rows of a sheet below its header; Excel has 1,048,576 in all."""
+"""Maximum number of rows of a sheet below its header; Excel has 1,048,576 in all."""
 LARGEST_NUMBER: Final = 10**15 - 1
+"""The largest number that Excel keeps exactly."""
 
 _BATCH_ROWS: Final = 65_536
 _LEAST_WIDTH: Final = 8
 _MARGIN: Final = 4
-"""Characters that the filter's button takes in the header."""
+"""Width of the filter's button in the header, in characters."""
 _OPTIONS: Final = {
     "constant_memory": True,
     "strings_to_formulas": False,
@@ -49,20 +48,20 @@ def write_workbook(
     created: dt.datetime,
     most_rows: int = MOST_ROWS,
 ) -> None:
-    """Writes a workbook with a sheet for each table.
+    """Write a workbook with a sheet for each table.
 
     Args:
         path: The file.
-        tables: Sheet names to tables of texts and int64; the rows past the limit go on on
+        tables: Tables of texts and int64 by sheet name; rows past the limit continue on the sheets
             `name-2`, `name-3` and so on.
         title: The workbook's title.
-        created: When what it shows was recorded, UTC.
-        most_rows: Rows of a sheet below its header.
+        created: When the run was recorded, UTC.
+        most_rows: Maximum number of rows of a sheet below its header.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
-    # Rows wait in files on the disk that the workbook goes to, where there is room for them.
+    # XlsxWriter keeps rows in temporary files; they belong on the disk that the workbook goes to.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".workbook-") as directory:
         workbook = xlsxwriter.Workbook(str(path), {**_OPTIONS, "tmpdir": directory})
         workbook.set_properties({"title": title, "created": created})
@@ -81,14 +80,14 @@ def write_workbook(
 
 
 def _close_rows(workbook: Any) -> None:
-    """Closes the files of the rows, also those that the disk has no room for."""
+    """Close the temporary files of the rows, even if the disk is full."""
     for sheet in workbook.worksheets():
         with suppress(OSError):
             sheet.row_data_fh.close()
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """The table with its labels, and its columns of numbers past 15 digits, as plain texts."""
+    """Return the table with dictionaries and columns of too large numbers as plain text."""
     fields = [
         field.with_type(pa.string())
         if pa.types.is_dictionary(field.type) or _is_too_long(table.column(field.name))
@@ -104,7 +103,7 @@ def _is_too_long(column: pa.ChunkedArray) -> bool:
 
 
 def _write_sheet(workbook: Any, sheet: Any, table: pa.Table) -> None:
-    """Writes the header, which stays in sight and filters, and the rows below it."""
+    """Write the header, which is frozen and filters, and the rows."""
     heading = workbook.add_format({"bold": True, "bottom": 1})
     as_text = workbook.add_format({"num_format": "@"})
     as_number = workbook.add_format({"num_format": "#,##0"})
@@ -113,27 +112,27 @@ def _write_sheet(workbook: Any, sheet: Any, table: pa.Table) -> None:
     sheet.autofilter(0, 0, table.num_rows, last)
     sheet.repeat_rows(0)
     writers = []
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         is_text = pa.types.is_string(field.type)
         writers.append(
             (sheet.write_string, as_text) if is_text else (sheet.write_number, as_number)
         )
-        sheet.set_column(place, place, _width(table, field.name), as_text if is_text else as_number)
-        sheet.write_string(0, place, field.name, heading)
-    # Excel would flag every account as a number that is stored as a text.
+        sheet.set_column(index, index, _width(table, field.name), as_text if is_text else as_number)
+        sheet.write_string(0, index, field.name, heading)
+    # Otherwise Excel flags every account as a number stored as text.
     sheet.ignore_errors({"number_stored_as_text": f"A1:{_letter(last)}{MOST_ROWS + 1}"})
     row = 0
     for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
         for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             row += 1
-            for place, value in enumerate(values):
+            for index, value in enumerate(values):
                 if value not in (None, ""):
-                    write, look = writers[place]
-                    write(row, place, value, look)
+                    write, cell_format = writers[index]
+                    write(row, index, value, cell_format)
 
 
 def _width(table: pa.Table, name: str) -> int:
-    """Characters that the widest of a column takes, its heading included."""
+    """Return the width of a column's widest cell in characters, its heading included."""
     column = table.column(name)
     heading = len(name) + _MARGIN
     if pa.types.is_string(column.type):
@@ -143,6 +142,6 @@ def _width(table: pa.Table, name: str) -> int:
     return max(_LEAST_WIDTH, heading, longest + 1)
 
 
-def _letter(place: int) -> str:
-    """The name of one of the first 26 columns."""
-    return chr(ord("A") + place)
+def _letter(index: int) -> str:
+    """Return the name of one of the first 26 columns."""
+    return chr(ord("A") + index)
