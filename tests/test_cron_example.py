@@ -210,4 +210,4 @@ def test_warnings_and_what_was_superseded_are_told_though_all_is_allocated(home:
         f"{files}/positions.csv --volumes in/2024-09-16/volumes.csv --supersede latest --reason no",
     )
     assert superseding.returncode == 0, superseding.stdout
-    assert "superseded by 2024-09-17-002 since" in assign(home, "2024-09-17").stdout
+    assert "superseded by 2024-09-17-002" in assign(home, "2024-09-17").stdout

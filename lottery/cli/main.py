@@ -47,7 +47,7 @@ def options(
 
 
 for _command in (
-    *(run.run, run.seed, seeds.seeds, show.runs, show.show, show.explain, odds.odds),
+    *(run.run, seeds.seed, seeds.seeds, show.runs, show.show, show.explain, odds.odds),
     *(audit.replay, audit.verify, audit.export, report.report, audit.keys, audit.cosign),
     *(audit.trail, serve.serve, serve.health),
 ):

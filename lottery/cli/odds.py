@@ -201,11 +201,13 @@ def _show_concentration(console: Console, found: SeriesOdds) -> None:
     wheel = Fraction(sum(odds.variance for odds in wheels if odds is not None))
     console.print()
     if drawn:
-        ratio = f", and {wording.decimal(own / wheel, 1)} times that of OCC's wheel"
+        than_wheel = (
+            f", and {wording.decimal(own / wheel, 1)} times that of OCC's wheel" if wheel else ""
+        )
         console.print(
             "An account's numbers are consecutive, and so are the contracts assigned, which "
             f"concentrates them: the variance is {wording.decimal(own / drawn, 1)} times that of "
-            f"a draw contract by contract{ratio if wheel else ''}."
+            f"a draw contract by contract{than_wheel}."
         )
     least, most = found.evenness[0].fraction_count, found.evenness[-1].fraction_count
     if found.never_first:

@@ -1,4 +1,4 @@
-"""`lottery run` and `lottery seed`: files in."""
+"""`lottery run`: a day's files in, a recorded run out."""
 
 from __future__ import annotations
 
@@ -119,21 +119,6 @@ def run(
         ),
     )
     raise typer.Exit(exits.BREAKS if record.breaks else exits.DONE)
-
-
-@command
-def seed(session: Session, volumes: VolumesOption) -> None:
-    """Show every step of the seed of four ask prices; record nothing."""
-    with open_backend(session) as backend:
-        derived = backend.seed(operations.read_volumes(volumes))
-    steps = derived.seed
-    document = {
-        **dataclasses.asdict(steps),
-        "composite": str(steps.composite),
-        "fraction": steps.fraction,
-        "warnings": [dataclasses.asdict(warning) for warning in derived.warnings],
-    }
-    session.show(document, lambda console: text.show_seed(console, steps, derived.warnings))
 
 
 def _superseded(

@@ -1,4 +1,4 @@
-"""`lottery seeds`: the seeds of many dates, and whether they are spread evenly."""
+"""`lottery seed` and `lottery seeds`: one seed step by step, and the seeds of many dates."""
 
 from __future__ import annotations
 
@@ -7,18 +7,32 @@ from typing import Any
 
 from rich.console import Console
 
+from lottery import operations
 from lottery.cli import text
 from lottery.cli.backend import open_backend
-from lottery.cli.options import FromOption, ToOption, read_dates
+from lottery.cli.options import FromOption, ToOption, VolumesOption, read_dates
 from lottery.cli.session import Session, command
 from lottery.operations.seed import (
     TEST,
     DatedSeed,
+    Seed,
     SeedHistory,
     Uniformity,
     marked_composite,
     seed_history,
 )
+
+
+@command
+def seed(session: Session, volumes: VolumesOption) -> None:
+    """Show every step of the seed of four ask prices; record nothing."""
+    with open_backend(session) as backend:
+        derived = backend.seed(operations.read_volumes(volumes))
+    warnings = [dataclasses.asdict(warning) for warning in derived.warnings]
+    session.show(
+        {**seed_document(derived.seed), "warnings": warnings},
+        lambda console: text.show_seed(console, derived.seed, derived.warnings),
+    )
 
 
 @command
@@ -37,14 +51,23 @@ def seeds(session: Session, first: FromOption = None, last: ToOption = None) -> 
     document = {
         "from": dates[0],
         "to": dates[1],
-        "seeds": [_seed_document(seed) for seed in history.seeds],
+        "seeds": [_dated_seed_document(seed) for seed in history.seeds],
         "uniformity": _uniformity_document(uniformity),
         "warnings": [dataclasses.asdict(warning) for warning in uniformity.warnings()],
     }
     session.show(document, lambda console: _show_seeds(console, history, within=any(dates)))
 
 
-def _seed_document(seed: DatedSeed) -> dict[str, Any]:
+def seed_document(seed: Seed) -> dict[str, Any]:
+    """Return a seed as JSON values."""
+    return {
+        **dataclasses.asdict(seed),
+        "composite": str(seed.composite),
+        "fraction": seed.fraction,
+    }
+
+
+def _dated_seed_document(seed: DatedSeed) -> dict[str, Any]:
     document = dataclasses.asdict(seed)
     del document["cut_position"]
     return document

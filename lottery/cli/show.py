@@ -20,6 +20,7 @@ from lottery.cli.options import (
     read_dates,
     read_series,
 )
+from lottery.cli.seeds import seed_document
 from lottery.cli.session import Session, command
 from lottery.operations.explain import PoolWorking, wording
 from lottery.operations.runs import RunRecord, summary
@@ -162,6 +163,7 @@ def _show_account(console: Console, workings: list[PoolWorking], account: str) -
 def _working_document(working: PoolWorking) -> dict[str, Any]:
     """Return a working as JSON values, with two figures that its properties compute."""
     document = dataclasses.asdict(working)
+    document["seed"] = seed_document(working.seed)
     document["marked_composite"] = wording.marked(working.seed)
     document["wraps"] = working.wraps
     return document
