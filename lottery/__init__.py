@@ -9,7 +9,7 @@ The names here are the method itself, for a Python user; a day with its record i
 """
 
 from lottery.errors import LotteryError, Refused
-from lottery.method.distribution import NumberRange, Spin, spin
+from lottery.method.distribution import NumberRange, PoolAllocation, allocate_pool
 from lottery.method.methodology import JPMS_2024_09_06, METHODOLOGIES, Methodology, ZeroHit
 from lottery.method.seed import ExchangeAsk, Seed, derive_seed
 
@@ -20,10 +20,10 @@ __all__ = [
     "LotteryError",
     "Methodology",
     "NumberRange",
+    "PoolAllocation",
     "Refused",
     "Seed",
-    "Spin",
     "ZeroHit",
+    "allocate_pool",
     "derive_seed",
-    "spin",
 ]

@@ -76,7 +76,7 @@ def contract(series: str) -> str:
 
 def marked(seed: Seed) -> str:
     """The composite with its cut shown, as `282[4313]10` (S4)."""
-    return seed.marked_composite
+    return seed.composite_with_cut
 
 
 def cut_step(seed: Seed) -> str:

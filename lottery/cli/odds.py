@@ -25,7 +25,7 @@ from lottery.cli.session import Session, command
 from lottery.operations import NamedOdds, SeriesOdds, decimal_text
 from lottery.operations.explain import wording
 from lottery.operations.inputs import AccountOrder, ZeroHit
-from lottery.operations.odds import LOT_LIMIT, OccWheelOdds, RandomDrawOdds
+from lottery.operations.odds import INCREMENT_LIMIT, OccWheelOdds, RandomDrawOdds
 from lottery.operations.seed import DENOMINATOR
 
 
@@ -184,7 +184,7 @@ def _show_comparison(console: Console, found: SeriesOdds) -> None:
         "from a random start, with this pool's accounts on it."
     )
     if any(named.odds.occ_wheel is None for named in found.accounts):
-        console.print(f"The wheel is computed for up to {LOT_LIMIT:,} increments.")
+        console.print(f"The wheel is computed for up to {INCREMENT_LIMIT:,} increments.")
 
 
 def _compared_cells(odds: RandomDrawOdds | OccWheelOdds | None) -> tuple[str, str, str]:

@@ -18,8 +18,8 @@ from lottery.operations.seed import (
     Seed,
     SeedHistory,
     Uniformity,
-    marked_composite,
     seed_history,
+    show_cut,
 )
 
 
@@ -93,7 +93,7 @@ def _show_seeds(console: Console, history: SeedHistory, *, within: bool) -> None
     for seed in history.seeds:
         made.add_row(
             seed.business_date.isoformat(),
-            marked_composite(seed.composite, seed.cut_position),
+            show_cut(seed.composite, seed.cut_position),
             seed.digits,
             seed.fraction,
             ", ".join(seed.runs),

@@ -2,7 +2,8 @@
 
 Invariants:
 - An id never changes its meaning; a later text is a new entry of `METHODOLOGIES` (F2).
-- Every decided rule is a named decision, recorded with every run, also where it has one choice.
+- Every decided rule is a named decision that is recorded with every run, even if this software
+  knows only one choice of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from lottery.errors import quote
 
 
 class AccountOrder(StrEnum):
@@ -52,7 +55,7 @@ FIXED_DECISIONS: Final[Mapping[str, str]] = MappingProxyType(
         "excess_assignment": "break",  # D5
     }
 )
-"""The decided rules that this software knows one choice of."""
+"""Decisions of which this software knows one choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Methodology:
     """One version of the method.
 
     Attributes:
-        id: Its name for ever (F2).
+        id: Its name, which never changes (F2).
         effective: The first business date that it covers (F1).
         securities: The four securities in the document's order (S1).
         account_order: The choice of R2.
@@ -74,7 +77,7 @@ class Methodology:
     zero_hit: ZeroHit = ZeroHit.WRAP
 
     def decisions(self) -> dict[str, str]:
-        """Every decided rule's name and choice, as the run record keeps them."""
+        """Return every decision's name and choice, as the run record keeps them."""
         return {
             "account_order": self.account_order.value,
             "zero_hit": self.zero_hit.value,
@@ -82,7 +85,7 @@ class Methodology:
         }
 
     def deciding(self, decisions: Mapping[str, str]) -> Methodology:
-        """This method with other choices.
+        """Return this method with other choices.
 
         Args:
             decisions: Names to choices; a name that is left out keeps its choice.
@@ -96,8 +99,11 @@ class Methodology:
         choices["zero_hit"] = [hit.value for hit in ZeroHit]
         for name, choice in given.items():
             if choice not in choices.get(name, []):
-                known = ", ".join(choices[name]) if name in choices else "no such decision"
-                raise ValueError(f"decision {name} = {choice!r} is unknown; known: {known}")
+                if name not in choices:
+                    known = ", ".join(choices)
+                    raise ValueError(f"decision must be one of {known}; got {quote(name)}")
+                known = " or ".join(choices[name])
+                raise ValueError(f"decision {name} must be {known}, got {quote(choice)}")
         return replace(
             self,
             account_order=AccountOrder(given["account_order"]),
@@ -115,8 +121,9 @@ JPMS_2024_09_06: Final = Methodology(
         Security(number="Z901448", cusip="649990124", description="NASD Volume"),
     ),
 )
-"""J.P. Morgan Securities LLC, "Update of Options Lottery Methodology"."""
+"""The method of "Update of Options Lottery Methodology", J.P. Morgan Securities LLC."""
 
 METHODOLOGIES: Final[Mapping[str, Methodology]] = MappingProxyType(
     {JPMS_2024_09_06.id: JPMS_2024_09_06}
 )
+"""Every released method by its id."""

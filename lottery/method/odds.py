@@ -1,14 +1,14 @@
 """Every account's exact chances before the day's fraction is known (rules R3, S6, D1 to D5).
 
 The method's fraction is one of 10,000 (S6), and each is counted once: the chances are whole numbers
-of 10,000, by the rules that allocate, and no fraction is drawn. Whether the day's volumes favour
-some fractions is not looked at here. Beside them stand two other ways to assign the same contracts:
-a draw contract by contract (`random_draw`) and OCC's own wheel (`occ_wheel`).
+of 10,000, by the rules that allocate, and no fraction is drawn. Whether the day's volumes favor
+some fractions is not examined here. Two other ways to assign the same contracts are given for
+comparison: a draw contract by contract (`random_draw`) and OCC's own wheel (`occ_wheel`).
 
 Invariants:
 - An account's chances add up to 10,000.
 - The means of a pool's accounts add up to the assigned quantity, for each of the three ways.
-- The chances are those that `wheel.spin` gives over all 10,000 fractions.
+- The chances are those that `distribution.allocate_pool` gives over all 10,000 fractions.
 """
 
 from __future__ import annotations
@@ -20,9 +20,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
 
-from lottery.method.distribution import NumberRange, assigned_in_range, first_hit_number
+from lottery.method.distribution import (
+    NumberRange,
+    assigned_in_range,
+    check_pool,
+    first_hit_number,
+    number_ranges,
+)
 from lottery.method.methodology import ZeroHit
-from lottery.method.occ_wheel import OccWheel, OccWheelOdds, occ_wheel
+from lottery.method.occ_wheel import OccWheelOdds, occ_wheel
 from lottery.method.random_draw import RandomDrawOdds, random_draw_odds
 from lottery.method.seed import DENOMINATOR
 
@@ -42,10 +48,10 @@ class AccountOdds:
     Attributes:
         owned: Its numbers (R3).
         chances: By assigned quantity, ascending; quantities that no fraction gives are left out.
-        share_quantity: The assigned quantity times its share of the pool's shorts: what is its
-            mean where every number is as likely to be hit as any other.
+        share_quantity: The assigned quantity times its share of the pool's total short: its mean
+            if every number were as likely to be hit as any other.
         random_draw: A draw contract by contract.
-        occ_wheel: OCC's wheel; None past `occ_wheel.LOT_LIMIT`.
+        occ_wheel: OCC's wheel; None beyond `occ_wheel.INCREMENT_LIMIT`.
     """
 
     owned: NumberRange
@@ -56,17 +62,17 @@ class AccountOdds:
 
     @property
     def short_quantity(self) -> int:
-        """Its contracts short."""
+        """Its short quantity."""
         return self.owned.quantity
 
     @property
     def none_count(self) -> int:
-        """Fractions of the 10,000 that assign it nothing."""
+        """How many of the 10,000 fractions assign it nothing."""
         return self._count_of(0)
 
     @property
     def full_count(self) -> int:
-        """Fractions of the 10,000 that assign its whole short position."""
+        """How many of the 10,000 fractions assign its whole short position."""
         return self._count_of(self.short_quantity)
 
     @property
@@ -95,7 +101,7 @@ class AccountOdds:
 
     @property
     def mean_less_share(self) -> Fraction:
-        """By how much its mean passes `share_quantity`; negative where it falls short of it."""
+        """By how much its mean exceeds `share_quantity`; negative if it is below."""
         return self.mean - self.share_quantity
 
     def _count_of(self, quantity: int) -> int:
@@ -155,7 +161,7 @@ class PoolOdds:
     Attributes:
         assigned_quantity: Contracts assigned to the pool.
         first_hits: The first hits of all fractions.
-        accounts: By the account's place in the pool (from 0) its chances, those asked for.
+        accounts: The chances asked for, by the account's index in the pool.
     """
 
     assigned_quantity: int
@@ -175,51 +181,44 @@ def pool_odds(
     zero_hit: ZeroHit,
     only: Collection[int] | None = None,
 ) -> PoolOdds:
-    """The chances of a pool's accounts.
+    """Return the chances of a pool's accounts.
 
     Args:
-        shorts: Contracts short of each account, in the order of the accounts (R1), each at least 1.
+        shorts: Each account's short quantity, in the order of the accounts (R1), each at least 1.
         assigned_quantity: Contracts assigned, 1 to the sum of `shorts`.
         zero_hit: The choice of D2.
-        only: The places of the accounts asked for, from 0; None asks for all.
+        only: The indices of the accounts asked for; None for all.
 
     Raises:
-        ValueError: A short is below 1, or the quantity is none or past the total.
-        IndexError: There is no account at a place asked for.
+        ValueError: An argument is outside of these bounds.
+        IndexError: There is no account of an index asked for.
     """
-    total_short = sum(shorts)
-    if any(short < 1 for short in shorts):
-        raise ValueError("a position without contracts takes no number (P2)")
-    if not 1 <= assigned_quantity <= total_short:
-        raise ValueError(f"{assigned_quantity} contracts of a total of {total_short}")
+    total_short = check_pool(shorts, assigned_quantity)
     first_hits = first_hits_of(total_short, zero_hit)
-    wheel = occ_wheel(total_short=total_short, assigned_quantity=assigned_quantity)
-    places = range(len(shorts)) if only is None else sorted(set(only))
-    owned = [
-        NumberRange(first_number=last_number - short + 1, last_number=last_number)
-        for short, last_number in zip(shorts, accumulate(shorts), strict=True)
-    ]
-    sizes = {shorts[place] for place in places}
+    indices = range(len(shorts)) if only is None else sorted(set(only))
+    ranges = number_ranges(shorts)
+    sizes = {shorts[index] for index in indices}
     draws = random_draw_odds(sizes, assigned_quantity=assigned_quantity, total_short=total_short)
-    wheels = _wheel_odds(wheel, sizes)
+    wheel = occ_wheel(total_short=total_short, assigned_quantity=assigned_quantity)
+    wheel_odds = {} if wheel is None else wheel.odds(sizes)
     return PoolOdds(
         assigned_quantity=assigned_quantity,
         first_hits=first_hits,
         accounts={
-            place: AccountOdds(
-                owned=owned[place],
-                chances=chances_of(owned[place], first_hits, assigned_quantity),
-                share_quantity=Fraction(assigned_quantity * shorts[place], total_short),
-                random_draw=draws[shorts[place]],
-                occ_wheel=wheels.get(shorts[place]),
+            index: AccountOdds(
+                owned=ranges[index],
+                chances=chances_of(ranges[index], first_hits, assigned_quantity),
+                share_quantity=Fraction(assigned_quantity * shorts[index], total_short),
+                random_draw=draws[shorts[index]],
+                occ_wheel=wheel_odds.get(shorts[index]),
             )
-            for place in places
+            for index in indices
         },
     )
 
 
 def first_hits_of(total_short: int, zero_hit: ZeroHit) -> FirstHits:
-    """Counts the first hits of all 10,000 fractions.
+    """Count the first hits of all 10,000 fractions.
 
     Args:
         total_short: Contracts short in the pool, at least 1.
@@ -241,18 +240,18 @@ def first_hits_of(total_short: int, zero_hit: ZeroHit) -> FirstHits:
 def chances_of(
     owned: NumberRange, first_hits: FirstHits, assigned_quantity: int
 ) -> tuple[Chance, ...]:
-    """One account's chances, by assigned quantity, ascending.
+    """Return one account's chances by assigned quantity, ascending.
 
-    As the first hit moves on by one, the range assigned takes in a number ahead and gives up the
-    one behind. What an account gets of it so changes its course only where the first hit, or the
-    number behind the range, enters or leaves the account's range. Between two such places it
-    stays, or rises or falls by one a number: where it stays, all fractions there are counted at
-    once, elsewhere each first hit by itself.
+    As the first hit moves on by one, the numbers hit gain one at the front and lose one at the
+    back. What an account is assigned changes its slope only when the first hit, or the number after
+    the last hit, enters or leaves the account's range. Between two such turns it is constant, or
+    rises or falls by one with each number: if it is constant, all fractions there are counted at
+    once, otherwise each first hit by itself.
 
     Args:
         owned: The account's numbers.
         first_hits: The first hits of the pool.
-        assigned_quantity: Contracts assigned to the pool, 1 to its total.
+        assigned_quantity: Contracts assigned to the pool, 1 to its total short.
     """
     total_short = first_hits.total_short
     counts: Counter[int] = Counter()
@@ -262,22 +261,19 @@ def chances_of(
             owned.first_number, owned.last_number, first_hit, assigned_quantity, total_short
         )
 
-    courses = {1, total_short + 1}
-    for edge in (owned.first_number, owned.last_number + 1):
-        courses |= {
-            _on_circle(edge, total_short),
-            _on_circle(edge - assigned_quantity, total_short),
-        }
-    for start, after in pairwise(sorted(courses)):
+    turns = {1, total_short + 1}
+    for bound in (owned.first_number, owned.last_number + 1):
+        turns |= {_wrapped(bound, total_short), _wrapped(bound - assigned_quantity, total_short)}
+    for start, after in pairwise(sorted(turns)):
         first = bisect_left(first_hits.numbers, start)
         last = bisect_left(first_hits.numbers, after)
         quantity = assigned(start)
         if quantity == assigned(after - 1):
             counts[quantity] += first_hits.counts_before[last] - first_hits.counts_before[first]
             continue
-        for place in range(first, last):
-            before, until = first_hits.counts_before[place : place + 2]
-            counts[assigned(first_hits.numbers[place])] += until - before
+        for index in range(first, last):
+            before, until = first_hits.counts_before[index : index + 2]
+            counts[assigned(first_hits.numbers[index])] += until - before
     return tuple(
         Chance(assigned_quantity=quantity, fraction_count=count)
         for quantity, count in sorted(counts.items())
@@ -285,10 +281,6 @@ def chances_of(
     )
 
 
-def _on_circle(number: int, total_short: int) -> int:
-    """The number from 1 to `total_short` that stands there on the circle (D4)."""
+def _wrapped(number: int, total_short: int) -> int:
+    """Return the number from 1 to `total_short` that a number beyond them stands for (D4)."""
     return (number - 1) % total_short + 1
-
-
-def _wheel_odds(wheel: OccWheel | None, sizes: Collection[int]) -> dict[int, OccWheelOdds]:
-    return {} if wheel is None else wheel.odds(sizes)

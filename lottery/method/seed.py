@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lottery.errors import INVALID_SEED, Problem, Refused
+from lottery.errors import INVALID_SEED, Problem, Refused, quote
 from lottery.method.methodology import Security
 
 DENOMINATOR: Final = 10_000
-"""The number of fractions (S6)."""
+"""How many fractions there are (S6)."""
 
 ASK_INTEGER_DIGITS: Final = 13
-"""Digits before the point at most, so that four volumes add up within 64 bits."""
+"""Maximum digits of an ask before its point, so that four volumes add up within 64 bits."""
 
 _ASK: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
@@ -52,14 +52,14 @@ class RuleWarning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seed:
-    """A seed and how it came about.
+    """The seed of a business date with every step of its derivation.
 
     Attributes:
         volumes: The four volumes in the document's order (S1).
         composite: Their sum (S3).
         length: Digits of the composite (S4).
-        cut_position: Where the cut starts, the first digit being 1 (S4).
-        digits: The four digits cut, as text: `0007` is a value (S4).
+        cut_position: The position of the first digit cut, counted from 1 (S4).
+        digits: The four digits cut, as text with their leading zeros (S4).
     """
 
     volumes: tuple[ExchangeVolume, ...]
@@ -70,7 +70,7 @@ class Seed:
 
     @property
     def ten_thousandths(self) -> int:
-        """The fraction's numerator over 10,000: from 1 to 10,000 (S6)."""
+        """The fraction's numerator over 10,000, from 1 to 10,000 (S6)."""
         return int(self.digits) + 1
 
     @property
@@ -85,12 +85,13 @@ class Seed:
         return {volume.security_number: volume.volume for volume in self.volumes}
 
     @property
-    def marked_composite(self) -> str:
+    def composite_with_cut(self) -> str:
         """The composite with its cut shown, as `282[4313]10`."""
-        return marked_composite(str(self.composite), self.cut_position)
+        return show_cut(str(self.composite), self.cut_position)
 
     def warnings(self) -> tuple[RuleWarning, ...]:
-        """What is allowed and warned of: an ask of zero (S2), a coarse composite (S7)."""
+        """Return warnings of asks of zero (S2) and of a composite of low precision (S7)."""
+        # Runs record these texts and replay compares them: they must not change.
         found = [
             RuleWarning(
                 code="ZERO_ASK",
@@ -116,16 +117,16 @@ class Seed:
 def derive_seed(
     asks: Sequence[ExchangeAsk], securities: Sequence[Security], *, source: str = "volumes"
 ) -> Seed:
-    """Derives the seed of a business date, as published (S1 to S6).
+    """Derive the seed of a business date (S1 to S6).
 
     Args:
         asks: The four ask prices, in any order.
         securities: The method's securities, in the document's order.
-        source: What problems name as their source; a problem's row is its place in `asks`.
+        source: The source that problems name; their rows count the asks from 1.
 
     Raises:
-        Refused: A security is missing, doubled or foreign, an ask is no whole volume (S2), or the
-            composite has fewer than six digits (S5). Every problem is listed.
+        Refused: A security is missing, repeated or unknown, an ask is not a whole volume (S2), or
+            the composite has fewer than six digits (S5). Every problem is listed.
     """
     problems, volume_of = _read_asks(asks, securities, source)
     if problems:
@@ -136,8 +137,7 @@ def derive_seed(
     length = len(text)
     cut_position = length - 5
     if cut_position < 1:
-        digits = "one digit" if length == 1 else f"{length} digits"
-        message = f"the composite {composite} has {digits}; at least six are needed"
+        message = f"the composite must have at least 6 digits, got {composite}"
         raise Refused([Problem(source=source, message=message, rule="S5", reason=INVALID_SEED)])
     return Seed(
         volumes=volumes,
@@ -149,35 +149,36 @@ def derive_seed(
 
 
 def is_low_precision(composite: int) -> bool:
-    """Whether such composites reach only 1,000 of the 10,000 fractions: multiples of 1,000 (S7)."""
+    """Return whether a composite is a multiple of 1,000, which few fractions come of (S7)."""
     return composite % 1_000 == 0
 
 
-def marked_composite(composite: str, cut_position: int) -> str:
-    """A composite with its cut shown, as `282[4313]10` (S4)."""
+def show_cut(composite: str, cut_position: int) -> str:
+    """Return a composite with its cut in brackets, as `282[4313]10` (S4)."""
     start = cut_position - 1
     return f"{composite[:start]}[{composite[start : start + 4]}]{composite[start + 4 :]}"
 
 
 def read_volume(ask_price: str) -> int:
-    """The whole volume of an ask price: times 100,000 (S1, S2).
+    """Return the volume of an ask price, which is the price times 100,000 (S1, S2).
 
     Raises:
-        ValueError: The text is no plain decimal, has a non-zero sixth decimal, or is too long.
+        ValueError: The text is not a plain decimal, has a non-zero sixth decimal, or is too long.
     """
     match = _ASK.fullmatch(ask_price)
     if match is None:
         raise ValueError(
-            f"{ask_price!r} is no ask price: plain digits with at most five decimals are expected"
+            f"expected an ask price in plain digits with up to 5 decimals, got {quote(ask_price)}"
         )
     whole, decimals = match[1], match[2] or ""
     if len(whole) > ASK_INTEGER_DIGITS:
         raise ValueError(
-            f"{ask_price!r} has more than {ASK_INTEGER_DIGITS} digits before the point"
+            f"ask price must have up to {ASK_INTEGER_DIGITS} digits before the point, "
+            f"got {quote(ask_price)}"
         )
     if decimals[5:].strip("0"):
         raise ValueError(
-            f"{ask_price!r} has more than five decimals: times 100,000 it is no whole volume"
+            f"ask price must have up to 5 decimals to be a whole volume, got {quote(ask_price)}"
         )
     return int(whole) * 100_000 + int(decimals[:5].ljust(5, "0"))
 
@@ -205,9 +206,13 @@ def _read_asks(
     for row, ask in enumerate(asks, start=1):
         number = ask.security_number
         if number not in known:
-            refuse(f"{number!r} is none of the four", row=row, column="security_number")
+            refuse(
+                f"security must be one of {', '.join(known)}, got {quote(number)}",
+                row=row,
+                column="security_number",
+            )
         elif number in seen:
-            refuse(f"{number} appears a second time", row=row, column="security_number")
+            refuse(f"security {number} is repeated", row=row, column="security_number")
         seen.add(number)
         try:
             volume = read_volume(ask.ask_price)
@@ -219,5 +224,5 @@ def _read_asks(
             )
     for security in securities:
         if security.number not in seen:
-            refuse(f"{security.number} ({security.description}) is missing")
+            refuse(f"security {security.number} ({security.description}) is missing")
     return problems, volume_of

@@ -12,13 +12,13 @@ from lottery.day.tables import INT64_MAX
 from lottery.errors import LimitExceeded, PoolBroken, Problem, Refused
 from lottery.intake.columns import shorten
 from lottery.method.distribution import NumberRange
-from lottery.method.occ_wheel import LOT_LIMIT, OccWheelOdds
+from lottery.method.occ_wheel import INCREMENT_LIMIT, OccWheelOdds
 from lottery.method.odds import AccountOdds, Chance, NumbersHitFirst, pool_odds
 from lottery.method.random_draw import FIGURES, RandomDrawOdds
 from lottery.operations.pool import PoolRequest, arranged_pool, too_short
 
 __all__ = [
-    "LOT_LIMIT",
+    "INCREMENT_LIMIT",
     "AccountOdds",
     "Chance",
     "NamedOdds",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lottery.audit.seeds import TEST, DatedSeed, SeedHistory, Uniformity, seed_history
 from lottery.intake.sources import ReceivedVolumes
 from lottery.method.methodology import JPMS_2024_09_06
-from lottery.method.seed import DENOMINATOR, ExchangeAsk, RuleWarning, Seed, marked_composite
+from lottery.method.seed import DENOMINATOR, ExchangeAsk, RuleWarning, Seed, show_cut
 from lottery.operations.validation import derive_seed_of
 
 __all__ = [
@@ -21,8 +21,8 @@ __all__ = [
     "SeedHistory",
     "Uniformity",
     "derive_seed",
-    "marked_composite",
     "seed_history",
+    "show_cut",
 ]
 
 

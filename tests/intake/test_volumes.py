@@ -110,13 +110,16 @@ def test_idle_zeros_change_no_volume(tmp_path: Path, ask: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        (ROWS[1:], ["volumes: Z901803 (NYSE Volume) is missing"]),
-        ([*ROWS, ROWS[0]], ["volumes, row 5, security_number: Z901803 appears a second time"]),
+        (ROWS[1:], ["volumes: security Z901803 (NYSE Volume) is missing"]),
+        ([*ROWS, ROWS[0]], ["volumes, row 5, security_number: security Z901803 is repeated"]),
         (
             [*ROWS[1:], {"security_number": "Z900000", "ask_price": "1"}],
             [
-                "volumes: Z901803 (NYSE Volume) is missing",
-                "volumes, row 4, security_number: 'Z900000' is none of the four",
+                "volumes: security Z901803 (NYSE Volume) is missing",
+                (
+                    "volumes, row 4, security_number: security must be one of Z901803, "
+                    "Z901439, Z901466, Z901448, got 'Z900000'"
+                ),
             ],
         ),
     ],

@@ -12,18 +12,33 @@ from hypothesis import strategies as st
 
 from lottery.method.distribution import (
     NumberRange,
-    Spin,
+    PoolAllocation,
+    allocate_pool,
     assigned_in_range,
     first_hit_number,
     numbers_hit,
     ranges_hit,
-    spin,
 )
 from lottery.method.methodology import ZeroHit
-from tests.reference import allocate_pool
+from tests import reference
 
 TEN_THOUSANDTHS = st.integers(1, 10_000)
 LARGEST_TOTAL = 2**63 - 1
+
+
+def allocated(
+    shorts: list[int],
+    assigned_quantity: int,
+    ten_thousandths: int,
+    zero_hit: ZeroHit = ZeroHit.WRAP,
+) -> PoolAllocation:
+    """Allocate a pool."""
+    return allocate_pool(
+        shorts,
+        assigned_quantity=assigned_quantity,
+        ten_thousandths=ten_thousandths,
+        zero_hit=zero_hit,
+    )
 
 
 @st.composite
@@ -61,9 +76,11 @@ def first_hits(total_short: int, zero_hit: ZeroHit) -> Counter[int]:
 
 
 def test_the_published_pool_is_hit_first_at_28_and_assigned_3_7_and_0() -> None:
-    spun = spin([30, 30, 5], assigned_quantity=10, ten_thousandths=4314, zero_hit=ZeroHit.WRAP)
+    allocation = allocate_pool(
+        [30, 30, 5], assigned_quantity=10, ten_thousandths=4314, zero_hit=ZeroHit.WRAP
+    )
 
-    assert spun == Spin(
+    assert allocation == PoolAllocation(
         ranges=(
             NumberRange(first_number=1, last_number=30),
             NumberRange(first_number=31, last_number=60),
@@ -72,11 +89,11 @@ def test_the_published_pool_is_hit_first_at_28_and_assigned_3_7_and_0() -> None:
         first_hit=28,
         assigned=(3, 7, 0),
     )
-    assert [hit_range.quantity for hit_range in spun.ranges] == [30, 30, 5]
+    assert [hit_range.quantity for hit_range in allocation.ranges] == [30, 30, 5]
 
 
 def test_the_published_account_1047_is_hit_at_31_to_37() -> None:
-    _, owned, unhit = spin(
+    _, owned, unhit = allocate_pool(
         [30, 30, 5], assigned_quantity=10, ten_thousandths=4314, zero_hit=ZeroHit.WRAP
     ).ranges
 
@@ -158,8 +175,10 @@ def test_after_the_last_number_comes_number_1() -> None:
         NumberRange(first_number=19, last_number=20),
         NumberRange(first_number=1, last_number=12),
     ]
-    spun = spin([10, 5, 5], assigned_quantity=14, ten_thousandths=9_500, zero_hit=ZeroHit.WRAP)
-    assert (spun.first_hit, spun.assigned) == (19, (10, 2, 2))
+    allocation = allocate_pool(
+        [10, 5, 5], assigned_quantity=14, ten_thousandths=9_500, zero_hit=ZeroHit.WRAP
+    )
+    assert (allocation.first_hit, allocation.assigned) == (19, (10, 2, 2))
 
 
 def test_a_stretch_that_ends_at_the_last_number_does_not_wrap() -> None:
@@ -170,10 +189,12 @@ def test_a_stretch_that_ends_at_the_last_number_does_not_wrap() -> None:
 
 def test_the_first_account_hit_is_hit_again_at_its_low_numbers() -> None:
     # 0.4314 x 20 = 8.628, so 8, 9, 10, then 11 to 20, then 1, 2, 3.
-    spun = spin([10, 5, 5], assigned_quantity=16, ten_thousandths=4314, zero_hit=ZeroHit.WRAP)
+    allocation = allocate_pool(
+        [10, 5, 5], assigned_quantity=16, ten_thousandths=4314, zero_hit=ZeroHit.WRAP
+    )
 
-    assert (spun.first_hit, spun.assigned) == (8, (6, 5, 5))
-    assert numbers_hit(spun.ranges[0], first_hit=8, assigned_quantity=16, total_short=20) == [
+    assert (allocation.first_hit, allocation.assigned) == (8, (6, 5, 5))
+    assert numbers_hit(allocation.ranges[0], first_hit=8, assigned_quantity=16, total_short=20) == [
         NumberRange(first_number=8, last_number=10),
         NumberRange(first_number=1, last_number=3),
     ]
@@ -186,9 +207,11 @@ def test_the_first_account_hit_is_hit_again_at_its_low_numbers() -> None:
 def test_a_product_below_one_hits_the_number_that_was_decided(
     zero_hit: ZeroHit, first_hit: int, assigned: tuple[int, ...]
 ) -> None:
-    spun = spin([1, 1, 1], assigned_quantity=2, ten_thousandths=3333, zero_hit=zero_hit)
+    allocation = allocate_pool(
+        [1, 1, 1], assigned_quantity=2, ten_thousandths=3333, zero_hit=zero_hit
+    )
 
-    assert (spun.first_hit, spun.assigned) == (first_hit, assigned)
+    assert (allocation.first_hit, allocation.assigned) == (first_hit, assigned)
 
 
 def test_an_empty_range_is_hit_by_nothing() -> None:
@@ -202,14 +225,14 @@ def test_an_empty_range_is_hit_by_nothing() -> None:
 
 def test_a_pool_of_the_largest_total_is_assigned_without_overflow() -> None:
     half = 2**62
-    spun = spin(
+    allocation = allocate_pool(
         [half, half - 1],
         assigned_quantity=LARGEST_TOTAL,
         ten_thousandths=10_000,
         zero_hit=ZeroHit.WRAP,
     )
 
-    assert (spun.first_hit, spun.assigned) == (LARGEST_TOTAL, (half, half - 1))
+    assert (allocation.first_hit, allocation.assigned) == (LARGEST_TOTAL, (half, half - 1))
 
 
 @given(pool=pools(), ten_thousandths=TEN_THOUSANDTHS, zero_hit=st.sampled_from(ZeroHit))
@@ -218,27 +241,22 @@ def test_the_numbers_hit_are_those_of_a_naive_walk(
 ) -> None:
     """Law D3, D4: the ranges are the circle's numbers one by one, and each account has its own.
 
-    Stretches, an account's numbers and the counts of `spin` are three views of the one walk.
+    Ranges hit, an account's numbers and the counts of `allocate_pool` are views of one walk.
     """
     shorts, assigned_quantity = pool
     total_short = sum(shorts)
-    spun = spin(
-        shorts,
-        assigned_quantity=assigned_quantity,
-        ten_thousandths=ten_thousandths,
-        zero_hit=zero_hit,
-    )
-    walked = naive_walk(spun.first_hit, assigned_quantity, total_short)
+    allocation = allocated(shorts, assigned_quantity, ten_thousandths, zero_hit)
+    walked = naive_walk(allocation.first_hit, assigned_quantity, total_short)
 
     ranges = ranges_hit(
-        first_hit=spun.first_hit, assigned_quantity=assigned_quantity, total_short=total_short
+        first_hit=allocation.first_hit, assigned_quantity=assigned_quantity, total_short=total_short
     )
     assert numbers_of(ranges) == walked
-    assert len(ranges) == 1 + (spun.first_hit + assigned_quantity - 1 > total_short)
-    for owned, assigned in zip(spun.ranges, spun.assigned, strict=True):
+    assert len(ranges) == 1 + (allocation.first_hit + assigned_quantity - 1 > total_short)
+    for owned, assigned in zip(allocation.ranges, allocation.assigned, strict=True):
         hit = numbers_hit(
             owned,
-            first_hit=spun.first_hit,
+            first_hit=allocation.first_hit,
             assigned_quantity=assigned_quantity,
             total_short=total_short,
         )
@@ -254,20 +272,16 @@ def test_a_spin_adds_up_and_gives_nobody_more_than_its_short(
     """Laws R3 and D6: ranges follow each other from 1; assigned adds up; none exceeds its short."""
     shorts, assigned_quantity = pool
 
-    spun = spin(
-        shorts,
-        assigned_quantity=assigned_quantity,
-        ten_thousandths=ten_thousandths,
-        zero_hit=zero_hit,
-    )
+    allocation = allocated(shorts, assigned_quantity, ten_thousandths, zero_hit)
 
-    assert [owned.quantity for owned in spun.ranges] == shorts
-    assert spun.ranges[0].first_number == 1
+    assert [owned.quantity for owned in allocation.ranges] == shorts
+    assert allocation.ranges[0].first_number == 1
     assert all(
-        after.first_number == before.last_number + 1 for before, after in pairwise(spun.ranges)
+        after.first_number == before.last_number + 1
+        for before, after in pairwise(allocation.ranges)
     )
-    assert sum(spun.assigned) == assigned_quantity
-    assert all(0 <= hit <= short for hit, short in zip(spun.assigned, shorts, strict=True))
+    assert sum(allocation.assigned) == assigned_quantity
+    assert all(0 <= hit <= short for hit, short in zip(allocation.assigned, shorts, strict=True))
 
 
 @given(
@@ -276,54 +290,46 @@ def test_a_spin_adds_up_and_gives_nobody_more_than_its_short(
     ten_thousandths=TEN_THOUSANDTHS,
     zero_hit=st.sampled_from(ZeroHit),
 )
-def test_a_spin_is_the_references_pool(
+def test_a_pool_is_allocated_as_by_the_reference(
     shorts: list[int], quantity: int, ten_thousandths: int, zero_hit: ZeroHit
 ) -> None:
     """Law R3, D1 to D4: contracts handed out one at a time come out the same."""
     assigned_quantity = min(quantity, sum(shorts))
-    expected = allocate_pool(
+    expected = reference.allocate_pool(
         [(str(account), short) for account, short in enumerate(shorts, start=1)],
         assigned_quantity,
         Fraction(ten_thousandths, 10_000),
         zero_hit=zero_hit.value,
     )
 
-    spun = spin(
-        shorts,
-        assigned_quantity=assigned_quantity,
-        ten_thousandths=ten_thousandths,
-        zero_hit=zero_hit,
-    )
+    allocation = allocated(shorts, assigned_quantity, ten_thousandths, zero_hit)
 
-    assert spun.first_hit == expected.first_hit
+    assert allocation.first_hit == expected.first_hit
     assert [
         (owned.first_number, owned.last_number, assigned)
-        for owned, assigned in zip(spun.ranges, spun.assigned, strict=True)
+        for owned, assigned in zip(allocation.ranges, allocation.assigned, strict=True)
     ] == [(row.first_number, row.last_number, row.assigned_quantity) for row in expected.accounts]
 
 
 @pytest.mark.parametrize("shorts", [[0], [1, 0, 1], [3, -1]])
-def test_a_position_without_contracts_is_no_part_of_a_spin(shorts: list[int]) -> None:
+def test_a_position_without_contracts_is_not_allocated(shorts: list[int]) -> None:
     with pytest.raises(ValueError, match="P2"):
-        spin(shorts, assigned_quantity=1, ten_thousandths=1, zero_hit=ZeroHit.WRAP)
+        allocated(shorts, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("shorts", "assigned_quantity"), [([], 1), ([], 0), ([2], 0), ([2], -1), ([2, 3], 6)]
 )
-def test_a_quantity_that_is_none_or_past_the_total_is_no_spin(
+def test_a_quantity_of_nothing_or_above_the_total_is_not_allocated(
     shorts: list[int], assigned_quantity: int
 ) -> None:
-    with pytest.raises(ValueError, match=f"{assigned_quantity} contracts of a total of"):
-        spin(
-            shorts,
-            assigned_quantity=assigned_quantity,
-            ten_thousandths=1,
-            zero_hit=ZeroHit.WRAP,
-        )
+    with pytest.raises(ValueError, match=rf"must be 1 to .* \(D5\), got {assigned_quantity}$"):
+        allocated(shorts, assigned_quantity, 1)
 
 
 @pytest.mark.parametrize("ten_thousandths", [-1, 0, 10_001])
-def test_what_is_no_fraction_is_no_spin(ten_thousandths: int) -> None:
+def test_a_fraction_out_of_bounds_allocates_nothing(ten_thousandths: int) -> None:
     with pytest.raises(ValueError, match="S6"):
-        spin([2], assigned_quantity=1, ten_thousandths=ten_thousandths, zero_hit=ZeroHit.WRAP)
+        allocate_pool(
+            [2], assigned_quantity=1, ten_thousandths=ten_thousandths, zero_hit=ZeroHit.WRAP
+        )

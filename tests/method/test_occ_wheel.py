@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lottery.method.occ_wheel import LOT_LIMIT, OccWheel, OccWheelOdds, occ_wheel
+from lottery.method.occ_wheel import INCREMENT_LIMIT, OccWheel, OccWheelOdds, occ_wheel
 
 
 def turned(total_short: int, assigned_quantity: int) -> list[bool]:
@@ -168,7 +168,7 @@ def test_without_room_for_skips_the_increments_are_one_stretch() -> None:
 def test_more_increments_than_the_limit_are_not_worked_out(
     assigned_quantity: int, *, is_there: bool
 ) -> None:
-    quantity = 25 * LOT_LIMIT + assigned_quantity
+    quantity = 25 * INCREMENT_LIMIT + assigned_quantity
     wheel = occ_wheel(total_short=2**40, assigned_quantity=quantity)
 
     assert (wheel is not None) is is_there

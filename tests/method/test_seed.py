@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lottery.errors import INVALID_SEED, Problem, Refused
+from lottery.errors import INVALID_SEED, Problem, Refused, quote
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import (
     ASK_INTEGER_DIGITS,
@@ -57,7 +57,7 @@ def test_the_published_example_keeps_every_step() -> None:
     )
     assert seed.ten_thousandths == 4314
     assert seed.fraction == "0.4314"
-    assert seed.marked_composite == "282[4313]10"
+    assert seed.composite_with_cut == "282[4313]10"
     assert seed.warnings() == ()
 
 
@@ -144,7 +144,7 @@ def test_an_ask_price_of_at_most_five_decimals_is_a_whole_volume(
 
 @pytest.mark.parametrize("ask_price", ["1.234561", "0.000001", "1.0000000001"])
 def test_a_sixth_decimal_that_is_not_zero_is_refused(ask_price: str) -> None:
-    with pytest.raises(ValueError, match="more than five decimals"):
+    with pytest.raises(ValueError, match="up to 5 decimals to be a whole volume"):
         read_volume(ask_price)
 
 
@@ -179,7 +179,7 @@ def test_a_sixth_decimal_that_is_not_zero_is_refused(ask_price: str) -> None:
     ],
 )
 def test_what_is_no_plain_decimal_text_is_refused(ask_price: str) -> None:
-    with pytest.raises(ValueError, match="is no ask price"):
+    with pytest.raises(ValueError, match="expected an ask price in plain digits"):
         read_volume(ask_price)
 
 
@@ -192,7 +192,7 @@ def test_more_digits_before_the_point_than_add_up_in_64_bits_are_refused() -> No
     most = "9" * ASK_INTEGER_DIGITS
 
     assert 4 * read_volume(f"{most}.99999") < 2**63
-    with pytest.raises(ValueError, match="more than 13 digits before the point"):
+    with pytest.raises(ValueError, match="up to 13 digits before the point"):
         read_volume(f"1{most}")
 
 
@@ -202,7 +202,7 @@ def test_a_missing_security_is_refused_by_its_number_and_description() -> None:
     assert problems_of(exchange_asks(asks)) == [
         Problem(
             source="volumes.csv",
-            message="Z901466 (CINCINNATI Volume) is missing",
+            message="security Z901466 (CINCINNATI Volume) is missing",
             rule="S2",
             reason=INVALID_SEED,
         )
@@ -220,7 +220,7 @@ def test_a_doubled_security_is_refused_at_its_second_row() -> None:
             source="volumes.csv",
             row=5,
             column="security_number",
-            message="Z901439 appears a second time",
+            message="security Z901439 is repeated",
             rule="S2",
             reason=INVALID_SEED,
         )
@@ -239,7 +239,8 @@ def test_a_foreign_security_is_refused_at_its_row(number: str) -> None:
             source="volumes.csv",
             row=1,
             column="security_number",
-            message=f"{number!r} is none of the four",
+            message="security must be one of Z901803, Z901439, Z901466, Z901448, "
+            f"got {quote(number)}",
             rule="S2",
             reason=INVALID_SEED,
         )
@@ -251,13 +252,15 @@ def test_an_ask_that_makes_no_whole_volume_is_refused_at_its_row() -> None:
 
     assert (problem.source, problem.row, problem.column) == ("volumes.csv", 3, "ask_price")
     assert (problem.rule, problem.reason) == ("S2", INVALID_SEED)
-    assert problem.message.startswith("'407.933881' has more than five decimals")
+    assert problem.message == (
+        "ask price must have up to 5 decimals to be a whole volume, got '407.933881'"
+    )
 
 
 def test_no_asks_at_all_are_four_missing_securities() -> None:
     problems = problems_of([])
 
-    assert [problem.message.split()[0] for problem in problems] == SECURITY_NUMBERS
+    assert [problem.message.split()[1] for problem in problems] == SECURITY_NUMBERS
 
 
 def test_every_problem_of_the_asks_is_listed_at_once() -> None:
@@ -285,25 +288,20 @@ def test_every_problem_of_the_asks_is_listed_at_once() -> None:
     assert {problem.source for problem in refused.value.problems} == {"volumes"}
 
 
-@pytest.mark.parametrize(
-    ("composite", "digits"),
-    [(0, "one digit"), (1, "one digit"), (9_999, "4 digits"), (99_999, "5 digits")],
-)
-def test_a_composite_of_fewer_than_six_digits_has_no_cut_position(
-    composite: int, digits: str
-) -> None:
+@pytest.mark.parametrize("composite", [0, 1, 9_999, 99_999])
+def test_a_composite_of_fewer_than_six_digits_has_no_cut_position(composite: int) -> None:
     [problem] = problems_of(exchange_asks(asks_making(composite)))
 
     assert (problem.rule, problem.reason, problem.row) == ("S5", INVALID_SEED, None)
     assert problem.source == "volumes.csv"
-    assert problem.message == f"the composite {composite} has {digits}; at least six are needed"
+    assert problem.message == f"the composite must have at least 6 digits, got {composite}"
 
 
 def test_a_composite_of_six_digits_is_cut_from_its_first() -> None:
     seed = seed_making(100_000)
 
     assert (seed.length, seed.cut_position, seed.digits) == (6, 1, "1000")
-    assert seed.marked_composite == "[1000]00"
+    assert seed.composite_with_cut == "[1000]00"
 
 
 @pytest.mark.parametrize(
@@ -325,16 +323,16 @@ def test_the_fraction_goes_from_one_ten_thousandth_to_one(
 
 
 @given(composite=st.integers(100_000, 10**18))
-def test_the_marked_composite_is_the_composite_with_its_digits_in_brackets(composite: int) -> None:
-    """Law S4: the brackets hold the four digits cut, and two digits stand behind them."""
+def test_the_cut_is_shown_in_brackets(composite: int) -> None:
+    """Law S4: the brackets hold the four digits cut, and two digits follow them."""
     seed = seed_making(composite)
 
-    before, _, rest = seed.marked_composite.partition("[")
-    marked, _, after = rest.partition("]")
-    assert marked == seed.digits
+    before, _, rest = seed.composite_with_cut.partition("[")
+    digits, _, after = rest.partition("]")
+    assert digits == seed.digits
     assert len(before) == seed.cut_position - 1
     assert len(after) == 2
-    assert f"{before}{marked}{after}" == str(composite)
+    assert f"{before}{digits}{after}" == str(composite)
 
 
 def test_an_ask_of_zero_is_allowed_and_warned_of_by_its_security() -> None:
