@@ -1,5 +1,5 @@
-"""A business day, whole: Arrow tables in, Arrow tables out; pure.
+"""A business day as a whole: Arrow tables in, Arrow tables out; pure.
 
-Reading order: `tables` (the schemas), `series` and `accounts` (what the texts mean), `pools`
-(which rows belong together), `allocate` (the day), `compiled` (its loops).
+Reading order: `tables` (the schemas), `identifiers` (which texts are valid), `arrange` (which rows
+belong together), `allocate` (the day), `loops` (its passes over rows), `jit` (how these run).
 """

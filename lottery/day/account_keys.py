@@ -1,8 +1,8 @@
-"""Account numbers: what is one, and their order (rules R1, R2).
+"""Account numbers as integers that sort as the accounts do (rules R1, R2).
 
-`account_order = numeric`: 1 to 30 decimal digits, compared as a number; leading zeros belong to
-the identity, yet two spellings of one number are one place in the order.
-`account_order = code-point`: 1 to 30 digits and ASCII letters, compared as text.
+`account_order = numeric`: accounts are compared as numbers; leading zeros belong to an account's
+identity, yet all spellings of one number are equal in the order.
+`account_order = code-point`: accounts are compared as text.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from lottery.day.identifiers import wrong_accounts
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import AccountOrder
 
-if TYPE_CHECKING:  # It imports much that only types are for.
+if TYPE_CHECKING:  # It imports much that only types need.
     import numpy.typing as npt
 
 KEY_BITS: Final = 63
 """Bits of a packed key: a number and what the caller packs below it."""
 
 Integers: TypeAlias = "npt.NDArray[np.int64]"
+_NONE: Final[Integers] = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class AccountNumbers:
     Attributes:
         numbers: int64[n], an order-preserving number of each row; equal for equal accounts.
         bits: Bits of the largest one.
-        wrong: int64[], the rows whose text is no account.
+        wrong: int64[], the rows whose text is not an account number.
     """
 
     numbers: Integers
@@ -46,31 +47,31 @@ class AccountNumbers:
 def account_numbers(
     accounts: pa.ChunkedArray, order: AccountOrder, *, spare_bits: int
 ) -> AccountNumbers:
-    """Reads accounts for sorting.
+    """Read accounts for sorting.
 
     Args:
         accounts: string[n].
         order: The choice of R2.
-        spare_bits: Bits that the caller packs below each number: where number and spare bits
-            pass 63, distinct accounts are ranked instead.
+        spare_bits: Bits that the caller packs below each number. If both exceed 63 bits, distinct
+            accounts are ranked instead.
     """
     if order is AccountOrder.CODE_POINT:
         return _ranked(_text_ranks(accounts), wrong_accounts(accounts, order))
     high, low = read_numbers(accounts)
-    largest = int(low.max(initial=0))
-    if high is None and largest.bit_length() + spare_bits <= KEY_BITS:
-        return AccountNumbers(numbers=low, bits=largest.bit_length(), wrong=np.empty(0, np.int64))
+    bits = int(low.max(initial=0)).bit_length()
+    if high is None and bits + spare_bits <= KEY_BITS:
+        return AccountNumbers(numbers=low, bits=bits, wrong=_NONE)
     if high is None:
-        return _ranked(_number_ranks(np.zeros(len(low), np.int64), low), np.empty(0, np.int64))
+        return _ranked(_number_ranks(np.zeros(len(low), np.int64), low), _NONE)
     return _ranked(_number_ranks(high, low), wrong_accounts(accounts, order))
 
 
 def read_numbers(texts: pa.ChunkedArray) -> tuple[Integers | None, Integers]:
-    """Reads texts of plain digits.
+    """Read texts of ASCII digits.
 
     Returns:
-        high and low as `loops.read_long_digits` gives them; None for high where every text is a
-        number of up to 18 digits.
+        high and low of `loops.read_long_digits`; None for high if every text is a number of up to
+        18 digits.
     """
     low = np.empty(len(texts), np.int64)
     parts = _text_parts(texts)
@@ -90,7 +91,7 @@ def read_numbers(texts: pa.ChunkedArray) -> tuple[Integers | None, Integers]:
 def _text_parts(
     texts: pa.ChunkedArray,
 ) -> dict[tuple[int, int], tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]]:
-    """Ranges of rows (first, after last) to their `text_buffers`, none of them very large."""
+    """Return `text_buffers` by ranges of rows (first, after last), none of them very large."""
     parts = {}
     row = 0
     for chunk in texts.chunks:
@@ -103,7 +104,7 @@ def _text_parts(
 
 
 def text_buffers(texts: pa.StringArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-    """The offsets (int32[n + 1]) and bytes (uint8[]) of a string array without nulls."""
+    """Return the offsets (int32[n + 1]) and bytes (uint8[]) of a string array without nulls."""
     _, offsets, data = texts.buffers()
     width = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
     return width, np.frombuffer(data or b"", np.uint8)
@@ -114,7 +115,7 @@ def _ranked(ranks: Integers, wrong: Integers) -> AccountNumbers:
 
 
 def _text_ranks(texts: pa.ChunkedArray) -> Integers:
-    """int64[n]: the place of each text among the distinct ones, by code point.
+    """Return int64[n], the rank of each text among the distinct ones, by code point.
 
     UTF-8 bytes and code points sort alike, and Arrow sorts texts by their bytes.
     """
@@ -127,11 +128,11 @@ def _text_ranks(texts: pa.ChunkedArray) -> Integers:
 
 
 def _number_ranks(high: Integers, low: Integers) -> Integers:
-    """int64[n]: the place of each number among the distinct ones."""
+    """Return int64[n], the rank of each number among the distinct ones."""
     order = np.lexsort((low, high))
     sorted_high, sorted_low = high[order], low[order]
-    later = (sorted_high[1:] != sorted_high[:-1]) | (sorted_low[1:] != sorted_low[:-1])
+    larger = (sorted_high[1:] != sorted_high[:-1]) | (sorted_low[1:] != sorted_low[:-1])
     ranks = np.empty(len(order), np.int64)
     ranks[order[:1]] = 0
-    ranks[order[1:]] = np.cumsum(later)
+    ranks[order[1:]] = np.cumsum(larger)
     return ranks

@@ -1,4 +1,4 @@
-"""The day: every assigned pool allocated by one compiled call, or broken (rules P2, P5, D1 to D6).
+"""The day: every assigned pool allocated, or broken (rules P2, P5, D1 to D6).
 
 Invariants (D6):
 - The assigned quantities of an allocated pool add up to its notices; none exceeds its short.
@@ -23,7 +23,7 @@ from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, 
 from lottery.day.threads import in_threads, split_rows
 from lottery.method.methodology import ZeroHit
 
-if TYPE_CHECKING:  # It imports much that only types are for.
+if TYPE_CHECKING:  # It imports much that only types need.
     import numpy.typing as npt
 
 EXCEEDS_SHORT: Final = "EXCEEDS_SHORT"
@@ -32,7 +32,7 @@ NO_POSITION: Final = "NO_POSITION"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """A pool that got no allocation, with both figures (D5)."""
+    """An assigned pool that cannot be allocated, with both figures (D5)."""
 
     occ_account: str
     series: str
@@ -59,7 +59,7 @@ class Day:
 
     @property
     def allocated_quantity(self) -> int:
-        """Contracts that found an account: the sum over the allocated pools."""
+        """Contracts assigned to accounts: the sum over the allocated pools."""
         broken = sum(broken.assigned_quantity for broken in self.breaks)
         assigned: int = sum(self.pools.column("assigned_quantity").to_pylist())
         return assigned - broken
@@ -74,65 +74,72 @@ class TotalTooLarge(Exception):
 
     def __init__(self, pools: list[AssignedPool]) -> None:
         self.pools = pools
-        super().__init__(f"{len(pools)} pools are short more than {INT64_MAX}")
+        super().__init__(f"total short must be up to {INT64_MAX}, exceeded by {len(pools)} pools")
 
 
 def allocate(arrangement: Arrangement, *, ten_thousandths: int, zero_hit: ZeroHit) -> Day:
-    """Allocates a day.
+    """Allocate a day.
 
     Args:
-        arrangement: The day's rows in their pools, without doubled or wrong accounts.
+        arrangement: The day's rows in their pools, without repeated or invalid accounts.
         ten_thousandths: The fraction's numerator over 10,000 (S6).
         zero_hit: The choice of D2.
 
     Raises:
-        TotalTooLarge: A pool's shorts pass 2**63 - 1.
+        TotalTooLarge: A pool's shorts add up to more than 2**63 - 1.
     """
-    assigned = arrangement.assigned
-    spun = _spin(arrangement, ten_thousandths, zero_hit)
-    overflowed = np.flatnonzero(spun.totals < 0).tolist()
+    pools = arrangement.pools
+    result = _allocate_pools(arrangement, ten_thousandths, zero_hit)
+    overflowed = np.flatnonzero(result.totals < 0).tolist()
     if overflowed:
-        raise TotalTooLarge([assigned.pool(place) for place in overflowed])
-    allocated = spun.first_hits > 0
-    broken = np.flatnonzero(~allocated).tolist()
-    breaks = tuple(_break_of(assigned.pool(place), spun, place) for place in broken)
-    # The rows of broken pools are taken out first: closing up the others writes over them.
+        raise TotalTooLarge([pools[index] for index in overflowed])
+    allocated = result.first_hits > 0
+    breaks = tuple(
+        _break_of(pools[index], int(result.totals[index]))
+        for index in np.flatnonzero(~allocated).tolist()
+    )
+    # The rows of broken pools are copied first: closing up the others writes over them.
     broken_positions = _position_rows(
         arrangement,
-        np.where(allocated, 0, spun.account_counts),
-        *spun.taken(arrangement, ~allocated),
+        np.where(allocated, 0, result.account_counts),
+        *result.copied(arrangement, ~allocated),
     )
-    rows, shorts, first_numbers, assigned_of = spun.closed_up(arrangement, allocated)
+    rows, shorts, first_numbers, assigned_of = result.closed_up(arrangement, allocated)
     allocations = _position_rows(
-        arrangement, np.where(allocated, spun.account_counts, 0), rows, shorts
+        arrangement, np.where(allocated, result.account_counts, 0), rows, shorts
     )
-    last_numbers = rows  # They were looked up, and the memory of a large day is scarce.
+    last_numbers = rows  # These have been used, and the memory of a large day is scarce.
     np.add(first_numbers, shorts, out=last_numbers)
     last_numbers -= 1
     outcome = (first_numbers, last_numbers, assigned_of)
     for field, values in zip(list(ALLOCATIONS)[-len(outcome) :], outcome, strict=True):
         allocations = allocations.append_column(field, [values])
     return Day(
-        pools=_pool_table(assigned, spun, breaks),
+        pools=_pool_table(pools, result, breaks),
         allocations=allocations,
         broken_positions=broken_positions,
         breaks=breaks,
     )
 
 
-def _break_of(pool: AssignedPool, spun: _Spun, place: int) -> Break:
+def break_reason(total_short: int) -> str:
+    """Return why more is assigned to a pool than its total short (D5)."""
+    return EXCEEDS_SHORT if total_short else NO_POSITION
+
+
+def _break_of(pool: AssignedPool, total_short: int) -> Break:
     return Break(
         occ_account=pool.occ_account,
         series=pool.series,
-        reason=EXCEEDS_SHORT if spun.totals[place] else NO_POSITION,
+        reason=break_reason(total_short),
         assigned_quantity=pool.assigned_quantity,
-        total_short=int(spun.totals[place]),
+        total_short=total_short,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Spun:
-    """What `loops.allocate_pools` wrote; its docstring says the shapes."""
+class _AllocatedPools:
+    """What `loops.allocate_pools` wrote; its docstring gives the shapes."""
 
     totals: Integers
     first_hits: Integers
@@ -143,21 +150,21 @@ class _Spun:
     first_numbers: Integers
     assigned_of: Integers
 
-    def taken(
+    def copied(
         self, arrangement: Arrangement, chosen: npt.NDArray[np.bool_]
     ) -> tuple[Integers, Integers]:
-        """Copies of the rows and shorts of the chosen pools' slots in use, in order."""
-        slots = np.empty(int(self.account_counts[chosen].sum()), np.int64)
-        loops.gather_slots(arrangement.starts, self.account_counts, chosen, slots)
-        return self.row_of[slots], self.short_of[slots]
+        """Return copies of the rows and shorts of the chosen pools' open accounts, in order."""
+        indices = np.empty(int(self.account_counts[chosen].sum()), np.int64)
+        loops.list_indices(arrangement.starts, self.account_counts, chosen, indices)
+        return self.row_of[indices], self.short_of[indices]
 
     def closed_up(
         self, arrangement: Arrangement, chosen: npt.NDArray[np.bool_]
     ) -> tuple[Integers, ...]:
-        """The rows, shorts, first numbers and assigned quantities of the chosen pools' slots.
+        """Return rows, shorts, first numbers and assigned quantities of the chosen pools.
 
-        They are moved together where they are, so that a large day has them once; two threads
-        share the columns.
+        They are moved within their arrays, so that a large day has them once; two threads share the
+        columns.
         """
         columns = (self.row_of, self.short_of, self.first_numbers, self.assigned_of)
         middle = len(columns) // 2
@@ -171,29 +178,30 @@ class _Spun:
         return tuple(column[:in_use] for column in columns)
 
 
-def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> _Spun:
-    assigned = arrangement.assigned
+def _allocate_pools(
+    arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit
+) -> _AllocatedPools:
     starts = arrangement.starts
-    slot_count = int(starts[-1])
-    per_pool = (np.zeros(len(assigned), np.int64) for _ in range(4))
-    per_slot = (np.empty(slot_count, np.int64) for _ in range(4))
-    spun = _Spun(
+    row_count = int(starts[-1])
+    per_pool = (np.zeros(len(arrangement.pools), np.int64) for _ in range(4))
+    per_row = (np.empty(row_count, np.int64) for _ in range(4))
+    result = _AllocatedPools(
         totals=next(per_pool),
         first_hits=next(per_pool),
         account_counts=next(per_pool),
         hit_counts=next(per_pool),
-        row_of=next(per_slot),
-        short_of=next(per_slot),
-        first_numbers=next(per_slot),
-        assigned_of=next(per_slot),
+        row_of=next(per_row),
+        short_of=next(per_row),
+        first_numbers=next(per_row),
+        assigned_of=next(per_row),
     )
-    # A sum past 2**63 - 1 exceeds every total short, as this value does: a total of as much as
-    # 2**63 - 1 with such a sum is refused before (`overflowing_pools`).
-    quantities = assigned.assigned()
+    # A sum beyond 2**63 - 1 exceeds every total short, as this value does: a total of as much as
+    # 2**63 - 1 with such a sum is refused before (`AssignedPools.overflowing`).
+    quantities = arrangement.pools.quantities()
     shorts = arrangement.positions.column("short_quantity").to_numpy()
-    # By slots, so that two threads share the largest pool too.
+    # By rows, so that two threads share the largest pool too.
     in_threads(
-        lambda first, last: loops.gather_rows(
+        lambda first, last: loops.look_up_rows(
             starts,
             first,
             last,
@@ -201,10 +209,10 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
             arrangement.keys,
             arrangement.rows,
             shorts,
-            spun.row_of,
-            spun.short_of,
+            result.row_of,
+            result.short_of,
         ),
-        split_rows(slot_count),
+        split_rows(row_count),
     )
     in_threads(
         lambda first, last: loops.allocate_pools(
@@ -214,33 +222,36 @@ def _spin(arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit) -> 
             quantities,
             ten_thousandths,
             zero_hit is ZeroHit.FIRST,
-            spun.totals,
-            spun.first_hits,
-            spun.account_counts,
-            spun.hit_counts,
-            spun.row_of,
-            spun.short_of,
-            spun.first_numbers,
-            spun.assigned_of,
+            result.totals,
+            result.first_hits,
+            result.account_counts,
+            result.hit_counts,
+            result.row_of,
+            result.short_of,
+            result.first_numbers,
+            result.assigned_of,
         ),
         split_pools(starts),
     )
-    return spun
+    return result
 
 
-def _pool_table(assigned: AssignedPools, spun: _Spun, breaks: tuple[Break, ...]) -> pa.Table:
-    reasons = np.full(len(assigned), None, np.object_)
-    reasons[spun.first_hits == 0] = [broken.reason for broken in breaks]
+def _pool_table(
+    pools: AssignedPools, result: _AllocatedPools, breaks: tuple[Break, ...]
+) -> pa.Table:
+    broken = result.first_hits == 0
+    reasons = np.full(len(pools), None, np.object_)
+    reasons[broken] = [each.reason for each in breaks]
     return pa.table(
         {
-            "occ_account": assigned.occ_texts.take(pa.array(assigned.occ_accounts)),
-            "series": assigned.series_texts.take(pa.array(assigned.series)),
-            "notice_count": assigned.notice_counts,
-            "assigned_quantity": assigned.assigned(),
-            "total_short": spun.totals,
-            "first_hit": pa.array(spun.first_hits, mask=spun.first_hits == 0),
-            "account_count": spun.account_counts,
-            "hit_account_count": spun.hit_counts,
+            "occ_account": pools.occ_texts.take(pa.array(pools.occ_accounts)),
+            "series": pools.series_texts.take(pa.array(pools.series)),
+            "notice_count": pools.notice_counts,
+            "assigned_quantity": pools.quantities(),
+            "total_short": result.totals,
+            "first_hit": pa.array(result.first_hits, mask=broken),
+            "account_count": result.account_counts,
+            "hit_account_count": result.hit_counts,
             "break_reason": reasons,
         },
         POOLS,
@@ -250,19 +261,19 @@ def _pool_table(assigned: AssignedPools, spun: _Spun, breaks: tuple[Break, ...])
 def _position_rows(
     arrangement: Arrangement, counts: Integers, rows: Integers, shorts: Integers
 ) -> pa.Table:
-    """`tables.BROKEN_POSITIONS` of some positions, pool after pool.
+    """Return `tables.BROKEN_POSITIONS` of some positions, pool after pool.
 
     Args:
-        arrangement: Where they are from.
-        counts: int64[assigned], how many are of each pool.
+        arrangement: The arrangement that they are from.
+        counts: int64[pools], how many are of each pool.
         rows: int64[], their rows.
-        shorts: int64[], their contracts.
+        shorts: int64[], their short quantities.
     """
-    assigned = arrangement.assigned
+    pools = arrangement.pools
     return pa.table(
         {
-            "occ_account": _labels(assigned.occ_texts, assigned.occ_accounts, counts),
-            "series": _labels(assigned.series_texts, assigned.series, counts),
+            "occ_account": _labels(pools.occ_texts, pools.occ_accounts, counts),
+            "series": _labels(pools.series_texts, pools.series, counts),
             "account": _taken(arrangement.positions.column("account"), rows),
             "short_quantity": shorts,
         },
@@ -271,7 +282,7 @@ def _position_rows(
 
 
 def _taken(texts: pa.ChunkedArray, rows: Integers) -> pa.ChunkedArray:
-    """The texts of some rows, taken by two threads."""
+    """Return the texts of some rows, taken by two threads."""
     parts = split_rows(len(rows))
     taken = in_threads(lambda first, last: texts.take(pa.array(rows[first:last])), parts)
     return pa.chunked_array([chunk for part in taken for chunk in part.chunks], texts.type)
@@ -280,7 +291,7 @@ def _taken(texts: pa.ChunkedArray, rows: Integers) -> pa.ChunkedArray:
 def _labels(
     texts: pa.StringArray, indices: npt.NDArray[np.int32], counts: Integers
 ) -> pa.DictionaryArray:
-    """Each pool's text as often as its count; the dictionary has the texts in use, sorted."""
-    places, in_use = labels_in_use(indices[counts > 0], texts)
-    repeated = np.repeat(places[indices].astype(np.int32), counts)
+    """Return each pool's text as often as its count; the dictionary has those in use, sorted."""
+    new_index, in_use = labels_in_use(indices[counts > 0], texts)
+    repeated = np.repeat(new_index[indices].astype(np.int32), counts)
     return pa.DictionaryArray.from_arrays(pa.array(repeated), in_use).cast(LABEL)

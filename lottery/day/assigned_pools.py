@@ -1,7 +1,4 @@
-"""The pools for which notices came, and their sums (rules P3, P5).
-
-A pool is (occ_account, series), and pools never mix (P3).
-"""
+"""The pools that have notices, and the sums of these (rules P3, P5)."""
 
 from __future__ import annotations
 
@@ -16,13 +13,13 @@ import pyarrow.compute as pc
 from lottery.day.account_keys import Integers
 from lottery.day.tables import INT64_MAX
 
-if TYPE_CHECKING:  # It imports much that only types are for.
+if TYPE_CHECKING:  # It imports much that only types need.
     import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignedPool:
-    """A pool for which notices came (P3), and their sum (P5)."""
+    """A pool with notices (P3), and their sum (P5)."""
 
     occ_account: str
     series: str
@@ -32,7 +29,7 @@ class AssignedPool:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AssignedPools:
-    """The pools with notices, by column, sorted by occ_account and series.
+    """The assigned pools by column, sorted by occ_account and series.
 
     Attributes:
         occ_texts: string[], the OCC accounts, sorted.
@@ -40,8 +37,8 @@ class AssignedPools:
         series_texts: string[], the series, sorted.
         series: int32[pools], indices into them.
         notice_counts: int64[pools].
-        high: int64[pools]; with `low` the assigned quantity, high * 2**32 + low (P5). No sum of
-            either half can pass 64 bits.
+        high: int64[pools]; the assigned quantity is high * 2**32 + low (P5). Neither half's sum
+            can exceed 64 bits.
         low: int64[pools].
     """
 
@@ -57,73 +54,70 @@ class AssignedPools:
         return len(self.notice_counts)
 
     def __iter__(self) -> Iterator[AssignedPool]:
-        return map(self.pool, range(len(self)))
+        return map(self.__getitem__, range(len(self)))
 
-    def pool(self, place: int) -> AssignedPool:
-        """The pool in a place."""
+    def __getitem__(self, index: int) -> AssignedPool:
         return AssignedPool(
-            occ_account=self.occ_texts[self.occ_accounts[place]].as_py(),
-            series=self.series_texts[self.series[place]].as_py(),
-            notice_count=int(self.notice_counts[place]),
-            assigned_quantity=(int(self.high[place]) << 32) + int(self.low[place]),
+            occ_account=self.occ_texts[self.occ_accounts[index]].as_py(),
+            series=self.series_texts[self.series[index]].as_py(),
+            notice_count=int(self.notice_counts[index]),
+            assigned_quantity=(int(self.high[index]) << 32) + int(self.low[index]),
         )
 
-    def overflowing(self) -> npt.NDArray[np.bool_]:
-        """bool[pools]: whose notices add up to more than 2**63 - 1."""
-        past: npt.NDArray[np.bool_] = self.high + (self.low >> 32) >= 1 << 31
-        return past
+    def quantities(self) -> Integers:
+        """Return int64[pools], the assigned quantities; 2**63 - 1 for a larger one."""
+        return np.where(self._overflow(), INT64_MAX, (self.high << 32) + self.low)
 
-    def assigned(self) -> Integers:
-        """int64[pools], the assigned quantities; 2**63 - 1 where that is passed."""
-        return np.where(self.overflowing(), INT64_MAX, (self.high << 32) + self.low)
+    def overflowing(self) -> list[AssignedPool]:
+        """Return the pools whose notices add up to more than 2**63 - 1."""
+        return [self[index] for index in np.flatnonzero(self._overflow()).tolist()]
+
+    def _overflow(self) -> npt.NDArray[np.bool_]:
+        overflow: npt.NDArray[np.bool_] = self.high + (self.low >> 32) >= 1 << 31
+        return overflow
 
 
 def assigned_pools(notices: pa.Table) -> AssignedPools:
-    """The pools with notices and their sums (P3, P5).
+    """Return the pools with notices and their sums (P3, P5).
 
-    A sum past 2**63 - 1 is kept whole: it passes any total short, and `overflowing_pools` names it.
+    Args:
+        notices: `tables.NOTICES`.
     """
     series, series_texts = _sorted_labels(notices.column("series"))
     occ_accounts, occ_texts = _sorted_labels(notices.column("occ_account"))
     width = max(1, len(series_texts))
     pairs = occ_accounts.astype(np.int64) * width + series
-    present, places = np.unique(pairs, return_inverse=True)
+    present, pool_of = np.unique(pairs, return_inverse=True)
     quantities = notices.column("quantity").to_numpy()
     high, low = np.zeros((2, len(present)), np.int64)
-    np.add.at(high, places, quantities >> 32)
-    np.add.at(low, places, quantities & 0xFFFF_FFFF)
+    np.add.at(high, pool_of, quantities >> 32)
+    np.add.at(low, pool_of, quantities & 0xFFFF_FFFF)
     occ_of, series_of = np.divmod(present, width)
     return AssignedPools(
         occ_texts=occ_texts,
         occ_accounts=occ_of.astype(np.int32),
         series_texts=series_texts,
         series=series_of.astype(np.int32),
-        notice_counts=np.bincount(places, minlength=len(present)),
+        notice_counts=np.bincount(pool_of, minlength=len(present)),
         high=high,
         low=low,
     )
 
 
-def overflowing_pools(assigned: AssignedPools) -> list[AssignedPool]:
-    """The pools whose notices add up to more than 2**63 - 1."""
-    return [assigned.pool(place) for place in np.flatnonzero(assigned.overflowing()).tolist()]
-
-
 def label_indices(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:
-    """The int32[n] indices of a label column and its dictionary, every text in it once."""
+    """Return the int32[n] indices of a label column and its dictionary, each text in it once."""
     array = column.unify_dictionaries().combine_chunks()
     distinct = array.dictionary.unique()
     indices = array.indices.to_numpy()
     if len(distinct) < len(array.dictionary):
-        place = pc.index_in(array.dictionary, value_set=distinct).to_numpy()
-        indices = place[indices]
+        indices = pc.index_in(array.dictionary, value_set=distinct).to_numpy()[indices]
     return indices, distinct
 
 
 def labels_in_use(
     indices: npt.NDArray[Any], texts: pa.StringArray
 ) -> tuple[Integers, pa.StringArray]:
-    """The texts that indices ask for, in their order, and the place of each text among them.
+    """Return the texts that indices refer to, in their order, and the new index of each text.
 
     Args:
         indices: integer[], indices into the texts.
@@ -138,9 +132,9 @@ def labels_in_use(
 
 
 def _sorted_labels(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:
-    """As `label_indices`, the dictionary sorted."""
+    """Return the same as `label_indices`, with the dictionary sorted."""
     indices, texts = label_indices(column)
     order = pc.sort_indices(texts).to_numpy()
-    places = np.empty(len(order), np.int32)
-    places[order] = np.arange(len(order), dtype=np.int32)
-    return places[indices], texts.take(pa.array(order))
+    new_index = np.empty(len(order), np.int32)
+    new_index[order] = np.arange(len(order), dtype=np.int32)
+    return new_index[indices], texts.take(pa.array(order))

@@ -1,4 +1,4 @@
-"""One pool by itself, for a call that brings its positions as rows: no tables, the same loops."""
+"""One pool on its own, for a call that brings its positions as rows: no tables, the same loops."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from lottery.day import loops
-from lottery.day.account_keys import (
-    KEY_BITS,
-    Integers,
-    account_numbers,
-    text_buffers,
-)
-from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION
+from lottery.day.account_keys import KEY_BITS, Integers, account_numbers, text_buffers
+from lottery.day.allocate import break_reason
 from lottery.day.arrange import Doubled, doubled_rows
 from lottery.errors import PoolBroken
 from lottery.method.methodology import AccountOrder, ZeroHit
@@ -33,7 +28,7 @@ class ArrangedPool:
         keys: int64[n], the sorted keys (`loops.scatter_rows`).
         index_bits: Bits of the row in `keys`.
         doubled: Rows that repeat an account (P4, R2).
-        wrong_accounts: int64[], rows whose account is none (R2); the order is then void.
+        wrong_accounts: int64[], rows whose account is invalid (R2); the order is then void.
     """
 
     accounts: pa.StringArray
@@ -45,15 +40,15 @@ class ArrangedPool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllocatedPool:
-    """A pool allocated: its open accounts in order (R1), arrays beside each other.
+    """A pool allocated; arrays of k are its open accounts in order (R1).
 
     Attributes:
-        accounts: string[n], as they came.
-        shorts: int64[n], contracts short of each row as it came.
+        accounts: string[n], as received.
+        shorts: int64[n], the short quantity of each row as received.
         rows: int64[k], the row of each open account.
-        first_numbers: int64[k]; with `last_numbers` the ranges, both ends inclusive (R3).
-        last_numbers: int64[k].
-        assigned: int64[k], contracts assigned.
+        first_numbers: int64[k], the ranges' first numbers (R3).
+        last_numbers: int64[k], their last numbers, inclusive.
+        assigned: int64[k], assigned quantities.
     """
 
     total_short: int
@@ -68,7 +63,7 @@ class AllocatedPool:
 
 
 def arrange_pool(accounts: Sequence[str], account_order: AccountOrder) -> ArrangedPool:
-    """Brings one pool's rows into the order of their accounts (R1, R2).
+    """Bring one pool's rows into the order of their accounts (R1, R2).
 
     Args:
         accounts: Account numbers, one a row.
@@ -85,13 +80,13 @@ def arrange_pool(accounts: Sequence[str], account_order: AccountOrder) -> Arrang
     rows = np.arange(count)
     keys = (numbers << index_bits) | rows
     starts = np.array((0, count), np.int64)
-    has_doubled = np.zeros(1, np.bool_)
-    loops.sort_pools(starts, 0, 1, index_bits, keys, has_doubled)
+    repeated = np.zeros(1, np.bool_)
+    loops.sort_pools(starts, 0, 1, index_bits, keys, repeated)
     doubled: tuple[Doubled, ...] = ()
-    if has_doubled[0]:
-        none = set(wrong.tolist())
+    if repeated[0]:
+        invalid = set(wrong.tolist())
         found = doubled_rows(np.zeros(1, np.int64), starts, keys, rows, index_bits)
-        doubled = tuple(again for again in found if again.row not in none)
+        doubled = tuple(again for again in found if again.row not in invalid)
     return ArrangedPool(
         accounts=texts, keys=keys, index_bits=index_bits, doubled=doubled, wrong_accounts=wrong
     )
@@ -105,11 +100,11 @@ def allocate_pool(
     ten_thousandths: int,
     zero_hit: ZeroHit,
 ) -> AllocatedPool:
-    """Allocates one pool by the compiled loop (R3, D1 to D5).
+    """Allocate one pool by the day's loop (R3, D1 to D5).
 
     Args:
-        pool: The rows in order, without doubled or wrong accounts.
-        shorts: Contracts short of each row, 0 to 2**63 - 1; zero is not open (P2).
+        pool: The rows in order, without repeated or invalid accounts.
+        shorts: The short quantity of each row, 0 to 2**63 - 1; zero is not open (P2).
         assigned_quantity: Contracts assigned, at least 1.
         ten_thousandths: The fraction's numerator over 10,000.
         zero_hit: The choice of D2.
@@ -119,12 +114,12 @@ def allocate_pool(
         OverflowError: The shorts add up to more than 2**63 - 1.
     """
     count = len(shorts)
-    given = np.array(shorts, np.int64)
+    received = np.array(shorts, np.int64)
     totals, first_hits, account_counts, hit_counts = np.zeros((4, 1), np.int64)
     rows, short_of, first_numbers, assigned = np.empty((4, count), np.int64)
     starts = np.array((0, count), np.int64)
-    loops.gather_rows(
-        starts, 0, count, pool.index_bits, pool.keys, np.arange(count), given, rows, short_of
+    loops.look_up_rows(
+        starts, 0, count, pool.index_bits, pool.keys, np.arange(count), received, rows, short_of
     )
     loops.allocate_pools(
         starts,
@@ -147,7 +142,7 @@ def allocate_pool(
         raise OverflowError("the shorts add up to more than 2**63 - 1")
     if assigned_quantity > total_short:
         raise PoolBroken(
-            EXCEEDS_SHORT if total_short else NO_POSITION,
+            break_reason(total_short),
             assigned_quantity=assigned_quantity,
             total_short=total_short,
         )
@@ -157,7 +152,7 @@ def allocate_pool(
         first_hit=int(first_hits[0]),
         hit_account_count=int(hit_counts[0]),
         accounts=pool.accounts,
-        shorts=given,
+        shorts=received,
         rows=rows[:open_accounts],
         first_numbers=first_numbers[:open_accounts],
         last_numbers=(first_numbers + short_of - 1)[:open_accounts],
@@ -168,7 +163,7 @@ def allocate_pool(
 def _short_numbers(
     texts: pa.StringArray, account_order: AccountOrder, index_bits: int
 ) -> Integers | None:
-    """The accounts as numbers without a detour, or None where they need `account_numbers`."""
+    """Return the accounts as numbers directly, or None if they need `account_numbers`."""
     if account_order is not AccountOrder.NUMERIC:
         return None
     numbers = np.empty(len(texts), np.int64)

@@ -1,8 +1,7 @@
-"""Gross positions: what was assigned before on their date, taken off.
+"""Gross positions: what earlier cycles of their date assigned is taken off.
 
-A later cycle's positions may still have what an earlier one assigned (the contract's ledger
-rule 3). Taken off, an account has the numbers of what it is still short; one that has nothing left
-takes none (P2).
+A later cycle's positions may still contain what an earlier one assigned (the contract's ledger
+rule 3). An account then has numbers for what is left, and none if nothing is left (P2).
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ _KEYS: Final = ["occ_account", "series", "account"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmatched:
-    """An account that was assigned more than its gross position has.
+    """An account that was assigned more than its gross position.
 
     Attributes:
-        row: The position's row, from 0; None where the account has no position at all.
-        short_quantity: Contracts of the position; 0 where there is none.
+        row: The index of the position's row; None if the account has no position.
+        short_quantity: Contracts of the position; 0 if the account has none.
         assigned_quantity: Contracts assigned to it before.
     """
 
@@ -44,7 +43,7 @@ class NetPositions:
     Attributes:
         positions: `tables.POSITIONS`, the same rows.
         taken_off: `tables.TAKEN_OFF`, by occ_account, series and account.
-        unmatched: What cannot be taken off; such rows are as they were given.
+        unmatched: What cannot be taken off; such rows are left as they were.
     """
 
     positions: pa.Table
@@ -53,12 +52,11 @@ class NetPositions:
 
 
 def take_off(positions: pa.Table, assigned: pa.Table) -> NetPositions:
-    """Takes off what was assigned.
+    """Take off what was assigned.
 
     Args:
         positions: `tables.POSITIONS`, one row for an account of a pool.
-        assigned: `occ_account`, `series`, `account` and `assigned_quantity`, at least 1, one row
-            for an account of a pool.
+        assigned: `tables.EARLIER_ASSIGNMENTS`, each quantity at least 1.
     """
     wanted = pa.table(
         [
@@ -76,16 +74,16 @@ def take_off(positions: pa.Table, assigned: pa.Table) -> NetPositions:
     taken = matched.filter(fits)
     shorts = positions.column("short_quantity").to_numpy().copy()
     shorts[taken.column("row").to_numpy()] -= taken.column("taken_off_quantity").to_numpy()
-    place = positions.schema.get_field_index("short_quantity")
+    column = positions.schema.get_field_index("short_quantity")
     return NetPositions(
-        positions=positions.set_column(place, POSITIONS.field("short_quantity"), pa.array(shorts)),
+        positions=positions.set_column(column, POSITIONS.field("short_quantity"), pa.array(shorts)),
         taken_off=taken.select(TAKEN_OFF.names).cast(TAKEN_OFF),
         unmatched=tuple(_unmatched(row) for row in matched.filter(pc.invert(fits)).to_pylist()),
     )
 
 
 def put_back(positions: pa.Table, taken_off: pa.Table) -> pa.Table:
-    """The gross positions that net ones came of.
+    """Return the gross positions that net ones were made of.
 
     Args:
         positions: `tables.BROKEN_POSITIONS`, the open net positions.
@@ -103,7 +101,7 @@ def put_back(positions: pa.Table, taken_off: pa.Table) -> pa.Table:
 
 
 def _rows_of(positions: pa.Table, accounts: pa.ChunkedArray) -> pa.Table:
-    """The positions of some accounts: the keys as texts, the short quantity and the row."""
+    """Return the positions of some accounts: the keys as texts, the short quantity, the row."""
     rows = np.flatnonzero(
         pc.is_in(positions.column("account"), value_set=accounts.combine_chunks()).to_numpy()
     )
@@ -119,14 +117,13 @@ def _rows_of(positions: pa.Table, accounts: pa.ChunkedArray) -> pa.Table:
 
 
 def _unmatched(row: dict[str, object]) -> Unmatched:
-    place, short = row["row"], row["short_quantity"]
-    assigned = row["taken_off_quantity"]
+    index, short, assigned = row["row"], row["short_quantity"], row["taken_off_quantity"]
     assert isinstance(assigned, int)  # noqa: S101 - the column is int64 without nulls.
     return Unmatched(
         occ_account=str(row["occ_account"]),
         series=str(row["series"]),
         account=str(row["account"]),
-        row=place if isinstance(place, int) else None,
+        row=index if isinstance(index, int) else None,
         short_quantity=short if isinstance(short, int) else 0,
         assigned_quantity=assigned,
     )

@@ -1,4 +1,4 @@
-"""Sharing a loop between two threads: the compiled loops release the GIL."""
+"""Two threads share a loop: compiled loops release the GIL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Result = TypeVar("_Result")
 
 
 def split_rows(row_count: int) -> list[tuple[int, int]]:
-    """Ranges of rows (first, after last), one a thread; a single one where they are few."""
+    """Return ranges of rows (first, after last), one a thread, or a single one of few rows."""
     if row_count < ROWS_WORTH_A_THREAD:
         return [(0, row_count)]
     return list(pairwise(row_count * part // THREADS for part in range(THREADS + 1)))
@@ -23,7 +23,7 @@ def split_rows(row_count: int) -> list[tuple[int, int]]:
 def in_threads(
     work: Callable[[int, int], _Result], parts: Sequence[tuple[int, int]]
 ) -> list[_Result]:
-    """`work(first, last)` of every part, two at a time; a single one in the caller's thread."""
+    """Return `work(first, last)` of each part, two at a time; one alone in the caller's thread."""
     if len(parts) == 1:
         return [work(*parts[0])]
     with ThreadPoolExecutor(THREADS) as threads:

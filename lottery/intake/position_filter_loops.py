@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from lottery.day.jit import inlined, loop
-from lottery.day.loops import LOW_DIGITS, mixed
+from lottery.day.loops import LOW_DIGITS, fingerprint_of
 
 _TAIL: Final = 15
 _ROOT: Final = 6
@@ -64,7 +64,7 @@ def hash_symbol(data, start, root_end, tail):
         value = (value ^ np.uint64(data[place])) * np.uint64(0x100000001B3)
     for place in range(tail, tail + _TAIL):
         value = (value ^ np.uint64(data[place] + 0x80)) * np.uint64(0x100000001B3)
-    return mixed(0, value) | np.uint64(1)
+    return fingerprint_of(0, value) | np.uint64(1)
 
 
 @loop("const uint8[,], uint64[], int32[]")
@@ -193,7 +193,7 @@ def keep_assigned(
             kept[keep] = row
             keep += 1
         else:
-            marks[other] = mixed(hashes[label] ^ occ_hashes[occ_account], number)
+            marks[other] = fingerprint_of(hashes[label] ^ occ_hashes[occ_account], number)
             other += 1
     counts[0] = keep
     counts[1] = other
@@ -202,7 +202,7 @@ def keep_assigned(
 
 @loop("const uint64[], int64, int64, uint64[], uint64[]")
 def mark_again(marks, part, parts, seen, again):
-    """Notes which marks may have come before; one bit a mark, as `compiled.mark_repeats`.
+    """Notes which marks may have come before; one bit a mark, as `loops.flag_repeats`.
 
     Args:
         marks: uint64[n].

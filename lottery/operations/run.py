@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from lottery.day.allocate import Day, TotalTooLarge, allocate
 from lottery.day.arrange import arrange
-from lottery.day.assigned_pools import overflowing_pools
 from lottery.day.tables import INT64_MAX
 from lottery.day.taken_off import take_off
 from lottery.errors import Problem, Problems, quote
@@ -187,7 +186,7 @@ def _allocate(
     refuse_doubled_notices(request.notices)
     if request.occ_positions is not None:
         refuse_doubled_pools(request.occ_positions)
-    for pool in overflowing_pools(arrangement.assigned):
+    for pool in arrangement.pools.overflowing():
         request.notices.places[0].refuse(
             f"the notices of {pool_name(pool.occ_account, pool.series)} must add up to at most "
             f"{INT64_MAX} contracts",

@@ -392,7 +392,7 @@ def test_pools_that_are_short_more_than_64_bits_hold_are_named_all() -> None:
     ]
     arrangement = arrange(notices_table(notices), positions_table(positions), AccountOrder.NUMERIC)
 
-    with pytest.raises(TotalTooLarge, match="2 pools are short more than") as raised:
+    with pytest.raises(TotalTooLarge, match="exceeded by 2 pools") as raised:
         allocate(arrangement, ten_thousandths=1, zero_hit=ZeroHit.WRAP)
 
     assert raised.value.pools == [

@@ -18,7 +18,6 @@ from lottery.day.assigned_pools import (
     AssignedPool,
     assigned_pools,
     label_indices,
-    overflowing_pools,
 )
 from lottery.day.tables import INT64_MAX, LABEL, NOTICES, POSITIONS
 from lottery.method.methodology import AccountOrder
@@ -67,11 +66,11 @@ def arranged(
 def accounts_of(arrangement: Arrangement) -> list[list[str]]:
     """List each assigned pool's accounts in the order arranged."""
     accounts = arrangement.positions.column("account").to_pylist()
-    place = (1 << arrangement.index_bits) - 1
+    in_pool = (1 << arrangement.index_bits) - 1
     listed = []
-    for code in range(len(arrangement.assigned)):
+    for code in range(len(arrangement.pools)):
         start, end = arrangement.starts[code : code + 2]
-        rows = arrangement.rows[start + (arrangement.keys[start:end] & place)]
+        rows = arrangement.rows[start + (arrangement.keys[start:end] & in_pool)]
         listed.append([accounts[row] for row in rows])
     return listed
 
@@ -117,13 +116,13 @@ def test_no_occ_account_is_a_pool_of_its_own_beside_the_others() -> None:
     assert accounts_of(arrangement) == [["2"], ["1"], []]
 
 
-def test_a_assigned_pool_without_a_position_is_there_and_empty() -> None:
+def test_an_assigned_pool_without_a_position_is_there_and_empty() -> None:
     arrangement = arranged(
         [notice("N1", ZVZZT, 1), notice("N2", AAPL, 1, "F"), notice("N3", AAPL, 1)],
         [position(AAPL, "1", 1)],
     )
 
-    assert [(pool.occ_account, pool.series) for pool in arrangement.assigned] == [
+    assert [(pool.occ_account, pool.series) for pool in arrangement.pools] == [
         ("", AAPL),
         ("", ZVZZT),
         ("F", AAPL),
@@ -134,7 +133,7 @@ def test_a_assigned_pool_without_a_position_is_there_and_empty() -> None:
 def test_a_day_without_any_position_has_its_assigned_pools_all_the_same() -> None:
     arrangement = arranged([notice("N1", AAPL, 1), notice("N2", SPY, 1, "C")], [])
 
-    assert len(arrangement.assigned) == 2
+    assert len(arrangement.pools) == 2
     assert accounts_of(arrangement) == [[], []]
 
 
@@ -152,7 +151,7 @@ def test_notices_past_64_bits_are_kept_whole_and_their_pools_named() -> None:
     )
 
     assert [pool.assigned_quantity for pool in assigned] == [INT64_MAX, INT64_MAX, INT64_MAX + 1]
-    assert overflowing_pools(assigned) == [
+    assert assigned.overflowing() == [
         AssignedPool(occ_account="C", series=SPY, notice_count=2, assigned_quantity=INT64_MAX + 1)
     ]
 
@@ -221,7 +220,7 @@ def test_a_sum_of_the_largest_notices_is_exact(count: int) -> None:
     assigned = assigned_pools(notices_table(rows))
 
     assert [pool.assigned_quantity for pool in assigned] == [count * INT64_MAX, 1]
-    assert overflowing_pools(assigned) == [assigned.pool(0)]
+    assert assigned.overflowing() == [assigned[0]]
 
 
 @pytest.mark.parametrize("empty", [pa.Schema.empty_table, without_chunks])
@@ -480,7 +479,7 @@ def test_a_label_column_without_chunks_has_no_labels() -> None:
 def test_a_day_of_nothing_has_no_pools(empty: Callable[[pa.Schema], pa.Table]) -> None:
     arrangement = arrange(empty(NOTICES), empty(POSITIONS), AccountOrder.NUMERIC)
 
-    assert tuple(arrangement.assigned) == ()
+    assert tuple(arrangement.pools) == ()
     assert (arrangement.keys.size, arrangement.rows.size) == (0, 0)
     assert (arrangement.doubled, arrangement.wrong_accounts.size) == ((), 0)
 
@@ -506,7 +505,7 @@ def test_pools_are_the_same_where_a_table_of_all_pairs_would_be_too_large(
     monkeypatch.setattr(arrange_module, "_PAIRS_IN_A_TABLE", 1)
 
     arrangement = arranged(notices, rows)
-    assert tuple(arrangement.assigned) == tuple(expected.assigned)
+    assert tuple(arrangement.pools) == tuple(expected.pools)
     assert accounts_of(arrangement) == accounts_of(expected)
     assert allocate_rows(notices, rows).allocations == day.allocations
     assert allocate_rows(notices, rows).pools == day.pools
@@ -635,7 +634,7 @@ def test_more_rows_than_keys_have_bits_for_are_refused(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(arrange_module, "account_numbers", of_very_many_rows)
 
-    with pytest.raises(OverflowError, match="2 rows are too many to arrange"):
+    with pytest.raises(OverflowError, match="more rows than can be sorted: 2"):
         arranged([notice("N1", AAPL, 1)], positions_of(AAPL, {"1": 1, "2": 1}))
 
 

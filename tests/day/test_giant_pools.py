@@ -25,7 +25,7 @@ def test_sorting_digit_by_digit_gives_the_order_of_the_keys(
     keys = (np.array(numbers, np.int64) << index_bits) | np.arange(len(numbers))
     expected = np.sort(keys)
 
-    for sort in (loops.sort_slots, loops.sort_slots.interpreted):
+    for sort in (loops.sort_part, loops.sort_part.interpreted):
         slots = keys.copy()
         sort(slots, np.empty_like(slots), index_bits)
         assert slots.tolist() == expected.tolist()
@@ -57,7 +57,7 @@ def test_a_giant_pool_is_arranged_as_a_small_one(
     )
     small = arrange_module.arrange(notices, positions, AccountOrder.NUMERIC)
     monkeypatch.setattr(threads, "ROWS_WORTH_A_THREAD", rows_a_thread)
-    monkeypatch.setattr(arrange_module, "_GIANT_SLOTS", 2)
+    monkeypatch.setattr(arrange_module, "_GIANT_ROWS", 2)
 
     giant = arrange_module.arrange(notices, positions, AccountOrder.NUMERIC)
 
@@ -67,7 +67,7 @@ def test_a_giant_pool_is_arranged_as_a_small_one(
 
 
 def test_a_large_pool_is_sorted_by_digits_within_the_loop() -> None:
-    count = loops.RADIX_SLOTS + 1
+    count = loops.RADIX_ROWS + 1
     generator = np.random.default_rng(11)
     keys = (generator.permutation(10 * count)[:count].astype(np.int64) << 15) | np.arange(count)
     starts = np.array([0, 3, 3 + count], np.int64)

@@ -359,7 +359,7 @@ from lottery.method.methodology import ZeroHit
 from lottery.method.distribution import first_hit_number
 
 report_compiling(print)
-loops.gather_rows.compiled()
+loops.look_up_rows.compiled()
 loaded = sum(loops.allocate_pools.compiled().stats.cache_hits.values())
 pool = allocate_pool(
     ArrangedPool(

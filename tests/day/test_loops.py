@@ -1,4 +1,4 @@
-"""The compiled loops: the same as plain Python, and the rule written once."""
+"""The loops: the same compiled and as plain Python, with the rules written once."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ def test_the_loops_are_these() -> None:
         "allocate_pools",
         "close_up",
         "count_rows",
-        "gather_rows",
-        "gather_slots",
+        "look_up_rows",
+        "list_indices",
         "list_repeats",
-        "mark_repeats",
+        "flag_repeats",
         "merge_sorted",
         "read_digits",
         "read_long_digits",
         "scatter_rows",
         "sort_pools",
-        "sort_slots",
+        "sort_part",
     }
 
 
@@ -118,7 +118,7 @@ def test_doubled_accounts_are_found_in_plain_python_too() -> None:
         assert arrangement.keys.tolist() == expected.keys.tolist()
 
 
-def test_texts_that_are_no_numbers_are_told_in_plain_python_too() -> None:
+def test_texts_that_are_not_numbers_are_found_in_plain_python_too() -> None:
     texts = ["17", "", "1x", "9" * 30, "/", ":", "1" * 31, "1" + "0" * 18]
     column = pa.chunked_array([texts], pa.string())
 
@@ -138,25 +138,25 @@ def test_texts_that_are_no_numbers_are_told_in_plain_python_too() -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-def test_accounts_that_are_in_every_pool_are_seldom_marked_as_repeated(parts: int) -> None:
+def test_accounts_that_are_in_every_pool_are_seldom_flagged_as_repeated(parts: int) -> None:
     codes = np.repeat(np.arange(100, dtype=np.int32), 100)
     numbers = np.tile(np.arange(100), 100)
     seen, again = np.zeros((2, 2_048), np.uint64)
 
     for part in range(parts):
-        loops.mark_repeats(codes, numbers, 0, part, parts, seen, again)
+        loops.flag_repeats(codes, numbers, 0, part, parts, seen, again)
 
-    # 10,000 rows have 131,072 marks: about one row in fourteen comes to one that is taken.
-    marked = sum(int(word).bit_count() for word in again)
-    assert 100 < marked < 1_000
+    # 10,000 rows have 131,072 flags: about one row in fourteen has one that is set.
+    flagged = sum(int(word).bit_count() for word in again)
+    assert 100 < flagged < 1_000
     assert sum(int(word).bit_count() for word in seen) > 9_000
 
 
-def test_accounts_that_share_a_mark_by_chance_are_looked_at_and_not_refused(
+def test_accounts_that_share_a_flag_by_chance_are_compared_and_not_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A single word has 64 marks: of 300 accounts in 3 pools nearly all share theirs.
-    monkeypatch.setattr(arrange_module, "_MARKS_A_ROW", 0)
+    # A single word has 64 flags: of 300 accounts in 3 pools nearly all share theirs.
+    monkeypatch.setattr(arrange_module, "_FLAGS_A_ROW", 0)
     rows = [
         position(series, str(number), 1) for number in range(100) for series in (AAPL, SPY, ZVZZT)
     ]
