@@ -126,7 +126,7 @@ def test_a_fault_is_a_result_with_its_file(stubs: Stubs, tmp_path: Path) -> None
     assert not response.sound
     (fault,) = response.faults
     assert fault.where == f"evidence/2024-09-16/{RUN}/pools.parquet"
-    assert "recorded is sha256" in fault.problem
+    assert "expected sha256" in fault.problem
 
 
 def test_the_latest_checkpoint_covers_every_run(stubs: Stubs) -> None:

@@ -67,7 +67,7 @@ def test_details_fit_the_metadata_of_any_client(error_of: Callable[[str], Lotter
     sizes = {
         (ascii(text), length): wire_bytes(error_of(text * length))
         for text in ("x", "\n", "\u00e9", WIDE)
-        for length in (100, 500, 5_000, 100_000)
+        for length in (100, 500, 5_000, 20_000)
     }
 
     assert {case: size for case, size in sizes.items() if size > METADATA_BYTES} == {}
