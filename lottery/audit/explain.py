@@ -1,4 +1,4 @@
-"""Explain: a recorded pool's working, step by step as the published example shows it."""
+"""Explain a recorded pool: its working, step by step as the published example shows it."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.errors import NotInRun
+from lottery.errors import NotInRun, quote
 from lottery.ledger import evidence
 from lottery.ledger.run_record import RunRecord
 from lottery.method.distribution import NumberRange, numbers_hit, ranges_hit
 from lottery.method.seed import DENOMINATOR, Seed
 
 Reader = Callable[[str, pc.Expression | None], pa.Table]
-"""Reads a table of a run's evidence: its name, and which rows; None for all."""
+"""Reads a table of a run's evidence, by its name and which rows; None for all."""
 
 Row = dict[str, Any]
-"""A row of a table, by its columns."""
+"""A row of a table, by column."""
 
 ACCOUNTS_SHOWN: Final = 1_000
-"""Accounts of a working at most; past it those that were hit come first."""
+"""Maximum number of accounts of a working; of a larger pool, those that were hit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountWorking:
-    """One account of a pool: its range, and its numbers hit in the order of assignment."""
+    """One account of a pool: its range, and its numbers hit in the order of assignment.
+
+    In a break both numbers of the range are 0.
+    """
 
     account: str
     short_quantity: int
@@ -42,11 +45,11 @@ class PoolWorking:
     """A pool's working.
 
     Attributes:
-        product: Fraction times total short, exact, as text; the decimals are what D1 removes.
+        product: Fraction times total short, exact, as text; D1 removes its decimals.
         first_hit: The first number hit; None for a break.
         ranges: All numbers hit, in the order of assignment: a second one is the wrap (D4).
-        accounts: The accounts in order; at most `ACCOUNTS_SHOWN`, or the one asked for.
-        accounts_left_out: How many of the pool's accounts are not among them.
+        accounts: The accounts in account order: at most `ACCOUNTS_SHOWN`, or the one asked for.
+        accounts_left_out: How many other accounts the pool has.
     """
 
     run: str
@@ -70,7 +73,7 @@ class PoolWorking:
 
     @property
     def wraps(self) -> bool:
-        """Whether the assignment goes past the last number and on from number 1 (D4)."""
+        """Whether the assignment continues from number 1 after the last number (D4)."""
         return len(self.ranges) > 1
 
     @property
@@ -82,39 +85,41 @@ class PoolWorking:
 def explain_pool(
     record: RunRecord, read: Reader, series: str, occ_account: str | None
 ) -> PoolWorking:
-    """The working of one pool of a run.
+    """Return the working of one pool of a run.
 
     Args:
         record: The run.
-        read: Reads a table of its evidence, by name and by which rows.
+        read: Reads a table of its evidence.
         series: The padded symbol.
-        occ_account: The pool's OCC account; None where the series has one pool only.
+        occ_account: The pool's OCC account; None if the series has one pool only.
 
     Raises:
-        NotInRun: The run has no such pool, or several and none was named.
+        NotInRun: The run has no such pool, or several and `occ_account` names none.
     """
-    where = pc.field("series") == series
+    wanted = pc.field("series") == series
     if occ_account is not None:
-        where &= pc.field("occ_account") == occ_account
-    pools = read(evidence.POOLS_FILE, where).to_pylist()
+        wanted &= pc.field("occ_account") == occ_account
+    pools = read(evidence.POOLS_FILE, wanted).to_pylist()
     if not pools:
-        of = f" of OCC account {occ_account!r}" if occ_account is not None else ""
-        raise NotInRun(f"run {record.run} has no pool of series {series!r}{of}")
+        of = f" of OCC account {quote(occ_account)}" if occ_account is not None else ""
+        raise NotInRun(f"run {record.run} has no pool of series {quote(series)}{of}")
     if len(pools) > 1:
-        names = ", ".join(repr(pool["occ_account"]) for pool in pools)
+        names = ", ".join(quote(pool["occ_account"]) for pool in pools)
         raise NotInRun(
-            f"run {record.run} has several pools of series {series!r}; "
+            f"run {record.run} has several pools of series {quote(series)}; "
             f"name one of the OCC accounts {names}"
         )
     (pool,) = pools
-    rows = _rows(read, pool)
-    if pool["break_reason"] is None and rows.num_rows > ACCOUNTS_SHOWN:
+    is_broken = pool["break_reason"] is not None
+    name = evidence.BROKEN_POSITIONS_FILE if is_broken else evidence.ALLOCATIONS_FILE
+    rows = read(name, wanted)
+    if not is_broken and rows.num_rows > ACCOUNTS_SHOWN:
         rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
     return pool_working(record, pool, rows.slice(0, ACCOUNTS_SHOWN).to_pylist())
 
 
 def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[PoolWorking]:
-    """The workings of every pool that an account is in, with that account alone.
+    """Yield the working of every pool that an account is in, with that account alone.
 
     Raises:
         NotInRun: The account is in no assigned pool of the run.
@@ -125,7 +130,7 @@ def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[P
         for row in read(name, pc.field("account") == account).to_pylist()
     }
     if not rows_of:
-        raise NotInRun(f"account {account!r} is in no pool of run {record.run}")
+        raise NotInRun(f"account {quote(account)} is in no pool of run {record.run}")
     series = sorted({series for _, series in rows_of})
     pools = read(evidence.POOLS_FILE, pc.field("series").isin(series))
     for pool in pools.sort_by([("occ_account", "ascending"), ("series", "ascending")]).to_pylist():
@@ -135,7 +140,7 @@ def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[P
 
 
 def pool_working(record: RunRecord, pool: Row, shown: Sequence[Row]) -> PoolWorking:
-    """The working of one pool, with the accounts that are to be shown.
+    """Return the working of one pool, with the accounts to show.
 
     Args:
         record: The run.
@@ -143,7 +148,7 @@ def pool_working(record: RunRecord, pool: Row, shown: Sequence[Row]) -> PoolWork
         shown: Rows of `tables.ALLOCATIONS`, or of `tables.BROKEN_POSITIONS` for a break.
     """
     allocated = pool["break_reason"] is None
-    wheel = {name: pool[name] for name in ("first_hit", "assigned_quantity", "total_short")}
+    figures = {name: pool[name] for name in ("first_hit", "assigned_quantity", "total_short")}
     return PoolWorking(
         run=record.run,
         business_date=record.business_date.isoformat(),
@@ -151,45 +156,29 @@ def pool_working(record: RunRecord, pool: Row, shown: Sequence[Row]) -> PoolWork
         zero_hit=record.method.decisions["zero_hit"],
         seed=record.seed,
         product=exact_product(record.seed.ten_thousandths, pool["total_short"]),
-        ranges=tuple(ranges_hit(**wheel)) if allocated else (),
-        accounts=tuple(_account(row, wheel if allocated else None) for row in shown),
+        ranges=tuple(ranges_hit(**figures)) if allocated else (),
+        accounts=tuple(_account(row, figures if allocated else None) for row in shown),
         accounts_left_out=pool["account_count"] - len(shown),
         **pool,
     )
 
 
 def exact_product(ten_thousandths: int, total_short: int) -> str:
-    """Fraction times total as decimal text without idle zeros, as `28.041` (D1)."""
+    """Return fraction times total as decimal text without trailing zeros, as `28.041` (D1)."""
     whole, rest = divmod(ten_thousandths * total_short, DENOMINATOR)
     return f"{whole}.{rest:04d}".rstrip("0").rstrip(".")
 
 
-def _rows(read: Reader, pool: Row) -> pa.Table:
-    """The pool's accounts; a broken pool's have no numbers."""
-    where = (pc.field("series") == pool["series"]) & (
-        pc.field("occ_account") == pool["occ_account"]
-    )
-    allocated = pool["break_reason"] is None
-    name = evidence.ALLOCATIONS_FILE if allocated else evidence.BROKEN_POSITIONS_FILE
-    return read(name, where)
-
-
-def _account(row: Row, wheel: dict[str, Any] | None) -> AccountWorking:
-    if wheel is None:
-        return AccountWorking(
-            account=row["account"],
-            short_quantity=row["short_quantity"],
-            first_number=0,
-            last_number=0,
-            assigned_quantity=0,
-            numbers_hit=(),
-        )
-    owned = NumberRange(first_number=row["first_number"], last_number=row["last_number"])
+def _account(row: Row, figures: dict[str, Any] | None) -> AccountWorking:
+    hit: list[NumberRange] = []
+    if figures is not None:
+        owned = NumberRange(first_number=row["first_number"], last_number=row["last_number"])
+        hit = numbers_hit(owned, **figures)
     return AccountWorking(
         account=row["account"],
         short_quantity=row["short_quantity"],
-        first_number=owned.first_number,
-        last_number=owned.last_number,
-        assigned_quantity=row["assigned_quantity"],
-        numbers_hit=tuple(numbers_hit(owned, **wheel)),
+        first_number=row.get("first_number", 0),
+        last_number=row.get("last_number", 0),
+        assigned_quantity=row.get("assigned_quantity", 0),
+        numbers_hit=tuple(hit),
     )

@@ -1,23 +1,23 @@
--- One run of the options assignment lottery, computed again by the documented method
--- "jpms-2024-09-06" (METHOD.md, whose rules are named as S1 to D5 below).
+-- Computes one run of the options assignment lottery again, by the documented method
+-- "jpms-2024-09-06" (METHOD.md, whose rules are named S1 to D5 below).
 --
--- To run it by hand, in a run's unpacked folder, where run.json and the Parquet files are:
+-- To run it by hand, in an unpacked bundle's folder, with run.json and the Parquet files:
 --
 --     duckdb -csv -f replay.sql > replayed.csv
 --     python -c "import duckdb; duckdb.sql(open('replay.sql').read()).write_csv('replayed.csv')"
 --
--- It reads inputs alone: the ask prices and the decisions of run.json, the notices, and of the
--- positions occ_account, series, account and short_quantity. What the run gave each account is not
--- read: compare assigned_quantity with that of allocations.parquet, and the pools' figures with
--- those of pools.parquet. The statement shares no code with the program that made the run.
+-- It reads only inputs: the ask prices and decisions of run.json, the notices, and the columns
+-- occ_account, series, account and short_quantity of the positions. It does not read what the run
+-- assigned: compare assigned_quantity with allocations.parquet, and the pools' figures with
+-- pools.parquet. The statement shares no code with the program that made the run.
 --
--- It gives one row for every account of every pool that has notices, and one row without an account
--- for such a pool without any position; the numbers are NULL where the pool is a break.
--- What the method refuses is an error here, as a second row of an account in one pool.
+-- It gives one row for each account of each pool that has notices. A pool without positions gives
+-- one row without an account. The numbers are NULL if the pool is a break.
+-- What the method refuses, such as two rows of an account in one pool, is an error.
 --
--- Everything is integer arithmetic: // divides without decimals, and a HUGEINT has 127 bits.
--- TRY_CAST stands behind each check of a text, because DuckDB may cast rows that CASE leaves out.
--- The variable "folder", if it is set, is the folder to read, with a / at its end.
+-- All arithmetic is on integers: // is integer division, and a HUGEINT has 127 bits.
+-- TRY_CAST follows each check of a text, because DuckDB may cast rows that CASE excludes.
+-- The variable "folder", if set, is the folder to read, with a trailing slash.
 
 -- Each table is one file or, if it is large, a folder of part files.
 SET VARIABLE notices = coalesce(
@@ -51,17 +51,17 @@ record AS MATERIALIZED (
     FROM read_text(coalesce(getvariable('folder'), '') || 'run.json')
 ),
 
--- F2: an id never changes its meaning, and this statement is of one id.
--- R2 and D2 have two choices each, and the run recorded its own.
+-- F2: an id never changes its meaning, and this statement implements one id.
+-- R2 and D2 have two choices each; the run's own are in its record.
 decisions AS MATERIALIZED (
     SELECT
         CASE WHEN account_order IN ('numeric', 'code-point') AND method_id = 'jpms-2024-09-06'
             THEN account_order
-            ELSE error('run.json names another method or account_order than this statement knows')
+            ELSE error('run.json names a method or account_order that is not implemented here')
         END AS account_order,
         CASE WHEN zero_hit IN ('wrap', 'first')
             THEN zero_hit
-            ELSE error('run.json names another zero_hit than this statement knows')
+            ELSE error('run.json names a zero_hit that is not implemented here')
         END AS zero_hit
     FROM record
 ),
@@ -72,33 +72,33 @@ volumes AS (
         ask.security_number,
         CASE WHEN regexp_full_match(ask.ask_price, '[0-9]{1,13}([.][0-9]{1,5}0*)?')
             THEN CAST(TRY_CAST(ask.ask_price AS DECIMAL(38, 5)) * 100000 AS HUGEINT)
-            ELSE error('an ask price of run.json makes no whole volume (S2)')
+            ELSE error('an ask price in run.json does not make a whole volume (S2)')
         END AS volume
     FROM record, unnest(record.asks) AS listed (ask)
 ),
 
--- S2, S3: the composite is the sum of the four volumes, each of them there once.
+-- S2, S3: the composite is the sum of the four volumes, each present once.
 composites AS (
     SELECT
         CASE WHEN list_sort(list(security_number)) = ['Z901439', 'Z901448', 'Z901466', 'Z901803']
             THEN CAST(sum(volume) AS VARCHAR)
-            ELSE error('run.json has not the four securities once each (S2)')
+            ELSE error('run.json does not have each of the four securities once (S2)')
         END AS composite
     FROM volumes
 ),
 
--- S4, S5: the cut position is the composite's length minus 5, the first digit being position 1,
--- and four digits are taken from it. So 282431310 is cut at 4 and gives 4313.
+-- S4, S5: the cut position is the composite's length minus 5, counted from 1, and four digits
+-- are taken from there: 282431310 is cut at 4 and gives 4313.
 cuts AS (
     SELECT
         CASE WHEN length(composite) >= 6
             THEN substr(composite, length(composite) - 5, 4)
-            ELSE error('the composite has less than six digits (S5)')
+            ELSE error('the composite has fewer than six digits (S5)')
         END AS digits
     FROM composites
 ),
 
--- S6: the fraction is digits / 10,000 + 0.0001, which is as many ten-thousandths.
+-- S6: the fraction is digits / 10,000 + 0.0001, or digits + 1 ten-thousandths.
 fractions AS MATERIALIZED (
     SELECT CAST(digits AS INTEGER) + 1 AS ten_thousandths
     FROM cuts
@@ -126,8 +126,8 @@ positions AS (
     WHERE short_quantity <> 0
 ),
 
--- R1, R2: account numbers of up to 30 digits, compared as numbers, so that 99 is before 1000.
--- Where the run decided for code-point, no account has a number and the text is compared instead.
+-- R1, R2: account numbers of up to 30 digits are compared as numbers, so that 99 comes before 1000.
+-- If the run's choice is code-point, accounts have no number and their texts are compared.
 numbered_positions AS (
     SELECT
         occ_account,
@@ -140,18 +140,18 @@ numbered_positions AS (
         CASE
             WHEN decisions.account_order = 'code-point' THEN NULL
             WHEN regexp_full_match(account, '[0-9]{1,30}') THEN TRY_CAST(account AS HUGEINT)
-            ELSE error('an account is no number of 1 to 30 digits (R2)')
+            ELSE error('an account is not a number of 1 to 30 digits (R2)')
         END AS account_number
     FROM positions, decisions
 ),
 
--- R3: in that order each account has the next numbers, one a contract, from 1 on. The last number
--- of an account is the sum of its contracts and of those before it.
+-- R3: in that order each account has the next numbers, one for each contract, from 1 on. An
+-- account's last number is the sum of its contracts and those of all accounts before it.
 ranges AS (
     SELECT
         occ_account,
         series,
-        -- P4, R2: one account has one range; 7 and 007 are one number.
+        -- P4, R2: an account has one range, and 7 and 007 are the same number.
         CASE
             WHEN account = lag(account) OVER in_order
                 OR account_number = lag(account_number) OVER in_order
@@ -159,7 +159,7 @@ ranges AS (
             ELSE account
         END AS account,
         short_quantity,
-        row_number() OVER in_order AS place,
+        row_number() OVER in_order AS account_index,
         sum(short_quantity) OVER in_order - short_quantity + 1 AS first_number,
         sum(short_quantity) OVER in_order AS last_number
     FROM numbered_positions
@@ -180,8 +180,8 @@ totals AS (
     GROUP BY occ_account, series
 ),
 
--- D5: what makes a pool a break.
--- D1: the product of fraction and total, without its decimals.
+-- D5: whether a pool is a break, and why.
+-- D1: the product of fraction and total, decimals removed.
 judged_pools AS (
     SELECT
         assigned_pools.*,
@@ -209,10 +209,10 @@ first_hits AS (
     FROM judged_pools, decisions
 ),
 
--- D3: the contracts are assigned to the numbers in sequence, from the first hit to the last hit.
--- D4: after the last number comes number 1. A last hit past the total so goes on there, and the
--- numbers from 1 to "wrapped_to" are hit too; without a wrap that is below 1, and none is.
-stretches AS (
+-- D3: the contracts are assigned in sequence, from the first hit to the last hit.
+-- D4: after the last number comes number 1: if the last hit is past the total, the numbers from 1
+-- to "wrapped_to" are hit too. Without a wrap, "wrapped_to" is below 1.
+hit_ranges AS (
     SELECT
         first_hits.*,
         first_hit + pool_assigned_quantity - 1 AS last_hit,
@@ -220,8 +220,8 @@ stretches AS (
     FROM first_hits
 )
 
--- D3, D4: an account is assigned as many contracts as its range shares with the stretch and with
--- what of the stretch is wrapped.
+-- D3, D4: an account is assigned as many contracts as its range has numbers in common with the
+-- numbers hit, before and after the wrap.
 SELECT
     occ_account,
     series,
@@ -239,6 +239,6 @@ SELECT
     CAST(total_short AS BIGINT) AS total_short,
     CAST(first_hit AS BIGINT) AS first_hit,
     break_reason
-FROM stretches
+FROM hit_ranges
 LEFT JOIN ranges USING (occ_account, series)
-ORDER BY occ_account, series, place;
+ORDER BY occ_account, series, account_index;

@@ -1,16 +1,15 @@
 """Seeds over time: one a business date, and whether their digits are spread as chance would.
 
-A date stands by its runs that nothing took the place of, and has one seed (S8). Two marks say what
-is worth a look at one seed: a composite that leaves few fractions (S7), and one that an earlier
-date had, as a file of volumes sent twice has it. Digits alone that come again are not marked: of
-10,000 values two dates share one within a year nearly always.
+A date's seed is that of its standing runs (S8). Two flags say that a seed is worth a look: a
+composite that leaves few fractions (S7), and one that an earlier date had, as when a file of
+volumes is sent twice. Repeated digits alone are not flagged: of 10,000 values, two dates share one
+within a year nearly always.
 
-The test is the two-sided one-sample test of Kolmogorov and Smirnov, with its exact distribution:
-it needs no least number of dates in each of some classes, as a chi-square test does, and no choice
-of classes. It takes the digits, the middle of each ten-thousandth, as drawn evenly from 0 to 1;
-that they come in 10,000 steps changes the statistic by at most 0.00005. It sees digits that lean to
-one side or crowd somewhere; it does not see an order among them, and hardly a coarse composite,
-which has its mark.
+The test is the two-sided one-sample Kolmogorov-Smirnov test with its exact distribution. Unlike a
+chi-square test it needs neither classes nor a minimum of dates in each. Digits are taken as the
+middle of their ten-thousandth, drawn evenly from 0 to 1; that they come in 10,000 steps changes the
+statistic by at most 0.00005. The test sees digits that lean to one side or crowd somewhere. It does
+not see an order among them, and hardly a coarse composite, which has its flag.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from lottery.method.seed import DENOMINATOR, RuleWarning, is_low_precision
 
 TEST: Final = "Kolmogorov-Smirnov, one-sample, two-sided, exact"
 ENOUGH_DATES: Final = 20
-"""Below it the digits would have to crowd in two thirds of their range to be assigned."""
+"""Minimum number of dates; with fewer, only digits crowded in a third of the range would show."""
 LEAST_P_VALUE: Final = 0.01
-"""What is less likely is warned of; an even lottery is, once in a hundred looks."""
+"""A smaller p-value is warned of; a fair lottery gives one in a hundred samples."""
 TINY_P_VALUE: Final = 0.0001
-"""What is less likely is told as no more than that, in words."""
+"""A smaller p-value is reported as smaller than this."""
 
 LOW_PRECISION_COMPOSITE: Final = "LOW_PRECISION_COMPOSITE"
 REPEATED_COMPOSITE: Final = "REPEATED_COMPOSITE"
@@ -39,14 +38,14 @@ UNEVEN_SEEDS: Final = "UNEVEN_SEEDS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """What is worth a look at a date's seed.
+class Flag:
+    """Why a date's seed is worth a look.
 
     Attributes:
         code: `LOW_PRECISION_COMPOSITE` or `REPEATED_COMPOSITE`.
-        message: What it means, as a sentence.
-        rule: The method's rule, where one speaks of it.
-        earlier_date: For a repeated composite, the last date before that had it.
+        message: What it means.
+        rule: The method's rule about it, if there is one.
+        earlier_date: For a repeated composite, the last earlier date that had it.
     """
 
     code: str
@@ -57,11 +56,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatedSeed:
-    """The seed that stands for a business date; composite, digits and fraction as text.
+    """The seed of a business date; composite, digits and fraction as text.
 
     Attributes:
-        cut_position: Where the cut starts, the first digit being 1 (S4).
-        runs: The standing runs of the date, as they were recorded.
+        cut_position: Where the cut starts, counted from 1 (S4).
+        runs: The standing runs of the date, in the order of recording.
     """
 
     business_date: dt.date
@@ -70,7 +69,7 @@ class DatedSeed:
     digits: str
     fraction: str
     runs: tuple[str, ...]
-    marks: tuple[Mark, ...]
+    flags: tuple[Flag, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +77,9 @@ class Uniformity:
     """How evenly digits are spread.
 
     Attributes:
-        dates: How many digits there are, one a date.
-        statistic: The largest distance from an even spread, 0 to 1; None without a date.
-        p_value: How often evenly drawn digits are at least that far from it; None as well.
+        dates: How many dates there are, each with its digits.
+        statistic: The largest distance from an even spread, 0 to 1; None without dates.
+        p_value: The chance that fair digits are at least that far from it; None without dates.
     """
 
     dates: int
@@ -89,32 +88,32 @@ class Uniformity:
 
     @property
     def is_enough(self) -> bool:
-        """Whether there are dates enough for the figures to mean something."""
+        """Whether there are enough dates for the figures to mean something."""
         return self.dates >= ENOUGH_DATES
 
     def message(self) -> str:
-        """What the figures mean, in words."""
+        """Return what the figures mean, in words."""
         if self.p_value is None or not self.is_enough:
             return (
-                f"{self.dates} date{'' if self.dates == 1 else 's'} cannot tell whether the "
-                f"fractions are spread evenly: at least {ENOUGH_DATES} are needed"
+                f"at least {ENOUGH_DATES} dates are needed to say whether the fractions are "
+                f"spread evenly, got {self.dates}"
             )
         if self.p_value >= LEAST_P_VALUE:
             often = f"{self.p_value:.0%}"
             return (
-                f"Nothing speaks against an even spread: in {often} of cases {self.dates} "
-                "fractions that chance alone draws are at least as uneven as these"
+                f"the fractions are consistent with an even spread: {self.dates} fair draws are at "
+                f"least this uneven with a probability of {often}"
             )
         rarely = f"{self.p_value:.2g}" if self.p_value >= TINY_P_VALUE else f"under {TINY_P_VALUE}"
         return (
-            f"The fractions are less evenly spread than chance explains: {self.dates} that chance "
-            f"alone draws are as uneven with a probability of {rarely}. By itself that proves "
-            "nothing, since one fair sample in a hundred falls below 0.01; look into where the "
-            "volumes of these dates come from, and at the runs that were superseded"
+            f"the fractions are spread less evenly than chance explains: {self.dates} fair draws "
+            f"are at least this uneven with a probability of {rarely}; that alone proves nothing, "
+            "as one fair sample in a hundred falls below 0.01; check where the volumes of these "
+            "dates come from, and the superseded runs"
         )
 
     def warnings(self) -> tuple[RuleWarning, ...]:
-        """The warning that the digits are not spread evenly, where they are not."""
+        """Return a warning if the digits are not spread evenly."""
         if not self.is_enough or self.p_value is None or self.p_value >= LEAST_P_VALUE:
             return ()
         return (RuleWarning(code=UNEVEN_SEEDS, rule="S6", message=self.message()),)
@@ -122,22 +121,21 @@ class Uniformity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedHistory:
-    """The seeds of some dates, ascending, and how evenly they are spread."""
+    """The seeds of a period, dates ascending, and how evenly they are spread."""
 
     seeds: tuple[DatedSeed, ...]
     uniformity: Uniformity
 
 
 def seed_history(records: Iterable[RunRecord], *, first: dt.date | None = None) -> SeedHistory:
-    """The seed of every date that stands.
+    """Return the seed of every date that has a standing run.
 
     Args:
-        records: The runs, dates ascending, those before `first` too: their composites may come
-            again.
-        first: The first date to tell of; None tells of all.
+        records: The runs, dates ascending; those before `first` too, whose composites may repeat.
+        first: The first date to include; None includes all.
 
     Raises:
-        LedgerDamaged: Two seeds stand for one date.
+        LedgerDamaged: The standing runs of a date have different seeds, or it has none.
     """
     last_date_of: dict[int, dt.date] = {}
     seeds = []
@@ -146,7 +144,7 @@ def seed_history(records: Iterable[RunRecord], *, first: dt.date | None = None) 
         seed = standing[0].seed
         if any(record.seed.composite != seed.composite for record in standing):
             runs = ", ".join(record.run for record in standing)
-            raise LedgerDamaged(f"the runs {runs} stand for one date with several seeds")
+            raise LedgerDamaged(f"expected one seed for {date}, got several: standing runs {runs}")
         if first is None or date >= first:
             seeds.append(
                 DatedSeed(
@@ -156,7 +154,7 @@ def seed_history(records: Iterable[RunRecord], *, first: dt.date | None = None) 
                     digits=seed.digits,
                     fraction=seed.fraction,
                     runs=tuple(record.run for record in standing),
-                    marks=_marks(seed.composite, last_date_of.get(seed.composite)),
+                    flags=_flags(seed.composite, last_date_of.get(seed.composite)),
                 )
             )
         last_date_of[seed.composite] = date
@@ -166,19 +164,19 @@ def seed_history(records: Iterable[RunRecord], *, first: dt.date | None = None) 
 
 
 def uniformity_of(digits: Sequence[str]) -> Uniformity:
-    """The test of an even spread, exact for any number of dates.
+    """Test digits for an even spread, exactly for any number of dates.
 
     Args:
         digits: Each date's four digits.
 
     Returns:
-        Its figures, rounded to four significant digits.
+        The test's figures, rounded to four significant digits.
     """
     if not digits:
         return Uniformity(dates=0, statistic=None, p_value=None)
     from scipy import stats  # noqa: PLC0415 - takes most of a second, and only this needs it.
 
-    middles = [(int(each) + 0.5) / DENOMINATOR for each in digits]
+    middles = [(int(four) + 0.5) / DENOMINATOR for four in digits]
     tested = stats.kstest(middles, "uniform", method="exact")
     return Uniformity(
         dates=len(digits),
@@ -188,34 +186,34 @@ def uniformity_of(digits: Sequence[str]) -> Uniformity:
 
 
 def _standing(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs of one date that none of the others took the place of.
+    """Return the runs of one date that no other supersedes.
 
     Raises:
-        LedgerDamaged: There is none, which no superseding can bring about.
+        LedgerDamaged: There is none, which superseding cannot bring about.
     """
     superseded = {run for record in records for run in record.supersedes}
     standing = [record for record in records if record.run not in superseded]
     if not standing:
-        raise LedgerDamaged(f"no run stands for {records[0].business_date}: all are superseded")
+        raise LedgerDamaged(f"expected a standing run of {records[0].business_date}, got none")
     return standing
 
 
-def _marks(composite: int, earlier_date: dt.date | None) -> tuple[Mark, ...]:
-    marks = []
+def _flags(composite: int, earlier_date: dt.date | None) -> tuple[Flag, ...]:
+    flags = []
     if is_low_precision(composite):
-        marks.append(
-            Mark(
+        flags.append(
+            Flag(
                 code=LOW_PRECISION_COMPOSITE,
-                message="a multiple of 1,000: only 1,000 of the 10,000 fractions can come up",
+                message="a multiple of 1,000 allows only 1,000 of the 10,000 fractions",
                 rule="S7",
             )
         )
     if earlier_date is not None:
-        marks.append(
-            Mark(
+        flags.append(
+            Flag(
                 code=REPEATED_COMPOSITE,
-                message=f"the composite of {earlier_date} too: were its volumes sent again?",
+                message=f"same composite as {earlier_date}: check that its volumes are new",
                 earlier_date=earlier_date,
             )
         )
-    return tuple(marks)
+    return tuple(flags)

@@ -1,12 +1,13 @@
-"""A run computed a second time by one SQL statement, `replay.sql`, in DuckDB (rules S1 to D5).
+"""Compute a run a second time by one SQL statement, `replay.sql`, in DuckDB (rules S1 to D5).
 
-The statement is an implementation of its own: it shares no code with `lottery.method` nor with the
-loops of `lottery.day`, whose schemas alone are named here. An auditor can run the same file by
-hand. Nothing is compared here, and digests and checksums are not looked at: `replay` does that.
+The statement is an independent implementation: it shares no code with `lottery.method` or the loops
+of `lottery.day`, only the schemas. An auditor can run the same file by hand.
+
+Not here: comparing values and checking digests, which is for `replay`.
 
 Invariants:
-- The statement runs as it is shipped, unchanged.
-- It can read one folder, can write nowhere, and nothing is downloaded for it.
+- The statement runs exactly as it is shipped.
+- It can read one folder and write nowhere, and nothing is downloaded for it.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ _SETTINGS: Final = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
-    # Accounts are never spilled to a file that somebody finds later.
+    # Accounts are never spilled to a temporary file that could be left over.
     "temp_directory": "",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computed:
-    """What the statement gives for a run, in the tables and the row orders of its evidence.
+    """What the statement gives for a run, as tables in the row order of its evidence.
 
     Attributes:
         allocations: `tables.ALLOCATIONS`, every open account of every allocated pool.
@@ -52,14 +53,14 @@ class Computed:
 
 
 def compute(directory: Path) -> Computed:
-    """Computes a run again from its inputs: asks, decisions, notices and positions.
+    """Compute a run again from its inputs: asks, decisions, notices and positions.
 
     Args:
         directory: The run's evidence folder, or its unpacked bundle.
 
     Raises:
         EngineMissing: DuckDB is not installed.
-        LedgerDamaged: A file is missing or cannot be read, or holds what the method refuses.
+        LedgerDamaged: A file is missing or unreadable, or holds what the method refuses.
         MemoryError: The run is too large for this machine's memory.
     """
     duckdb = _engine()
@@ -69,33 +70,33 @@ def compute(directory: Path) -> Computed:
         raise MemoryError(_first_line(error)) from error
     except (duckdb.Error, pa.ArrowException, ValueError) as error:
         raise LedgerDamaged(
-            f"{directory.name} cannot be computed again by {STATEMENT_FILE}: {_first_line(error)}"
+            f"{directory.name} cannot be computed by {STATEMENT_FILE}: {_first_line(error)}"
         ) from error
 
 
 def statement() -> str:
-    """The text of the statement, as it is shipped."""
+    """Return the text of the statement, as it is shipped."""
     return resources.files("lottery.audit").joinpath(STATEMENT_FILE).read_text("utf-8")
 
 
 def _engine() -> ModuleType:
     try:
-        import duckdb  # noqa: PLC0415 - an extra that nothing else needs.
+        import duckdb  # noqa: PLC0415 - an optional dependency.
     except ImportError as error:
         raise EngineMissing(
-            "DuckDB is not installed: pip install 'options-assignment-lottery[sql]'"
+            "DuckDB is not installed; run pip install 'options-assignment-lottery[sql]'"
         ) from error
     module: ModuleType = duckdb
     return module
 
 
 def _rows(duckdb: ModuleType, directory: Path) -> pa.Table:
-    """The statement's rows: string, int64 and null, one row an account.
+    """Return the statement's rows: string, int64 and null, one row an account.
 
-    DuckDB's `file_search_path` does not serve: the process's own folder would come before it.
+    DuckDB's `file_search_path` cannot be used: it searches the current folder first.
     """
     folder = str(directory.resolve())
-    # DuckDB reads a path as a pattern, and asks for leave to read the pattern.
+    # DuckDB reads a path as a glob pattern, and checks access to the pattern itself.
     pattern = glob.escape(folder)
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         connection.execute("SET allowed_directories = [?, ?]", [folder, pattern])
@@ -116,7 +117,7 @@ def _computed(rows: pa.Table) -> Computed:
 
 
 def _pools(rows: pa.Table) -> pa.Table:
-    """`tables.POOLS` of the rows, which tell a pool's figures again for each of its accounts."""
+    """Return `tables.POOLS` of the rows, which repeat a pool's figures for each account."""
     is_hit = pc.fill_null(pc.greater(rows["assigned_quantity"], 0), fill_value=False)
     labels = ["occ_account", "series"]
     pools = (
@@ -139,7 +140,7 @@ def _pools(rows: pa.Table) -> pa.Table:
 
 
 def _in_schema(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The rows' columns of a schema; the labels' dictionaries have the texts in use, sorted."""
+    """Return a schema's columns of the rows; dictionaries have the labels in use, sorted."""
     columns = [
         _labelled(rows[field.name]) if field.type == LABEL else rows[field.name] for field in schema
     ]

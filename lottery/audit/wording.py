@@ -1,7 +1,6 @@
-"""The words of a working, which the terminal and the audit page say alike.
+"""The sentences of a working, the same on the terminal and on the audit page.
 
-Every step reads as the published example has it, with the rule's id where the rule is a decided
-one. Nothing is computed here but text.
+Each step reads as in the published example, with the id of a decided rule. Only text is made here.
 """
 
 from __future__ import annotations
@@ -20,10 +19,13 @@ BREAK_TEXTS: Final = {
     "EXCEEDS_SHORT": "more is assigned than the pool is short",
     "NO_POSITION": "nobody is short",
 }
+"""What the reasons of breaks mean (D5)."""
 LISTED_NUMBERS: Final = 3
-"""Consecutive numbers that are listed one by one, as the published `28, 29, 30`."""
+"""Maximum count of consecutive numbers listed one by one, as the published `28, 29, 30`."""
 PERCENT_DECIMALS: Final = 2
+"""Decimals of a chance as a percentage."""
 MEAN_DECIMALS: Final = 4
+"""Decimals of a mean."""
 
 _DESCRIPTIONS: Final = {
     security.number: security.description for security in JPMS_2024_09_06.securities
@@ -36,12 +38,12 @@ _RIGHTS: Final = {"C": "call", "P": "put"}
 
 
 def count(number: int, noun: str) -> str:
-    """A number of things, as `1 account` or `1,046 accounts`."""
+    """Format a number of things, as `1 account` or `1,046 accounts`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def owned_numbers(account: AccountWorking) -> str:
-    """An account's range, as `31 to 60`; `none` in a broken pool."""
+    """Format an account's range, as `31 to 60`; `none` in a broken pool."""
     if not account.first_number:
         return "none"
     owned = NumberRange(first_number=account.first_number, last_number=account.last_number)
@@ -49,24 +51,24 @@ def owned_numbers(account: AccountWorking) -> str:
 
 
 def number_range(hit_range: NumberRange) -> str:
-    """Consecutive numbers as a range, as `31 to 60`, or the one that there is."""
+    """Format consecutive numbers, as `31 to 60`, or `31` if there is one."""
     if hit_range.quantity == 1:
         return f"{hit_range.first_number:,}"
     return f"{hit_range.first_number:,} to {hit_range.last_number:,}"
 
 
 def hit_numbers(ranges: Iterable[NumberRange]) -> str:
-    """Numbers hit, in the order of assignment, as `28, 29, 30` or `39, 40, then 1 to 36`."""
+    """Format numbers hit in the order of assignment, as `28, 29, 30` or `39, 40, then 1 to 36`."""
     return ", then ".join(map(_listed, ranges)) or "none"
 
 
 def description_of(security_number: str) -> str:
-    """What the document calls a security, as `NYSE Volume`."""
+    """Return the published description of a security, as `NYSE Volume`."""
     return _DESCRIPTIONS.get(security_number, "")
 
 
 def contract(series: str) -> str:
-    """An option in words, as `AAPL call at 220, expiring 20 September 2024`."""
+    """Describe a series, as `AAPL call at 220, expiring 20 September 2024`."""
     root, date, right, strike = series[:6].rstrip(), series[6:12], series[12], int(series[13:])
     whole, thousandths = divmod(strike, 1_000)
     price = f"{whole:,}.{thousandths:03d}".rstrip("0").rstrip(".")
@@ -75,12 +77,12 @@ def contract(series: str) -> str:
 
 
 def marked(seed: Seed) -> str:
-    """The composite with its cut shown, as `282[4313]10` (S4)."""
+    """Return the composite with its cut in brackets, as `282[4313]10` (S4)."""
     return seed.composite_with_cut
 
 
 def cut_step(seed: Seed) -> str:
-    """How the cut's place follows from the composite's length (S4)."""
+    """Explain the cut position (S4)."""
     return (
         f"Length {seed.length} digits; {seed.length} - 5 = {seed.cut_position}, "
         f"the cut starts at position {seed.cut_position}: {marked(seed)}"
@@ -88,26 +90,26 @@ def cut_step(seed: Seed) -> str:
 
 
 def fraction_step(seed: Seed) -> str:
-    """How the fraction follows from the digits (S6)."""
+    """Explain the fraction (S6)."""
     return f"Digits {seed.digits}; {int(seed.digits):,} / 10,000 + 0.0001 = {seed.fraction}"
 
 
 def quantities(working: PoolWorking) -> str:
-    """What is assigned and what there is to assign it to."""
+    """State what is assigned and what is short."""
     return (
         f"Assigned by OCC: {count(working.assigned_quantity, 'contract')} in "
-        f"{count(working.notice_count, 'notice')}.  Short in all: "
+        f"{count(working.notice_count, 'notice')}.  Total short: "
         f"{count(working.total_short, 'contract')} in {count(working.account_count, 'account')}."
     )
 
 
 def break_step(reason: str) -> str:
-    """Why a pool is a break (D5)."""
+    """Explain a break (D5)."""
     return f"Break {reason}: {BREAK_TEXTS[reason]}; nothing is allocated [D5]"
 
 
 def first_hit_steps(working: PoolWorking) -> list[str]:
-    """How the first hit follows from the fraction (D1, D2)."""
+    """Explain the first hit (D1, D2)."""
     whole, point, decimals = working.product.partition(".")
     product = f"{int(whole):,}{point}{decimals}"
     multiplied = f"{working.seed.fraction} x {working.total_short:,}"
@@ -122,7 +124,7 @@ def first_hit_steps(working: PoolWorking) -> list[str]:
 
 
 def distribution_steps(working: PoolWorking) -> list[str]:
-    """Which numbers are hit from the first hit on (D3, D4)."""
+    """Explain which numbers are hit (D3, D4)."""
     steps = [f"Numbers hit: {', then '.join(map(number_range, working.ranges))}"]
     if working.wraps:
         steps.append("After the last number comes number 1 [D4]")

@@ -70,6 +70,7 @@ def seed_document(seed: Seed) -> dict[str, Any]:
 def _dated_seed_document(seed: DatedSeed) -> dict[str, Any]:
     document = dataclasses.asdict(seed)
     del document["cut_position"]
+    document["marks"] = document.pop("flags")
     return document
 
 
@@ -98,9 +99,9 @@ def _show_seeds(console: Console, history: SeedHistory, *, within: bool) -> None
             seed.fraction,
             ", ".join(seed.runs),
             "; ".join(
-                mark.message + (f" [{mark.rule}]" if mark.rule else "") for mark in seed.marks
+                flag.message + (f" [{flag.rule}]" if flag.rule else "") for flag in seed.flags
             ),
-            style="yellow" if seed.marks else None,
+            style="yellow" if seed.flags else None,
         )
     console.print(made)
     uniformity = history.uniformity

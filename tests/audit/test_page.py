@@ -136,7 +136,7 @@ def test_the_published_example_is_on_the_page_step_by_step(tmp_path: Path) -> No
         "Composite volume 282,431,310",
         "282 [4313] 10 Length 9 digits; 9 − 5 = 4, the cut starts at position 4: 282[4313]10",  # noqa: RUF001 - a minus.
         "4,313 / 10,000 + 0.0001 = 0.4314",
-        "Assigned by OCC: 10 contracts in 1 notice. Short in all: 65 contracts in 3 accounts.",
+        "Assigned by OCC: 10 contracts in 1 notice. Total short: 65 contracts in 3 accounts.",
         "First hit: 0.4314 × 65 = 28.041, decimals removed: 28",  # noqa: RUF001 - a times sign.
         "Numbers hit: 28 to 37",
         "1046 30 1 to 30 28, 29, 30 3",

@@ -27,7 +27,7 @@ from tests.cli.calls import (
 PUBLISHED_WORKING = (
     "Series AAPL 240920C00220000, OCC account C",
     "run 2024-09-16-001, business date 2024-09-16, method jpms-2024-09-06",
-    "Assigned by OCC: 10 contracts in 1 notice. Short in all: 65 contracts in 3 accounts.",
+    "Assigned by OCC: 10 contracts in 1 notice. Total short: 65 contracts in 3 accounts.",
     "Composite volume 282,431,310",
     "Length 9 digits; 9 - 5 = 4, the cut starts at position 4: 282[4313]10",
     "Digits 4313; 4,313 / 10,000 + 0.0001 = 0.4314",
@@ -232,7 +232,7 @@ def test_a_break_is_told_with_both_figures_and_no_numbers(full: Door) -> None:
     answer = full("explain", "latest", "--series", GE)
     assert answer.exit_code == 0
     assert (
-        "Assigned by OCC: 25 contracts in 2 notices. Short in all: 22 contracts in 3 accounts."
+        "Assigned by OCC: 25 contracts in 2 notices. Total short: 22 contracts in 3 accounts."
     ) in answer.lines
     assert (
         "Break EXCEEDS_SHORT: more is assigned than the pool is short; nothing is allocated [D5]"

@@ -20,7 +20,7 @@ from lottery.audit.report.pool_section import LeftOut
 from lottery.audit.report.request import PageRequest, Supersession
 from lottery.audit.report.ribbon import Ribbon, draw_ribbon
 from lottery.audit.report.run_page import PageProof, reader_of, verified_proof
-from lottery.errors import NotInRun
+from lottery.errors import NotInRun, quote
 from lottery.ledger.run_record import RunRecord
 from lottery.method.methodology import ZeroHit
 from lottery.method.odds import AccountOdds, pool_odds
@@ -126,10 +126,10 @@ def _of_series(
     run: str, account: str, workings: Sequence[PoolWorking], series: Sequence[str]
 ) -> list[PoolWorking]:
     found = {working.series for working in workings}
-    missing = [repr(one) for one in series if one not in found]
+    missing = [quote(one) for one in series if one not in found]
     if missing:
         raise NotInRun(
-            f"account {account!r} is in no pool of series {', '.join(missing)} of run {run}"
+            f"account {quote(account)} is in no pool of series {', '.join(missing)} of run {run}"
         )
     return [working for working in workings if working.series in series]
 

@@ -22,7 +22,7 @@ from lottery.audit.report.masking import AccountNames, masked_record
 from lottery.audit.report.pool_section import LeftOut, PoolSection, pool_sections
 from lottery.audit.report.request import PageRequest, Supersession
 from lottery.day.allocate import Break
-from lottery.errors import NotInRun
+from lottery.errors import NotInRun, quote
 from lottery.ledger import evidence
 from lottery.ledger.run_record import RunRecord
 from lottery.tlog import merkle
@@ -173,7 +173,7 @@ def _chosen_pools(
     """
     asked = _indices(pc.is_in(pools.column("series"), value_set=pa.array(series, pa.string())))
     found = set(pools.column("series").take(pa.array(asked, pa.int64())).to_pylist())
-    missing = [repr(one) for one in series if one not in found]
+    missing = [quote(one) for one in series if one not in found]
     if missing:
         raise NotInRun(f"run {record.run} has no pool of series {', '.join(missing)}")
     broken = _indices(pc.is_valid(pools.column("break_reason")))
