@@ -18,9 +18,17 @@ from lottery.ledger.run_record import read_record
 from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import lottery_service_pb2 as pb
 from server import security
-from server.app import create_server
+from server.app import LotteryServer, create_server
 from tests.builders import ASKS, PUBLISHED, exchange_asks
-from tests.server.calls import connected, failure_to, run_day, serving, settings_of
+from tests.server.calls import (
+    connected,
+    failure_to,
+    read,
+    run_day,
+    send,
+    serving,
+    settings_of,
+)
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="there is no openssl program")
@@ -74,74 +82,50 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def tls(certificates: Certificates, tmp_path: Path) -> Iterator[int]:
-    with serving(
-        tmp_path / "ledger",
-        tls_certificate=certificates.server.certificate,
-        tls_key=certificates.server.key,
-    ) as server:
-        yield server.port
+def tls(certificates: Certificates, tmp_path: Path) -> Iterator[LotteryServer]:
+    with serving(tmp_path / "ledger", **tls_settings(certificates.server)) as server:
+        yield server
 
 
 @pytest.fixture
-def mutual_tls(certificates: Certificates, tmp_path: Path) -> Iterator[int]:
+def mutual_tls(certificates: Certificates, tmp_path: Path) -> Iterator[LotteryServer]:
+    authorities = certificates.authority.certificate
     with serving(
-        tmp_path / "ledger",
-        tls_certificate=certificates.server.certificate,
-        tls_key=certificates.server.key,
-        tls_client_ca=certificates.authority.certificate,
+        tmp_path / "ledger", **tls_settings(certificates.server), tls_client_ca=authorities
     ) as server:
-        yield server.port
+        yield server
+
+
+def tls_settings(certificate: Certificate) -> dict[str, Any]:
+    return {"tls_certificate": certificate.certificate, "tls_key": certificate.key}
 
 
 def test_over_tls_nobody_vouches_for_a_caller_without_a_certificate(
-    certificates: Certificates, tls: int
+    certificates: Certificates, tls: LotteryServer
 ) -> None:
-    with connected(tls, certificates.of_client()) as stubs:
+    with connected(tls.port, certificates.of_client()) as stubs:
         record = read_record(run_day(stubs, PUBLISHED).run.record)
 
     assert (record.requested_by.kind, record.requested_by.name) == ("peer", "unauthenticated")
 
 
-def test_over_mutual_tls_the_record_has_the_certificates_name(
-    certificates: Certificates, mutual_tls: int
-) -> None:
-    with connected(mutual_tls, certificates.of_client(certificates.backend)) as stubs:
-        record = read_record(run_day(stubs, PUBLISHED).run.record)
-
-    assert (record.requested_by.kind, record.requested_by.name) == ("certificate", "backend-7")
-    assert record.requested_by.host.startswith("ipv4:127.0.0.1:")
-
-
-def test_a_certificate_without_a_common_name_is_known_by_its_alternative_one(
-    certificates: Certificates, mutual_tls: int
-) -> None:
-    with connected(mutual_tls, certificates.of_client(certificates.nameless_backend)) as stubs:
-        record = read_record(run_day(stubs, PUBLISHED).run.record)
-
-    assert record.requested_by.kind == "certificate"
-    assert record.requested_by.name == "backend-8.example.org"
-
-
 @pytest.mark.parametrize(
     ("client", "name"), [("backend", "backend-7"), ("nameless_backend", "backend-8.example.org")]
 )
-def test_over_mutual_tls_the_trail_has_the_certificates_name(
-    certificates: Certificates, tmp_path: Path, client: str, name: str
+def test_over_mutual_tls_the_record_and_the_trail_have_the_certificates_name(
+    certificates: Certificates, mutual_tls: LotteryServer, client: str, name: str
 ) -> None:
-    with serving(
-        tmp_path / "ledger",
-        tls_certificate=certificates.server.certificate,
-        tls_key=certificates.server.key,
-        tls_client_ca=certificates.authority.certificate,
-    ) as server:
-        shown = certificates.of_client(getattr(certificates, client))
-        with connected(server.port, shown) as stubs:
-            run_day(stubs, PUBLISHED)
-            stubs.audit.ReplayRun(audit_pb.ReplayRunRequest(run="latest"))
-            list(stubs.audit.ReplayDay(audit_pb.ReplayDayRequest()))
-            list(stubs.audit.ExportRun(audit_pb.ExportRunRequest(run="latest")))
-        made, *entries = server.ledger.trail_entries()
+    """A certificate without a common name is known by its alternative one."""
+    shown = certificates.of_client(getattr(certificates, client))
+    with connected(mutual_tls.port, shown) as stubs:
+        record = read_record(run_day(stubs, PUBLISHED).run.record)
+        for request in (
+            audit_pb.ReplayRunRequest(run="latest"),
+            audit_pb.ReplayDayRequest(),
+            audit_pb.ExportRunRequest(run="latest"),
+        ):
+            read(send(stubs, request))
+    made, *entries = mutual_tls.ledger.trail_entries()
 
     assert [entry.operation for entry in entries] == [
         "RUN_RECORDED",
@@ -149,27 +133,28 @@ def test_over_mutual_tls_the_trail_has_the_certificates_name(
         "RUNS_REPLAYED",
         "RUN_EXPORTED",
     ]
-    assert {(entry.by.kind, entry.by.name) for entry in entries} == {("certificate", name)}
-    assert all(entry.by.host.startswith("ipv4:127.0.0.1:") for entry in entries)
+    for identity in [record.requested_by, *(entry.by for entry in entries)]:
+        assert (identity.kind, identity.name) == ("certificate", name)
+        assert identity.host.startswith("ipv4:127.0.0.1:")
     # Whoever runs the server made the ledger.
     assert made.by.kind == "system-user"
 
 
 @pytest.mark.parametrize("shown", ["no certificate", "a stranger's certificate"])
 def test_over_mutual_tls_nobody_gets_in_without_our_authoritys_certificate(
-    certificates: Certificates, mutual_tls: int, shown: str
+    certificates: Certificates, mutual_tls: LotteryServer, shown: str
 ) -> None:
     client = certificates.stranger if shown == "a stranger's certificate" else None
-    with connected(mutual_tls, certificates.of_client(client)) as stubs:
+    with connected(mutual_tls.port, certificates.of_client(client)) as stubs:
         refused = failure_to(stubs, pb.ListRunsRequest())
 
     assert refused.code is grpc.StatusCode.UNAVAILABLE
-    with connected(mutual_tls, certificates.of_client(certificates.backend)) as stubs:
+    with connected(mutual_tls.port, certificates.of_client(certificates.backend)) as stubs:
         assert list(stubs.lottery.ListRuns(pb.ListRunsRequest()).runs) == []
 
 
-def test_a_caller_without_tls_does_not_get_in(tls: int) -> None:
-    with connected(tls) as stubs:
+def test_a_caller_without_tls_does_not_get_in(tls: LotteryServer) -> None:
+    with connected(tls.port) as stubs:
         refused = failure_to(stubs, pb.ListRunsRequest())
 
     assert refused.code is grpc.StatusCode.UNAVAILABLE
@@ -178,11 +163,8 @@ def test_a_caller_without_tls_does_not_get_in(tls: int) -> None:
 def test_a_server_of_another_authority_is_not_trusted(
     certificates: Certificates, tmp_path: Path
 ) -> None:
-    stranger = certificates.stranger
     with (
-        serving(
-            tmp_path / "ledger", tls_certificate=stranger.certificate, tls_key=stranger.key
-        ) as server,
+        serving(tmp_path / "ledger", **tls_settings(certificates.stranger)) as server,
         connected(server.port, certificates.of_client()) as stubs,
     ):
         refused = failure_to(stubs, pb.ListRunsRequest())
@@ -190,22 +172,24 @@ def test_a_server_of_another_authority_is_not_trusted(
     assert refused.code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_the_client_speaks_mutual_tls(certificates: Certificates, mutual_tls: int) -> None:
+def test_the_client_speaks_mutual_tls(
+    certificates: Certificates, mutual_tls: LotteryServer
+) -> None:
     files = TlsFiles(
         authorities=certificates.authority.certificate,
         certificate=certificates.backend.certificate,
         key=certificates.backend.key,
     )
-    with LotteryClient(f"127.0.0.1:{mutual_tls}", tls=files) as client:
+    with LotteryClient(f"127.0.0.1:{mutual_tls.port}", tls=files) as client:
         assert client.derive_seed(exchange_asks(ASKS)).seed.digits == "4313"
 
 
 def test_to_a_client_without_its_certificate_the_server_is_away(
-    certificates: Certificates, mutual_tls: int
+    certificates: Certificates, mutual_tls: LotteryServer
 ) -> None:
     files = TlsFiles(authorities=certificates.authority.certificate)
     with (
-        LotteryClient(f"127.0.0.1:{mutual_tls}", tls=files) as client,
+        LotteryClient(f"127.0.0.1:{mutual_tls.port}", tls=files) as client,
         pytest.raises(ServerAway),
     ):
         client.derive_seed(exchange_asks(ASKS))
