@@ -1,6 +1,6 @@
-"""What proves the record: heads, inclusion, consistency, a second signature, and the trail of all.
+"""What proves the record: checkpoints, inclusion, consistency, cosignatures, and the trail.
 
-Every proof is verified by `ledger.merkle` against a head that is opened with the log's public key.
+Every proof is verified by `tlog.merkle` against a checkpoint opened with the log's public key.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ COMPLIANCE = Identity(kind="system-user", name="officer", host="compliance")
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log of 20 runs; tests that change it work on copies."""
-    place = tmp_path_factory.mktemp("proved")
+    folder = tmp_path_factory.mktemp("proved")
     for date in DATES:
         record_in(
-            place / "ledger", request_of(replace(PUBLISHED, date=date), place / date.isoformat())
+            folder / "ledger", request_of(replace(PUBLISHED, date=date), folder / date.isoformat())
         )
-    return place / "ledger"
+    return folder / "ledger"
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +92,16 @@ def small(tmp_path: Path) -> Ledger:
     return Ledger.open(tmp_path / "ledger")
 
 
-def head(ledger: Ledger, note: bytes) -> Checkpoint:
-    """The head of a note that the log's key has signed for the runs."""
+def opened_by_log(ledger: Ledger, note: bytes) -> Checkpoint:
+    """Return the checkpoint of a note that the log's key has signed for the runs."""
     whose = ledger.log()
     opened = open_checkpoint(note, [whose.key], origin=whose.origin_of(log.RUNS_TREE))
     assert opened.signed_by == (whose.key,)
     return opened.checkpoint
 
 
-def head_of_size(ledger: Ledger, size: int) -> Checkpoint:
-    return head(ledger, operations.inclusion(ledger, RUNS[0], size).proof.note)
+def checkpoint_of_size(ledger: Ledger, size: int) -> Checkpoint:
+    return opened_by_log(ledger, operations.inclusion(ledger, RUNS[0], size).proof.note)
 
 
 def operations_in_trail(ledger: Ledger) -> list[tuple[str, str, str]]:
@@ -116,7 +116,7 @@ def state_of(directory: Path) -> dict[str, str]:
     }
 
 
-def test_the_logs_public_key_is_told_and_is_that_of_its_private_key(proved: Ledger) -> None:
+def test_the_logs_public_key_is_given_and_is_that_of_its_private_key(proved: Ledger) -> None:
     keys = operations.public_keys(proved)
 
     private = SigningKey.parse((proved.directory / KEY_FILE).read_text("utf-8").rstrip("\n"))
@@ -124,10 +124,10 @@ def test_the_logs_public_key_is_told_and_is_that_of_its_private_key(proved: Ledg
     assert keys.origin == keys.key.name
 
 
-def test_the_checkpoint_is_the_signed_head_of_all_runs(proved: Ledger) -> None:
+def test_the_checkpoint_is_the_signed_checkpoint_of_all_runs(proved: Ledger) -> None:
     checkpoint = operations.checkpoint(proved)
 
-    signed = head(proved, checkpoint.note)
+    signed = opened_by_log(proved, checkpoint.note)
     leaves = [proved.leaf(run)[1] for run in RUNS]
     nodes = [merkle.leaf_hash(leaf) for leaf in leaves]
     assert (checkpoint.tree, checkpoint.tree_size, signed.size) == ("runs", COUNT, COUNT)
@@ -150,7 +150,7 @@ def test_every_run_is_proved_in_the_log_of_every_size(proved: Ledger) -> None:
             inclusion = operations.inclusion(proved, run, size)
 
             parsed = LogProof.parse(inclusion.proof.text())
-            signed = head(proved, parsed.note)
+            signed = opened_by_log(proved, parsed.note)
             assert (inclusion.run, inclusion.tree_size, signed.size) == (run, size, size)
             assert inclusion.canonical == canonical
             assert parsed == inclusion.proof
@@ -175,7 +175,7 @@ def test_without_a_size_a_run_is_proved_in_all_of_the_log(proved: Ledger) -> Non
 
 
 def test_every_two_sizes_of_the_log_are_proved_consistent(proved: Ledger) -> None:
-    roots = {size: head_of_size(proved, size).root for size in range(1, COUNT + 1)}
+    roots = {size: checkpoint_of_size(proved, size).root for size in range(1, COUNT + 1)}
     assert len(set(roots.values())) == COUNT
     for first, first_root in roots.items():
         for second in range(first, COUNT + 1):
@@ -245,19 +245,21 @@ def test_a_second_signature_stands_beside_the_first_over_the_same_text(ledger: L
     key = ledger.log().key
     opened = open_checkpoint(signed.note, [key, OFFICER.verifier])
     assert opened.signed_by == (key, OFFICER.verifier)
-    assert open_checkpoint(signed.note, [OFFICER.verifier]).checkpoint == head(ledger, before.note)
+    assert open_checkpoint(signed.note, [OFFICER.verifier]).checkpoint == opened_by_log(
+        ledger, before.note
+    )
     assert signed.note.startswith(before.note)
     assert signed == operations.checkpoint(ledger)
     assert (signed.tree_size, signed.position) == (COUNT, before.position + 2)
     with ledger.reading_log() as connection:
         first = log.first_checkpoint_of(connection, log.RUNS_TREE, COUNT)
-    assert first == before, "the first head is what it was"
+    assert first == before, "the first checkpoint is what it was"
     assert (ledger.directory / CHECKPOINT_FILE).read_bytes().startswith(file)
     assert_sound(ledger.directory)
     assert faults_of(ledger.directory, keys=[key, OFFICER.verifier]) == []
 
 
-def test_a_proof_comes_with_every_signature_of_the_latest_head(ledger: Ledger) -> None:
+def test_a_proof_comes_with_every_signature_of_the_latest_checkpoint(ledger: Ledger) -> None:
     operations.cosign(ledger, OFFICER, COMPLIANCE)
     operations.cosign(ledger, AUDITOR, COMPLIANCE)
 
@@ -269,7 +271,7 @@ def test_a_proof_comes_with_every_signature_of_the_latest_head(ledger: Ledger) -
     assert open_checkpoint(earlier.note, every).signed_by == (every[0],)
 
 
-def test_the_same_key_does_not_sign_one_head_twice_and_signs_the_next(
+def test_the_same_key_does_not_sign_one_checkpoint_twice_and_signs_the_next(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     operations.cosign(ledger, OFFICER, COMPLIANCE)
@@ -285,7 +287,7 @@ def test_the_same_key_does_not_sign_one_head_twice_and_signs_the_next(
     assert_sound(ledger.directory)
 
 
-def test_the_logs_own_key_does_not_sign_its_head_again(ledger: Ledger) -> None:
+def test_the_logs_own_key_does_not_sign_its_checkpoint_again(ledger: Ledger) -> None:
     own = SigningKey.parse((ledger.directory / KEY_FILE).read_text("utf-8").rstrip("\n"))
 
     with pytest.raises(CheckpointInvalid, match="has signed it already"):
@@ -294,7 +296,7 @@ def test_the_logs_own_key_does_not_sign_its_head_again(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trigger", "statement", "told"),
+    ("trigger", "statement", "where"),
     [
         (
             "runs_refuse_update",
@@ -315,7 +317,7 @@ def test_the_logs_own_key_does_not_sign_its_head_again(ledger: Ledger) -> None:
     ],
 )
 def test_nothing_is_signed_on_top_of_a_log_that_was_tampered_with(
-    ledger: Ledger, trigger: str, statement: str, told: str
+    ledger: Ledger, trigger: str, statement: str, where: str
 ) -> None:
     for name in (DATABASE, "mirror.db"):
         with closing(sqlite3.connect(ledger.directory / name)) as database:
@@ -330,7 +332,7 @@ def test_nothing_is_signed_on_top_of_a_log_that_was_tampered_with(
     with pytest.raises(LedgerDamaged, match="nothing is signed") as caught:
         operations.cosign(ledger, OFFICER, COMPLIANCE)
 
-    assert told in str(caught.value)
+    assert where in str(caught.value)
     assert state_of(ledger.directory) == before
 
 
@@ -410,13 +412,13 @@ def test_asking_for_proofs_is_no_entry_of_the_trail(ledger: Ledger) -> None:
 
 
 @dataclass(slots=True)
-class Complaints:
-    """An requester's complaints."""
+class Warnings:
+    """What a requester was warned of."""
 
-    told: list[str]
+    texts: list[str]
 
     def requester(self) -> operations.Requester:
-        return operations.Requester(by=TESTER, warn=self.told.append)
+        return operations.Requester(by=TESTER, warn=self.texts.append)
 
 
 def test_a_replay_goes_through_where_the_trail_cannot_be_written_and_says_so(
@@ -424,25 +426,25 @@ def test_a_replay_goes_through_where_the_trail_cannot_be_written_and_says_so(
 ) -> None:
     (small.directory / KEY_FILE).unlink()
     before = state_of(small.directory)
-    complaints = Complaints([])
+    warnings = Warnings([])
 
-    one = operations.replay_run(small, "latest", complaints.requester(), engine=Engine.COMPILED)
-    every = list(operations.replay_dates(small, complaints.requester(), engine=Engine.COMPILED))
+    one = operations.replay_run(small, "latest", warnings.requester(), engine=Engine.COMPILED)
+    every = list(operations.replay_dates(small, warnings.requester(), engine=Engine.COMPILED))
 
     assert one.matched
     assert every == [one]
-    assert len(complaints.told) == 2
-    assert "2024-09-16-001 is not in the trail" in complaints.told[0]
-    assert all("signing.key" in told for told in complaints.told)
+    assert len(warnings.texts) == 2
+    assert "2024-09-16-001 is not in the trail" in warnings.texts[0]
+    assert all("signing.key" in text for text in warnings.texts)
     assert state_of(small.directory) == before
 
 
 def test_a_replay_that_is_entered_is_not_complained_of(small: Ledger) -> None:
-    complaints = Complaints([])
+    warnings = Warnings([])
 
-    operations.replay_run(small, "latest", complaints.requester(), engine=Engine.COMPILED)
+    operations.replay_run(small, "latest", warnings.requester(), engine=Engine.COMPILED)
 
-    assert complaints.told == []
+    assert warnings.texts == []
     assert operations_in_trail(small)[-1][0] == RUNS_REPLAYED
 
 

@@ -70,17 +70,17 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    place = tmp_path_factory.mktemp("verified")
-    ledger, older = place / "ledger", place / "older"
-    record_in(ledger, request_of(FULL, place / "a"))
+    folder = tmp_path_factory.mktemp("verified")
+    ledger, older = folder / "ledger", folder / "older"
+    record_in(ledger, request_of(FULL, folder / "a"))
     again = request_of(
-        FULL.shuffled(3), place / "b", supersedes=["2024-09-16-001"], reason="the file was late"
+        FULL.shuffled(3), folder / "b", supersedes=["2024-09-16-001"], reason="the file was late"
     )
     record_in(ledger, again)
     shutil.copytree(ledger, older)
     second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 50, "C")])
-    record_in(ledger, request_of(second, place / "c", cycle=2, positions_basis="gross"))
-    record_in(ledger, request_of(replace(PUBLISHED, date=NEXT_DATE), place / "d"))
+    record_in(ledger, request_of(second, folder / "c", cycle=2, positions_basis="gross"))
+    record_in(ledger, request_of(replace(PUBLISHED, date=NEXT_DATE), folder / "d"))
     replay_of(ledger, "2024-09-16-003")
     opened = Ledger.open(ledger)
     operations.export_run(opened, "2024-09-16-001", io.BytesIO(), TESTER)
@@ -120,14 +120,14 @@ def state_of(directory: Path) -> dict[str, tuple[int, str]]:
     state = {}
     for path in sorted(directory.rglob("*")):
         if path.is_symlink():
-            told = str(path.readlink())
+            content = str(path.readlink())
         else:
-            told = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        state[path.relative_to(directory).as_posix()] = (path.lstat().st_mode, told)
+            content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        state[path.relative_to(directory).as_posix()] = (path.lstat().st_mode, content)
     return state
 
 
-def told(faults: Sequence[Fault]) -> str:
+def text_of(faults: Sequence[Fault]) -> str:
     return "\n".join(f"{fault.where}: {fault.problem}" for fault in faults)
 
 
@@ -176,7 +176,7 @@ def where_is(table: str, row: dict[str, Any]) -> tuple[str, list[Any]]:
 
 
 def names_of_row(table: str, row: dict[str, Any]) -> set[str]:
-    """What a fault about a row may be told of: one of these stands in it."""
+    """What a fault about a row may say: one of these is in it."""
     match table:
         case "runs":
             return {f"run {row['run']}", f"/{row['run']}", f"evidence/{row['business_date']}: "}
@@ -193,7 +193,7 @@ def names_of_row(table: str, row: dict[str, Any]) -> set[str]:
 
 
 def assert_row_is_named(faults: Sequence[Fault], table: str, row: dict[str, Any]) -> None:
-    text = told(faults)
+    text = text_of(faults)
     assert any(name in text for name in names_of_row(table, row)), text or f"{table} {row}"
 
 
@@ -231,12 +231,12 @@ def test_a_ledger_whose_key_is_kept_elsewhere_is_sound_with_it(tmp_path: Path) -
     assert fault.where == str(key_file)
 
 
-def test_where_there_is_no_ledger_that_is_told_and_none_is_made(tmp_path: Path) -> None:
-    for place in (tmp_path / "nowhere", tmp_path):
+def test_where_there_is_no_ledger_that_is_reported_and_none_is_made(tmp_path: Path) -> None:
+    for folder in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(LedgerNotFound):
-            look(place)
+            look(folder)
         with pytest.raises(LedgerNotFound):
-            faults_of(place)
+            faults_of(folder)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -250,7 +250,7 @@ def test_one_who_reads_is_not_waited_for(ledger: Path) -> None:
         assert look(ledger) == []
 
 
-def test_progress_is_told_once_a_run_in_the_order_of_the_log(ledger: Path) -> None:
+def test_progress_is_called_once_a_run_in_the_order_of_the_log(ledger: Path) -> None:
     asked: list[tuple[str, int, int]] = []
 
     def progress(run: str, number: int, count: int) -> None:
@@ -287,7 +287,7 @@ def test_the_work_grows_with_the_runs_and_no_faster(
             work.append(dict(done))
 
     assert [one["files"] for one in work] == [8 * 6, 16 * 6, 32 * 6]
-    # Every head's root is derived from at most log n nodes.
+    # Every checkpoint's root is derived from at most log n nodes.
     assert all(2 <= two["nodes"] / one["nodes"] < 2.7 for one, two in itertools.pairwise(work))
 
 
@@ -347,7 +347,7 @@ def test_a_row_deleted_from_the_database_alone_is_found(ledger: Path, table: str
         faults = look(ledger)
 
         assert BOTH in named(faults)
-        assert "mirror.db holds what was signed" in told(faults)
+        assert "mirror.db holds what was signed" in text_of(faults)
         assert_row_is_named(faults, table, row)
         (ledger / DATABASE).write_bytes(content)
 
@@ -416,7 +416,7 @@ def test_a_value_changed_in_both_databases_is_named_by_what_was_signed(
 
             assert BOTH not in named(faults)
             now = {**row, name: value}
-            text = told(faults)
+            text = text_of(faults)
             assert any(
                 wanted in text for wanted in names_of_row(table, row) | names_of_row(table, now)
             ), f"{name} = {value!r} of {row}: {text}"
@@ -443,7 +443,7 @@ def test_a_run_added_to_both_databases_and_the_evidence_is_found(ledger: Path) -
 
     faults = look(ledger)
 
-    assert "the tree runs: expected 4 leaves, as were signed, got 5" in told(faults)
+    assert "the tree runs: expected 4 leaves, as were signed, got 5" in text_of(faults)
 
 
 def test_a_run_without_evidence_added_to_both_databases_is_named(ledger: Path) -> None:
@@ -472,7 +472,7 @@ def test_an_entry_added_to_the_trail_of_both_databases_is_found(ledger: Path) ->
     with unguarded(ledger) as database:
         database.execute("INSERT INTO trail VALUES (?, ?)", (count, entry.canonical()))
 
-    text = told(look(ledger))
+    text = text_of(look(ledger))
 
     assert f"the tree trail: expected {count} leaves, as were signed, got {count + 1}" in text
 
@@ -492,16 +492,16 @@ def test_a_second_row_that_says_whose_log_it_is_is_found(ledger: Path) -> None:
         row = ("stranger.example", str(STRANGER.verifier))
         database.execute("INSERT INTO log VALUES (?, ?)", row)
 
-    assert "the table log has 2 rows" in told(look(ledger))
+    assert "the table log has 2 rows" in text_of(look(ledger))
 
 
 def add_checkpoint(ledger: Path, tree: str, tree_size: int, note: bytes, *, in_file: bool) -> str:
-    """Adds a head to both databases, and to the checkpoint file; gives its name."""
-    place = (ledger / CHECKPOINT_FILE).stat().st_size
+    """Add a checkpoint to both databases, and to the checkpoint file; return its name."""
+    start = (ledger / CHECKPOINT_FILE).stat().st_size
     position = len(rows_of(ledger, "checkpoints"))
     added = join_notes([note])
     with unguarded(ledger) as database:
-        row = (position, tree, tree_size, note, place + len(added))
+        row = (position, tree, tree_size, note, start + len(added))
         database.execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?)", row)
     if in_file:
         with (ledger / CHECKPOINT_FILE).open("ab") as file:
@@ -509,18 +509,18 @@ def add_checkpoint(ledger: Path, tree: str, tree_size: int, note: bytes, *, in_f
     return f"checkpoint {position}, of {tree_size} leaves of the tree {tree}"
 
 
-def head_of(ledger: Path) -> Checkpoint:
-    """The head of the runs as it is signed."""
-    (head,) = [
+def checkpoint_of(ledger: Path) -> Checkpoint:
+    """Return the checkpoint of all runs as it is signed."""
+    (checkpoint,) = [
         Checkpoint.parse(row["note"].decode().partition("\n\n")[0] + "\n")
         for row in rows_of(ledger, "checkpoints")
         if row["tree"] == "runs" and row["tree_size"] == 4
     ][:1]
-    return head
+    return checkpoint
 
 
-def test_a_head_that_the_checkpoint_file_does_not_have_is_named(ledger: Path) -> None:
-    note = sign_checkpoint(head_of(ledger), read_key_file(ledger / KEY_FILE))
+def test_a_checkpoint_that_the_checkpoint_file_does_not_have_is_named(ledger: Path) -> None:
+    note = sign_checkpoint(checkpoint_of(ledger), read_key_file(ledger / KEY_FILE))
     name = add_checkpoint(ledger, "runs", 4, note, in_file=False)
 
     (fault,) = look(ledger)
@@ -529,9 +529,9 @@ def test_a_head_that_the_checkpoint_file_does_not_have_is_named(ledger: Path) ->
     assert name in fault.problem
 
 
-def test_the_same_head_signed_again_is_no_fault(ledger: Path) -> None:
+def test_the_same_checkpoint_signed_again_is_no_fault(ledger: Path) -> None:
     """So every signature that is added later comes: what was found above was its not being kept."""
-    note = sign_checkpoint(head_of(ledger), read_key_file(ledger / KEY_FILE))
+    note = sign_checkpoint(checkpoint_of(ledger), read_key_file(ledger / KEY_FILE))
     add_checkpoint(ledger, "runs", 4, note, in_file=True)
 
     assert look(ledger) == []
@@ -547,35 +547,37 @@ def test_the_same_head_signed_again_is_no_fault(ledger: Path) -> None:
         pytest.param({"size": 3}, None, "got one of 3", id="of fewer leaves"),
     ],
 )
-def test_a_head_added_everywhere_that_is_not_the_logs_is_named(
+def test_a_checkpoint_added_everywhere_that_is_not_the_logs_is_named(
     ledger: Path, change: dict[str, Any], signer: SigningKey | None, problem: str
 ) -> None:
-    head = replace(head_of(ledger), **change)
-    note = sign_checkpoint(head, signer or read_key_file(ledger / KEY_FILE))
+    checkpoint = replace(checkpoint_of(ledger), **change)
+    note = sign_checkpoint(checkpoint, signer or read_key_file(ledger / KEY_FILE))
     name = add_checkpoint(ledger, "runs", 4, note, in_file=True)
 
     faults = look(ledger)
 
     assert name in named(faults)
-    assert problem in told(faults)
+    assert problem in text_of(faults)
 
 
-def test_a_head_of_a_tree_that_is_none_is_named(ledger: Path) -> None:
-    note = sign_checkpoint(head_of(ledger), read_key_file(ledger / KEY_FILE))
+def test_a_checkpoint_of_a_tree_that_is_none_is_named(ledger: Path) -> None:
+    note = sign_checkpoint(checkpoint_of(ledger), read_key_file(ledger / KEY_FILE))
 
     assert add_checkpoint(ledger, "another", 4, note, in_file=True) in named(look(ledger))
 
 
-def test_a_head_of_a_history_that_leaves_a_run_out_is_found_however_well_it_is_signed(
+def test_a_checkpoint_of_a_history_that_leaves_a_run_out_is_found_however_well_it_is_signed(
     ledger: Path,
 ) -> None:
     """Equivocation: the log's own key signs that the last run but one was never there."""
     leaves = [row["record"] for row in rows_of(ledger, "runs")]
-    edge: tuple[bytes, ...] = ()
+    compact_range: tuple[bytes, ...] = ()
     for size, leaf in enumerate((*leaves[:2], leaves[3])):
-        edge, _ = merkle.append(size, edge, merkle.leaf_hash(leaf))
-    head = replace(head_of(ledger), size=3, root=merkle.root_of_compact_range(edge))
-    note = sign_checkpoint(head, read_key_file(ledger / KEY_FILE))
+        compact_range, _ = merkle.append(size, compact_range, merkle.leaf_hash(leaf))
+    checkpoint = replace(
+        checkpoint_of(ledger), size=3, root=merkle.root_of_compact_range(compact_range)
+    )
+    note = sign_checkpoint(checkpoint, read_key_file(ledger / KEY_FILE))
     name = add_checkpoint(ledger, "runs", 3, note, in_file=True)
 
     faults = [fault for fault in look(ledger) if fault.where == name]
@@ -589,11 +591,11 @@ def forge(ledger: Path, run: str) -> None:
     forged = replace(Ledger.open(ledger).get(run), requested_by=replace(TESTER, name="somebody"))
     leaves = [forged.canonical() if row["run"] == run else row["record"] for row in rows]
     (write_transaction.evidence_folder(ledger, run) / "run.json").write_bytes(forged.canonical())
-    edge: tuple[bytes, ...] = ()
+    compact_range: tuple[bytes, ...] = ()
     with unguarded(ledger) as database:
         database.execute("UPDATE runs SET record = ? WHERE run = ?", (forged.canonical(), run))
         for size, leaf in enumerate(leaves):
-            edge, completed = merkle.append(size, edge, merkle.leaf_hash(leaf))
+            compact_range, completed = merkle.append(size, compact_range, merkle.leaf_hash(leaf))
             for node in completed:
                 database.execute(
                     "UPDATE nodes SET hash = ? WHERE tree = 'runs' AND level = ? AND position = ?",
@@ -640,7 +642,7 @@ def test_an_older_copy_of_the_database_beside_the_current_checkpoints_is_found(
 
     faults = look(ledger)
 
-    text = told(faults)
+    text = text_of(faults)
     if len(names) == 1:
         (other,) = {DATABASE, MIRROR} - set(names)
         assert BOTH in named(faults)
@@ -668,7 +670,7 @@ def test_older_checkpoints_beside_the_current_database_are_found(made: Made, led
     assert named(look(ledger)) == {"checkpoints"}
 
 
-def test_which_database_holds_what_was_signed_is_told(ledger: Path) -> None:
+def test_which_database_holds_what_was_signed_is_reported(ledger: Path) -> None:
     content = (ledger / DATABASE).read_bytes()
 
     def change(name: str, reason: str) -> None:
@@ -682,14 +684,14 @@ def test_which_database_holds_what_was_signed_is_told(ledger: Path) -> None:
         (ledger / name).write_bytes(damaged)
 
     change(DATABASE, "one")
-    assert "mirror.db holds what was signed" in told(look(ledger))
+    assert "mirror.db holds what was signed" in text_of(look(ledger))
     (ledger / DATABASE).write_bytes(content)
 
     change(MIRROR, "one")
-    assert "ledger.db holds what was signed" in told(look(ledger))
+    assert "ledger.db holds what was signed" in text_of(look(ledger))
 
     change(DATABASE, "another")
-    assert "neither holds what was signed" in told(look(ledger))
+    assert "neither holds what was signed" in text_of(look(ledger))
 
 
 def test_a_change_that_means_nothing_is_a_fault_all_the_same(ledger: Path) -> None:
@@ -700,8 +702,8 @@ def test_a_change_that_means_nothing_is_a_fault_all_the_same(ledger: Path) -> No
     faults = look(ledger)
 
     assert named(faults) == {BOTH}
-    assert "got others from byte 96 on" in told(faults)
-    assert "both hold what was signed" in told(faults)
+    assert "got others from byte 96 on" in text_of(faults)
+    assert "both hold what was signed" in text_of(faults)
 
 
 @pytest.mark.parametrize("at", [0, 18, 19, 28, 100, 4096, 5000])
@@ -806,14 +808,14 @@ def test_a_schema_changed_in_both_databases_is_named(ledger: Path, change: str) 
 def test_what_lies_in_the_evidence_and_no_record_names_is_named(
     ledger: Path, tmp_path: Path, stray: str, kind: str
 ) -> None:
-    place = ledger / stray
-    place.parent.mkdir(parents=True, exist_ok=True)
+    path = ledger / stray
+    path.parent.mkdir(parents=True, exist_ok=True)
     if kind == "file":
-        place.write_bytes(b"stray")
+        path.write_bytes(b"stray")
     elif kind == "folder":
-        place.mkdir()
+        path.mkdir()
     else:
-        place.symlink_to(tmp_path)
+        path.symlink_to(tmp_path)
 
     found = named(look(ledger))
 
@@ -850,7 +852,7 @@ def test_a_mirror_that_is_the_database_itself_mirrors_nothing(
     (ledger / MIRROR).unlink()
     link(ledger / DATABASE, ledger / MIRROR)
 
-    assert "mirror.db" in told(look(ledger))
+    assert "mirror.db" in text_of(look(ledger))
 
 
 @pytest.mark.parametrize("folder", ["evidence", "evidence/2024-09-16", FIRST, f"{FIRST}/sources"])
@@ -940,9 +942,9 @@ def test_a_second_signature_that_is_wrong_is_named(ledger: Path, key: VerifierKe
     assert fault.where == f"the key {OFFICER.name}"
 
     (row,) = [row for row in rows_of(ledger, "checkpoints") if b"officer" in row["note"]]
-    place = row["note"].rindex(b" ") + 30
-    digit = b"A" if row["note"][place : place + 1] != b"A" else b"B"
-    forged = row["note"][:place] + digit + row["note"][place + 1 :]
+    at = row["note"].rindex(b" ") + 30
+    digit = b"A" if row["note"][at : at + 1] != b"A" else b"B"
+    forged = row["note"][:at] + digit + row["note"][at + 1 :]
     with unguarded(ledger) as database:
         statement = "UPDATE checkpoints SET note = ? WHERE position = ?"
         database.execute(statement, (forged, row["position"]))
@@ -1022,7 +1024,7 @@ TAMPERED: dict[str, tuple[Tampering, str]] = {
         _in_both("UPDATE nodes SET hash = zeroblob(32) WHERE tree = 'trail' AND level = 1"),
         "of level 1 of the tree trail",
     ),
-    "head": (
+    "checkpoint row": (
         _in_both("UPDATE checkpoints SET tree_size = 77 WHERE position = 3"),
         "checkpoint 3, of 77",
     ),
@@ -1031,7 +1033,7 @@ TAMPERED: dict[str, tuple[Tampering, str]] = {
 }
 
 
-# Nodes follow from the leaves: of a changed leaf's tree the first node that is not right is told.
+# Nodes follow from the leaves: of a changed leaf's tree only the first wrong node is reported.
 PAIRS = [pair for pair in itertools.combinations(TAMPERED, 2) if pair != ("trail", "node")]
 
 
@@ -1040,10 +1042,10 @@ def test_one_fault_does_not_hide_another(ledger: Path, one: str, two: str) -> No
     for name in (one, two):
         TAMPERED[name][0](ledger)
 
-    places = named(look(ledger))
+    found = named(look(ledger))
 
     for name in (one, two):
-        assert any(TAMPERED[name][1] in place for place in places), (name, places)
+        assert any(TAMPERED[name][1] in where for where in found), (name, found)
 
 
 def interrupt_after_commit(made: Made, ledger: Path) -> None:
@@ -1054,7 +1056,7 @@ def interrupt_after_commit(made: Made, ledger: Path) -> None:
 
 
 def interrupt_before_commit(made: Made, ledger: Path) -> None:
-    """As where the writer was killed once the evidence was in place and nothing was committed."""
+    """As where the writer was killed once the evidence was moved and nothing was committed."""
     for name in (DATABASE, MIRROR, CHECKPOINT_FILE):
         shutil.copyfile(made.older / name, ledger / name)
     shutil.rmtree(ledger / "evidence/2024-09-16/2024-09-16-003")
@@ -1062,7 +1064,7 @@ def interrupt_before_commit(made: Made, ledger: Path) -> None:
 
 
 @pytest.mark.parametrize("interrupt", [interrupt_after_commit, interrupt_before_commit])
-def test_what_a_killed_writer_left_is_told_by_looking_alone_and_completed_by_the_command(
+def test_what_a_killed_writer_left_is_reported_by_looking_alone_and_completed_by_the_command(
     made: Made, ledger: Path, interrupt: Callable[[Made, Path], None]
 ) -> None:
     interrupt(made, ledger)
@@ -1093,7 +1095,7 @@ def test_what_cannot_be_completed_is_a_fault(made: Made, ledger: Path) -> None:
 def test_completing_does_not_take_an_older_database_for_the_right_one(
     made: Made, ledger: Path
 ) -> None:
-    """Who puts an older database in place and says that a write is unfinished destroys nothing."""
+    """Who puts an older database there and says that a write is unfinished destroys nothing."""
     shutil.copyfile(made.older / DATABASE, ledger / DATABASE)
     (ledger / UNFINISHED).write_text('{"run": null}', "utf-8")
     mirror = (ledger / MIRROR).read_bytes()
@@ -1118,8 +1120,8 @@ def test_the_log_is_derived_from_the_records_and_nothing_else(ledger: Path) -> N
     pairs = [hashlib.sha256(b"\x01" + leaves[at] + leaves[at + 1]).digest() for at in (0, 2)]
     root = hashlib.sha256(b"\x01" + pairs[0] + pairs[1]).digest()
 
-    assert head_of(ledger).root == root
-    assert head_of(ledger).origin == Ledger.open(ledger).log().origin_of(log.RUNS_TREE)
+    assert checkpoint_of(ledger).root == root
+    assert checkpoint_of(ledger).origin == Ledger.open(ledger).log().origin_of(log.RUNS_TREE)
     tree = verify_log._Tree()
     for row in rows_of(ledger, "runs"):
         tree.append(row["record"])

@@ -1,4 +1,4 @@
-"""The log as the tables keep it: nodes, heads, and the file of every head as it was signed."""
+"""The log as the tables keep it: nodes, and checkpoints with the file of them as signed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
     return merkle.node_hash(root_of(leaves[:half]), root_of(leaves[half:]))
 
 
-def heads_of(ledger: Ledger) -> list[SignedCheckpoint]:
+def checkpoints_of(ledger: Ledger) -> list[SignedCheckpoint]:
     with ledger.reading_log() as connection:
         return list(log.all_checkpoints(connection))
 
@@ -57,18 +57,18 @@ def opened(run: Run, ledger: Path) -> Ledger:
 
 
 @pytest.mark.parametrize(("tree", "size"), [(RUNS_TREE, 2), (TRAIL_TREE, ENTRIES)])
-def test_every_size_of_a_tree_has_a_head_signed_over_the_root_of_its_leaves(
+def test_every_size_of_a_tree_has_a_checkpoint_signed_over_the_root_of_its_leaves(
     opened: Ledger, tree: str, size: int
 ) -> None:
     whose, leaves = opened.log(), leaves_of(opened, tree)
-    heads = [head for head in heads_of(opened) if head.tree == tree]
+    checkpoints = [checkpoint for checkpoint in checkpoints_of(opened) if checkpoint.tree == tree]
 
     assert len(leaves) == size
-    assert [head.tree_size for head in heads] == list(range(1, size + 1))
-    for head in heads:
-        signed = open_checkpoint(head.note, [whose.key], origin=whose.origin_of(tree))
-        assert signed.checkpoint.size == head.tree_size
-        assert signed.checkpoint.root == root_of(leaves[: head.tree_size])
+    assert [checkpoint.tree_size for checkpoint in checkpoints] == list(range(1, size + 1))
+    for checkpoint in checkpoints:
+        signed = open_checkpoint(checkpoint.note, [whose.key], origin=whose.origin_of(tree))
+        assert signed.checkpoint.size == checkpoint.tree_size
+        assert signed.checkpoint.root == root_of(leaves[: checkpoint.tree_size])
 
 
 def test_the_two_trees_have_origins_of_their_own(opened: Ledger) -> None:
@@ -78,18 +78,18 @@ def test_the_two_trees_have_origins_of_their_own(opened: Ledger) -> None:
     assert whose.origin_of(TRAIL_TREE) == f"{whose.origin}/trail"
 
 
-def test_every_head_is_in_the_file_as_it_was_signed_at_the_place_that_its_row_says(
+def test_every_checkpoint_is_in_the_file_as_it_was_signed_at_the_offset_of_its_row(
     opened: Ledger,
 ) -> None:
     content = (opened.directory / "checkpoints").read_bytes()
-    heads = heads_of(opened)
+    checkpoints = checkpoints_of(opened)
 
-    assert content == join_notes(head.note for head in heads)
-    assert [head.position for head in heads] == list(range(len(heads)))
+    assert content == join_notes(checkpoint.note for checkpoint in checkpoints)
+    assert [checkpoint.position for checkpoint in checkpoints] == list(range(len(checkpoints)))
     start = 0
-    for head in heads:
-        assert content[start : head.ends_at] == join_notes([head.note])
-        start = head.ends_at
+    for checkpoint in checkpoints:
+        assert content[start : checkpoint.ends_at] == join_notes([checkpoint.note])
+        start = checkpoint.ends_at
     assert start == len(content)
 
 
@@ -109,44 +109,46 @@ def test_the_nodes_are_those_of_the_complete_subtrees_and_no_others(opened: Ledg
                 log.node(connection, TRAIL_TREE, level, count)
 
 
-def test_heads_are_found_by_their_place_and_size(opened: Ledger) -> None:
-    heads = heads_of(opened)
+def test_checkpoints_are_found_by_position_and_size(opened: Ledger) -> None:
+    checkpoints = checkpoints_of(opened)
 
     with opened.reading_log() as connection:
-        assert log.last_checkpoint(connection) == heads[-1]
-        assert log.checkpoints_after(connection, -1) == heads
-        assert log.checkpoints_after(connection, 4) == heads[5:]
-        assert log.checkpoints_after(connection, len(heads)) == []
-        of_runs = [head for head in heads if head.tree == RUNS_TREE]
+        assert log.last_checkpoint(connection) == checkpoints[-1]
+        assert log.checkpoints_after(connection, -1) == checkpoints
+        assert log.checkpoints_after(connection, 4) == checkpoints[5:]
+        assert log.checkpoints_after(connection, len(checkpoints)) == []
+        of_runs = [checkpoint for checkpoint in checkpoints if checkpoint.tree == RUNS_TREE]
         assert log.latest_checkpoint(connection, RUNS_TREE) == of_runs[-1]
         assert log.first_checkpoint_of(connection, RUNS_TREE, 1) == of_runs[0]
         assert log.first_checkpoint_of(connection, RUNS_TREE, 3) is None
 
 
-def test_a_ledger_in_which_nothing_is_recorded_has_a_head_of_the_trail_alone(
+def test_a_ledger_in_which_nothing_is_recorded_has_a_checkpoint_of_the_trail_alone(
     ledger: Path,
 ) -> None:
     made = Ledger.create(ledger)
 
-    assert [(head.tree, head.tree_size) for head in heads_of(made)] == [(TRAIL_TREE, 1)]
+    assert [(checkpoint.tree, checkpoint.tree_size) for checkpoint in checkpoints_of(made)] == [
+        (TRAIL_TREE, 1)
+    ]
     with made.reading_log() as connection:
         assert log.latest_checkpoint(connection, RUNS_TREE) is None
     with pytest.raises(RunNotFound, match="no run is recorded yet"):
         proofs.checkpoint(made)
 
 
-def test_a_second_signature_is_a_head_of_the_same_size_and_the_first_stays(
+def test_a_second_signature_is_a_checkpoint_of_the_same_size_and_the_first_stays(
     opened: Ledger,
 ) -> None:
-    before = heads_of(opened)
+    before = checkpoints_of(opened)
 
-    head = verification.cosign(opened, OFFICER, TESTER)
+    checkpoint = verification.cosign(opened, OFFICER, TESTER)
 
     whose = opened.log()
-    signed = open_checkpoint(head.note, [whose.key, OFFICER.verifier])
+    signed = open_checkpoint(checkpoint.note, [whose.key, OFFICER.verifier])
     assert signed.signed_by == (whose.key, OFFICER.verifier)
-    assert heads_of(opened)[: len(before)] == before
-    assert proofs.checkpoint(opened) == head
+    assert checkpoints_of(opened)[: len(before)] == before
+    assert proofs.checkpoint(opened) == checkpoint
     with opened.reading_log() as connection:
         assert log.first_checkpoint_of(connection, RUNS_TREE, 2) in before
     assert trail_of(opened.directory)[-1] == (
@@ -163,9 +165,9 @@ def test_the_log_goes_on_behind_a_second_signature(opened: Ledger, run: Run) -> 
 
     run(PUBLISHED, supersedes=["2024-09-16-001"], reason="asked for again")
 
-    head = proofs.checkpoint(opened)
-    assert head.tree_size == 3
-    assert open_checkpoint(head.note, [opened.log().key]).checkpoint.size == 3
+    checkpoint = proofs.checkpoint(opened)
+    assert checkpoint.tree_size == 3
+    assert open_checkpoint(checkpoint.note, [opened.log().key]).checkpoint.size == 3
     assert_sound(opened.directory)
 
 

@@ -64,7 +64,7 @@ def test_checkpoints_survive_their_texts_and_their_notes(checkpoint: Checkpoint)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         pytest.param("", "expected whole lines", id="nothing"),
         pytest.param("log\n5\n", "expected whole lines", id="no root"),
@@ -105,14 +105,14 @@ def test_checkpoints_survive_their_texts_and_their_notes(checkpoint: Checkpoint)
         pytest.param("log\n5\n{url}\n", "root hash: expected base64", id="other alphabet"),
     ],
 )
-def test_what_is_no_checkpoint_is_told(text: str, told: str) -> None:
+def test_what_is_no_checkpoint_is_reported(text: str, message: str) -> None:
     root = encode_base64(ROOT)
     url = base64.urlsafe_b64encode(b"\xff" * 32).decode()
     assert root.endswith("I=")
     other = f"{root[:-2]}J="
     text = text.format(root=root, bare=root[:-1], other=other, url=url)
 
-    with pytest.raises(CheckpointInvalid, match=told):
+    with pytest.raises(CheckpointInvalid, match=message):
         Checkpoint.parse(text)
 
 
@@ -222,9 +222,9 @@ def test_nothing_is_looked_at_before_the_signatures_are_verified() -> None:
 
 def test_every_other_byte_in_a_checkpoint_that_its_log_signed_is_refused() -> None:
     known = [LOG.verifier]
-    for place, right in enumerate(NOTE):
+    for offset, right in enumerate(NOTE):
         for byte in set(range(256)) - {right}:
-            changed = NOTE[:place] + bytes([byte]) + NOTE[place + 1 :]
+            changed = NOTE[:offset] + bytes([byte]) + NOTE[offset + 1 :]
             with pytest.raises(CheckpointInvalid):
                 open_checkpoint(changed, known)
 
@@ -234,15 +234,15 @@ def test_a_changed_bit_is_refused_or_makes_one_of_two_signers_a_stranger() -> No
     log, witness = LOG.verifier, WITNESS.verifier
     ignored: dict[tuple[VerifierKey, ...], set[int]] = {(log,): set(), (witness,): set()}
     for bit in range(len(WITNESSED) * 8):
-        place = bit // 8
-        flipped = bytes([WITNESSED[place] ^ 1 << bit % 8])
-        changed = WITNESSED[:place] + flipped + WITNESSED[place + 1 :]
+        offset = bit // 8
+        flipped = bytes([WITNESSED[offset] ^ 1 << bit % 8])
+        changed = WITNESSED[:offset] + flipped + WITNESSED[offset + 1 :]
         try:
             opened = open_checkpoint(changed, [log, witness], origin=LOG.name)
         except CheckpointInvalid:
             continue
         assert opened.checkpoint == CHECKPOINT
-        ignored[opened.signed_by].add(place)
+        ignored[opened.signed_by].add(offset)
 
     for counted, other in (((log,), witness), ((witness,), log)):
         name = WITNESSED.index(f"— {other.name}".encode()) + len("— ".encode())

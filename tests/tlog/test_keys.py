@@ -187,14 +187,14 @@ def test_every_bit_of_a_public_keys_text_matters() -> None:
 
 
 def test_every_other_byte_in_a_public_keys_text_is_refused() -> None:
-    for place in range(len(PETER)):
-        for byte in set(range(256)) - {ord(PETER[place])}:
+    for offset in range(len(PETER)):
+        for byte in set(range(256)) - {ord(PETER[offset])}:
             with pytest.raises(KeyUnusable):
-                VerifierKey.parse(PETER[:place] + chr(byte) + PETER[place + 1 :])
+                VerifierKey.parse(PETER[:offset] + chr(byte) + PETER[offset + 1 :])
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         pytest.param("", "another text", id="nothing"),
         pytest.param(PETER + "\n", "another text", id="newline after it"),
@@ -218,13 +218,13 @@ def test_every_other_byte_in_a_public_keys_text_is_refused() -> None:
         ),
     ],
 )
-def test_what_is_no_public_key_is_told(text: str, told: str) -> None:
-    with pytest.raises(KeyUnusable, match=told):
+def test_what_is_no_public_key_is_reported(text: str, message: str) -> None:
+    with pytest.raises(KeyUnusable, match=message):
         VerifierKey.parse(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         pytest.param(PETER, "expected a private key", id="public key"),
         pytest.param(PETER_PRIVATE.replace("+c7", "+c8"), "got c84f20a3", id="id of another key"),
@@ -232,8 +232,8 @@ def test_what_is_no_public_key_is_told(text: str, told: str) -> None:
         pytest.param(PETER_PRIVATE[:-4], "32 bytes, got 29", id="cut"),
     ],
 )
-def test_what_is_no_private_key_is_told_without_telling_it(text: str, told: str) -> None:
-    with pytest.raises(KeyUnusable, match=told) as refused:
+def test_what_is_no_private_key_is_reported_without_showing_it(text: str, message: str) -> None:
+    with pytest.raises(KeyUnusable, match=message) as refused:
         SigningKey.parse(text)
 
     assert "AYEKFALVFGyNhPJE" not in str(refused.value)
@@ -343,7 +343,7 @@ def test_a_link_that_leads_nowhere_is_not_followed_to_make_a_key_file(tmp_path: 
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_missing_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "log.key"
 
     with pytest.raises(KeyUnusable, match=r"missing/log\.key cannot be written: No such file"):
@@ -404,22 +404,22 @@ def test_a_key_file_of_its_owner_is_read(key_file: Path, mode: int) -> None:
     assert read_key_file(key_file).text() == PETER_PRIVATE
 
 
-def test_a_key_file_that_is_missing_or_unreadable_is_told(tmp_path: Path) -> None:
+def test_a_key_file_that_is_missing_or_unreadable_is_reported(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
 
-    for name, told in {
+    for name, message in {
         "missing": "No such file",
         "loop": "Too many levels",
         ".": "Is a directory",
     }.items():
         path = tmp_path / name
-        with pytest.raises(KeyUnusable, match=f"cannot be read: {told}") as refused:
+        with pytest.raises(KeyUnusable, match=f"cannot be read: {message}") as refused:
             read_key_file(path)
         assert str(path) in str(refused.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_key_file_that_nobody_may_read_is_told(key_file: Path) -> None:
+def test_a_key_file_that_nobody_may_read_is_reported(key_file: Path) -> None:
     key_file.chmod(0)
 
     with pytest.raises(KeyUnusable, match="Permission denied"):
@@ -446,7 +446,7 @@ def test_every_bit_of_a_key_file_matters(key_file: Path) -> None:
         pytest.param(PETER_PRIVATE[:-8] + "\n", id="cut"),
     ],
 )
-def test_a_key_file_holds_one_private_key_and_a_newline_and_is_not_told(
+def test_a_key_file_holds_one_private_key_and_a_newline_and_is_not_shown(
     key_file: Path, content: str
 ) -> None:
     key_file.write_bytes(content.encode())

@@ -169,13 +169,13 @@ def flipped(value: bytes) -> tuple[bytes, ...]:
 
 def bent(proof: tuple[bytes, ...]) -> list[tuple[bytes, ...]]:
     """The proof with items dropped, doubled, added and swapped."""
-    places = range(len(proof))
+    indices = range(len(proof))
     return [
-        *(proof[:place] + proof[place + 1 :] for place in places),
-        *(proof[:place] + proof[place : place + 1] + proof[place:] for place in places),
-        *((*proof[:place], STRANGER, *proof[place:]) for place in range(len(proof) + 1)),
+        *(proof[:at] + proof[at + 1 :] for at in indices),
+        *(proof[:at] + proof[at : at + 1] + proof[at:] for at in indices),
+        *((*proof[:at], STRANGER, *proof[at:]) for at in range(len(proof) + 1)),
         *((*proof[:i], proof[j], *proof[i + 1 : j], proof[i], *proof[j + 1 :])
-          for i, j in combinations(places, 2)),
+          for i, j in combinations(indices, 2)),
     ]  # fmt: skip
 
 
@@ -491,8 +491,8 @@ def test_every_flipped_bit_of_an_inclusion_is_refused(share: int) -> None:
         for index in range(size):
             leaf = naive_root(index, index + 1)
             proof = naive_path(index, 0, size)
-            for place, item in enumerate(proof):
-                before, after = proof[:place], proof[place + 1 :]
+            for at, item in enumerate(proof):
+                before, after = proof[:at], proof[at + 1 :]
                 for wrong in flipped(item):
                     assert not includes(index, size, leaf, (*before, wrong, *after), root)
             for wrong in flipped(leaf):
@@ -508,8 +508,8 @@ def test_every_flipped_bit_of_a_consistency_is_refused(share: int) -> None:
         for first in range(1, second + 1):
             first_root = naive_root(0, first)
             proof = naive_subproof(first, 0, second, b=True)
-            for place, item in enumerate(proof):
-                before, after = proof[:place], proof[place + 1 :]
+            for at, item in enumerate(proof):
+                before, after = proof[:at], proof[at + 1 :]
                 for wrong in flipped(item):
                     bad = (*before, wrong, *after)
                     assert not is_consistent(first, second, first_root, second_root, bad)
@@ -522,17 +522,17 @@ def test_every_flipped_bit_of_a_consistency_is_refused(share: int) -> None:
 def test_a_proof_with_hashes_dropped_doubled_added_or_swapped_is_refused() -> None:
     for size in range(1, SMALL + 1):
         root = naive_root(0, size)
-        for place in range(size):
-            leaf = naive_root(place, place + 1)
-            for wrong in bent(naive_path(place, 0, size)):
-                assert not includes(place, size, leaf, wrong, root)
-            first_root = naive_root(0, place + 1)
-            for wrong in bent(naive_subproof(place + 1, 0, size, b=True)):
-                assert not is_consistent(place + 1, size, first_root, root, wrong)
+        for at in range(size):
+            leaf = naive_root(at, at + 1)
+            for wrong in bent(naive_path(at, 0, size)):
+                assert not includes(at, size, leaf, wrong, root)
+            first_root = naive_root(0, at + 1)
+            for wrong in bent(naive_subproof(at + 1, 0, size, b=True)):
+                assert not is_consistent(at + 1, size, first_root, root, wrong)
 
 
 def test_an_inclusion_at_any_other_index_is_refused() -> None:
-    """Law: leaves that differ are in one place each."""
+    """Law: leaves that differ are at one index each."""
     for size in range(1, SMALL + 1):
         root = naive_root(0, size)
         for index in range(size):
@@ -590,7 +590,7 @@ def test_proofs_of_any_leaves_verify_from_what_was_kept(
 ) -> None:
     """Law: what appending keeps is enough to prove any leaf and any earlier tree, even equal ones.
 
-    A leaf that is another one is refused in its place.
+    A leaf that is another one is refused at its index.
     """
     kept = Store(leaves)
     size = data.draw(st.integers(1, len(leaves)), label="size")
@@ -806,7 +806,7 @@ def test_a_refused_consistency_says_which_of_the_two_roots_is_another() -> None:
 
 
 def test_a_power_of_two_does_not_make_the_first_root_its_own_proof() -> None:
-    """The walk starts at the first root as told; the second root must contain it."""
+    """The walk starts at the first root as it was given; the second root must contain it."""
     proof = naive_subproof(4, 0, 7, b=True)
 
     assert is_consistent(4, 7, naive_root(0, 4), naive_root(0, 7), proof)

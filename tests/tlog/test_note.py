@@ -229,8 +229,8 @@ def test_a_changed_byte_is_refused_or_changes_the_value(
 ) -> None:
     """Law: parse(x).encoded() == x, or parse refuses."""
     changed = bytearray(note.encoded())
-    place = data.draw(st.integers(0, len(changed) - 1))
-    changed[place] ^= data.draw(st.integers(1, 255))
+    offset = data.draw(st.integers(0, len(changed) - 1))
+    changed[offset] ^= data.draw(st.integers(1, 255))
     try:
         other = SignedNote.parse(bytes(changed))
     except CheckpointInvalid:
@@ -264,11 +264,11 @@ def test_a_note_that_no_known_key_signed_is_refused() -> None:
         signers(note)
 
 
-@pytest.mark.parametrize("place", range(64))
-def test_a_wrong_signature_of_a_known_key_spoils_the_note(place: int) -> None:
+@pytest.mark.parametrize("offset", range(64))
+def test_a_wrong_signature_of_a_known_key_spoils_the_note(offset: int) -> None:
     right = sign_text(WORDS, WITNESS)
     bits = bytearray(right.signature)
-    bits[place] ^= 1
+    bits[offset] ^= 1
     wrong = NoteSignature(name=right.name, key_id=right.key_id, signature=bytes(bits))
     note = SignedNote(text=WORDS, signatures=(sign_text(WORDS, LOG), wrong))
 
@@ -356,8 +356,8 @@ def test_files_of_notes_survive_splitting(notes: list[bytes], data: st.DataObjec
     assert split_notes(joined) == tuple(notes)
 
     changed = bytearray(joined or b"\n")
-    place = data.draw(st.integers(0, len(changed) - 1))
-    changed[place : place + 1] = data.draw(st.sampled_from([b"", b"\n", b"\n\n", b"A", b"x\n"]))
+    offset = data.draw(st.integers(0, len(changed) - 1))
+    changed[offset : offset + 1] = data.draw(st.sampled_from([b"", b"\n", b"\n\n", b"A", b"x\n"]))
     try:
         parts = split_notes(bytes(changed))
     except CheckpointInvalid:

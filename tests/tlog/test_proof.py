@@ -130,7 +130,7 @@ def test_proofs_survive_their_texts(proof: LogProof) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("c2sp.org/tlog-proof@v1\n", "", "expected 'c2sp.org/tlog-proof@v1', got 'extra"),
         ("proof@v1", "proof@v2", "got 'c2sp.org/tlog-proof@v2'"),
@@ -163,23 +163,23 @@ def test_proofs_survive_their_texts(proof: LogProof) -> None:
         ("\n— ", "\n- ", "expected a signature line"),
     ],
 )
-def test_what_is_no_proof_is_told(old: str, new: str, told: str) -> None:
+def test_what_is_no_proof_is_reported(old: str, new: str, message: str) -> None:
     text = PROOF.text()
     assert text.count(old) == 1
 
-    with pytest.raises(CheckpointInvalid, match=told):
+    with pytest.raises(CheckpointInvalid, match=message):
         LogProof.parse(text.replace(old, new))
 
 
 @pytest.mark.parametrize(
     "text", ["", "c2sp.org/tlog-proof@v1", "c2sp.org/tlog-proof@v1\nextra AAAA\n"]
 )
-def test_a_proof_without_an_index_is_told(text: str) -> None:
+def test_a_proof_without_an_index_is_reported(text: str) -> None:
     with pytest.raises(CheckpointInvalid, match=r"expected .* got ''"):
         LogProof.parse(text)
 
 
-def test_a_proof_that_lost_its_checkpoint_is_told() -> None:
+def test_a_proof_that_lost_its_checkpoint_is_reported() -> None:
     before, _, _ = PROOF.text().partition("\n\n")
 
     for text in (before, f"{before}\n\n", f"{before}\n\n{CHECKPOINT.text()}"):
@@ -192,15 +192,15 @@ def test_a_changed_bit_in_a_proof_is_refused_or_seen() -> None:
     data = PROOF.text().encode()
     note_from = len(data) - len(NOTE)
     for bit in range(len(data) * 8):
-        place = bit // 8
-        changed = data[:place] + bytes([data[place] ^ 1 << bit % 8]) + data[place + 1 :]
+        offset = bit // 8
+        changed = data[:offset] + bytes([data[offset] ^ 1 << bit % 8]) + data[offset + 1 :]
         try:
             proof = LogProof.parse(changed.decode("utf-8", "surrogateescape"))
         except CheckpointInvalid:
             continue
         assert proof != PROOF
         assert proof.text().encode() == changed
-        assert (proof.note != NOTE) == (place >= note_from)
+        assert (proof.note != NOTE) == (offset >= note_from)
 
 
 @pytest.mark.parametrize(
