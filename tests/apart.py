@@ -1,4 +1,4 @@
-"""Runs a piece of a test in a process of its own: a crash there is a failed test, not the end."""
+"""Run a piece of a test in a process of its own, where a crash is one failed test."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from multiprocessing.connection import Connection
 
 
 def run_apart(function: Callable[..., None], *arguments: object) -> None:
-    """Runs a module's function with arguments that can be pickled.
+    """Run a module's function with arguments that can be pickled.
 
     Raises:
-        AssertionError: It raised, with its traceback, or its process was killed.
+        AssertionError: It raised, which its traceback says, or its process was killed.
     """
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_tell, args=(theirs, function, arguments))
+    process = context.Process(target=_report, args=(theirs, function, arguments))
     process.start()
     theirs.close()
     try:
-        told = ours.recv()
+        report = ours.recv()
     except EOFError:
-        told = None
+        report = None
     process.join()
-    assert told is not None, f"the process ended with {process.exitcode}"
-    assert told == "", told
+    assert report is not None, f"the process ended with {process.exitcode}"
+    assert report == "", report
 
 
-def _tell(
+def _report(
     connection: Connection, function: Callable[..., None], arguments: tuple[object, ...]
 ) -> None:
     try:
         function(*arguments)
-    except BaseException:  # noqa: BLE001 - whatever it is, the parent tells it.
+    except BaseException:  # noqa: BLE001 - whatever it is, the parent reports it.
         connection.send(traceback.format_exc())
     else:
         connection.send("")

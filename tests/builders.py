@@ -16,6 +16,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -99,7 +100,7 @@ PUBLISHED_POSITIONS = positions_of(AAPL, {"1048": 5, "1046": 30, "1047": 30})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmallDay:
-    """A day as rows."""
+    """A day as rows: notices and positions, with its asks and its date."""
 
     notices: Sequence[Row]
     positions: Sequence[Row]
@@ -107,14 +108,14 @@ class SmallDay:
     date: dt.date = DATE
 
     def renamed(self, prefix: str) -> SmallDay:
-        """The same day with other notice ids."""
+        """Return the same day with other notice ids."""
         return replace(
             self,
             notices=[{**row, "notice_id": f"{prefix}{row['notice_id']}"} for row in self.notices],
         )
 
     def shuffled(self, seed: int) -> SmallDay:
-        """The same day with its rows in another order."""
+        """Return the same day with its rows in another order."""
         generator = random.Random(seed)  # noqa: S311 - no lottery is drawn with it.
         notices, positions = list(self.notices), list(self.positions)
         generator.shuffle(notices)
@@ -122,10 +123,7 @@ class SmallDay:
         return replace(self, notices=notices, positions=positions)
 
 
-PUBLISHED = SmallDay(
-    notices=[notice("A1", AAPL, 10)],
-    positions=PUBLISHED_POSITIONS,
-)
+PUBLISHED = SmallDay(notices=[notice("A1", AAPL, 10)], positions=PUBLISHED_POSITIONS)
 FULL = SmallDay(
     notices=[
         notice("A1", AAPL, 10, "C"),
@@ -157,17 +155,17 @@ def positions_table(rows: Iterable[Row]) -> pa.Table:
 
 
 def label(texts: Iterable[str]) -> pa.DictionaryArray:
-    """A label column: its dictionary has the texts in the order in which they come."""
+    """Return a label column, whose dictionary has the texts in the order in which they come."""
     return pa.array(list(texts), pa.string()).dictionary_encode()
 
 
 def without_chunks(schema: pa.Schema) -> pa.Table:
-    """A table without rows, of which no column has a chunk."""
+    """Return a table without rows, of which no column has a chunk."""
     return pa.table([pa.chunked_array([], kind) for kind in schema.types], schema=schema)
 
 
 def in_chunks(table: pa.Table, rows_a_chunk: int) -> pa.Table:
-    """The same rows in several chunks, each with label dictionaries of its own."""
+    """Return the same rows in several chunks, each with label dictionaries of its own."""
     columns = []
     for column_field in table.schema:
         column = table.column(column_field.name)
@@ -189,7 +187,7 @@ def allocate_rows(
     zero_hit: ZeroHit = ZeroHit.WRAP,
     account_order: AccountOrder = AccountOrder.NUMERIC,
 ) -> Day:
-    """Arranges and allocates a day of rows."""
+    """Arrange and allocate a day of rows."""
     return allocate_tables(
         notices_table(notices),
         positions_table(positions),
@@ -207,13 +205,13 @@ def allocate_tables(
     zero_hit: ZeroHit = ZeroHit.WRAP,
     account_order: AccountOrder = AccountOrder.NUMERIC,
 ) -> Day:
-    """Arranges and allocates a day of tables."""
+    """Arrange and allocate a day of tables."""
     arrangement = arrange(notices, positions, account_order)
     return allocate(arrangement, ten_thousandths=ten_thousandths, zero_hit=zero_hit)
 
 
 def exchange_asks(asks: Mapping[str, str]) -> list[ExchangeAsk]:
-    """Ask prices by security number, as the method takes them."""
+    """Return asks as the method takes them."""
     return [
         ExchangeAsk(security_number=number, ask_price=ask_price)
         for number, ask_price in asks.items()
@@ -221,25 +219,25 @@ def exchange_asks(asks: Mapping[str, str]) -> list[ExchangeAsk]:
 
 
 def asks_making(composite: int) -> dict[str, str]:
-    """Asks whose volumes add up to a composite, a different share on every exchange."""
+    """Return asks whose volumes add up to a composite, with a different share on every exchange."""
     eighth = composite // 8
     volumes = (composite - 6 * eighth, eighth, 2 * eighth, 3 * eighth)
     return {number: price_of(volume) for number, volume in zip(ASKS, volumes, strict=True)}
 
 
 def price_of(volume: int) -> str:
-    """The ask price of a volume, with all of its five decimals."""
+    """Return the ask of a volume, with all of its five decimals."""
     return f"{volume // 100_000}.{volume % 100_000:05d}"
 
 
 def rows_of(table: pa.Table) -> list[Row]:
-    """A table's rows as dictionaries, in the order of its columns."""
+    """Return a table's rows as dictionaries, in the order of its columns."""
     rows: list[Row] = table.to_pylist()
     return rows
 
 
 def tuples_of(table: pa.Table, *names: str) -> list[tuple[str | int | None, ...]]:
-    """The named columns of a table's rows; all of them where none is named."""
+    """Return a table's rows as tuples of the named columns, or of all of them."""
     columns: Iterator[list[str | int | None]] = (
         table.column(name).to_pylist() for name in names or table.column_names
     )
@@ -255,8 +253,7 @@ def csv_text(rows: Sequence[Mapping[str, object]], names: Sequence[str] | None =
 
 
 def volumes_text(asks: Mapping[str, str]) -> str:
-    rows = [{"security_number": number, "ask_price": ask} for number, ask in asks.items()]
-    return csv_text(rows)
+    return csv_text(_asks_of(asks))
 
 
 def table_of(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
@@ -264,7 +261,7 @@ def table_of(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
 
 
 def write_files(day: SmallDay, directory: Path, suffix: str = ".csv") -> dict[str, Path]:
-    """Writes the day's three files; volumes are JSON beside Parquet."""
+    """Write the day's three files; with Parquet the volumes are JSON."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = {
         "notices": directory / f"notices{suffix}",
@@ -278,8 +275,7 @@ def write_files(day: SmallDay, directory: Path, suffix: str = ".csv") -> dict[st
     else:
         pq.write_table(table_of(day.notices, NOTICE_ROWS), paths["notices"])
         pq.write_table(table_of(day.positions, POSITION_ROWS), paths["positions"])
-        document = [{"security_number": key, "ask_price": ask} for key, ask in day.asks.items()]
-        paths["volumes"].write_text(json.dumps(document), "utf-8")
+        paths["volumes"].write_text(json.dumps(_asks_of(day.asks)), "utf-8")
     return paths
 
 
@@ -288,12 +284,11 @@ def request_of_files(
     *,
     date: dt.date = DATE,
     cycle: int = 1,
-    request_id: str | None = None,
     supersedes: Sequence[str] = (),
-    reason: str | None = None,
-    positions_basis: str | None = None,
     methodology: Methodology = JPMS_2024_09_06,
+    **given: Any,
 ) -> operations.RunRequest:
+    """Return the request of a day's three files; more arguments are those of `RunRequest`."""
     problems = Problems()
     return operations.RunRequest(
         business_date=date,
@@ -303,37 +298,17 @@ def request_of_files(
         volumes=files.read_volumes(paths["volumes"], methodology.securities, problems),
         problems=problems,
         requested_by=TESTER,
-        request_id=request_id,
         supersedes=tuple(supersedes),
-        reason=reason,
-        positions_basis=positions_basis,
         methodology=methodology,
+        **given,
     )
 
 
 def request_of(
-    day: SmallDay,
-    directory: Path,
-    *,
-    suffix: str = ".csv",
-    cycle: int = 1,
-    request_id: str | None = None,
-    supersedes: Sequence[str] = (),
-    reason: str | None = None,
-    positions_basis: str | None = None,
-    methodology: Methodology = JPMS_2024_09_06,
+    day: SmallDay, directory: Path, *, suffix: str = ".csv", **given: Any
 ) -> operations.RunRequest:
-    """The request of a day, through files."""
-    return request_of_files(
-        write_files(day, directory, suffix),
-        date=day.date,
-        cycle=cycle,
-        request_id=request_id,
-        supersedes=supersedes,
-        reason=reason,
-        positions_basis=positions_basis,
-        methodology=methodology,
-    )
+    """Return the request of a day through files, which are written to a directory."""
+    return request_of_files(write_files(day, directory, suffix), date=day.date, **given)
 
 
 def incoming(role: str, problems: Problems, max_rows: int = 1_000_000) -> IncomingRows:
@@ -357,10 +332,9 @@ def request_of_wire(
     *,
     as_arrow: bool,
     cycle: int = 1,
-    request_id: str | None = None,
-    positions_basis: str | None = None,
+    **given: Any,
 ) -> operations.RunRequest:
-    """The request of a day, through messages: rows, or two Arrow payloads of each role."""
+    """Return the request of a day through messages: rows, or two Arrow payloads of each role."""
     problems = Problems()
 
     def receive(role: str, rows: Sequence[Row], schema: pa.Schema) -> Received:
@@ -373,41 +347,39 @@ def request_of_wire(
                 arriving.add_rows(columns_of(part, schema))
         return arriving.received()
 
-    asks = [ExchangeAsk(security_number=key, ask_price=ask) for key, ask in day.asks.items()]
     return operations.RunRequest(
         business_date=day.date,
         cycle=cycle,
         notices=receive("notices", day.notices, NOTICE_ROWS),
         positions=receive("positions", day.positions, POSITION_ROWS),
-        volumes=volumes_of_asks(asks, problems),
+        volumes=volumes_of_asks(exchange_asks(day.asks), problems),
         problems=problems,
         requested_by=TESTER,
-        request_id=request_id,
-        positions_basis=positions_basis,
+        **given,
     )
 
 
 def record_in(
     ledger: Path, request: operations.RunRequest, *, lock_seconds: float = 30.0
 ) -> operations.RecordedRun:
-    """Runs a request into the ledger in a directory."""
+    """Run a request and record it in the ledger in a directory, which is made if need be."""
     return operations.run_lottery(lambda: Ledger.create(ledger, lock_seconds=lock_seconds), request)
 
 
 def replays_of(ledger: Path, engine: Engine = Engine.COMPILED) -> list[Replayed]:
-    """Every run of the ledger in a directory, computed again."""
+    """Replay every run of the ledger in a directory."""
     return list(operations.replay_dates(Ledger.open(ledger), REQUESTER, engine=engine))
 
 
 def replay_of(ledger: Path, run: str, engine: Engine = Engine.COMPILED) -> Replayed:
-    """A run of the ledger in a directory, computed again."""
+    """Replay a run of the ledger in a directory."""
     return operations.replay_run(Ledger.open(ledger), run, REQUESTER, engine=engine)
 
 
 def faults_of(
     ledger: Path, *, key_file: Path | None = None, keys: Sequence[VerifierKey] = ()
 ) -> list[Fault]:
-    """What `lottery verify` finds wrong with the ledger in a directory."""
+    """Return what `lottery verify` finds wrong with the ledger in a directory."""
     return list(
         verification.verify_ledger(
             ledger,
@@ -420,9 +392,9 @@ def faults_of(
 
 
 def assert_sound(ledger: Path) -> None:
-    """Asserts that a ledger is whole, signed and mirrored, and that every run of it replays.
+    """Assert that a ledger is whole, signed and mirrored, and that every run of it replays.
 
-    Only looks: a replay by `lottery replay` would be an entry of the trail.
+    Nothing is added to the ledger: a replay by `lottery replay` would be an entry of its trail.
     """
     assert faults_of(ledger) == []
     assert not (ledger / "unfinished").exists()
@@ -433,7 +405,7 @@ def assert_sound(ledger: Path) -> None:
 
 
 def refusal(request: operations.RunRequest) -> Refused:
-    """What the request is refused with.
+    """Return what the request is refused with.
 
     Raises:
         AssertionError: It is not refused.
@@ -448,13 +420,17 @@ def refusal(request: operations.RunRequest) -> Refused:
 def _labelled(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
     listed = list(rows)
     columns = {
-        field.name: label(_texts(listed, field.name))
-        if field.type == LABEL
-        else pa.array([row[field.name] for row in listed], field.type)
-        for field in schema
+        column.name: label(_texts(listed, column.name))
+        if column.type == LABEL
+        else pa.array([row[column.name] for row in listed], column.type)
+        for column in schema
     }
     return pa.table(columns, schema)
 
 
 def _texts(rows: Iterable[Row], name: str) -> list[str]:
     return [str(row.get(name) or "") for row in rows]
+
+
+def _asks_of(asks: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"security_number": number, "ask_price": ask} for number, ask in asks.items()]

@@ -1,8 +1,8 @@
-"""The documents' commands, run as they stand there, with what they are said to print.
+"""Run the commands of documents as they are printed, and compare their output.
 
 A block of `sh` may be followed by a line `Exit code N:`, for any code but 0, and by a block of
-`text` that is what it prints: line by line, with `...` for what is left open in a line, and a line
-`...` for any number of lines.
+`text`, which is its output: `...` within a line leaves the rest of it open, and a line `...` any
+number of lines.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Commands of a document.
+    """A block of commands in a document.
 
     Attributes:
         kind: `sh` or `python`.
         text: The commands.
-        exit_code: What the last one is said to exit with.
-        printed: What they are said to print, of both streams; None where nothing is said.
+        exit_code: What the document says that the last one exits with.
+        printed: What it says that they print, on both streams; None if it says nothing.
     """
 
     kind: str
@@ -42,12 +42,12 @@ class Block:
 
 
 def read(name: str) -> str:
-    """A document's text."""
+    """Read a document."""
     return (DOCUMENTS / name).read_text("utf-8")
 
 
 def blocks_of(text: str) -> list[Block]:
-    """The blocks of commands of a document, or of a part of one, in their order."""
+    """Return the blocks of commands in a document, or in a part of one, in their order."""
     return [
         Block(
             kind=found["kind"],
@@ -60,7 +60,7 @@ def blocks_of(text: str) -> list[Block]:
 
 
 def run(folder: Path, block: Block) -> subprocess.CompletedProcess[str]:
-    """Runs a block in a folder, with this Python's commands and without the caller's settings."""
+    """Run a block in a folder, with this Python's commands and without the caller's settings."""
     command = ["bash", "-ec", block.text]
     if block.kind == "python":
         command = [sys.executable, "-c", block.text]
@@ -78,7 +78,7 @@ def run(folder: Path, block: Block) -> subprocess.CompletedProcess[str]:
 
 
 def prints(said: str, printed: str) -> bool:
-    """Whether what was printed is what a document says."""
+    """Return whether what was printed is what a document says."""
     lines = (
         r"(?:.*\n)*?"
         if line == "..."
