@@ -41,7 +41,7 @@ from lottery.ledger.run_record import RunRecord
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, sign_checkpoint
-from lottery.tlog.keys import SigningKey, VerifierKey
+from lottery.tlog.keys import SigningKey
 from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from lottery.v1 import lottery_service_pb2 as pb
@@ -111,7 +111,7 @@ def run_arrow(client: LotteryClient, day: SmallDay) -> operations.RecordedRun:
 
 
 def allocate(client: LotteryClient, **given: Any) -> Any:
-    """Allocates the published pool, or what is given in its place."""
+    """Allocates the published pool, or what is given instead."""
     return client.allocate_series(
         **{
             "business_date": DATE,
@@ -410,7 +410,7 @@ def test_a_conflict_names_the_run_that_stands(client: LotteryClient) -> None:
     assert "2024-09-16-001" in str(caught.value)
 
 
-def test_every_problem_comes_with_its_place(client: LotteryClient) -> None:
+def test_every_problem_comes_with_its_row(client: LotteryClient) -> None:
     with pytest.raises(Refused) as caught:
         run_rows(
             client,
@@ -475,7 +475,7 @@ EVERY_ERROR: Final[list[LotteryError]] = [
     Refused([Problem(source="positions", message="no")], total=70),
     PoolBroken("EXCEEDS_SHORT", assigned_quantity=66, total_short=65),
     PoolBroken("NO_POSITION", assigned_quantity=66, total_short=0),
-    *(Conflict(reason, "it stands", run="2024-09-16-001") for reason in sorted(errors.CONFLICTS)),
+    *(Conflict(reason, "recorded", run="2024-09-16-001") for reason in sorted(errors.CONFLICTS)),
     RunNotFound("2024-09-16-001"),
     RunNotFound("latest"),
     errors.NotInRun("no such pool"),
@@ -503,7 +503,7 @@ class RefusingLedger:
 
 
 class CountingService(LotteryService):
-    """Takes a run in, keeps what it was told, and refuses."""
+    """Takes a run in, keeps what was sent, and refuses."""
 
     def __init__(self) -> None:
         ledger = cast("Ledger", RefusingLedger(RunNotFound("latest")))
@@ -521,17 +521,29 @@ class CountingService(LotteryService):
 
 
 @contextmanager
-def client_of(service: lottery_service_pb2_grpc.LotteryServiceServicer) -> Iterator[LotteryClient]:
-    """A client of a service on loopback."""
+def served(
+    lottery: lottery_service_pb2_grpc.LotteryServiceServicer | None = None,
+    audit: audit_service_pb2_grpc.AuditServiceServicer | None = None,
+) -> Iterator[str]:
+    """The address of a server with these services on loopback."""
     server = grpc.server(futures.ThreadPoolExecutor(1))
-    lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(service, server)
+    if lottery is not None:
+        lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(lottery, server)
+    if audit is not None:
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        with LotteryClient(f"127.0.0.1:{port}", timeout=60) as client:
-            yield client
+        yield f"127.0.0.1:{port}"
     finally:
         server.stop(None).wait()
+
+
+@contextmanager
+def client_of(**services: Any) -> Iterator[LotteryClient]:
+    """A client of a server with these services."""
+    with served(**services) as target, LotteryClient(target, timeout=60) as client:
+        yield client
 
 
 def service_over(error: Exception) -> LotteryService:
@@ -542,7 +554,7 @@ def service_over(error: Exception) -> LotteryService:
 
 @pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: error.reason)
 def test_every_error_of_the_library_comes_back_as_itself(error: LotteryError) -> None:
-    with client_of(service_over(error)) as client, pytest.raises(LotteryError) as caught:
+    with client_of(lottery=service_over(error)) as client, pytest.raises(LotteryError) as caught:
         client.get_run("latest")
 
     assert type(caught.value) is type(error)
@@ -564,7 +576,7 @@ def test_every_kind_of_error_the_server_can_raise_is_tried_above() -> None:
 
 def test_an_error_nobody_thought_of_is_a_server_that_failed() -> None:
     with (
-        client_of(service_over(ZeroDivisionError("account 1046"))) as client,
+        client_of(lottery=service_over(ZeroDivisionError("account 1046"))) as client,
         pytest.raises(errors.ServerFailed) as caught,
     ):
         client.get_run("latest")
@@ -575,7 +587,7 @@ def test_an_error_nobody_thought_of_is_a_server_that_failed() -> None:
 @pytest.mark.parametrize("as_arrow", [False, True])
 def test_the_client_announces_how_many_rows_it_sends(*, as_arrow: bool) -> None:
     service = CountingService()
-    with client_of(service) as client, pytest.raises(RunNotFound):
+    with client_of(lottery=service) as client, pytest.raises(RunNotFound):
         (run_arrow if as_arrow else run_rows)(client, FULL)
 
     specs = [message.spec for message in service.messages if message.HasField("spec")]
@@ -608,20 +620,13 @@ def test_a_server_that_does_not_answer_in_time_is_away(server: LotteryServer) ->
 
 
 def test_a_server_that_lacks_the_service_has_failed() -> None:
-    server = grpc.server(futures.ThreadPoolExecutor(1))
     ledger = cast("Ledger", RefusingLedger(RunNotFound("latest")))
     audit = AuditService(ledger, lock_seconds=1.0, identify=lambda _: TESTER)
-    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        with LotteryClient(f"127.0.0.1:{port}", timeout=60) as client:
-            with pytest.raises(RunNotFound):
-                client.replay_run("latest")
-            with pytest.raises(errors.ServerFailed, match="UNIMPLEMENTED"):
-                client.get_run("latest")
-    finally:
-        server.stop(None).wait()
+    with client_of(audit=audit) as client:
+        with pytest.raises(RunNotFound):
+            client.replay_run("latest")
+        with pytest.raises(errors.ServerFailed, match="UNIMPLEMENTED"):
+            client.get_run("latest")
 
 
 def record_two(client: LotteryClient) -> list[RunRecord]:
@@ -630,7 +635,7 @@ def record_two(client: LotteryClient) -> list[RunRecord]:
     return [run_rows(client, day).record for day in days]
 
 
-def test_a_run_that_supersedes_another_tells_so_and_the_other_whose_place_it_lost(
+def test_a_run_that_supersedes_another_says_so_and_so_does_the_other(
     client: LotteryClient,
 ) -> None:
     old = run_rows(client, PUBLISHED).record
@@ -699,7 +704,7 @@ def test_a_ledger_is_verified_where_it_is(client: LotteryClient, server: Lottery
     ]
 
 
-def test_heads_and_proofs_of_an_honest_server_are_believed(
+def test_checkpoints_and_proofs_of_an_honest_server_are_believed(
     client: LotteryClient, server: LotteryServer
 ) -> None:
     record = run_rows(client, PUBLISHED).record
@@ -749,7 +754,7 @@ class FakeLog(audit_service_pb2_grpc.AuditServiceServicer):
     """A log that a test puts together, and that says whatever the test has it say.
 
     Args:
-        leaves: Its records' bytes; a run is called by its place among them.
+        leaves: Its records' bytes; a run is called by its index among them.
     """
 
     def __init__(self, leaves: Sequence[bytes]) -> None:
@@ -834,82 +839,70 @@ def log() -> FakeLog:
 
 
 @pytest.fixture
-def told(log: FakeLog) -> Iterator[LotteryClient]:
+def of_fake(log: FakeLog) -> Iterator[LotteryClient]:
     """A client of the fake log."""
-    with served(log) as port, LotteryClient(f"127.0.0.1:{port}", timeout=60) as client:
+    with client_of(audit=log) as client:
         yield client
 
 
-@contextmanager
-def served(service: audit_service_pb2_grpc.AuditServiceServicer) -> Iterator[int]:
-    """The port of a service on loopback."""
-    server = grpc.server(futures.ThreadPoolExecutor(1))
-    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(service, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield port
-    finally:
-        server.stop(None).wait()
-
-
-def test_a_log_that_grows_is_believed_at_every_size(log: FakeLog, told: LotteryClient) -> None:
+def test_a_log_that_grows_is_believed_at_every_size(log: FakeLog, of_fake: LotteryClient) -> None:
     log.leaves = LEAVES[:1]
     for size in range(1, len(LEAVES) + 1):
         log.leaves = LEAVES[:size]
-        assert told.checkpoint().checkpoint.size == size
-        assert told.checkpoint(log.key.verifier).checkpoint.size == size
+        assert of_fake.checkpoint().checkpoint.size == size
+        assert of_fake.checkpoint(log.key.verifier).checkpoint.size == size
         for index in range(size):
-            assert told.inclusion_proof(str(index), LEAVES[index]).index == index
+            assert of_fake.inclusion_proof(str(index), LEAVES[index]).index == index
 
 
-def test_a_head_that_another_key_has_signed_is_not_believed(
-    log: FakeLog, told: LotteryClient
+LIES: Final[dict[str, tuple[Callable[[FakeLog], object], type[LotteryError]]]] = {
+    "another key is named": (
+        lambda log: setattr(log, "named", SigningKey.generate(log.key.name).verifier),
+        CheckpointInvalid,
+    ),
+    "no key is named": (lambda log: setattr(log, "named", "no key"), errors.KeyUnusable),
+    # The log's key signs the trail's checkpoints as well, under an origin of their own.
+    "the trail's tree": (
+        lambda log: setattr(log, "origin", f"{log.key.name}/trail"),
+        CheckpointInvalid,
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_checkpoint_that_the_named_key_has_not_signed_for_the_runs_is_not_believed(
+    log: FakeLog, of_fake: LotteryClient, lie: str
 ) -> None:
-    log.named = SigningKey.generate("example.org/log").verifier
+    bend, kind = LIES[lie]
+    bend(log)
 
-    with pytest.raises(CheckpointInvalid):
-        told.checkpoint()
-    with pytest.raises(CheckpointInvalid):
-        told.inclusion_proof("0", LEAVES[0])
+    with pytest.raises(kind):
+        of_fake.checkpoint()
+    with pytest.raises(kind):
+        of_fake.inclusion_proof("0", LEAVES[0])
 
 
-def test_a_head_that_the_key_known_from_elsewhere_has_not_signed_is_not_believed(
-    told: LotteryClient,
+def test_a_checkpoint_that_the_key_known_from_elsewhere_has_not_signed_is_not_believed(
+    of_fake: LotteryClient,
 ) -> None:
     known = SigningKey.generate("example.org/log").verifier
 
     with pytest.raises(CheckpointInvalid):
-        told.checkpoint(known)
+        of_fake.checkpoint(known)
     with pytest.raises(CheckpointInvalid):
-        told.inclusion_proof("0", LEAVES[0], key=known)
+        of_fake.inclusion_proof("0", LEAVES[0], key=known)
 
 
 def test_the_key_that_was_named_first_is_the_one_that_stays(
-    log: FakeLog, told: LotteryClient
+    log: FakeLog, of_fake: LotteryClient
 ) -> None:
-    told.checkpoint()
+    of_fake.checkpoint()
     log.key = SigningKey.generate(log.key.name)
     log.named = log.key.verifier
     log.leaves = LEAVES[:6]
 
     with pytest.raises(CheckpointInvalid):
-        told.checkpoint()
-
-
-def test_a_key_that_is_named_and_is_none_is_told_as_that(log: FakeLog, told: LotteryClient) -> None:
-    log.named = cast("VerifierKey", "no key")
-
-    with pytest.raises(errors.KeyUnusable):
-        told.checkpoint()
-
-
-def test_the_head_of_another_tree_is_none_of_the_runs(log: FakeLog, told: LotteryClient) -> None:
-    # The log's key signs the trail's heads as well, under an origin of their own.
-    log.origin = f"{log.key.name}/trail"
-
-    with pytest.raises(CheckpointInvalid):
-        told.checkpoint()
+        of_fake.checkpoint()
 
 
 REWRITTEN: Final = {
@@ -924,33 +917,33 @@ REWRITTEN: Final = {
 
 @pytest.mark.parametrize("how", REWRITTEN)
 def test_a_log_that_is_not_what_was_seen_before_is_not_believed(
-    log: FakeLog, told: LotteryClient, how: str
+    log: FakeLog, of_fake: LotteryClient, how: str
 ) -> None:
-    seen = told.checkpoint()
+    seen = of_fake.checkpoint()
     log.leaves = list(REWRITTEN[how])
 
     for _ in range(2):  # Nor does it become the one that was seen.
         with pytest.raises(ProofInvalid):
-            told.checkpoint()
+            of_fake.checkpoint()
     with pytest.raises(ProofInvalid):
-        told.inclusion_proof("1", log.leaves[1])
+        of_fake.inclusion_proof("1", log.leaves[1])
 
     log.leaves = list(LEAVES)
-    later = told.checkpoint()
+    later = of_fake.checkpoint()
     assert (seen.checkpoint.size, later.checkpoint.size) == (5, 7)
 
 
 def test_a_new_client_cannot_know_what_another_one_has_seen(
-    log: FakeLog, told: LotteryClient
+    log: FakeLog, of_fake: LotteryClient
 ) -> None:
-    seen = told.checkpoint()
+    seen = of_fake.checkpoint()
     log.leaves = list(REWRITTEN["forked and longer"])
-    with served(log) as port, LotteryClient(f"127.0.0.1:{port}", timeout=60) as other:
-        head = other.checkpoint()
+    with client_of(audit=log) as other:
+        latest = other.checkpoint()
 
-        # That is what a head that was kept is for.
+        # That is what a checkpoint is kept for.
         with pytest.raises(ProofInvalid):
-            other.verify_consistency(seen.checkpoint, head.checkpoint)
+            other.verify_consistency(seen.checkpoint, latest.checkpoint)
 
 
 GARBAGE: Final = {
@@ -964,35 +957,35 @@ GARBAGE: Final = {
 
 @pytest.mark.parametrize("what", GARBAGE)
 def test_a_proof_that_proves_nothing_is_refused(
-    log: FakeLog, told: LotteryClient, what: str
+    log: FakeLog, of_fake: LotteryClient, what: str
 ) -> None:
-    told.checkpoint()
+    of_fake.checkpoint()
     log.hashes = GARBAGE[what]
     with pytest.raises(ProofInvalid):
-        told.inclusion_proof("2", LEAVES[2])
+        of_fake.inclusion_proof("2", LEAVES[2])
     log.leaves = list(LEAVES)
     with pytest.raises(ProofInvalid):
-        told.checkpoint()
+        of_fake.checkpoint()
 
 
-def test_a_proof_of_another_record_is_refused(log: FakeLog, told: LotteryClient) -> None:
+def test_a_proof_of_another_record_is_refused(log: FakeLog, of_fake: LotteryClient) -> None:
     log.swapped = {"2": "3"}
 
     with pytest.raises(ProofInvalid):
-        told.inclusion_proof("2", LEAVES[2])
+        of_fake.inclusion_proof("2", LEAVES[2])
     with pytest.raises(ProofInvalid):
-        told.inclusion_proof("1", b"a record that was never made")
-    assert told.inclusion_proof("1", LEAVES[1]).index == 1
+        of_fake.inclusion_proof("1", b"a record that was never made")
+    assert of_fake.inclusion_proof("1", LEAVES[1]).index == 1
 
 
 @pytest.mark.parametrize("shift", [-3, -1, 1, 10, 2**40])
-def test_a_proof_for_another_place_is_refused(
-    log: FakeLog, told: LotteryClient, shift: int
+def test_a_proof_for_another_index_is_refused(
+    log: FakeLog, of_fake: LotteryClient, shift: int
 ) -> None:
     log.index_shift = shift
 
     with pytest.raises(ProofInvalid):
-        told.inclusion_proof("2", LEAVES[2])
+        of_fake.inclusion_proof("2", LEAVES[2])
 
 
 Members = dict[str, bytes]
@@ -1001,12 +994,12 @@ Members = dict[str, bytes]
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     """The real bundles of two runs of one log, and of the first of them from another log."""
-    place = tmp_path_factory.mktemp("bundles")
+    folder = tmp_path_factory.mktemp("bundles")
     made = {}
     for name in ("log", "other log"):
-        ledger = Ledger.create(place / name)
+        ledger = Ledger.create(folder / name)
         for number, day in enumerate((PUBLISHED, replace(PUBLISHED, date=NEXT_DATE))):
-            request = request_of(day, place / f"{name} {number}")
+            request = request_of(day, folder / f"{name} {number}")
             record = operations.run_lottery(lambda: ledger, request).record  # noqa: B023
             file = io.BytesIO()
             operations.export_run(ledger, record.run, file, TESTER)
@@ -1071,80 +1064,69 @@ BENT: Final[dict[str, Callable[[Members], None]]] = {
 }
 
 
+def refuses_bundle(
+    log: FakeLog,
+    client: LotteryClient,
+    parts: list[audit_pb.ExportRunResponse],
+    kind: type[LotteryError] | tuple[type[LotteryError], ...],
+) -> None:
+    """Has the fake log send a bundle; it must be refused, and nothing of it written."""
+    log.parts = parts
+    file = io.BytesIO()
+    with pytest.raises(kind):
+        client.export_run(FIRST, file)
+    assert file.getvalue() == b""
+
+
 def test_a_bundle_that_holds_is_written_whole(
-    log: FakeLog, told: LotteryClient, bundles: Mapping[str, bytes]
+    log: FakeLog, of_fake: LotteryClient, bundles: Mapping[str, bytes]
 ) -> None:
     log.parts = sent(FIRST, bundles[f"log {FIRST}"])
     file = io.BytesIO()
 
-    assert told.export_run(FIRST, file) == FIRST
+    assert of_fake.export_run(FIRST, file) == FIRST
     assert file.getvalue() == bundles[f"log {FIRST}"]
 
 
 @pytest.mark.parametrize("how", BENT)
 def test_a_bundle_that_does_not_hold_is_not_written(
-    log: FakeLog, told: LotteryClient, bundles: Mapping[str, bytes], how: str
+    log: FakeLog, of_fake: LotteryClient, bundles: Mapping[str, bytes], how: str
 ) -> None:
-    log.parts = sent(FIRST, changed(bundles[f"log {FIRST}"], FIRST, BENT[how]))
-    file = io.BytesIO()
+    parts = sent(FIRST, changed(bundles[f"log {FIRST}"], FIRST, BENT[how]))
 
-    # One that lacks a file is no bundle at all.
-    with pytest.raises((ProofInvalid, Refused)):
-        told.export_run(FIRST, file)
-
-    assert file.getvalue() == b""
+    # One that lacks a file is not a bundle.
+    refuses_bundle(log, of_fake, parts, (ProofInvalid, Refused))
 
 
 @pytest.mark.parametrize("named", [FIRST, "2024-09-17-001"])
 def test_another_runs_bundle_is_not_the_one_that_was_asked_for(
-    log: FakeLog, told: LotteryClient, bundles: Mapping[str, bytes], named: str
+    log: FakeLog, of_fake: LotteryClient, bundles: Mapping[str, bytes], named: str
 ) -> None:
-    log.parts = sent(named, bundles["log 2024-09-17-001"])
-    file = io.BytesIO()
-
-    with pytest.raises(ProofInvalid):
-        told.export_run(FIRST, file)
-
-    assert file.getvalue() == b""
+    refuses_bundle(log, of_fake, sent(named, bundles["log 2024-09-17-001"]), ProofInvalid)
 
 
 def test_a_bundle_of_another_log_than_the_one_seen_before_is_not_believed(
-    log: FakeLog, told: LotteryClient, bundles: Mapping[str, bytes]
+    log: FakeLog, of_fake: LotteryClient, bundles: Mapping[str, bytes]
 ) -> None:
-    told.checkpoint()
-    log.parts = sent(FIRST, bundles[f"other log {FIRST}"])
-    file = io.BytesIO()
+    of_fake.checkpoint()
 
-    with pytest.raises(ProofInvalid):
-        told.export_run(FIRST, file)
-
-    assert file.getvalue() == b""
+    refuses_bundle(log, of_fake, sent(FIRST, bundles[f"other log {FIRST}"]), ProofInvalid)
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive", b"PK\x05\x06" + bytes(18)])
-def test_what_is_no_bundle_is_not_written(log: FakeLog, told: LotteryClient, data: bytes) -> None:
-    log.parts = sent(FIRST, data)
-    file = io.BytesIO()
-
-    with pytest.raises(LotteryError):
-        told.export_run(FIRST, file)
-
-    assert file.getvalue() == b""
+def test_what_is_no_bundle_is_not_written(
+    log: FakeLog, of_fake: LotteryClient, data: bytes
+) -> None:
+    refuses_bundle(log, of_fake, sent(FIRST, data), LotteryError)
 
 
 def test_a_bundle_that_breaks_off_is_not_written(
-    log: FakeLog, told: LotteryClient, bundles: Mapping[str, bytes]
+    log: FakeLog, of_fake: LotteryClient, bundles: Mapping[str, bytes]
 ) -> None:
     whole = sent(FIRST, bundles[f"log {FIRST}"])
-    file = io.BytesIO()
-    log.parts = whole[:-1]
-    with pytest.raises(LotteryError):
-        told.export_run(FIRST, file)
-    log.parts = []
-    with pytest.raises(errors.ServerAway):
-        told.export_run(FIRST, file)
 
-    assert file.getvalue() == b""
+    refuses_bundle(log, of_fake, whole[:-1], LotteryError)
+    refuses_bundle(log, of_fake, [], errors.ServerAway)
 
 
 def test_the_command_line_writes_no_bundle_that_does_not_hold(
@@ -1152,9 +1134,9 @@ def test_the_command_line_writes_no_bundle_that_does_not_hold(
 ) -> None:
     kept = tmp_path / "kept.zip"
     kept.write_bytes(b"yesterday's")
-    with served(log) as port:
+    with served(audit=log) as target:
         for path in (tmp_path / "run.zip", kept):
-            command = ["--server", f"127.0.0.1:{port}", "export", FIRST, str(path)]
+            command = ["--server", target, "export", FIRST, str(path)]
             log.parts = sent(FIRST, changed(bundles[f"log {FIRST}"], FIRST, _another_index))
             done = subprocess.run(
                 [sys.executable, "-m", "lottery", *command],
