@@ -21,6 +21,7 @@ from lottery.cli.options import (
     read_date,
 )
 from lottery.cli.session import Session, command
+from lottery.errors import quote
 from lottery.operations.inputs import AccountOrder, ZeroHit
 from lottery.operations.requester import system_identity
 from lottery.operations.runs import GROSS, NET, summary
@@ -131,7 +132,7 @@ def _superseded(
             other.
     """
     if more and not supersede:
-        raise typer.BadParameter(f"got unexpected extra argument ({' '.join(more)})")
+        raise typer.BadParameter(f"unexpected argument {quote(' '.join(more))}")
     if supersede and not (reason or "").strip():
         raise typer.BadParameter("--supersede needs a --reason")
     if reason is not None and not supersede:

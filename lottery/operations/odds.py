@@ -9,8 +9,7 @@ from typing import Final
 
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION
 from lottery.day.tables import INT64_MAX
-from lottery.errors import LimitExceeded, PoolBroken, Problem, Refused
-from lottery.intake.columns import shorten
+from lottery.errors import LimitExceeded, PoolBroken, Problem, Refused, quote
 from lottery.method.distribution import NumberRange
 from lottery.method.occ_wheel import INCREMENT_LIMIT, OccWheelOdds
 from lottery.method.odds import AccountOdds, Chance, NumbersHitFirst, pool_odds
@@ -151,7 +150,7 @@ def _indices(request: OddsRequest, rows: list[int]) -> list[int] | None:
             index for index, row in enumerate(rows) if request.accounts[row] == request.account
         ]
         if not found:
-            message = f"{shorten(request.account)!r} has no open position in the pool"
+            message = f"{quote(request.account)} has no open position in the pool"
             raise Refused([Problem(source="account", message=message)])
         return found
     if len(rows) > ACCOUNTS_AT_ONCE:

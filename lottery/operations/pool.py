@@ -53,7 +53,8 @@ def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool]:
     if min(request.shorts, default=0) < 0:
         for row, short in enumerate(request.shorts):
             if short < 0:
-                place.refuse_row(row, f"{short} is negative", column="short_quantity", rule="P2")
+                message = f"short quantity must not be negative, got {short}"
+                place.refuse_row(row, message, column="short_quantity", rule="P2")
     order = request.methodology.account_order
     pool = arrange_pool(request.accounts, order)
     if pool.wrong_accounts.size:

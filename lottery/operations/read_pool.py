@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from lottery.day.arrange import arrange
 from lottery.day.tables import NOTICES
-from lottery.errors import Problem, Problems
+from lottery.errors import Problem, Problems, quote
 from lottery.intake import files
 from lottery.intake.memory import MemoryLimit
 from lottery.intake.sources import Received
@@ -75,8 +75,8 @@ def _only_occ_account(positions: Received, series: str, problems: Problems) -> s
     of_series = positions.table.filter(pc.field("series") == series).column("occ_account")
     found = sorted(of_series.unique().cast(pa.string()).to_pylist())
     if len(found) > 1:
-        names = ", ".join(repr(name) for name in found)
-        message = f"{series!r} has positions of several OCC accounts; name one of {names}"
+        names = ", ".join(map(quote, found))
+        message = f"series {quote(series)} has several OCC accounts; name one of {names}"
         problems.add(Problem(source="occ_account", message=message))
     return found[0] if found else ""
 

@@ -267,7 +267,7 @@ def test_a_series_of_several_pools_wants_one_to_be_named(reader: Door, tmp_path:
 
     refused(
         reader(*asked(path)),
-        "occ_account: 'AAPL  240920C00220000' has positions of several OCC accounts; "
+        "occ_account: series 'AAPL  240920C00220000' has several OCC accounts; "
         "name one of 'C', 'F'",
     )
     named = reader(*asked(path, "--occ-account", "F", "--json")).document
