@@ -76,16 +76,11 @@ def contract(series: str) -> str:
     return f"{root} {_RIGHTS[right]} at {price}, expiring {day} {month} {year}"
 
 
-def marked(seed: Seed) -> str:
-    """Return the composite with its cut in brackets, as `282[4313]10` (S4)."""
-    return seed.composite_with_cut
-
-
 def cut_step(seed: Seed) -> str:
     """Explain the cut position (S4)."""
     return (
         f"Length {seed.length} digits; {seed.length} - 5 = {seed.cut_position}, "
-        f"the cut starts at position {seed.cut_position}: {marked(seed)}"
+        f"the cut starts at position {seed.cut_position}: {seed.composite_with_cut}"
     )
 
 

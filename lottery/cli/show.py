@@ -123,7 +123,7 @@ def _show_runs(
             f"{record.notice_count:,}",
             f"{record.assigned_quantity:,}",
             f"{len(record.breaks):,}",
-            wording.marked(record.seed),
+            record.seed.composite_with_cut,
             record.recorded_at[:16].replace("T", " "),
             *(linked if links else ()),
             style="dim" if record.run in superseded else None,
@@ -164,6 +164,6 @@ def _working_document(working: PoolWorking) -> dict[str, Any]:
     """Return a working as JSON values, with two figures that its properties compute."""
     document = dataclasses.asdict(working)
     document["seed"] = seed_document(working.seed)
-    document["marked_composite"] = wording.marked(working.seed)
+    document["marked_composite"] = working.seed.composite_with_cut
     document["wraps"] = working.wraps
     return document

@@ -64,7 +64,7 @@ def show_run(
             deducted = f": earlier assignments of {runs} are deducted"
         console.print(f"  positions {record.positions_basis}{deducted}")
     console.print(
-        f"  composite {wording.marked(record.seed)}, digits {record.seed.digits}, "
+        f"  composite {record.seed.composite_with_cut}, digits {record.seed.digits}, "
         f"fraction {record.seed.fraction}"
     )
     broken = record.assigned_quantity - record.allocated_quantity

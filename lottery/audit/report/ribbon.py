@@ -96,7 +96,7 @@ class Ribbon:
 
     @property
     def cells(self) -> tuple[int, ...]:
-        """The bounds between numbers, if there are few enough to be told apart."""
+        """The bounds between numbers, if there are few enough to draw."""
         if self.total_short > CELLS:
             return ()
         return tuple(number * GRID // self.total_short for number in range(1, self.total_short))
