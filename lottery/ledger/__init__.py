@@ -1,6 +1,7 @@
-"""What is kept, and how anyone can tell that it is untouched.
+"""The ledger: recorded runs, their evidence, and the signed log of both.
 
-Reading order: `run` (the record and its canonical bytes), `evidence` (a run's files and digests),
-`store` (a run recorded once, whole or not at all), with `tables` (the append-only SQL), `conflicts`
-(what contradicts what stands) and `staging` beside it.
+Reading order: `run_record` (a run's canonical bytes) and `draft` (what becomes one), `evidence` (a
+run's files and digests), `commit` (recording a run once, whole or not at all) with `rules` (what
+contradicts a recorded run) and `write_transaction`, `log` (the signed trees) and `trail`, and
+`database` (the append-only tables) with `queries` and `reader`.
 """

@@ -1,19 +1,17 @@
 """The ledger: append-only tables of run records beside the folders of their evidence.
 
-    DIR/ledger.db, mirror.db, checkpoints    what `writing` keeps together
-    DIR/signing.key                          the log's key, unless one is kept elsewhere
-    DIR/evidence/DATE/RUN/                   a recorded run's files, read-only
-    DIR/staging/                             runs being written; what a killed process left is
-                                             cleared
+    DIR/ledger.db, mirror.db, checkpoints    what `write_transaction` keeps consistent
+    DIR/signing.key                          the log's private key, unless it is kept elsewhere
+    DIR/evidence/DATE/RUN/                   the read-only files of a recorded run
+    DIR/staging/                             runs being written, and remains of killed processes
 
-Invariants (the contract's ledger rules):
-- A run is there whole or not at all: its evidence is synced and in place before its row is
-  committed, and readers start from the row.
-- No notice is allocated twice, no pool is allocated a second time unsaid, one date has one seed,
-  one `request_id` has one content, a run is superseded once. All are checked under the lock that
-  the insert needs.
-- The record is the leaf of the log: its row, its leaf and the signed head are one transaction.
-- The tables refuse UPDATE and DELETE.
+Invariants:
+- A run is recorded whole or not at all: its evidence is on disk before its row is committed, and
+  readers start from the row.
+- No notice is allocated twice, no pool is allocated again without a stated positions basis, a date
+  has one seed, a request id has one content, and a run is superseded at most once. All of this is
+  checked under the lock that the insert needs.
+- The record is a leaf of the log: row, leaf and signed checkpoint are one transaction.
 """
 
 from __future__ import annotations
@@ -55,23 +53,23 @@ from lottery.ledger.queries import (
 )
 from lottery.ledger.reader import LedgerReader
 from lottery.ledger.rules import refuse_conflicts, refuse_superseding
-from lottery.ledger.run_record import EvidenceFile
+from lottery.ledger.run_record import EvidenceFile, RunRecord
 from lottery.ledger.staging import staging_folder
 from lottery.ledger.write_transaction import DATABASE
 from lottery.tlog.keys import SigningKey, create_key_file, read_key_file
 
 KEY_FILE: Final = "signing.key"
 LOCK_SECONDS: Final = 30.0
-"""How long a writer waits for another one before it is told to try again later."""
+"""Seconds that a writer waits for another one before it gives up."""
 
 
 class Ledger(LedgerReader):
-    """A ledger in a directory.
+    """A ledger in a directory, for reading and writing.
 
     Args:
         directory: Its directory.
-        lock_seconds: How long to wait for another writer.
-        key: The file of the log's private key; None is `signing.key` in the directory.
+        lock_seconds: Seconds to wait for another writer.
+        key: The file of the log's private key; by default `signing.key` in the directory.
     """
 
     def __init__(
@@ -84,29 +82,30 @@ class Ledger(LedgerReader):
     def open(
         cls, directory: Path, *, lock_seconds: float = LOCK_SECONDS, key: Path | None = None
     ) -> Ledger:
-        """Opens a ledger to read it.
+        """Open a ledger for reading.
 
         Raises:
-            LedgerNotFound: There is none.
+            LedgerNotFound: The directory has no ledger.
         """
         if not (directory / DATABASE).is_file():
-            raise LedgerNotFound(f"there is no ledger at {directory}")
+            raise LedgerNotFound(f"no ledger at {directory}; check --ledger")
         ledger = cls(directory, lock_seconds=lock_seconds, key=key)
-        if ledger._version() == 0:  # A process was killed while it made the ledger.
-            raise LedgerNotFound(f"there is no ledger at {directory}")
+        if ledger._version() == 0:  # A process was killed while creating the ledger.
+            raise LedgerNotFound(f"no ledger at {directory}; check --ledger")
         return ledger
 
     @classmethod
     def create(
         cls, directory: Path, *, lock_seconds: float = LOCK_SECONDS, key: Path | None = None
     ) -> Ledger:
-        """Opens a ledger to write to it, making it where there is none.
+        """Open a ledger for writing, creating it if the directory has none.
 
         Raises:
-            LedgerUnwritable: The directory cannot be made or written.
+            LedgerNotFound: The path, or one above it, is not a directory.
+            LedgerUnwritable: The directory cannot be created or written.
             LedgerBusy: Another process holds the write lock.
-            LedgerDamaged: There is a ledger, and its database is gone or of another version.
-            KeyUnusable: The key cannot be read or made, or is not the log's.
+            LedgerDamaged: The ledger's database is missing or of another version.
+            KeyUnusable: The key cannot be read or created, or is not the log's.
         """
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -117,17 +116,18 @@ class Ledger(LedgerReader):
                 ledger._make()
             ledger.recover()
         except (FileExistsError, NotADirectoryError) as error:
-            raise LedgerNotFound(f"{error.filename} is no directory") from error
+            message = f"expected a directory at {error.filename}; check --ledger"
+            raise LedgerNotFound(message) from error
         except OSError as error:
             raise LedgerUnwritable(f"{directory}: {error.strerror}") from error
         return ledger
 
     def recover(self) -> None:
-        """Completes or takes back what a killed writer had begun, if there is such a thing.
+        """Complete or withdraw the write that a killed process left unfinished, if there is one.
 
         Raises:
             LedgerBusy: Another process holds the write lock.
-            KeyUnusable: The log's key is not here: the trail could not say what was done.
+            KeyUnusable: The log's key, needed to enter the recovery in the trail, is not available.
         """
         if write_transaction.is_unfinished(self.directory):
             with write_transaction.locked(self.directory, self._lock_seconds):
@@ -163,19 +163,19 @@ class Ledger(LedgerReader):
             raise LedgerUnwritable(f"{self.directory}: {error.strerror or error}") from error
 
     def enter(self, entry: trail.TrailEntry) -> None:
-        """Adds an entry to the trail.
+        """Add an entry to the trail.
 
         Raises:
             LedgerBusy: Another process holds the write lock.
             LedgerUnwritable: The ledger cannot be written.
-            KeyUnusable: The log's key is not here.
+            KeyUnusable: The log's key is not available.
         """
         with self.changing_log() as connection:
             self.enter_within(connection, entry)
 
     @contextmanager
     def changing_log(self) -> Iterator[sa.Connection]:
-        """A write transaction for the functions of `ledger.log`.
+        """Open a write transaction for the functions of `ledger.log`.
 
         Raises:
             LedgerBusy: Another process holds the write lock.
@@ -189,10 +189,10 @@ class Ledger(LedgerReader):
             raise LedgerUnwritable(f"{self.directory}: {error.strerror or error}") from error
 
     def enter_within(self, connection: sa.Connection, entry: trail.TrailEntry) -> None:
-        """Adds an entry to the trail, within the transaction of what it says.
+        """Add an entry to the trail, in the transaction of the operation that it describes.
 
         Raises:
-            KeyUnusable: The log's key is not here.
+            KeyUnusable: The log's key is not available.
         """
         self._enter(connection, entry, self._signing_key())
 
@@ -224,20 +224,8 @@ class Ledger(LedgerReader):
                     f"{target} exists, but no run {run} is recorded; nothing more is recorded"
                 )
             transaction.announce(run)
-            self._move_into_place(staged, target)
-            connection.execute(
-                sa.insert(RUNS).values(
-                    log_index=next_index(connection, RUNS.c.log_index),
-                    run=run,
-                    business_date=business_date,
-                    sequence=sequence,
-                    request_id=key.request_id,
-                    content_sha256=key.content_sha256,
-                    record=canonical,
-                )
-            )
-            for superseded in record.supersedes:
-                connection.execute(sa.insert(SUPERSEDINGS).values(superseded=superseded, run=run))
+            self._move_evidence(staged, target)
+            self._insert(connection, record, sequence, canonical)
             log.append(connection, log.RUNS_TREE, canonical, log.read_log(connection), signing_key)
             entry = trail.entry_now(trail.RUN_RECORDED, run, record.state, draft.requested_by)
             self._enter(connection, entry, signing_key)
@@ -273,7 +261,7 @@ class Ledger(LedgerReader):
         if draft.standing not in (None, tuple(record.run for record in standing)):
             raise LedgerBusy(
                 f"another run of {business_date} was recorded while earlier assignments were "
-                "being taken off; try again"
+                "being taken off"
             )
 
     def _enter(self, connection: sa.Connection, entry: trail.TrailEntry, key: SigningKey) -> None:
@@ -285,18 +273,36 @@ class Ledger(LedgerReader):
         )
         log.append(connection, log.TRAIL_TREE, leaf, log.read_log(connection), key)
 
-    @staticmethod
-    def _move_into_place(staged: Path, target: Path) -> None:
-        """Move a run's folder to where readers look for it; only the lock's holder may."""
+    def _insert(
+        self, connection: sa.Connection, record: RunRecord, sequence: int, canonical: bytes
+    ) -> None:
+        connection.execute(
+            sa.insert(RUNS).values(
+                log_index=next_index(connection, RUNS.c.log_index),
+                run=record.run,
+                business_date=record.business_date.isoformat(),
+                sequence=sequence,
+                request_id=record.request_id,
+                content_sha256=record.content_sha256,
+                record=canonical,
+            )
+        )
+        for superseded in record.supersedes:
+            connection.execute(
+                sa.insert(SUPERSEDINGS).values(superseded=superseded, run=record.run)
+            )
+
+    def _move_evidence(self, staged: Path, target: Path) -> None:
+        """Move a run's folder to where readers look for it, as the holder of the lock."""
         target.parent.mkdir(exist_ok=True)
         staged.rename(target)
         sync_directory(target.parent)
         sync_directory(target.parent.parent)
 
     def _make(self) -> None:
-        """Makes the tables, the key where it is missing, and the trail's first entry."""
+        """Create the tables, the key if there is none, and the trail's first entry."""
         with write_transaction.locked(self.directory, self._lock_seconds):
-            if self._version() != 0:  # Another process has just made it.
+            if self._version() != 0:  # Another process has just created it.
                 return
             write_transaction.refuse_remains(self.directory)
             key = self._first_key()
@@ -315,27 +321,27 @@ class Ledger(LedgerReader):
                 self._enter(connection, made, key)
 
     def _first_key(self) -> SigningKey:
-        """The key that is there, or a new one."""
+        """Read the key, or create it."""
         if not self.key_file.exists():
             name = f"options-assignment-lottery/{secrets.token_hex(4)}"
             return create_key_file(self.key_file, name)
         return read_key_file(self.key_file)
 
     def _signing_key(self) -> SigningKey:
-        """The log's private key.
+        """Read the log's private key.
 
         Raises:
-            KeyUnusable: It is not here, or is another one.
+            KeyUnusable: It is not available, or is not the log's.
         """
         key, public_key = read_key_file(self.key_file), self.log().key
         if key.verifier != public_key:
             raise KeyUnusable(
-                f"{self.key_file} has the key {key.verifier}; the log's is {public_key}"
+                f"expected the key {public_key} in {self.key_file}, got {key.verifier}; check --key"
             )
         return key
 
     def _recover(self) -> None:
-        """As `recover`, by the holder of the lock."""
+        """Recover as the holder of the lock."""
         if not write_transaction.is_unfinished(self.directory):
             return
         key = self._signing_key()
@@ -348,20 +354,20 @@ class Ledger(LedgerReader):
             self._enter(transaction.connection, entry, key)
 
     def _version(self) -> int:
-        """The schema's version; 0 where nothing is made yet."""
-        if not (self.directory / DATABASE).exists():  # A look would leave an empty file.
+        """Return the schema's version, or 0 if there are no tables yet."""
+        if not (self.directory / DATABASE).exists():  # Connecting would create an empty file.
             return 0
         with self._reading() as connection:
             version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
         if version not in (0, SCHEMA_VERSION):
             raise LedgerDamaged(
-                f"{self.directory} has the schema version {version}; known is {SCHEMA_VERSION}"
+                f"expected schema version {SCHEMA_VERSION} in {self.directory}, got {version}"
             )
         return version
 
     @contextmanager
     def _writing(self) -> Iterator[write_transaction.Transaction]:
-        """A transaction by the one writer."""
+        """Open a transaction as the only writer, after recovering an unfinished one."""
         with write_transaction.locked(self.directory, self._lock_seconds):
             self._recover()
             with write_transaction.transaction(self.directory, self._engine) as transaction:

@@ -1,15 +1,15 @@
-"""The digest of a run's content: what its result follows from, however it was sent.
+"""The digest of a run's business content: everything that its result follows from.
 
-The same day as CSV, as Parquet, as rows or as Arrow, in any row order, has one digest, so that a
-repeated request is known by it. It covers the date, the cycle, what is superseded and why, the
-positions' basis, the method and its decisions, the volumes, the notices, and the positions of the
-pools that have notices; positions of other pools change nothing and do not count. Gross positions
-count as they were given: the same command is known again once its own run stands. The digest of
-the positions file itself is in the record besides.
+The same day has the same digest as CSV, Parquet, rows or Arrow, in any row order, so that a
+repeated request is recognized. The digest covers:
+- the date, the cycle, the superseded runs and the reason, and the positions basis;
+- the method, its decisions, and the volumes;
+- the notices, and the positions of assigned pools; gross positions as they were given, so that a
+  request is recognized after its own run was recorded;
+- OCC's own figures of the assigned pools, if they are compared, because warnings follow from them.
 
-OCC's own figures of the assigned pools count where they are compared, because the record's warnings
-follow from them: a run without the comparison does not answer for one with it. What OCC says of a
-notice besides decides nothing and does not count.
+Positions of other pools, and OCC's further statements about notices, decide nothing and are not
+covered.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ def content_sha256(  # noqa: PLR0913 - one a part of the content.
     day: Day,
     occ_shorts: pa.Table | None = None,
 ) -> str:
-    """The content's SHA-256, hexadecimal.
+    """Return the content's SHA-256, hexadecimal.
 
     Args:
         business_date: ISO date.
         cycle: The cycle of the date.
-        superseding: Which runs it takes the place of, and why.
+        superseding: The runs that it supersedes, and why.
         positions_basis: `net`, `gross` or None.
         method: The method and its decisions.
-        seed: The seed; its volumes count, not how the asks are written.
+        seed: The seed, of which only the volumes are covered.
         notices: `tables.NOTICES`, sorted (`evidence.sorted_notices`).
-        day: The day allocated of the positions as given, whose tables hold them in order.
-        occ_shorts: OCC's figures of its pools (`occ_positions.occ_shorts`), where compared.
+        day: The day allocated from the positions as given.
+        occ_shorts: OCC's figures of its pools (`occ_positions.occ_shorts`), if compared.
     """
-    head: dict[str, Any] = {
+    terms: dict[str, Any] = {
         "business_date": business_date,
         "cycle": cycle,
         "supersedes": list(superseding.runs),
@@ -61,7 +61,7 @@ def content_sha256(  # noqa: PLR0913 - one a part of the content.
         "decisions": method.decisions,
         "volumes": {name: str(volume) for name, volume in seed.volume_of.items()},
     }
-    digest = hashlib.sha256(rfc8785.dumps(head))
+    digest = hashlib.sha256(rfc8785.dumps(terms))
     _add_table(digest, notices, ("occ_account", "series", "notice_id", "quantity"))
     _add_table(digest, day.pools, ("occ_account", "series", "account_count"))
     for positions in (day.allocations, day.broken_positions):
@@ -73,7 +73,7 @@ def content_sha256(  # noqa: PLR0913 - one a part of the content.
 
 
 def _add_table(digest: Any, table: pa.Table, columns: tuple[str, ...]) -> None:
-    """Adds row count and columns: integers as 64-bit little-endian, texts as lengths and bytes."""
+    """Add row count and columns: integers as 64-bit little-endian, texts as lengths and bytes."""
     digest.update(table.num_rows.to_bytes(8, "little"))
     for name in columns:
         column = table.column(name)
@@ -82,6 +82,6 @@ def _add_table(digest: Any, table: pa.Table, columns: tuple[str, ...]) -> None:
             continue
         texts = column.cast(pa.large_binary()).combine_chunks()
         _, offsets, data = texts.buffers()
-        edges = np.frombuffer(offsets, "<i8", len(texts) + 1, texts.offset * 8)
-        digest.update(np.ascontiguousarray(np.diff(edges)))
-        digest.update(memoryview(data)[int(edges[0]) : int(edges[-1])])
+        bounds = np.frombuffer(offsets, "<i8", len(texts) + 1, texts.offset * 8)
+        digest.update(np.ascontiguousarray(np.diff(bounds)))
+        digest.update(memoryview(data)[int(bounds[0]) : int(bounds[-1])])

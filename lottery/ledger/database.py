@@ -1,4 +1,4 @@
-"""The ledger's tables in SQL, append-only by their own triggers, and how they are connected to.
+"""The ledger's SQL tables, append-only by their own triggers, and connections to them.
 
 SQLite keeps its rollback journal with full syncs: write-ahead logging could corrupt a database
 with two connections in the versions that most Pythons ship (3.7.0 to 3.51.2).
@@ -30,7 +30,7 @@ LOG: Final = sa.Table(
     sa.Column("public_key", sa.Text, nullable=False),
     sqlite_strict=True,
 )
-"""One row: whose log this is; its origin and its public key (C2SP vkey)."""
+"""The log's origin and its public key (C2SP vkey), in one row."""
 
 RUNS: Final = sa.Table(
     "runs",
@@ -45,7 +45,7 @@ RUNS: Final = sa.Table(
     sa.UniqueConstraint("business_date", "sequence"),
     sqlite_strict=True,
 )
-"""The runs; `record` is the leaf of the log at `log_index`."""
+"""The recorded runs; `record` is the log's leaf at `log_index`."""
 
 SUPERSEDINGS: Final = sa.Table(
     "supersedings",
@@ -54,7 +54,7 @@ SUPERSEDINGS: Final = sa.Table(
     sa.Column("run", sa.Text, nullable=False),
     sqlite_strict=True,
 )
-"""Which run took the place of which: a run is superseded once at most."""
+"""The run that supersedes a run; a run is superseded at most once."""
 
 TRAIL: Final = sa.Table(
     "trail",
@@ -63,7 +63,7 @@ TRAIL: Final = sa.Table(
     sa.Column("entry", sa.LargeBinary, nullable=False),
     sqlite_strict=True,
 )
-"""Who did what when; `entry` is the leaf of the trail's own tree."""
+"""The trail's entries; `entry` is a leaf of the trail's own tree."""
 
 NODES: Final = sa.Table(
     "nodes",
@@ -75,7 +75,7 @@ NODES: Final = sa.Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
-"""The complete subtrees of both trees, so that appending and proving cost log n."""
+"""The complete subtrees of both trees, so that appending and proving take log n steps."""
 
 CHECKPOINTS: Final = sa.Table(
     "checkpoints",
@@ -88,14 +88,14 @@ CHECKPOINTS: Final = sa.Table(
     sa.Index("checkpoints_by_tree", "tree", "tree_size", "position"),
     sqlite_strict=True,
 )
-"""Every signed head in the order of signing; `ends_at` is where it ends in the checkpoint file."""
+"""Every signed checkpoint in the order of signing; `ends_at` is its end in the checkpoint file."""
 
 
 def _make_append_only(table: sa.Table) -> None:
-    """Adds the triggers that refuse to change, delete or replace a row of a table."""
+    """Add the triggers that refuse to change, delete or replace a row."""
     for action in ("UPDATE", "DELETE"):
         _add_trigger(table, action, "")
-    # REPLACE deletes without asking the trigger of DELETE, so that an insert looks for itself.
+    # REPLACE deletes without firing the trigger of DELETE, so inserts are checked too.
     unique = sorted(
         [column.name for column in constraint.columns]
         for constraint in table.constraints
@@ -121,7 +121,7 @@ for _table in metadata.sorted_tables:
 
 
 def connect(path: Path, lock_seconds: float) -> sa.Engine:
-    """An engine on a database file; a transaction that says it writes locks from its start."""
+    """Return an engine for a database file; write transactions lock it from their start."""
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         connect_args={"timeout": lock_seconds},
@@ -130,11 +130,11 @@ def connect(path: Path, lock_seconds: float) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: Any) -> None:
-        # A new database has the rollback journal; to ask for it would rewrite one that has not. Of
-        # one that was half written when its process was killed, the journal has the header.
+        # A new database has the rollback journal. Setting the mode would rewrite a file with
+        # another one. If a process was killed while writing the header, the journal has it.
         has_journal = path.with_name(f"{path.name}-journal").exists()
         if path.stat().st_size and not has_journal and not keeps_rollback_journal(path):
-            raise LedgerDamaged(f"{path}: its header asks for another journal than the ledger's")
+            raise LedgerDamaged(f"expected a rollback journal in the header of {path}, got another")
         # SQLAlchemy begins transactions itself (below), so that writers lock from the start.
         connection.isolation_level = None
         connection.execute("PRAGMA synchronous = FULL")
@@ -148,15 +148,15 @@ def connect(path: Path, lock_seconds: float) -> sa.Engine:
 
 
 def connect_reading(path: Path, lock_seconds: float) -> sa.Engine:
-    """An engine that reads a file which others may be writing to, and never writes itself."""
+    """Return an engine that only reads a file; other processes may be writing to it."""
     return _read_only(path, lock_seconds, immutable="0")
 
 
 @functools.lru_cache(maxsize=8)
 def connect_untouched(path: Path) -> sa.Engine:
-    """An engine that reads a file as it lies there: without locks, journals or a single write.
+    """Return an engine that reads a file without locks, journals, or a single write.
 
-    Only where nobody can be writing meanwhile. An engine remembers the queries it has compiled.
+    Nobody may write to the file meanwhile. Engines are kept, because they cache compiled queries.
     """
     return _read_only(path, 0.0, immutable="1")
 
@@ -171,10 +171,10 @@ def _read_only(path: Path, lock_seconds: float, *, immutable: str) -> sa.Engine:
 
 
 def keeps_rollback_journal(path: Path) -> bool:
-    """Whether a database's header asks for the rollback journal, to be written and to be read.
+    """Return whether a database's header states the rollback journal.
 
-    The bytes 18 and 19 (SQLite's file format, 1.3.3); anything else is write-ahead logging, which a
-    mere look would begin.
+    Bytes 18 and 19 state it (SQLite's file format, 1.3.3). Anything else is write-ahead logging,
+    which even a reader would start.
     """
     with path.open("rb") as file:
         return file.read(20)[18:] == b"\1\1"
@@ -182,7 +182,7 @@ def keeps_rollback_journal(path: Path) -> bool:
 
 @contextmanager
 def translated(directory: Path) -> Iterator[None]:
-    """Says what a database error means for the ledger."""
+    """Translate database errors into those of the ledger."""
     try:
         yield
     except OperationalError as error:
@@ -193,4 +193,4 @@ def translated(directory: Path) -> Iterator[None]:
     except DatabaseError as error:
         raise LedgerDamaged(f"{directory}: {error.orig}") from error
     except UnicodeDecodeError as error:
-        raise LedgerDamaged(f"{directory}: a text of the database is none") from error
+        raise LedgerDamaged(f"{directory}: the database has text that is not UTF-8") from error

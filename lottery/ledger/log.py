@@ -1,10 +1,10 @@
-"""The two logs as the tables keep them: the runs' and the trail's, each an RFC 9162 tree.
+"""The two logs in the database, of the runs and of the trail, each an RFC 9162 tree.
 
-A leaf, the nodes that it completes and the head signed over it are rows of one transaction.
+A leaf, the nodes that it completes, and the checkpoint signed over it are one transaction.
 
 Invariants:
-- The head that is signed extends the head signed before it: its tree is that head's own edge with
-  one leaf more, and that head is checked first.
+- A new checkpoint extends the one signed before: that one is verified first, and the new tree is
+  its compact range with one more leaf.
 - Appending and proving read log n nodes.
 """
 
@@ -30,10 +30,10 @@ TRAIL_TREE: Final = "trail"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """Whose log it is.
+    """The identity of a log.
 
     Attributes:
-        origin: The log's name in its checkpoints.
+        origin: Its name in its checkpoints.
         key: Its public key.
     """
 
@@ -41,20 +41,20 @@ class Log:
     key: VerifierKey
 
     def origin_of(self, tree: str) -> str:
-        """The origin line of a tree's checkpoints."""
+        """Return the origin line of a tree's checkpoints."""
         return self.origin if tree == RUNS_TREE else f"{self.origin}/{tree}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedCheckpoint:
-    """A checkpoint as it is kept.
+    """A checkpoint as the database has it.
 
     Attributes:
-        position: Its place among all checkpoints, from 0.
-        tree: Which tree's head it is.
-        tree_size: Leaves that it covers.
-        note: The signed note's bytes.
-        ends_at: Where it ends in the checkpoint file, bytes.
+        position: Its index among all checkpoints.
+        tree: The tree that it states the root of.
+        tree_size: Number of leaves of that tree.
+        note: The bytes of the signed note.
+        ends_at: Offset of its end in the checkpoint file.
     """
 
     position: int
@@ -65,57 +65,57 @@ class SignedCheckpoint:
 
 
 def read_log(connection: sa.Connection) -> Log:
-    """Whose log it is.
+    """Return the identity of the log.
 
     Raises:
-        LedgerDamaged: That is not written down once.
-        KeyUnusable: The public key written down is none.
+        LedgerDamaged: The table has not exactly one row.
+        KeyUnusable: The public key is malformed.
     """
     rows = connection.execute(sa.select(LOG.c.origin, LOG.c.public_key)).all()
     if len(rows) != 1:
-        raise LedgerDamaged(f"the table log has {len(rows)} rows; one is expected")
+        raise LedgerDamaged(f"expected one row in the table log, got {len(rows)}")
     return Log(origin=rows[0].origin, key=VerifierKey.parse(rows[0].public_key))
 
 
 def append(connection: sa.Connection, tree: str, leaf: bytes, log: Log, key: SigningKey) -> None:
-    """Adds a leaf to a tree, and signs its new head.
+    """Add a leaf to a tree, and sign its new checkpoint.
 
     Args:
         connection: Within the transaction that writes the leaf's own row.
         tree: `RUNS_TREE` or `TRAIL_TREE`.
-        leaf: Its bytes.
-        log: Whose log it is.
-        key: Its private key.
+        leaf: The leaf's bytes.
+        log: The log's identity.
+        key: The log's private key.
 
     Raises:
-        LedgerDamaged: The nodes kept do not give the head that was signed last.
-        CheckpointInvalid: The head that was signed last is not by the log's key.
+        LedgerDamaged: The nodes do not give the root that was signed last.
+        CheckpointInvalid: The last checkpoint is not signed by the log's key.
     """
     before = latest_checkpoint(connection, tree)
     size = 0 if before is None else before.tree_size
-    edge = merkle.compact_range_of(size, partial(node, connection, tree))
+    subtrees = merkle.compact_range_of(size, partial(node, connection, tree))
     if before is not None:
         signed = open_checkpoint(before.note, [log.key], origin=log.origin_of(tree)).checkpoint
-        root = merkle.root_of_compact_range(edge)
+        root = merkle.root_of_compact_range(subtrees)
         if (signed.size, signed.root) != (size, root):
             raise LedgerDamaged(
-                f"the tree {tree} of {size} leaves has the root {root.hex()}; signed is "
-                f"{signed.root.hex()} of {signed.size}: nothing more is signed"
+                f"expected the signed root {signed.root.hex()} of {signed.size} leaves, "
+                f"got {root.hex()} of {size} in the tree {tree}; nothing more is signed"
             )
-    edge, completed = merkle.append(size, edge, merkle.leaf_hash(leaf))
+    subtrees, completed = merkle.append(size, subtrees, merkle.leaf_hash(leaf))
     rows = [
         {"tree": tree, "level": new.level, "position": new.index, "hash": new.hash}
         for new in completed
     ]
     connection.execute(sa.insert(NODES), rows)
     checkpoint = Checkpoint(
-        origin=log.origin_of(tree), size=size + 1, root=merkle.root_of_compact_range(edge)
+        origin=log.origin_of(tree), size=size + 1, root=merkle.root_of_compact_range(subtrees)
     )
     add_checkpoint(connection, tree, size + 1, sign_checkpoint(checkpoint, key))
 
 
 def add_checkpoint(connection: sa.Connection, tree: str, tree_size: int, note: bytes) -> None:
-    """Keeps a signed head behind all others."""
+    """Store a signed checkpoint after all others."""
     last = last_checkpoint(connection)
     position, starts_at = (0, 0) if last is None else (last.position + 1, last.ends_at)
     connection.execute(
@@ -130,15 +130,15 @@ def add_checkpoint(connection: sa.Connection, tree: str, tree_size: int, note: b
 
 
 def last_checkpoint(connection: sa.Connection) -> SignedCheckpoint | None:
-    """The head that was signed last, of whichever tree."""
-    return _head(connection, _HEADS.order_by(CHECKPOINTS.c.position.desc()))
+    """Return the checkpoint of either tree that was signed last."""
+    return _first(connection, _CHECKPOINTS.order_by(CHECKPOINTS.c.position.desc()))
 
 
 def latest_checkpoint(connection: sa.Connection, tree: str) -> SignedCheckpoint | None:
-    """A tree's latest head, with every signature that was added to it; None of an empty tree."""
-    return _head(
+    """Return a tree's latest checkpoint with all cosignatures, or None if the tree is empty."""
+    return _first(
         connection,
-        _HEADS.where(CHECKPOINTS.c.tree == tree).order_by(
+        _CHECKPOINTS.where(CHECKPOINTS.c.tree == tree).order_by(
             CHECKPOINTS.c.tree_size.desc(), CHECKPOINTS.c.position.desc()
         ),
     )
@@ -147,32 +147,28 @@ def latest_checkpoint(connection: sa.Connection, tree: str) -> SignedCheckpoint 
 def first_checkpoint_of(
     connection: sa.Connection, tree: str, tree_size: int
 ) -> SignedCheckpoint | None:
-    """The head of a size as it was signed first, before others added their signatures."""
-    return _head(
-        connection,
-        _HEADS.where(CHECKPOINTS.c.tree == tree, CHECKPOINTS.c.tree_size == tree_size).order_by(
-            CHECKPOINTS.c.position
-        ),
-    )
+    """Return the checkpoint of a size as it was signed first, without later cosignatures."""
+    of_size = _CHECKPOINTS.where(CHECKPOINTS.c.tree == tree, CHECKPOINTS.c.tree_size == tree_size)
+    return _first(connection, of_size.order_by(CHECKPOINTS.c.position))
 
 
 def checkpoints_after(connection: sa.Connection, position: int) -> list[SignedCheckpoint]:
-    """The heads that were signed behind the one at a position; -1 gives all of them."""
-    query = _HEADS.where(CHECKPOINTS.c.position > position).order_by(CHECKPOINTS.c.position)
+    """Return the checkpoints after the one at a position; after -1 are all of them."""
+    query = _CHECKPOINTS.where(CHECKPOINTS.c.position > position).order_by(CHECKPOINTS.c.position)
     return [SignedCheckpoint(**row._asdict()) for row in connection.execute(query)]
 
 
 def all_checkpoints(connection: sa.Connection) -> Iterator[SignedCheckpoint]:
-    """Every head, in the order of signing."""
-    for row in connection.execute(_HEADS.order_by(CHECKPOINTS.c.position)).yield_per(256):
+    """Yield every checkpoint in the order of signing."""
+    for row in connection.execute(_CHECKPOINTS.order_by(CHECKPOINTS.c.position)).yield_per(256):
         yield SignedCheckpoint(**row._asdict())
 
 
 def node(connection: sa.Connection, tree: str, level: int, position: int) -> bytes:
-    """The hash of a complete subtree.
+    """Return the hash of a complete subtree.
 
     Raises:
-        LedgerDamaged: It is not there.
+        LedgerDamaged: The node is missing.
     """
     found = connection.execute(
         sa.select(NODES.c.hash).where(
@@ -180,11 +176,11 @@ def node(connection: sa.Connection, tree: str, level: int, position: int) -> byt
         )
     ).scalar()
     if found is None:
-        raise LedgerDamaged(f"the tree {tree} lacks its node {position} of level {level}")
+        raise LedgerDamaged(f"the tree {tree} has no node {position} of level {level}")
     return bytes(found)
 
 
-_HEADS: Final = sa.select(
+_CHECKPOINTS: Final = sa.select(
     CHECKPOINTS.c.position,
     CHECKPOINTS.c.tree,
     CHECKPOINTS.c.tree_size,
@@ -193,7 +189,7 @@ _HEADS: Final = sa.select(
 )
 
 
-def _head(
+def _first(
     connection: sa.Connection, query: sa.Select[tuple[int, str, int, bytes, int]]
 ) -> SignedCheckpoint | None:
     row = connection.execute(query.limit(1)).first()

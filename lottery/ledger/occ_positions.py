@@ -1,10 +1,8 @@
-"""A pool's total short by the positions as they were given, beside OCC's own figure (rule P1).
+"""Comparing the total short of assigned pools with OCC's own figures (rule P1).
 
-The pools are those that have notices, and the positions are those of the positions file: gross ones
-count before anything is taken off. OCC reports a pool by its OCC account; where ours carries none,
-which is one pool for the series (P3), OCC's figure is that of all its accounts together.
-
-A pool that OCC does not report, and one without positions, are short nothing there.
+The totals are those of the positions as given: gross positions count before anything is taken off.
+OCC reports pools by OCC account. A pool without one (P3) is compared with the sum of OCC's figures
+of the series. A pool that OCC does not report, and one without positions, is short 0 there.
 """
 
 from __future__ import annotations
@@ -21,21 +19,21 @@ MORE_DIFFER: Final = "OCC_SHORT_DIFFERS_MORE"
 CODES: Final = frozenset({DIFFERS, MORE_DIFFER})
 RULE: Final = "P1"
 WARNINGS_LISTED: Final = 100
-"""Pools that have a warning of their own; the rest are counted in one."""
+"""Maximum number of warnings about single pools; one more counts the rest."""
 
 _POOL: Final = ["occ_account", "series"]
 
 
 def occ_shorts(positions: pa.Table, pools: pa.Table) -> pa.Table:
-    """OCC's figure of each pool.
+    """Return OCC's figure of each pool.
 
     Args:
         positions: `tables.OCC_POSITIONS`, no pool twice.
         pools: `tables.POOLS`.
 
     Returns:
-        `occ_account`, `series` and `occ_short`, int64, in the order of the pools; null where OCC
-        reports none.
+        `occ_account`, `series` and `occ_short`, int64, in the order of the pools; null if OCC
+        does not report the pool.
     """
     plain = pa.table(
         {
@@ -44,7 +42,7 @@ def occ_shorts(positions: pa.Table, pools: pa.Table) -> pa.Table:
             "occ_short": positions.column("short_quantity"),
         }
     )
-    wanted = pools.select(_POOL).append_column("place", pa.array(range(pools.num_rows), pa.int64()))
+    wanted = pools.select(_POOL).append_column("index", pa.array(range(pools.num_rows), pa.int64()))
     plain = plain.filter(pc.is_in(plain.column("series"), value_set=_texts(pools, "series")))
     without = plain.set_column(1, "occ_account", pa.array([""] * plain.num_rows, pa.string()))
     named = plain.filter(pc.not_equal(plain.column("occ_account"), ""))
@@ -54,37 +52,37 @@ def occ_shorts(positions: pa.Table, pools: pa.Table) -> pa.Table:
         .aggregate([("occ_short", "sum")])
         .rename_columns([*_POOL, "occ_short"])
     )
-    joined = wanted.join(figures, _POOL, None, "left outer").sort_by("place")
+    joined = wanted.join(figures, _POOL, None, "left outer").sort_by("index")
     return joined.select([*_POOL, "occ_short"]).combine_chunks()
 
 
 def as_given(pools: pa.Table, taken_off: pa.Table | None) -> pa.Table:
-    """Pools with the total short that the positions as given have.
+    """Return the pools with the total short of the positions as given.
 
     Args:
         pools: `tables.POOLS`.
-        taken_off: `tables.TAKEN_OFF`, what was taken off them since; None for nothing.
+        taken_off: `tables.TAKEN_OFF`, what was taken off since, if anything was.
     """
     if taken_off is None:
         return pools
-    place = pools.schema.get_field_index("total_short")
-    wanted = pools.select(_POOL).append_column("place", pa.array(range(pools.num_rows), pa.int64()))
+    column = pools.schema.get_field_index("total_short")
+    wanted = pools.select(_POOL).append_column("index", pa.array(range(pools.num_rows), pa.int64()))
     plain = taken_off.set_column(
         0, "occ_account", taken_off.column("occ_account").cast(pa.string())
     )
     plain = plain.set_column(1, "series", plain.column("series").cast(pa.string()))
     less = plain.group_by(_POOL).aggregate([("taken_off_quantity", "sum")])
-    joined = wanted.join(less, _POOL, None, "left outer").sort_by("place")
+    joined = wanted.join(less, _POOL, None, "left outer").sort_by("index")
     more = joined.column("taken_off_quantity_sum").fill_null(0)
     total = pc.add_checked(pools.column("total_short"), more)
-    return pools.set_column(place, pools.schema.field(place), total)
+    return pools.set_column(column, pools.schema.field(column), total)
 
 
 def warnings_of(shorts: pa.Table, pools: pa.Table) -> tuple[RuleWarning, ...]:
-    """A warning for each pool that differs, with both figures; past the limit one for the rest.
+    """Return a warning for each pool that differs, up to the limit, and one for the rest.
 
     Args:
-        shorts: What `occ_shorts` gives.
+        shorts: The result of `occ_shorts`.
         pools: `tables.POOLS` of the positions as given.
     """
     ours = pools.column("total_short")

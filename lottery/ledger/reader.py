@@ -1,4 +1,4 @@
-"""A ledger that is read: its records, its evidence, its trail and its log."""
+"""Reading a ledger: its records, its evidence, its trail and its log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lottery.ledger.run_record import RunRecord, Superseding, read_record
 
 
 class LedgerReader:
-    """A ledger in a directory, as far as nothing is written.
+    """A ledger in a directory, for reading.
 
     Args:
         directory: Its directory.
-        lock_seconds: How long to wait for a writer.
+        lock_seconds: Seconds to wait for a writer.
     """
 
     def __init__(self, directory: Path, *, lock_seconds: float) -> None:
@@ -33,7 +33,7 @@ class LedgerReader:
         self._engine = connect(directory / write_transaction.DATABASE, lock_seconds)
 
     def close(self) -> None:
-        """Closes the database's connections."""
+        """Close the database's connections."""
         self._engine.dispose()
 
     def known(self, key: RunKey) -> RecordedRun | None:
@@ -46,7 +46,7 @@ class LedgerReader:
             return recorded_run(connection, key)
 
     def trail_entries(self) -> Iterator[trail.TrailEntry]:
-        """The trail's entries, as they were made."""
+        """Yield the trail's entries in their order."""
         query = sa.select(TRAIL.c.entry).order_by(TRAIL.c.trail_index)
         with self._reading() as connection:
             rows = connection.execute(query).scalars().all()
@@ -59,9 +59,9 @@ class LedgerReader:
         last: dt.date | None = None,
         after: str | None = None,
     ) -> Iterator[RunRecord]:
-        """The records between two dates, both inclusive, behind the run `after` if one is given.
+        """Yield the records between two dates, both inclusive, after a run if one is given.
 
-        Dates ascend; within a date they come as they were recorded.
+        They are in the order of their dates, and within a date as they were recorded.
         """
         query = sa.select(RUNS.c.record).order_by(RUNS.c.business_date, RUNS.c.sequence)
         if first is not None:
@@ -78,18 +78,18 @@ class LedgerReader:
         return (read_record(row) for row in rows)
 
     def get(self, run: str) -> RunRecord:
-        """The record of a run, or of the latest recorded one for `latest`.
+        """Return the record of a run; `latest` is the run that was recorded last.
 
         Raises:
-            RunNotFound: There is none.
+            RunNotFound: There is no such run.
         """
         return read_record(self.leaf(run)[1])
 
     def leaf(self, run: str) -> tuple[int, bytes]:
-        """A run's index in the log and its canonical bytes, the very ones that are kept.
+        """Return a run's index in the log, and its canonical bytes as they are stored.
 
         Raises:
-            RunNotFound: There is none.
+            RunNotFound: There is no such run.
         """
         query = sa.select(RUNS.c.log_index, RUNS.c.record)
         if run == "latest":
@@ -103,26 +103,26 @@ class LedgerReader:
         return int(row.log_index), bytes(row.record)
 
     def superseded_by(self, run: str) -> str | None:
-        """The run that took a run's place; None where it stands."""
+        """Return the run that supersedes a run, or None if it is standing."""
         with self._reading() as connection:
             return superseding_run(connection, run)
 
     def supersedings(self) -> dict[str, str]:
-        """Every superseded run, and the run that took its place."""
+        """Return every superseded run with the run that supersedes it."""
         query = sa.select(SUPERSEDINGS.c.superseded, SUPERSEDINGS.c.run)
         with self._reading() as connection:
             return {row.superseded: row.run for row in connection.execute(query)}
 
     def standing(self, business_date: str, superseding: Superseding) -> list[RunRecord]:
-        """The runs of a date that stand, without those that are about to be superseded."""
+        """Return the standing runs of a date, without those that are about to be superseded."""
         with self._reading() as connection:
             return standing_runs(connection, business_date, superseding)
 
     def read(self, record: RunRecord, name: str, where: pc.Expression | None = None) -> pa.Table:
-        """A table of a run's evidence, or the rows of it that are asked for.
+        """Read a table of a run's evidence, or the rows that a filter selects.
 
         Raises:
-            LedgerDamaged: The file is not the one that was recorded.
+            LedgerDamaged: A file is not what was recorded.
         """
         return self.reader(record)(name, where)
 
@@ -150,21 +150,21 @@ class LedgerReader:
         return read
 
     def evidence_of(self, record: RunRecord) -> Path:
-        """The folder of a run's evidence."""
+        """Return the folder of a run's evidence."""
         return write_transaction.evidence_folder(self.directory, record.run)
 
     def log(self) -> log.Log:
-        """Whose log it is.
+        """Return the identity of the log.
 
         Raises:
-            LedgerDamaged: That is not written down.
+            LedgerDamaged: The database does not have it.
         """
         with self._reading() as connection:
             return log.read_log(connection)
 
     @contextmanager
     def reading_log(self) -> Iterator[sa.Connection]:
-        """A connection for the functions of `ledger.log`, which sees one state throughout."""
+        """Open a connection for the functions of `ledger.log`; it sees one state throughout."""
         with self._reading() as connection:
             yield connection
 

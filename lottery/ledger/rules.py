@@ -1,8 +1,7 @@
-"""What contradicts what stands recorded: the contract's ledger rules 1 to 3.
+"""The ledger's rules: what contradicts the standing runs of a date.
 
-A run stands until a later one supersedes it; what was superseded contradicts nothing any more.
-
-All of it is asked under the write lock that the insert needs.
+A run is standing until a later one supersedes it; superseded runs contradict nothing. The rules are
+checked under the write lock that the insert needs.
 """
 
 from __future__ import annotations
@@ -39,31 +38,31 @@ def refuse_conflicts(
     pools: pa.Table,
     positions_basis: str | None,
 ) -> None:
-    """Refuses a run that contradicts the standing runs of its date.
+    """Refuse a run that contradicts the standing runs of its date.
 
     Args:
-        standing: The date's runs that stand, without those that the new one supersedes.
-        read: Reads their evidence.
+        standing: The date's standing runs, without those that the new one supersedes.
+        read: Reads a table of a run's evidence by its name.
         seed: The new run's seed.
         notices: Its `tables.NOTICES`.
         pools: Its `tables.POOLS`.
-        positions_basis: `net` or `gross` where it was said; then a pool may come again.
+        positions_basis: `net` or `gross` if it was stated; a pool may then be allocated again.
 
     Raises:
-        Conflict: Another seed (S8), a notice that is allocated, or a pool that is.
+        Conflict: The seed differs (S8), or a notice or a pool is already allocated.
     """
     standing = list(standing)
     for record in standing:
         if record.seed.volume_of != seed.volume_of:
             raise Conflict(
                 SEED_CONFLICT,
-                f"{record.business_date} has its seed by run {record.run}, and these volumes "
-                f"differ: {_differing_asks(record.seed, seed)}; a run with other volumes must "
-                "supersede every standing run of its date [S8]",
+                f"run {record.run} has recorded other volumes for {record.business_date}: "
+                f"{_differing_asks(record.seed, seed)}; a run with other volumes must supersede "
+                "every standing run of its date [S8]",
                 run=record.run,
             )
     once = allocated_pools_of(pools) if positions_basis is None else set()
-    # Of a pool that is broken now too: it could not be allocated, and was.
+    # A notice that was allocated conflicts also if its pool is a break now.
     given = set(
         zip(
             notices.column("occ_account").to_pylist(),
@@ -78,28 +77,28 @@ def refuse_conflicts(
 def refuse_superseding(
     run: str, *, recorded: bool, superseded_by: str | None, business_date: str
 ) -> None:
-    """Refuses to supersede a run that cannot be.
+    """Refuse to supersede a run that cannot be superseded.
 
     Args:
-        run: The run whose place is to be taken.
+        run: The run to supersede.
         recorded: Whether it is recorded.
-        superseded_by: The run that took its place already, if one did.
-        business_date: The date of the run that is to take its place.
+        superseded_by: The run that already supersedes it, if any.
+        business_date: The date of the run that is to supersede it.
 
     Raises:
         RunNotFound: It is not recorded.
         Refused: It is of another date.
-        Conflict: It is superseded already.
+        Conflict: It is already superseded.
     """
     if not recorded:
         raise RunNotFound(run)
     if not run.startswith(f"{business_date}-"):
-        message = f"run {run} is not of {business_date}: a run takes the place of its own date's"
+        message = f"expected a run of {business_date} to supersede, got {run}"
         raise Refused([Problem(source="supersede", message=message)])
     if superseded_by is not None:
         raise Conflict(
             RUN_SUPERSEDED,
-            f"run {run} is superseded by run {superseded_by} already",
+            f"run {run} is already superseded by run {superseded_by}",
             run=superseded_by,
         )
 
@@ -116,24 +115,23 @@ def _refuse_overlap(
     if again:
         raise Conflict(
             NOTICE_ALREADY_ALLOCATED,
-            f"run {record.run} has allocated "
-            f"{_some([_named(*notice, 'notice') for notice in again])} already",
+            f"run {record.run} has already allocated "
+            f"{_some([_named(*notice, 'notice') for notice in again])}",
             run=record.run,
         )
     again = sorted(pools & their_pools)
     if again:
         raise Conflict(
             POOL_ALREADY_ALLOCATED,
-            f"run {record.run} has allocated "
-            f"{_some([_named(*pool, 'series') for pool in again])}; "
-            "whether these positions have that taken off is not said: --positions-basis net says "
-            "that they have, gross that they have not",
+            f"run {record.run} has already allocated "
+            f"{_some([_named(*pool, 'series') for pool in again])}; state --positions-basis net if "
+            "that is deducted from these positions, gross if not",
             run=record.run,
         )
 
 
 def allocated_pools_of(pools: pa.Table) -> set[tuple[str, str]]:
-    """(occ_account, series) of the pools without a break."""
+    """Return occ_account and series of the pools that are not breaks."""
     allocated = pools.filter(pc.is_null(pools.column("break_reason")))
     return set(
         zip(
@@ -145,7 +143,7 @@ def allocated_pools_of(pools: pa.Table) -> set[tuple[str, str]]:
 
 
 def _allocated_notices(notices: pa.Table, pools: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """(occ_account, notice id) of the notices of allocated pools; a broken one may come again."""
+    """Return occ_account and id of the notices of allocated pools, without those of breaks."""
     columns = (notices.column(name).to_pylist() for name in ("occ_account", "series", "notice_id"))
     return {
         (occ_account, notice_id)
@@ -162,7 +160,7 @@ def _differing_asks(recorded: Seed, given: Seed) -> str:
     asks = {volume.security_number: volume.ask_price for volume in given.volumes}
     volumes = given.volume_of
     return ", ".join(
-        f"{volume.security_number} has {volume.ask_price}, given is {asks[volume.security_number]}"
+        f"{volume.security_number} has {volume.ask_price}, got {asks[volume.security_number]}"
         for volume in recorded.volumes
         if volumes.get(volume.security_number) != volume.volume
     )

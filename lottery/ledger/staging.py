@@ -1,4 +1,4 @@
-"""Folders of runs being written: locked while their process lives, gone afterwards."""
+"""Folders of runs being written, locked while their process lives and removed afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ABANDONED_AFTER: Final = 60.0
 
 @contextmanager
 def staging_folder(directory: Path) -> Iterator[Path]:
-    """A folder in `directory` for a run being written, locked while its process lives."""
+    """Create a locked folder for a run being written; remove it afterwards."""
     _clear_abandoned(directory)
     staged = directory / uuid.uuid4().hex
     staged.mkdir()

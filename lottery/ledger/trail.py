@@ -1,8 +1,7 @@
-"""The trail: who did what to the ledger, when, and with which software.
+"""The trail: who did what with the ledger, when, and with which software.
 
-Every operation that writes, every export, every replay and every audit page is an entry. Entries
-are the leaves of a tree of their own, whose signed head is kept beside that of the runs, so that
-none can be changed or left out unseen.
+Every operation that writes, every export, replay and audit page is an entry. Entries are leaves of
+a tree of their own with signed checkpoints, so that none can be changed or removed unnoticed.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any, Final
 import rfc8785
 from pydantic import TypeAdapter, ValidationError
 
-from lottery.errors import LedgerDamaged
+from lottery.errors import LedgerDamaged, quote
 from lottery.ledger.run_record import Identity, Software
 from lottery.version import NAME, VERSION
 
@@ -38,12 +37,12 @@ class TrailEntry:
     """One operation.
 
     Attributes:
-        at: When, UTC (RFC 3339).
-        operation: What, one of this module's words.
-        subject: To what: a run, a span of dates, a checkpoint's size.
-        outcome: How it ended, as a sentence's part.
-        by: Who asked.
-        software: What did it.
+        at: The time, UTC (RFC 3339).
+        operation: One of this module's constants.
+        subject: A run, a range of dates, or a checkpoint's size.
+        outcome: How it ended, in a few words.
+        by: The requester.
+        software: The software that did it.
     """
 
     format: str
@@ -55,17 +54,17 @@ class TrailEntry:
     software: Software
 
     def canonical(self) -> bytes:
-        """The canonical bytes (RFC 8785)."""
+        """Return the canonical bytes (RFC 8785)."""
         return rfc8785.dumps(self.as_json())
 
     def as_json(self) -> dict[str, Any]:
-        """The entry as plain JSON values."""
+        """Return the entry as plain JSON values."""
         document: dict[str, Any] = _adapter().dump_python(self, mode="json")
         return document
 
 
 def entry_now(operation: str, subject: str, outcome: str, by: Identity) -> TrailEntry:
-    """An entry of this moment and this software."""
+    """Return an entry with the present time and this software."""
     return TrailEntry(
         format=TRAIL_FORMAT,
         at=utc_now(),
@@ -78,32 +77,34 @@ def entry_now(operation: str, subject: str, outcome: str, by: Identity) -> Trail
 
 
 def read_entry(canonical: bytes) -> TrailEntry:
-    """The entry of canonical bytes.
+    """Parse the canonical bytes of an entry.
 
     Raises:
-        LedgerDamaged: The bytes are no entry of this format, or are not canonical.
+        LedgerDamaged: The bytes are not an entry of this format, or are not canonical.
     """
     try:
         entry = _adapter().validate_json(canonical)
     except ValidationError as error:
-        raise LedgerDamaged(f"a trail entry cannot be read: {error.errors()[0]['msg']}") from error
+        raise LedgerDamaged(f"cannot read a trail entry: {error.errors()[0]['msg']}") from error
     if entry.format != TRAIL_FORMAT:
-        raise LedgerDamaged(f"a trail entry has the unknown format {entry.format!r}")
+        raise LedgerDamaged(
+            f"expected a trail entry of the format {TRAIL_FORMAT}, got {quote(entry.format)}"
+        )
     if entry.canonical() != canonical:
-        raise LedgerDamaged("a trail entry is not in its canonical form")
+        raise LedgerDamaged("a trail entry is not in canonical form")
     return entry
 
 
 def utc_now() -> str:
-    """This moment in UTC (RFC 3339), with microseconds."""
+    """Return the present time in UTC with microseconds (RFC 3339)."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def system_identity() -> Identity:
-    """Who runs this process: the system's user on its host."""
+    """Return the system user and the host of this process."""
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):  # A container's user need not have a name.
+    except (KeyError, OSError):  # A user in a container may have no name.
         name = f"uid {os.getuid()}"
     return Identity(kind="system-user", name=name, host=socket.gethostname())
 

@@ -2,16 +2,16 @@
 
     ledger.db      the tables; what is committed there is recorded
     mirror.db      the same transactions applied a second time: the same bytes, so that a change of
-                   either file is seen, also in bytes that mean nothing to SQL
-    checkpoints    every signed head as it was signed, to be copied elsewhere
-    unfinished     there while a write goes on, with the run whose evidence it moves into place
+                   either file is found, even in bytes that SQL ignores
+    checkpoints    every checkpoint as it was signed, to be copied elsewhere
+    unfinished     exists during a write, and names the run whose evidence is being moved
 
 Invariants:
-- One writer at a time: it holds the lock of the ledger's directory.
-- `unfinished` is durable before anything else changes and goes last. Where a process was killed
-  it is still there, and the next writer brings everything to what `ledger.db` has committed.
-- Nothing is signed beside a checkpoint file that is not what the database says was signed: an
-  older copy of the database gets no second history.
+- There is one writer at a time, which holds the lock of the ledger's directory.
+- `unfinished` is durable before anything else changes, and is removed last. If a process is killed
+  it remains, and the next writer brings all files to what `ledger.db` has committed.
+- Nothing is signed if the checkpoint file differs from what the database has signed: an older copy
+  of the database gets no second history.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ _READS: Final = ("SELECT", "PRAGMA main.")
 
 @dataclass(slots=True, kw_only=True)
 class Transaction:
-    """A write that goes on.
+    """A write in progress.
 
     Attributes:
         connection: Its connection.
         directory: The ledger's directory.
-        statements: What was executed, for the mirror.
-        announced: Whether `unfinished` is there.
+        statements: The statements executed, for the mirror.
+        announced: Whether `unfinished` exists.
     """
 
     connection: sa.Connection
@@ -66,7 +66,7 @@ class Transaction:
     announced: bool = False
 
     def announce(self, run: str | None = None) -> None:
-        """Says, durably, that a write begins; `run` is the one whose evidence moves into place."""
+        """Write `unfinished` durably; `run` is the run whose evidence is being moved."""
         path = self.directory / UNFINISHED
         path.write_text(json.dumps({"run": run}), encoding="utf-8")
         sync_file(path)
@@ -76,10 +76,10 @@ class Transaction:
 
 @contextmanager
 def locked(directory: Path, seconds: float, *, shared: bool = False) -> Iterator[None]:
-    """Holds the lock of a ledger's directory: alone, or beside others that only read.
+    """Hold the lock of a ledger's directory, alone or shared with other readers.
 
     Raises:
-        LedgerBusy: Another process held it for that long.
+        LedgerBusy: Another process has held it for that long.
     """
     with ExitStack() as lock:
         try:
@@ -91,13 +91,14 @@ def locked(directory: Path, seconds: float, *, shared: bool = False) -> Iterator
 
 @contextmanager
 def transaction(directory: Path, engine: sa.Engine) -> Iterator[Transaction]:
-    """A write by the holder of the lock; committed and mirrored where the block ends well.
+    """Write as the holder of the lock; commit and mirror when the block succeeds.
 
-    Nothing may be written before it is announced: SQLite's own journal would lie there unexplained.
+    Nothing may be written before `announce`: nothing would explain SQLite's journal after a crash.
 
     Raises:
-        LedgerDamaged: The checkpoint file or the mirror is not the database's.
-        LedgerUnfinished: It is committed, and its mirror or the checkpoint file was not written.
+        LedgerDamaged: The checkpoint file or the mirror differs from the database.
+        LedgerUnfinished: The write is committed, but the mirror or the checkpoint file is not
+            written yet.
     """
     with (
         translated(directory),
@@ -106,47 +107,47 @@ def transaction(directory: Path, engine: sa.Engine) -> Iterator[Transaction]:
         writing = Transaction(connection=connection, directory=directory)
         try:
             with connection.begin():
-                before = _refuse_foreign(connection, directory)
-                sa.event.listen(connection, "before_cursor_execute", _keeper(writing))
+                before = _refuse_differing_files(connection, directory)
+                sa.event.listen(connection, "before_cursor_execute", _statement_recorder(writing))
                 yield writing
-                heads = log.checkpoints_after(connection, before) if writing.announced else []
+                checkpoints = log.checkpoints_after(connection, before) if writing.announced else []
         except BaseException:
             if writing.announced:
-                with suppress(Exception):  # What is left over stays announced to the next writer.
+                with suppress(Exception):  # The next writer recovers what is left.
                     recover(directory, engine)
                     _end(directory)
             raise
     if writing.announced:
         try:
             _mirror(directory, writing.statements)
-            _append_checkpoints(directory, heads)
+            _append_checkpoints(directory, checkpoints)
             _end(directory)
         except (OSError, sqlite3.Error) as error:
             raise LedgerUnfinished(
-                f"{directory}: {error}; what was asked is recorded, and the next write completes it"
+                f"{directory}: {error}; the write is recorded; the next one completes its copies"
             ) from error
 
 
 def is_unfinished(directory: Path) -> bool:
-    """Whether a write was begun that did not end, or goes on."""
+    """Return whether a write is in progress or was left unfinished."""
     return (directory / UNFINISHED).exists()
 
 
 def recover(directory: Path, engine: sa.Engine) -> str:
-    """Brings everything to what the database has committed, where a writer was killed.
+    """Bring all files to what the database has committed, after a writer was killed.
 
-    The caller holds the lock. `unfinished` stays, and goes with the next transaction.
+    The caller holds the lock. `unfinished` remains until the next transaction ends.
 
     Returns:
         What was interrupted, for the trail.
 
     Raises:
-        LedgerDamaged: The checkpoint file is not what was signed.
+        LedgerDamaged: The checkpoint file differs from what was signed.
     """
     run = _announced_run(directory)
     with translated(directory), engine.connect() as connection:
         recorded = run is not None and is_recorded(connection, run)
-        # Before anything is changed: an older copy of the database must not cost its mirror.
+        # This comes first: an older copy of the database must not replace the mirror.
         ends_at, rest = _checkpoints_to_append(directory, connection)
         if run is not None and not recorded:
             _withdraw(directory, run)
@@ -158,27 +159,27 @@ def recover(directory: Path, engine: sa.Engine) -> str:
 
 
 def evidence_folder(directory: Path, run: str) -> Path:
-    """Where a run's evidence lies."""
+    """Return the folder of a run's evidence."""
     return directory / EVIDENCE / run.rpartition("-")[0] / run
 
 
 def refuse_remains(directory: Path) -> None:
-    """Refuses to begin a second history where the database of a ledger is gone, or is another.
+    """Refuse to begin a second history if only the database of a ledger is missing.
 
     Raises:
-        LedgerDamaged: Something of a ledger is there, where there is no table yet.
+        LedgerDamaged: There are no tables yet, but other files of a ledger exist.
     """
     found = [name for name in (MIRROR, CHECKPOINT_FILE) if (directory / name).exists()]
     found += [EVIDENCE] if any((directory / EVIDENCE).glob("*/*")) else []
     if found:
         raise LedgerDamaged(
-            f"{directory / DATABASE} is gone or empty, with {' and '.join(found)} there: nothing "
+            f"{directory / DATABASE} is missing or empty, but {' and '.join(found)} exist; nothing "
             "is recorded"
         )
 
 
-def _keeper(writing: Transaction) -> Any:
-    def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+def _statement_recorder(writing: Transaction) -> Any:
+    def record(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if not statement.startswith(_READS):
             assert writing.announced, statement  # noqa: S101 - see `transaction`.
             many = isinstance(parameters, list)
@@ -186,11 +187,11 @@ def _keeper(writing: Transaction) -> Any:
                 (statement, given) for given in (parameters if many else [parameters])
             ]
 
-    return keep
+    return record
 
 
-def _refuse_foreign(connection: sa.Connection, directory: Path) -> int:
-    """Refuses to write beside files that are not the database's; gives the last head's place."""
+def _refuse_differing_files(connection: sa.Connection, directory: Path) -> int:
+    """Refuse files that differ from the database; return the last checkpoint's position."""
     if not sa.inspect(connection).has_table(CHECKPOINTS.name):
         return -1
     last = log.last_checkpoint(connection)
@@ -199,19 +200,19 @@ def _refuse_foreign(connection: sa.Connection, directory: Path) -> int:
     expected = 0 if last is None else last.ends_at
     if size > expected:
         raise LedgerDamaged(
-            f"{path} has {size} bytes and the database has signed {expected}: the database is an "
-            "older copy of itself; nothing more is recorded in it"
+            f"expected {expected} bytes in {path}, got {size}: the database is an older copy of "
+            "itself; nothing more is recorded"
         )
     note = b"" if last is None else join_notes([last.note])
     if size < expected or _tail(path, len(note)) != note:
         raise LedgerDamaged(
-            f"{path} does not end with the head that was signed last; nothing more is recorded"
+            f"{path} does not end with the last checkpoint; nothing more is recorded"
         )
     database, mirror = directory / DATABASE, directory / MIRROR
     if not mirror.exists() or mirror.stat().st_size != database.stat().st_size:
         raise LedgerDamaged(
-            f"{mirror} is not a mirror of {DATABASE}; nothing more is recorded: lottery verify "
-            "says which of the two holds what was signed"
+            f"{mirror} differs from {DATABASE}; nothing more is recorded; lottery verify shows "
+            "which of the two was signed"
         )
     return -1 if last is None else last.position
 
@@ -225,7 +226,7 @@ def _tail(path: Path, size: int) -> bytes:
 
 
 def _mirror(directory: Path, statements: list[tuple[str, Any]]) -> None:
-    """Applies a committed transaction to the mirror; a crash meanwhile is what `recover` is for."""
+    """Apply a committed transaction to the mirror; after a crash, `recover` copies it anew."""
     path = directory / MIRROR
     with closing(sqlite3.connect(path, isolation_level=None)) as mirror:
         mirror.execute("PRAGMA journal_mode = OFF")
@@ -237,22 +238,22 @@ def _mirror(directory: Path, statements: list[tuple[str, Any]]) -> None:
     sync_file(path)
 
 
-def _append_checkpoints(directory: Path, heads: list[log.SignedCheckpoint]) -> None:
+def _append_checkpoints(directory: Path, checkpoints: list[log.SignedCheckpoint]) -> None:
     path = directory / CHECKPOINT_FILE
     with path.open("ab") as file:
-        file.write(join_notes(head.note for head in heads))
+        file.write(join_notes(checkpoint.note for checkpoint in checkpoints))
     sync_file(path)
 
 
 def _end(directory: Path) -> None:
-    """The write is done with."""
+    """Remove `unfinished`: the write is complete."""
     sync_directory(directory)
     (directory / UNFINISHED).unlink()
     sync_directory(directory)
 
 
 def _announced_run(directory: Path) -> str | None:
-    """The run that was announced; what is torn was announced before anything else began."""
+    """Return the announced run, or None; a torn file was written before anything else changed."""
     try:
         run = json.loads((directory / UNFINISHED).read_bytes())["run"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -261,20 +262,20 @@ def _announced_run(directory: Path) -> str | None:
 
 
 def _withdraw(directory: Path, run: str) -> None:
-    """Takes evidence out of its place whose run was never recorded."""
+    """Remove the evidence of a run that was not recorded."""
     folder = evidence_folder(directory, run)
     if folder.is_dir():
         left = directory / STAGING / uuid.uuid4().hex
         folder.rename(left)
         sync_directory(folder.parent)
         shutil.rmtree(left, ignore_errors=True)
-    with suppress(OSError):  # Other runs of that date have theirs.
+    with suppress(OSError):  # Other runs of the date have evidence there.
         folder.parent.rmdir()
     sync_directory(directory / EVIDENCE)
 
 
 def _recover_mirror(directory: Path) -> None:
-    """Copies the database over a mirror that is not the same."""
+    """Copy the database over a mirror that differs."""
     database, mirror = directory / DATABASE, directory / MIRROR
     if mirror.exists() and first_difference(database, mirror) is None:
         return
@@ -286,10 +287,11 @@ def _recover_mirror(directory: Path) -> None:
 
 
 def _checkpoints_to_append(directory: Path, connection: sa.Connection) -> tuple[int, bytes]:
-    """Where the checkpoint file ends with a whole head, and what is committed and comes behind.
+    """Return the end of the file's last whole checkpoint, and the committed ones after it.
 
     Raises:
-        LedgerDamaged: The file goes on with something else: the database is an older copy, say.
+        LedgerDamaged: The file continues otherwise, for example because the database is an older
+            copy.
     """
     path = directory / CHECKPOINT_FILE
     size = path.stat().st_size if path.exists() else 0
@@ -300,14 +302,15 @@ def _checkpoints_to_append(directory: Path, connection: sa.Connection) -> tuple[
         .limit(1)
     ).first()
     position, ends_at = (-1, 0) if whole is None else (whole.position, whole.ends_at)
-    rest = join_notes(head.note for head in log.checkpoints_after(connection, position))
+    after = log.checkpoints_after(connection, position)
+    rest = join_notes(checkpoint.note for checkpoint in after)
     if not rest.startswith(_tail(path, size - ends_at)):
-        raise LedgerDamaged(f"{path} is not what {DATABASE} has signed; nothing is recovered")
+        raise LedgerDamaged(f"{path} differs from what {DATABASE} has signed; nothing is recovered")
     return ends_at, rest
 
 
 def _recover_checkpoints(directory: Path, ends_at: int, rest: bytes) -> None:
-    """Ends the checkpoint file with the heads that are committed."""
+    """Write the committed checkpoints to the end of the checkpoint file."""
     path = directory / CHECKPOINT_FILE
     with path.open("ab") as file:
         file.truncate(ends_at)
@@ -316,15 +319,15 @@ def _recover_checkpoints(directory: Path, ends_at: int, rest: bytes) -> None:
 
 
 def first_difference(one: Path, other: Path) -> int | None:
-    """Where two files differ first, in bytes from their start; None where they do not."""
-    place = 0
+    """Return the offset of the first byte that differs in two files, or None if none does."""
+    offset = 0
     with one.open("rb") as ours, other.open("rb") as theirs:
         while True:
             left, right = ours.read(1 << 20), theirs.read(1 << 20)
             if left != right:
                 shared = min(len(left), len(right))
                 differ = np.frombuffer(left, "u1", shared) != np.frombuffer(right, "u1", shared)
-                return place + (int(differ.argmax()) if differ.any() else shared)
+                return offset + (int(differ.argmax()) if differ.any() else shared)
             if not left:
                 return None
-            place += len(left)
+            offset += len(left)

@@ -1,4 +1,4 @@
-"""Gross positions: what earlier runs of the date assigned (the contract's ledger rule 3)."""
+"""Gross positions: what earlier runs assigned on the date and must be taken off."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _POOL: Final = ["occ_account", "series"]
 def assigned_before(
     ledger: Ledger, standing: Sequence[RunRecord], pools: pa.Table
 ) -> tuple[tuple[str, ...], pa.Table]:
-    """What runs assigned in some pools.
+    """Add up what runs assigned in given pools.
 
     Args:
-        ledger: Where they are recorded.
-        standing: The runs.
-        pools: `tables.POOLS`, the pools that matter.
+        ledger: The ledger of the runs.
+        standing: The standing runs of the date.
+        pools: `tables.POOLS`.
 
     Returns:
-        The runs that assigned something there, and `occ_account`, `series`, `account` and
-        `assigned_quantity`, one row for an account of a pool.
+        The runs that assigned contracts there, and `tables.EARLIER_ASSIGNMENTS`, one row for each
+        account of a pool.
 
     Raises:
-        LedgerDamaged: The evidence of one is not what was recorded.
+        LedgerDamaged: The evidence of a run is not what was recorded.
     """
     wanted = pools.select(_POOL)
     was_assigned = (pc.field("assigned_quantity") > 0) & pc.field("series").isin(
@@ -61,18 +61,18 @@ def assigned_before(
 
 
 def refuse_unmatched(positions: Received, unmatched: Iterable[Unmatched]) -> None:
-    """Refuses positions that cannot be gross: an account has less than it was assigned before."""
+    """Refuse gross positions that are smaller than what was assigned earlier on the date."""
     for account in unmatched:
-        told = (
+        assigned = (
             f"account {account.account} of {pool_name(account.occ_account, account.series)} was "
-            f"assigned {account.assigned_quantity} before on this date"
+            f"assigned {account.assigned_quantity} earlier on this date"
         )
         if account.row is None:
-            positions.places[0].refuse(f"{told} and has no position: these are not gross")
+            positions.places[0].refuse(f"{assigned} but has no position; gross ones include it")
             continue
         place, row = positions.place_of(account.row)
         place.refuse_row(
             row,
-            f"{told} and is short {account.short_quantity}: these are not gross",
+            f"{assigned} but is short {account.short_quantity}; gross ones include it",
             column="short_quantity",
         )

@@ -492,7 +492,7 @@ def test_a_second_row_that_says_whose_log_it_is_is_found(ledger: Path) -> None:
         row = ("stranger.example", str(STRANGER.verifier))
         database.execute("INSERT INTO log VALUES (?, ?)", row)
 
-    assert "the table log has 2 rows" in text_of(look(ledger))
+    assert "expected one row in the table log, got 2" in text_of(look(ledger))
 
 
 def add_checkpoint(ledger: Path, tree: str, tree_size: int, note: bytes, *, in_file: bool) -> str:

@@ -51,7 +51,7 @@ def test_whether_it_was_taken_off_has_to_be_said(recorded: Door, tmp_path: Path)
     assert (text.out, answer.complaints) == ("", [])
     assert answer.document["reason"] == "POOL_ALREADY_ALLOCATED"
     assert answer.document["run"] == EXAMPLE_RUN
-    assert "--positions-basis net says that they have, gross that they have not" in text.told
+    assert "state --positions-basis net if that is deducted from these positions" in text.told
     assert recorded.recorded() == [EXAMPLE_RUN]
 
 
@@ -141,10 +141,10 @@ def test_positions_that_cannot_be_gross_are_refused_by_account(
     assert (text.out, answer.complaints) == ("", [])
     assert answer.document["reason"] == "INVALID_INPUT"
     messages = {problem["message"] for problem in answer.document["problems"]}
-    before = "before on this date and"
+    before = "earlier on this date but"
     assert messages == {
-        f"account 1046 of {AAPL} was assigned 3 {before} is short 2: these are not gross",
-        f"account 1047 of {AAPL} was assigned 7 {before} has no position: these are not gross",
+        f"account 1046 of {AAPL} was assigned 3 {before} is short 2; gross ones include it",
+        f"account 1047 of {AAPL} was assigned 7 {before} has no position; gross ones include it",
     }
     assert all(message in text.err for message in messages)
     assert recorded.recorded() == [EXAMPLE_RUN]

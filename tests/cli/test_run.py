@@ -413,10 +413,10 @@ def test_a_ledger_that_is_a_file_exits_2_and_is_left_alone(tmp_path: Path) -> No
             door(*run_of(PUBLISHED, tmp_path / "in"), *form) for form in ([], ["--json"])
         )
         assert [text.exit_code, answer.exit_code] == [2, 2]
-        assert text.err == f"{place} is no directory (LEDGER_NOT_FOUND)\n"
+        assert text.err == f"expected a directory at {place}; check --ledger (LEDGER_NOT_FOUND)\n"
         assert answer.document == {
             "reason": "LEDGER_NOT_FOUND",
-            "message": f"{place} is no directory",
+            "message": f"expected a directory at {place}; check --ledger",
         }
     assert (tmp_path / "file").read_text() == "in the way"
 

@@ -173,7 +173,7 @@ def test_a_missing_ledger_is_wrong_usage_and_is_not_made(
     answer = lottery("--ledger", "nowhere", *command, "--json")
     assert [text.exit_code, answer.exit_code] == [2, 2]
     assert (text.out, answer.complaints) == ("", [])
-    assert text.told == "there is no ledger at nowhere (LEDGER_NOT_FOUND)"
+    assert text.told == "no ledger at nowhere; check --ledger (LEDGER_NOT_FOUND)"
     assert answer.document["reason"] == "LEDGER_NOT_FOUND"
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""`lottery run --supersede RUN… --reason TEXT`: a run that takes the place of others."""
+"""`lottery run --supersede RUN… --reason TEXT`: a run that supersedes others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def recorded(door: Door, tmp_path: Path) -> Door:
 
 
 def superseding(day: SmallDay, directory: Path, *runs: str, reason: str = WHY) -> list[str]:
-    """`run` of a day that takes the place of runs, all of them behind one option."""
+    """`run` of a day that supersedes runs, all of them after one option."""
     return [*run_of(day, directory), "--supersede", *runs, "--reason", reason]
 
 
@@ -193,7 +193,7 @@ def test_a_run_is_superseded_once(recorded: Door, tmp_path: Path) -> None:
     assert [text.exit_code, answer.exit_code] == [5, 5]
     assert (text.out, answer.complaints) == ("", [])
     assert text.told == (
-        f"run {FIRST} is superseded by run {THIRD} already; nothing is recorded (RUN_SUPERSEDED)"
+        f"run {FIRST} is already superseded by run {THIRD}; nothing is recorded (RUN_SUPERSEDED)"
     )
     assert (answer.document["reason"], answer.document["run"]) == ("RUN_SUPERSEDED", THIRD)
     assert recorded.recorded() == [FIRST, SECOND, THIRD]
@@ -241,7 +241,7 @@ def test_a_run_of_another_date_is_refused(recorded: Door, tmp_path: Path, named:
     text, answer = recorded(*command), recorded(*command, "--json")
     assert [text.exit_code, answer.exit_code] == [3, 3]
     assert (text.out, answer.complaints) == ("", [])
-    message = "run 2024-09-17-001 is not of 2024-09-16: a run takes the place of its own date's"
+    message = "expected a run of 2024-09-16 to supersede, got 2024-09-17-001"
     assert text.complaints == [
         "Refused, nothing recorded: 1 problem (INVALID_INPUT)",
         f"  supersede: {message}",

@@ -63,12 +63,12 @@ BUILT_ON_A_RUN: Final = {
     "a later cycle": ("late", ("--cycle=2", "--positions-basis=gross")),
     "a run superseded": ("corrected", ("--supersede={run}", "--reason=an account was missing")),
 }
-"""The files, and what is said besides."""
+"""The files, and everything else that is reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command line behind `lottery`; `date` is that of a run that it records."""
+    """A command line after `lottery`; `date` is that of a run that it records."""
 
     kind: str
     arguments: tuple[str, ...]
@@ -76,11 +76,11 @@ class Command:
 
 
 @dataclass(slots=True, kw_only=True)
-class Told:
-    """What the commands have been told.
+class Reported:
+    """What the commands have been reported.
 
     Attributes:
-        runs: The run that a command was told to have recorded.
+        runs: The run that a command was reported to have recorded.
         given: Every command that records a run, as it was given.
         free: Acknowledged runs of full days that no other command builds on yet.
         phases: How many were killed in which phase.
@@ -115,46 +115,46 @@ def test_a_ledger_whose_commands_are_killed_at_random_loses_and_doubles_nothing(
     sys.stdout.write((tmp_path / "report").read_text("utf-8"))
 
 
-def _kill_commands(place: Path, kills: int, seed: int) -> None:
+def _kill_commands(folder: Path, kills: int, seed: int) -> None:
     began = time.perf_counter()
-    ledger = place / "ledger"
+    ledger = folder / "ledger"
     for name, day in DAYS.items():
-        write_files(day, place / name)
+        write_files(day, folder / name)
     generator = random.Random(seed)  # noqa: S311 - moments to kill at.
-    told, takes = Told(), _warm_up(place)
+    reported, takes = Reported(), _warm_up(folder)
     killed = 0
     while killed < kills:
-        command = _next_command(place, told, generator)
-        told.kinds[command.kind] += 1
+        command = _next_command(folder, reported, generator)
+        reported.kinds[command.kind] += 1
         phase, answer = _killed(ledger, command, generator, takes)
-        told.phases[phase] += 1
+        reported.phases[phase] += 1
         killed += phase != "ended before"
-        _note(told, command, answer)
+        _note(reported, command, answer)
     gone = time.perf_counter() - began
     # Whatever the last one left, the next one finishes.
-    last = _run_of("a new date", place / "full", FIRST + dt.timedelta(5_000))
+    last = _run_of("a new date", folder / "full", FIRST + dt.timedelta(5_000))
     code, answer = _answer_of(ledger, last)
     assert code in DONE
-    _note(told, last, answer)
-    _check(ledger, told, generator)
-    _report(place, told, killed, gone, time.perf_counter() - began - gone)
+    _note(reported, last, answer)
+    _check(ledger, reported, generator)
+    _report(folder, reported, killed, gone, time.perf_counter() - began - gone)
 
 
-def _next_command(place: Path, told: Told, generator: random.Random) -> Command:
+def _next_command(folder: Path, reported: Reported, generator: random.Random) -> Command:
     """Something that goes through whatever of the commands before it was recorded."""
     (kind,) = generator.choices(list(KINDS), list(KINDS.values()))
-    if kind == "the same command again" and told.given:
-        return replace(generator.choice(told.given), kind=kind)
-    if kind in LOOKS and told.runs:
-        run = generator.choice(list(told.runs.values()))
-        file = [] if kind == "a replay" else [str(place / f"{run}.zip")]
+    if kind == "the same command again" and reported.given:
+        return replace(generator.choice(reported.given), kind=kind)
+    if kind in LOOKS and reported.runs:
+        run = generator.choice(list(reported.runs.values()))
+        file = [] if kind == "a replay" else [str(folder / f"{run}.zip")]
         return Command(kind=kind, arguments=(LOOKS[kind], run, *file))
-    if kind in BUILT_ON_A_RUN and told.free:
-        date, run = told.free.pop(generator.randrange(len(told.free)))
+    if kind in BUILT_ON_A_RUN and reported.free:
+        date, run = reported.free.pop(generator.randrange(len(reported.free)))
         files, more = BUILT_ON_A_RUN[kind]
         given = [option.format(run=run) for option in more]
-        return _run_of(kind, place / files, dt.date.fromisoformat(date), *given)
-    return _run_of("a new date", place / "full", FIRST + dt.timedelta(len(told.given)))
+        return _run_of(kind, folder / files, dt.date.fromisoformat(date), *given)
+    return _run_of("a new date", folder / "full", FIRST + dt.timedelta(len(reported.given)))
 
 
 def _run_of(kind: str, files: Path, date: dt.date, *more: str) -> Command:
@@ -163,26 +163,26 @@ def _run_of(kind: str, files: Path, date: dt.date, *more: str) -> Command:
     return Command(kind=kind, arguments=arguments, date=date.isoformat())
 
 
-def _note(told: Told, command: Command, answer: dict[str, Any] | None) -> None:
-    """Notes what a command was told, and that it was given."""
+def _note(reported: Reported, command: Command, answer: dict[str, Any] | None) -> None:
+    """Notes what a command was reported, and that it was given."""
     if command.date is None:
         return
     first = replace(command, kind="")
-    if first not in told.given:
-        told.given.append(first)
+    if first not in reported.given:
+        reported.given.append(first)
     if answer is None:
         return
-    assert told.runs.setdefault(first, answer["run"]) == answer["run"]
+    assert reported.runs.setdefault(first, answer["run"]) == answer["run"]
     if command.kind == "a new date":
-        told.free.append((command.date, answer["run"]))
+        reported.free.append((command.date, answer["run"]))
 
 
-def _warm_up(place: Path) -> Takes:
+def _warm_up(folder: Path) -> Takes:
     """Loads all that a command needs, and measures what one takes on this machine at this time."""
     operations.warm_up()
-    ledger, measured = place / "warm", []
+    ledger, measured = folder / "warm", []
     for number in range(5):
-        command = _run_of("a new date", place / "full", FIRST + dt.timedelta(number))
+        command = _run_of("a new date", folder / "full", FIRST + dt.timedelta(number))
         if not number:
             with suppress(SystemExit), redirect_stdout(io.StringIO()):
                 _command(ledger, command)
@@ -234,7 +234,7 @@ def _phase(ledger: Path, before: bytes, code: int, said: str) -> str:
     if not write_transaction.is_unfinished(ledger):
         if said:
             return "it had answered"
-        return "recorded, not told" if _content(ledger) != before else "nothing announced"
+        return "recorded, not reported" if _content(ledger) != before else "nothing announced"
     if (ledger / f"{DATABASE}-journal").exists() or _content(ledger) == before:
         return "announced, not committed"
     return "committed, not finished"
@@ -303,26 +303,26 @@ def _is_staged(ledger: Path) -> bool:
 
 
 def _staged(ledger: Path) -> Sequence[Path]:
-    place = ledger / write_transaction.STAGING
-    return list(place.iterdir()) if place.is_dir() else []
+    folder = ledger / write_transaction.STAGING
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def _check(ledger: Path, told: Told, generator: random.Random) -> None:
+def _check(ledger: Path, reported: Reported, generator: random.Random) -> None:
     """Asserts all that the ledger promises."""
     assert_sound(ledger)
     recorded = {record.run: record for record in Ledger.open(ledger).iterate()}
-    for command, run in told.runs.items():
+    for command, run in reported.runs.items():
         assert recorded[run].business_date.isoformat() == command.date
     _check_notices(ledger)
     with closing(sqlite3.connect(ledger / DATABASE)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     # What was given finds its run, if it has recorded one, and records it else; once.
-    for command in generator.sample(told.given, min(10, len(told.given))):
+    for command in generator.sample(reported.given, min(10, len(reported.given))):
         answers = [_answer_of(ledger, command) for _ in range(2)]
         assert all(code in DONE for code, _ in answers)
         first, again = (answer or {} for _, answer in answers)
         assert again["already_recorded"]
-        assert first["run"] == again["run"] == told.runs.get(command, again["run"])
+        assert first["run"] == again["run"] == reported.runs.get(command, again["run"])
         assert first["already_recorded"] or first["run"] not in recorded
     assert_sound(ledger)
     _check_notices(ledger)
@@ -348,12 +348,12 @@ def _check_notices(ledger: Path) -> None:
     assert set(allocated.values()) == {1}
 
 
-def _report(place: Path, told: Told, killed: int, gone: float, checked: float) -> None:
+def _report(folder: Path, reported: Reported, killed: int, gone: float, checked: float) -> None:
     """Writes down what happened, for who reads the test's output."""
     lines = [
         f"{killed} killed in {gone:.1f} s, checked in {checked:.1f} s",
-        f"{len(told.runs)} of {len(told.given)} runs were acknowledged",
-        *(f"  {count:5} {phase}" for phase, count in told.phases.most_common()),
-        *(f"  {count:5} {kind}" for kind, count in told.kinds.most_common()),
+        f"{len(reported.runs)} of {len(reported.given)} runs were acknowledged",
+        *(f"  {count:5} {phase}" for phase, count in reported.phases.most_common()),
+        *(f"  {count:5} {kind}" for kind, count in reported.kinds.most_common()),
     ]
-    (place / "report").write_text("\n".join([*lines, ""]), "utf-8")
+    (folder / "report").write_text("\n".join([*lines, ""]), "utf-8")

@@ -20,18 +20,18 @@ from tests.builders import PUBLISHED, assert_sound, faults_of, record_in, replay
 from tests.faults import worker
 
 RUN = "2024-09-16-001"
-OF_A_MAKER = (*worker.OF_MAKING, *worker.UNTOLD, *worker.UNCOMMITTED, *worker.COMMITTED)
+OF_A_MAKER = (*worker.OF_MAKING, *worker.UNANNOUNCED, *worker.UNCOMMITTED, *worker.COMMITTED)
 # A ledger is made without evidence and runs.
-NOT_OF_A_MAKER = {"the folder is in place", "the row is inserted"}
+NOT_OF_A_MAKER = {"the folder is moved", "the row is inserted"}
 OF_AN_ENTRY = [
     step
     for step in (*worker.UNCOMMITTED, *worker.COMMITTED, *worker.DONE)
     if step not in NOT_OF_A_MAKER
 ]
-KILLED_BEFORE = ("the folder is in place", "the mirror is half written")
+KILLED_BEFORE = ("the folder is moved", "the mirror is half written")
 # A run that is committed has no evidence to withdraw, and one that is not no mirror to mend.
 NOT_OF_A_RECOVERY = {
-    ("the folder is in place", "the mirror is half copied"),
+    ("the folder is moved", "the mirror is half copied"),
     ("the mirror is half written", "the evidence is half withdrawn"),
     ("the mirror is half written", "the evidence is withdrawn"),
 }
@@ -71,7 +71,7 @@ def sources(tmp_path: Path) -> Path:
 def interrupted(request: pytest.FixtureRequest, tmp_path: Path, ledger: Path, sources: Path) -> str:
     """A ledger whose writer was killed at a step: the parameter, or with its files half written."""
     step = str(getattr(request, "param", "the mirror is half written"))
-    killed(worker.record_days, ledger, sources, ["2024-09-16"], tmp_path / "told", step)
+    killed(worker.record_days, ledger, sources, ["2024-09-16"], tmp_path / "reported", step)
     assert write_transaction.is_unfinished(ledger)
     return step
 
@@ -132,7 +132,7 @@ def test_who_verifies_a_ledger_whose_writer_was_killed_finishes_the_write_first(
 
 
 @pytest.mark.parametrize("interrupted", [*worker.UNCOMMITTED, *worker.COMMITTED], indirect=True)
-def test_an_auditor_without_the_key_is_told_that_a_write_did_not_end_and_changes_nothing(
+def test_an_auditor_without_the_key_is_reported_that_a_write_did_not_end_and_changes_nothing(
     ledger: Path, tmp_path: Path, interrupted: str
 ) -> None:
     (ledger / KEY_FILE).rename(tmp_path / "key")

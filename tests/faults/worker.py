@@ -1,4 +1,4 @@
-"""A process that writes to a ledger and is killed: what it was told is done it has written down.
+"""A process that writes to a ledger and is killed: it notes every run that it knows is recorded.
 
 Its parent starts it by `multiprocessing`, and kills it whenever it likes; or the process kills
 itself at a named step.
@@ -37,15 +37,15 @@ def die_at(step: str) -> None:
 
 
 def record_days(
-    ledger: Path, sources: Path, dates: Sequence[str], told: Path, dies_at: str | None = None
+    ledger: Path, sources: Path, dates: Sequence[str], reported: Path, dies_at: str | None = None
 ) -> None:
-    """Records one day after another and writes each run down once it is told to be recorded.
+    """Records one day after another and writes each run down once it is reported to be recorded.
 
     Args:
         ledger: The ledger's directory.
         sources: Where the day's files are.
         dates: ISO dates, each with the same files.
-        told: The file to write to: a line `DATE RUN NEW` for every run, or `DATE reason False`.
+        reported: The file to write to: a line `DATE RUN NEW` for every run, or `DATE reason False`.
         dies_at: One of `DEATHS`, at which the process kills itself.
     """
     if dies_at is not None:
@@ -60,7 +60,7 @@ def record_days(
             line = f"{date} {conflict.reason} False"
         else:
             line = f"{date} {outcome.record.run} {not outcome.already_recorded}"
-        with told.open("a") as file:
+        with reported.open("a") as file:
             file.write(f"{line}\n")
 
 
@@ -114,9 +114,9 @@ def _with_the_mirror_half_written() -> None:
     sqlite3.connect = functools.partial(sqlite3.connect, factory=Mirror)  # type: ignore[assignment]
 
 
-def _with_the_heads_half_appended() -> None:
-    def append(directory: Path, heads: Sequence[log.SignedCheckpoint]) -> None:
-        notes = join_notes(head.note for head in heads)
+def _with_the_checkpoints_half_appended() -> None:
+    def append(directory: Path, checkpoints: Sequence[log.SignedCheckpoint]) -> None:
+        notes = join_notes(checkpoint.note for checkpoint in checkpoints)
         with (directory / write_transaction.CHECKPOINT_FILE).open("ab") as file:
             file.write(notes[: len(notes) * 2 // 3])
         _kill()
@@ -124,7 +124,7 @@ def _with_the_heads_half_appended() -> None:
     write_transaction._append_checkpoints = append
 
 
-def _with_the_heads_half_recovered() -> None:
+def _with_the_checkpoints_half_recovered() -> None:
     recover = write_transaction._recover_checkpoints
 
     def tear(directory: Path, ends_at: int, rest: bytes) -> None:
@@ -150,16 +150,16 @@ def _kill() -> None:
 
 Death = Callable[[], None]
 
-UNTOLD: Final[dict[str, Death]] = {
+UNANNOUNCED: Final[dict[str, Death]] = {
     "the files are staged": functools.partial(_before, write_transaction.Transaction, "announce"),
 }
 """Before anything of the ledger is touched."""
 UNCOMMITTED: Final[dict[str, Death]] = {
     "the write is half announced": _with_the_announcement_half_written,
     "the write is announced": functools.partial(_after, write_transaction.Transaction, "announce"),
-    "the folder is in place": functools.partial(_after, Ledger, "_put_in_place"),
+    "the folder is moved": functools.partial(_after, Ledger, "_move_evidence"),
     "the row is inserted": functools.partial(_after, Ledger, "_insert"),
-    "the head is signed": functools.partial(_after, log, "append"),
+    "the checkpoint is signed": functools.partial(_after, log, "append"),
     "the database is half written": _with_the_database_half_written,
 }
 """Announced, and not committed."""
@@ -167,14 +167,16 @@ COMMITTED: Final[dict[str, Death]] = {
     "the run is committed": functools.partial(_before, write_transaction, "_mirror"),
     "the mirror is half written": _with_the_mirror_half_written,
     "the mirror is written": functools.partial(_after, write_transaction, "_mirror"),
-    "the heads are half appended": _with_the_heads_half_appended,
-    "the heads are appended": functools.partial(_after, write_transaction, "_append_checkpoints"),
+    "the checkpoints are half appended": _with_the_checkpoints_half_appended,
+    "the checkpoints are appended": functools.partial(
+        _after, write_transaction, "_append_checkpoints"
+    ),
 }
 """Committed, and not all of the files written."""
 DONE: Final[dict[str, Death]] = {
     "the write has ended": functools.partial(_after, write_transaction, "_end"),
 }
-"""Everything is written, and nobody was told so."""
+"""Everything is written, and nobody knows."""
 OF_MAKING: Final[dict[str, Death]] = {
     "the key is made": functools.partial(_after, commit, "create_key_file"),
 }
@@ -183,10 +185,10 @@ OF_RECOVERING: Final[dict[str, Death]] = {
     "the evidence is withdrawn": functools.partial(_after, write_transaction, "_withdraw"),
     "the mirror is half copied": functools.partial(_before, write_transaction, "sync_file"),
     "the mirror is mended": functools.partial(_after, write_transaction, "_recover_mirror"),
-    "the heads are half recovered": _with_the_heads_half_recovered,
+    "the checkpoints are half recovered": _with_the_checkpoints_half_recovered,
     "everything is recovered": functools.partial(_after, write_transaction, "recover"),
 }
 
-STEPS: Final = (*UNTOLD, *UNCOMMITTED, *COMMITTED, *DONE)
+STEPS: Final = (*UNANNOUNCED, *UNCOMMITTED, *COMMITTED, *DONE)
 """Of recording a run, in their order."""
-DEATHS: Final = {**UNTOLD, **UNCOMMITTED, **COMMITTED, **DONE, **OF_MAKING, **OF_RECOVERING}
+DEATHS: Final = {**UNANNOUNCED, **UNCOMMITTED, **COMMITTED, **DONE, **OF_MAKING, **OF_RECOVERING}

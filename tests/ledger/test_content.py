@@ -126,7 +126,7 @@ def test_cycle_and_decisions_are_in_the_content(tmp_path: Path) -> None:
     assert len(contents) == 4
 
 
-def test_texts_that_run_together_alike_are_told_apart(tmp_path: Path) -> None:
+def test_texts_that_run_together_alike_are_reported_apart(tmp_path: Path) -> None:
     one = replace(FULL, positions=[position(AAPL, "11", 5, "C"), position(AAPL, "122", 5, "C")])
     other = replace(FULL, positions=[position(AAPL, "1", 5, "C"), position(AAPL, "1122", 5, "C")])
 

@@ -144,7 +144,7 @@ def test_a_part_of_a_table_can_be_read_by_pool(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "garbage", "columns", "types", "folder"])
-def test_a_damaged_table_is_told_by_its_name(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_table_is_reported_by_its_name(tmp_path: Path, damage: str) -> None:
     directory, _ = written(tmp_path / "a", request_of(FULL, tmp_path / "in"))
     path = directory / "pools.parquet"
     content = path.read_bytes()
@@ -161,12 +161,14 @@ def test_a_damaged_table_is_told_by_its_name(tmp_path: Path, damage: str) -> Non
     elif damage == "folder":
         path.mkdir()
 
-    told = "a/pools.parquet is missing" if damage == "missing" else "cannot read a/pools.parquet: "
-    with pytest.raises(LedgerDamaged, match=f"^{re.escape(told)}"):
+    reported = (
+        "a/pools.parquet is missing" if damage == "missing" else "cannot read a/pools.parquet: "
+    )
+    with pytest.raises(LedgerDamaged, match=f"^{re.escape(reported)}"):
         evidence.read_table(directory, "pools.parquet")
 
 
-def test_what_is_wrong_with_a_file_is_what_stands_in_its_place(tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_file_is_what_it_has_instead(tmp_path: Path) -> None:
     directory, files = written(tmp_path / "a", request_of(FULL, tmp_path / "in"))
     assert [evidence.what_is_wrong(directory, file) for file in files] == [None] * len(files)
     of = {file.name: file for file in files}
@@ -181,7 +183,7 @@ def test_what_is_wrong_with_a_file_is_what_stands_in_its_place(tmp_path: Path) -
     of["allocations.parquet"] = replace(allocations, size=allocations.size + 1)
 
     wrong = {name: evidence.what_is_wrong(directory, file) for name, file in of.items()}
-    assert {name: told for name, told in wrong.items() if told is not None} == {
+    assert {name: reported for name, reported in wrong.items() if reported is not None} == {
         "allocations.parquet": f"{allocations.size} bytes",
         "notices.parquet": "Is a directory",
         "pools.parquet": "the file is missing",

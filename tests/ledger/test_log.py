@@ -104,7 +104,7 @@ def test_the_nodes_are_those_of_the_complete_subtrees_and_no_others(opened: Ledg
                 assert log.node(connection, TRAIL_TREE, level, position) == root_of(
                     leaves[first : first + (1 << level)]
                 )
-            missing = f"the tree trail lacks its node {count} of level {level}"
+            missing = f"the tree trail has no node {count} of level {level}"
             with pytest.raises(LedgerDamaged, match=missing):
                 log.node(connection, TRAIL_TREE, level, count)
 
@@ -160,7 +160,7 @@ def test_a_second_signature_is_a_checkpoint_of_the_same_size_and_the_first_stays
     assert_sound(opened.directory)
 
 
-def test_the_log_goes_on_behind_a_second_signature(opened: Ledger, run: Run) -> None:
+def test_the_log_goes_on_after_a_second_signature(opened: Ledger, run: Run) -> None:
     verification.cosign(opened, OFFICER, TESTER)
 
     run(PUBLISHED, supersedes=["2024-09-16-001"], reason="asked for again")

@@ -50,19 +50,19 @@ def occ(figures: Sequence[Figure], problems: Problems) -> Received:
 
 
 def asked(
-    day: SmallDay, place: Path, figures: Sequence[Figure], **options: object
+    day: SmallDay, folder: Path, figures: Sequence[Figure], **options: object
 ) -> operations.RunRequest:
-    request = request_of(day, place / "in", **options)  # type: ignore[arg-type]
+    request = request_of(day, folder / "in", **options)  # type: ignore[arg-type]
     return replace(request, occ_positions=occ(figures, request.problems))
 
 
-def told(request: operations.RunRequest) -> list[tuple[str, str, str]]:
+def reported(request: operations.RunRequest) -> list[tuple[str, str, str]]:
     warnings = operations.compute_day(request).warnings
     return [(warning.code, warning.rule, warning.message) for warning in warnings]
 
 
 def test_pools_that_are_short_what_occ_says_are_not_warned_of(tmp_path: Path) -> None:
-    assert told(asked(FULL, tmp_path, ALL_AS_OURS)) == []
+    assert reported(asked(FULL, tmp_path, ALL_AS_OURS)) == []
 
 
 def test_a_pool_that_is_short_another_quantity_is_warned_of_with_both_figures(
@@ -70,7 +70,7 @@ def test_a_pool_that_is_short_another_quantity_is_warned_of_with_both_figures(
 ) -> None:
     others = [("F", AAPL, 9), ("C", "KO    240920C00067500", 8)]
 
-    assert told(asked(FULL, tmp_path, [("C", AAPL, 66), *ALL_AS_OURS[1:], *others])) == [
+    assert reported(asked(FULL, tmp_path, [("C", AAPL, 66), *ALL_AS_OURS[1:], *others])) == [
         ("OCC_SHORT_DIFFERS", "P1", f"C {AAPL} is short 65 by the positions and 66 by OCC")
     ]
 
@@ -82,7 +82,7 @@ def test_a_pool_that_occ_does_not_report_or_that_nobody_is_short_is_warned_of(
         FULL, positions=[row for row in FULL.positions if row["series"] not in {META, GOOGL}]
     )
 
-    assert told(asked(day, tmp_path, [("C", META, 40), ("C", GE, 22), ("C", GOOGL, 0)])) == [
+    assert reported(asked(day, tmp_path, [("C", META, 40), ("C", GE, 22), ("C", GOOGL, 0)])) == [
         ("OCC_SHORT_DIFFERS", "P1", f"C {AAPL} is short 65 by the positions and none by OCC"),
         ("OCC_SHORT_DIFFERS", "P1", f"C {META} is short 0 by the positions and 40 by OCC"),
     ]
@@ -91,8 +91,8 @@ def test_a_pool_that_occ_does_not_report_or_that_nobody_is_short_is_warned_of(
 def test_one_pool_for_a_series_is_compared_with_all_of_occs_accounts(tmp_path: Path) -> None:
     figures = [("C", AAPL, 50), ("F", AAPL, 9), ("M/ABC", AAPL, 6)]
 
-    assert told(asked(PUBLISHED, tmp_path, figures)) == []
-    assert told(asked(PUBLISHED, tmp_path, figures[:2])) == [
+    assert reported(asked(PUBLISHED, tmp_path, figures)) == []
+    assert reported(asked(PUBLISHED, tmp_path, figures[:2])) == [
         ("OCC_SHORT_DIFFERS", "P1", f"{AAPL} is short 65 by the positions and 59 by OCC")
     ]
 
@@ -104,7 +104,7 @@ def test_past_the_limit_pools_that_differ_are_counted(tmp_path: Path) -> None:
         positions=[position(one, "1", 2) for one in series],
     )
 
-    warnings = told(asked(day, tmp_path, [("C", META, 1)]))
+    warnings = reported(asked(day, tmp_path, [("C", META, 1)]))
 
     assert len(warnings) == WARNINGS_LISTED + 1
     assert warnings[-1] == (

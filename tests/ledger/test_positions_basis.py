@@ -143,8 +143,8 @@ def test_gross_positions_lose_what_was_assigned_before_account_by_account(
         ("1047", 23, 28, 50, 0),
         ("1048", 5, 51, 55, 0),
     ]
-    told = summary(record)
-    assert (told["positions_basis"], told["taken_off"]) == ("gross", [A])
+    reported = summary(record)
+    assert (reported["positions_basis"], reported["taken_off"]) == ("gross", [A])
     both_engines(ledger, B)
     assert_sound(ledger)
 
@@ -289,12 +289,12 @@ def test_every_account_that_has_less_than_it_was_assigned_is_refused_with_its_ro
     with unchanged(ledger):
         problems = problems_of(lambda: run(late, cycle=2, positions_basis="gross"))
 
-    told = "account {} of {} was assigned {} before on this date and {}: these are not gross"
+    reported = "account {} of {} was assigned {} earlier on this date but {}; gross ones include it"
     assert [(one.row, one.line, one.column, one.message) for one in problems] == [
-        (None, None, None, told.format("1047", AAPL, 30, "has no position")),
-        (1, 2, "short_quantity", told.format("2", META, 2, "is short 1")),
-        (2, 3, "short_quantity", told.format("1046", AAPL, 5, "is short 4")),
-        (3, 4, "short_quantity", told.format("1048", AAPL, 5, "is short 0")),
+        (None, None, None, reported.format("1047", AAPL, 30, "has no position")),
+        (1, 2, "short_quantity", reported.format("2", META, 2, "is short 1")),
+        (2, 3, "short_quantity", reported.format("1046", AAPL, 5, "is short 4")),
+        (3, 4, "short_quantity", reported.format("1048", AAPL, 5, "is short 0")),
     ]
     assert {one.source for one in problems} == {"positions.csv"}
     assert runs_in(ledger) == [A]
@@ -454,8 +454,8 @@ def without_row(table: pa.Table, row: int) -> pa.Table:
 
 
 def with_quantity(table: pa.Table, name: str, quantities: Sequence[int]) -> pa.Table:
-    place = table.schema.get_field_index(name)
-    return table.set_column(place, TAKEN_OFF.field(name), pa.array(quantities, pa.int64()))
+    column = table.schema.get_field_index(name)
+    return table.set_column(column, TAKEN_OFF.field(name), pa.array(quantities, pa.int64()))
 
 
 def with_account(table: pa.Table, accounts: Sequence[str]) -> pa.Table:
@@ -481,18 +481,18 @@ TAMPERED: dict[str, Callable[[pa.Table], pa.Table]] = {
 
 
 def tampered(
-    run: Run, ledger: Path, place: Path, change: Callable[[pa.Table], pa.Table]
+    run: Run, ledger: Path, folder: Path, change: Callable[[pa.Table], pa.Table]
 ) -> tuple[RunRecord, Path]:
     """A gross run's record, and a copy of its evidence with what was taken off changed."""
     run(replace(PUBLISHED, notices=[notice("A1", AAPL, 33)]))
     record = run(LATE, cycle=2, positions_basis="gross").record
-    shutil.copytree(Ledger.open(ledger).evidence_of(record), place)
-    table = evidence.read_table(place, "taken_off.parquet")
+    shutil.copytree(Ledger.open(ledger).evidence_of(record), folder)
+    table = evidence.read_table(folder, "taken_off.parquet")
     changed = change(table)
     assert not changed.equals(table)
-    (place / "taken_off.parquet").unlink()
-    evidence.write_parquet(changed, place / "taken_off.parquet")
-    return record, place
+    (folder / "taken_off.parquet").unlink()
+    evidence.write_parquet(changed, folder / "taken_off.parquet")
+    return record, folder
 
 
 def assert_found(replayed: Replayed) -> None:

@@ -1,4 +1,4 @@
-"""Two at once: of two that contradict each other one is recorded, and the other is told so."""
+"""Two at once: of two that contradict each other one is recorded, and the other is reported so."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from tests.builders import (
     request_of,
     write_files,
 )
-from tests.faults.test_killed import start, told_in
+from tests.faults.test_killed import reported_in, start
 
 META_ONLY = SmallDay(notices=[notice("B1", META, 5)], positions=[position(META, "1", 9)])
 
 
 def race(ledger: Path, requests: Sequence[operations.RunRequest]) -> list[str]:
-    """Runs requests in threads that meet right before they record; tells what each was told."""
+    """Run requests in threads that meet right before they record; return each one's outcome."""
     meeting = threading.Barrier(len(requests), timeout=60)
 
     def run(request: operations.RunRequest) -> str:
@@ -67,7 +67,7 @@ Rival = Callable[[Path], operations.RunRequest]
 
 
 @pytest.mark.parametrize(
-    ("rival", "told"),
+    ("rival", "reported"),
     [
         pytest.param(PUBLISHED, "already recorded", id="the same day"),
         pytest.param(PUBLISHED.shuffled(5), "already recorded", id="the same day shuffled"),
@@ -82,18 +82,18 @@ Rival = Callable[[Path], operations.RunRequest]
     ],
 )
 def test_of_two_threads_that_contradict_each_other_one_records(
-    tmp_path: Path, rival: SmallDay, told: str
+    tmp_path: Path, rival: SmallDay, reported: str
 ) -> None:
     for again in range(5):
-        place = tmp_path / str(again)
-        requests = [request_of(PUBLISHED, place / "a"), request_of(rival, place / "b")]
+        folder = tmp_path / str(again)
+        requests = [request_of(PUBLISHED, folder / "a"), request_of(rival, folder / "b")]
 
-        assert race(place / "ledger", requests) == sorted(["recorded", told])
+        assert race(folder / "ledger", requests) == sorted(["recorded", reported])
 
-        records = list(Ledger.open(place / "ledger").iterate())
-        assert len(records) == (2 if told == "recorded" else 1)
-        assert_sound(place / "ledger")
-        assert list((place / "ledger/staging").iterdir()) == []
+        records = list(Ledger.open(folder / "ledger").iterate())
+        assert len(records) == (2 if reported == "recorded" else 1)
+        assert_sound(folder / "ledger")
+        assert list((folder / "ledger/staging").iterdir()) == []
 
 
 def test_a_day_that_another_one_has_recorded_meanwhile_is_found(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_day_that_another_one_has_recorded_meanwhile_is_found(tmp_path: Path) 
     assert_sound(ledger)
 
 
-def test_of_sixteen_that_record_the_same_notices_one_wins_and_the_others_are_told_so(
+def test_of_sixteen_that_record_the_same_notices_one_wins_and_the_others_are_reported_so(
     tmp_path: Path,
 ) -> None:
     requests = [
@@ -124,9 +124,9 @@ def test_of_sixteen_that_record_the_same_notices_one_wins_and_the_others_are_tol
         for number in range(1, 17)
     ]
 
-    told = race(tmp_path / "ledger", requests)
+    reported = race(tmp_path / "ledger", requests)
 
-    assert told == [*[NOTICE_ALREADY_ALLOCATED] * 15, "recorded"]
+    assert reported == [*[NOTICE_ALREADY_ALLOCATED] * 15, "recorded"]
     assert [record.run for record in Ledger.open(tmp_path / "ledger").iterate()] == [
         "2024-09-16-001"
     ]
@@ -147,9 +147,9 @@ def test_of_sixteen_that_supersede_the_same_run_one_does(tmp_path: Path) -> None
         for number in range(1, 17)
     ]
 
-    told = race(ledger, requests)
+    reported = race(ledger, requests)
 
-    assert told == [*[RUN_SUPERSEDED] * 15, "recorded"]
+    assert reported == [*[RUN_SUPERSEDED] * 15, "recorded"]
     assert Ledger.open(ledger).superseded_by("2024-09-16-001") == "2024-09-16-002"
     assert_sound(ledger)
 
@@ -183,14 +183,14 @@ def test_many_threads_with_a_pool_each_are_all_recorded(tmp_path: Path) -> None:
 def test_of_two_processes_with_the_same_days_one_records_each(tmp_path: Path) -> None:
     write_files(PUBLISHED, tmp_path / "in")
     dates = [f"2024-09-{day}" for day in range(10, 22)]
-    told = [tmp_path / "told-a", tmp_path / "told-b"]
+    reported = [tmp_path / "reported-a", tmp_path / "reported-b"]
 
-    writers = [start(tmp_path / "ledger", tmp_path / "in", dates, path) for path in told]
+    writers = [start(tmp_path / "ledger", tmp_path / "in", dates, path) for path in reported]
     for writer in writers:
         writer.join(120)
 
     assert [writer.exitcode for writer in writers] == [0, 0]
-    ours, theirs = (told_in(path) for path in told)
+    ours, theirs = (reported_in(path) for path in reported)
     assert [line[:2] for line in ours] == [line[:2] for line in theirs]
     assert all(a[2] != b[2] for a, b in zip(ours, theirs, strict=True))
     assert [record.run for record in Ledger.open(tmp_path / "ledger").iterate()] == [
@@ -204,15 +204,15 @@ def test_of_two_processes_with_other_positions_for_the_same_notices_one_is_refus
     write_files(PUBLISHED, tmp_path / "a")
     write_files(replace(PUBLISHED, positions=PUBLISHED.positions[:2]), tmp_path / "b")
     dates = [f"2024-09-{day}" for day in range(10, 22)]
-    told = [tmp_path / "told-a", tmp_path / "told-b"]
+    reported = [tmp_path / "reported-a", tmp_path / "reported-b"]
 
     writers = [
         start(tmp_path / "ledger", tmp_path / name, dates, path)
-        for name, path in zip("ab", told, strict=True)
+        for name, path in zip("ab", reported, strict=True)
     ]
     for writer in writers:
         writer.join(120)
 
-    ours, theirs = (told_in(path) for path in told)
+    ours, theirs = (reported_in(path) for path in reported)
     for a, b in zip(ours, theirs, strict=True):
         assert {a[1], b[1]} == {f"{a[0]}-001", NOTICE_ALREADY_ALLOCATED}

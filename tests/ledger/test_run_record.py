@@ -156,16 +156,16 @@ def test_a_method_that_is_not_known_is_refused() -> None:
 
 
 def test_the_summary_has_the_names_of_the_contract() -> None:
-    told = summary(RECORD, already_recorded=True)
+    reported = summary(RECORD, already_recorded=True)
 
-    assert told["already_recorded"] is True
-    assert told["business_date"] == "2024-09-16"
-    assert (told["composite"], told["digits"], told["fraction"]) == (
+    assert reported["already_recorded"] is True
+    assert reported["business_date"] == "2024-09-16"
+    assert (reported["composite"], reported["digits"], reported["fraction"]) == (
         "18014398509481984",
         "4819",
         "0.4820",
     )
-    assert told["breaks"] == [
+    assert reported["breaks"] == [
         {
             "occ_account": "C/ZZZ",
             "series": "AAPL  240920C00220000",

@@ -1,4 +1,4 @@
-"""Superseding: a run takes the place of others of its date, says why, and changes none of them."""
+"""Superseding: a run supersedes others of its date, says why, and changes none of them."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def links_of(ledger: Path) -> Mapping[str, tuple[str, ...]]:
 
 
 def superseded_in(ledger: Path) -> Mapping[str, str]:
-    """Every superseded run and the run that took its place."""
+    """Every superseded run and the run that supersedes it."""
     opened = Ledger.open(ledger)
     pairs = {record.run: opened.superseded_by(record.run) for record in opened.iterate()}
     superseded = {old: new for old, new in pairs.items() if new is not None}
@@ -102,7 +102,7 @@ def test_a_superseded_run_stays_as_it_was_byte_for_byte(run: Run, ledger: Path) 
     assert_sound(ledger)
 
 
-def test_the_new_record_names_the_run_whose_place_it_takes_and_why(run: Run, ledger: Path) -> None:
+def test_the_new_record_names_the_run_that_it_supersedes_and_why(run: Run, ledger: Path) -> None:
     run(PUBLISHED)
 
     record = run(CORRECTED, supersedes=[A], reason=WHY).record
@@ -114,8 +114,12 @@ def test_the_new_record_names_the_run_whose_place_it_takes_and_why(run: Run, led
     assert superseded_in(ledger) == {A: B}
     assert [stands.run for stands in opened.standing("2024-09-16", Superseding())] == [B]
     assert opened.standing("2024-09-16", Superseding(runs=(B,), reason=WHY)) == []
-    told = summary(record, superseded_by=None)
-    assert (told["supersedes"], told["reason"], told["superseded_by"]) == ([A], WHY, None)
+    reported = summary(record, superseded_by=None)
+    assert (reported["supersedes"], reported["reason"], reported["superseded_by"]) == (
+        [A],
+        WHY,
+        None,
+    )
     assert summary(opened.get(A), superseded_by=B)["superseded_by"] == B
 
 
@@ -137,7 +141,7 @@ def test_a_run_is_superseded_once(run: Run, ledger: Path) -> None:
         run(CORRECTED, supersedes=[A], reason="another reason")
     with nothing_recorded(ledger), conflict(RUN_SUPERSEDED, B):
         run(AGAIN, supersedes=[A, B], reason=WHY)
-    with pytest.raises(Conflict, match=f"^run {A} is superseded by run {B} already$"):
+    with pytest.raises(Conflict, match=f"^run {A} is already superseded by run {B}$"):
         run(AGAIN, supersedes=[A], reason=WHY)
 
 
@@ -226,7 +230,7 @@ def test_a_run_of_another_date_cannot_be_superseded(run: Run, ledger: Path) -> N
     run(PUBLISHED)
     run(replace(PUBLISHED, date=NEXT_DATE))
 
-    message = "run {} is not of {}: a run takes the place of its own date's"
+    message = "expected a run of {1} to supersede, got {0}"
     with nothing_recorded(ledger), refused("supersede", message.format("2024-09-17-001", DATE)):
         run(CORRECTED, supersedes=["2024-09-17-001"], reason=WHY)
     with nothing_recorded(ledger), refused("supersede", message.format(A, NEXT_DATE)):
@@ -296,7 +300,7 @@ def test_what_is_no_run_id_cannot_be_superseded(run: Run, ledger: Path, name: st
         run(CORRECTED, supersedes=[name], reason=WHY)
 
 
-def test_everything_wrong_with_superseding_is_told_at_once_and_makes_no_ledger(
+def test_everything_wrong_with_superseding_is_reported_at_once_and_makes_no_ledger(
     run: Run, ledger: Path
 ) -> None:
     with pytest.raises(Refused) as caught:
@@ -371,7 +375,7 @@ def test_runs_supersede_each_other_in_a_chain(run: Run, ledger: Path) -> None:
     assert_sound(ledger)
 
 
-def test_one_run_takes_the_place_of_several(run: Run, ledger: Path) -> None:
+def test_one_run_supersedes_several(run: Run, ledger: Path) -> None:
     run(PUBLISHED)
     run(META_ONLY)
     run(GOOGL_ONLY)
@@ -465,5 +469,5 @@ def test_the_same_command_again_that_names_the_latest_run_finds_its_run(
         again = run(CORRECTED, supersedes=["latest"], reason=WHY)
 
     assert (again.already_recorded, again.record) == (True, first.record)
-    # Another day by that name takes the place of this one.
+    # Another day by that name supersedes this one.
     assert run(AGAIN, supersedes=["latest"], reason=WHY).record.supersedes == (B,)

@@ -66,10 +66,10 @@ A, B = "2024-09-16-001", "2024-09-16-002"
 DATABASES = (DATABASE, MIRROR)
 
 
-def copies(ledger: Path, place: Path, *names: str) -> None:
-    place.mkdir()
+def copies(ledger: Path, folder: Path, *names: str) -> None:
+    folder.mkdir()
     for name in names:
-        shutil.copyfile(ledger / name, place / name)
+        shutil.copyfile(ledger / name, folder / name)
 
 
 def change_rows(ledger: Path, *statements: str) -> None:
@@ -93,9 +93,9 @@ def append(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def change_byte(path: Path, place: int) -> None:
+def change_byte(path: Path, offset: int) -> None:
     content = bytearray(path.read_bytes())
-    content[place] ^= 1
+    content[offset] ^= 1
     path.write_bytes(content)
 
 
@@ -108,7 +108,7 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "the checkpoint file is gone": lambda ledger: (ledger / CHECKPOINT_FILE).unlink(),
     "the checkpoint file is cut": lambda ledger: cut(ledger / CHECKPOINT_FILE, 1),
     "the checkpoint file has more": lambda ledger: append(ledger / CHECKPOINT_FILE, b"\n"),
-    "the last head in the file is another": lambda ledger: change_byte(
+    "the last checkpoint in the file is another": lambda ledger: change_byte(
         ledger / CHECKPOINT_FILE, -5
     ),
     "the checkpoint file is empty": lambda ledger: os.truncate(ledger / CHECKPOINT_FILE, 0),
@@ -125,21 +125,21 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "a node is gone": lambda ledger: change_rows(
         ledger, "DELETE FROM nodes WHERE tree = 'runs' AND level = 0"
     ),
-    "a head of the runs is another": lambda ledger: change_rows(
+    "a checkpoint of the runs is another": lambda ledger: change_rows(
         ledger,
         "UPDATE checkpoints SET note = CAST(replace(note, '\n1\n', '\n2\n') AS BLOB) "
         "WHERE tree = 'runs'",
     ),
-    "a head's size is another": lambda ledger: change_rows(
+    "a checkpoint's size is another": lambda ledger: change_rows(
         ledger, "UPDATE checkpoints SET tree_size = 2 WHERE tree = 'runs'"
     ),
-    "the last head is another": lambda ledger: change_rows(
+    "the last checkpoint is another": lambda ledger: change_rows(
         ledger, "UPDATE checkpoints SET note = CAST(note || x'0a' AS BLOB) WHERE tree = 'trail'"
     ),
-    "the last heads are gone": lambda ledger: change_rows(
+    "the last checkpoints are gone": lambda ledger: change_rows(
         ledger, "DELETE FROM checkpoints WHERE position > 0"
     ),
-    "every head is gone": lambda ledger: change_rows(ledger, "DELETE FROM checkpoints"),
+    "every checkpoint is gone": lambda ledger: change_rows(ledger, "DELETE FROM checkpoints"),
     "the log is nobody's": lambda ledger: change_rows(ledger, "DELETE FROM log"),
     "the log is two's": lambda ledger: change_rows(
         ledger, "INSERT INTO log SELECT 'x', public_key FROM log"
@@ -221,7 +221,7 @@ def test_a_ledger_without_its_database_is_not_made_anew_over_what_is_left(
         (ledger / DATABASE).touch()
 
     for left in (MIRROR, CHECKPOINT_FILE, "evidence"):
-        with unchanged(ledger), pytest.raises(LedgerDamaged, match="is gone"):
+        with unchanged(ledger), pytest.raises(LedgerDamaged, match="is missing or empty"):
             run(META_ONLY)
         with suppress(FileNotFoundError, IsADirectoryError):
             (ledger / left).unlink()
@@ -248,12 +248,12 @@ def write_key(path: Path, key: SigningKey) -> None:
 UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "cannot be read: No such file or directory"),
     "open to others": (lambda path: path.chmod(0o644), "is open to others: expected mode 0600"),
-    "another": (lambda path: write_key(path, SigningKey.generate("x")), "has the key x"),
+    "another": (lambda path: write_key(path, SigningKey.generate("x")), ", got x"),
     "of another name": (
         lambda path: write_key(
             path, replace(SigningKey.parse(path.read_text().strip()), name="other")
         ),
-        "has the key other",
+        ", got other",
     ),
     "empty": (lambda path: path.write_bytes(b""), "does not hold a private key"),
     "a folder": (swap_for_folder, "cannot be read: Is a directory"),
@@ -263,18 +263,18 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_nothing_is_recorded_without_the_log_s_own_key(run: Run, ledger: Path, name: str) -> None:
     run(PUBLISHED)
-    make, told = UNUSABLE[name]
+    make, reported = UNUSABLE[name]
     make(ledger / KEY_FILE)
 
-    with unchanged(ledger), pytest.raises(KeyUnusable, match=told):
+    with unchanged(ledger), pytest.raises(KeyUnusable, match=reported):
         run(META_ONLY)
-    complaints: list[str] = []
+    warnings: list[str] = []
     with unchanged(ledger):
-        requester = replace(REQUESTER, warn=complaints.append)
+        requester = replace(REQUESTER, warn=warnings.append)
         replayed = operations.replay_run(Ledger.open(ledger), A, requester, engine=Engine.COMPILED)
     assert replayed.matched
-    assert len(complaints) == 1
-    assert told in complaints[0]
+    assert len(warnings) == 1
+    assert reported in warnings[0]
     assert KEY_FILE in [fault.where for fault in faults_of(ledger)]
 
 
@@ -313,7 +313,7 @@ def test_a_key_that_cannot_be_used_makes_no_ledger(ledger: Path, tmp_path: Path)
 
 @contextmanager
 def in_the_way(path: Path) -> Iterator[None]:
-    """A folder in the place of a file, for a while."""
+    """Replace a file by a folder for a while."""
     kept = path.with_name(f"{path.name} kept")
     path.rename(kept)
     path.mkdir()
@@ -337,7 +337,7 @@ def test_what_is_committed_and_not_finished_is_recorded_and_the_next_write_compl
         if steps == 3:  # Right before the commit.
             folder.__enter__()
 
-    with pytest.raises(LedgerUnfinished, match="what was asked is recorded"):
+    with pytest.raises(LedgerUnfinished, match="the write is recorded"):
         operations.run_lottery(lambda: Ledger.create(ledger), request, proceed=proceed)
     folder.__exit__(None, None, None)
 
@@ -379,7 +379,7 @@ def test_an_entry_of_the_trail_that_is_not_finished_is_completed_by_the_next_one
 
 
 @pytest.mark.parametrize("stray", ["empty", "with a file"])
-def test_stray_evidence_in_the_way_is_told_as_damage_and_not_touched(
+def test_stray_evidence_in_the_way_is_reported_as_damage_and_not_touched(
     run: Run, ledger: Path, stray: str
 ) -> None:
     run(PUBLISHED)
@@ -515,7 +515,7 @@ def test_the_mirror_is_the_database_byte_for_byte_whatever_is_written(
     ledger: Path, tmp_path: Path
 ) -> None:
     generator = random.Random(17)  # noqa: S311 - no lottery is drawn with it.
-    told: list[str] = []
+    reported: list[str] = []
     for number in range(25):
         strikes = generator.sample(range(6), generator.randint(1, 3))
         day = SmallDay(
@@ -526,14 +526,14 @@ def test_the_mirror_is_the_database_byte_for_byte_whatever_is_written(
         basis = generator.choice([None, None, "net", "gross"])
         request = request_of(day, tmp_path / str(number), cycle=1 + number, positions_basis=basis)
         try:
-            told.append(str(record_in(ledger, request).already_recorded))
+            reported.append(str(record_in(ledger, request).already_recorded))
         except Conflict as conflict:
-            told.append(conflict.reason)
+            reported.append(conflict.reason)
         if not number % 5:
             replays_of(ledger)
         assert (ledger / MIRROR).read_bytes() == (ledger / DATABASE).read_bytes()
 
-    assert set(told) == {"False", "POOL_ALREADY_ALLOCATED"}
+    assert set(reported) == {"False", "POOL_ALREADY_ALLOCATED"}
     assert_sound(ledger)
 
 
@@ -588,10 +588,10 @@ def test_a_ledger_that_is_verified_lets_a_writer_wait(run: Run, ledger: Path) ->
     assert_sound(ledger)
 
 
-def test_the_first_difference_of_two_files_is_told_by_its_place(tmp_path: Path) -> None:
+def test_the_first_difference_of_two_files_is_reported_by_its_offset(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     size = (1 << 20) + 10
-    for ours, theirs, place in (
+    for ours, theirs, offset in (
         (b"", b"", None),
         (b"", b"a", 0),
         (b"abc", b"abd", 2),
@@ -602,8 +602,8 @@ def test_the_first_difference_of_two_files_is_told_by_its_place(tmp_path: Path) 
     ):
         one.write_bytes(ours)
         other.write_bytes(theirs)
-        assert write_transaction.first_difference(one, other) == place
-        assert write_transaction.first_difference(other, one) == place
+        assert write_transaction.first_difference(one, other) == offset
+        assert write_transaction.first_difference(other, one) == offset
 
 
 def test_a_transaction_that_only_reads_writes_nothing(run: Run, ledger: Path) -> None:
