@@ -40,7 +40,7 @@ from bench.summary import summary
 
 
 def main() -> None:
-    """Reads the options, measures, prints."""
+    """Read the options, measure, and print."""
     options = read_options()
     progress = Console(stderr=True)
     results = Results()
@@ -72,59 +72,61 @@ def _report(options: Options, results: Results) -> None:
 
 
 def measure(  # noqa: C901 - a branch for each benchmark.
-    folder: Path, options: Options, results: Results, tell: Callable[[str], None]
+    folder: Path, options: Options, results: Results, report: Callable[[str], None]
 ) -> None:
-    """Everything that the options ask for, one after the other.
+    """Measure everything that the options ask for, one after the other.
 
     Args:
         folder: An empty folder.
         options: What is asked for.
         results: Where each result goes as soon as it is there.
-        tell: Told what goes on.
+        report: Receives what goes on, as text.
     """
     days = Days(folder / "days")
     rounds = options.rounds
     for name in SECTIONS:
         if name not in options.only:
             continue
-        place = folder / name
-        place.mkdir()
-        told = _prefixed(tell, name)
+        directory = folder / name
+        directory.mkdir()
+        say = _prefixed(report, name)
         if name in SIZES:
             size = options.size(name)
-            told("writing the day")
+            say("writing the day")
             results.days[name] = measure_day(
-                place,
+                directory,
                 days.of(size),
                 small=days.of(curve_size(20_000)).files,
                 rounds=options.day_rounds(size),
-                tell=told,
+                report=say,
             )
         elif name in {RUN_LOTTERY, STREAM}:
-            told("writing the day")
+            say("writing the day")
             day = days.of(options.size(options.loopback_day))
             if name == RUN_LOTTERY:
-                results.loopback = measure_loopback(place, day, rounds=rounds, tell=told)
+                results.loopback = measure_loopback(directory, day, rounds=rounds, report=say)
             else:
-                results.stream = measure_stream(place, day, rounds=rounds, tell=told)
+                results.stream = measure_stream(directory, day, rounds=rounds, report=say)
         elif name == SERIES:
             blocks = rounds * (1 if options.quick else 4)
-            results.series = measure_series(place, blocks=blocks, tell=told)
+            results.series = measure_series(directory, blocks=blocks, report=say)
         elif name == COLD:
-            results.cold = measure_cold(place, rounds=options.cold_rounds, tell=told)
+            results.cold = measure_cold(directory, rounds=options.cold_rounds, report=say)
         elif name == LOG:
-            results.log = measure_log(place, quick=options.quick, rounds=rounds, tell=told)
+            results.log = measure_log(directory, quick=options.quick, rounds=rounds, report=say)
         elif name == FIXML:
             reports = options.fixml_reports
-            results.fixml = measure_fixml(place, reports=reports, rounds=min(rounds, 3), tell=told)
+            results.fixml = measure_fixml(
+                directory, reports=reports, rounds=min(rounds, 3), report=say
+            )
         elif name == CURVE:
             sizes = options.curve_sizes()
-            results.curve = measure_curve(place, days, sizes, rounds=min(rounds, 5), tell=told)
-        shutil.rmtree(place)
+            results.curve = measure_curve(directory, days, sizes, rounds=min(rounds, 5), report=say)
+        shutil.rmtree(directory)
 
 
 def _keep_bytecode(folder: Path) -> None:
-    """Lets the processes that are measured keep bytecode, where the environment forbids it.
+    """Let the processes that are measured keep bytecode, where the environment forbids it.
 
     An installation has bytecode; without it a cold start would mostly be the compiling of Python.
     """
@@ -133,8 +135,8 @@ def _keep_bytecode(folder: Path) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
 
 
-def _prefixed(tell: Callable[[str], None], name: str) -> Callable[[str], None]:
-    return lambda text: tell(f"{name}: {text}")
+def _prefixed(report: Callable[[str], None], name: str) -> Callable[[str], None]:
+    return lambda text: report(f"{name}: {text}")
 
 
 if __name__ == "__main__":

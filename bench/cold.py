@@ -62,17 +62,17 @@ class ColdResult:
     imports_seconds: Sequence[float]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it for a JSON file."""
+        """Return the values for a JSON file."""
         return asdict(self)
 
 
-def measure_cold(directory: Path, *, rounds: int, tell: Callable[[str], None]) -> ColdResult:
-    """Times them in turns.
+def measure_cold(directory: Path, *, rounds: int, report: Callable[[str], None]) -> ColdResult:
+    """Time them in turns.
 
     Args:
         directory: A folder for ledgers.
         rounds: Timed processes of each.
-        tell: Told what goes on.
+        report: Receives what goes on, as text.
     """
     ledger = directory / "cold"
     arguments = [
@@ -98,7 +98,7 @@ def measure_cold(directory: Path, *, rounds: int, tell: Callable[[str], None]) -
     calls = [lambda: run(_WITHOUT_PANDAS), lambda: run(_LOTTERY), imports]
     taken: list[list[float]] = [[] for _ in calls]
     for number in range(rounds + 1):
-        tell(f"cold start {number} of {rounds}")
+        report(f"cold start {number} of {rounds}")
         turn = number % len(calls)
         for place in [*range(turn, len(calls)), *range(turn)]:
             seconds = calls[place]()

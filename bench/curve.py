@@ -35,7 +35,7 @@ class CurveResult:
     points: Sequence[CurvePoint]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it for a JSON file."""
+        """Return the values for a JSON file."""
         return asdict(self)
 
 
@@ -45,26 +45,26 @@ def measure_curve(
     sizes: Sequence[DaySize],
     *,
     rounds: int,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> CurveResult:
-    """Times a day of each size.
+    """Time a day of each size.
 
     Args:
         directory: A folder for what comes out.
         days: Where days come from.
         sizes: The sizes, ascending.
         rounds: Timed runs of each.
-        tell: Told what goes on.
+        report: Receives what goes on, as text.
     """
     points = []
     for size in sizes:
-        tell(f"writing {size.positions:,} positions")
+        report(f"writing {size.positions:,} positions")
         files = days.of(size).files
         worker = Worker(OURS, directory)
         found = []
         try:
             for number in range(rounds + 1):
-                tell(f"{size.positions:,} positions, {number} of {rounds}")
+                report(f"{size.positions:,} positions, {number} of {rounds}")
                 found.append(worker.measure(files, directory / "curve", number))
         finally:
             worker.stop()

@@ -40,11 +40,11 @@ class DayResult:
     measurements: Sequence[Measurement]
 
     def of(self, contender: str) -> list[Measurement]:
-        """The runs of a contender."""
+        """Return the runs of a contender."""
         return [found for found in self.measurements if found.contender == contender]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it for a JSON file."""
+        """Return the values for a JSON file."""
         return asdict(self)
 
 
@@ -70,7 +70,7 @@ class _Day:
         return self.directory / "reference"
 
     def measure(self, worker: Worker, number: int) -> Measurement:
-        """One run; what comes out of a contender's first one is compared."""
+        """Measure one run; the output of a contender's first one is compared."""
         if worker.name in self.compared:
             return worker.measure(self.files, self.directory / "output", number)
         output = {OURS: self.reference, RECORDED: self.reference / RECORDED_FOLDER}.get(
@@ -91,9 +91,9 @@ def measure_day(
     *,
     small: DayFiles,
     rounds: Mapping[str, int],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> DayResult:
-    """Compares every contender's output with ours, and times them.
+    """Compare every contender's output with ours, and time them.
 
     Args:
         directory: A folder for what comes out.
@@ -101,7 +101,7 @@ def measure_day(
         small: A small day, which warms up the peers of a large one: each of their runs there has a
             process of its own, because together they would not stay in memory.
         rounds: Timed runs of each contender; who is not there does not run.
-        tell: Told what goes on.
+        report: Receives what goes on, as text.
 
     Raises:
         OutputsDiffer: A contender's tables are not ours, value by value.
@@ -118,14 +118,14 @@ def measure_day(
     try:
         for worker in workers:
             if worker.is_kept:
-                tell(f"warming up {worker.name}")
+                report(f"warming up {worker.name}")
                 first_peaks[worker.name] = day.measure(worker, 0).peak_bytes
         most = max(rounds.values())
         for number in range(most):
             turn = number % len(workers)
             for worker in workers[turn:] + workers[:turn]:
                 if number < rounds[worker.name]:
-                    tell(f"round {number + 1} of {most}: {worker.name}")
+                    report(f"round {number + 1} of {most}: {worker.name}")
                     run = day.measure(worker, number + 1)
                     peak = first_peaks.get(worker.name, run.peak_bytes)
                     measurements.append(replace(run, peak_bytes=peak))

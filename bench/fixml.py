@@ -66,32 +66,32 @@ class FixmlResult:
     passes: Sequence[FixmlPass]
 
     def of(self, contender: str) -> list[FixmlPass]:
-        """The passes of one."""
+        """Return the passes of one."""
         return [one for one in self.passes if one.contender == contender]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it for a JSON file."""
+        """Return the values for a JSON file."""
         return asdict(self)
 
 
 def measure_fixml(
-    directory: Path, *, reports: int, rounds: int, tell: Callable[[str], None]
+    directory: Path, *, reports: int, rounds: int, report: Callable[[str], None]
 ) -> FixmlResult:
-    """Times both in turns.
+    """Time both in turns.
 
     Args:
         directory: A folder for the file.
         reports: How many it has.
         rounds: Passes of each.
-        tell: Told what goes on.
+        report: Receives what goes on, as text.
     """
-    tell(f"writing {reports:,} reports")
+    report(f"writing {reports:,} reports")
     path = directory / "notices.xml"
     write_reports(path, reports)
     passes = []
     for number in range(rounds):
         for contender in (OURS, BARE) if number % 2 else (BARE, OURS):
-            tell(f"{contender}, round {number + 1} of {rounds}")
+            report(f"{contender}, round {number + 1} of {rounds}")
             command = [sys.executable, "-m", "bench.fixml", contender, str(path)]
             done = subprocess.run(command, capture_output=True, check=True)
             answer = json.loads(done.stdout)
@@ -101,7 +101,7 @@ def measure_fixml(
 
 
 def write_reports(path: Path, count: int) -> None:
-    """Writes a file of reports, for 1,000 strikes of each of 100 roots."""
+    """Write a file of reports, for 1,000 strikes of each of 100 roots."""
     with path.open("w", encoding="utf-8") as file:
         file.write(_HEAD)
         for number in range(count):
@@ -134,7 +134,7 @@ def _bare(path: Path) -> int:
 
 
 def main() -> None:
-    """One pass of the contender that is named, over a small file first."""
+    """Run one pass of a contender, over a small file first."""
     name, path = sys.argv[1], Path(sys.argv[2])
     read = {OURS: _ours, BARE: _bare}[name]
     small = path.with_suffix(".small.xml")

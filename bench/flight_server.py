@@ -32,7 +32,7 @@ class _OneTable(pa.flight.FlightServerBase):  # type: ignore[misc]
         self._table = _read(path)
 
     def do_get(self, context: Any, ticket: Any) -> Any:  # noqa: ARG002 - Flight's signature.
-        """Streams the table."""
+        """Stream the table."""
         table = self._table if ticket.ticket == MEMORY else _read(self._path)
         batches = table.to_batches(max_chunksize=_ROWS_A_MESSAGE)
         return pa.flight.RecordBatchStream(pa.RecordBatchReader.from_batches(table.schema, batches))

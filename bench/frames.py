@@ -140,7 +140,7 @@ def run_polars(positions: Path, notices: Path, volumes: Path, output: Path) -> N
 
 
 def run_duckdb(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
-    """One statement with window functions, whose result is copied to the two files."""
+    """Run one statement with window functions, whose result is copied to the two files."""
     import duckdb  # noqa: PLC0415 - a contender's process imports its own peer alone.
 
     numerator = ten_thousandths(volumes)
@@ -212,7 +212,7 @@ def run_duckdb(positions: Path, notices: Path, volumes: Path, output: Path) -> N
 
 
 def run_pandas(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
-    """Categories for the series, one sort, grouped running sums, and merges by pool."""
+    """Use a category for the series, one sort, grouped running sums, and merges by pool."""
     import numpy as np  # noqa: PLC0415 - a contender's process imports its own peer alone.
     import pandas as pd  # noqa: PLC0415 - as above.
 

@@ -62,42 +62,42 @@ class LogResult:
     verifications: Sequence[VerifyResult]
 
     def as_json(self) -> dict[str, Any]:
-        """The result as JSON values."""
+        """Return the result as JSON values."""
         return asdict(self)
 
 
 def measure_log(
-    folder: Path, *, quick: bool, rounds: int, tell: Callable[[str], None]
+    folder: Path, *, quick: bool, rounds: int, report: Callable[[str], None]
 ) -> LogResult:
-    """Measures appends and verifications.
+    """Measure appends and verifications.
 
     Args:
         folder: Where ledgers are made.
         quick: Shorter logs, for a look.
         rounds: Appends are 4 times as many to each log.
-        tell: Told what is being done.
+        report: Receives what is being done, as text.
     """
     return LogResult(
         appends=_measure_appends(
-            folder, (1_000, 20_000 if quick else 1_000_000), appends=4 * rounds, tell=tell
+            folder, (1_000, 20_000 if quick else 1_000_000), appends=4 * rounds, report=report
         ),
         verifications=_measure_verify(
-            folder, (25, 50) if quick else (250, 500, 1_000), rounds=3, tell=tell
+            folder, (25, 50) if quick else (250, 500, 1_000), rounds=3, report=report
         ),
     )
 
 
 def _measure_appends(
-    folder: Path, lengths: Sequence[int], *, appends: int, tell: Callable[[str], None]
+    folder: Path, lengths: Sequence[int], *, appends: int, report: Callable[[str], None]
 ) -> list[AppendResult]:
     ledgers = []
     for length in lengths:
-        tell(f"filling a log of {length:,} records")
+        report(f"filling a log of {length:,} records")
         ledgers.append(filled_ledger(folder / f"log-{length}", length))
     results = [AppendResult(records=length, run_seconds=[], entry_seconds=[]) for length in lengths]
     request = example_request()
     for turn in range(appends + 1):
-        tell(f"appending, {turn} of {appends}")
+        report(f"appending, {turn} of {appends}")
         day = replace(request, business_date=FIRST_DATE + dt.timedelta(turn))
         entry = trail.entry_now(trail.RUNS_REPLAYED, "a benchmark", "nothing", BENCH)
         for ledger, result in zip(ledgers, results, strict=True):
@@ -110,17 +110,17 @@ def _measure_appends(
 
 
 def _measure_verify(
-    folder: Path, lengths: Sequence[int], *, rounds: int, tell: Callable[[str], None]
+    folder: Path, lengths: Sequence[int], *, rounds: int, report: Callable[[str], None]
 ) -> list[VerifyResult]:
     ledger = Ledger.create(folder / "verified")
     request = example_request()
     results = []
     for runs in lengths:
         for number in range(sum(1 for _ in ledger.iterate()), runs):
-            tell(f"recording run {number + 1:,} of {lengths[-1]:,}")
+            report(f"recording run {number + 1:,} of {lengths[-1]:,}")
             day = replace(request, business_date=FIRST_DATE + dt.timedelta(number))
             record(ledger, day)
-        tell(f"verifying {runs:,} runs")
+        report(f"verifying {runs:,} runs")
         seconds = [timed(partial(verify, ledger)) for _ in range(rounds)]
         results.append(VerifyResult(runs=runs, seconds=seconds))
     shutil.rmtree(ledger.directory)
@@ -128,12 +128,12 @@ def _measure_verify(
 
 
 def record(ledger: Ledger, request: operations.RunRequest) -> None:
-    """Records a run."""
+    """Record a run."""
     operations.run_lottery(lambda: ledger, request)
 
 
 def verify(ledger: Ledger) -> None:
-    """Verifies a ledger that must be sound."""
+    """Verify a ledger that must be sound."""
     faults = list(
         operations.verify_ledger(ledger.directory, key_file=ledger.key_file, lock_seconds=30.0)
     )
@@ -141,7 +141,7 @@ def verify(ledger: Ledger) -> None:
 
 
 def example_request() -> operations.RunRequest:
-    """The example day, read once."""
+    """Return the example day, read once."""
     problems = Problems()
     return operations.RunRequest(
         business_date=FIRST_DATE,
@@ -154,33 +154,33 @@ def example_request() -> operations.RunRequest:
 
 
 def filled_ledger(directory: Path, length: int) -> Ledger:
-    """A ledger whose log has so many records; what they say is nothing, and is never read back."""
+    """Return a ledger whose log has so many records, which say nothing and are never read."""
     ledger = Ledger.create(directory)
     key = read_key_file(ledger.key_file)
     whose = ledger.log()
     with ledger._engine.connect().execution_options(lottery_writes=True) as connection:  # noqa: SLF001
         connection.begin()
-        heads = {}
+        checkpoints = {}
         for tree, table in ((log.RUNS_TREE, RUNS), (log.TRAIL_TREE, TRAIL)):
             size = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-            edge = merkle.compact_range_of(size, partial(log.node, connection, tree))
+            compact = merkle.compact_range_of(size, partial(log.node, connection, tree))
             leaf = merkle.leaf_hash(_FILLER)
             for start in range(size, length, _BATCH):
                 nodes: list[dict[str, Any]] = []
                 indices = range(start, min(start + _BATCH, length))
                 for index in indices:
-                    edge, completed = merkle.append(index, edge, leaf)
+                    compact, completed = merkle.append(index, compact, leaf)
                     nodes += [{"tree": tree, **_columns(node)} for node in completed]
                 connection.execute(sa.insert(table), list(_filler_rows(tree, indices)))
                 connection.execute(sa.insert(NODES), nodes)
-            root = merkle.root_of_compact_range(edge)
-            heads[tree] = Checkpoint(origin=whose.origin_of(tree), size=length, root=root)
+            root = merkle.root_of_compact_range(compact)
+            checkpoints[tree] = Checkpoint(origin=whose.origin_of(tree), size=length, root=root)
         starts, note = _fill_checkpoints(
-            connection, length, heads, lambda head: sign_checkpoint(head, key)
+            connection, length, checkpoints, lambda checkpoint: sign_checkpoint(checkpoint, key)
         )
         connection.commit()
     with (directory / write_transaction.CHECKPOINT_FILE).open("r+b") as file:
-        file.truncate(starts)  # Nobody reads what is before the last head.
+        file.truncate(starts)  # What is before the last checkpoint is not read.
         file.seek(starts)
         file.write(note)
     shutil.copyfile(directory / write_transaction.DATABASE, directory / write_transaction.MIRROR)
@@ -210,50 +210,54 @@ def _filler_rows(tree: str, indices: range) -> Iterator[dict[str, Any]]:
 def _fill_checkpoints(
     connection: sa.Connection,
     length: int,
-    heads: dict[str, Checkpoint],
+    checkpoints: dict[str, Checkpoint],
     sign: Callable[[Checkpoint], bytes],
 ) -> tuple[int, bytes]:
-    """A head of each size of each tree, of which the last two are signed.
+    """Write a checkpoint of each size of each tree, of which the last two are signed.
 
     Returns:
         Where the last one starts in the checkpoint file, and its bytes there.
     """
     last = log.last_checkpoint(connection)
     assert last is not None
-    position, place = last.position, last.ends_at
+    position, ends_at = last.position, last.ends_at
     filler = _FILLER
     for start in range(1, length, _BATCH):
         rows = []
         for size in range(start, min(start + _BATCH, length)):
-            for tree in heads:
-                position, place = position + 1, place + len(filler)
-                rows.append(_head_row(position, tree, size, filler, place))
+            for tree in checkpoints:
+                position, ends_at = position + 1, ends_at + len(filler)
+                rows.append(_checkpoint_row(position, tree, size, filler, ends_at))
         connection.execute(sa.insert(CHECKPOINTS), rows)
-    for tree, head in heads.items():
-        note = sign(head)
-        starts, note_bytes = place, join_notes([note])
-        position, place = position + 1, place + len(note_bytes)
-        connection.execute(sa.insert(CHECKPOINTS), [_head_row(position, tree, length, note, place)])
+    for tree, checkpoint in checkpoints.items():
+        note = sign(checkpoint)
+        starts, note_bytes = ends_at, join_notes([note])
+        position, ends_at = position + 1, ends_at + len(note_bytes)
+        connection.execute(
+            sa.insert(CHECKPOINTS), [_checkpoint_row(position, tree, length, note, ends_at)]
+        )
     return starts, note_bytes
 
 
-def _head_row(position: int, tree: str, size: int, note: bytes, place: int) -> dict[str, Any]:
+def _checkpoint_row(
+    position: int, tree: str, size: int, note: bytes, ends_at: int
+) -> dict[str, Any]:
     return {
         "position": position,
         "tree": tree,
         "tree_size": size,
         "note": note,
-        "ends_at": place,
+        "ends_at": ends_at,
     }
 
 
 def timed(call: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
+    """Return seconds that a call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def ratio_of_medians(ones: Sequence[float], others: Sequence[float]) -> float:
-    """How many times as long the median of the one is as that of the other."""
+    """Return how many times as long the median of the one is as that of the other."""
     return statistics.median(ones) / statistics.median(others)

@@ -35,24 +35,24 @@ class LoopbackResult:
     measurements: Sequence[Measurement]
 
     def of(self, contender: str) -> list[Measurement]:
-        """The runs of a contender."""
+        """Return the runs of a contender."""
         return [found for found in self.measurements if found.contender == contender]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it for a JSON file."""
+        """Return the values for a JSON file."""
         return asdict(self)
 
 
 def measure_loopback(
-    directory: Path, made: MadeDay, *, rounds: int, tell: Callable[[str], None]
+    directory: Path, made: MadeDay, *, rounds: int, report: Callable[[str], None]
 ) -> LoopbackResult:
-    """Times both in turns, after each ran once and the recorded tables were compared.
+    """Time both in turns, after each ran once and the recorded tables were compared.
 
     Args:
         directory: A folder for both ledgers.
         made: The day.
         rounds: Timed runs of each.
-        tell: Told what goes on.
+        report: Receives what goes on, as text.
 
     Raises:
         OutputsDiffer: The server recorded something else.
@@ -60,20 +60,20 @@ def measure_loopback(
     remote, local = directory / "remote", directory / "local"
     remote.mkdir(parents=True)
     local.mkdir()
-    tell("starting the server")
+    report("starting the server")
     with serving(directory, remote / LEDGER) as served:
         (remote / TARGET).write_text(served.target, encoding="utf-8")
         workers = [Worker(LOCAL, local), Worker(REMOTE, remote)]
         output = directory / "output"
         try:
             for worker in workers:
-                tell(f"warming up {worker.name}")
+                report(f"warming up {worker.name}")
                 worker.measure(made.files, output, 0)
             compare(REMOTE, outputs(remote / LEDGER), outputs(local / LEDGER))
             measurements = []
             for number in range(rounds):
                 for worker in workers if number % 2 else workers[::-1]:
-                    tell(f"round {number + 1} of {rounds}: {worker.name}")
+                    report(f"round {number + 1} of {rounds}: {worker.name}")
                     measurements.append(worker.measure(made.files, output, number + 1))
             server_peak_bytes = peak_bytes(served.process)
         finally:

@@ -50,7 +50,7 @@ class MadeDay:
     Attributes:
         size: How large it is.
         files: The inputs.
-        key_bits: Bits of the largest account number and of a place in the largest assigned pool;
+        key_bits: Bits of the largest account number and of an index in the largest assigned pool;
             past 63 the lottery ranks the accounts instead of packing both into one key.
     """
 
@@ -71,7 +71,7 @@ class Days:
         self._made: dict[DaySize, MadeDay] = {}
 
     def of(self, size: DaySize) -> MadeDay:
-        """The day of a size."""
+        """Return the day of a size."""
         if size not in self._made:
             folder = self._directory / f"day-{len(self._made)}"
             folder.mkdir(parents=True)
@@ -80,7 +80,7 @@ class Days:
 
 
 def write_day(directory: Path, size: DaySize) -> MadeDay:
-    """Writes a day's three files; Parquet as pyarrow writes it when it is told nothing."""
+    """Write a day's three files; Parquet with the defaults of pyarrow."""
     random = np.random.default_rng(20_240_916)
     symbols = _symbols(size.series + size.without_position, random)
     counts = _rows_of_series(size, random)
@@ -99,12 +99,12 @@ def write_day(directory: Path, size: DaySize) -> MadeDay:
     _write_positions(files.positions, symbols, pools, counts, shorts, numbers, random)
     lines = ["security_number,ask_price", *(f"{name},{ask}" for name, ask in ASKS.items())]
     files.volumes.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    place_bits = int(counts[assigned].max()).bit_length()
-    return MadeDay(size=size, files=files, key_bits=int(numbers.max()).bit_length() + place_bits)
+    index_bits = int(counts[assigned].max()).bit_length()
+    return MadeDay(size=size, files=files, key_bits=int(numbers.max()).bit_length() + index_bits)
 
 
 def _symbols(count: int, random: np.random.Generator) -> pa.StringArray:
-    """string[count] of distinct OSI symbols."""
+    """Return string[count] of distinct OSI symbols."""
     letters = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
     roots = {"".join(random.choice(letters, random.integers(1, 6))) for _ in range(600)}
     weeks = [BUSINESS_DATE + dt.timedelta(days=7 * week + 4) for week in range(20)]
@@ -117,21 +117,21 @@ def _symbols(count: int, random: np.random.Generator) -> pa.StringArray:
     shape = tuple(len(part) for part in parts)
     drawn = random.choice(int(np.prod(shape)), count, replace=False)
     columns = [
-        pa.array(part).take(pa.array(places))
-        for part, places in zip(parts, np.unravel_index(drawn, shape), strict=True)
+        pa.array(part).take(pa.array(index))
+        for part, index in zip(parts, np.unravel_index(drawn, shape), strict=True)
     ]
     return pc.binary_join_element_wise(*columns, "")
 
 
 def _rows_of_series(size: DaySize, random: np.random.Generator) -> Integers:
-    """int64[series]: how many rows each has, one at least."""
+    """Return int64[series]: how many rows each has, one at least."""
     weights = 1 / np.arange(1, size.series + 1)
     counts = 1 + random.multinomial(size.positions - size.series, weights / weights.sum())
     return random.permutation(counts)
 
 
 def _numbers(count: int, size: DaySize, random: np.random.Generator) -> Integers:
-    """int64[a prime, at most count]: distinct account numbers in no order."""
+    """Return int64[a prime, at most count]: distinct account numbers in no order."""
     least, most = size.digits
     digits = random.integers(least, most + 1, 3 * count)
     numbers = np.unique(random.integers(10 ** (digits - 1), 10**digits))
@@ -140,7 +140,7 @@ def _numbers(count: int, size: DaySize, random: np.random.Generator) -> Integers
 
 
 def _prime_below(number: int) -> int:
-    """The largest prime that is not above a number."""
+    """Return the largest prime that is not above a number."""
     return next(
         found
         for found in range(number, 1, -1)
@@ -157,7 +157,7 @@ def _write_positions(
     numbers: Integers,
     random: np.random.Generator,
 ) -> None:
-    """Writes the rows of every pool, shuffled, a row group at a time.
+    """Write the rows of every pool, shuffled, a row group at a time.
 
     A pool's accounts are every so-manieth of the population, which is a prime many: none comes
     twice. One in twenty accounts is written with leading zeros where it has room for them.
@@ -184,10 +184,10 @@ def _write_positions(
         for start in range(0, order.size, _ROW_GROUP):
             rows = order[start : start + _ROW_GROUP]
             pool = pools[rows]
-            places = (first[pool] + (rows - starts[pool]) * step[pool]) % numbers.size
+            indices = (first[pool] + (rows - starts[pool]) * step[pool]) % numbers.size
             group = {
                 "series": symbols.take(pa.array(pool)),
-                "account": texts.take(pa.array(places)),
+                "account": texts.take(pa.array(indices)),
                 "short_quantity": shorts[rows].astype(np.int64),
             }
             writer.write_table(pa.table(group), row_group_size=_ROW_GROUP)
@@ -200,7 +200,7 @@ def _notices(
     size: DaySize,
     random: np.random.Generator,
 ) -> pa.Table:
-    """One notice or a few for each assigned pool, shuffled; one for a day of one series."""
+    """Return one notice or a few for each assigned pool, shuffled; one for a day of one series."""
     part = random.random(assigned.size) ** 2 * 0.6
     quantities = np.maximum(1, (totals[assigned] * part).astype(np.int64))
     quantities[: size.exceeding] = totals[assigned[: size.exceeding]] + 1
@@ -228,5 +228,5 @@ def _shares(quantity: int, count: int, random: np.random.Generator) -> list[int]
     if count == 1:
         return [quantity]
     cuts = random.choice(quantity - 1, count - 1, replace=False) + 1
-    edges = [0, *sorted(int(cut) for cut in cuts), quantity]
-    return [after - before for before, after in pairwise(edges)]
+    bounds = [0, *sorted(int(cut) for cut in cuts), quantity]
+    return [after - before for before, after in pairwise(bounds)]

@@ -36,7 +36,7 @@ class Options:
         loopback_day: The day of `run-lottery` and of `stream`.
         curve_to: Positions of the largest day of the cost curve.
         shrink: Divides every size, to try the benchmarks themselves.
-        directory: Where files and ledgers are made; None is the usual place of temporary files.
+        directory: Where files and ledgers are made; None is the usual folder of temporary files.
         json: Where every measurement goes.
     """
 
@@ -62,11 +62,11 @@ class Options:
         return (100_000 if self.quick else 1_000_000) // self.shrink
 
     def size(self, name: str) -> DaySize:
-        """How large a day is here."""
+        """Return how large a day is here."""
         return sizes.SIZES[name].shrunk(self.shrink) if self.shrink > 1 else sizes.SIZES[name]
 
     def curve_sizes(self) -> list[DaySize]:
-        """The days of the cost curve."""
+        """Return the days of the cost curve."""
         asked = [positions for positions in sizes.CURVE if positions <= self.curve_to]
         return [sizes.curve_size(max(1_000, positions // self.shrink)) for positions in asked]
 
@@ -81,7 +81,7 @@ class Options:
         return rounds
 
     def as_json(self) -> dict[str, Any]:
-        """What changes the figures, for a JSON file."""
+        """Return what changes the figures, for a JSON file."""
         return {
             "only": [name for name in SECTIONS if name in self.only],
             "quick": self.quick,
@@ -95,7 +95,7 @@ class Options:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Options:
-    """The options of the command line.
+    """Return the options of the command line.
 
     Args:
         arguments: Its words; those of this process if None.
@@ -146,7 +146,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
 
 
 def _count(text: str) -> int:
-    """A whole number from 1 on."""
+    """Return a whole number from 1 on."""
     number = int(text.replace("_", "").replace(",", ""))
     if number < 1:
         raise argparse.ArgumentTypeError("a whole number from 1 on is expected")

@@ -29,25 +29,25 @@ BENCH: Final = Identity(kind="system-user", name="bench", host="localhost")
 
 
 def warm_up() -> None:
-    """Loads every loop's machine code, some of which a first day would not need."""
+    """Load every loop's machine code, some of which a first day would not need."""
     operations.warm_up()
 
 
 def run_ours(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
-    """The day allocated and written; nothing is recorded."""
+    """Allocate and write the day, recording nothing."""
     computed = operations.compute_day(read_request(positions, notices, volumes))
     write_table(computed.day.allocations, output, ALLOCATIONS_FILE)
     write_table(computed.day.pools, output, POOLS_FILE)
 
 
 def run_ours_recorded(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
-    """The day recorded in a ledger of its own: evidence, digests, log, synced to disk."""
+    """Record the day in a ledger of its own: evidence, digests, log, synced to disk."""
     request = read_request(positions, notices, volumes)
     operations.run_lottery(lambda: Ledger.create(output / LEDGER), request)
 
 
 def read_request(positions: Path, notices: Path, volumes: Path) -> operations.RunRequest:
-    """The day's files read, as `lottery run` reads them."""
+    """Read the day's files as `lottery run` does."""
     problems = Problems()
     read_notices = files.read_notices(notices, problems)
     return operations.RunRequest(
@@ -61,7 +61,7 @@ def read_request(positions: Path, notices: Path, volumes: Path) -> operations.Ru
 
 
 def prepare_replay(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
-    """The replay of the run recorded beforehand, the ledger opened each time.
+    """Record the run, and return its replay, which opens the ledger each time.
 
     Args:
         reference: A folder with that run's ledger.
@@ -75,7 +75,7 @@ def prepare_replay(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
     requester = operations.Requester(by=BENCH, warn=warn)
 
     def run_replay(positions: Path, notices: Path, volumes: Path, output: Path) -> None:  # noqa: ARG001 - a contender's signature; a replay reads none of them.
-        """Computes the run again from its evidence and compares every value."""
+        """Compute the run again from its evidence and compare every value."""
         ledger = Ledger.open(directory)
         replayed = operations.replay_run(ledger, "latest", requester, engine=Engine.COMPILED)
         ledger.close()
@@ -85,7 +85,7 @@ def prepare_replay(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
 
 
 def prepare_limit(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
-    """The limit over output tables prepared beforehand.
+    """Prepare output tables, and return the limit over them.
 
     Args:
         reference: A folder with the outputs to write again.
@@ -98,7 +98,7 @@ def prepare_limit(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
     pa.set_cpu_count(2)
 
     def run_limit(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
-        """Decodes the inputs and encodes the outputs, on two threads, and computes nothing.
+        """Decode the inputs and encode the outputs on two threads, computing nothing.
 
         The allocations are written as two files of half the rows each, one a thread.
         """
@@ -119,7 +119,7 @@ def prepare_limit(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
 
 
 def _encode(table: pa.Table, path: Path) -> None:
-    """Writes a table on this thread alone, as `evidence.write_parquet` encodes one."""
+    """Write a table on this thread alone, as `evidence.write_parquet` encodes one."""
     labels = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
     whole = [field.name for field in table.schema if pa.types.is_integer(field.type)]
     pq.write_table(

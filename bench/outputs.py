@@ -20,7 +20,7 @@ class OutputsDiffer(AssertionError):
 
 
 def outputs(directory: Path) -> Tables:
-    """The two tables found in a folder, every text plain and every number of 64 bits."""
+    """Return the two tables found in a folder, every text plain and every number of 64 bits."""
     tables = {}
     folder = folder_of_tables(directory)
     for name, columns in _TABLES.items():
@@ -49,14 +49,14 @@ def folder_of_tables(directory: Path) -> Path:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """A table's values in one chunk, every text plain and every number of 64 bits."""
+    """Return a table's values in one chunk, every text plain and every number of 64 bits."""
     columns = {**POOL_COLUMNS, **ALLOCATION_COLUMNS}
     schema = pa.schema([(name, columns[name]) for name in table.column_names])
     return table.cast(schema).combine_chunks()
 
 
 def compare(name: str, found: Tables, expected: Tables) -> None:
-    """Compares a contender's tables with ours.
+    """Compare a contender's tables with ours.
 
     Raises:
         OutputsDiffer: They are not ours, value by value.
@@ -66,7 +66,7 @@ def compare(name: str, found: Tables, expected: Tables) -> None:
 
 
 def compare_table(name: str, theirs: pa.Table, ours: pa.Table) -> None:
-    """Compares one table with ours.
+    """Compare one table with ours.
 
     Raises:
         OutputsDiffer: It is not ours, value by value.

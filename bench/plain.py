@@ -20,7 +20,7 @@ class InputRefused(ValueError):
 
 
 def ten_thousandths(volumes: Path) -> int:
-    """The fraction's numerator over 10,000, from the file of asks (S1 to S6)."""
+    """Return the fraction's numerator over 10,000, from the file of asks (S1 to S6)."""
     with volumes.open(newline="", encoding="utf-8") as file:
         asks = [Decimal(row["ask_price"]) for row in csv.DictReader(file)]
     composite = str(int(sum(asks) * 100_000))
@@ -29,13 +29,13 @@ def ten_thousandths(volumes: Path) -> int:
 
 
 def refuse_if(found: object, what: str) -> None:
-    """Raises where a check found something."""
+    """Raise if a check found something."""
     if found:
         raise InputRefused(f"there is {what}")
 
 
 def run_plain(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
-    """The day in plain Python; pyarrow only reads and writes."""
+    """Compute the day in plain Python; pyarrow only reads and writes."""
     numerator = ten_thousandths(volumes)
     rows = pq.read_table(positions)
     pools: dict[str, list[tuple[int, str, int]]] = defaultdict(list)

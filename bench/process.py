@@ -65,7 +65,7 @@ class Worker:
         return self._warm_up is None
 
     def measure(self, files: DayFiles, output: Path, number: int) -> Measurement:
-        """One run into an empty folder."""
+        """Measure one run into an empty folder."""
         try:
             if self._process is None and self._warm_up is not None:
                 self._run(self._warm_up, output)
@@ -76,7 +76,7 @@ class Worker:
         return Measurement(contender=self.name, round=number, **answer)
 
     def stop(self) -> None:
-        """Lets the process end."""
+        """Let the process end."""
         if self._process is not None:
             self._process.communicate()
             self._process = None
@@ -106,7 +106,7 @@ class Worker:
 
 @contextmanager
 def serving(directory: Path, ledger: Path) -> Iterator[Served]:
-    """`python -m server` on ports of its own, stopped at the end.
+    """Run `python -m server` on ports of its own, and stop it at the end.
 
     Args:
         directory: A folder for its log.
@@ -132,7 +132,7 @@ def serving(directory: Path, ledger: Path) -> Iterator[Served]:
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    """Where it listens, from the line of its log that says so."""
+    """Return the address that it logs."""
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until and process.poll() is None:
         for line in log.read_bytes().splitlines(keepends=True):

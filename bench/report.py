@@ -20,7 +20,7 @@ _PACKAGES = ("pyarrow", "numba", "numpy", "polars", "duckdb", "pandas", "grpcio"
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return what the figures were measured on."""
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0))
@@ -32,14 +32,14 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What was measured."""
+    """Return what was measured."""
     names = ("options-assignment-lottery", *_PACKAGES)
     found = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version(), **found}
 
 
 def print_report(console: Console, results: Results) -> None:
-    """Prints what was measured."""
+    """Print what was measured."""
     for table in tables(results):
         console.print(table)
     console.print(_summary_table(results))

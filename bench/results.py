@@ -33,7 +33,7 @@ class Results:
     curve: CurveResult | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """All of it for a JSON file."""
+        """Return the values for a JSON file."""
         others = {
             "run_lottery": self.loopback,
             "stream_allocations": self.stream,

@@ -45,19 +45,19 @@ class SeriesResult:
     sizes: list[SizeResult]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it for a JSON file."""
+        """Return the values for a JSON file."""
         return asdict(self)
 
 
-def measure_series(directory: Path, *, blocks: int, tell: Callable[[str], None]) -> SeriesResult:
-    """Times calls of every size against both servers.
+def measure_series(directory: Path, *, blocks: int, report: Callable[[str], None]) -> SeriesResult:
+    """Time calls of every size against both servers.
 
     Args:
         directory: A folder for the server's ledger and its log.
         blocks: Blocks of calls of each size and server.
-        tell: Told what goes on.
+        report: Receives what goes on, as text.
     """
-    tell("starting both servers")
+    report("starting both servers")
     with ExitStack() as stack:
         log = stack.enter_context((directory / "server.log").open("wb"))
         stubs = {}
@@ -83,11 +83,11 @@ def measure_series(directory: Path, *, blocks: int, tell: Callable[[str], None])
                 )
             )
             stubs[kind] = pb_grpc.LotteryServiceStub(channel)
-        return _measure(stubs, blocks, tell)
+        return _measure(stubs, blocks, report)
 
 
 def _measure(
-    stubs: dict[str, pb_grpc.LotteryServiceStub], blocks: int, tell: Callable[[str], None]
+    stubs: dict[str, pb_grpc.LotteryServiceStub], blocks: int, report: Callable[[str], None]
 ) -> SeriesResult:
     requests = {size: series_request(size) for size in SIZES}
     results = {}
@@ -102,7 +102,7 @@ def _measure(
         for stub in stubs.values():
             _block(stub, request, SIZES[size])
     for block in range(blocks):
-        tell(f"calls, block {block + 1} of {blocks}")
+        report(f"calls, block {block + 1} of {blocks}")
         for size, request in requests.items():
             for kind in ("ours", "echo") if block % 2 else ("echo", "ours"):
                 taken = results[size].ours if kind == "ours" else results[size].echo
@@ -113,7 +113,7 @@ def _measure(
 def _block(
     stub: pb_grpc.LotteryServiceStub, request: pb.AllocateSeriesRequest, calls: int
 ) -> list[int]:
-    """The nanoseconds of so many calls, one after the other."""
+    """Return the nanoseconds of each of so many calls in sequence."""
     call, clock = stub.AllocateSeries, time.perf_counter_ns
     taken = []
     for _ in range(calls):

@@ -24,7 +24,7 @@ _ASKS: Final = {
 
 
 def series_request(accounts: int) -> pb.AllocateSeriesRequest:
-    """A request for one pool of so many accounts."""
+    """Return a request for one pool of so many accounts."""
     request = pb.AllocateSeriesRequest(
         series="AAPL  240920C00220000", occ_account="C", assigned_quantity=3 * accounts
     )
@@ -33,10 +33,10 @@ def series_request(accounts: int) -> pb.AllocateSeriesRequest:
         lottery_pb2.ExchangeAsk(security_number=number, ask_price=ask)
         for number, ask in _ASKS.items()
     )
-    for place in range(accounts):
+    for index in range(accounts):
         # Steps round a prime: the numbers come in no order, and none comes twice.
-        number = 1_046 + place * 1_103_515_245 % 2_147_483_647
-        request.positions.add(account=str(number), short_quantity=1 + 7 * place % 20 + 3)
+        number = 1_046 + index * 1_103_515_245 % 2_147_483_647
+        request.positions.add(account=str(number), short_quantity=1 + 7 * index % 20 + 3)
     return request
 
 
@@ -102,7 +102,7 @@ def _serve_echo(sizes: list[int]) -> None:
 
 
 def _response(accounts: int) -> pb.AllocateSeriesResponse:
-    """What the real server answers to the request of this size."""
+    """Return what the real server answers to the request of this size."""
     from lottery import operations  # noqa: PLC0415 - as above.
     from server import requests, responses  # noqa: PLC0415 - as above.
 

@@ -29,7 +29,7 @@ class DaySize:
     is_large: bool = False
 
     def shrunk(self, divisor: int) -> DaySize:
-        """A day of the same shape and so much smaller, to try the benchmarks themselves."""
+        """Return a day of the same shape and so much smaller, to try the benchmarks themselves."""
         if self.series == 1:
             return replace(self, positions=self.positions // divisor)
         return replace(
@@ -53,14 +53,14 @@ SIZES: Final = {
     LONG: DaySize(digits=(17, 18)),
 }
 """`long` is the typical day with account numbers so long that they are ranked: a number and the
-place in its pool pass 63 bits together."""
+index in its pool exceed 63 bits together."""
 
 CURVE: Final = (20_000, 200_000, 2_000_000, 6_000_000, 20_000_000, 60_000_000)
 """Positions of each day of the cost curve."""
 
 
 def curve_size(positions: int) -> DaySize:
-    """The typical day's shape with so many positions."""
+    """Return the typical day's shape with so many positions."""
     typical = SIZES[TYPICAL]
     return replace(
         typical,

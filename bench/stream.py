@@ -55,30 +55,30 @@ class StreamResult:
     seconds: Mapping[str, list[float]]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it for a JSON file."""
+        """Return the values for a JSON file."""
         return asdict(self)
 
 
 def measure_stream(
-    directory: Path, made: MadeDay, *, rounds: int, tell: Callable[[str], None]
+    directory: Path, made: MadeDay, *, rounds: int, report: Callable[[str], None]
 ) -> StreamResult:
-    """Times calls to both servers in rotated turns, after each answer was compared.
+    """Time calls to both servers in rotated turns, after each answer was compared.
 
     Args:
         directory: A folder for the ledger.
         made: The day.
         rounds: Timed calls of each contender.
-        tell: Told what goes on.
+        report: Receives what goes on, as text.
 
     Raises:
         OutputsDiffer: Two contenders received different tables.
     """
-    tell("recording the day")
+    report("recording the day")
     recorder = Worker(RECORDED, directory)
     recorder.measure(made.files, directory / "recorded", 0)
     recorder.stop()
     ledger = directory / "recorded" / LEDGER
-    tell("starting both servers")
+    report("starting both servers")
     with ExitStack() as stack:
         target = stack.enter_context(serving(directory, ledger)).target
         flight = stack.enter_context(pa.flight.connect(stack.enter_context(_flight(ledger))))
@@ -97,7 +97,7 @@ def measure_stream(
         for number in range(rounds):
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
-                tell(f"call {number + 1} of {rounds}: {name}")
+                report(f"call {number + 1} of {rounds}: {name}")
                 start = time.perf_counter()
                 contenders[name]()
                 seconds[name].append(time.perf_counter() - start)
@@ -105,7 +105,7 @@ def measure_stream(
 
 
 def _compare(contenders: Mapping[str, _Receive]) -> int:
-    """The rows that every contender receives alike."""
+    """Return the rows that every contender receives alike."""
     expected = plain(contenders[STREAM]())
     for name, receive in contenders.items():
         compare_table(name, plain(receive()), expected)
@@ -114,7 +114,7 @@ def _compare(contenders: Mapping[str, _Receive]) -> int:
 
 
 def _stream(stub: pb_grpc.LotteryServiceStub) -> pa.Table:
-    """The table as it arrives, a chunk a message, as Flight's client gives it."""
+    """Return the table as it arrives, a chunk a message, as Flight's client gives it."""
     request = pb.StreamAllocationsRequest(run="latest", format=pb.ROW_FORMAT_ARROW)
     return pa.concat_tables(
         [read_arrow_table(message.arrow_allocations) for message in stub.StreamAllocations(request)]

@@ -27,18 +27,18 @@ class Row:
     target: str
 
     def as_json(self) -> dict[str, str]:
-        """The row for a JSON file."""
+        """Return the row for a JSON file."""
         return asdict(self)
 
 
 def summary(results: Results) -> list[Row]:
-    """Every row of the table, those too that were not measured."""
+    """Return every row of the table, including those not measured."""
     rows = [*_day_rows(results), *_wire_rows(results), _fixml_row(results)]
     return [Row(what=what, measured=measured, target=target) for what, measured, target in rows]
 
 
 def _day_rows(results: Results) -> Iterator[tuple[str, str, str]]:
-    """What, measured and target of the rows that days give."""
+    """Yield subject, figure and target of the rows of days."""
     of = results.days.get
     for name, target in ((FRIDAY, "1.3"), (TYPICAL, "1.6"), (GIANT, "2.0"), (LONG, "")):
         yield f"{name} / limit", _quotient(of(name), OURS, LIMIT), target
@@ -60,7 +60,7 @@ def _day_rows(results: Results) -> Iterator[tuple[str, str, str]]:
 
 
 def _wire_rows(results: Results) -> Iterator[tuple[str, str, str]]:
-    """What, measured and target of the rows of servers and processes."""
+    """Yield subject, figure and target of the rows of servers and processes."""
     loopback, cold = results.loopback, results.cold
     size = "" if loopback is None else f"{loopback.size.positions:,} positions"
     yield (
@@ -121,7 +121,7 @@ def _gigabytes(day: DayResult | None) -> str:
 
 
 def _memory_growth(curve: CurveResult | None) -> str:
-    """From each size to the next; what the process itself takes drops out."""
+    """Return the growth from size to size, without what the process itself takes."""
     if curve is None or len(curve.points) < 2:
         return ""
     steps = zip(curve.points, curve.points[1:], strict=False)

@@ -24,7 +24,7 @@ _KEY_BITS = 63
 
 
 def tables(results: Results) -> Iterator[Table]:
-    """A table of each benchmark that ran."""
+    """Yield a table of each benchmark that ran."""
     for name, day in results.days.items():
         yield _day_table(name, day)
     if results.loopback is not None:
@@ -52,7 +52,7 @@ def _day_table(name: str, day: DayResult) -> Table:
     )
     _add_contenders(table, {contender: day.of(contender) for contender in DAY}, OURS)
     kind = "are ranked" if day.key_bits > _KEY_BITS else "are packed into one key"
-    caption = f"accounts {kind} ({day.key_bits} bits with the place); medians, interleaved rounds"
+    caption = f"accounts {kind} ({day.key_bits} bits with the index); medians, interleaved rounds"
     if day.of(LIMIT):
         caption = f"ours / limit: {ratio(day.of(OURS), day.of(LIMIT)):.2f}; {caption}"
     table.caption = caption
@@ -72,7 +72,7 @@ def _loopback_table(loopback: LoopbackResult) -> Table:
 
 
 def _add_contenders(table: Table, found: dict[str, list[Measurement]], base: str) -> None:
-    """A row of each contender, compared with one of them."""
+    """Return a row for each contender, compared with one of them."""
     table.add_column("contender", no_wrap=True)
     compared = [f"time / {base}", f"CPU / {base}"]
     for heading in (*compared, "median s", "least s", "most s", "CPU s", "peak MiB", "rounds"):
@@ -98,12 +98,12 @@ def _add_contenders(table: Table, found: dict[str, list[Measurement]], base: str
 
 
 def ratio(ones: Sequence[Measurement], others: Sequence[Measurement]) -> float:
-    """How many times as long the median run of the one takes as that of the other."""
+    """Return how many times as long the median run of the one takes as that of the other."""
     return ratio_of_medians([one.seconds for one in ones], [other.seconds for other in others])
 
 
 def peak(runs: Sequence[Measurement]) -> int:
-    """The most bytes that any run had resident."""
+    """Return the most bytes that any run had resident."""
     return max(run.peak_bytes for run in runs)
 
 
@@ -181,7 +181,7 @@ def _fixml_table(fixml: FixmlResult) -> Table:
 
 
 def fixml_ratio(fixml: FixmlResult, contender: str) -> float:
-    """How many times as long as bare iterparse a contender takes."""
+    """Return how many times as long as bare iterparse a contender takes."""
     ones, others = fixml.of(contender), fixml.of(BARE)
     return ratio_of_medians([one.seconds for one in ones], [one.seconds for one in others])
 
@@ -285,6 +285,6 @@ def _verify_table(log: LogResult) -> Table:
 
 
 def _percentiles(nanoseconds: Sequence[int]) -> tuple[float, float]:
-    """The p50 and the p99 in milliseconds."""
+    """Return the p50 and the p99 in milliseconds."""
     ordered = sorted(nanoseconds)
     return statistics.median(ordered) / 1e6, ordered[int(len(ordered) * 0.99)] / 1e6

@@ -29,7 +29,7 @@ TARGET: Final = "target"
 
 
 def prepare_local(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
-    """The day recorded by this process.
+    """Prepare to record the day in this process.
 
     Args:
         reference: A folder for its ledger.
@@ -38,7 +38,7 @@ def prepare_local(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
     dates = _dates()
 
     def run_local(positions: Path, notices: Path, volumes: Path, output: Path) -> None:  # noqa: ARG001 - a contender's signature; the ledger is where it was before.
-        """Reads the files and records the day, as `lottery run` does."""
+        """Read the files and record the day, as `lottery run` does."""
         request = replace(read_request(positions, notices, volumes), business_date=next(dates))
         outcome = operations.run_lottery(lambda: Ledger.create(reference / LEDGER), request)
         assert not outcome.already_recorded
@@ -47,7 +47,7 @@ def prepare_local(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
 
 
 def prepare_remote(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
-    """The day recorded by a server.
+    """Prepare to record the day through a server.
 
     Args:
         reference: A folder with the server's address.
@@ -56,7 +56,7 @@ def prepare_remote(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
     dates = _dates()
 
     def run_remote(positions: Path, notices: Path, volumes: Path, output: Path) -> None:  # noqa: ARG001 - a contender's signature; the server has the ledger.
-        """Reads the files into Arrow tables and sends them."""
+        """Read the files into Arrow tables and send them."""
         asks = files.read_volumes(volumes, JPMS_2024_09_06.securities, Problems()).asks
         outcome = client.run_lottery(
             business_date=next(dates),
@@ -70,5 +70,5 @@ def prepare_remote(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
 
 
 def _dates() -> Iterator[dt.date]:
-    """The business date and those after it."""
+    """Return the business date and those after it."""
     return (BUSINESS_DATE + dt.timedelta(days) for days in count())

@@ -109,7 +109,7 @@ PEERS: Final = (POLARS, DUCKDB, PANDAS, PLAIN)
 
 
 def main() -> None:
-    """Runs the contender whenever a line comes, until there are no more."""
+    """Run the contender for each line, until there are no more."""
     contender = CONTENDERS[sys.argv[1]](Path(sys.argv[2]))
     for line in sys.stdin:
         asked = json.loads(line)
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def peak_bytes(process: int | str = "self") -> int:
-    """The most memory that this process, or the one of an id, ever had resident.
+    """Return the most memory that this process, or the one of an id, ever had resident.
 
     What `getrusage` says starts, on Linux, at the size of the process that started this one; the
     kernel's own account of this process does not.
@@ -142,7 +142,7 @@ def peak_bytes(process: int | str = "self") -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     if process != "self":
-        return 0  # Nobody tells without /proc.
+        return 0  # Not known without /proc.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -32,9 +32,9 @@ def texts_of(accounts: list[str]) -> pa.ChunkedArray:
 
 
 def ranks(values: list[int] | list[str]) -> list[int]:
-    """Give each value its place among the distinct ones."""
-    place = {value: rank for rank, value in enumerate(sorted(set(values)))}  # type: ignore[type-var]
-    return [place[value] for value in values]
+    """Give each value its rank among the distinct ones."""
+    rank_of = {value: rank for rank, value in enumerate(sorted(set(values)))}  # type: ignore[type-var]
+    return [rank_of[value] for value in values]
 
 
 def numeric(accounts: list[str], spare_bits: int = 1) -> AccountNumbers:
@@ -47,7 +47,7 @@ def code_point(accounts: list[str]) -> AccountNumbers:
     return account_numbers(texts_of(accounts), AccountOrder.CODE_POINT, spare_bits=1)
 
 
-def test_account_99_stands_before_account_1000_as_a_number_and_behind_it_as_a_text() -> None:
+def test_account_99_stands_before_account_1000_as_a_number_and_after_it_as_a_text() -> None:
     in_numbers = numeric(["1000", "99"]).numbers
     in_texts = code_point(["1000", "99"]).numbers
 
@@ -55,7 +55,7 @@ def test_account_99_stands_before_account_1000_as_a_number_and_behind_it_as_a_te
     assert in_texts[0] < in_texts[1]
 
 
-def test_leading_zeros_are_one_place_as_a_number_and_two_as_a_text() -> None:
+def test_leading_zeros_are_equal_as_a_number_and_different_as_a_text() -> None:
     assert ranks(numeric(["007", "7", "0", "0" * 30, "8"]).numbers.tolist()) == [1, 1, 0, 0, 2]
     assert ranks(code_point(["007", "7", "0", "00"]).numbers.tolist()) == [2, 3, 0, 1]
 

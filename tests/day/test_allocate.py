@@ -81,7 +81,7 @@ def test_the_published_day_comes_out_column_by_column() -> None:
     assert day.allocated_quantity == 10
 
 
-def test_a_stretch_past_the_last_number_goes_on_from_number_1() -> None:
+def test_hits_beyond_the_last_number_continue_from_number_1() -> None:
     day = allocate_rows(
         [notice("N1", AAPL, 16)],
         positions_of(AAPL, {"1": 10, "2": 5, "3": 5}),

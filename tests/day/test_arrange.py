@@ -272,7 +272,7 @@ def test_two_spellings_of_one_long_number_are_one_account_doubled() -> None:
     )
 
 
-def test_accounts_of_18_digits_keep_their_order_where_place_and_number_pass_64_bits() -> None:
+def test_accounts_of_18_digits_keep_their_order_if_index_and_number_exceed_64_bits() -> None:
     accounts = [str(10**18 - 1 - 7 * row % 20) for row in range(20)]
 
     arrangement = arranged([notice("N1", AAPL, 1)], [position(AAPL, one, 1) for one in accounts])
@@ -333,7 +333,7 @@ def test_every_repeated_row_is_listed_with_the_first_of_its_account_sorted_by_ro
 def test_the_doubled_rows_are_those_that_a_person_would_find(
     drawn: list[tuple[str, int, int]],
 ) -> None:
-    """Law P4, R2: one pass over the rows with a dictionary finds the same rows, in every pool."""
+    """Law P4, R2: a dictionary of all rows finds the same rows, in every pool."""
     rows = [
         position(AAPL, str(number).zfill(width), 1, occ_account)
         for occ_account, number, width in drawn
@@ -402,7 +402,7 @@ def with_unused_texts(table: pa.Table) -> pa.Table:
     for name in ("series", "occ_account"):
         column = table.column(name).combine_chunks()
         unused = ["F", *column.dictionary.to_pylist(), ZVZZT, "M"]
-        unused = [text for place, text in enumerate(unused) if text not in unused[:place]]
+        unused = list(dict.fromkeys(unused))
         indices = [unused.index(text) for text in column.to_pylist()]
         longer = pa.DictionaryArray.from_arrays(
             pa.array(indices, pa.int32()), pa.array(unused, pa.string())
@@ -414,7 +414,7 @@ def with_unused_texts(table: pa.Table) -> pa.Table:
 
 
 def cut_out(table: pa.Table) -> pa.Table:
-    """The same rows, cut out of a longer table by their place."""
+    """The same rows, cut out of a longer table by their index."""
     return pa.concat_tables([table, table]).combine_chunks().slice(table.num_rows, table.num_rows)
 
 
@@ -454,7 +454,7 @@ def test_how_labels_are_encoded_changes_nothing(
     assert day.breaks == expected.breaks
 
 
-def test_one_text_at_two_places_of_a_dictionary_is_one_label() -> None:
+def test_one_text_at_two_indices_of_a_dictionary_is_one_label() -> None:
     column = pa.chunked_array(
         [
             pa.DictionaryArray.from_arrays(

@@ -21,14 +21,14 @@ from tests.builders import AAPL, notices_table, positions_table
 def test_sorting_digit_by_digit_gives_the_order_of_the_keys(
     numbers: list[int], index_bits: int
 ) -> None:
-    """Law: as a sort by value, because places ascend in keys of one number."""
+    """Law: as a sort by value, because indices ascend in keys of one number."""
     keys = (np.array(numbers, np.int64) << index_bits) | np.arange(len(numbers))
     expected = np.sort(keys)
 
     for sort in (loops.sort_part, loops.sort_part.interpreted):
-        slots = keys.copy()
-        sort(slots, np.empty_like(slots), index_bits)
-        assert slots.tolist() == expected.tolist()
+        sorted_keys = keys.copy()
+        sort(sorted_keys, np.empty_like(sorted_keys), index_bits)
+        assert sorted_keys.tolist() == expected.tolist()
 
 
 @settings(deadline=None)
@@ -71,11 +71,11 @@ def test_a_large_pool_is_sorted_by_digits_within_the_loop() -> None:
     generator = np.random.default_rng(11)
     keys = (generator.permutation(10 * count)[:count].astype(np.int64) << 15) | np.arange(count)
     starts = np.array([0, 3, 3 + count], np.int64)
-    slots = np.concatenate([np.array([5 << 15, 1 << 15 | 1, 3 << 15 | 2], np.int64), keys])
+    sorted_keys = np.concatenate([np.array([5 << 15, 1 << 15 | 1, 3 << 15 | 2], np.int64), keys])
     doubled = np.zeros(2, np.bool_)
 
-    loops.sort_pools(starts, 0, 2, 15, slots, doubled)
+    loops.sort_pools(starts, 0, 2, 15, sorted_keys, doubled)
 
-    assert slots[:3].tolist() == [1 << 15 | 1, 3 << 15 | 2, 5 << 15]
-    assert slots[3:].tolist() == sorted(keys.tolist())
+    assert sorted_keys[:3].tolist() == [1 << 15 | 1, 3 << 15 | 2, 5 << 15]
+    assert sorted_keys[3:].tolist() == sorted(keys.tolist())
     assert not doubled.any()

@@ -42,9 +42,9 @@ def nearly_symbols(draw: st.DrawFn) -> str:
     """Draw a symbol and change, drop or add a character or two of it, or none."""
     text = draw(ROOTS) + " " * draw(st.integers(0, 6)) + draw(TAILS)
     for _ in range(draw(st.integers(0, 2))):
-        place = draw(st.integers(0, len(text)))
+        index = draw(st.integers(0, len(text)))
         inserted = draw(st.text("A09 CPcX-\n\u0661\u00c9", max_size=1))
-        text = text[:place] + inserted + text[place + draw(st.integers(0, 1)) :]
+        text = text[:index] + inserted + text[index + draw(st.integers(0, 1)) :]
     return text
 
 

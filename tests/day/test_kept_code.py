@@ -64,7 +64,7 @@ def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Folders:
 
 
 def close(folder: Path) -> None:
-    """Put a file in a folder's place, so that the superuser cannot make anything in it either."""
+    """Replace a folder by a file, so that the superuser cannot make anything in it either."""
     folder.rmdir()
     folder.touch()
 

@@ -229,7 +229,7 @@ def test_one_pool_is_allocated_as_in_a_day_and_as_by_the_reference(
     assert [row[2:] for row in tuples_of(day.allocations)] == rows
 
 
-def test_doubled_accounts_are_told_beside_wrong_ones() -> None:
+def test_doubled_accounts_are_found_among_wrong_ones() -> None:
     pool = arrange_pool(["x", "7", "y", "07", "y"], AccountOrder.NUMERIC)
 
     assert pool.wrong_accounts.tolist() == [0, 2, 4]

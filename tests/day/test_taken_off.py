@@ -44,8 +44,8 @@ def assigned_of(assigned: Mapping[Account, int]) -> pa.Table:
     kinds = (pa.string(), pa.string(), pa.string(), pa.int64())
     return pa.table(
         {
-            name: pa.array([row[place] for row in rows], kind)
-            for place, (name, kind) in enumerate(zip(names, kinds, strict=True))
+            name: pa.array([row[index] for row in rows], kind)
+            for index, (name, kind) in enumerate(zip(names, kinds, strict=True))
         }
     )
 
@@ -117,7 +117,7 @@ def test_the_positions_given_are_not_changed() -> None:
         pytest.param(("C", AAPL, "1048"), INT64_MAX, 0, 5, id="all there is"),
     ],
 )
-def test_what_cannot_come_off_is_told_with_its_row_and_changes_nothing(
+def test_what_cannot_come_off_is_reported_with_its_row_and_changes_nothing(
     account: Account, assigned: int, row: int | None, short: int
 ) -> None:
     net = taken(GROSS, {account: assigned, ("C", AAPL, "1046"): 3})
@@ -137,7 +137,7 @@ def test_what_cannot_come_off_is_told_with_its_row_and_changes_nothing(
     assert rows(net.taken_off) == [("C", AAPL, "1046", 30, 3)]
 
 
-def test_everything_that_cannot_come_off_is_told_in_the_order_of_pools_and_accounts() -> None:
+def test_everything_that_cannot_come_off_is_reported_in_the_order_of_pools_and_accounts() -> None:
     assigned = {("F", AAPL, "9"): 1, ("C", SPY, "77"): 1, ("C", AAPL, "1048"): 9, ("", SPY, "0"): 2}
 
     net = taken(GROSS, assigned)
@@ -199,7 +199,7 @@ QUANTITIES = st.one_of(st.integers(0, 12), st.integers(INT64_MAX - 3, INT64_MAX)
 def test_gross_positions_come_apart_and_together_again(
     shorts: dict[Account, int], assigned: dict[Account, int], rows_a_chunk: int
 ) -> None:
-    """What fits comes off and the rest is told; put_back(take_off(x)) == x as sets of rows."""
+    """What fits comes off and the rest is reported; put_back(take_off(x)) == x as sets of rows."""
     fits = {one: part for one, part in assigned.items() if part <= shorts.get(one, 0)}
 
     net = take_off(in_chunks(positions_of(shorts), rows_a_chunk), assigned_of(assigned))
@@ -207,7 +207,7 @@ def test_gross_positions_come_apart_and_together_again(
     expected = {one: short - fits.get(one, 0) for one, short in shorts.items()}
     assert rows(net.positions) == as_rows(expected)
     assert rows(net.taken_off) == [(*one, shorts[one], fits[one]) for one in sorted(fits)]
-    assert [_told(one) for one in net.unmatched] == _misfits(shorts, assigned, fits)
+    assert [_reported(one) for one in net.unmatched] == _misfits(shorts, assigned, fits)
     together = put_back(open_rows(net.positions), net.taken_off)
     assert Counter(rows(together)) == Counter(rows(open_rows(positions_of(shorts))))
     again = take_off(_as_positions(together), assigned_of(fits))
@@ -215,7 +215,7 @@ def test_gross_positions_come_apart_and_together_again(
     assert again.unmatched == ()
 
 
-def _told(one: Unmatched) -> tuple[Account, int | None, int, int]:
+def _reported(one: Unmatched) -> tuple[Account, int | None, int, int]:
     account = (one.occ_account, one.series, one.account)
     return account, one.row, one.short_quantity, one.assigned_quantity
 
@@ -223,9 +223,9 @@ def _told(one: Unmatched) -> tuple[Account, int | None, int, int]:
 def _misfits(
     shorts: Mapping[Account, int], assigned: Mapping[Account, int], fits: Iterable[Account]
 ) -> list[tuple[Account, int | None, int, int]]:
-    places = {one: place for place, one in enumerate(shorts)}
+    rows = {one: row for row, one in enumerate(shorts)}
     return [
-        (one, places.get(one), shorts.get(one, 0), assigned[one])
+        (one, rows.get(one), shorts.get(one, 0), assigned[one])
         for one in sorted(assigned.keys() - set(fits))
     ]
 

@@ -132,7 +132,7 @@ def test_many_increments_and_carried_decimals_change_nothing_of_that(
 @given(wheels(largest=10**9))
 @settings(deadline=None)
 def test_every_account_has_its_share_in_the_mean(wheel: tuple[int, int]) -> None:
-    """Law: the place on the wheel does not matter, for any start is as likely as any other."""
+    """Law: the position on the wheel does not matter, for any start is as likely as any other."""
     total_short, assigned_quantity = wheel
     assigned_quantity = min(assigned_quantity, 25 * 200)
     odds = wheel_of(total_short, assigned_quantity).odds([1, total_short])
@@ -157,7 +157,7 @@ def test_skips_carry_their_decimals_on() -> None:
     assert wheel_of(101, 75).starts == (0, 33, 67)
 
 
-def test_without_room_for_skips_the_increments_are_one_stretch() -> None:
+def test_without_room_for_skips_the_increments_are_one_run() -> None:
     wheel = wheel_of(101, 99)
 
     assert wheel.starts == (0, 25, 50, 75)

@@ -186,11 +186,11 @@ def test_mean_and_variance_are_those_of_the_distribution(pool: Pool) -> None:
 def test_an_account_alone_has_the_odds_that_it_has_among_all(
     pool: Pool, data: st.DataObject
 ) -> None:
-    place = data.draw(st.integers(0, len(pool[0]) - 1))
+    index = data.draw(st.integers(0, len(pool[0]) - 1))
 
-    alone = pool_odds(pool[0], assigned_quantity=pool[1], zero_hit=ZeroHit.WRAP, only=[place])
+    alone = pool_odds(pool[0], assigned_quantity=pool[1], zero_hit=ZeroHit.WRAP, only=[index])
 
-    assert alone.accounts == {place: odds_of(pool).accounts[place]}
+    assert alone.accounts == {index: odds_of(pool).accounts[index]}
 
 
 def test_a_pool_may_be_asked_for_no_account_at_all() -> None:
