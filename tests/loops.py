@@ -1,4 +1,4 @@
-"""The loops of the day, compiled or as the plain Python that they are written in."""
+"""Run loops compiled, or as the plain Python that they are written in."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lottery.day.jit import Loop
 
 
 def loops_of(module: ModuleType) -> dict[str, Loop]:
-    """The loops of a module by name."""
+    """Return the loops of a module by name."""
     return {name: loop for name, loop in vars(module).items() if isinstance(loop, Loop)}
 
 
 def versions_of(module: ModuleType) -> dict[str, int]:
-    """How many versions of each loop there are, of the types that it was called with."""
+    """Count the compiled versions of each loop, one for the types of each call."""
     return {
         name: len(loop.compiled().signatures)  # type: ignore[attr-defined]
         for name, loop in loops_of(module).items()
@@ -26,7 +26,7 @@ def versions_of(module: ModuleType) -> dict[str, int]:
 
 @contextmanager
 def interpreted_loops() -> Iterator[None]:
-    """Within it every loop is interpreted, which also checks every index."""
+    """Interpret every loop within the block, which also checks every index."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Loop, "__call__", Loop.interpreted)
         yield

@@ -28,27 +28,27 @@ BLOCKS = blocks_of(OTHER_TOOLS)
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked bundle of the second run of a ledger of three."""
-    place = tmp_path_factory.mktemp("bundle")
+    folder = tmp_path_factory.mktemp("bundle")
     for day in (16, 17, 18):
-        request = request_of(replace(FULL, date=DATE.replace(day=day)), place / str(day))
-        record_in(place / "ledger", request)
-    ledger = Ledger.open(place / "ledger")
+        request = request_of(replace(FULL, date=DATE.replace(day=day)), folder / str(day))
+        record_in(folder / "ledger", request)
+    ledger = Ledger.open(folder / "ledger")
     archive = io.BytesIO()
     operations.export_run(ledger, "2024-09-17-001", archive, TESTER)
     with zipfile.ZipFile(archive) as opened:
-        opened.extractall(place / "unpacked")
-    return place / "unpacked" / "2024-09-17-001"
+        opened.extractall(folder / "unpacked")
+    return folder / "unpacked" / "2024-09-17-001"
 
 
 def test_the_document_has_a_command_for_each_of_its_claims() -> None:
     assert [block.kind for block in BLOCKS] == ["sh", "sh", "python", "sh"]
 
 
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("index", range(4))
 def test_a_bundle_passes_the_checks_of_other_peoples_tools(
-    bundle: Path, tmp_path: Path, place: int
+    bundle: Path, tmp_path: Path, index: int
 ) -> None:
-    block = BLOCKS[place]
+    block = BLOCKS[index]
     if "openssl" in block.text and shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     folder = tmp_path / "bundle"
@@ -62,11 +62,11 @@ def test_a_bundle_passes_the_checks_of_other_peoples_tools(
 
 
 @pytest.mark.parametrize(
-    ("place", "name"),
+    ("index", "name"),
     [(0, "pools.parquet"), (1, "checkpoint"), (1, "log.vkey"), (2, "run.json")],
 )
-def test_a_changed_bundle_does_not(bundle: Path, tmp_path: Path, place: int, name: str) -> None:
-    block = BLOCKS[place]
+def test_a_changed_bundle_does_not(bundle: Path, tmp_path: Path, index: int, name: str) -> None:
+    block = BLOCKS[index]
     if "openssl" in block.text and shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     folder = tmp_path / "bundle"
@@ -101,11 +101,11 @@ def test_what_the_statement_computes_by_hand_is_what_was_recorded(
     assert [row["account"] for row in computed] == [row["account"] for row in recorded]
 
 
-def test_every_field_of_the_record_is_told() -> None:
+def test_every_field_of_the_record_is_described() -> None:
     fields = DOCUMENT.partition("### The record")[2].partition("### The log")[0]
-    told = set(re.findall(r"`([a-z0-9_]+)`", fields.replace("run.json", "")))
+    named = set(re.findall(r"`([a-z0-9_]+)`", fields.replace("run.json", "")))
 
-    assert set(RunRecord.__dataclass_fields__) <= told
+    assert set(RunRecord.__dataclass_fields__) <= named
 
 
 def test_both_engines_that_the_document_names_are_there() -> None:

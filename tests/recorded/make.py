@@ -79,17 +79,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         ledger = Path(directory) / "ledger"
         _record(ledger, Path(directory))
-        # What the operator alone has, and what is no ledger's: an auditor is given neither.
+        # An auditor is given neither the operator's key nor what is not part of the ledger.
         (ledger / KEY_FILE).unlink()
         (ledger / "staging").rmdir()
         shutil.copytree(ledger, RECORDED)
 
 
-def _record(ledger: Path, place: Path) -> None:
+def _record(ledger: Path, directory: Path) -> None:
     example = {role: EXAMPLE / f"{role}.csv" for role in ("notices", "positions", "volumes")}
     record_in(ledger, request_of_files(example, date=dt.date(2024, 9, 16)))
     for suffix in (".csv", ".parquet"):
-        request = request_of(DECIDED_DAY, place / suffix, suffix=suffix, methodology=DECIDED)
+        request = request_of(DECIDED_DAY, directory / suffix, suffix=suffix, methodology=DECIDED)
         record_in(ledger, request)
     again = request_of(
         SmallDay(
@@ -97,7 +97,7 @@ def _record(ledger: Path, place: Path) -> None:
             notices=[notice("B3", GE, 2)],
             positions=[position(GE, "77", 2)],
         ),
-        place / "again",
+        directory / "again",
         suffix=".parquet",
         cycle=2,
         methodology=DECIDED,
@@ -105,7 +105,7 @@ def _record(ledger: Path, place: Path) -> None:
     record_in(ledger, again)
     superseding = request_of(
         CORRECTED,
-        place / "corrected",
+        directory / "corrected",
         methodology=DECIDED,
         supersedes=["2024-09-17-001", "2024-09-17-002"],
         reason=CORRECTED_FOR,
@@ -114,7 +114,7 @@ def _record(ledger: Path, place: Path) -> None:
     for cycle, (day, basis) in enumerate(
         ((FIRST_CYCLE, None), (NET_CYCLE, "net"), (GROSS_CYCLE, "gross")), 1
     ):
-        request = request_of(day, place / f"cycle{cycle}", cycle=cycle, positions_basis=basis)
+        request = request_of(day, directory / f"cycle{cycle}", cycle=cycle, positions_basis=basis)
         record_in(ledger, request)
 
 
