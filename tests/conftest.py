@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lottery import operations
 
@@ -22,9 +23,13 @@ MEMORY_NEEDED = 6 << 30
 
 
 def pytest_configure() -> None:
-    """Have every `tmp_path` in memory where there is room; pytest's own variable goes first."""
+    """Have every `tmp_path` in memory where there is room, and no law fail for a slow machine."""
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    settings.register_profile(
+        "lottery", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )  # A test that hangs ends by pytest's timeout.
+    settings.load_profile("lottery")
 
 
 @pytest.fixture(autouse=True, scope="session")
