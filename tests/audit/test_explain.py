@@ -218,12 +218,12 @@ def test_leading_zeros_belong_to_an_account(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("account", ["351406", "99999", "", "x' or '1'='1"])
-def test_an_account_that_is_in_no_pool_is_told(ledger: Ledger, account: str) -> None:
+def test_an_account_that_is_in_no_pool_is_reported(ledger: Ledger, account: str) -> None:
     with pytest.raises(NotInRun):
         operations.explain(ledger, "latest", account=account)
 
 
-def test_a_series_that_has_no_notice_is_told(ledger: Ledger) -> None:
+def test_a_series_that_has_no_notice_is_reported(ledger: Ledger) -> None:
     for series, occ_account in (
         ("KO    240920C00067500", None),
         ("XOM   240920P00115000", None),
@@ -239,7 +239,7 @@ def test_a_series_that_is_no_symbol_is_refused(ledger: Ledger) -> None:
         operations.explain(ledger, "latest", series="AAPL", occ_account=None)
 
 
-def test_a_run_that_is_not_there_is_told(ledger: Ledger) -> None:
+def test_a_run_that_is_not_there_is_reported(ledger: Ledger) -> None:
     with pytest.raises(RunNotFound):
         operations.explain(ledger, "2024-09-16-002", series=AAPL, occ_account=None)
     with pytest.raises(RunNotFound):

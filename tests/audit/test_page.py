@@ -115,7 +115,7 @@ def test_the_same_run_gives_the_same_page(ledger: Ledger) -> None:
     assert html_of(ledger, PageRequest()) == html_of(ledger, PageRequest())
 
 
-def test_that_a_run_was_superseded_is_told_before_all_else(ledger: Ledger) -> None:
+def test_that_a_run_was_superseded_is_reported_before_all_else(ledger: Ledger) -> None:
     old = read_page(html_of(ledger, PageRequest(), "2024-09-16-001")).text
     new = read_page(html_of(ledger, PageRequest())).text
     assert "Superseded. Run 2024-09-16-002 supersedes this run." in old
@@ -163,19 +163,19 @@ def test_an_accounts_page_says_what_hit_it_and_how_likely_that_was(tmp_path: Pat
 
 def test_both_figures_of_a_break_and_its_reason_come_first(ledger: Ledger) -> None:
     text = read_page(html_of(ledger, PageRequest())).text
-    told = "C GE1 240920C00160000 25 22 more is assigned than the pool is short EXCEEDS_SHORT"
-    assert told in text
-    assert text.index(told) < text.index("Volumes and their sum")
+    expected = "C GE1 240920C00160000 25 22 more is assigned than the pool is short EXCEEDS_SHORT"
+    assert expected in text
+    assert text.index(expected) < text.index("Volumes and their sum")
 
 
-def test_warnings_are_told_with_their_rule(tmp_path: Path) -> None:
+def test_warnings_are_reported_with_their_rule(tmp_path: Path) -> None:
     coarse = replace(PUBLISHED, asks={**PUBLISHED.asks, "Z901439": "0"})
     text = published_page(tmp_path, PageRequest(), coarse).text
     assert "Warning. the ask price of Z901439 is zero: was that exchange closed? [S2]" in text
 
 
 @pytest.mark.parametrize(
-    ("shown", "told"),
+    ("shown", "expected"),
     [
         (lambda: wording.percent(Fraction(0)), "0.00 %"),
         (lambda: wording.percent(Fraction(1)), "100.00 %"),
@@ -193,9 +193,9 @@ def test_warnings_are_told_with_their_rule(tmp_path: Path) -> None:
     ],
 )
 def test_figures_are_rounded_for_people_without_looking_certain(
-    shown: Callable[[], str], told: str
+    shown: Callable[[], str], expected: str
 ) -> None:
-    assert shown() == told
+    assert shown() == expected
 
 
 def test_every_file_of_the_templates_is_with_the_package() -> None:

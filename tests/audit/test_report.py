@@ -260,8 +260,8 @@ def test_of_many_positions_those_with_the_most_contracts_are_shown(
     assert len(about.shown) == 3
     assert len(about.listed) == 5
     assert about.listed_left_out.count == 4
-    told = sum(most) + about.listed_left_out.assigned_quantity
-    assert told == about.assigned_quantity
+    total = sum(most) + about.listed_left_out.assigned_quantity
+    assert total == about.assigned_quantity
 
 
 def test_a_page_is_in_the_trail_and_names_no_account(tmp_path: Path) -> None:

@@ -291,10 +291,10 @@ def test_a_year_of_which_the_upper_third_never_comes_is_warned_of(
     assert "check where the volumes of these dates come from" in warning.message
 
 
-def test_a_year_of_one_and_the_same_fraction_is_told_in_plain_figures() -> None:
-    told = uniformity_of(["4313"] * 252).message()
+def test_a_year_of_one_and_the_same_fraction_is_described_in_plain_figures() -> None:
+    message = uniformity_of(["4313"] * 252).message()
 
-    assert "252 fair draws are at least this uneven with a probability of under 0.0001;" in told
+    assert "252 fair draws are at least this uneven with a probability of under 0.0001;" in message
 
 
 def test_a_few_dates_alone_are_never_warned_of(recorded: RunRecord) -> None:
@@ -318,7 +318,7 @@ def test_one_fair_year_in_a_hundred_is_warned_of_and_no_more() -> None:
     assert abs(warned - 20) <= 5 * (2_000 * 0.01 * 0.99) ** 0.5
 
 
-def test_recorded_runs_have_the_seeds_that_are_told(tmp_path: Path, recorded: RunRecord) -> None:
+def test_recorded_runs_have_their_seeds(tmp_path: Path, recorded: RunRecord) -> None:
     later = replace(PUBLISHED, asks={**PUBLISHED.asks, "Z901803": "862.00000"})
     first = record_in(tmp_path / "ledger", request_of(PUBLISHED, tmp_path)).record
     second = record_in(

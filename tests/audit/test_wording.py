@@ -13,7 +13,7 @@ def ranges(*ends: tuple[int, int]) -> list[NumberRange]:
 
 
 @pytest.mark.parametrize(
-    ("ends", "told"),
+    ("ends", "expected"),
     [
         ([], "none"),
         ([(28, 28)], "28"),
@@ -24,13 +24,13 @@ def ranges(*ends: tuple[int, int]) -> list[NumberRange]:
     ],
 )
 def test_numbers_hit_are_listed_up_to_three_and_told_as_a_range_past_that(
-    ends: list[tuple[int, int]], told: str
+    ends: list[tuple[int, int]], expected: str
 ) -> None:
-    assert wording.hit_numbers(ranges(*ends)) == told
+    assert wording.hit_numbers(ranges(*ends)) == expected
 
 
 @pytest.mark.parametrize(
-    ("series", "told"),
+    ("series", "expected"),
     [
         ("AAPL  240920C00220000", "AAPL call at 220, expiring 20 September 2024"),
         ("GOOGL1240920P00155500", "GOOGL1 put at 155.5, expiring 20 September 2024"),
@@ -39,12 +39,12 @@ def test_numbers_hit_are_listed_up_to_three_and_told_as_a_range_past_that(
         ("BRKB  240920P00460000", "BRKB put at 460, expiring 20 September 2024"),
     ],
 )
-def test_a_series_is_told_in_words(series: str, told: str) -> None:
-    assert wording.contract(series) == told
+def test_a_series_is_described_in_words(series: str, expected: str) -> None:
+    assert wording.contract(series) == expected
 
 
 @pytest.mark.parametrize(
-    ("number", "told"), [(0, "0 accounts"), (1, "1 account"), (1_046, "1,046 accounts")]
+    ("number", "expected"), [(0, "0 accounts"), (1, "1 account"), (1_046, "1,046 accounts")]
 )
-def test_one_is_not_told_as_several(number: int, told: str) -> None:
-    assert wording.count(number, "account") == told
+def test_one_is_not_written_as_several(number: int, expected: str) -> None:
+    assert wording.count(number, "account") == expected
