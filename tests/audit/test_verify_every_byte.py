@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ EITHER = "ledger.db and mirror.db"
 """How a difference between the two is named: the bytes do not say which one was changed."""
 PAGE = 4096
 DATABASE_HEADER = 100
+PARTS = 4
+"""Number of tests of one file, which run side by side."""
 PAGE_HEADER = 12
 """Maximum size of a b-tree page's header in bytes (SQLite's file format, 1.6)."""
 
@@ -84,13 +87,13 @@ def offsets_of(name: str, size: int) -> Iterator[int]:
         yield from range(size)
 
 
-def assert_every_flip_is_found(ledger: Path, name: str) -> None:
+def assert_every_flip_is_found(ledger: Path, name: str, part: int) -> None:
     path = ledger / name
     path.chmod(0o600)
     wanted = {name, EITHER} if name in {DATABASE, MIRROR} else {name}
     descriptor = os.open(path, os.O_RDWR)
     try:
-        for offset in offsets_of(name, path.stat().st_size):
+        for offset in islice(offsets_of(name, path.stat().st_size), part, None, PARTS):
             byte = os.pread(descriptor, 1, offset)
             flip = (offset * 37 + 11) % 255 + 1  # Never none: the bits come in turn.
             os.pwrite(descriptor, bytes([byte[0] ^ flip]), offset)
@@ -113,15 +116,17 @@ def test_every_file_of_the_ledger_is_among_those_that_are_flipped(ledger: Path) 
     assert first_fault(ledger) is None
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", FILES)
 def test_flipping_any_byte_of_any_file_is_found_and_its_file_is_named(
-    ledger: Path, name: str
+    ledger: Path, name: str, part: int
 ) -> None:
-    assert_every_flip_is_found(ledger, name)
+    assert_every_flip_is_found(ledger, name, part)
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", FIXML_FILES)
 def test_flipping_a_byte_of_what_only_fixml_brings_is_found_and_its_file_is_named(
-    fixml_ledger: Path, name: str
+    fixml_ledger: Path, name: str, part: int
 ) -> None:
-    assert_every_flip_is_found(fixml_ledger, f"{EVIDENCE}/{name}")
+    assert_every_flip_is_found(fixml_ledger, f"{EVIDENCE}/{name}", part)
