@@ -149,6 +149,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except LotteryError as error:
             session.fail(error, records=function.__name__ == "run")
 
+    # Typer keeps the line breaks of a paragraph, which are those of the source.
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    run.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     _, *own = inspect.signature(function, eval_str=True).parameters.values()
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
