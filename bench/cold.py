@@ -100,9 +100,9 @@ def measure_cold(directory: Path, *, rounds: int, report: Callable[[str], None])
     for number in range(rounds + 1):
         report(f"cold start {number} of {rounds}")
         turn = number % len(calls)
-        for place in [*range(turn, len(calls)), *range(turn)]:
-            seconds = calls[place]()
+        for index in [*range(turn, len(calls)), *range(turn)]:
+            seconds = calls[index]()
             if number:  # The first of each is not counted.
-                taken[place].append(seconds)
+                taken[index].append(seconds)
     assert len(contents) == 1, "every run records the same content"
     return ColdResult(run_seconds=taken[0], with_pandas_seconds=taken[1], imports_seconds=taken[2])

@@ -1,8 +1,8 @@
 """Notices as FIXML, against lxml's bare iterparse: `python -m bench.fixml NAME FILE`.
 
 Ours reads the file as `lottery run` does: the digest of its bytes, every report checked, notices
-and what OCC says besides as Arrow tables. The bare one looks at each report's element and clears
-it, as lxml's documentation has it, and takes nothing out of it.
+and what else OCC says of them as Arrow tables. The bare one looks at each report's element and
+clears it, as lxml's documentation has it, and takes nothing out of it.
 
 Each pass is a process of its own, so that peaks are its own; imports are not timed.
 """
@@ -26,7 +26,7 @@ BARE: Final = "bare iterparse"
 DATE: Final = dt.date(2024, 9, 16)
 
 _NAMESPACE: Final = "http://www.fixprotocol.org/FIXML-5-0-SP2"
-_HEAD: Final = f"""<?xml version="1.0" encoding="UTF-8"?>
+_PROLOG: Final = f"""<?xml version="1.0" encoding="UTF-8"?>
 <FIXML xmlns="{_NAMESPACE}">
  <Batch>
   <Hdr SID="OCC" TID="00099" Snt="2024-09-17T02:15:00-05:00"/>
@@ -103,7 +103,7 @@ def measure_fixml(
 def write_reports(path: Path, count: int) -> None:
     """Write a file of reports, for 1,000 strikes of each of 100 roots."""
     with path.open("w", encoding="utf-8") as file:
-        file.write(_HEAD)
+        file.write(_PROLOG)
         for number in range(count):
             root = number % 100
             values = (number, root, root, 1 + number // 100 % 1_000, 1 + number % 90)

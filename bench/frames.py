@@ -231,10 +231,10 @@ def run_pandas(positions: Path, notices: Path, volumes: Path, output: Path) -> N
     refuse_if(rows.duplicated(["code", "number"]).any(), "a doubled account")
     code_of = pd.Series(range(len(rows["series"].cat.categories)), rows["series"].cat.categories)
     pools["code"] = pools["series"].map(code_of)
-    place = np.full(len(code_of), -1)
+    pool_of_code = np.full(len(code_of), -1)
     known = pools["code"].notna().to_numpy()
-    place[pools.loc[known, "code"].astype("int64")] = np.flatnonzero(known)
-    rows["pool"] = place[rows["code"]]
+    pool_of_code[pools.loc[known, "code"].astype("int64")] = np.flatnonzero(known)
+    rows["pool"] = pool_of_code[rows["code"]]
     rows = rows[(rows["pool"] >= 0) & (rows["short_quantity"] > 0)]
     rows = rows.sort_values(["pool", "number"], ignore_index=True)
     grouped = rows.groupby("pool", sort=False)["short_quantity"]

@@ -29,12 +29,12 @@ def generated() -> dict[str, str]:
 
 
 def method() -> str:
-    """The method's rules, which every bundle carries."""
+    """Return the method's rules, which every bundle carries."""
     return (HERE.parent / "lottery/audit/texts/METHOD.md").read_text(encoding="utf-8")
 
 
 def settings() -> str:
-    """The settings of the server."""
+    """Return the settings of the server, as Markdown."""
     return (
         "# Settings of the server\n\n"
         "Written by `make docs` from `server/settings.py`.\n"
@@ -44,7 +44,7 @@ def settings() -> str:
 
 
 def commands() -> str:
-    """What every command says of itself, as Markdown."""
+    """Return what every command says of itself, as Markdown."""
     root: Any = typer.main.get_command(app)
     lines = ["# Commands", "", "Written by `make docs` from what the commands say of themselves."]
     lines += _command("lottery", root)

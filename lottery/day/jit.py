@@ -174,7 +174,7 @@ class _KeptCode:
             write_file(self._path(result.codegen), digest.digest() + content)
 
     def _path(self, codegen: Any) -> Path:
-        """One file for each loop, Python and processor."""
+        """Return the path of a file of its own for each loop, Python and processor."""
         machine = hashlib.sha256(repr(codegen.magic_tuple()).encode()).hexdigest()
         name = f"{self._function.__module__}.{self._function.__qualname__}"
         tag = sys.implementation.cache_tag

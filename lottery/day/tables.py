@@ -1,4 +1,4 @@
-"""Every Arrow schema of the project: the one place where columns are named and typed."""
+"""Every Arrow schema of the project: the only module where columns are named and typed."""
 
 from __future__ import annotations
 
