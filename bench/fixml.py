@@ -112,12 +112,10 @@ def write_reports(path: Path, count: int) -> None:
 
 
 def _ours(path: Path) -> int:
-    from lottery.errors import Problems  # noqa: PLC0415 - each process imports what it measures.
     from lottery.intake import files  # noqa: PLC0415 - as above.
 
-    problems = Problems()
-    received = files.read_notices(path, problems, business_date=DATE)
-    problems.refuse_if_any()
+    received = files.read_notices(path, business_date=DATE)
+    received.problems.refuse_if_any()
     return int(received.table.num_rows)
 
 

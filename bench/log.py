@@ -20,7 +20,6 @@ import sqlalchemy as sa
 
 from bench.ours import BENCH
 from lottery import operations
-from lottery.errors import Problems
 from lottery.intake import files
 from lottery.ledger import log, trail, write_transaction
 from lottery.ledger.commit import Ledger
@@ -142,13 +141,11 @@ def verify(ledger: Ledger) -> None:
 
 def example_request() -> operations.RunRequest:
     """Return the example day, read once."""
-    problems = Problems()
     return operations.RunRequest(
         business_date=FIRST_DATE,
-        notices=files.read_notices(EXAMPLE / "notices.csv", problems),
-        positions=files.read_positions(EXAMPLE / "positions.csv", problems),
-        volumes=files.read_volumes(EXAMPLE / "volumes.csv", JPMS_2024_09_06.securities, problems),
-        problems=problems,
+        notices=files.read_notices(EXAMPLE / "notices.csv"),
+        positions=files.read_positions(EXAMPLE / "positions.csv"),
+        volumes=files.read_volumes(EXAMPLE / "volumes.csv", JPMS_2024_09_06.securities),
         requested_by=BENCH,
     )
 

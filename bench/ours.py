@@ -14,7 +14,6 @@ from bench.made_day import BUSINESS_DATE
 from bench.outputs import files_of
 from lottery import operations
 from lottery.audit.replay import Engine
-from lottery.errors import Problems
 from lottery.intake import files
 from lottery.ledger.commit import Ledger
 from lottery.ledger.evidence import ALLOCATIONS_FILE, POOLS_FILE, write_table
@@ -48,14 +47,12 @@ def run_ours_recorded(positions: Path, notices: Path, volumes: Path, output: Pat
 
 def read_request(positions: Path, notices: Path, volumes: Path) -> operations.RunRequest:
     """Read the day's files as `lottery run` does."""
-    problems = Problems()
-    read_notices = files.read_notices(notices, problems)
+    read_notices = files.read_notices(notices)
     return operations.RunRequest(
         business_date=BUSINESS_DATE,
         notices=read_notices,
-        positions=files.read_positions_of(read_notices, positions, problems),
-        volumes=files.read_volumes(volumes, JPMS_2024_09_06.securities, problems),
-        problems=problems,
+        positions=files.read_positions_of(read_notices, positions),
+        volumes=files.read_volumes(volumes, JPMS_2024_09_06.securities),
         requested_by=BENCH,
     )
 

@@ -19,7 +19,6 @@ from bench.made_day import BUSINESS_DATE
 from bench.ours import LEDGER, read_request, warm_up
 from lottery import operations
 from lottery.client import LotteryClient
-from lottery.errors import Problems
 from lottery.intake import files
 from lottery.ledger.commit import Ledger
 from lottery.method.methodology import JPMS_2024_09_06
@@ -57,7 +56,7 @@ def prepare_remote(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
 
     def run_remote(positions: Path, notices: Path, volumes: Path, output: Path) -> None:  # noqa: ARG001 - a contender's signature; the server has the ledger.
         """Read the files into Arrow tables and send them."""
-        asks = files.read_volumes(volumes, JPMS_2024_09_06.securities, Problems()).asks
+        asks = files.read_volumes(volumes, JPMS_2024_09_06.securities).asks
         outcome = client.run_lottery(
             business_date=next(dates),
             asks=asks,

@@ -6,14 +6,14 @@ import datetime as dt
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
 from fuzz.samples import NOTICES, POSITIONS, SUFFIXES
 from lottery import operations
 from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
-from lottery.errors import Problem, Problems, Refused
+from lottery.errors import Problem, Refused
 from lottery.intake import files, position_filter
 from lottery.intake.sources import Received
 from lottery.intake.wire import IncomingRows, volumes_of_asks
@@ -55,95 +55,85 @@ def law_of(parser: str, directory: Path) -> Callable[[bytes], bool]:
 
 def is_known(parser: str) -> bool:
     """Whether files of this format are read at all."""
-    problems = Problems()
-    files.read_notices(Path(f"gone{SUFFIXES[parser]}"), problems)
-    return any("no such file" in problem.message for problem in problems)
+    received = files.read_notices(Path(f"gone{SUFFIXES[parser]}"), business_date=DATE)
+    return any("no such file" in problem.message for problem in received.problems)
 
 
 def _is_table_taken(path: Path, content: bytes) -> bool:
-    """Reads a CSV or Parquet file, as notices where it may have some, else as positions."""
-    problems = Problems()
+    """Read a CSV or Parquet file, as notices if it may have some, else as positions."""
     if b"notice_id" in content:
-        return _is_allocated(files.read_notices(path, problems), None, problems)
-    positions = files.read_positions(path, problems)
+        return _is_allocated(files.read_notices(path), _sound("positions"))
+    positions = files.read_positions(path)
     if path.suffix == SUFFIXES["parquet"]:
-        _check_straight(content, positions, problems)
-    return _is_allocated(None, positions, problems)
+        _check_filter(content, positions)
+    return _is_allocated(_sound("notices"), positions)
 
 
 def _is_fixml_taken(path: Path, content: bytes) -> bool:
-    """Reads a FIXML file as OCC's own figures where it may have some, and as notices."""
-    read_occ_positions = vars(files).get("read_occ_positions")
-    if read_occ_positions is not None and b"PosRpt" in content:
-        problems = Problems()
-        read_occ_positions(path, DATE, problems)
+    """Read a FIXML file as OCC's own figures if it may have some, and as notices."""
+    if b"PosRpt" in content:
+        problems = files.read_occ_positions(path, DATE).problems
         if problems:
-            _check_words(problems)
+            _check_messages(problems)
         elif b"AsgnRpt" not in content:
             return True
-    problems = Problems()
-    # Its reports are of a date.
-    options: dict[str, Any] = {"business_date": DATE}
-    return _is_allocated(files.read_notices(path, problems, **options), None, problems)
+    return _is_allocated(files.read_notices(path, business_date=DATE), _sound("positions"))
 
 
-def _is_allocated(notices: Received | None, positions: Received | None, problems: Problems) -> bool:
-    """Whether a day of them can be allocated; where not, it is refused in words to print.
+def _is_allocated(notices: Received, positions: Received) -> bool:
+    """Return whether a day of them can be allocated; if not, check the refusal's messages.
 
-    Accounts are checked when they are put into order, so that reading alone is not all.
+    Reading is not enough: accounts are checked when they are put into order.
     """
-    if not problems:
-        try:
-            operations.compute_day(
-                operations.RunRequest(
-                    business_date=DATE,
-                    notices=notices or _sound("notices"),
-                    positions=positions or _sound("positions"),
-                    volumes=volumes_of_asks(ASKS, problems),
-                    problems=problems,
-                    requested_by=NOBODY,
-                )
-            )
-        except Refused as refused:
-            _check_words(refused.problems)
-            return False
-        return True
-    _check_words(problems)
-    return False
+    request = operations.RunRequest(
+        business_date=DATE,
+        notices=notices,
+        positions=positions,
+        volumes=volumes_of_asks(ASKS),
+        requested_by=NOBODY,
+    )
+    try:
+        operations.compute_day(request)
+    except Refused as refused:
+        _check_messages(refused.problems)
+        return False
+    return True
 
 
-def _check_words(problems: Iterable[Problem]) -> None:
-    told = [str(problem).encode() for problem in problems]
-    if not told:
+def _check_messages(problems: Iterable[Problem]) -> None:
+    shown = [str(problem) for problem in problems]
+    if not shown:
         raise AssertionError("refused without a problem")
+    if not all(text.isprintable() for text in shown):
+        raise AssertionError(f"a message shows control characters: {shown}")
 
 
-def _check_straight(content: bytes, whole: Received, problems: Problems) -> None:
-    """Checks that the straight reading gives nothing, or the assigned rows of the whole.
+def _check_filter(content: bytes, whole: Received) -> None:
+    """Check that the position filter returns nothing, or the assigned rows of the whole file.
 
     Raises:
-        AssertionError: It gives other rows, or takes what is refused.
+        AssertionError: It returns other rows, or accepts what is refused.
     """
     notices = _sound("notices").table
-    straight = position_filter.read_assigned_positions(
+    assigned = position_filter.read_assigned_positions(
         pa.py_buffer(content), notices, forget=lambda: None, check=lambda _: None
     )
-    if straight is None:
+    if assigned is None:
         return
-    if problems:
-        raise AssertionError(f"what is refused was taken: {list(problems)}")
+    if whole.problems:
+        raise AssertionError(f"the filter accepts what is refused: {list(whole.problems)}")
     pools = {(row["occ_account"], row["series"]) for row in notices.to_pylist()}
     expected = [
         row for row in whole.table.to_pylist() if (row["occ_account"], row["series"]) in pools
     ]
-    if straight.table.to_pylist() != expected:
-        raise AssertionError("the straight reading gives other rows")
+    if assigned.table.to_pylist() != expected:
+        raise AssertionError("the filter returns other rows")
 
 
 @functools.cache
 def _sound(role: str) -> Received:
-    """What stands beside the file that is read."""
+    """Return valid rows of the other role, to allocate a day with."""
     columns, schema = (NOTICES, NOTICE_ROWS) if role == "notices" else (POSITIONS, POSITION_ROWS)
-    incoming = IncomingRows(role=role, problems=Problems(), max_rows=100)
+    incoming = IncomingRows(role=role, max_rows=100)
     incoming.add_rows([columns[name] for name in schema.names])
     return incoming.received()

@@ -11,8 +11,9 @@ Invariants:
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 INVALID_INPUT: Final = "INVALID_INPUT"
@@ -119,45 +120,82 @@ class Problem:
         return f"{location}: {escape(self.message)}{rule}"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Problems:
-    """A collector: lists the first `limit` problems of each source and counts them all."""
+    """What is wrong with an input: the first problems of each source, and how many more there are.
 
-    limit: int = PROBLEM_LIMIT
-    listed: list[Problem] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    Attributes:
+        listed: At most `PROBLEM_LIMIT` problems of each source, in the order they were found.
+        unlisted: The number of further problems.
+    """
+
+    listed: tuple[Problem, ...] = ()
+    unlisted: int = 0
+
+    @classmethod
+    def of(cls, *problems: Problem | None) -> Problems:
+        """Return these problems; None stands for no problem."""
+        collector = ProblemCollector()
+        collector.add(*(problem for problem in problems if problem is not None))
+        return collector.problems()
 
     def __bool__(self) -> bool:
-        return bool(self.counts)
+        return bool(self.listed)
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(self.listed)
 
+    def __add__(self, other: Problems) -> Problems:
+        if not (self and other):
+            return self or other
+        collector = ProblemCollector()
+        collector.add_all(self)
+        collector.add_all(other)
+        return collector.problems()
+
     @property
     def total(self) -> int:
-        """How many there are, the listed and the merely counted."""
-        return sum(self.counts.values())
-
-    def add(self, problem: Problem) -> None:
-        """Takes one problem in; it is listed while its source has fewer than the limit."""
-        count = self.counts.get(problem.source, 0)
-        self.counts[problem.source] = count + 1
-        if count < self.limit:
-            self.listed.append(problem)
-
-    def count_more(self, source: str, count: int) -> None:
-        """Counts problems of a source that are past the limit, without listing them."""
-        if count:
-            self.counts[source] = self.counts.get(source, 0) + count
+        """The number of problems, listed or not."""
+        return len(self.listed) + self.unlisted
 
     def refuse_if_any(self) -> None:
-        """Raises `Refused` with all of them, or does nothing.
+        """Raise all of them as one error, if there are any.
 
         Raises:
             Refused: There is at least one problem.
         """
         if self:
             raise Refused(self.listed, total=self.total)
+
+
+NO_PROBLEMS: Final = Problems()
+
+
+class ProblemCollector:
+    """Collects problems within one reader, which returns them as `Problems`."""
+
+    def __init__(self) -> None:
+        self._listed: list[Problem] = []
+        self._unlisted = 0
+        self._counts: Counter[str] = Counter()
+
+    def add(self, *problems: Problem) -> None:
+        """Add problems: each is listed unless its source has reached the limit."""
+        for problem in problems:
+            self._counts[problem.source] += 1
+            if self._counts[problem.source] <= PROBLEM_LIMIT:
+                self._listed.append(problem)
+            else:
+                self._unlisted += 1
+
+    def add_all(self, problems: Problems) -> None:
+        """Add the problems that another function returned."""
+        self.add(*problems.listed)
+        self._unlisted += problems.unlisted
+
+    def problems(self) -> Problems:
+        """Return what was collected."""
+        return Problems(tuple(self._listed), self._unlisted)
 
 
 class LotteryError(Exception):

@@ -9,7 +9,7 @@ from typing import Final
 import grpc
 
 from lottery import operations
-from lottery.errors import Abandoned, Problems, quote
+from lottery.errors import Abandoned, quote
 from lottery.operations.inputs import UNLIMITED, MemoryLimit
 from lottery.operations.requester import Identity
 from lottery.operations.runs import Ledger, is_run_id
@@ -47,7 +47,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     def DeriveSeed(
         self, request: pb.DeriveSeedRequest, context: grpc.ServicerContext
     ) -> pb.DeriveSeedResponse:
-        volumes = requests.to_volumes(request.exchange_asks, Problems())
+        volumes = requests.to_volumes(request.exchange_asks)
         return responses.from_derived(operations.derive_seed(volumes))
 
     @aborting

@@ -40,17 +40,18 @@ def to_series_request(request: pb.AllocateSeriesRequest, max_rows: int) -> opera
         LimitExceeded: There are more rows than the limit.
     """
     accounts, shorts = _rows_of(request.positions, max_rows)
-    problems = Problems()
+    business_date, date_problems = to_business_date(request.business_date)
+    methodology, decision_problems = to_methodology(request.decisions)
     return operations.SeriesRequest(
-        business_date=to_business_date(request.business_date, problems),
+        business_date=business_date,
         asks=to_asks(request.exchange_asks),
         series=request.series,
         occ_account=request.occ_account,
         assigned_quantity=request.assigned_quantity,
         accounts=accounts,
         shorts=shorts,
-        methodology=to_methodology(request.decisions, problems),
-        problems=problems,
+        methodology=methodology,
+        problems=date_problems + decision_problems,
     )
 
 
@@ -61,22 +62,22 @@ def to_odds_request(request: pb.GetOddsRequest, max_rows: int) -> operations.Odd
         LimitExceeded: There are more rows than the limit.
     """
     accounts, shorts = _rows_of(request.positions, max_rows)
-    problems = Problems()
+    methodology, problems = to_methodology(request.decisions)
     return operations.OddsRequest(
         series=request.series,
         occ_account=request.occ_account,
         assigned_quantity=request.assigned_quantity,
         accounts=accounts,
         shorts=shorts,
-        methodology=to_methodology(request.decisions, problems),
+        methodology=methodology,
         problems=problems,
         account=request.account,
     )
 
 
-def to_volumes(asks: Iterable[lottery_pb2.ExchangeAsk], problems: Problems) -> ReceivedVolumes:
+def to_volumes(asks: Iterable[lottery_pb2.ExchangeAsk]) -> ReceivedVolumes:
     """Convert ask prices to volumes, whose source is the JSON file with the same content."""
-    return volumes_of_asks(to_asks(asks), problems)
+    return volumes_of_asks(to_asks(asks))
 
 
 def to_asks(asks: Iterable[lottery_pb2.ExchangeAsk]) -> list[ExchangeAsk]:
@@ -128,39 +129,38 @@ def to_keys(texts: Sequence[str]) -> list[VerifierKey]:
     Raises:
         Refused: At least one is malformed; every such key is listed.
     """
-    problems = Problems()
-    keys = []
+    problems, keys = [], []
     for row, text in enumerate(texts, 1):
         try:
             keys.append(VerifierKey.parse(text))
         except KeyUnusable as error:
-            problems.add(Problem(source="keys", row=row, message=str(error)))
-    problems.refuse_if_any()
+            problems.append(Problem(source="keys", row=row, message=str(error)))
+    Problems.of(*problems).refuse_if_any()
     return keys
 
 
-def to_business_date(date: date_pb2.Date, problems: Problems) -> dt.date:
-    """Convert the business date; if it is invalid, add a problem and return a date in force."""
+def to_business_date(date: date_pb2.Date) -> tuple[dt.date, Problems]:
+    """Convert the business date; if it is invalid, return a date in force and a problem."""
     try:
         business_date = to_date(date, "business_date")
     except Refused as error:
-        problems.add(error.problems[0])
-        return JPMS_2024_09_06.effective
+        return JPMS_2024_09_06.effective, Problems.of(*error.problems)
     if business_date is None:
-        problems.add(Problem(source="business_date", message="expected a date, got none"))
-    return business_date or JPMS_2024_09_06.effective
+        missing = Problem(source="business_date", message="expected a date, got none")
+        return JPMS_2024_09_06.effective, Problems.of(missing)
+    return business_date, Problems()
 
 
-def to_methodology(decisions: lottery_pb2.Decisions, problems: Problems) -> Methodology:
+def to_methodology(decisions: lottery_pb2.Decisions) -> tuple[Methodology, Problems]:
     """Return the methodology with the decisions; an unknown choice is a problem."""
     chosen = {field.name: choice for field, choice in decisions.ListFields()}
     if not chosen:
-        return JPMS_2024_09_06
+        return JPMS_2024_09_06, Problems()
     try:
-        return JPMS_2024_09_06.deciding(chosen)
+        return JPMS_2024_09_06.deciding(chosen), Problems()
     except ValueError as error:
-        problems.add(Problem(source="decisions", message=str(error)))
-        return JPMS_2024_09_06
+        problem = Problem(source="decisions", message=str(error))
+        return JPMS_2024_09_06, Problems.of(problem)
 
 
 def _rows_of(positions: Sequence[pb.AccountPosition], max_rows: int) -> tuple[list[str], list[int]]:

@@ -26,14 +26,12 @@ class ReceivedRun:
         notices: The notices.
         positions: The positions.
         occ_positions: OCC's own position figures.
-        problems: What is wrong with the rows so far.
     """
 
     spec: pb.RunSpec
     notices: IncomingRows
     positions: IncomingRows
     occ_positions: IncomingRows
-    problems: Problems
 
 
 def receive_run(
@@ -53,9 +51,8 @@ def receive_run(
         Refused: There is a second spec.
         LimitExceeded: There are more rows than the limit, or they need more memory.
     """
-    problems = Problems()
     notices, positions, occ_positions = (
-        IncomingRows(role=role, problems=problems, max_rows=max_rows, memory=memory)
+        IncomingRows(role=role, max_rows=max_rows, memory=memory)
         for role in ("notices", "positions", "occ_positions")
     )
     spec: pb.RunSpec | None = None
@@ -98,7 +95,6 @@ def receive_run(
         notices=notices,
         positions=positions,
         occ_positions=occ_positions,
-        problems=problems,
     )
 
 
@@ -110,7 +106,10 @@ def to_run_request(received: ReceivedRun | None, requested_by: Identity) -> oper
     """
     if received is None:
         raise requests.refused("spec", "expected a spec in the first message, got none")
-    spec, problems = received.spec, received.problems
+    spec = received.spec
+    business_date, date_problems = requests.to_business_date(spec.business_date)
+    methodology, decision_problems = requests.to_methodology(spec.decisions)
+    problems = date_problems + decision_problems
     set_fields = {field.name: value for field, value in spec.ListFields()}
     for name, rows in (
         ("notice_count", received.notices),
@@ -120,14 +119,14 @@ def to_run_request(received: ReceivedRun | None, requested_by: Identity) -> oper
         announced = set_fields.get(name, rows.row_count)
         if rows.row_count != announced:
             message = f"expected {announced} {rows.role} as announced, got {rows.row_count}"
-            problems.add(Problem(source="spec", message=message))
+            problems += Problems.of(Problem(source="spec", message=message))
     notices = received.notices.received()
     return operations.RunRequest(
-        business_date=requests.to_business_date(spec.business_date, problems),
+        business_date=business_date,
         cycle=spec.cycle or 1,
         notices=notices,
         positions=received.positions.received_of(notices),
-        volumes=requests.to_volumes(spec.exchange_asks, problems),
+        volumes=requests.to_volumes(spec.exchange_asks),
         problems=problems,
         requested_by=requested_by,
         request_id=spec.request_id or None,
@@ -137,5 +136,5 @@ def to_run_request(received: ReceivedRun | None, requested_by: Identity) -> oper
         occ_positions=(
             received.occ_positions.received() if received.occ_positions.has_arrived else None
         ),
-        methodology=requests.to_methodology(spec.decisions, problems),
+        methodology=methodology,
     )

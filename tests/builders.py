@@ -27,7 +27,7 @@ from lottery.audit.verify_log import Fault
 from lottery.day.allocate import Day, allocate
 from lottery.day.arrange import arrange
 from lottery.day.tables import LABEL, NOTICE_ROWS, NOTICES, POSITION_ROWS, POSITIONS
-from lottery.errors import Problems, Refused
+from lottery.errors import Refused
 from lottery.intake import files
 from lottery.intake.sources import Received
 from lottery.intake.wire import IncomingRows, volumes_of_asks
@@ -289,14 +289,12 @@ def request_of_files(
     **given: Any,
 ) -> operations.RunRequest:
     """Return the request of a day's three files; more arguments are those of `RunRequest`."""
-    problems = Problems()
     return operations.RunRequest(
         business_date=date,
         cycle=cycle,
-        notices=files.read_notices(paths["notices"], problems, business_date=date),
-        positions=files.read_positions(paths["positions"], problems),
-        volumes=files.read_volumes(paths["volumes"], methodology.securities, problems),
-        problems=problems,
+        notices=files.read_notices(paths["notices"], business_date=date),
+        positions=files.read_positions(paths["positions"]),
+        volumes=files.read_volumes(paths["volumes"], methodology.securities),
         requested_by=TESTER,
         supersedes=tuple(supersedes),
         methodology=methodology,
@@ -311,8 +309,8 @@ def request_of(
     return request_of_files(write_files(day, directory, suffix), date=day.date, **given)
 
 
-def incoming(role: str, problems: Problems, max_rows: int = 1_000_000) -> IncomingRows:
-    return IncomingRows(role=role, problems=problems, max_rows=max_rows)
+def incoming(role: str, max_rows: int = 1_000_000) -> IncomingRows:
+    return IncomingRows(role=role, max_rows=max_rows)
 
 
 def columns_of(rows: Sequence[Row], schema: pa.Schema) -> list[list[object]]:
@@ -335,10 +333,9 @@ def request_of_wire(
     **given: Any,
 ) -> operations.RunRequest:
     """Return the request of a day through messages: rows, or two Arrow payloads of each role."""
-    problems = Problems()
 
     def receive(role: str, rows: Sequence[Row], schema: pa.Schema) -> Received:
-        arriving = incoming(role, problems)
+        arriving = incoming(role)
         half = (len(rows) + 1) // 2
         for part in filter(None, (rows[:half], rows[half:])):
             if as_arrow:
@@ -352,8 +349,7 @@ def request_of_wire(
         cycle=cycle,
         notices=receive("notices", day.notices, NOTICE_ROWS),
         positions=receive("positions", day.positions, POSITION_ROWS),
-        volumes=volumes_of_asks(exchange_asks(day.asks), problems),
-        problems=problems,
+        volumes=volumes_of_asks(exchange_asks(day.asks)),
         requested_by=TESTER,
         **given,
     )

@@ -7,10 +7,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+import pyarrow as pa
+
+from lottery.intake.fixml.notices import read_notices
+from lottery.intake.fixml.positions import read_occ_positions
 from tests.builders import DATE, SmallDay, write_files
 from tests.reference import Row
 
 SP2 = "http://www.fixprotocol.org/FIXML-5-0-SP2"
+
+
+def parse_notices(content: bytes, date: dt.date = DATE, *, source: str = "notices") -> pa.Table:
+    """Return `tables.NOTICES` of a file's bytes, or raise what is wrong with them."""
+    read = read_notices(lambda: iter((content,)), date, source)
+    read.problems.refuse_if_any()
+    return read.table
+
+
+def parse_occ_positions(content: bytes, date: dt.date = DATE) -> pa.Table:
+    """Return `tables.OCC_POSITIONS` of a file's bytes, or raise what is wrong with them."""
+    read = read_occ_positions(lambda: iter((content,)), date, "occ_positions")
+    read.problems.refuse_if_any()
+    return read.table
 
 
 def attributes_text(attributes: Mapping[str, object]) -> str:

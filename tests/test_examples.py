@@ -64,7 +64,7 @@ def test_the_files_of_the_example_day_have_not_drifted_from_their_maker() -> Non
 def test_the_example_day_is_the_same_as_fixml_and_agrees_with_occs_own_figures() -> None:
     by_csv = request_of_files(PATHS)
     by_fixml = request_of_files({**PATHS, "notices": DIRECTORY / "notices.xml"})
-    occ = files.read_occ_positions(DIRECTORY / "occ_positions.xml", DATE, by_fixml.problems)
+    occ = files.read_occ_positions(DIRECTORY / "occ_positions.xml", DATE)
 
     computed = operations.compute_day(replace(by_fixml, occ_positions=occ))
 

@@ -15,10 +15,11 @@ from lottery.audit.differences import (
     compare_tables,
 )
 from lottery.day.tables import NOTICES
-from lottery.errors import LedgerDamaged, Problems, Refused
-from lottery.intake.files import notices_of_source, occ_positions_of_source, volumes_of_source
-from lottery.intake.occ_reports import nothing_said
-from lottery.intake.sources import Place, SourceFile
+from lottery.errors import NO_PROBLEMS, LedgerDamaged, Problems, Refused
+from lottery.intake.files import notices_of_source, occ_positions_of_source
+from lottery.intake.occ_reports import empty_reports
+from lottery.intake.sources import SourceFile
+from lottery.intake.volumes import volumes_of_source
 from lottery.ledger import evidence
 from lottery.ledger import occ_positions as occ
 from lottery.ledger.run_record import (
@@ -49,14 +50,12 @@ def compare_seed(record: RunRecord, directory: Path) -> Iterator[Difference]:
     yield from compare("run.json method effective", record.method.effective, methodology.effective)
     decisions = methodology.decisions()
     yield from compare_members("run.json decisions", record.method.decisions, decisions)
-    problems = Problems()
     sources = _kept_sources(record, directory, "volumes")
     yield from compare("sources volumes", 1, len(sources))
     for source in sources:
-        place = Place(source=source.name, problems=problems)
-        volumes = volumes_of_source(source, methodology.securities, place)
+        volumes = volumes_of_source(source, methodology.securities)
         try:
-            problems.refuse_if_any()
+            volumes.problems.refuse_if_any()
             seed = derive_seed(volumes.asks, methodology.securities, source=source.name)
         except Refused as error:
             yield Difference(f"{evidence.SOURCES}/{source.kept_as}", "readable", error)
@@ -72,25 +71,25 @@ def compare_seed(record: RunRecord, directory: Path) -> Iterator[Difference]:
 
 def compare_notices(record: RunRecord, directory: Path) -> Iterator[Difference]:
     """Compare the notices, and OCC's own reports of them, with their sources."""
-    problems = Problems()
     received = [
-        notices_of_source(
-            source, record.business_date, Place(source=source.name, problems=problems)
-        )
+        notices_of_source(source, record.business_date)
         for source in _kept_sources(record, directory, "notices")
     ]
-    for problem in problems:
+    for problem in sum((part.problems for part in received), NO_PROBLEMS):
         yield Difference("sources notices", "readable", problem)
-    notices = pa.concat_tables([NOTICES.empty_table(), *(table for table, _ in received)])
+    notices = pa.concat_tables([NOTICES.empty_table(), *(part.table for part in received)])
     recorded = evidence.read_table(directory, evidence.NOTICES_FILE)
     computed = evidence.sorted_notices(notices)
     yield from compare_tables(evidence.NOTICES_FILE, recorded, computed)
-    has_reports = any(reports is not None for _, reports in received)
+    has_reports = any(part.occ_reports is not None for part in received)
     if has_reports != bool(record.files_of(evidence.OCC_REPORTS_FILE)):
         texts = ("no reports of OCC", "reports of OCC")
         yield Difference(evidence.OCC_REPORTS_FILE, texts[not has_reports], texts[has_reports])
     elif has_reports:
-        parts = [nothing_said(table) if reports is None else reports for table, reports in received]
+        parts = [
+            empty_reports(part.table) if part.occ_reports is None else part.occ_reports
+            for part in received
+        ]
         recorded = evidence.read_table(directory, evidence.OCC_REPORTS_FILE)
         computed = evidence.sorted_occ_reports(pa.concat_tables(parts))
         yield from compare_tables(evidence.OCC_REPORTS_FILE, recorded, computed)
@@ -115,14 +114,12 @@ def compare_occ_warnings(record: RunRecord, directory: Path) -> Iterator[Differe
 
 def received_occ_positions(record: RunRecord, directory: Path) -> tuple[pa.Table | None, Problems]:
     """Return OCC's own figures as received, None if there are none, and what is wrong with them."""
-    problems = Problems()
-    tables = [
-        occ_positions_of_source(
-            source, record.business_date, Place(source=source.name, problems=problems)
-        )
+    received = [
+        occ_positions_of_source(source, record.business_date)
         for source in _kept_sources(record, directory, "occ_positions")
     ]
-    return (pa.concat_tables(tables) if tables else None), problems
+    problems = sum((part.problems for part in received), NO_PROBLEMS)
+    return (pa.concat_tables(part.table for part in received) if received else None), problems
 
 
 def recorded_taken_off(record: RunRecord, directory: Path) -> pa.Table | None:

@@ -21,7 +21,7 @@ class RemoteBackend(LotteryClient):
     """A connection to a server, with the methods of `LocalBackend`."""
 
     def seed(self, volumes: ReceivedVolumes) -> operations.DerivedSeed:
-        volumes.place.problems.refuse_if_any()
+        volumes.problems.refuse_if_any()
         try:
             return self.derive_seed(volumes.asks)
         except Refused:
@@ -31,7 +31,7 @@ class RemoteBackend(LotteryClient):
     def run(
         self, request: operations.RunRequest, progress: operations.Progress
     ) -> operations.RecordedRun:
-        if request.problems:
+        if request.intake_problems:
             # It will be refused: here every problem is listed, by the files' own rows.
             operations.compute_day(request, progress=progress)
         progress("waiting for the server")
@@ -107,7 +107,7 @@ def _by_file_rows(problem: Problem, request: operations.RunRequest) -> Problem:
     if received is None:
         return problem
     if problem.row is None:
-        return replace(problem, source=received.places[0].source)
-    place, index = received.place_of(problem.row - 1)
-    row = place.row(index)
-    return replace(problem, source=place.source, row=row, line=place.line(row))
+        return replace(problem, source=received.locators[0].source)
+    locator, index = received.locate(problem.row - 1)
+    row = locator.row(index)
+    return replace(problem, source=locator.source, row=row, line=locator.line(row))

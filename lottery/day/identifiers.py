@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lottery.errors import quote
 from lottery.method.methodology import AccountOrder
 
 PADDED_LENGTH: Final = 21
@@ -78,7 +79,7 @@ def describe_series(symbol: str | None) -> str:
     """Describe what is expected instead of an invalid series."""
     return (
         "expected an OSI symbol such as 'AAPL  240920C00220000' (a root of up to 6, YYMMDD, C or "
-        f"P, the strike times 1000 in 8 digits), got {symbol!r}"
+        f"P, the strike times 1000 in 8 digits), got {quote(symbol)}"
     )
 
 
@@ -98,7 +99,7 @@ def wrong_accounts(
 def describe_account(account: str, order: AccountOrder) -> str:
     """Describe what is expected instead of an invalid account number (R2)."""
     allowed = "digits" if order is AccountOrder.NUMERIC else "digits and ASCII letters"
-    return f"expected an account number of 1 to 30 {allowed}, got {account!r}"
+    return f"expected an account number of 1 to 30 {allowed}, got {quote(account)}"
 
 
 def wrong_occ_accounts(texts: pa.StringArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -116,7 +117,7 @@ def describe_occ_account(text: str | None) -> str:
     """Describe what is expected instead of an invalid OCC account."""
     return (
         "expected an OCC account such as 'C' or 'F/ZZZ' (up to 32 letters, digits, '/', '.', '_', "
-        f"'-') or nothing, got {text!r}"
+        f"'-') or nothing, got {quote(text)}"
     )
 
 

@@ -1,16 +1,16 @@
 """What each column may hold: raw Arrow columns to `tables.NOTICES` and `tables.POSITIONS`.
 
 Invariants:
-- Every wrong value is a problem with its row and column; a table comes out all the same, so that
-  the problems of rows further on, and of other columns, are found in the same pass.
-- Texts are checked once per distinct value where they repeat, never once per row.
+- Every wrong value is a problem with its row and column. A table is returned all the same, so that
+  the problems of later rows and of other columns are found in the same pass.
+- Texts that repeat are checked once per distinct value, never once per row.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,8 @@ from lottery.day.identifiers import (
     wrong_occ_accounts,
 )
 from lottery.day.tables import INT64_MAX, LABEL, NOTICES, OCC_POSITIONS, POSITIONS
-from lottery.intake.sources import Place
+from lottery.errors import Problem, Problems, quote
+from lottery.intake.sources import Reading, RowLocator
 
 NOTICE_COLUMNS: Final = ("notice_id", "series", "quantity")
 POSITION_COLUMNS: Final = ("series", "account", "short_quantity")
@@ -33,87 +34,93 @@ LABEL_COLUMNS: Final = ("series", "occ_account")
 QUANTITY_COLUMNS: Final = ("quantity", "short_quantity")
 OCC_POSITION_COLUMNS: Final = ("series", "short_quantity")
 
-_SHOWN: Final = 80
+Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
+Column: TypeAlias = tuple[pa.ChunkedArray, Problems]
+"""A checked column, and what is wrong with the values that it was made of."""
+
 _NOTICE_ID: Final = r"^[!-~](?:[ -~]{0,126}[!-~])?$"
 
 
 def check_names(
     names: Sequence[str],
     required: Sequence[str],
-    place: Place,
+    locator: RowLocator,
     optional: Sequence[str] = OPTIONAL_COLUMNS,
-) -> bool:
-    """Whether the columns can be read; each unknown, missing or doubled one is a problem."""
+) -> tuple[bool, Problems]:
+    """Check a table's column names.
+
+    Returns:
+        Whether the columns can be read, and a problem for each unknown, missing or repeated one.
+        A table with an unknown column can be read: its rows' problems are listed as well.
+    """
+    known = (*required, *optional)
     counts = Counter(names)
+    problems = []
     for name, count in counts.items():
-        if name not in (*required, *optional):
-            known = ", ".join((*required, *optional))
-            place.refuse(f"unknown column {name!r}; known are {known}", column=name)
+        if name not in known:
+            message = f"column must be one of {', '.join(known)}, got {quote(name)}"
+            problems.append(locator.problem(message, column=name))
         elif count > 1:
-            place.refuse(f"the column {name} appears {count} times", column=name)
-    for name in required:
-        if name not in counts:
-            place.refuse(f"the column {name} is missing", column=name)
-    known_once = all(counts[name] == 1 for name in counts if name in (*required, *optional))
-    return known_once and all(name in counts for name in required)
+            message = f"column {name} must appear once, got it {count} times"
+            problems.append(locator.problem(message, column=name))
+    problems += [
+        locator.problem(f"column {name} is missing", column=name)
+        for name in required
+        if name not in counts
+    ]
+    can_be_read = all(counts[name] == 1 for name in required) and all(
+        counts[name] <= 1 for name in optional
+    )
+    return can_be_read, Problems.of(*problems)
 
 
-def to_notices(raw: pa.Table, place: Place) -> pa.Table:
-    """`tables.NOTICES` of a raw table with checked names; wrong values become problems."""
-    notice_id = _texts(raw, "notice_id", place)
-    matched = pc.match_substring_regex(notice_id, _NOTICE_ID).to_numpy()
-    place.refuse_rows(
-        np.flatnonzero(~matched.astype(bool)),
+def to_notices(raw: Reading) -> Reading:
+    """Return `tables.NOTICES` of a raw table whose column names were checked."""
+    ids, id_problems = _texts(raw, "notice_id")
+    is_id = pc.match_substring_regex(ids, _NOTICE_ID).to_numpy().astype(bool)
+    wrong_ids = raw.locator.row_problems(
+        np.flatnonzero(~is_id),
         lambda index: (
-            f"{notice_id[index].as_py()!r} is no notice id: 1 to 128 printable ASCII characters "
-            "without blanks at the ends are expected"
+            "notice id must be 1 to 128 printable ASCII characters without blanks at the ends, "
+            f"got {quote(ids[index].as_py())}"
         ),
         column="notice_id",
     )
-    table = pa.table(
-        {
-            "notice_id": notice_id,
-            "series": _series(raw, place),
-            "quantity": _quantities(raw, "quantity", 1, place),
-            "occ_account": _occ_accounts(raw, place),
-        },
-        NOTICES,
-    )
-    return _usable(table, raw, place)
+    columns = {
+        "notice_id": (ids, id_problems + wrong_ids),
+        "series": _series(raw),
+        "quantity": _quantities(raw, "quantity", 1),
+        "occ_account": _occ_accounts(raw),
+    }
+    return _table(columns, NOTICES, raw)
 
 
-def to_positions(raw: pa.Table, place: Place) -> pa.Table:
-    """`tables.POSITIONS` of a raw table with checked names; wrong values become problems.
+def to_positions(raw: Reading) -> Reading:
+    """Return `tables.POSITIONS` of a raw table whose column names were checked.
 
-    Accounts are checked when they are put into order (R2), in the same pass.
+    Accounts are checked when they are put into order (R2).
     """
-    table = pa.table(
-        {
-            "series": _series(raw, place),
-            "account": _texts(raw, "account", place),
-            "short_quantity": _quantities(raw, "short_quantity", 0, place),
-            "occ_account": _occ_accounts(raw, place),
-        },
-        POSITIONS,
-    )
-    return _usable(table, raw, place)
+    columns = {
+        "series": _series(raw),
+        "account": _texts(raw, "account"),
+        "short_quantity": _quantities(raw, "short_quantity", 0),
+        "occ_account": _occ_accounts(raw),
+    }
+    return _table(columns, POSITIONS, raw)
 
 
-def to_occ_positions(raw: pa.Table, place: Place) -> pa.Table:
-    """`OCC_POSITIONS` of a raw table with checked names; wrong values become problems."""
-    table = pa.table(
-        {
-            "series": _series(raw, place),
-            "short_quantity": _quantities(raw, "short_quantity", 0, place),
-            "occ_account": _occ_accounts(raw, place),
-        },
-        OCC_POSITIONS,
-    )
-    return _usable(table, raw, place)
+def to_occ_positions(raw: Reading) -> Reading:
+    """Return `OCC_POSITIONS` of a raw table whose column names were checked."""
+    columns = {
+        "series": _series(raw),
+        "short_quantity": _quantities(raw, "short_quantity", 0),
+        "occ_account": _occ_accounts(raw),
+    }
+    return _table(columns, OCC_POSITIONS, raw)
 
 
-def sound_text(texts: pa.Array) -> pa.StringArray:
-    """string[n] in sound UTF-8; a byte that is none becomes a replacement character."""
+def valid_utf8(texts: pa.Array) -> pa.StringArray:
+    """Return string[n] in valid UTF-8; an invalid byte becomes a replacement character."""
     plain = texts.cast(pa.binary()).cast(pa.string(), safe=False)
     try:
         plain.validate(full=True)
@@ -126,14 +133,18 @@ def sound_text(texts: pa.Array) -> pa.StringArray:
     return plain
 
 
-def _usable(table: pa.Table, raw: pa.Table, place: Place) -> pa.Table:
-    """The table, or an empty one where a column is of another type: its values mean nothing."""
-    if not table.num_rows and not place.problems.counts.get(place.source):
-        place.refuse("there are no rows, besides a header at most")
-    wrong_type = any(
-        not _is_text(field.type) for field in raw.schema if field.name not in QUANTITY_COLUMNS
+def _table(columns: dict[str, Column], schema: pa.Schema, raw: Reading) -> Reading:
+    """Join checked columns; the table is empty if the type of a column leaves values no meaning."""
+    table = pa.table({name: column for name, (column, _) in columns.items()}, schema)
+    problems = sum((problems for _, problems in columns.values()), raw.problems)
+    if not table.num_rows and not problems:
+        problems = Problems.of(raw.locator.problem("expected at least one row, got none"))
+    has_wrong_type = any(
+        not _is_text(field.type) for field in raw.table.schema if field.name not in QUANTITY_COLUMNS
     )
-    return table.schema.empty_table() if wrong_type else table
+    if has_wrong_type:
+        table = schema.empty_table()
+    return Reading(locator=raw.locator, table=table, problems=problems)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -142,88 +153,76 @@ def _is_text(kind: pa.DataType) -> bool:
     return kind in (pa.string(), pa.large_string(), pa.string_view())
 
 
-def _column(raw: pa.Table, name: str) -> pa.ChunkedArray:
-    column = raw.column(name)
+def _column(raw: Reading, name: str) -> pa.ChunkedArray:
+    column = raw.table.column(name)
     return column if column.num_chunks else pa.chunked_array([pa.array([], column.type)])
 
 
-def _refuse_type(name: str, kind: pa.DataType, expected: str, place: Place) -> None:
-    place.refuse(f"the column is of type {kind}; {expected} expected", column=name)
+def _type_problem(name: str, kind: pa.DataType, expected: str, locator: RowLocator) -> Problem:
+    return locator.problem(f"column {name} must be {expected}, got {kind}", column=name)
 
 
-def _texts(raw: pa.Table, name: str, place: Place) -> pa.ChunkedArray:
-    """string[n] without nulls."""
+def _texts(raw: Reading, name: str) -> Column:
+    """Return string[n] without nulls."""
     column = _column(raw, name)
     if not _is_text(column.type):
-        expected = "text is"
-        if name == "account":
-            expected = "text, which keeps an account's leading zeros, is"
-        _refuse_type(name, column.type, expected, place)
-        return pa.chunked_array([pa.array(["0"] * len(column), pa.string())])
+        expected = "text, which keeps leading zeros" if name == "account" else "text"
+        problem = _type_problem(name, column.type, expected, raw.locator)
+        return pa.chunked_array([pa.array(["0"] * len(column), pa.string())]), Problems.of(problem)
     if column.type != pa.string() or column.null_count:
-        # What is missing is refused as the empty text that it becomes.
+        # A missing value is refused as the empty text that it becomes.
         column = column.cast(pa.string()).fill_null("")
-    if name != "account":  # An account's bytes are looked at one by one.
-        column = pa.chunked_array([sound_text(chunk) for chunk in column.chunks])
-    return column
+    if name != "account":  # An account's bytes are checked one by one.
+        column = pa.chunked_array([valid_utf8(chunk) for chunk in column.chunks])
+    return column, Problems()
 
 
-def _nulls(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    return np.flatnonzero(column.is_null().to_numpy())
-
-
-def _quantities(raw: pa.Table, name: str, least: int, place: Place) -> pa.Array:
-    """int64[n] of `least` and more; a wrong value becomes `least`."""
+def _quantities(raw: Reading, name: str, least: int) -> Column:
+    """Return int64[n] of at least `least`; a wrong value becomes `least`."""
     column = _column(raw, name)
-    expected = f"a whole number from {least} to {INT64_MAX} in plain digits is expected"
     if pa.types.is_integer(column.type):
         values, wrong = _whole_numbers(column)
     elif _is_text(column.type):
         column = column.cast(pa.string())
-        values, wrong = _read_texts(column)
+        values, wrong = _parsed_numbers(column)
     else:
-        _refuse_type(name, column.type, "whole numbers or texts of digits are", place)
-        return pa.array(np.full(len(column), least, np.int64))
+        problem = _type_problem(name, column.type, "whole numbers or text of digits", raw.locator)
+        return pa.array(np.full(len(column), least, np.int64)), Problems.of(problem)
     wrong |= values < least
-    if wrong.any():
-
-        def describe(index: int) -> str:
-            value = _shown(column, index)
-            return (
-                f"there is no value; {expected}"
-                if value in (None, "")
-                else (
-                    f"{value!r} is no quantity: {expected}"
-                    if isinstance(value, str)
-                    else f"{value} is no quantity: {expected}"
-                )
-            )
-
-        place.refuse_rows(np.flatnonzero(wrong), describe, column=name, rule=_quantity_rule(name))
-        values = np.where(wrong, least, values)
-    return pa.array(values)
+    if not wrong.any():
+        return pa.array(values), Problems()
+    problems = raw.locator.row_problems(
+        np.flatnonzero(wrong),
+        lambda index: _describe_quantity(name, least, _value(column, index)),
+        column=name,
+        rule="P2" if name == "short_quantity" else None,
+    )
+    return pa.array(np.where(wrong, least, values)), problems
 
 
-def _quantity_rule(name: str) -> str | None:
-    return "P2" if name == "short_quantity" else None
+def _describe_quantity(name: str, least: int, value: str | int | None) -> str:
+    name = name.replace("_", " ")
+    if value in (None, ""):
+        return f"{name} must be a whole number of at least {least}, got no value"
+    if str(value).isdecimal() and int(str(value)[:30]) > INT64_MAX:
+        return f"{name} must be at most {INT64_MAX}, got {quote(value)}"
+    return f"{name} must be a whole number of at least {least}, got {quote(value)}"
 
 
-def _whole_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """int64[n] and bool[n], true where there is no value or it passes 64 bits."""
+def _whole_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], Flags]:
+    """Return int64[n] and bool[n], true if there is no value or it exceeds 64 bits."""
     wrong = np.zeros(len(column), np.bool_)
     if column.null_count:
         wrong |= column.is_null().to_numpy()
         column = column.fill_null(0)
     if pa.types.is_uint64(column.type):
-        large = pc.greater(column, pa.scalar(INT64_MAX, pa.uint64())).to_numpy()
-        wrong |= large
+        wrong |= pc.greater(column, pa.scalar(INT64_MAX, pa.uint64())).to_numpy()
         column = column.cast(pa.int64(), safe=False)
-    values = column.cast(pa.int64()).to_numpy()
-    return values, wrong
+    return column.cast(pa.int64()).to_numpy(), wrong
 
 
-def _read_texts(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """int64[n] and bool[n], true where a text is no number or passes 64 bits."""
+def _parsed_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], Flags]:
+    """Return int64[n] and bool[n], true if a text is not a number or exceeds 64 bits."""
     wrong = np.zeros(len(column), np.bool_)
     if column.null_count:
         wrong |= column.is_null().to_numpy()
@@ -237,90 +236,82 @@ def _read_texts(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], np.ndarr
     return np.where(wrong, 0, np.clip(high, 0, most_high) * 10**18 + low), wrong
 
 
-def _shown(column: pa.ChunkedArray, index: int) -> object:
-    """A value for an error text; bytes that are no text are replaced, long ones are cut."""
+def _value(column: pa.ChunkedArray, index: int) -> str | int | None:
+    """Return a value for a message; bytes that are not text are replaced."""
     value = column[index]
-    if not _is_text(column.type):
-        return value.as_py()
-    data = value.cast(pa.binary()).as_py() if value.is_valid else None
-    return None if data is None else shorten(data.decode("utf-8", "replace"))
+    if not (value.is_valid and _is_text(column.type)):
+        number: int | None = value.as_py()
+        return number
+    data: bytes = value.cast(pa.binary()).as_py()
+    return data.decode("utf-8", "replace")
 
 
-def shorten(text: str) -> str:
-    """A value cut to a length that an error text can show."""
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+def _series(raw: Reading) -> Column:
+    return _labels(raw, "series", pad_series, describe_series)
 
 
-def _series(raw: pa.Table, place: Place) -> pa.ChunkedArray:
-    return _labels(raw, "series", place, pad_series, describe_series)
-
-
-def _occ_accounts(raw: pa.Table, place: Place) -> pa.ChunkedArray:
-    if "occ_account" not in raw.column_names:
-        indices = pa.array(np.zeros(raw.num_rows, np.int32))
-        return pa.chunked_array([pa.DictionaryArray.from_arrays(indices, pa.array([""]))])
+def _occ_accounts(raw: Reading) -> Column:
+    if "occ_account" not in raw.table.column_names:
+        indices = pa.array(np.zeros(raw.table.num_rows, np.int32))
+        labels = pa.DictionaryArray.from_arrays(indices, pa.array([""]))
+        return pa.chunked_array([labels]), Problems()
 
     return _labels(
         raw,
         "occ_account",
-        place,
         lambda texts: (texts, wrong_occ_accounts(texts)),
         describe_occ_account,
-        empty="",
+        null="",
     )
 
 
 def _labels(
-    raw: pa.Table,
+    raw: Reading,
     name: str,
-    place: Place,
-    check: Callable[[pa.StringArray], tuple[pa.StringArray, np.ndarray[Any, Any]]],
-    describe: Callable[[str | None], str],
+    check: Callable[[pa.StringArray], tuple[pa.StringArray, Flags]],
+    describe: Callable[[str], str],
     *,
-    empty: str | None = None,
-) -> pa.ChunkedArray:
-    """A label column, every distinct text checked once.
+    null: str | None = None,
+) -> Column:
+    """Return a label column, every distinct text of which was checked once.
 
     Args:
-        raw: The table.
+        raw: The raw table.
         name: The column.
-        place: Where its problems go.
-        check: string[k] to its normal form and bool[k], true where a text is wrong.
-        describe: The error text of a wrong one.
-        empty: What a null stands for; None refuses it.
+        check: string[k] to its normal form and bool[k], true if a text is wrong.
+        describe: Says why a text is wrong.
+        null: What a null stands for; None refuses it.
     """
     column = _column(raw, name)
     if not _is_text(column.type):
-        _refuse_type(name, column.type, "text is", place)
-        column = pa.chunked_array([pa.array(["0"] * len(column), pa.string())])
-        check = _take_as_it_is
-    if column.null_count and empty is None:
-        place.refuse_rows(_nulls(column), lambda _: "there is no value", column=name)
-    column = _encoded(column, "" if empty is None else empty)
-    distinct = sound_text(column.chunk(0).dictionary)
+        return _column_of_wrong_type(column, name, raw.locator)
+    problems = Problems()
+    is_null = column.is_null().to_numpy() if column.null_count else np.zeros(len(column), np.bool_)
+    if null is None:
+        message = f"{name} must have a value, got none"
+        problems = raw.locator.row_problems(np.flatnonzero(is_null), lambda _: message, column=name)
+    column = _encoded(column, null or "")
+    distinct = valid_utf8(column.chunk(0).dictionary)
     normal, wrong = check(distinct)
     if wrong.any():
-        nulls = raw.column(name).is_null().to_numpy() if raw.column(name).null_count else None
         indices = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks])
-        found = wrong[indices]
-        if nulls is not None:
-            found &= ~nulls
-        place.refuse_rows(
-            np.flatnonzero(found),
-            lambda index: describe(shorten(distinct[int(indices[index])].as_py())),
+        problems += raw.locator.row_problems(
+            np.flatnonzero(wrong[indices] & ~is_null),
+            lambda index: describe(distinct[int(indices[index])].as_py()),
             column=name,
         )
-    return pa.chunked_array(
-        [pa.DictionaryArray.from_arrays(chunk.indices, normal) for chunk in column.chunks]
-    )
+    labels = [pa.DictionaryArray.from_arrays(chunk.indices, normal) for chunk in column.chunks]
+    return pa.chunked_array(labels), problems
 
 
-def _take_as_it_is(texts: pa.StringArray) -> tuple[pa.StringArray, np.ndarray[Any, Any]]:
-    return texts, np.zeros(len(texts), np.bool_)
+def _column_of_wrong_type(column: pa.ChunkedArray, name: str, locator: RowLocator) -> Column:
+    """Return placeholders for a label column that is not text."""
+    problem = _type_problem(name, column.type, "text", locator)
+    return _encoded(pa.chunked_array([pa.array(["0"] * len(column))]), ""), Problems.of(problem)
 
 
 def _encoded(column: pa.ChunkedArray, null: str) -> pa.ChunkedArray:
-    """The column with one dictionary, without nulls."""
+    """Return the column with one dictionary and without nulls."""
     if column.null_count:
         column = column.cast(pa.string()).fill_null(null)
     if not pa.types.is_dictionary(column.type):

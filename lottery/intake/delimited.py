@@ -1,7 +1,7 @@
-"""CSV as RFC 4180 has it: UTF-8, a header, quotes where a value needs them.
+"""CSV as in RFC 4180: UTF-8, a header, and quotes where a value needs them.
 
-Arrow's reader does the work. No legal value of these files holds a line break, so a row is a line;
-where Arrow refuses the file, it is read again line by line to name every row that is malformed.
+Arrow's reader does the work. No valid value of these files holds a line break, so a row is a line.
+A file that Arrow refuses is read again line by line, to name every malformed row.
 """
 
 from __future__ import annotations
@@ -15,68 +15,51 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from lottery.intake.columns import LABEL_COLUMNS, check_names, shorten
-from lottery.intake.quotes import quotes_are_sound
-from lottery.intake.sources import Place
+from lottery.errors import ProblemCollector, Problems, escape, quote
+from lottery.intake.columns import LABEL_COLUMNS, check_names
+from lottery.intake.loops import has_valid_quotes
+from lottery.intake.sources import Reading, RowLocator
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _HEADER_BYTES: Final = 65_536
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 
 
-def read_csv(data: pa.Buffer, required: Sequence[str], place: Place) -> pa.Table | None:
-    """Reads a CSV file as text columns.
+def read_csv(data: pa.Buffer, required: Sequence[str], source: str) -> Reading:
+    """Read a CSV file as text columns.
 
     Args:
         data: The whole file.
-        required: The columns that must be there, besides the optional `occ_account`.
-        place: Where problems go; its row numbers are set where rows had to be left out.
+        required: The columns that must be there; `occ_account` is optional.
+        source: What problems name as their source.
 
     Returns:
-        A table of string columns (labels as dictionaries), or None where the header or the file
-        itself is refused.
+        String columns, labels as dictionaries; no table if the file or its header is refused.
     """
-    place.header_lines = 1
+    locator = RowLocator(source=source, header_lines=1)
     view = memoryview(data)
     if bytes(view[:3]) == BYTE_ORDER_MARK:
         view = view[3:]
-    header = read_header(bytes(view[:_HEADER_BYTES]), place)
-    if header is None or not check_names(header, required, place):
-        return None
+    header = _header(bytes(view[:_HEADER_BYTES]))
+    if isinstance(header, str):
+        return Reading(locator=locator, problems=Problems.of(locator.problem(header)))
+    can_be_read, problems = check_names(header, required, locator)
+    if not can_be_read:
+        return Reading(locator=locator, problems=problems)
     wanted = [name for name in header if name in (*required, *LABEL_COLUMNS)]
-    if _has_quote(view) and not quotes_are_sound(np.frombuffer(view, np.uint8)):
-        return _read_lines(bytes(view), header, wanted, place)
-    try:
-        return _read_fast(view, header, wanted)
-    except pa.ArrowInvalid:
-        return _read_lines(bytes(view), header, wanted, place)
+    characters = np.frombuffer(view, np.uint8)
+    has_quotes = bool((characters == 0x22).any())  # noqa: PLR2004 - a quote.
+    if not has_quotes or has_valid_quotes(characters):
+        try:
+            table = _read_fast(view, header, wanted)
+            return Reading(locator=locator, table=table, problems=problems)
+        except pa.ArrowInvalid:
+            pass  # It does not say which rows are malformed.
+    return _read_lines(bytes(view), header, wanted, locator, problems)
 
 
-def _has_quote(view: memoryview) -> bool:
-    return bool((np.frombuffer(view, np.uint8) == 0x22).any())  # noqa: PLR2004 - a quote.
-
-
-def read_header(data: bytes, place: Place) -> list[str] | None:
-    """The column names of a CSV file's first line, or None and a problem where there are none."""
-    if not data:
-        place.refuse("the file is empty")
-        return None
-    kind = foreign_kind(data)
-    if kind:
-        place.refuse(f"the file is no CSV: it looks like {kind}")
-        return None
-    try:
-        line = _LINE_END.split(data, maxsplit=1)[0].decode()
-        return next(csv.reader([line], strict=True), [])
-    except UnicodeDecodeError:
-        place.refuse("the file is no CSV in UTF-8: its header cannot be read")
-    except csv.Error as error:
-        place.refuse(f"the header cannot be read: {error}")
-    return None
-
-
-def foreign_kind(data: bytes) -> str | None:
-    """What a file that should be text looks like instead, as far as its first bytes tell."""
+def describe_format(data: bytes) -> str | None:
+    """Return which other format a file has that should be text, judged by its first bytes."""
     if data.startswith(b"PAR1"):
         return "Parquet"
     if data.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
@@ -88,6 +71,22 @@ def foreign_kind(data: bytes) -> str | None:
     if data.lstrip().startswith(b"<"):
         return "XML"
     return "binary data" if b"\x00" in data else None
+
+
+def _header(data: bytes) -> list[str] | str:
+    """Return the column names of the first line, or why there are none."""
+    if not data:
+        return "the file is empty"
+    found = describe_format(data)
+    if found:
+        return f"expected CSV, got {found}"
+    try:
+        line = _LINE_END.split(data, maxsplit=1)[0].decode()
+        return next(csv.reader([line], strict=True), [])
+    except UnicodeDecodeError as error:
+        return f"expected CSV in UTF-8, got an invalid byte at offset {error.start} of the header"
+    except csv.Error as error:
+        return f"the header is malformed: {escape(str(error))}"
 
 
 def _read_fast(view: memoryview, header: Sequence[str], wanted: Sequence[str]) -> pa.Table:
@@ -109,39 +108,50 @@ def _read_fast(view: memoryview, header: Sequence[str], wanted: Sequence[str]) -
 
 
 def _read_lines(
-    data: bytes, header: Sequence[str], wanted: Sequence[str], place: Place
-) -> pa.Table:
-    """Reads line by line, leaving out malformed rows, each of which is a problem."""
+    data: bytes,
+    header: Sequence[str],
+    wanted: Sequence[str],
+    locator: RowLocator,
+    problems: Problems,
+) -> Reading:
+    """Read line by line, leaving out malformed rows, each of which is a problem."""
     lines = _LINE_END.split(data)
     if lines and not lines[-1]:
         lines.pop()
     columns: dict[str, list[str]] = {name: [] for name in header}
-    numbers = []
+    row_numbers = []
+    collector = ProblemCollector()
+    collector.add_all(problems)
     for row, line in enumerate(lines[1:], start=1):
-        fields, message = _fields(line, len(header))
-        if message:
-            shown = shorten(line.decode("utf-8", "replace"))
-            place.refuse_numbered_row(row, f"{message}: {shown!r}")
+        values = _values(line, len(header))
+        if isinstance(values, str):
+            collector.add(locator.numbered_row_problem(row, f"{values}: {quote(line)}"))
             continue
-        numbers.append(row)
-        for name, value in zip(header, fields, strict=True):
+        row_numbers.append(row)
+        for name, value in zip(header, values, strict=True):
             columns[name].append(value)
-    place.row_numbers = np.array(numbers, np.int64)
-    return pa.table({name: pa.array(columns[name], pa.string()) for name in wanted})
+    return Reading(
+        locator=RowLocator(
+            source=locator.source,
+            header_lines=locator.header_lines,
+            row_numbers=np.array(row_numbers, np.int64),
+        ),
+        table=pa.table({name: pa.array(columns[name], pa.string()) for name in wanted}),
+        problems=collector.problems(),
+    )
 
 
-def _fields(line: bytes, column_count: int) -> tuple[list[str], str | None]:
-    """A line's values, and what is wrong with the line as a whole."""
+def _values(line: bytes, column_count: int) -> list[str] | str:
+    """Return a line's values, or what was expected of the line."""
     if b"\x00" in line:
-        return [], "a NUL byte stands in the line"
-    if b'"' in line and not quotes_are_sound(np.frombuffer(line, np.uint8)):
-        return [], "a quote stands where none may: inside a value, or without its closing one"
+        return "row must not contain a NUL byte"
+    if b'"' in line and not has_valid_quotes(np.frombuffer(line, np.uint8)):
+        return "row must have quotes around whole values only, and every quote closed"
     try:
-        fields = next(csv.reader([line.decode("utf-8", "replace")], strict=True), [])
+        values = next(csv.reader([line.decode("utf-8", "replace")], strict=True), [])
     except csv.Error as error:
-        return [], f"the line cannot be read ({error})"
-    if not fields:
-        return [], "the line is empty"
-    if len(fields) != column_count:
-        return [], f"{len(fields)} values where the header has {column_count} columns"
-    return fields, None
+        return f"row is malformed ({escape(str(error))})"
+    if len(values) != column_count:
+        found = f"{len(values)} values" if values else "an empty line"
+        return f"row must have a value for each of {column_count} columns, got {found}"
+    return values

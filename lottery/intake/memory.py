@@ -1,7 +1,7 @@
-"""How much memory a day takes, and the limit over which it is refused before a machine swaps.
+"""How much memory a day needs, and the limit above which it is refused before the machine swaps.
 
-The figures are of the peak of a process, measured and rounded up by half
-(`docs/PERFORMANCE.md`); they depend on the rows alone, and memory grows no faster than they do.
+The figures are a process's peak, measured and rounded up by half (`docs/PERFORMANCE.md`). They
+depend on the rows alone, and memory grows no faster than the rows.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lottery.errors import LimitExceeded
+from lottery.errors import LimitExceeded, escape
 
 VARIABLE: Final = "LOTTERY_MEMORY_LIMIT_BYTES"
+"""The environment variable that sets the limit."""
 
 PROCESS_BYTES: Final = 400 << 20
-"""Python, Arrow and the compiled loops, and two row groups that are being decoded."""
+"""Bytes of Python, Arrow, the compiled loops, and two row groups that are being decoded."""
 CHECKED_ROW_BYTES: Final = 20
-"""A position of a pool without notices that is looked at as its file is decoded, and dropped."""
+"""Bytes of a position that is checked as its file is decoded and dropped: it has no notice."""
 KEPT_ROW_BYTES: Final = 190
-"""A position that is kept: of a assigned pool, or of a file or a stream that is read whole."""
+"""Bytes of a position that is kept: of an assigned pool, or of a file that is read whole."""
 TEXT_FACTOR: Final = 5
-"""A byte of a CSV file, read whole."""
+"""Bytes needed for each byte of a CSV file."""
 
 _SHARE: Final = 0.8
 _CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
@@ -32,37 +33,38 @@ _GIBIBYTE: Final = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryLimit:
-    """What a day may take.
+    """How much memory a day may take.
 
     Attributes:
-        limit_bytes: The process' memory at its peak; None says nothing.
+        limit_bytes: Maximum of the process's memory at its peak; None for no limit.
     """
 
     limit_bytes: int | None
 
     @classmethod
     def of_machine(cls) -> MemoryLimit:
-        """Four fifths of the machine's memory, or of the container's where it has less."""
+        """Return four fifths of the machine's memory, or of the container's if that is less."""
         most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        with suppress(OSError, ValueError):  # There is no such file, or it says `max`.
+        with suppress(OSError, ValueError):  # The file is missing, or says `max`.
             most = min(most, int(_CGROUP.read_text(encoding="ascii")))
         return cls(limit_bytes=int(most * _SHARE))
 
     def check(self, source: str, needed_bytes: int) -> None:
-        """Refuses what would take more than the limit, besides the process itself.
+        """Refuse rows that, with the process itself, need more than the limit.
 
         Args:
             source: The file or the field.
-            needed_bytes: What its rows take.
+            needed_bytes: What its rows need.
 
         Raises:
-            LimitExceeded: They pass the limit.
+            LimitExceeded: They need more.
         """
         peak = PROCESS_BYTES + needed_bytes
         if self.limit_bytes is not None and peak > self.limit_bytes:
             raise LimitExceeded(
-                f"{source}: the day would take about {peak / _GIBIBYTE:,.1f} GiB of memory; the "
-                f"limit is {self.limit_bytes / _GIBIBYTE:,.1f} GiB ({VARIABLE})",
+                f"{escape(source)}: the day needs about {peak / _GIBIBYTE:,.1f} GiB of memory, "
+                f"more than the limit of {self.limit_bytes / _GIBIBYTE:,.1f} GiB; "
+                f"set {VARIABLE} to change it",
                 limit=f"memory_limit_bytes={self.limit_bytes}",
             )
 

@@ -1,6 +1,6 @@
-"""What OCC says of a notice besides its series and quantity: kept as evidence, deciding nothing.
+"""What else OCC says of a notice: kept as evidence, deciding nothing.
 
-FIXML brings it; over the wire Arrow does, in the columns named here.
+FIXML carries it; over the wire it comes as the Arrow columns named here.
 """
 
 from __future__ import annotations
@@ -11,58 +11,84 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.tables import LABEL, OCC_REPORT_COLUMNS, OCC_REPORTS
-from lottery.intake.columns import shorten, sound_text
-from lottery.intake.sources import Place
+from lottery.day.tables import LABEL
+from lottery.errors import Problems, quote
+from lottery.intake.columns import Column, valid_utf8
+from lottery.intake.sources import Reading, RowLocator
 
-_SAID: Final = r"^[ -~]{0,64}$"
+OCC_COLUMNS: Final = (
+    "clearing_firm",
+    "open_interest",
+    "exercise_method",
+    "assignment_method",
+    "assignment_unit",
+    "settlement_session",
+)
+"""Texts as OCC writes them, null if absent. In FIXML: `Pty R="4"`, `OpenInt`, `ExrMethod`,
+`AsgnMeth`, `Unit` and `SetSesID`."""
+
+OCC_REPORTS: Final = pa.schema(
+    [
+        pa.field("notice_id", pa.string(), nullable=False),
+        pa.field("occ_account", LABEL, nullable=False),
+        *(pa.field(name, LABEL) for name in OCC_COLUMNS),
+    ]
+)
+"""What else OCC says, one row for each notice."""
+
+_PRINTABLE: Final = r"^[ -~]{0,64}$"
 
 
-def to_occ_reports(raw: pa.Table, notices: pa.Table, place: Place) -> pa.Table | None:
-    """`OCC_REPORTS` of a raw table of notices, row by row; None where it says nothing besides.
+def to_occ_reports(raw: Reading, notices: pa.Table) -> tuple[pa.Table | None, Problems]:
+    """Return `OCC_REPORTS` of a raw table of notices, and what is wrong with it.
 
     Args:
-        raw: The raw table; any of `OCC_REPORT_COLUMNS` may be missing.
+        raw: The raw table; any of `OCC_COLUMNS` may be missing.
         notices: `tables.NOTICES` of the same rows.
-        place: Where problems go.
+
+    Returns:
+        The table, None if it has none of the columns; and the problems.
     """
-    said = {
-        name: _said(raw.column(name), name, place)
-        for name in OCC_REPORT_COLUMNS
-        if name in raw.column_names
+    checked = {
+        name: _checked(raw.table.column(name), name, raw.locator)
+        for name in OCC_COLUMNS
+        if name in raw.table.column_names
     }
-    if not said or not notices.num_rows:
-        return None
-    return pa.table({**_nothing(notices), **said}, OCC_REPORTS)
+    problems = sum((problems for _, problems in checked.values()), Problems())
+    if not checked or not notices.num_rows:
+        return None, problems
+    columns = {name: column for name, (column, _) in checked.items()}
+    return pa.table({**_nulls(notices), **columns}, OCC_REPORTS), problems
 
 
-def nothing_said(notices: pa.Table) -> pa.Table:
-    """`OCC_REPORTS` of notices of which nothing is said besides."""
-    return pa.table(_nothing(notices), OCC_REPORTS)
+def empty_reports(notices: pa.Table) -> pa.Table:
+    """Return `OCC_REPORTS` of notices of which OCC says nothing else."""
+    return pa.table(_nulls(notices), OCC_REPORTS)
 
 
-def _nothing(notices: pa.Table) -> dict[str, Any]:
-    """The columns, without anything said."""
+def _nulls(notices: pa.Table) -> dict[str, Any]:
     keys = {name: notices.column(name) for name in ("notice_id", "occ_account")}
-    return {**keys, **{name: pa.nulls(notices.num_rows, LABEL) for name in OCC_REPORT_COLUMNS}}
+    return {**keys, **{name: pa.nulls(notices.num_rows, LABEL) for name in OCC_COLUMNS}}
 
 
-def _said(column: pa.ChunkedArray, name: str, place: Place) -> pa.ChunkedArray:
-    """A column of `OCC_REPORT_COLUMNS`; each distinct text is checked once."""
+def _checked(column: pa.ChunkedArray, name: str, locator: RowLocator) -> Column:
+    """Return one of `OCC_COLUMNS`; each distinct text is checked once."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if column.type not in (pa.string(), pa.large_string()):
-        place.refuse(f"the column is of type {column.type}; text is expected", column=name)
-        return pa.chunked_array([pa.nulls(len(column), LABEL)])
-    encoded = sound_text(column.combine_chunks()).dictionary_encode()
-    wrong = ~pc.match_substring_regex(encoded.dictionary, _SAID).to_numpy(zero_copy_only=False)
-    if wrong.any():
-        found = np.append(wrong.astype(bool), False)[encoded.indices.fill_null(-1).to_numpy()]
-        place.refuse_rows(
-            np.flatnonzero(found),
-            lambda index: (
-                f"{shorten(encoded[index].as_py())!r} is more than 64 printable ASCII characters"
-            ),
-            column=name,
-        )
-    return pa.chunked_array([encoded.cast(LABEL)])
+        problem = locator.problem(f"column {name} must be text, got {column.type}", column=name)
+        return pa.chunked_array([pa.nulls(len(column), LABEL)]), Problems.of(problem)
+    encoded = valid_utf8(column.combine_chunks()).dictionary_encode()
+    matched = pc.match_substring_regex(encoded.dictionary, _PRINTABLE)
+    wrong = ~matched.to_numpy(zero_copy_only=False).astype(bool)
+    # The last flag is that of a null.
+    is_wrong = np.append(wrong, False)[encoded.indices.fill_null(-1).to_numpy()]
+    problems = locator.row_problems(
+        np.flatnonzero(is_wrong),
+        lambda index: (
+            f"{name.replace('_', ' ')} must be at most 64 printable ASCII characters, "
+            f"got {quote(encoded[index].as_py())}"
+        ),
+        column=name,
+    )
+    return pa.chunked_array([encoded.cast(LABEL)]), problems

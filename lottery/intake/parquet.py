@@ -3,94 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lottery.day.threads import THREADS, in_threads
-from lottery.intake.arrow import check_buffers
+from lottery.errors import Problems
+from lottery.intake.arrow import check_buffers, first_line
 from lottery.intake.columns import LABEL_COLUMNS, check_names
-from lottery.intake.sources import Place
+from lottery.intake.sources import Reading, RowLocator
 
-MAGIC = b"PAR1"
+MAGIC: Final = b"PAR1"
+"""What a Parquet file begins and ends with."""
 
 
-def read_parquet(data: pa.Buffer, required: Sequence[str], place: Place) -> pa.Table | None:
-    """Reads the columns of a Parquet file.
+def read_parquet(data: pa.Buffer, required: Sequence[str], source: str) -> Reading:
+    """Read the columns of a Parquet file.
 
     Args:
         data: The whole file.
-        required: The columns that must be there, besides the optional `occ_account`.
-        place: Where problems go.
+        required: The columns that must be there; `occ_account` is optional.
+        source: What problems name as their source.
 
     Returns:
-        The raw table, or None where the file or its columns are refused.
+        The raw columns; no table if the file or its columns are refused.
     """
+    locator = RowLocator(source=source)
+
+    def refused(message: str) -> Reading:
+        return Reading(locator=locator, problems=Problems.of(locator.problem(message)))
+
     if data.size == 0:
-        place.refuse("the file is empty")
-        return None
+        return refused("the file is empty")
     if data.slice(0, min(4, data.size)).to_pybytes() != MAGIC:
-        place.refuse("the file is no Parquet: it does not start as one")
-        return None
+        return refused("expected Parquet, got a file that does not begin as one")
     try:
         metadata = pq.read_metadata(pa.BufferReader(data))
         schema = metadata.schema.to_arrow_schema()
-        if not check_names(schema.names, required, place):
-            return None
+        can_be_read, problems = check_names(schema.names, required, locator)
+        if not can_be_read:
+            return Reading(locator=locator, problems=problems)
         if not _counts_agree(metadata):
-            place.refuse("the file is damaged: its row groups have other rows than it tells of")
-            return None
-        labels = [name for name in LABEL_COLUMNS if _is_flat_text(schema, name)]
-
-        def read_groups(first: int, last: int) -> pa.Table:
-            file = pq.ParquetFile(
-                pa.BufferReader(data),
-                metadata=metadata,
-                read_dictionary=labels,
-                page_checksum_verification=True,
-            )
-            return file.read_row_groups(range(first, last))
-
-        table = pa.concat_tables(in_threads(read_groups, _halves(metadata)))
-        for column in table.columns:
-            # The reader does not look whether a dictionary has what an index asks for, neither in
-            # the labels nor in a column that the file itself declares as one.
-            if pa.types.is_dictionary(column.type):
-                check_buffers(column)
+            return refused("the file is damaged: its row groups do not have the rows it announces")
+        table = _read_columns(data, metadata, schema)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        place.refuse(f"the file is damaged or cut short: {_first_line(error)}")
-        return None
-    return table
+        return refused(f"the file is damaged or cut short: {first_line(error)}")
+    return Reading(locator=locator, table=table, problems=problems)
 
 
-def _counts_agree(metadata: pq.FileMetaData) -> bool:
-    """Whether the file and its row groups tell of the same rows.
-
-    The reader takes memory for the rows that a group tells of, and only then finds fewer. What the
-    columns tell is not asked: where they are damaged, Arrow ends the process over that question.
-    """
-    groups = range(metadata.num_row_groups)
-    return bool(metadata.num_rows == sum(metadata.row_group(group).num_rows for group in groups))
-
-
-def parquet_rows(data: pa.Buffer) -> int:
-    """The rows that a Parquet file says it has; 0 where it says nothing that can be read."""
+def parquet_row_count(data: pa.Buffer) -> int:
+    """Return the number of rows that a Parquet file announces; 0 if it cannot be read."""
     try:
         return int(pq.read_metadata(pa.BufferReader(data)).num_rows)
     except (pa.ArrowException, OSError, UnicodeDecodeError):
         return 0
 
 
-def _halves(metadata: pq.FileMetaData) -> list[tuple[int, int]]:
-    """Ranges of row groups: one column, the accounts, takes most of the time, so they share it."""
-    groups = metadata.num_row_groups
-    return [(0, groups)] if groups < THREADS else [(0, groups // 2), (groups // 2, groups)]
+def _read_columns(data: pa.Buffer, metadata: pq.FileMetaData, schema: pa.Schema) -> pa.Table:
+    texts = (pa.string(), pa.large_string())
+    labels = [
+        name for name in LABEL_COLUMNS if name in schema.names and schema.field(name).type in texts
+    ]
+
+    def read_groups(first: int, last: int) -> pa.Table:
+        file = pq.ParquetFile(
+            pa.BufferReader(data),
+            metadata=metadata,
+            read_dictionary=labels,
+            page_checksum_verification=True,
+        )
+        return file.read_row_groups(range(first, last))
+
+    # Most of the time goes into one column, the accounts, so threads share row groups.
+    count = metadata.num_row_groups
+    halves = [(0, count)] if count < THREADS else [(0, count // 2), (count // 2, count)]
+    table = pa.concat_tables(in_threads(read_groups, halves))
+    for column in table.columns:
+        # The reader does not check that a dictionary has what an index asks for, neither for the
+        # labels nor for a column that the file itself declares as a dictionary.
+        if pa.types.is_dictionary(column.type):
+            check_buffers(column)
+    return table
 
 
-def _is_flat_text(schema: pa.Schema, name: str) -> bool:
-    """Whether a column is there and holds what can be read as a dictionary."""
-    return name in schema.names and schema.field(name).type in (pa.string(), pa.large_string())
+def _counts_agree(metadata: pq.FileMetaData) -> bool:
+    """Return whether the file and its row groups announce the same rows.
 
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    The reader allocates memory for the rows that a group announces before it finds fewer. What the
+    columns announce is not read: if that is damaged, Arrow ends the process.
+    """
+    groups = range(metadata.num_row_groups)
+    return bool(metadata.num_rows == sum(metadata.row_group(group).num_rows for group in groups))

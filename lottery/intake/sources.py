@@ -1,23 +1,38 @@
-"""What the intake hands on: a table, where its rows came from, and the bytes to keep."""
+"""Sources as they were received: their bytes, their rows as a table, and where each row came from.
+
+Invariants:
+- A reader returns what it read and what is wrong with it; it changes none of its arguments.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from lottery.errors import INVALID_INPUT, Problem, Problems
+from lottery.errors import (
+    INVALID_INPUT,
+    NO_PROBLEMS,
+    PROBLEM_LIMIT,
+    QUOTE_LIMIT,
+    Problem,
+    Problems,
+    escape,
+)
 from lottery.method.seed import ExchangeAsk
 
-if TYPE_CHECKING:  # It imports much that only types are for.
+if TYPE_CHECKING:  # NumPy's types take long to import.
     import numpy.typing as npt
+
+BLOCK_BYTES: Final = 1 << 16
+"""Bytes of a streamed file that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +41,13 @@ class SourceFile:
 
     Attributes:
         role: `notices`, `positions`, `volumes` or `occ_positions`.
-        name: What its sender called it; a base name, for people.
+        name: The base name that its sender gave it, for people.
         suffix: Its format: `.csv`, `.parquet`, `.json`, `.xml` or `.arrows` (an Arrow IPC stream).
         sha256: Its digest, hexadecimal.
-        size: Bytes.
-        content: Its bytes where they are kept as evidence, or the file that has them still, which
-            may be too large to hold; else None.
-        part: What tells apart several payloads of one role; empty for a file.
+        size: Its size in bytes.
+        content: Its bytes if they are kept as evidence, or the file that still has them if it may
+            be too large to hold; else None.
+        part: What distinguishes several payloads of one role; empty for a file.
     """
 
     role: str
@@ -47,7 +62,7 @@ class SourceFile:
     def of(
         cls, role: str, name: str, suffix: str, data: bytes | memoryview, *, part: str = ""
     ) -> SourceFile:
-        """A source with its digest; positions are not kept, the evidence has those that matter."""
+        """Return a source with its digest; positions are not kept, the evidence has those used."""
         return cls(
             role=role,
             name=name,
@@ -59,14 +74,14 @@ class SourceFile:
         )
 
     def read(self) -> bytes:
-        """Its bytes."""
+        """Return its bytes."""
         return self.content.read_bytes() if isinstance(self.content, Path) else self.content or b""
 
     def write(self, path: Path) -> None:
-        """Writes its bytes to a file.
+        """Write its bytes to a file.
 
         Raises:
-            OSError: The file that has them is gone.
+            OSError: The file that had them is gone.
         """
         if isinstance(self.content, Path):
             shutil.copyfile(self.content, path)
@@ -75,39 +90,77 @@ class SourceFile:
 
     @property
     def kept_as(self) -> str:
-        """The file's name among the evidence's sources: never what its sender called it."""
+        """The file's name among the evidence's sources, which never comes from its sender."""
         return f"{self.role}{self.part}{self.suffix}"
 
 
-@dataclass(slots=True, kw_only=True)
-class Place:
-    """Turns a row's index in a table into its place in the source, for problems.
+class StreamedFile:
+    """A file that is read block by block, because it may be too large to hold.
+
+    Its bytes stay where they are until they are kept as evidence, which refuses any others than
+    those that were read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._was_read = False
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the blocks from the file's start; the digest is that of the first reading.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        is_first, self._was_read = not self._was_read, True
+        with self._path.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                if is_first:
+                    self._digest.update(block)
+                    self._size += len(block)
+                yield block
+
+    def source(self, role: str, name: str) -> SourceFile:
+        """Return the file as a source, once its blocks have been read."""
+        return SourceFile(
+            role=role,
+            name=name,
+            suffix=self._path.suffix.lower(),
+            sha256=self._digest.hexdigest(),
+            size=self._size,
+            content=self._path,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowLocator:
+    """Turns a row's index in a table into its row and line in the source, for problems.
 
     Attributes:
         source: What problems name as their source.
-        problems: Where problems are collected.
         first_row: The data row of index 0.
-        header_lines: Lines before the first data row in a text file; None where there are no lines.
-        row_numbers: int64[n], the data row of each index, where rows had to be left out.
-        called: What the source calls the row of an index, said with its problems, if it does.
-        find_lines: Finds the line of each data row, where it does not follow from the row; asked
-            once, for problems alone.
+        header_lines: Lines before the first data row of a text file; None if there are no lines.
+        row_numbers: int64[n], the data row of each index, if some rows were left out.
+        find_lines: Finds the line of each data row if it does not follow from the row; reading a
+            file again takes time, so it is called for problems only and remembers its answer.
+        report_ids: string[n], the ids of FIXML reports, by which problems name them.
     """
 
     source: str
-    problems: Problems
     first_row: int = 1
     header_lines: int | None = None
     row_numbers: npt.NDArray[np.int64] | None = None
-    called: Callable[[int], str] | None = None
     find_lines: Callable[[], npt.NDArray[np.int64]] | None = None
-    _lines: npt.NDArray[np.int64] | None = None
+    report_ids: pa.ChunkedArray | None = None
 
-    def refuse(self, message: str, *, column: str | None = None, rule: str | None = None) -> None:
-        """Adds a problem of the whole source or of a column."""
-        self.problems.add(Problem(source=self.source, message=message, column=column, rule=rule))
+    def problem(
+        self, message: str, *, column: str | None = None, rule: str | None = None
+    ) -> Problem:
+        """Return a problem of the whole source or of a column."""
+        return Problem(source=self.source, message=message, column=column, rule=rule)
 
-    def refuse_row(
+    def row_problem(
         self,
         index: int,
         message: str,
@@ -115,13 +168,16 @@ class Place:
         column: str | None = None,
         rule: str | None = None,
         reason: str = INVALID_INPUT,
-    ) -> None:
-        """Adds a problem of the row at an index of the table."""
-        if self.called is not None:
-            message = f"{self.called(index)}: {message}"
-        self.refuse_numbered_row(self.row(index), message, column=column, rule=rule, reason=reason)
+    ) -> Problem:
+        """Return a problem of the row at an index of the table."""
+        row = self.row(index)
+        if self.report_ids is not None:
+            report_id = self.report_ids[index].as_py()
+            # A report without an id has its number instead.
+            message = f"{report_name('' if report_id == f'#{row}' else report_id)}: {message}"
+        return self.numbered_row_problem(row, message, column=column, rule=rule, reason=reason)
 
-    def refuse_numbered_row(
+    def numbered_row_problem(
         self,
         row: int,
         message: str,
@@ -129,46 +185,67 @@ class Place:
         column: str | None = None,
         rule: str | None = None,
         reason: str = INVALID_INPUT,
-    ) -> None:
-        """Adds a problem of a data row, the first being 1."""
-        self.problems.add(
-            Problem(
-                source=self.source,
-                message=message,
-                row=row,
-                line=self.line(row),
-                column=column,
-                rule=rule,
-                reason=reason,
-            )
+    ) -> Problem:
+        """Return a problem of a data row, the first being 1."""
+        return Problem(
+            source=self.source,
+            message=message,
+            row=row,
+            line=self.line(row),
+            column=column,
+            rule=rule,
+            reason=reason,
         )
 
-    def refuse_rows(
+    def row_problems(
         self,
         indices: Sequence[int] | npt.NDArray[Any],
         describe: Callable[[int], str],
         *,
         column: str,
         rule: str | None = None,
-    ) -> None:
-        """Adds a problem for each row; past the limit they are counted without being described."""
-        for index in indices[: self.problems.limit]:
-            self.refuse_row(int(index), describe(int(index)), column=column, rule=rule)
-        self.problems.count_more(self.source, max(0, len(indices) - self.problems.limit))
+    ) -> Problems:
+        """Return a problem for each row; those past the limit are counted but not described."""
+        listed = tuple(
+            self.row_problem(index, describe(index), column=column, rule=rule)
+            for index in map(int, indices[:PROBLEM_LIMIT])
+        )
+        return Problems(listed, len(indices) - len(listed))
 
     def row(self, index: int) -> int:
-        """The data row of an index, the first being 1."""
+        """Return the data row of an index, the first being 1."""
         if self.row_numbers is not None:
             return int(self.row_numbers[index])
         return self.first_row + index
 
     def line(self, row: int) -> int | None:
-        """The line of a data row in a text file."""
+        """Return the line of a data row in a text file."""
         if self.find_lines is not None:
-            if self._lines is None:
-                self._lines = self.find_lines()
-            return int(self._lines[row - 1]) if row <= len(self._lines) else None
+            lines = self.find_lines()
+            return int(lines[row - 1]) if row <= len(lines) else None
         return None if self.header_lines is None else row + self.header_lines
+
+
+def report_name(report_id: str) -> str:
+    """Return what problems call the FIXML report of an id."""
+    return f"RptID {escape(report_id, QUOTE_LIMIT)}" if report_id else "a report without RptID"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a reader made of one source.
+
+    Attributes:
+        locator: Locates the table's rows in the source.
+        table: The rows; None if the source is refused as a whole.
+        problems: What is wrong with the source.
+        occ_reports: `occ_reports.OCC_REPORTS`, if it says more of its notices.
+    """
+
+    locator: RowLocator
+    table: pa.Table = None
+    problems: Problems = NO_PROBLEMS
+    occ_reports: pa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,21 +255,23 @@ class Received:
     Attributes:
         table: `tables.NOTICES`, `tables.POSITIONS` or `tables.OCC_POSITIONS`; rows with a problem
             hold placeholders.
-        sources: Where they came from.
-        places: One for each part of the table.
+        sources: The files or payloads that were read.
+        locators: One for each part of the table.
         starts: The index of each part's first row.
-        occ_reports: `tables.OCC_REPORTS`, row by row what OCC reports of the notices
-            in addition; None if it reports nothing.
+        problems: What is wrong with them.
+        occ_reports: `occ_reports.OCC_REPORTS`, row by row what else OCC says of the notices; None
+            if it says nothing.
     """
 
     table: pa.Table
     sources: tuple[SourceFile, ...]
-    places: tuple[Place, ...]
+    locators: tuple[RowLocator, ...]
     starts: tuple[int, ...] = (0,)
+    problems: Problems = NO_PROBLEMS
     occ_reports: pa.Table | None = None
 
     def with_occ_reports(self) -> pa.Table:
-        """The table, and beside it what OCC says besides, as one table."""
+        """Return the table with what else OCC says of the notices as further columns."""
         table = self.table
         if self.occ_reports is not None:
             for name in self.occ_reports.column_names:
@@ -200,16 +279,31 @@ class Received:
                     table = table.append_column(name, self.occ_reports.column(name))
         return table
 
-    def place_of(self, index: int) -> tuple[Place, int]:
-        """The place of a row of the table, and the row's index there."""
+    def locate(self, index: int) -> tuple[RowLocator, int]:
+        """Return the locator of a row of the table, and the row's index there."""
         part = bisect_right(self.starts, index) - 1
-        return self.places[part], index - self.starts[part]
+        return self.locators[part], index - self.starts[part]
+
+    def row_problem(
+        self, index: int, message: str, *, column: str | None = None, rule: str | None = None
+    ) -> Problem:
+        """Return a problem of a row of the table."""
+        locator, row_index = self.locate(index)
+        return locator.row_problem(row_index, message, column=column, rule=rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedVolumes:
-    """The ask prices as received."""
+    """The ask prices as received.
+
+    Attributes:
+        asks: The asks, in the order of the source.
+        sources: The file or payload that was read.
+        locator: Locates the asks in the source.
+        problems: What is wrong with them.
+    """
 
     asks: tuple[ExchangeAsk, ...]
     sources: tuple[SourceFile, ...]
-    place: Place = field(default_factory=lambda: Place(source="volumes", problems=Problems()))
+    locator: RowLocator
+    problems: Problems = NO_PROBLEMS

@@ -1,7 +1,7 @@
 """The ask prices: CSV or JSON, always text (rules S1, S2).
 
-JSON is a list of objects, or an object whose only member `volumes` is that list. A number in place
-of a text is refused: a reader somewhere would make a float of it.
+JSON is a list of objects, or an object whose only member `volumes` is that list. A number instead
+of text is refused, because some reader would make a float of it.
 """
 
 from __future__ import annotations
@@ -10,152 +10,198 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from lottery.errors import INVALID_SEED
-from lottery.intake.columns import check_names, shorten
-from lottery.intake.delimited import BYTE_ORDER_MARK, foreign_kind
-from lottery.intake.sources import Place
+from lottery.errors import INVALID_INPUT, INVALID_SEED, Problem, Problems, escape, quote
+from lottery.intake.columns import check_names
+from lottery.intake.delimited import BYTE_ORDER_MARK, describe_format
+from lottery.intake.sources import ReceivedVolumes, RowLocator, SourceFile
 from lottery.method.methodology import Security
 from lottery.method.seed import ExchangeAsk
 
 REQUIRED: Final = ("security_number", "ask_price")
 OPTIONAL: Final = ("cusip", "description")
 
+_Asks: TypeAlias = tuple[list[ExchangeAsk], list[int], list[Problem]]
+"""The asks, the data row of each, and what is wrong."""
 
-def read_volumes_csv(
-    data: bytes, securities: Sequence[Security], place: Place
-) -> tuple[ExchangeAsk, ...]:
-    """The asks of a CSV file; wrong rows are problems."""
-    place.header_lines = 1
-    if not data:
-        place.refuse("the file is empty")
-        return ()
-    kind = foreign_kind(data)
-    if kind:
-        place.refuse(f"the file is no CSV: it looks like {kind}")
-        return ()
-    try:
-        text = data.removeprefix(BYTE_ORDER_MARK).decode()
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except UnicodeDecodeError as error:
-        place.refuse(f"the file is no CSV in UTF-8: byte {error.start} cannot be read")
-        return ()
-    except csv.Error as error:
-        place.refuse(f"the file is no CSV: {error}")
-        return ()
+
+def volumes_of_source(
+    source: SourceFile, securities: Sequence[Security], name: str | None = None
+) -> ReceivedVolumes:
+    """Return the asks of a CSV or JSON file's bytes.
+
+    Args:
+        source: The file.
+        securities: The method's securities, by which CUSIPs are checked.
+        name: What problems name as their source; the file's name by default.
+    """
+    readers = {".csv": _read_csv, ".json": _read_json}
+    locator = RowLocator(
+        source=name or source.name, header_lines=1 if source.suffix == ".csv" else None
+    )
+    if source.suffix in readers:
+        asks, rows, problems = readers[source.suffix](source.read(), securities, locator)
+    else:
+        got = quote(source.suffix) if source.suffix else "no suffix"
+        message = f"volumes must be a .csv or .json file, got {got}"
+        asks, rows, problems = [], [], [locator.problem(message)]
+    return ReceivedVolumes(
+        asks=tuple(asks),
+        sources=(source,),
+        locator=RowLocator(
+            source=locator.source,
+            header_lines=locator.header_lines,
+            row_numbers=np.array(rows, np.int64),
+        ),
+        problems=Problems.of(*problems),
+    )
+
+
+def _read_csv(data: bytes, securities: Sequence[Security], locator: RowLocator) -> _Asks:
+    rows = _csv_rows(data)
+    if isinstance(rows, str):
+        return [], [], [locator.problem(rows)]
     header = rows[0] if rows else []
-    if not check_names(header, REQUIRED, place, OPTIONAL):
-        return ()
+    can_be_read, name_problems = check_names(header, REQUIRED, locator, OPTIONAL)
+    problems = list(name_problems)
+    if not can_be_read:
+        return [], [], problems
+    if len(rows) == 1:
+        problems.append(locator.problem("expected at least one row, got none"))
     asks, kept = [], []
     for index, values in enumerate(rows[1:]):
         if len(values) != len(header):
-            place.refuse_row(
-                index, f"{len(values)} values where the header has {len(header)} columns"
+            message = (
+                f"row must have a value for each of {len(header)} columns, got {len(values)} values"
             )
+            problems.append(locator.row_problem(index, message))
             continue
-        asks.append(_ask(dict(zip(header, values, strict=True)), index, securities, place))
+        ask = dict(zip(header, values, strict=True))
+        asks.append(_ask(ask))
         kept.append(index + 1)
-    place.row_numbers = np.array(kept, np.int64)
-    if len(rows) == 1:
-        place.refuse("there are no rows")
-    return tuple(asks)
+        problems += _cusip_problems(ask, index, securities, locator)
+    return asks, kept, problems
 
 
-def read_volumes_json(
-    data: bytes, securities: Sequence[Security], place: Place
-) -> tuple[ExchangeAsk, ...]:
-    """The asks of a JSON file; wrong entries are problems."""
-    if not data.strip():
-        place.refuse("the file is empty")
-        return ()
+def _csv_rows(data: bytes) -> list[list[str]] | str:
+    """Return the rows of a CSV file, or why it is refused."""
+    if not data:
+        return "the file is empty"
+    found = describe_format(data)
+    if found:
+        return f"expected CSV, got {found}"
     try:
-        document = json.loads(data, object_pairs_hook=_Pairs, parse_constant=_Number)
+        text = data.removeprefix(BYTE_ORDER_MARK).decode()
+        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except UnicodeDecodeError as error:
+        return f"expected CSV in UTF-8, got an invalid byte at offset {error.start}"
+    except csv.Error as error:
+        return f"the CSV is malformed: {escape(str(error))}"
+
+
+def _read_json(data: bytes, securities: Sequence[Security], locator: RowLocator) -> _Asks:
+    if not data.strip():
+        return [], [], [locator.problem("the file is empty")]
+    try:
+        document = json.loads(data, object_pairs_hook=_Pairs, parse_constant=_Constant)
     except (ValueError, RecursionError) as error:
-        place.refuse(f"the file is no JSON: {error}")
-        return ()
+        return [], [], [locator.problem(f"expected JSON: {escape(str(error))}")]
     if isinstance(document, _Pairs) and [name for name, _ in document] == ["volumes"]:
         document = document[0][1]
     if isinstance(document, _Pairs) or not isinstance(document, list):
-        place.refuse("a list of objects is expected, one for each security")
-        return ()
-    if not document:
-        place.refuse("there are no rows")
+        message = "expected a list of objects, one for each security"
+        return [], [], [locator.problem(message)]
+    problems = [] if document else [locator.problem("expected at least one object, got none")]
     asks, kept = [], []
     for index, entry in enumerate(document):
-        ask = _json_ask(entry, index, securities, place)
-        if ask is not None:
-            asks.append(ask)
+        values, is_sound, entry_problems = _json_ask(entry, index, locator)
+        problems += entry_problems
+        if is_sound:
+            asks.append(_ask(values))
             kept.append(index + 1)
-    place.row_numbers = np.array(kept, np.int64)
-    return tuple(asks)
+            problems += _cusip_problems(values, index, securities, locator)
+    return asks, kept, problems
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object's members in order, the doubled ones too."""
+    """A JSON object's members in order, with repeated ones."""
 
 
-class _Number(str):
+class _Constant(str):
     """NaN or Infinity, which JSON does not have."""
 
     __slots__ = ()
 
 
 def _json_ask(
-    entry: object, index: int, securities: Sequence[Security], place: Place
-) -> ExchangeAsk | None:
+    entry: object, index: int, locator: RowLocator
+) -> tuple[dict[str, str], bool, list[Problem]]:
+    """Return the members of an entry, whether they make an ask, and what is wrong with them."""
     if not isinstance(entry, _Pairs):
-        place.refuse_row(index, f"an object is expected, not {shorten(json.dumps(entry))}")
-        return None
+        message = f"entry must be an object, got {escape(json.dumps(entry), 80)}"
+        return {}, False, [locator.row_problem(index, message)]
     values: dict[str, str] = {}
-    sound = True
+    problems = []
+    is_sound = True
     for name, value in entry:
-        message = None
-        if name not in (*REQUIRED, *OPTIONAL):
-            known = ", ".join((*REQUIRED, *OPTIONAL))
-            message = f"unknown member {name!r}; known are {known}"
-        elif name in values:
-            message = "the member appears a second time"
-        elif isinstance(value, _Number) or not isinstance(value, str):
-            shown = value if isinstance(value, _Number) else shorten(json.dumps(value))
-            message = f"{shown} is no text: it must stand in quotes, so that nothing rounds it"
-        if message:
-            seed = name in REQUIRED
-            place.refuse_row(
-                index,
-                message,
-                column=name.encode("utf-8", "replace").decode(),
-                rule="S2" if seed else None,
-                **({"reason": INVALID_SEED} if seed else {}),
-            )
-            sound = sound and name not in REQUIRED
-            values.setdefault(name, "")
+        fault = _describe_member(name, value, values)
+        if fault is None:
+            values[name] = value
             continue
-        values[name] = value
+        is_required = name in REQUIRED
+        problems.append(
+            locator.row_problem(
+                index,
+                fault,
+                column=name.encode("utf-8", "replace").decode(),
+                rule="S2" if is_required else None,
+                reason=INVALID_SEED if is_required else INVALID_INPUT,
+            )
+        )
+        is_sound = is_sound and not is_required
+        values.setdefault(name, "")
     for name in REQUIRED:
         if name not in values:
-            place.refuse_row(
-                index, "the member is missing", column=name, rule="S2", reason=INVALID_SEED
+            message = f"member {name} is missing"
+            problems.append(
+                locator.row_problem(index, message, column=name, rule="S2", reason=INVALID_SEED)
             )
-            sound = False
-    return _ask(values, index, securities, place) if sound else None
+            is_sound = False
+    return values, is_sound, problems
 
 
-def _ask(
-    values: dict[str, str], index: int, securities: Sequence[Security], place: Place
-) -> ExchangeAsk:
-    """One ask; a CUSIP that is given must be the security's own (S1)."""
-    number = values["security_number"]
+def _describe_member(name: str, value: object, values: dict[str, str]) -> str | None:
+    """Return what is wrong with a member, given the members before it."""
+    if name not in (*REQUIRED, *OPTIONAL):
+        return f"member must be one of {', '.join((*REQUIRED, *OPTIONAL))}, got {quote(name)}"
+    if name in values:
+        return f"member {name} must appear once, got it again"
+    if isinstance(value, _Constant) or not isinstance(value, str):
+        shown = value if isinstance(value, _Constant) else escape(json.dumps(value), 80)
+        return f"{name} must be text in quotes, so that nothing rounds it, got {shown}"
+    return None
+
+
+def _ask(values: dict[str, str]) -> ExchangeAsk:
+    return ExchangeAsk(security_number=values["security_number"], ask_price=values["ask_price"])
+
+
+def _cusip_problems(
+    values: dict[str, str], index: int, securities: Sequence[Security], locator: RowLocator
+) -> list[Problem]:
+    """Return a problem if a CUSIP is given that is not the security's own (S1)."""
     cusip = values.get("cusip", "")
-    for security in securities:
-        if security.number == number and cusip not in ("", security.cusip):
-            place.refuse_row(
-                index,
-                f"{shorten(cusip)!r} is not the CUSIP of {number}, which is {security.cusip}",
-                column="cusip",
-                rule="S1",
-                reason=INVALID_SEED,
-            )
-    return ExchangeAsk(security_number=number, ask_price=values["ask_price"])
+    return [
+        locator.row_problem(
+            index,
+            f"CUSIP of {security.number} must be {security.cusip}, got {quote(cusip)}",
+            column="cusip",
+            rule="S1",
+            reason=INVALID_SEED,
+        )
+        for security in securities
+        if security.number == values["security_number"] and cusip not in ("", security.cusip)
+    ]

@@ -1,4 +1,4 @@
-"""Messages in: rows and Arrow payloads of a stream, any number in any order, to one table."""
+"""Messages in: the rows and Arrow payloads of a stream, in any number and order, to one table."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Final
 
 import pyarrow as pa
 
-from lottery.day.tables import (
-    NOTICE_ROWS,
-    NOTICES,
-    OCC_POSITIONS,
-    OCC_REPORT_COLUMNS,
-    POSITION_ROWS,
-    POSITIONS,
-)
+from lottery.day.tables import NOTICE_ROWS, NOTICES, OCC_POSITIONS, POSITION_ROWS, POSITIONS
 from lottery.errors import LimitExceeded, Problems
 from lottery.intake.arrow import read_arrow, write_arrow
 from lottery.intake.columns import (
@@ -30,9 +24,9 @@ from lottery.intake.columns import (
     to_positions,
 )
 from lottery.intake.memory import KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
-from lottery.intake.occ_reports import nothing_said, to_occ_reports
+from lottery.intake.occ_reports import OCC_COLUMNS, empty_reports, to_occ_reports
 from lottery.intake.position_filter import keep_assigned_positions
-from lottery.intake.sources import Place, Received, ReceivedVolumes, SourceFile
+from lottery.intake.sources import Reading, Received, ReceivedVolumes, RowLocator, SourceFile
 from lottery.method.seed import ExchangeAsk
 
 
@@ -42,15 +36,15 @@ class _Role:
 
     Attributes:
         required: The columns that must be there.
-        optional: Those that may be there.
         schema: The table that they become.
-        rows: The schema of what comes as rows; None where nothing does.
-        convert: Makes the table.
+        convert: Makes the table of raw columns.
+        optional: The columns that may be there.
+        rows: The schema of what comes as rows; None if a role comes as Arrow only.
     """
 
     required: Sequence[str]
     schema: pa.Schema
-    convert: Callable[[pa.Table, Place], pa.Table]
+    convert: Callable[[Reading], Reading]
     optional: Sequence[str] = OPTIONAL_COLUMNS
     rows: pa.Schema | None = None
 
@@ -58,7 +52,7 @@ class _Role:
 _ROLES: Final[dict[str, _Role]] = {
     "notices": _Role(
         required=NOTICE_COLUMNS,
-        optional=(*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS),
+        optional=(*OPTIONAL_COLUMNS, *OCC_COLUMNS),
         schema=NOTICES,
         rows=NOTICE_ROWS,
         convert=to_notices,
@@ -74,33 +68,35 @@ _ROLES: Final[dict[str, _Role]] = {
 
 @dataclass(slots=True, kw_only=True)
 class IncomingRows:
-    """The notices, the positions or OCC's own figures of a stream, as they arrive.
+    """The notices, positions or OCC's own figures of one stream, as they arrive.
 
     Attributes:
-        role: `notices`, `positions` or `occ_positions`: the field that its rows came in.
-        problems: Where problems go.
-        max_rows: The limit of rows; one more raises `LimitExceeded`.
-        memory: What a stream's rows may take; more raises `LimitExceeded`.
+        role: `notices`, `positions` or `occ_positions`: the field that the rows come in.
+        max_rows: Maximum number of rows.
+        memory: What the rows may take.
+        row_count: The rows that arrived.
     """
 
     role: str
-    problems: Problems
     max_rows: int
     memory: MemoryLimit = UNLIMITED
     row_count: int = 0
-    _payloads: list[bytes] = field(default_factory=list)
-    _tables: list[pa.Table] = field(default_factory=list)
     _rows: list[pa.Table] = field(default_factory=list)
-    _places: list[Place] = field(default_factory=list)
-    _refused: bool = False
+    _readings: list[Reading] = field(default_factory=list)
+    _payloads: list[bytes] = field(default_factory=list)
+    _refusals: list[Problems] = field(default_factory=list)
 
     @property
     def has_arrived(self) -> bool:
-        """Whether anything arrived, be it refused."""
-        return bool(self._rows or self._tables or self._refused)
+        """Whether anything arrived, even if it is refused."""
+        return bool(self._rows or self._readings or self._refusals)
 
     def add_rows(self, columns: Sequence[Sequence[object]]) -> None:
-        """Takes rows as columns, in the order of the role's schema."""
+        """Add rows as columns, in the order of the role's schema.
+
+        Raises:
+            LimitExceeded: There are more rows than the limits allow.
+        """
         schema = _ROLES[self.role].rows
         assert schema is not None, self.role  # noqa: S101 - no message has such rows.
         table = pa.table(
@@ -110,78 +106,95 @@ class IncomingRows:
         self._rows.append(table)
 
     def add_arrow(self, payload: bytes) -> None:
-        """Takes one self-contained Arrow IPC stream."""
-        place = Place(
-            source=f"arrow_{self.role}", problems=self.problems, first_row=self._arrow_rows() + 1
-        )
+        """Add one self-contained Arrow IPC stream.
+
+        Raises:
+            LimitExceeded: There are more rows than the limits allow.
+        """
         role = _ROLES[self.role]
-        raw = read_arrow(payload, role.required, place, role.optional)
-        self._refused |= raw is None
-        if raw is not None:
-            self._count(raw.num_rows)
-            self._tables.append(raw)
-            self._payloads.append(payload)
-            self._places.append(place)
+        first_row = 1 + sum(reading.table.num_rows for reading in self._readings)
+        locator = RowLocator(source=f"arrow_{self.role}", first_row=first_row)
+        reading = read_arrow(payload, role.required, locator, role.optional)
+        if reading.table is None:
+            self._refusals.append(reading.problems)
+            return
+        self._count(reading.table.num_rows)
+        self._readings.append(reading)
+        self._payloads.append(payload)
 
     def received_of(self, notices: Received) -> Received:
-        """The positions of the pools that have notices; as `files.read_positions_of`.
+        """Return the positions of the pools that have notices, as `files.read_positions_of` does.
 
         Args:
-            notices: The notices, of the same stream.
+            notices: The notices of the same stream.
         """
-        is_sound = not (self.problems or self._rows or self._refused)
-        if is_sound and self._tables and notices.table.num_rows:
-            with ThreadPoolExecutor(1) as beside:
-                sources = beside.submit(self._arrow_sources)
-                assigned = keep_assigned_positions(self._tables, notices.table)
+        has_problems = notices.problems or any(reading.problems for reading in self._readings)
+        if (
+            self._readings
+            and notices.table.num_rows
+            and not (has_problems or self._rows or self._refusals)
+        ):
+            tables = [reading.table for reading in self._readings]
+            with ThreadPoolExecutor(1) as other_thread:
+                sources = other_thread.submit(self._arrow_sources)
+                assigned = keep_assigned_positions(tables, notices.table)
                 if assigned is not None:
-                    place = replace(self._places[0], row_numbers=assigned.rows)
-                    return Received(table=assigned.table, sources=sources.result(), places=(place,))
+                    locator = replace(self._readings[0].locator, row_numbers=assigned.rows)
+                    return Received(
+                        table=assigned.table, sources=sources.result(), locators=(locator,)
+                    )
         return self.received()
 
     def received(self) -> Received:
-        """Everything that arrived as one table, rows before Arrow payloads."""
+        """Return everything that arrived as one table, rows before Arrow payloads."""
         role = _ROLES[self.role]
-        parts: list[tuple[pa.Table, Place, SourceFile]] = []
+        parts, sources = list(self._readings), self._arrow_sources()
         if self._rows:
             rows = pa.concat_tables(self._rows).combine_chunks()
-            place = Place(source=self.role, problems=self.problems)
-            parts.append((rows, place, self._source("rows", write_arrow(rows))))
-        parts += zip(self._tables, self._places, self._arrow_sources(), strict=True)
+            parts.insert(0, Reading(locator=RowLocator(source=self.role), table=rows))
+            sources = (self._source("rows", write_arrow(rows)), *sources)
+        problems = sum(self._refusals, Problems())
         if not parts:
-            place = Place(source=self.role, problems=self.problems)
-            if not self._refused:
-                place.refuse("there are no rows")
-            return Received(table=role.schema.empty_table(), sources=(), places=(place,))
-        tables = [role.convert(raw, place) for raw, place, _ in parts]
-        starts, start = [], 0
-        for table in tables:
-            starts.append(start)
-            start += table.num_rows
+            locator = RowLocator(source=self.role)
+            if not problems:
+                problems = Problems.of(locator.problem("expected at least one row, got none"))
+            return Received(
+                table=role.schema.empty_table(),
+                sources=(),
+                locators=(locator,),
+                problems=problems,
+            )
+        converted = [role.convert(part) for part in parts]
+        occ_reports, occ_problems = self._occ_reports(parts, converted)
+        problems = sum((part.problems for part in converted), problems) + occ_problems
+        counts = [part.table.num_rows for part in converted]
         return Received(
-            table=pa.concat_tables(tables),
-            sources=tuple(source for _, _, source in parts),
-            places=tuple(place for _, place, _ in parts),
-            starts=tuple(starts),
-            occ_reports=self._occ_reports(parts, tables),
+            table=pa.concat_tables(part.table for part in converted),
+            sources=sources,
+            locators=tuple(part.locator for part in converted),
+            starts=(0, *accumulate(counts[:-1])),
+            problems=problems,
+            occ_reports=occ_reports,
         )
 
     def _occ_reports(
-        self, parts: Sequence[tuple[pa.Table, Place, SourceFile]], tables: Sequence[pa.Table]
-    ) -> pa.Table | None:
-        """What OCC says of the notices besides, where any part has it."""
+        self, parts: Sequence[Reading], converted: Sequence[Reading]
+    ) -> tuple[pa.Table | None, Problems]:
+        """Return what else OCC says of the notices, if it does in any part."""
         if self.role != "notices":
-            return None
-        said = [
-            to_occ_reports(raw, table, place)
-            for (raw, place, _), table in zip(parts, tables, strict=True)
+            return None, Problems()
+        pairs = [
+            to_occ_reports(raw, notices.table)
+            for raw, notices in zip(parts, converted, strict=True)
         ]
-        if all(part is None for part in said):
-            return None
-        pairs = zip(said, tables, strict=True)
-        return pa.concat_tables(
-            nothing_said(table) if part is None else part for part, table in pairs
-        )
+        problems = sum((problems for _, problems in pairs), Problems())
+        if all(reports is None for reports, _ in pairs):
+            return None, problems
+        tables = [
+            empty_reports(notices.table) if reports is None else reports
+            for (reports, _), notices in zip(pairs, converted, strict=True)
+        ]
+        return pa.concat_tables(tables), problems
 
     def _arrow_sources(self) -> tuple[SourceFile, ...]:
         return tuple(
@@ -189,14 +202,12 @@ class IncomingRows:
             for number, payload in enumerate(self._payloads, start=1)
         )
 
-    def _arrow_rows(self) -> int:
-        return sum(table.num_rows for table in self._tables)
-
     def _count(self, rows: int) -> None:
         self.row_count += rows
         if self.row_count > self.max_rows:
             raise LimitExceeded(
-                f"more than {self.max_rows} rows of {self.role}", limit=f"max_rows={self.max_rows}"
+                f"{self.role} must have at most {self.max_rows} rows, got more",
+                limit=f"max_rows={self.max_rows}",
             )
         self.memory.check(self.role, self.row_count * KEPT_ROW_BYTES)
 
@@ -205,8 +216,8 @@ class IncomingRows:
         return SourceFile.of(self.role, name, ".arrows", content, part=f"-{part}")
 
 
-def volumes_of_asks(asks: Iterable[ExchangeAsk], problems: Problems) -> ReceivedVolumes:
-    """The ask prices of a message, kept as the JSON file that says the same."""
+def volumes_of_asks(asks: Iterable[ExchangeAsk]) -> ReceivedVolumes:
+    """Return the ask prices of a message, kept as a JSON file that says the same."""
     received = tuple(asks)
     rows = [
         {"security_number": ask.security_number, "ask_price": ask.ask_price} for ask in received
@@ -215,5 +226,5 @@ def volumes_of_asks(asks: Iterable[ExchangeAsk], problems: Problems) -> Received
     return ReceivedVolumes(
         asks=received,
         sources=(SourceFile.of("volumes", "exchange_asks.json", ".json", content),),
-        place=Place(source="exchange_asks", problems=problems),
+        locator=RowLocator(source="exchange_asks"),
     )

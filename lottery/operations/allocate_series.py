@@ -10,7 +10,7 @@ from lottery.day.account_keys import text_buffers
 from lottery.day.jit import inlined, loop
 from lottery.day.single_pool import AllocatedPool, allocate_pool
 from lottery.errors import Refused
-from lottery.intake.sources import Place, ReceivedVolumes
+from lottery.intake.sources import ReceivedVolumes, RowLocator
 from lottery.method.seed import ExchangeAsk, Seed
 from lottery.operations.pool import PoolRequest, arranged_pool, too_short
 from lottery.operations.validation import check_date, derive_seed_of
@@ -50,16 +50,13 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
         Refused: Something in the request is wrong; every problem is listed.
         PoolBroken: The pool is a break (D5).
     """
-    problems = request.problems
-    check_date(request.business_date, request.methodology, problems)
     volumes = ReceivedVolumes(
-        asks=tuple(request.asks),
-        sources=(),
-        place=Place(source="exchange_asks", problems=problems),
+        asks=tuple(request.asks), sources=(), locator=RowLocator(source="exchange_asks")
     )
-    seed = derive_seed_of(volumes, request.methodology, problems)
-    series, pool = arranged_pool(request)
-    problems.refuse_if_any()
+    seed, seed_problems = derive_seed_of(volumes, request.methodology)
+    series, pool, pool_problems = arranged_pool(request)
+    problems = request.problems + check_date(request.business_date, request.methodology)
+    (problems + seed_problems + pool_problems).refuse_if_any()
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
     try:
         allocated = allocate_pool(
@@ -70,6 +67,5 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
             zero_hit=request.methodology.zero_hit,
         )
     except OverflowError as error:
-        problems.add(too_short(str(error)))
-        raise Refused(problems) from error
+        raise Refused([too_short(str(error))]) from error
     return SeriesAllocation(seed=seed, series=series, pool=allocated)

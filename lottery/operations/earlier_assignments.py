@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from lottery.day.tables import EARLIER_ASSIGNMENTS
 from lottery.day.taken_off import Unmatched
+from lottery.errors import ProblemCollector, Problems
 from lottery.intake.sources import Received
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
@@ -60,19 +61,18 @@ def assigned_before(
     return tuple(runs), summed
 
 
-def refuse_unmatched(positions: Received, unmatched: Iterable[Unmatched]) -> None:
-    """Refuse gross positions that are smaller than what was assigned earlier on the date."""
+def unmatched_problems(positions: Received, unmatched: Iterable[Unmatched]) -> Problems:
+    """Return a problem for each gross position that is less than was assigned earlier."""
+    found = ProblemCollector()
     for account in unmatched:
         assigned = (
             f"account {account.account} of {pool_name(account.occ_account, account.series)} was "
             f"assigned {account.assigned_quantity} earlier on this date"
         )
         if account.row is None:
-            positions.places[0].refuse(f"{assigned} but has no position; gross ones include it")
-            continue
-        place, row = positions.place_of(account.row)
-        place.refuse_row(
-            row,
-            f"{assigned} but is short {account.short_quantity}; gross ones include it",
-            column="short_quantity",
-        )
+            message = f"{assigned} but has no position; gross ones include it"
+            found.add(positions.locators[0].problem(message))
+        else:
+            message = f"{assigned} but is short {account.short_quantity}; gross ones include it"
+            found.add(positions.row_problem(account.row, message, column="short_quantity"))
+    return found.problems()

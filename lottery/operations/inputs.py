@@ -6,7 +6,6 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
-from lottery.errors import Problems
 from lottery.intake import files
 from lottery.intake.arrow import with_own_labels, write_arrow
 from lottery.intake.memory import UNLIMITED, VARIABLE, MemoryLimit
@@ -68,32 +67,30 @@ def read_request(
     Raises:
         LimitExceeded: The positions would take more memory.
     """
-    problems = Problems()
-    called = _names(paths)
+    names = _names(paths)
     progress("reading the volumes")
     volumes = files.read_volumes(
-        paths.volumes, methodology.securities, problems, called=called.get(paths.volumes)
+        paths.volumes, methodology.securities, source=names.get(paths.volumes)
     )
     progress("reading the notices")
     notices = files.read_notices(
-        paths.notices, problems, called=called.get(paths.notices), business_date=business_date
+        paths.notices, source=names.get(paths.notices), business_date=business_date
     )
     progress("reading the positions")
     positions = files.read_positions_of(
-        notices, paths.positions, problems, called=called.get(paths.positions), memory=memory
+        notices, paths.positions, source=names.get(paths.positions), memory=memory
     )
     occ_positions = None
     if paths.occ_positions is not None:
         progress("reading OCC's positions")
         occ_positions = files.read_occ_positions(
-            paths.occ_positions, business_date, problems, called=called.get(paths.occ_positions)
+            paths.occ_positions, business_date, source=names.get(paths.occ_positions)
         )
     return RunRequest(
         business_date=business_date,
         notices=notices,
         positions=positions,
         volumes=volumes,
-        problems=problems,
         requested_by=requested_by,
         occ_positions=occ_positions,
         methodology=methodology,
@@ -102,7 +99,7 @@ def read_request(
 
 def read_volumes(path: Path) -> ReceivedVolumes:
     """Read the ask prices of a file; what is wrong with it is among their problems."""
-    return files.read_volumes(path, JPMS_2024_09_06.securities, Problems())
+    return files.read_volumes(path, JPMS_2024_09_06.securities)
 
 
 def _names(paths: RunFiles) -> dict[Path, str]:

@@ -91,8 +91,8 @@ def series_odds(request: OddsRequest) -> SeriesOdds:
         PoolBroken: The pool would be a break (D5).
         LimitExceeded: There are more than `ACCOUNTS_AT_ONCE` accounts and none is named.
     """
-    series, arranged = arranged_pool(request)
-    request.problems.refuse_if_any()
+    series, arranged, problems = arranged_pool(request)
+    (request.problems + problems).refuse_if_any()
     methodology = request.methodology
     order = (arranged.keys & ((1 << arranged.index_bits) - 1)).tolist()
     rows = [row for row in order if request.shorts[row]]

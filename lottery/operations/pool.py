@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lottery.day.identifiers import describe_account, describe_occ_account, is_occ_account
 from lottery.day.single_pool import ArrangedPool, arrange_pool
 from lottery.day.tables import INT64_MAX
-from lottery.errors import Problem, Problems, Refused
-from lottery.intake.columns import shorten
-from lottery.intake.sources import Place
+from lottery.errors import NO_PROBLEMS, Problem, ProblemCollector, Problems, Refused
+from lottery.intake.sources import RowLocator
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
-from lottery.operations.validation import checked_series, refuse_doubled
+from lottery.operations.validation import checked_series, repeated_account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,48 +30,48 @@ class PoolRequest:
     accounts: Sequence[str]
     shorts: Sequence[int]
     methodology: Methodology = JPMS_2024_09_06
-    problems: Problems = field(default_factory=Problems)
+    problems: Problems = NO_PROBLEMS
 
 
-def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool]:
-    """Return the padded series and the rows in order; problems are added to the request's."""
-    problems = request.problems
-    place = Place(source="positions", problems=problems)
+def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool, Problems]:
+    """Return the padded series, the rows in order, and what is wrong with them."""
+    found = ProblemCollector()
+    locator = RowLocator(source="positions")
     series = request.series
     try:
         series = checked_series(series)
     except Refused as error:
-        problems.add(error.problems[0])
+        found.add(*error.problems)
     if not is_occ_account(request.occ_account):
-        problems.add(
-            Problem(source="occ_account", message=describe_occ_account(request.occ_account))
-        )
+        found.add(Problem(source="occ_account", message=describe_occ_account(request.occ_account)))
     if not 1 <= request.assigned_quantity <= INT64_MAX:
         message = f"assigned quantity must be at least 1, got {request.assigned_quantity}"
-        problems.add(Problem(source="assigned_quantity", message=message))
+        found.add(Problem(source="assigned_quantity", message=message))
     if min(request.shorts, default=0) < 0:
         for row, short in enumerate(request.shorts):
             if short < 0:
                 message = f"short quantity must not be negative, got {short}"
-                place.refuse_row(row, message, column="short_quantity", rule="P2")
+                found.add(locator.row_problem(row, message, column="short_quantity", rule="P2"))
     order = request.methodology.account_order
     pool = arrange_pool(request.accounts, order)
-    if pool.wrong_accounts.size:
-        place.refuse_rows(
-            pool.wrong_accounts,
-            lambda row: describe_account(shorten(request.accounts[row]), order),
-            column="account",
-            rule="R2",
-        )
+    wrong_accounts = locator.row_problems(
+        pool.wrong_accounts,
+        lambda row: describe_account(request.accounts[row], order),
+        column="account",
+        rule="R2",
+    )
+    found.add_all(wrong_accounts)
     for doubled in pool.doubled:
-        refuse_doubled(
-            place,
-            doubled.row,
-            request.accounts[doubled.row],
-            request.accounts[doubled.first_row],
-            f"row {place.row(doubled.first_row)}",
+        found.add(
+            repeated_account(
+                locator,
+                doubled.row,
+                request.accounts[doubled.row],
+                request.accounts[doubled.first_row],
+                f"row {locator.row(doubled.first_row)}",
+            )
         )
-    return series, pool
+    return series, pool, found.problems()
 
 
 def too_short(message: str) -> Problem:

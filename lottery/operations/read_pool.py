@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 
 from lottery.day.arrange import arrange
 from lottery.day.tables import NOTICES
-from lottery.errors import Problem, Problems, quote
+from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
 from lottery.intake import files
-from lottery.intake.memory import MemoryLimit
+from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.intake.sources import Received
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.operations.odds import OddsRequest
-from lottery.operations.validation import checked_series, refuse_accounts
+from lottery.operations.validation import account_problems, checked_series
 
 
 def read_pool(
@@ -44,18 +44,18 @@ def read_pool(
         Refused: The file or the series is wrong, or the series has several pools and none is named.
     """
     series = checked_series(series)
-    problems = Problems()
+    problems = NO_PROBLEMS
     if occ_account is None:
-        positions = files.read_positions(path, problems, memory=memory)
-        occ_account = _only_occ_account(positions, series, problems)
+        positions = files.read_positions(path, memory=memory or UNLIMITED)
+        occ_account, problems = _only_occ_account(positions, series)
         notices = _notice(occ_account, series)
     else:
         notices = _notice(occ_account, series)
-        received = Received(table=notices, sources=(), places=())
-        positions = files.read_positions_of(received, path, problems, memory=memory)
+        received = Received(table=notices, sources=(), locators=())
+        positions = files.read_positions_of(received, path, memory=memory or UNLIMITED)
     arrangement = arrange(notices, positions.table, methodology.account_order)
-    refuse_accounts(positions, arrangement, methodology.account_order)
-    problems.refuse_if_any()
+    problems += account_problems(positions, arrangement, methodology.account_order)
+    (positions.problems + problems).refuse_if_any()
     rows = positions.table.filter(
         (pc.field("series") == series) & (pc.field("occ_account") == occ_account)
     )
@@ -70,15 +70,15 @@ def read_pool(
     )
 
 
-def _only_occ_account(positions: Received, series: str, problems: Problems) -> str:
+def _only_occ_account(positions: Received, series: str) -> tuple[str, Problems]:
     """Return the OCC account of the series' one pool; several of them are a problem."""
     of_series = positions.table.filter(pc.field("series") == series).column("occ_account")
     found = sorted(of_series.unique().cast(pa.string()).to_pylist())
     if len(found) > 1:
         names = ", ".join(map(quote, found))
         message = f"series {quote(series)} has several OCC accounts; name one of {names}"
-        problems.add(Problem(source="occ_account", message=message))
-    return found[0] if found else ""
+        return found[0], Problems.of(Problem(source="occ_account", message=message))
+    return found[0] if found else "", NO_PROBLEMS
 
 
 def _notice(occ_account: str, series: str) -> pa.Table:

@@ -14,7 +14,7 @@ from lottery.day.allocate import Day, TotalTooLarge, allocate
 from lottery.day.arrange import arrange
 from lottery.day.tables import INT64_MAX
 from lottery.day.taken_off import take_off
-from lottery.errors import Problem, Problems, quote
+from lottery.errors import NO_PROBLEMS, Problem, ProblemCollector, Problems, Refused, quote
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
@@ -31,15 +31,15 @@ from lottery.ledger.run_record import (
 )
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import RuleWarning, Seed
-from lottery.operations.earlier_assignments import assigned_before, refuse_unmatched
+from lottery.operations.earlier_assignments import assigned_before, unmatched_problems
 from lottery.operations.validation import (
     CYCLES,
+    account_problems,
     check_date,
     derive_seed_of,
     pool_name,
-    refuse_accounts,
-    refuse_doubled_notices,
-    refuse_doubled_pools,
+    repeated_notices,
+    repeated_pools,
 )
 
 REASON_CHARACTERS: Final = 1_000
@@ -64,8 +64,8 @@ class RunRequest:
         notices: The assignment notices.
         positions: The short positions.
         volumes: The four ask prices.
-        problems: The intake's problems; a run with any is refused.
         requested_by: The requester.
+        problems: What is wrong with the request's own fields, as they were received.
         request_id: An id that makes the request once-only; None derives one from the content.
         supersedes: The runs of the date that it supersedes, by id or as `latest`.
         reason: Why it supersedes them.
@@ -79,14 +79,21 @@ class RunRequest:
     notices: Received
     positions: Received
     volumes: ReceivedVolumes
-    problems: Problems
     requested_by: Identity
+    problems: Problems = NO_PROBLEMS
     request_id: str | None = None
     supersedes: tuple[str, ...] = ()
     reason: str | None = None
     positions_basis: str | None = None
     occ_positions: Received | None = None
     methodology: Methodology = JPMS_2024_09_06
+
+    @property
+    def intake_problems(self) -> Problems:
+        """Everything that was wrong as the request was received; with any the run is refused."""
+        problems = self.problems + self.volumes.problems
+        problems += self.notices.problems + self.positions.problems
+        return problems if self.occ_positions is None else problems + self.occ_positions.problems
 
 
 def run_lottery(
@@ -138,13 +145,12 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
     Raises:
         Refused: Something in the request is wrong; every problem is listed.
     """
-    problems = request.problems
-    check_date(request.business_date, request.methodology, problems)
-    _check_terms(request)
-    seed = derive_seed_of(request.volumes, request.methodology, problems)
+    problems = request.intake_problems + check_date(request.business_date, request.methodology)
+    seed, seed_problems = derive_seed_of(request.volumes, request.methodology)
+    problems += _term_problems(request) + seed_problems
     if progress is not None:
         progress("arranging the accounts")
-    day = _allocate(request, seed, request.positions.table, progress)
+    day = _allocate(request, seed, request.positions.table, problems, progress)
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
     warnings = (*seed.warnings(), *_occ_account_warnings(request))
     shorts = None
@@ -174,26 +180,30 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
 
 
 def _allocate(
-    request: RunRequest, seed: Seed | None, positions: pa.Table, progress: Progress | None = None
+    request: RunRequest,
+    seed: Seed | None,
+    positions: pa.Table,
+    problems: Problems,
+    progress: Progress | None = None,
 ) -> Day:
     """Allocate the request's notices to positions.
 
     Raises:
         Refused: Something in the request is wrong; every problem is listed.
     """
-    problems = request.problems
     arrangement = arrange(request.notices.table, positions, request.methodology.account_order)
-    refuse_doubled_notices(request.notices)
+    problems += repeated_notices(request.notices)
     if request.occ_positions is not None:
-        refuse_doubled_pools(request.occ_positions)
+        problems += repeated_pools(request.occ_positions)
     for pool in arrangement.pools.overflowing():
-        request.notices.places[0].refuse(
+        overflow = request.notices.locators[0].problem(
             f"the notices of {pool_name(pool.occ_account, pool.series)} must add up to at most "
             f"{INT64_MAX} contracts",
             column="quantity",
             rule="P5",
         )
-    refuse_accounts(request.positions, arrangement, request.methodology.account_order)
+        problems += Problems.of(overflow)
+    problems += account_problems(request.positions, arrangement, request.methodology.account_order)
     problems.refuse_if_any()
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
     if progress is not None:
@@ -205,22 +215,24 @@ def _allocate(
             zero_hit=request.methodology.zero_hit,
         )
     except TotalTooLarge as error:
-        for pool in error.pools:
-            request.positions.places[0].refuse(
+        overflows = [
+            request.positions.locators[0].problem(
                 f"the positions of {pool_name(pool.occ_account, pool.series)} must add up to at "
                 f"most {INT64_MAX} contracts",
                 column="short_quantity",
                 rule="R3",
             )
-        problems.refuse_if_any()
-        raise
+            for pool in error.pools
+        ]
+        raise Refused(overflows) from error
 
 
-def _check_terms(request: RunRequest) -> None:
-    """Refuse values of the request that are malformed or contradict each other."""
+def _term_problems(request: RunRequest) -> Problems:
+    """Return a problem for each value that is malformed or contradicts another."""
+    found = ProblemCollector()
 
     def refuse(source: str, message: str) -> None:
-        request.problems.add(Problem(source=source, message=message))
+        found.add(Problem(source=source, message=message))
 
     if not 1 <= request.cycle <= CYCLES:
         refuse("cycle", f"cycle must be 1 to {CYCLES}, got {request.cycle}")
@@ -246,6 +258,7 @@ def _check_terms(request: RunRequest) -> None:
     basis = request.positions_basis
     if basis not in (None, NET, GROSS):
         refuse("positions_basis", f"positions basis must be {NET} or {GROSS}, got {quote(basis)}")
+    return found.problems()
 
 
 def _superseding_draft(
@@ -302,11 +315,10 @@ def _net_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> RunDraft
     if not runs:
         return draft
     net = take_off(request.positions.table, assigned)
-    refuse_unmatched(request.positions, net.unmatched)
-    request.problems.refuse_if_any()
+    unmatched_problems(request.positions, net.unmatched).refuse_if_any()
     return replace(
         draft,
-        day=_allocate(request, draft.seed, net.positions),
+        day=_allocate(request, draft.seed, net.positions, NO_PROBLEMS),
         taken_off=net.taken_off,
         taken_off_runs=runs,
     )

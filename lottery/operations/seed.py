@@ -40,8 +40,7 @@ def derive_seed(volumes: ReceivedVolumes) -> DerivedSeed:
     Raises:
         Refused: An ask price or the set of them is wrong; every problem is listed with its row.
     """
-    problems = volumes.place.problems
-    seed = derive_seed_of(volumes, JPMS_2024_09_06, problems)
-    problems.refuse_if_any()
+    seed, problems = derive_seed_of(volumes, JPMS_2024_09_06)
+    (volumes.problems + problems).refuse_if_any()
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
     return DerivedSeed(seed=seed, warnings=seed.warnings())

@@ -1,12 +1,13 @@
-"""What is wrong with a request beyond its columns: the date, the seed, doubled rows, accounts.
+"""What is wrong with a request beyond its columns: the date, the seed, repeated rows, accounts.
 
-Everything goes to the collector of the request; nothing is raised here.
+Every function returns its problems; only `checked_series`, which checks a single text, raises.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,140 +16,149 @@ import pyarrow.compute as pc
 
 from lottery.day.arrange import Arrangement
 from lottery.day.identifiers import describe_account, padded_series
-from lottery.errors import METHOD_NOT_IN_FORCE, Problem, Problems, Refused
-from lottery.intake.columns import shorten
-from lottery.intake.sources import Place, Received, ReceivedVolumes
+from lottery.errors import (
+    METHOD_NOT_IN_FORCE,
+    Problem,
+    ProblemCollector,
+    Problems,
+    Refused,
+    escape,
+    quote,
+)
+from lottery.intake.sources import Received, ReceivedVolumes, RowLocator
 from lottery.method.methodology import AccountOrder, Methodology, Security
 from lottery.method.seed import ExchangeAsk, Seed, derive_seed
 
 CYCLES: Final = 999
-"""Cycles of a date at most."""
+"""Maximum number of cycles of a date."""
 _POOL: Final = ("occ_account", "series")
-_SUMMED: Final = 2.0**62
+_MAX_SUM: Final = 1 << 62
 
 
-def check_date(business_date: dt.date, methodology: Methodology, problems: Problems) -> None:
-    """Refuses a date before the method is in force (F1)."""
-    if business_date < methodology.effective:
-        problems.add(
-            Problem(
-                source="business_date",
-                message=f"{business_date} is before {methodology.effective}, when the method "
-                f"{methodology.id} came into force",
-                rule="F1",
-                reason=METHOD_NOT_IN_FORCE,
-            )
+def check_date(business_date: dt.date, methodology: Methodology) -> Problems:
+    """Return a problem if a date is before the method came into force (F1)."""
+    if business_date >= methodology.effective:
+        return Problems()
+    return Problems.of(
+        Problem(
+            source="business_date",
+            message=f"business date must be {methodology.effective} or later, when "
+            f"{methodology.id} came into force, got {business_date}",
+            rule="F1",
+            reason=METHOD_NOT_IN_FORCE,
         )
+    )
 
 
 def derive_seed_of(
-    volumes: ReceivedVolumes, methodology: Methodology, problems: Problems
-) -> Seed | None:
-    """The seed, or None and its problems with their places in the source."""
-    place = volumes.place
-    if not volumes.asks and problems.counts.get(place.source):
-        return None  # The file itself was refused: that nothing is in it goes without saying.
+    volumes: ReceivedVolumes, methodology: Methodology
+) -> tuple[Seed | None, Problems]:
+    """Return the seed, or None and its problems located in the source."""
+    if volumes.problems and not volumes.asks:
+        return None, Problems()  # The source itself was refused; that it has no asks adds nothing.
+    locator = volumes.locator
     try:
-        return _known_seed(volumes.asks, methodology.securities, place.source)
+        return _cached_seed(volumes.asks, methodology.securities, locator.source), Problems()
     except Refused as error:
-        for problem in error.problems:
-            row = None if problem.row is None else place.row(problem.row - 1)
-            line = None if row is None else place.line(row)
-            problems.add(replace(problem, row=row, line=line))
-        return None
+        located = [_located(problem, locator) for problem in error.problems]
+        return None, Problems.of(*located)
 
 
 @functools.lru_cache(maxsize=64)
-def _known_seed(
+def _cached_seed(
     asks: tuple[ExchangeAsk, ...], securities: tuple[Security, ...], source: str
 ) -> Seed:
-    """`derive_seed`, remembered: a date has one seed, and a server is asked for it all day."""
+    """Return the seed, remembered: a date has one, and a server is asked for it all day."""
     return derive_seed(asks, securities, source=source)
 
 
-def refuse_doubled_notices(notices: Received) -> None:
-    """One notice id stands once within its OCC account."""
+def _located(problem: Problem, locator: RowLocator) -> Problem:
+    if problem.row is None:
+        return problem
+    row = locator.row(problem.row - 1)
+    return replace(problem, row=row, line=locator.line(row))
+
+
+def repeated_notices(notices: Received) -> Problems:
+    """Return a problem for each notice id that appears again within its OCC account."""
     if pc.count_distinct(notices.table.column("notice_id")).as_py() == notices.table.num_rows:
-        return
-    first_of: dict[tuple[str, str], int] = {}
-    columns = (
-        notices.table.column(name).cast(pa.string()).to_pylist()
-        for name in ("occ_account", "notice_id")
-    )
-    for index, notice in enumerate(zip(*columns, strict=True)):
-        first = first_of.setdefault(notice, index)
-        if first != index and notice[1]:
-            place, row = notices.place_of(index)
-            first_place, first_row = notices.place_of(first)
-            place.refuse_row(
-                row,
-                f"the notice {pool_name(*notice)} stands on row {first_place.row(first_row)} of "
-                f"{first_place.source} already",
-                column="notice_id",
-            )
+        return Problems()
+    found = ProblemCollector()
+    for (occ_account, notice_id), index, first in _repeated(
+        notices.table, ("occ_account", "notice_id")
+    ):
+        if notice_id:
+            owner = f" for OCC account {quote(occ_account)}" if occ_account else ""
+            message = f"duplicate notice id {quote(notice_id)}{owner}; it is also on "
+            message += _location(notices, first)
+            found.add(notices.row_problem(index, message, column="notice_id"))
+    return found.problems()
 
 
-def refuse_doubled_pools(occ_positions: Received) -> None:
-    """OCC reports a pool once, and no more than can be added up."""
+def repeated_pools(occ_positions: Received) -> Problems:
+    """Return a problem for each pool that OCC reports again, and for figures too large to add."""
     table = occ_positions.table
-    # Near enough: a sum of 64 bits would wrap.
-    figures = table.column("short_quantity").cast(pa.float64(), safe=False)
-    if (pc.sum(figures).as_py() or 0) > _SUMMED:
-        message = "the figures add up to more than 64 bits hold"
-        occ_positions.places[0].refuse(message, column="short_quantity")
+    found = ProblemCollector()
+    # A sum in 64 bits would wrap; this one is near enough.
+    quantities = table.column("short_quantity").cast(pa.float64(), safe=False)
+    if (pc.sum(quantities).as_py() or 0) > _MAX_SUM:
+        message = f"short quantities must add up to at most {_MAX_SUM}, got more"
+        found.add(occ_positions.locators[0].problem(message, column="short_quantity"))
     plain = pa.table({name: table.column(name).cast(pa.string()) for name in _POOL})
-    if plain.group_by(list(_POOL)).aggregate([]).num_rows == table.num_rows:
-        return
-    first_of: dict[tuple[str, str], int] = {}
-    columns = (plain.column(name).to_pylist() for name in _POOL)
-    for index, pool in enumerate(zip(*columns, strict=True)):
-        first = first_of.setdefault(pool, index)
-        if first != index:
-            place, row = occ_positions.place_of(index)
-            first_place, first_row = occ_positions.place_of(first)
-            place.refuse_row(
-                row,
-                f"OCC reports the pool {pool_name(*pool)} on row {first_place.row(first_row)} of "
-                f"{first_place.source} already",
-                column="series",
-            )
+    if plain.group_by(list(_POOL)).aggregate([]).num_rows < table.num_rows:
+        for pool, index, first in _repeated(table, _POOL):
+            message = f"duplicate pool {pool_name(*pool)}; it is also on "
+            message += _location(occ_positions, first)
+            found.add(occ_positions.row_problem(index, message, column="series"))
+    return found.problems()
 
 
-def refuse_accounts(positions: Received, arrangement: Arrangement, order: AccountOrder) -> None:
-    """Refuses rows whose account is none (R2), and rows that repeat one of their pool (P4, R2)."""
+def account_problems(
+    positions: Received, arrangement: Arrangement, order: AccountOrder
+) -> Problems:
+    """Return a problem for each invalid account (R2), and each repeated one of a pool (P4, R2)."""
     accounts = positions.table.column("account")
-    for index in arrangement.wrong_accounts:
-        place, row = positions.place_of(int(index))
-        text = accounts[int(index)].cast(pa.binary()).as_py().decode("utf-8", "replace")
-        place.refuse_row(row, describe_account(shorten(text), order), column="account", rule="R2")
+    found = ProblemCollector()
+    for index in map(int, arrangement.wrong_accounts):
+        text = accounts[index].cast(pa.binary()).as_py().decode("utf-8", "replace")
+        message = describe_account(text, order)
+        found.add(positions.row_problem(index, message, column="account", rule="R2"))
     for doubled in arrangement.doubled:
-        place, row = positions.place_of(doubled.row)
-        first_place, first_row = positions.place_of(doubled.first_row)
-        refuse_doubled(
-            place,
-            row,
-            accounts[doubled.row].as_py(),
-            accounts[doubled.first_row].as_py(),
-            f"row {first_place.row(first_row)}"
-            + (f" of {first_place.source}," if first_place.source != place.source else ""),
-        )
+        locator, index = positions.locate(doubled.row)
+        first_locator, first_index = positions.locate(doubled.first_row)
+        location = f"row {first_locator.row(first_index)}"
+        if first_locator.source != locator.source:
+            location = _location(positions, doubled.first_row)
+        account, first = accounts[doubled.row].as_py(), accounts[doubled.first_row].as_py()
+        found.add(repeated_account(locator, index, account, first, location))
+    return found.problems()
 
 
-def refuse_doubled(place: Place, index: int, account: str, first: str, where: str) -> None:
-    """Refuses a row whose account stands already, alike (P4) or in another spelling (R2)."""
+def repeated_account(
+    locator: RowLocator, index: int, account: str, first: str, location: str
+) -> Problem:
+    """Return the problem of an account that a pool has already, alike (P4) or not (R2).
+
+    Args:
+        locator: Locates the row.
+        index: The row's index.
+        account: The account as it is on that row.
+        first: The account as it is on its first row.
+        location: The first row.
+    """
     if account == first:
-        message, rule = f"account {account} is on {where} in this pool already", "P4"
+        message, rule = f"account {account} appears twice in this pool; it is also on", "P4"
     else:
-        message = f"account {account} is the number of {first} on {where} in another spelling"
+        message = f"account {account} appears twice in this pool; it is {first} on"
         rule = "R2"
-    place.refuse_row(index, message, column="account", rule=rule)
+    return locator.row_problem(index, f"{message} {location}", column="account", rule=rule)
 
 
 def checked_series(symbol: str) -> str:
-    """The padded form of a series.
+    """Return the padded form of a series.
 
     Raises:
-        Refused: The text is no OSI symbol.
+        Refused: The text is not an OSI symbol.
     """
     try:
         return padded_series(symbol)
@@ -157,5 +167,22 @@ def checked_series(symbol: str) -> str:
 
 
 def pool_name(occ_account: str, series: str) -> str:
-    """What people call a pool."""
+    """Return what people call a pool."""
     return f"{occ_account} {series}".strip()
+
+
+def _repeated(table: pa.Table, key: Sequence[str]) -> list[tuple[tuple[str, ...], int, int]]:
+    """Return each key that appears again, with its row's index and that of its first row."""
+    columns = (table.column(name).cast(pa.string()).to_pylist() for name in key)
+    first_of: dict[tuple[str, ...], int] = {}
+    repeated = []
+    for index, values in enumerate(zip(*columns, strict=True)):
+        first = first_of.setdefault(values, index)
+        if first != index:
+            repeated.append((values, index, first))
+    return repeated
+
+
+def _location(received: Received, index: int) -> str:
+    locator, row_index = received.locate(index)
+    return f"row {locator.row(row_index)} of {escape(locator.source)}"

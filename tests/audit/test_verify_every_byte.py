@@ -62,7 +62,7 @@ def fixml_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fixml")
     request = request_of_files(write_fixml_files(FULL, folder / "in"))
     (folder / "in" / "occ.xml").write_text(document(position_report("P1", AAPL, 65)))
-    occ = files.read_occ_positions(folder / "in" / "occ.xml", DATE, request.problems)
+    occ = files.read_occ_positions(folder / "in" / "occ.xml", DATE)
     record_in(folder / "ledger", replace(request, occ_positions=occ))
     return folder / "ledger"
 

@@ -171,7 +171,7 @@ def test_a_notice_twice_is_told_by_our_files_rows_either_way(door: Door, tmp_pat
     (problem,) = door(*command, "--json").document["problems"]
 
     assert (problem["file"], problem["row"], problem["line"]) == ("notices.xml", 2, 4)
-    assert problem["message"].startswith("RptID A1: the notice C A1 stands on row 1 of notices.xml")
+    assert problem["message"].startswith("RptID A1: duplicate notice id 'A1'")
 
 
 def test_one_file_can_be_both(door: Door, tmp_path: Path) -> None:

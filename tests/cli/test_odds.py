@@ -291,16 +291,17 @@ def test_a_file_is_refused_for_all_that_a_run_would_refuse_it_for(
 
     refused(
         reader(*asked(path, *options)),
-        "positions.csv, row 4 (line 5), account: account 01046 is the number of 1046 on row 1 in "
-        "another spelling [R2]",
-        "positions.csv, row 6 (line 7), account: account 8 is on row 5 in this pool already [P4]",
+        "positions.csv, row 4 (line 5), account: account 01046 appears twice in this pool; "
+        "it is 1046 on row 1 [R2]",
+        "positions.csv, row 6 (line 7), account: account 8 appears twice in this pool; "
+        "it is also on row 5 [P4]",
         "positions.csv, row 7 (line 8), account: expected an account number of 1 to 30 digits, "
         "got 'x' [R2]",
     )
 
 
 def test_a_file_that_is_not_there_is_refused(reader: Door) -> None:
-    refused(reader(*asked(Path("gone.csv"))), "gone.csv: there is no such file")
+    refused(reader(*asked(Path("gone.csv"))), "gone.csv: no such file")
 
 
 def test_shorts_past_64_bits_are_refused(reader: Door, tmp_path: Path) -> None:

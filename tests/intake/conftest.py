@@ -21,7 +21,7 @@ ReadAsks: TypeAlias = Callable[[str | bytes], tuple[tuple[ExchangeAsk, ...], Pro
 
 
 def write(path: Path, content: object) -> None:
-    """Writes text, bytes, or a table (as Parquet, or CSV where the suffix says so)."""
+    """Write text, bytes, or a table as Parquet."""
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif isinstance(content, str):
@@ -32,10 +32,10 @@ def write(path: Path, content: object) -> None:
         pq.write_table(content, path)
 
 
-def places(problems: Problems) -> list[tuple[int | None, str | None]]:
-    """Row and column of each listed problem, in order."""
+def locations(problems: Problems) -> list[tuple[int | None, str | None]]:
+    """Return row and column of each listed problem, in order."""
     found = [(problem.row, problem.column) for problem in problems]
-    return sorted(found, key=lambda place: (place[0] or 0, place[1] or ""))
+    return sorted(found, key=lambda location: (location[0] or 0, location[1] or ""))
 
 
 def texts(problems: Problems) -> str:
@@ -52,26 +52,26 @@ def _suffix(content: object) -> str:
 
 @pytest.fixture
 def read_positions(tmp_path: Path) -> Read:
-    """Reads a positions file: texts and bytes as CSV, tables as Parquet."""
+    """Read a positions file: texts and bytes as CSV, tables as Parquet."""
 
     def read(content: object) -> tuple[Received, Problems]:
         path = tmp_path / f"positions{_suffix(content)}"
         write(path, content)
-        problems = Problems()
-        return files.read_positions(path, problems), problems
+        received = files.read_positions(path)
+        return received, received.problems
 
     return read
 
 
 @pytest.fixture
 def read_notices(tmp_path: Path) -> Read:
-    """Reads a notices file: texts and bytes as CSV, tables as Parquet."""
+    """Read a notices file: texts and bytes as CSV, tables as Parquet."""
 
     def read(content: object) -> tuple[Received, Problems]:
         path = tmp_path / f"notices{_suffix(content)}"
         write(path, content)
-        problems = Problems()
-        return files.read_notices(path, problems), problems
+        received = files.read_notices(path)
+        return received, received.problems
 
     return read
 
@@ -79,9 +79,8 @@ def read_notices(tmp_path: Path) -> Read:
 def _asks_reader(path: Path) -> ReadAsks:
     def read(content: str | bytes) -> tuple[tuple[ExchangeAsk, ...], Problems]:
         write(path, content)
-        problems = Problems()
-        received = files.read_volumes(path, JPMS_2024_09_06.securities, problems)
-        return received.asks, problems
+        received = files.read_volumes(path, JPMS_2024_09_06.securities)
+        return received.asks, received.problems
 
     return read
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lottery.errors import PROBLEM_LIMIT, Problems
+from lottery.errors import PROBLEM_LIMIT
 from lottery.intake import files
 from tests.builders import (
     AAPL,
@@ -20,7 +20,7 @@ from tests.builders import (
     request_of_files,
     write_files,
 )
-from tests.intake.conftest import Read, places, rows, texts
+from tests.intake.conftest import Read, locations, rows, texts
 
 HEADER = "series,account,short_quantity\n"
 GOOD = f"{AAPL},1046,30\n"
@@ -62,7 +62,7 @@ def test_the_digest_is_of_the_very_bytes_and_notices_are_kept_whole(tmp_path: Pa
     content = csv_text(FULL.notices, NOTICE_NAMES).replace("\n", "\r\n").encode()
     path.write_bytes(content)
 
-    received = files.read_notices(path, Problems())
+    received = files.read_notices(path)
 
     assert received.sources[0].content == content
     assert (received.sources[0].name, received.sources[0].kept_as) == ("mine.csv", "notices.csv")
@@ -82,35 +82,39 @@ def test_positions_are_not_kept_because_the_evidence_has_those_that_matter(
     [
         pytest.param("", "the file is empty", id="empty"),
         pytest.param("\ufeff", "the file is empty", id="byte order mark alone"),
-        pytest.param(HEADER, "there are no rows, besides a header at most", id="header alone"),
+        pytest.param(HEADER, "expected at least one row, got none", id="header alone"),
         pytest.param(
             HEADER.rstrip("\n"),
-            "there are no rows, besides a header at most",
+            "expected at least one row, got none",
             id="header without its newline",
         ),
-        pytest.param(b"PAR1\x15\x04", "looks like Parquet", id="Parquet"),
-        pytest.param(b"ARROW1\0\0", "looks like Arrow", id="Arrow file"),
-        pytest.param(b"\xff\xff\xff\xff\x10", "looks like Arrow", id="Arrow stream"),
-        pytest.param(b"\x1f\x8b\x08\x00", "looks like gzip", id="gzip"),
+        pytest.param(b"PAR1\x15\x04", "expected CSV, got Parquet", id="Parquet"),
+        pytest.param(b"ARROW1\0\0", "expected CSV, got Arrow", id="Arrow file"),
+        pytest.param(b"\xff\xff\xff\xff\x10", "expected CSV, got Arrow", id="Arrow stream"),
+        pytest.param(b"\x1f\x8b\x08\x00", "expected CSV, got gzip", id="gzip"),
         pytest.param(b"PK\x03\x04\x14", "a zip archive or a workbook", id="zip"),
-        pytest.param(b"  <FIXML/>", "looks like XML", id="XML"),
-        pytest.param((HEADER + GOOD).encode("utf-16"), "looks like binary data", id="UTF-16"),
-        pytest.param(b"s\xe9rie,account\n", "header cannot be read", id="Latin-1 header"),
-        pytest.param('"series,account\n', "the header cannot be read", id="open quote in header"),
+        pytest.param(b"  <FIXML/>", "expected CSV, got XML", id="XML"),
+        pytest.param((HEADER + GOOD).encode("utf-16"), "got binary data", id="UTF-16"),
+        pytest.param(
+            b"s\xe9rie,account\n",
+            "got an invalid byte at offset 1 of the header",
+            id="Latin-1 header",
+        ),
+        pytest.param('"series,account\n', "the header is malformed", id="open quote in header"),
         pytest.param(HEADER + f"{AAPL},10\0,3\n", "binary data", id="NUL"),
-        pytest.param(HEADER.upper() + GOOD, "unknown column 'SERIES'", id="upper case"),
+        pytest.param(HEADER.upper() + GOOD, "got 'SERIES'", id="upper case"),
         pytest.param(
             "series,account,short_quantity,qty\n" + f"{AAPL},1,2,3\n",
-            "unknown column 'qty'; known are series, account, short_quantity, occ_account",
+            "column must be one of series, account, short_quantity, occ_account, got 'qty'",
             id="unknown column",
         ),
         pytest.param(f"series,account\n{AAPL},1\n", "short_quantity is missing", id="missing"),
         pytest.param(
             f"series,account,account,short_quantity\n{AAPL},1,1,3\n",
-            "the column account appears 2 times",
+            "column account must appear once, got it 2 times",
             id="doubled column",
         ),
-        pytest.param("\n" + HEADER + GOOD, "the column series is missing", id="blank first line"),
+        pytest.param("\n" + HEADER + GOOD, "column series is missing", id="blank first line"),
     ],
 )
 def test_a_file_that_is_no_table_of_positions_is_refused(
@@ -124,7 +128,7 @@ def test_a_file_that_is_no_table_of_positions_is_refused(
 def test_every_wrong_column_of_a_header_is_named(read_positions: Read) -> None:
     _, problems = read_positions("series,series,who,size\n")
 
-    assert places(problems) == [
+    assert locations(problems) == [
         (None, "account"),
         (None, "series"),
         (None, "short_quantity"),
@@ -136,11 +140,19 @@ def test_every_wrong_column_of_a_header_is_named(read_positions: Read) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        pytest.param(f"{AAPL},1047", "2 values where the header has 3 columns", id="too few"),
-        pytest.param(f"{AAPL},1047,1,2", "4 values where the header has 3", id="too many"),
+        pytest.param(
+            f"{AAPL},1047",
+            "row must have a value for each of 3 columns, got 2 values",
+            id="too few",
+        ),
+        pytest.param(
+            f"{AAPL},1047,1,2",
+            "row must have a value for each of 3 columns, got 4 values",
+            id="too many",
+        ),
         pytest.param(
             f'{AAPL},10"47,1',
-            "a quote stands where none may: inside a value, or without its closing one",
+            "row must have quotes around whole values only, and every quote closed",
             id="stray quote",
         ),
     ],
@@ -150,10 +162,13 @@ def test_a_malformed_row_is_named_and_the_rows_behind_it_are_still_checked(
 ) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{line}\n{AAPL},1048,-5\n{AAPL},1049,x\n")
 
-    assert places(problems) == [(2, None), (3, "short_quantity"), (4, "short_quantity")]
+    assert locations(problems) == [(2, None), (3, "short_quantity"), (4, "short_quantity")]
     assert told in texts(problems)
     assert "positions.csv, row 2 (line 3): " in texts(problems)
-    assert "positions.csv, row 3 (line 4), short_quantity: '-5' is no quantity" in texts(problems)
+    assert (
+        "positions.csv, row 3 (line 4), short_quantity: short quantity must be "
+        "a whole number of at least 0, got '-5'" in texts(problems)
+    )
 
 
 def test_a_blank_line_is_refused_with_its_line(read_positions: Read) -> None:
@@ -180,8 +195,8 @@ def test_a_nul_byte_in_a_file_read_line_by_line_is_refused_with_its_row(
 
     _, problems = read_positions(f"{HEADER}{lines}{AAPL},7777777,1\0\n{AAPL}\n")
 
-    assert places(problems) == [(5_001, None), (5_002, None)]
-    assert "a NUL byte stands in the line" in texts(problems)
+    assert locations(problems) == [(5_001, None), (5_002, None)]
+    assert "row must not contain a NUL byte" in texts(problems)
 
 
 def test_bytes_that_are_no_utf_8_are_refused_with_their_row(read_positions: Read) -> None:
@@ -189,20 +204,20 @@ def test_bytes_that_are_no_utf_8_are_refused_with_their_row(read_positions: Read
 
     _, problems = read_positions(content)
 
-    assert places(problems) == [(2, "series")]
+    assert locations(problems) == [(2, "series")]
 
 
 def test_an_empty_line_in_a_file_read_line_by_line_is_refused_as_one(read_positions: Read) -> None:
     _, problems = read_positions(f"{HEADER}{AAPL}\n\n{GOOD}")
 
-    assert places(problems) == [(1, None), (2, None)]
-    assert "the line is empty" in texts(problems)
+    assert locations(problems) == [(1, None), (2, None)]
+    assert "got an empty line" in texts(problems)
 
 
 def test_a_file_of_malformed_rows_alone_lists_each_of_them(read_positions: Read) -> None:
     _, problems = read_positions(f"{HEADER}{AAPL}\n{AAPL}\n")
 
-    assert [place for place in places(problems) if place[0]] == [(1, None), (2, None)]
+    assert [place for place in locations(problems) if place[0]] == [(1, None), (2, None)]
 
 
 def test_a_value_of_many_kilobytes_is_refused_with_its_row_and_shown_short(
@@ -210,7 +225,7 @@ def test_a_value_of_many_kilobytes_is_refused_with_its_row_and_shown_short(
 ) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{AAPL},1047,{'x' * 300_000}\n")
 
-    assert places(problems) == [(2, "short_quantity")]
+    assert locations(problems) == [(2, "short_quantity")]
     assert len(texts(problems)) < 400
 
 
@@ -250,8 +265,8 @@ def test_an_open_quote_does_not_swallow_rows_or_shift_the_numbers_of_those_behin
 def test_a_quote_beside_a_value_is_refused(read_positions: Read, account: str) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{AAPL},{account},30\n")
 
-    assert places(problems) == [(2, None)]
-    assert "a quote stands where none may" in texts(problems)
+    assert locations(problems) == [(2, None)]
+    assert "row must have quotes around whole values only" in texts(problems)
 
 
 def test_a_doubled_account_behind_malformed_rows_is_named_with_both_rows(tmp_path: Path) -> None:
@@ -261,7 +276,7 @@ def test_a_doubled_account_behind_malformed_rows_is_named_with_both_rows(tmp_pat
     refused = refusal(request_of_files(paths))
 
     assert [problem.row for problem in refused.problems] == [1, 2, 4]
-    assert "account 1046 is on row 3 in this pool already" in str(refused)
+    assert "account 1046 appears twice in this pool; it is also on row 3" in str(refused)
 
 
 def test_problems_are_listed_up_to_the_limit_and_counted_past_it(read_positions: Read) -> None:
@@ -270,7 +285,7 @@ def test_problems_are_listed_up_to_the_limit_and_counted_past_it(read_positions:
 
     _, problems = read_positions(HEADER + GOOD + lines)
 
-    assert places(problems) == [(row, "short_quantity") for row in range(2, PROBLEM_LIMIT + 2)]
+    assert locations(problems) == [(row, "short_quantity") for row in range(2, PROBLEM_LIMIT + 2)]
     assert problems.total == wrong
 
 
@@ -284,27 +299,26 @@ def test_malformed_rows_past_the_limit_are_counted(read_positions: Read) -> None
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("positions.txt", "positions are read as .csv or .parquet, not as '.txt'"),
-        ("positions", "positions are read as .csv or .parquet, not as a file without a suffix"),
-        ("gone.csv", "there is no such file"),
-        ("folder.csv", "this is no file"),
+        ("positions.txt", "positions must be a .csv or .parquet file, got '.txt'"),
+        ("positions", "positions must be a .csv or .parquet file, got no suffix"),
+        ("gone.csv", "no such file"),
+        ("folder.csv", "the path is not a file"),
     ],
 )
 def test_a_place_that_is_no_file_to_read_is_refused(tmp_path: Path, name: str, told: str) -> None:
     (tmp_path / "positions.txt").write_text(HEADER)
     (tmp_path / "positions").write_text(HEADER)
     (tmp_path / "folder.csv").mkdir()
-    problems = Problems()
 
-    files.read_positions(tmp_path / name, problems)
+    received = files.read_positions(tmp_path / name)
 
-    assert told in texts(problems)
+    assert told in texts(received.problems)
 
 
 def test_a_suffix_may_be_in_capitals(tmp_path: Path) -> None:
     path = tmp_path / "POSITIONS.CSV"
     path.write_text(HEADER + GOOD)
 
-    received = files.read_positions(path, Problems())
+    received = files.read_positions(path)
 
     assert rows(received) == ONE

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from lottery import operations
 from lottery.errors import Problems, Refused
 from lottery.intake import files
-from lottery.intake.fixml.notices import parse_notices
 from lottery.intake.fixml.target import NAMESPACES
 from lottery.intake.sources import Received
 from tests.builders import (
@@ -32,6 +31,7 @@ from tests.fixml import (
     document,
     instrument,
     notices_text,
+    parse_notices,
     parties,
     position_report,
     write_fixml_files,
@@ -46,8 +46,8 @@ GOOD = assignment("A0", META, 1)
 def read(text: str | bytes, tmp_path: Path, date: dt.date = DATE) -> tuple[Received, Problems]:
     path = tmp_path / "notices.xml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    problems = Problems()
-    return files.read_notices(path, problems, business_date=date), problems
+    received = files.read_notices(path, business_date=date)
+    return received, received.problems
 
 
 def rows_of(*messages: str, **options: object) -> list[Row]:
@@ -179,89 +179,165 @@ def test_an_ampersand_in_an_id_is_an_ampersand(tmp_path: Path) -> None:
 
 WITH = parties("C") + instrument(AAPL)
 BAD: dict[str, tuple[str, str, str]] = {
-    "no RptID": (assignment(None, AAPL, 1), "RptID", "a report without RptID: the attribute"),
-    "an empty RptID": (assignment("", AAPL, 1), "RptID", "a report without RptID: the attribute"),
-    "another day": (assignment("A1", AAPL, 1, date="2024-09-17"), "BizDt", "'2024-09-17' is given"),
-    "another form": (assignment("A1", AAPL, 1, date="20240916"), "BizDt", "'20240916' is given"),
+    "no RptID": (assignment(None, AAPL, 1), "RptID", "a report without RptID: RptID is missing"),
+    "an empty RptID": (
+        assignment("", AAPL, 1),
+        "RptID",
+        "a report without RptID: RptID is missing",
+    ),
+    "another day": (
+        assignment("A1", AAPL, 1, date="2024-09-17"),
+        "BizDt",
+        "BizDt must be the run's date 2024-09-16, got '2024-09-17'",
+    ),
+    "another form": (assignment("A1", AAPL, 1, date="20240916"), "BizDt", "got '20240916'"),
     "no day": (
         assignment("A1", AAPL, 1, date=None),
         "BizDt",
-        "the attribute is missing; the run's",
+        "BizDt must be the run's date 2024-09-16, got none",
     ),
-    "both": (WITH + '<Qty Typ="AS" Long="1" Short="2"/>', "Qty", "both are assigned, Long '1'"),
-    "neither": (WITH + '<Qty Typ="AS"/>', "Qty", "neither Long nor Short is assigned"),
-    "zero": (WITH + '<Qty Typ="AS" Short="0"/>', "Qty", "neither Long nor Short is assigned"),
-    "two": (WITH + AS_37 + AS_37, "Qty", 'there are 2 Qty Typ="AS" instead of one'),
-    "none": (WITH + '<Qty Typ="ASF" Short="1"/>', "Qty", 'there are 0 Qty Typ="AS" instead of one'),
-    "fractional": (WITH + '<Qty Typ="AS" Short="1.5"/>', "quantity", "'1.5' is no quantity"),
-    "negative": (WITH + '<Qty Typ="AS" Short="-1"/>', "quantity", "'-1' is no quantity"),
-    "empty": (WITH + '<Qty Typ="AS" Short=""/>', "quantity", "there is no value"),
-    "too many": (WITH + f'<Qty Typ="AS" Short="{2**63}"/>', "quantity", "is no quantity"),
-    "no party": (instrument(AAPL) + AS_37, "Pty", 'there are 0 parties R="38" instead of one'),
+    "both": (
+        WITH + '<Qty Typ="AS" Long="1" Short="2"/>',
+        "Qty",
+        "one of Long and Short must be zero, got Long '1'",
+    ),
+    "neither": (WITH + '<Qty Typ="AS"/>', "Qty", "Long or Short must be assigned, got neither"),
+    "zero": (
+        WITH + '<Qty Typ="AS" Short="0"/>',
+        "Qty",
+        "Long or Short must be assigned, got neither",
+    ),
+    "two": (WITH + AS_37 + AS_37, "Qty", 'report must have one Qty Typ="AS", got 2'),
+    "none": (
+        WITH + '<Qty Typ="ASF" Short="1"/>',
+        "Qty",
+        'report must have one Qty Typ="AS", got 0',
+    ),
+    "fractional": (
+        WITH + '<Qty Typ="AS" Short="1.5"/>',
+        "quantity",
+        "quantity must be a whole number of at least 1, got '1.5'",
+    ),
+    "negative": (
+        WITH + '<Qty Typ="AS" Short="-1"/>',
+        "quantity",
+        "quantity must be a whole number of at least 1, got '-1'",
+    ),
+    "empty": (WITH + '<Qty Typ="AS" Short=""/>', "quantity", "got no value"),
+    "too many": (
+        WITH + f'<Qty Typ="AS" Short="{2**63}"/>',
+        "quantity",
+        f"must be at most {2**63 - 1}, got",
+    ),
+    "no party": (
+        instrument(AAPL) + AS_37,
+        "Pty",
+        'report must have one Pty R="38", the position account, got 0',
+    ),
     "two parties": (
         parties("C") + parties("F") + instrument(AAPL) + AS_37,
         "Pty",
-        'there are 2 parties R="38" instead of one',
+        'report must have one Pty R="38", the position account, got 2',
     ),
     "a party without id": (
         '<Pty R="38"/>' + instrument(AAPL) + AS_37,
         "Pty",
-        "the attribute ID is missing",
+        "ID of ",
     ),
     "a sub without id": (
         '<Pty ID="C" R="38"><Sub Typ="2"/></Pty>' + instrument(AAPL) + AS_37,
         "Sub",
-        "the attribute ID is missing",
+        "ID of ",
     ),
     "a slash": (
         '<Pty ID="C/ZZZ" R="38"/>' + instrument(AAPL) + AS_37,
         "Pty",
-        "'C/ZZZ' has a '/'",
+        "ID of Pty must not contain '/', which separates account and sub-account, got 'C/ZZZ'",
     ),
     "two subs": (
         '<Pty ID="C" R="38"><Sub ID="A" Typ="2"/><Sub ID="B" Typ="2"/></Pty>'
         + instrument(AAPL)
         + AS_37,
         "Sub",
-        '2 of several Sub have Typ="2"',
+        'Pty must have one Sub Typ="2" among several, got 2',
     ),
     "no account": (
         parties("C D") + instrument(AAPL) + AS_37,
         "occ_account",
         "expected an OCC account",
     ),
-    "no instrument": (parties("C") + AS_37, "Instrmt", "there are 0 instead of one"),
-    "two instruments": (WITH + instrument(META) + AS_37, "Instrmt", "there are 2 instead of one"),
-    "a leg": (WITH + AS_37 + "<Leg/>", "Leg", "a spread is no option"),
+    "no instrument": (parties("C") + AS_37, "Instrmt", "report must have one Instrmt, got 0"),
+    "two instruments": (
+        WITH + instrument(META) + AS_37,
+        "Instrmt",
+        "report must have one Instrmt, got 2",
+    ),
+    "a leg": (WITH + AS_37 + "<Leg/>", "Leg", "instrument must be an option of one leg, got legs"),
     "something said": (
         assignment("A1", AAPL, 1, OpenInt="9" * 65),
         "open_interest",
-        "is more than 64 printable ASCII characters",
+        "open interest must be at most 64 printable ASCII characters, got",
     ),
 }
 INSTRUMENTS: dict[str, tuple[dict[str, object], str, str]] = {
-    "a future": ({"CFI": "FXXXXX"}, "CFI", "'FXXXXX' is none: an option's"),
-    "another option": ({"CFI": "OMXXXX"}, "CFI", "'OMXXXX' is none"),
-    "an empty CFI": ({"CFI": ""}, "CFI", "'' is none"),
-    "neither CFI nor PutCall": ({"CFI": None}, "CFI", "there is neither CFI nor PutCall"),
-    "CFI and PutCall": ({"PutCall": "0"}, "PutCall", "'0' contradicts CFI 'OCASPS'"),
-    "another PutCall": ({"PutCall": "C"}, "PutCall", "'C' is none: 0 for a put or 1 for a call"),
-    "a spread": ({"SecTyp": "MLEG"}, "SecTyp", "'MLEG' is no listed option of one leg"),
-    "a future by type": ({"SecTyp": "FUT"}, "SecTyp", "'FUT' is no listed option of one leg"),
-    "four decimals": ({"StrkPx": "220.0001"}, "StrkPx", "'220.0001' has more than three decimals"),
-    "no strike": ({"StrkPx": None}, "StrkPx", "the attribute is missing"),
-    "a large strike": ({"StrkPx": "100000"}, "StrkPx", "'100000' is none: a strike below 100,000"),
-    "a signed strike": ({"StrkPx": "-1"}, "StrkPx", "'-1' is none"),
-    "an exponent": ({"StrkPx": "1E2"}, "StrkPx", "'1E2' is none"),
-    "no root": ({"Sym": None}, "Sym", "the attribute is missing"),
-    "a long root": ({"Sym": "ABCDEFG"}, "Sym", "'ABCDEFG' is none"),
-    "a small root": ({"Sym": "aapl"}, "Sym", "'aapl' is none"),
-    "no date": ({"MatDt": None}, "MatDt", "the attribute is missing"),
-    "a date that is none": ({"MatDt": "2024-02-30", "MMY": None}, "MatDt", "'2024-02-30' is none"),
-    "a date of another century": ({"MatDt": "1999-09-20"}, "MatDt", "'1999-09-20' is none"),
-    "MMY of another day": ({"MMY": "20240919"}, "MMY", "'20240919' is not the month or day of"),
-    "MMY of another month": ({"MMY": "202410"}, "MMY", "'202410' is not the month or day of"),
-    "MMY that is none": ({"MMY": "soon"}, "MMY", "'soon' is not the month or day of"),
+    "a future": (
+        {"CFI": "FXXXXX"},
+        "CFI",
+        "CFI must begin with OC for a call or OP for a put, got 'FXXXXX'",
+    ),
+    "another option": ({"CFI": "OMXXXX"}, "CFI", "got 'OMXXXX'"),
+    "an empty CFI": ({"CFI": ""}, "CFI", "got ''"),
+    "neither CFI nor PutCall": (
+        {"CFI": None},
+        "CFI",
+        "CFI or PutCall must be present, got neither",
+    ),
+    "CFI and PutCall": (
+        {"PutCall": "0"},
+        "PutCall",
+        "PutCall must agree with CFI 'OCASPS', got '0'",
+    ),
+    "another PutCall": (
+        {"PutCall": "C"},
+        "PutCall",
+        "PutCall must be 0 for a put or 1 for a call, got 'C'",
+    ),
+    "a spread": ({"SecTyp": "MLEG"}, "SecTyp", "SecTyp must be OPT, or absent, got 'MLEG'"),
+    "a future by type": ({"SecTyp": "FUT"}, "SecTyp", "SecTyp must be OPT, or absent, got 'FUT'"),
+    "four decimals": (
+        {"StrkPx": "220.0001"},
+        "StrkPx",
+        "StrkPx must have at most three decimals, got '220.0001'",
+    ),
+    "no strike": ({"StrkPx": None}, "StrkPx", "got none"),
+    "a large strike": (
+        {"StrkPx": "100000"},
+        "StrkPx",
+        "StrkPx must be a strike below 100,000 in plain decimals, got '100000'",
+    ),
+    "a signed strike": ({"StrkPx": "-1"}, "StrkPx", "got '-1'"),
+    "an exponent": ({"StrkPx": "1E2"}, "StrkPx", "got '1E2'"),
+    "no root": ({"Sym": None}, "Sym", "got none"),
+    "a long root": ({"Sym": "ABCDEFG"}, "Sym", "got 'ABCDEFG'"),
+    "a small root": ({"Sym": "aapl"}, "Sym", "got 'aapl'"),
+    "no date": ({"MatDt": None}, "MatDt", "got none"),
+    "a date that is none": ({"MatDt": "2024-02-30", "MMY": None}, "MatDt", "got '2024-02-30'"),
+    "a date of another century": ({"MatDt": "1999-09-20"}, "MatDt", "got '1999-09-20'"),
+    "MMY of another day": (
+        {"MMY": "20240919"},
+        "MMY",
+        "MMY must be the month or day of MatDt 2024-09-20, got '20240919'",
+    ),
+    "MMY of another month": (
+        {"MMY": "202410"},
+        "MMY",
+        "MMY must be the month or day of MatDt 2024-09-20, got '202410'",
+    ),
+    "MMY that is none": (
+        {"MMY": "soon"},
+        "MMY",
+        "MMY must be the month or day of MatDt 2024-09-20, got 'soon'",
+    ),
 }
 
 
@@ -317,8 +393,8 @@ def test_a_batch_that_announces_other_messages_than_came_is_refused(announced: s
     (problem,) = refused(document(GOOD, assignment("A1", AAPL, 1), batch=batch))
 
     assert problem == (
-        "notices.xml, TotMsg: after RptID A1: the Batch '11212' announces TotMsg "
-        f"{announced!r} and has 2 messages"
+        "notices.xml, TotMsg: after RptID A1: TotMsg of the Batch '11212' must be 2, the number of "
+        f"its messages, got {announced!r}"
     )
 
 
@@ -334,15 +410,43 @@ def test_reports_that_announce_as_many_as_came_are_read() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "told"),
     [
-        ({"TotNumAsgnRpts": 3}, {}, "row 1 (line 3), TotNumAsgnRpts: RptID A1: '3' reports are"),
+        (
+            {"TotNumAsgnRpts": 3},
+            {},
+            (
+                "row 1 (line 3), TotNumAsgnRpts: RptID A1: TotNumAsgnRpts must be 2, "
+                "the number of reports, got '3'"
+            ),
+        ),
         (
             {"TotNumAsgnRpts": 2},
             {"TotNumAsgnRpts": "1"},
             "row 2 (line 4), TotNumAsgnRpts: RptID A2",
         ),
-        ({"LastRptReqed": "Y"}, {}, "row 1 (line 3), LastRptReqed: RptID A1: 'Y', and it is not"),
-        ({}, {"LastRptReqed": "N"}, "row 2 (line 4), LastRptReqed: RptID A2: 'N', and it is the"),
-        ({"LastRptReqed": "1"}, {}, "row 1 (line 3), LastRptReqed: RptID A1: '1', and it is not"),
+        (
+            {"LastRptReqed": "Y"},
+            {},
+            (
+                "row 1 (line 3), LastRptReqed: RptID A1: LastRptReqed must be N "
+                "before the last of 2 reports, got 'Y'"
+            ),
+        ),
+        (
+            {},
+            {"LastRptReqed": "N"},
+            (
+                "row 2 (line 4), LastRptReqed: RptID A2: LastRptReqed must be Y "
+                "on the last of 2 reports, got 'N'"
+            ),
+        ),
+        (
+            {"LastRptReqed": "1"},
+            {},
+            (
+                "row 1 (line 3), LastRptReqed: RptID A1: LastRptReqed must be N "
+                "before the last of 2 reports, got '1'"
+            ),
+        ),
     ],
 )
 def test_reports_that_announce_others_than_came_are_refused(
@@ -361,8 +465,8 @@ def test_an_id_for_two_occ_accounts_is_refused() -> None:
     (problem,) = refused(document(*reports))
 
     assert problem == (
-        "notices.xml, row 3 (line 5), RptID: RptID A1: the id is that of row 1 already, for OCC "
-        "account 'C'; here it is for 'F'"
+        "notices.xml, row 3 (line 5), RptID: RptID A1: duplicate notice id 'A1' for OCC "
+        "account 'F'; it is also on row 1 for 'C'"
     )
 
 
@@ -373,8 +477,7 @@ def test_an_id_again_is_refused_be_its_content_the_same_or_another(
     paths = write_fixml_files(FULL, tmp_path)
     text = document(assignment("A1", AAPL, 10), assignment("A1", AAPL, quantity))
     paths["notices"].write_text(text)
-    problems = Problems()
-    received = files.read_notices(paths["notices"], problems, business_date=DATE)
+    received = files.read_notices(paths["notices"], business_date=DATE)
     request = request_of_files({**paths, "notices": tmp_path / "notices.csv"})
 
     refused = refusal(
@@ -383,21 +486,20 @@ def test_an_id_again_is_refused_be_its_content_the_same_or_another(
             notices=received,
             positions=request.positions,
             volumes=request.volumes,
-            problems=problems,
             requested_by=request.requested_by,
         )
     )
 
     (problem,) = refused.problems
     assert str(problem) == (
-        "notices.xml, row 2 (line 4), notice_id: RptID A1: the notice C A1 stands on row 1 of "
-        "notices.xml already"
+        "notices.xml, row 2 (line 4), notice_id: RptID A1: duplicate notice id 'A1' for OCC "
+        "account 'C'; it is also on row 1 of notices.xml"
     )
 
 
 def test_a_file_without_an_assignment_is_refused() -> None:
     assert refused(document(position_report("P1", AAPL, 1))) == [
-        "notices.xml: there is no AsgnRpt in the file"
+        "notices.xml: expected at least one AsgnRpt, got none"
     ]
 
 
@@ -457,11 +559,10 @@ def test_a_table_of_notices_is_the_same_as_fixml_and_as_csv(
     """The law: however a table of notices is written, the same table is read."""
     path = tmp_path_factory.getbasetemp() / "law.csv"
     path.write_text(csv_text(rows, NOTICE_NAMES), "utf-8", newline="")
-    problems = Problems()
 
-    by_csv = files.read_notices(path, problems).table
+    by_csv = files.read_notices(path)
     by_fixml = parse_notices(notices_text(rows).encode(), DATE)
 
-    assert not problems
-    assert by_fixml.to_pylist() == by_csv.to_pylist() == rows
-    assert by_fixml.schema == by_csv.schema
+    assert not by_csv.problems
+    assert by_fixml.to_pylist() == by_csv.table.to_pylist() == rows
+    assert by_fixml.schema == by_csv.table.schema

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from lottery.errors import Problems, Refused
+from lottery.errors import Refused
 from lottery.intake import files
-from lottery.intake.fixml.positions import parse_occ_positions
 from tests.builders import AAPL, DATE, META
-from tests.fixml import assignment, document, instrument, parties, position_report
+from tests.fixml import (
+    assignment,
+    document,
+    instrument,
+    parse_occ_positions,
+    parties,
+    position_report,
+)
 from tests.intake.test_fixml import SHARED
 
 WITH = parties("C") + instrument(AAPL)
@@ -64,20 +70,26 @@ def test_what_is_no_option_is_passed_over(kind: dict[str, object]) -> None:
     [
         (
             position_report("P9", AAPL, 0, inside=WITH + '<Qty Typ="SOD" Short="1"/>'),
-            'Qty: RptID P9: there are 0 Qty Typ="FIN" instead of one',
+            'Qty: RptID P9: report must have one Qty Typ="FIN", got 0',
         ),
         (
             position_report("P9", AAPL, 0, inside=WITH + '<Qty Typ="FIN" Short="1"/>' * 2),
-            'Qty: RptID P9: there are 2 Qty Typ="FIN" instead of one',
+            'Qty: RptID P9: report must have one Qty Typ="FIN", got 2',
         ),
         (
             position_report("P9", AAPL, 0, inside=WITH + '<Qty Typ="FIN"/>'),
-            "Qty: RptID P9: there is neither Long nor Short",
+            "Qty: RptID P9: Long or Short must be present, got neither",
         ),
-        (position_report("P9", AAPL, "1.5"), "short_quantity: RptID P9: '1.5' is no quantity"),
+        (
+            position_report("P9", AAPL, "1.5"),
+            (
+                "short_quantity: RptID P9: short quantity must be a whole number of at least 0, "
+                "got '1.5'"
+            ),
+        ),
         (
             position_report("P9", AAPL, 1, date=dt.date(2024, 9, 15)),
-            "BizDt: RptID P9: '2024-09-15'",
+            "BizDt: RptID P9: BizDt must be the run's date 2024-09-16, got '2024-09-15'",
         ),
     ],
 )
@@ -95,33 +107,30 @@ def test_what_is_wrong_with_a_report_is_named_with_its_id_and_place(report: str,
 def test_a_file_of_futures_alone_is_refused() -> None:
     future = position_report("P1", AAPL, 0, inside=parties("C") + instrument(AAPL, CFI="FXXXXX"))
 
-    with pytest.raises(Refused, match="there is no PosRpt of an option in the file"):
+    with pytest.raises(Refused, match="expected at least one PosRpt, got none"):
         figures(future)
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("occ.csv", "OCC's positions are read as .xml, not as '.csv'"),
-        ("occ.xml", "there is no such file"),
+        ("occ.csv", "OCC's positions must be a .xml file, got '.csv'"),
+        ("occ.xml", "no such file"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, told: str) -> None:
-    problems = Problems()
+    received = files.read_occ_positions(tmp_path / name, DATE)
 
-    received = files.read_occ_positions(tmp_path / name, DATE, problems)
-
-    assert [str(problem) for problem in problems] == [f"{name}: {told}"]
+    assert [str(problem) for problem in received.problems] == [f"{name}: {told}"]
     assert received.table.num_rows == 0
 
 
 def test_notices_as_fixml_are_not_read_without_a_date(tmp_path: Path) -> None:
     path = tmp_path / "notices.xml"
     path.write_text(document(assignment("A1", AAPL, 1)))
-    problems = Problems()
 
-    files.read_notices(path, problems)
+    received = files.read_notices(path)
 
-    assert [str(problem) for problem in problems] == [
-        "notices.xml: FIXML is read for a business date, and none is given"
+    assert [str(problem) for problem in received.problems] == [
+        "notices.xml: a business date is needed to read FIXML"
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 import pyarrow as pa
@@ -17,8 +18,8 @@ from lottery.errors import Problems, Refused
 from lottery.intake.columns import POSITION_COLUMNS, to_positions
 from lottery.intake.delimited import read_csv
 from lottery.intake.parquet import read_parquet
-from lottery.intake.sources import Place
-from lottery.intake.volumes import read_volumes_csv, read_volumes_json
+from lottery.intake.sources import Reading, SourceFile
+from lottery.intake.volumes import volumes_of_source
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import derive_seed
 from tests.builders import ASKS, FULL, POSITION_NAMES, csv_text, incoming, table_of, volumes_text
@@ -51,49 +52,34 @@ def rows_or_problems(rows: int, problems: Problems) -> int:
     return rows
 
 
+def checked_rows(raw: Reading) -> int:
+    read = raw if raw.table is None else to_positions(raw)
+    return rows_or_problems(0 if read.table is None else read.table.num_rows, read.problems)
+
+
 def by_csv(content: bytes) -> int:
-    problems = Problems()
-    place = Place(source="fuzz", problems=problems)
-    raw = read_csv(pa.py_buffer(content), POSITION_COLUMNS, place)
-    return rows_or_problems(0 if raw is None else to_positions(raw, place).num_rows, problems)
+    return checked_rows(read_csv(pa.py_buffer(content), POSITION_COLUMNS, "fuzz"))
 
 
 def by_parquet(content: bytes) -> int:
-    problems = Problems()
-    place = Place(source="fuzz", problems=problems)
-    raw = read_parquet(pa.py_buffer(content), POSITION_COLUMNS, place)
-    return rows_or_problems(0 if raw is None else to_positions(raw, place).num_rows, problems)
+    return checked_rows(read_parquet(pa.py_buffer(content), POSITION_COLUMNS, "fuzz"))
 
 
 def by_arrow(content: bytes) -> int:
-    problems = Problems()
-    arriving = incoming("positions", problems)
+    arriving = incoming("positions")
     arriving.add_arrow(content)
-    return rows_or_problems(arriving.received().table.num_rows, problems)
+    received = arriving.received()
+    return rows_or_problems(received.table.num_rows, received.problems)
 
 
-def by_volumes_csv(content: bytes) -> int:
-    problems = Problems()
-    place = Place(source="fuzz", problems=problems)
-    asks = read_volumes_csv(content, JPMS_2024_09_06.securities, place)
-    return rows_or_problems(seeds_of(asks, problems), problems)
-
-
-def by_volumes_json(content: bytes) -> int:
-    problems = Problems()
-    place = Place(source="fuzz", problems=problems)
-    asks = read_volumes_json(content, JPMS_2024_09_06.securities, place)
-    return rows_or_problems(seeds_of(asks, problems), problems)
-
-
-def seeds_of(asks: tuple[object, ...], problems: Problems) -> int:
+def by_volumes(suffix: str, content: bytes) -> int:
+    source = SourceFile.of("volumes", "fuzz", suffix, content)
+    volumes = volumes_of_source(source, JPMS_2024_09_06.securities)
     try:
-        derive_seed(asks, JPMS_2024_09_06.securities)  # type: ignore[arg-type]
+        derive_seed(volumes.asks, JPMS_2024_09_06.securities)
     except Refused as refused:
-        for problem in refused.problems:
-            problems.add(problem)
-        return 0
-    return 1
+        return rows_or_problems(0, volumes.problems + Problems.of(*refused.problems))
+    return rows_or_problems(1, volumes.problems)
 
 
 READERS: Final[dict[str, tuple[Reader, tuple[bytes, ...]]]] = {
@@ -109,9 +95,9 @@ READERS: Final[dict[str, tuple[Reader, tuple[bytes, ...]]]] = {
         (parquet_bytes(TABLE, None), parquet_bytes(LABELS, "zstd"), parquet_bytes(TABLE, "snappy")),
     ),
     "arrow": (by_arrow, (payload_of(TABLE), payload_of(LABELS))),
-    "volumes csv": (by_volumes_csv, (volumes_text(ASKS).encode(),)),
+    "volumes csv": (partial(by_volumes, ".csv"), (volumes_text(ASKS).encode(),)),
     "volumes json": (
-        by_volumes_json,
+        partial(by_volumes, ".json"),
         (
             json.dumps(
                 [{"security_number": number, "ask_price": ask} for number, ask in ASKS.items()]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lottery.errors import LimitExceeded, Problems
+from lottery.errors import LimitExceeded
 from lottery.intake import files, memory, position_filter
 from lottery.intake.memory import PROCESS_BYTES, MemoryLimit
 from lottery.intake.sources import Received
@@ -19,7 +19,7 @@ OF_ROWS = 20 * ROWS
 """What the rows take that are looked at and dropped."""
 KEPT = 190 * ROWS
 """What they take where all are kept."""
-NOTICES = Received(table=notices_table([notice("N1", AAPL, 1)]), sources=(), places=())
+NOTICES = Received(table=notices_table([notice("N1", AAPL, 1)]), sources=(), locators=())
 
 
 @pytest.fixture
@@ -44,32 +44,30 @@ def limit_of(rows_bytes: int) -> MemoryLimit:
 
 
 def test_a_file_that_is_read_whole_takes_its_rows(positions: Path) -> None:
-    fits = files.read_positions(positions, Problems(), memory=limit_of(KEPT))
+    fits = files.read_positions(positions, memory=limit_of(KEPT))
     assert fits.table.num_rows == ROWS
 
-    with pytest.raises(
-        LimitExceeded, match=r"positions\.parquet: the day would take about 0\.4 GiB"
-    ):
-        files.read_positions(positions, Problems(), memory=limit_of(KEPT - 1))
+    with pytest.raises(LimitExceeded, match=r"positions\.parquet: the day needs about 0\.4 GiB"):
+        files.read_positions(positions, memory=limit_of(KEPT - 1))
 
 
 def test_a_file_of_which_little_is_kept_takes_less(positions: Path) -> None:
     enough = limit_of(OF_ROWS + KEPT // 10)
-    fits = files.read_positions_of(NOTICES, positions, Problems(), memory=enough)
+    fits = files.read_positions_of(NOTICES, positions, memory=enough)
     assert fits.table.num_rows == ROWS // 10
 
     for too_little in (OF_ROWS - 1, OF_ROWS + KEPT // 10 - 1):
-        with pytest.raises(LimitExceeded, match="the limit is"):
-            files.read_positions_of(NOTICES, positions, Problems(), memory=limit_of(too_little))
+        with pytest.raises(LimitExceeded, match="more than the limit"):
+            files.read_positions_of(NOTICES, positions, memory=limit_of(too_little))
 
 
 def test_a_text_file_takes_five_times_its_size(tmp_path: Path) -> None:
     path = write_files(FULL, tmp_path)["positions"]
     needed = 5 * path.stat().st_size
-    assert files.read_positions(path, Problems(), memory=limit_of(needed)).table.num_rows
+    assert files.read_positions(path, memory=limit_of(needed)).table.num_rows
 
     with pytest.raises(LimitExceeded) as caught:
-        files.read_positions(path, Problems(), memory=limit_of(needed - 1))
+        files.read_positions(path, memory=limit_of(needed - 1))
 
     assert caught.value.limit == f"memory_limit_bytes={PROCESS_BYTES + needed - 1}"
 
@@ -77,22 +75,21 @@ def test_a_text_file_takes_five_times_its_size(tmp_path: Path) -> None:
 def test_a_file_that_is_no_parquet_is_refused_as_such(tmp_path: Path) -> None:
     path = tmp_path / "positions.parquet"
     path.write_bytes(b"PAR1 and no more")
-    problems = Problems()
 
-    files.read_positions(path, problems, memory=limit_of(0))
+    received = files.read_positions(path, memory=limit_of(0))
 
-    (problem,) = problems.listed
+    (problem,) = received.problems.listed
     assert problem.message.startswith("the file is damaged")
 
 
 def test_a_stream_takes_its_rows_as_they_arrive() -> None:
-    arriving = incoming("positions", Problems())
+    arriving = incoming("positions")
     arriving.memory = limit_of(2 * 190)
     row: list[list[object]] = [[AAPL], ["1046"], [30], ["C"]]
     arriving.add_rows(row)
     arriving.add_rows(row)
 
-    with pytest.raises(LimitExceeded, match="positions: the day would take"):
+    with pytest.raises(LimitExceeded, match="positions: the day needs"):
         arriving.add_rows(row)
 
 

@@ -12,11 +12,10 @@ import pytest
 from lottery import operations
 from lottery.day.arrange import arrange
 from lottery.day.tables import INT64_MAX, NOTICE_ROWS, POSITION_ROWS
-from lottery.errors import Problems
 from lottery.intake import files
 from lottery.intake.columns import POSITION_COLUMNS, to_notices, to_positions
 from lottery.intake.parquet import read_parquet
-from lottery.intake.sources import Place
+from lottery.intake.sources import Reading, RowLocator
 from lottery.method.methodology import AccountOrder
 from tests.apart import run_apart
 from tests.builders import (
@@ -33,7 +32,7 @@ from tests.builders import (
     write_files,
 )
 from tests.builders import table_of as typed_table
-from tests.intake.conftest import Read, places, rows, texts
+from tests.intake.conftest import Read, locations, rows, texts
 
 POSITIONS: dict[str, list[Any]] = {
     "series": [AAPL, META],
@@ -67,12 +66,10 @@ def test_csv_and_parquet_give_the_same_tables(tmp_path: Path) -> None:
     read = {}
     for suffix in (".csv", ".parquet"):
         paths = write_files(FULL, tmp_path / suffix[1:], suffix)
-        problems = Problems()
-        read[suffix] = (
-            files.read_notices(paths["notices"], problems).table.to_pylist(),
-            files.read_positions(paths["positions"], problems).table.to_pylist(),
-        )
-        assert not problems
+        notices = files.read_notices(paths["notices"])
+        positions = files.read_positions(paths["positions"])
+        read[suffix] = (rows(notices), rows(positions))
+        assert not notices.problems + positions.problems
 
     assert read[".csv"] == read[".parquet"] == (FULL.notices, FULL.positions)
 
@@ -134,8 +131,8 @@ def test_an_unsigned_quantity_past_63_bits_is_refused(
 
     _, problems = read_positions(positions(short_quantity=column))
 
-    assert places(problems) == [(2, "short_quantity")]
-    assert f"{quantity} is no quantity" in texts(problems)
+    assert locations(problems) == [(2, "short_quantity")]
+    assert f"got {quantity}" in texts(problems)
 
 
 def test_the_largest_quantity_is_read(read_positions: Read) -> None:
@@ -151,40 +148,40 @@ def test_the_largest_quantity_is_read(read_positions: Read) -> None:
     [
         pytest.param(
             {"short_quantity": pa.array([30.0, 5.0])},
-            "short_quantity: the column is of type double; whole numbers or texts of digits",
+            "short_quantity must be whole numbers or text of digits, got double",
             id="float quantity",
         ),
         pytest.param(
             {"short_quantity": pa.array([True, False])},
-            "short_quantity: the column is of type bool",
+            "short_quantity must be whole numbers or text of digits, got bool",
             id="boolean quantity",
         ),
         pytest.param(
             {"short_quantity": pa.array([30, 5]).cast(pa.decimal128(19, 0))},
-            "short_quantity: the column is of type decimal128(19, 0)",
+            "short_quantity must be whole numbers or text of digits, got decimal128(19, 0)",
             id="decimal quantity",
         ),
         pytest.param(
             {"account": pa.array([42, 1046])},
-            "account: the column is of type int64; text, which keeps an account's leading zeros",
+            "account must be text, which keeps leading zeros, got int64",
             id="integer account",
         ),
         pytest.param(
             {"account": pa.array([b"42", b"1046"])},
-            "account: the column is of type binary",
+            "account must be text, which keeps leading zeros, got binary",
             id="binary account",
         ),
         pytest.param(
-            {"series": pa.array([1, 2])}, "series: the column is of type int64", id="integer series"
+            {"series": pa.array([1, 2])}, "series must be text, got int64", id="integer series"
         ),
         pytest.param(
             {"occ_account": pa.array([1, 2])},
-            "occ_account: the column is of type int64",
+            "occ_account must be text, got int64",
             id="integer OCC account",
         ),
         pytest.param(
             {"series": pa.array([[AAPL], [META]])},
-            "series: the column is of type list",
+            "series must be text, got list",
             id="list of series",
         ),
     ],
@@ -205,8 +202,8 @@ def test_a_null_is_refused_with_its_row(read_positions: Read, column: str) -> No
 
     _, problems = read_positions(positions(**{column: values}))
 
-    assert places(problems) == [(2, column)]
-    assert "there is no value" in texts(problems)
+    assert locations(problems) == [(2, column)]
+    assert ", got no" in texts(problems)
 
 
 def test_a_null_account_is_refused_as_the_empty_text(tmp_path: Path) -> None:
@@ -226,14 +223,14 @@ def test_a_null_notice_id_is_refused_as_the_empty_text(read_notices: Read) -> No
 
     _, problems = read_notices(columns)
 
-    assert places(problems) == [(2, "notice_id")]
-    assert "notice_id: '' is no notice id: " in texts(problems)
+    assert locations(problems) == [(2, "notice_id")]
+    assert "notice_id: notice id must be 1 to 128 printable ASCII characters" in texts(problems)
 
 
 def test_a_null_in_a_column_of_texts_of_digits_is_refused(read_positions: Read) -> None:
     _, problems = read_positions(positions(short_quantity=pa.array(["30", None])))
 
-    assert places(problems) == [(2, "short_quantity")]
+    assert locations(problems) == [(2, "short_quantity")]
 
 
 def test_a_null_occ_account_is_none_given(read_positions: Read) -> None:
@@ -283,14 +280,14 @@ def test_a_table_without_rows_is_refused(read_positions: Read) -> None:
     ):
         _, problems = read_positions(table)
 
-        assert texts(problems) == ("positions.parquet: there are no rows, besides a header at most")
+        assert texts(problems) == ("positions.parquet: expected at least one row, got none")
 
 
 def test_many_row_groups_are_read_in_order(tmp_path: Path) -> None:
     path = tmp_path / "positions.parquet"
     pq.write_table(typed_table(FULL.positions, POSITION_ROWS), path, row_group_size=2)
 
-    received = files.read_positions(path, Problems())
+    received = files.read_positions(path)
 
     assert rows(received) == FULL.positions
 
@@ -298,15 +295,15 @@ def test_many_row_groups_are_read_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ({"series": [AAPL], "account": ["1"]}, "the column short_quantity is missing"),
-        ({**POSITIONS, "qty": [1, 2]}, "unknown column 'qty'"),
+        ({"series": [AAPL], "account": ["1"]}, "column short_quantity is missing"),
+        ({**POSITIONS, "qty": [1, 2]}, "got 'qty'"),
         (
             pa.table(
                 [[AAPL], ["1"], ["1"], [3]], ["series", "account", "account", "short_quantity"]
             ),
-            "the column account appears 2 times",
+            "column account must appear once, got it 2 times",
         ),
-        ({**POSITIONS, "extra": [[1], [2]]}, "unknown column 'extra'"),
+        ({**POSITIONS, "extra": [[1], [2]]}, "got 'extra'"),
     ],
     ids=["missing", "unknown", "doubled", "nested"],
 )
@@ -332,11 +329,10 @@ def test_wrong_columns_are_named(read_positions: Read, table: object, told: str)
 def test_what_is_no_parquet_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "positions.parquet"
     path.write_bytes(content)
-    problems = Problems()
 
-    received = files.read_positions(path, problems)
+    received = files.read_positions(path)
 
-    assert problems.total == 1
+    assert received.problems.total == 1
     assert received.table.num_rows == 0
 
 
@@ -350,9 +346,7 @@ def test_a_parquet_cut_short_anywhere_is_refused(tmp_path: Path, schema: pa.Sche
 
     for length in [*range(0, len(whole), 7), *range(len(whole) - 16, len(whole))]:
         path.write_bytes(whole[:length])
-        problems = Problems()
-        read(path, problems)
-        assert problems.total == 1, length
+        assert read(path).problems.total == 1, length
 
 
 def number(value: int) -> bytes:
@@ -384,13 +378,11 @@ def test_a_row_group_that_tells_of_rows_that_it_does_not_have_is_refused(
         changed = metadata[:at] + number(rows) + metadata[at + 1 :]
         end = len(changed).to_bytes(4, "little") + whole[-4:]
         path.write_bytes(whole[:start] + changed + end)
-        problems = Problems()
-        files.read_positions(path, problems)
-        refused |= set(texts(problems).splitlines()[:1])
+        refused |= set(texts(files.read_positions(path).problems).splitlines()[:1])
 
     # The file's own count, its row group's, and one of each of the three columns.
     assert len(told) >= 5
-    assert sum("its row groups have other rows" in text for text in refused) == 1
+    assert sum("its row groups do not have the rows it announces" in text for text in refused) == 1
 
 
 def test_a_page_that_does_not_match_its_checksum_is_refused(tmp_path: Path) -> None:
@@ -400,11 +392,8 @@ def test_a_page_that_does_not_match_its_checksum_is_refused(tmp_path: Path) -> N
     whole = path.read_bytes()
     at = whole.index(b"2381947")
     path.write_bytes(whole[:at] + b"2381948" + whole[at + 7 :])
-    problems = Problems()
 
-    files.read_positions(path, problems)
-
-    assert "damaged or cut short" in texts(problems)
+    assert "damaged or cut short" in texts(files.read_positions(path).problems)
 
 
 @pytest.mark.parametrize("column", ["series", "account", "short_quantity", "occ_account"])
@@ -423,11 +412,11 @@ def test_an_index_that_its_dictionary_does_not_have_is_refused(tmp_path: Path, c
     for at in range(chunk.data_page_offset, end):
         for byte in (0x24, 0xFF):
             path.write_bytes(whole[:at] + bytes([byte]) + whole[at + 1 :])
-            problems = Problems()
-            received = files.read_positions(path, problems)
-            # A cast would follow an index to where nothing is.
-            assert problems or received.table.cast(POSITION_ROWS).validate(full=True) is None
-            refused += "damaged or cut short" in texts(problems)
+            received = files.read_positions(path)
+            # A cast would follow an index out of the data.
+            if not received.problems:
+                received.table.cast(POSITION_ROWS).validate(full=True)
+            refused += "damaged or cut short" in texts(received.problems)
 
     assert refused > 0
 
@@ -436,11 +425,8 @@ def test_a_column_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "positions.parquet"
     pq.write_table(pa.table(POSITIONS), path, store_schema=False)
     path.write_bytes(path.read_bytes().replace(b"account", b"acc\xffunt"))
-    problems = Problems()
 
-    files.read_positions(path, problems)
-
-    assert problems.total >= 1
+    assert files.read_positions(path).problems.total >= 1
 
 
 def test_texts_that_are_no_utf_8_are_refused_with_their_rows(tmp_path: Path) -> None:
@@ -450,14 +436,13 @@ def test_texts_that_are_no_utf_8_are_refused_with_their_rows(tmp_path: Path) -> 
         path = tmp_path / f"{column}.parquet"
         columns = {"series": pa.array([AAPL, AAPL]), column: raw}
         pq.write_table(positions(**columns), path)
-        problems = Problems()
 
-        received = files.read_positions(path, problems)
+        received = files.read_positions(path)
 
         if column == "account":  # Its text is judged when accounts are put into order.
             assert received.table.column("account").cast(pa.binary())[1].as_py() == bad
         else:
-            assert places(problems) == [(2, column)]
+            assert locations(received.problems) == [(2, column)]
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
@@ -470,13 +455,12 @@ def _every_change_is_read_or_refused(version: str) -> None:
     table = typed_table(FULL.positions, POSITION_ROWS)
     pq.write_table(table, sink, compression=None, data_page_version=version)
     whole = sink.getvalue().to_pybytes()
-    place = Place(source="notices", problems=Problems())
-    notices = to_notices(typed_table(FULL.notices, NOTICE_ROWS), place)
+    raw_notices = typed_table(FULL.notices, NOTICE_ROWS)
+    notices = to_notices(Reading(locator=RowLocator(source="notices"), table=raw_notices)).table
     for at in range(len(whole)):
         for flip in (0x01, 0x41, 0x80, 0xFF):
             changed = whole[:at] + bytes([whole[at] ^ flip]) + whole[at + 1 :]
-            place = Place(source="positions", problems=Problems())
-            raw = read_parquet(pa.py_buffer(changed), POSITION_COLUMNS, place)
-            assert raw is not None or place.problems, at
-            if raw is not None:
-                arrange(notices, to_positions(raw, place), AccountOrder.NUMERIC)
+            raw = read_parquet(pa.py_buffer(changed), POSITION_COLUMNS, "positions")
+            assert raw.table is not None or raw.problems, at
+            if raw.table is not None:
+                arrange(notices, to_positions(raw).table, AccountOrder.NUMERIC)

@@ -21,8 +21,8 @@ from lottery import operations
 from lottery.day import jit
 from lottery.day.tables import POSITIONS
 from lottery.errors import Problem, Problems, Refused
-from lottery.intake import files, position_filter, position_filter_loops
-from lottery.intake.sources import Place, Received
+from lottery.intake import files, loops, position_filter
+from lottery.intake.sources import Received, RowLocator
 from lottery.intake.wire import volumes_of_asks
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder
 from lottery.method.seed import ExchangeAsk
@@ -42,7 +42,7 @@ from tests.builders import (
 from tests.loops import interpreted_loops, loops_of, versions_of
 from tests.reference import Row
 
-Read: TypeAlias = Callable[[Path, Problems], Received]
+Read: TypeAlias = Callable[[Path], Received]
 
 OCC_ACCOUNTS = ("", "C", "F", "C/ZZZ", "M/ABC", "c")
 TAIL = "240920C00220000"
@@ -94,21 +94,21 @@ def retyped(name: str, kind: pa.DataType) -> pa.Table:
     return with_column(name, raw_table(SOUND).column(name).cast(kind))
 
 
-def received_notices(rows: Iterable[Row], problems: Problems) -> Received:
-    """Notices as an intake gives them."""
-    place = Place(source="notices.csv", problems=problems)
-    return Received(table=notices_table(rows), sources=(), places=(place,))
+def received_notices(rows: Iterable[Row]) -> Received:
+    """Return notices as the intake returns them."""
+    locator = RowLocator(source="notices.csv")
+    return Received(table=notices_table(rows), sources=(), locators=(locator,))
 
 
 def read_of(notices: Iterable[Row]) -> Read:
     """A reading of the pools that these notices are of."""
-    received = received_notices(notices, Problems())
-    return lambda path, problems: files.read_positions_of(received, path, problems)
+    received = received_notices(notices)
+    return lambda path: files.read_positions_of(received, path)
 
 
 def is_of_assigned_pools(received: Received) -> bool:
     """Whether the rows of the other pools were left out."""
-    return received.places[0].row_numbers is not None
+    return received.locators[0].row_numbers is not None
 
 
 def assigned_alone(path: Path, notices: list[Row] = NOTICES) -> bool:
@@ -116,28 +116,26 @@ def assigned_alone(path: Path, notices: list[Row] = NOTICES) -> bool:
 
     Law: they are the whole file's without those of other pools, or it is the whole file.
     """
-    told, told_whole = Problems(), Problems()
-    some = read_of(notices)(path, told)
-    whole = files.read_positions(path, told_whole)
-    assert (told.listed, told.counts) == (told_whole.listed, told_whole.counts)
+    some = read_of(notices)(path)
+    whole = files.read_positions(path)
+    assert some.problems == whole.problems
     assert some.sources == whole.sources
     assert some.starts == whole.starts
-    place = some.places[0]
-    assert (len(some.places), place.source) == (1, path.name)
-    assert place.problems is told
+    (locator,) = some.locators
+    assert locator.source == path.name
     some.table.validate(full=True)
     assert some.table.schema == whole.table.schema == POSITIONS
     rows = whole.table.to_pylist()
     numbers = list(range(1, len(rows) + 1))
     if is_of_assigned_pools(some):
-        assert not told
+        assert not some.problems
         pools = {(one["occ_account"], one["series"]) for one in notices}
         numbers = [
             n for n in numbers if (rows[n - 1]["occ_account"], rows[n - 1]["series"]) in pools
         ]
         rows = [rows[number - 1] for number in numbers]
     assert some.table.to_pylist() == rows
-    assert [place.row(index) for index in range(len(rows))] == numbers
+    assert [locator.row(index) for index in range(len(rows))] == numbers
     return is_of_assigned_pools(some)
 
 
@@ -150,14 +148,12 @@ def day_of(
     read: Read, path: Path, notices: list[Row], order: AccountOrder = AccountOrder.NUMERIC
 ) -> tuple[operations.RunDraft | None, tuple[Problem, ...], int]:
     """The day computed of a positions file, or what it is refused with."""
-    problems = Problems()
     asks = [ExchangeAsk(security_number=key, ask_price=ask) for key, ask in ASKS.items()]
     request = operations.RunRequest(
         business_date=DATE,
-        notices=received_notices(notices, problems),
-        positions=read(path, problems),
-        volumes=volumes_of_asks(asks, problems),
-        problems=problems,
+        notices=received_notices(notices),
+        positions=read(path),
+        volumes=volumes_of_asks(asks),
         requested_by=TESTER,
         methodology=replace(JPMS_2024_09_06, account_order=order),
     )
@@ -212,7 +208,7 @@ def test_a_file_of_assigned_pools_alone_is_given_whole(path: Path) -> None:
     pq.write_table(raw_table(rows), path, row_group_size=2)
 
     assert assigned_alone(path)
-    assert read_of(NOTICES)(path, Problems()).table.to_pylist() == rows
+    assert read_of(NOTICES)(path).table.to_pylist() == rows
 
 
 def test_both_forms_of_a_symbol_are_one_series_in_one_row_group(path: Path) -> None:
@@ -341,9 +337,7 @@ def test_a_suffix_in_capitals_is_parquet_too(tmp_path: Path) -> None:
 def test_accounts_that_share_a_mark_by_chance_are_not_doubled(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        position_filter, "_MARKS_A_ROW", 0
-    )  # One word: 300 accounts share 64 marks.
+    monkeypatch.setattr(position_filter, "_BITS_A_ROW", 0)  # One word: 300 accounts share 64 marks.
     rows = [
         position(series, str(number), 1, "C")
         for number in range(100)
@@ -360,7 +354,7 @@ def test_accounts_that_share_a_mark_by_chance_are_not_doubled(
 def test_no_doubled_account_is_missed_where_marks_are_few(
     path: Path, monkeypatch: pytest.MonkeyPatch, marks_a_row: int, twin: str, at: int
 ) -> None:
-    monkeypatch.setattr(position_filter, "_MARKS_A_ROW", marks_a_row)
+    monkeypatch.setattr(position_filter, "_BITS_A_ROW", marks_a_row)
     rows = [
         position(series, str(number), 1) for number in range(100) for series in (AAPL, SPY, ZVZZT)
     ]
@@ -375,9 +369,9 @@ def test_no_doubled_account_is_missed_where_marks_are_few(
 def test_equal_occ_accounts_have_equal_hashes_and_the_usual_ones_different_ones() -> None:
     usual = [f"{kind}{sub}" for kind in ("", "C", "F", "M") for sub in ("", "/ABC", "/ZZZ", "C")]
 
-    assert len({position_filter.hash_of(text) for text in usual}) == len(set(usual))
-    assert position_filter.hash_of("") == 0xCBF29CE484222325
-    assert position_filter.hash_of("a") == 0xAF63DC4C8601EC8C  # The published FNV-1a of it.
+    assert len({position_filter.fingerprint_of(text) for text in usual}) == len(set(usual))
+    assert position_filter.fingerprint_of("") == 0xCBF29CE484222325
+    assert position_filter.fingerprint_of("a") == 0xAF63DC4C8601EC8C  # The published FNV-1a of it.
 
 
 # Files with something wrong in them are read whole.
@@ -544,7 +538,7 @@ def test_a_doubled_account_is_refused_alike_in_every_pool_and_across_row_groups(
     assert [(problem.row, problem.column, problem.rule) for problem in problems] == [
         (len(rows), "account", "P4" if first == second else "R2")
     ]
-    assert "on row 1 " in problems[0].message
+    assert "on row 1" in problems[0].message
     by_text = same_day_both_ways(path, order=AccountOrder.CODE_POINT)[1]
     assert len(by_text) == (first == second)
 
@@ -610,13 +604,11 @@ def test_a_file_with_bytes_that_are_no_utf_8_is_read_whole(path: Path, column: s
     good = raw_table(SOUND).column(column).cast(pa.binary()).to_pylist()
     bad = pa.array([*good[:-1], good[-1] + b"\xff"], pa.binary()).cast(pa.string(), safe=False)
     pq.write_table(with_column(column, bad), path, row_group_size=4)
-    told, told_whole = Problems(), Problems()
 
-    some = read_of(NOTICES)(path, told)
-    whole = files.read_positions(path, told_whole)
+    some, whole = read_of(NOTICES)(path), files.read_positions(path)
 
     assert not is_of_assigned_pools(some)
-    assert (told.listed, some.sources) == (told_whole.listed, whole.sources)
+    assert (some.problems, some.sources) == (whole.problems, whole.sources)
     assert [one.column for one in same_day_both_ways(path)[1]] == [column]
 
 
@@ -833,17 +825,16 @@ def _every_change_is_read_alike() -> None:
 
 def _told(read: Read, path: Path) -> object:
     """What a reading of a damaged file comes to: its problems, or its rows of assigned pools."""
-    problems = Problems()
-    received = read(path, problems)
-    if problems:
-        return [str(problem) for problem in problems]
+    received = read(path)
+    if received.problems:
+        return received.problems
     pools = {(one["occ_account"], one["series"]) for one in NOTICES}
     binary = received.table.set_column(
         1, "account", received.table.column("account").cast(pa.binary())
     )
-    place = received.places[0]
+    (locator,) = received.locators
     return [
-        (place.row(index), row)
+        (locator.row(index), row)
         for index, row in enumerate(binary.to_pylist())
         if (row["occ_account"], row["series"]) in pools
     ]
@@ -861,16 +852,15 @@ def test_a_file_of_few_rows_is_read_whole(path: Path, monkeypatch: pytest.Monkey
     assert assigned_alone(path)
 
 
-def test_with_problems_there_already_the_file_is_read_whole(path: Path) -> None:
+def test_if_the_notices_have_problems_the_file_is_read_whole(path: Path) -> None:
     pq.write_table(raw_table(SOUND), path)
-    problems = Problems()
-    problems.add(Problem(source="notices.csv", message="there is something wrong"))
+    problems = Problems.of(Problem(source="notices.csv", message="no such file"))
 
-    received = read_of(NOTICES)(path, problems)
+    received = files.read_positions_of(replace(received_notices(NOTICES), problems=problems), path)
 
     assert not is_of_assigned_pools(received)
     assert received.table.to_pylist() == SOUND
-    assert problems.total == 1
+    assert not received.problems
 
 
 def test_without_notices_the_file_is_read_whole(path: Path) -> None:
@@ -879,17 +869,18 @@ def test_without_notices_the_file_is_read_whole(path: Path) -> None:
     assert not assigned_alone(path, [])
 
 
-def test_problems_name_a_file_as_it_is_called(path: Path) -> None:
+def test_problems_name_the_source_that_was_asked_for(path: Path) -> None:
     for rows in (SOUND, [*SOUND, position(AAPL, "x", 1)], []):
         pq.write_table(raw_table(rows), path)
-        problems = Problems()
 
         received = files.read_positions_of(
-            received_notices(NOTICES, problems), path, problems, called="backend/positions"
+            received_notices(NOTICES), path, source="backend/positions"
         )
 
-        assert received.places[0].source == "backend/positions"
-        assert [problem.source for problem in problems] == ["backend/positions"] * (not rows)
+        assert received.locators[0].source == "backend/positions"
+        assert [problem.source for problem in received.problems] == (
+            ["backend/positions"] * (not rows)
+        )
 
 
 def test_a_file_changed_while_it_is_read_is_refused(
@@ -904,12 +895,11 @@ def test_a_file_changed_while_it_is_read_is_refused(
         return inode, size, changed + next(calls)  # Somebody writes all the time.
 
     monkeypatch.setattr(files, "_identity", touched)
-    problems = Problems()
 
-    received = read_of(NOTICES)(path, problems)
+    received = read_of(NOTICES)(path)
 
-    assert [str(one) for one in problems] == [
-        "positions.parquet: the file was changed while it was read"
+    assert [str(one) for one in received.problems] == [
+        "positions.parquet: the file changed while it was read; run again"
     ]
     assert not is_of_assigned_pools(received)
 
@@ -929,13 +919,12 @@ def test_a_file_replaced_while_it_is_read_is_read_again_as_it_is_now(
         return found
 
     monkeypatch.setattr(files, "read_assigned_positions", read_and_replaced)
-    problems = Problems()
 
-    received = read_of(NOTICES)(path, problems)
+    received = read_of(NOTICES)(path)
 
-    assert not problems
+    assert not received.problems
     assert received.table.to_pylist() == now
-    assert received.sources == files.read_positions(path, Problems()).sources
+    assert received.sources == files.read_positions(path).sources
 
 
 # The compiled loops.
@@ -949,12 +938,13 @@ def in_plain_python() -> Iterator[None]:
 
 
 def test_the_passes_are_compiled_and_wait_for_no_lock_of_python() -> None:
-    passes = loops_of(position_filter_loops)
+    passes = loops_of(loops)
     assert passes.keys() == {
-        "fill_slots",
+        "fill_buckets",
+        "flag_repeats",
+        "has_valid_quotes",
         "keep_assigned",
-        "list_again",
-        "mark_again",
+        "list_repeats",
         "read_symbols",
     }
     for loop in passes.values():
@@ -968,14 +958,14 @@ def test_warmed_up_no_file_has_a_pass_compiled_again() -> None:
 def _no_pass_is_compiled_again() -> None:
     position_filter.ROWS_WORTH_A_THREAD = 1  # type: ignore[attr-defined]
     jit.warm_up()
-    warm = versions_of(position_filter_loops)
+    warm = versions_of(loops)
     assert set(warm.values()) == {1}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "positions.parquet"
         for rows, occ_accounts in ((SOUND, True), (ALONE, False), (SOUND[:1], True)):
             pq.write_table(raw_table(rows, occ_accounts=occ_accounts), path, row_group_size=5)
             assert assigned_alone(path)
-    assert versions_of(position_filter_loops) == warm
+    assert versions_of(loops) == warm
 
 
 @pytest.mark.usefixtures("in_plain_python")
@@ -1018,7 +1008,7 @@ def test_plain_python_reads_whole_what_has_something_wrong(path: Path) -> None:
 def test_series_of_one_hash_are_told_apart_by_their_characters(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(position_filter_loops, "hash_symbol", lambda *_: np.uint64(1))
+    monkeypatch.setattr(loops, "fingerprint_of_symbol", lambda *_: np.uint64(1))
     series = [
         AAPL,
         "AAPL1 240920C00220000",
@@ -1132,7 +1122,7 @@ def test_a_sound_file_gives_the_rows_of_assigned_pools_and_the_same_day(drawn: D
 def test_every_doubled_account_is_refused_alike(drawn: DrawnFile, marks_a_row: int) -> None:
     """Law P4, R2: none is missed, and each has the row and the words of the whole reading."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(position_filter, "_MARKS_A_ROW", marks_a_row)
+        patch.setattr(position_filter, "_BITS_A_ROW", marks_a_row)
         path = Path(folder) / "positions.parquet"
         drawn.write(path)
 
@@ -1173,7 +1163,5 @@ def test_what_is_a_symbol_is_the_same_for_both_readings(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "positions.parquet"
         pq.write_table(raw_table([position(AAPL, "1", 1), position(text, "2", 1)]), path)
-        problems = Problems()
-        files.read_positions(path, problems)
 
-        assert assigned_alone(path) != bool(problems)
+        assert assigned_alone(path) != bool(files.read_positions(path).problems)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lottery.day.tables import LABEL, POSITION_ROWS
 from lottery.errors import Problems
 from lottery.intake import position_filter
-from lottery.intake.sources import Place, Received
+from lottery.intake.sources import Received, RowLocator
 from tests.builders import (
     AAPL,
     SPY,
@@ -46,20 +46,19 @@ def every_stream_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def both_ways(tables: Iterable[pa.Table]) -> tuple[Received, Received, Problems]:
     """Positions of assigned pools as they are received, all of them, and the problems of both."""
-    problems, told = Problems(), Problems()
     notices = Received(
         table=notices_table(NOTICES),
         sources=(),
-        places=(Place(source="arrow_notices", problems=problems),),
+        locators=(RowLocator(source="arrow_notices"),),
     )
-    some, whole = incoming("positions", problems), incoming("positions", told)
+    some, whole = incoming("positions"), incoming("positions")
     for table in tables:
         for arriving in (some, whole):
             arriving.add_arrow(arrow_payload(table))
     received, everything = some.received_of(notices), whole.received()
-    assert (problems.listed, problems.counts) == (told.listed, told.counts)
+    assert received.problems == everything.problems
     assert received.sources == everything.sources
-    return received, everything, problems
+    return received, everything, received.problems
 
 
 def is_assigned_alone(tables: Iterable[pa.Table]) -> bool:
@@ -70,9 +69,9 @@ def is_assigned_alone(tables: Iterable[pa.Table]) -> bool:
     received, everything, problems = both_ways(tables)
     numbered = []
     for index, row in enumerate(everything.table.to_pylist()):
-        place, local = everything.place_of(index)
-        numbered.append((place.source, place.row(local), row))
-    if received.places[0].row_numbers is None:
+        locator, local = everything.locate(index)
+        numbered.append((locator.source, locator.row(local), row))
+    if received.locators[0].row_numbers is None:
         assert received.table.to_pylist() == everything.table.to_pylist()
         return False
     assert not problems
@@ -80,8 +79,8 @@ def is_assigned_alone(tables: Iterable[pa.Table]) -> bool:
     assert received.table.schema == everything.table.schema
     found = []
     for index, row in enumerate(received.table.to_pylist()):
-        place, local = received.place_of(index)
-        found.append((place.source, place.row(local), row))
+        locator, local = received.locate(index)
+        found.append((locator.source, locator.row(local), row))
     assert found == [
         one for one in numbered if (one[2]["series"], one[2]["occ_account"]) in NOTICED
     ]
@@ -151,9 +150,8 @@ def test_a_payload_of_other_types_or_without_rows_is_read_whole() -> None:
 
 
 def test_a_stream_with_rows_too_is_read_whole() -> None:
-    problems = Problems()
-    notices = Received(table=notices_table(NOTICES), sources=(), places=())
-    arriving = incoming("positions", problems)
+    notices = Received(table=notices_table(NOTICES), sources=(), locators=())
+    arriving = incoming("positions")
     arriving.add_arrow(arrow_payload(table_of(SOUND[:3], POSITION_ROWS)))
     arriving.add_rows(columns_of(SOUND[3:], POSITION_ROWS))
 
@@ -161,11 +159,14 @@ def test_a_stream_with_rows_too_is_read_whole() -> None:
 
 
 def test_notices_with_problems_have_the_positions_read_whole() -> None:
-    problems = Problems()
-    place = Place(source="arrow_notices", problems=problems)
-    place.refuse_row(0, "there is no value")
-    notices = Received(table=notices_table(NOTICES), sources=(), places=(place,))
-    arriving = incoming("positions", problems)
+    locator = RowLocator(source="arrow_notices")
+    notices = Received(
+        table=notices_table(NOTICES),
+        sources=(),
+        locators=(locator,),
+        problems=Problems.of(locator.row_problem(0, "series must have a value, got none")),
+    )
+    arriving = incoming("positions")
     arriving.add_arrow(arrow_payload(table_of(SOUND, POSITION_ROWS)))
 
     assert arriving.received_of(notices).table.num_rows == len(SOUND)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lottery.intake.quotes import quotes_are_sound
+from lottery.intake.loops import has_valid_quotes
 
 BOUNDED: Final = settings(
     max_examples=1_000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
@@ -29,7 +29,7 @@ values = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_si
 
 
 def is_sound(text: str) -> bool:
-    return bool(quotes_are_sound(np.frombuffer(text.encode(), np.uint8)))
+    return bool(has_valid_quotes(np.frombuffer(text.encode(), np.uint8)))
 
 
 def read_strictly(text: str) -> list[str] | None:
@@ -43,7 +43,7 @@ def read_strictly(text: str) -> list[str] | None:
 
 @BOUNDED
 @given(text=contents)
-def test_quotes_are_sound_where_the_grammar_has_the_text(text: str) -> None:
+def test_quotes_are_valid_if_the_grammar_has_the_text(text: str) -> None:
     assert is_sound(text) == (GRAMMAR.fullmatch(text) is not None)
 
 

@@ -24,7 +24,7 @@ from tests.builders import (
     request_of_files,
     write_files,
 )
-from tests.intake.conftest import Read, places, texts
+from tests.intake.conftest import Read, locations, texts
 from tests.reference import Row
 
 
@@ -50,9 +50,9 @@ def test_a_quantity_is_plain_digits_of_at_most_63_bits(
     _, wrong_short = read_positions(csv_text(positions, POSITION_NAMES))
     _, wrong_notice = read_notices(csv_text(notices, NOTICE_NAMES))
 
-    assert places(wrong_short) == [(2, "short_quantity")]
+    assert locations(wrong_short) == [(2, "short_quantity")]
     assert "[P2]" in texts(wrong_short)
-    assert places(wrong_notice) == [(2, "quantity")]
+    assert locations(wrong_notice) == [(2, "quantity")]
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("007", 7), (str(INT64_MAX), INT64_MAX)])
@@ -68,7 +68,7 @@ def test_a_short_quantity_may_be_zero_have_leading_zeros_and_reach_63_bits(
 def test_a_notice_of_nothing_is_refused(read_notices: Read) -> None:
     _, problems = read_notices(csv_text([notice("A1", AAPL, 1), notice("A2", AAPL, 0)]))
 
-    assert places(problems) == [(2, "quantity")]
+    assert locations(problems) == [(2, "quantity")]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_series_that_is_no_osi_symbol_is_refused(read_positions: Read, series:
 
     _, problems = read_positions(csv_text(rows))
 
-    assert places(problems) == [(2, "series")]
+    assert locations(problems) == [(2, "series")]
     assert "expected an OSI symbol" in texts(problems)
 
 
@@ -123,7 +123,7 @@ def test_a_notice_id_is_printable_ascii_without_blanks_at_the_ends(
 ) -> None:
     _, problems = read_notices(csv_text([notice("A1", AAPL, 1), notice(notice_id, AAPL, 1)]))
 
-    assert places(problems) == [(2, "notice_id")]
+    assert locations(problems) == [(2, "notice_id")]
 
 
 @pytest.mark.parametrize("notice_id", ["1", "A 1", "0001", "x" * 128, "{9c}/#7~"])
@@ -142,7 +142,7 @@ def test_an_occ_account_of_other_characters_is_refused(
 
     _, problems = read_notices(csv_text(rows))
 
-    assert places(problems) == [(2, "occ_account")]
+    assert locations(problems) == [(2, "occ_account")]
 
 
 def test_a_notice_id_that_stands_twice_is_refused_with_both_rows(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_notice_id_that_stands_twice_is_refused_with_both_rows(tmp_path: Path)
     refused = refusal(request_of(SmallDay(notices=rows, positions=PUBLISHED.positions), tmp_path))
 
     assert refused_places(refused) == [("notices.csv", 3, "notice_id", None)]
-    assert "the notice A1 stands on row 1 of notices.csv already" in str(refused)
+    assert "duplicate notice id 'A1'; it is also on row 1 of notices.csv" in str(refused)
 
 
 def test_a_notice_id_of_the_compact_and_the_padded_symbol_is_one(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_a_notice_id_may_stand_once_in_each_occ_account(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("account", "rule", "told"),
     [
-        ("0042", "P4", "account 0042 is on row 4 in this pool already"),
-        ("42", "R2", "account 42 is the number of 0042 on row 4 in another spelling"),
+        ("0042", "P4", "account 0042 appears twice in this pool; it is also on row 4"),
+        ("42", "R2", "account 42 appears twice in this pool; it is 0042 on row 4"),
     ],
 )
 def test_an_account_has_one_row_and_one_spelling_in_a_pool(
@@ -255,7 +255,7 @@ def test_a_missing_file_is_listed_beside_the_problems_of_the_others(tmp_path: Pa
 
         refused = refusal(request_of_files(paths))
 
-        assert f"{gone}.csv: there is no such file" in str(refused)
+        assert f"{gone}.csv: no such file" in str(refused)
         assert {problem.source for problem in refused.problems} == {
             path.name for role, path in paths.items() if role == gone or role != "volumes"
         }
@@ -268,7 +268,7 @@ def test_one_missing_file_is_the_one_problem(tmp_path: Path, gone: str) -> None:
 
     refused = refusal(request_of_files(paths))
 
-    assert str(refused) == f"{gone}.csv: there is no such file"
+    assert str(refused) == f"{gone}.csv: no such file"
 
 
 def test_every_source_has_its_own_limit_of_listed_problems(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lottery import operations
-from lottery.errors import INVALID_INPUT, INVALID_SEED, METHOD_NOT_IN_FORCE, Problems, Refused
+from lottery.errors import INVALID_INPUT, INVALID_SEED, METHOD_NOT_IN_FORCE, Refused
 from lottery.intake import files
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import Seed
@@ -179,19 +179,25 @@ def test_an_ask_that_is_no_text_in_json_is_refused(tmp_path: Path, value: str) -
     assert [(problem.row, problem.column, problem.reason) for problem in wrong] == [
         (1, "ask_price", INVALID_SEED)
     ]
-    assert "is no text" in str(refused)
+    assert "must be text in quotes" in str(refused)
 
 
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
-        ('{"security_number": "Z901803", "ask_price": "1", "ask_price": "2"}', "a second time"),
-        ('{"security_number": "Z901803", "ask_price": "1", "bid": "2"}', "unknown member 'bid'"),
-        ('{"security_number": "Z901803"}', "row 1, ask_price: the member is missing"),
-        ('{"ask_price": "1"}', "row 1, security_number: the member is missing"),
-        ('"Z901803"', "an object is expected, not"),
-        ("[]", "an object is expected, not"),
-        ('{"security_number": "Z901803", "ask_price": "1", "cusip": 649990058}', "is no text"),
+        (
+            '{"security_number": "Z901803", "ask_price": "1", "ask_price": "2"}',
+            "must appear once",
+        ),
+        ('{"security_number": "Z901803", "ask_price": "1", "bid": "2"}', "got 'bid'"),
+        ('{"security_number": "Z901803"}', "row 1, ask_price: member ask_price is missing"),
+        ('{"ask_price": "1"}', "row 1, security_number: member security_number is missing"),
+        ('"Z901803"', "entry must be an object, got"),
+        ("[]", "entry must be an object, got"),
+        (
+            '{"security_number": "Z901803", "ask_price": "1", "cusip": 649990058}',
+            "must be text in quotes",
+        ),
     ],
 )
 def test_a_wrong_entry_in_json_is_refused_with_its_row(
@@ -222,7 +228,7 @@ def test_json_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "volumes.json"
     path.write_bytes(b'[{"security_number": "Z9018\xff3"}]')
 
-    with pytest.raises(Refused, match="the file is no JSON"):
+    with pytest.raises(Refused, match="expected JSON"):
         read_seed(path)
 
 
@@ -241,16 +247,22 @@ def test_half_a_surrogate_in_json_is_refused_in_words_that_can_be_printed(
     ("content", "told"),
     [
         (b"", "the file is empty"),
-        (b"\xef\xbb\xbf", "the column security_number is missing"),
-        (b"security_number,ask_price\n", "there are no rows"),
-        (b"security_number,ask\nZ901803,1\n", "unknown column 'ask'"),
-        (b"ask_price\n1\n", "the column security_number is missing"),
-        (b"security_number,ask_price,ask_price\nZ,1,1\n", "the column ask_price appears 2 times"),
-        (b'security_number,ask_price\nZ901803,"1\n', "the file is no CSV"),
-        (b"security_number,ask_price\nZ901803,\xff\n", "the file is no CSV in UTF-8: byte 34"),
-        (b"\x1f\x8b\x08", "looks like gzip"),
-        (b'security_number,ask_price\n"Z"901803,1\n', "the file is no CSV"),
-        (b"security_number,ask_price\nZ901803," + b"1" * 200_000, "the file is no CSV"),
+        (b"\xef\xbb\xbf", "column security_number is missing"),
+        (b"security_number,ask_price\n", "expected at least one row, got none"),
+        (b"security_number,ask\nZ901803,1\n", "got 'ask'"),
+        (b"ask_price\n1\n", "column security_number is missing"),
+        (
+            b"security_number,ask_price,ask_price\nZ,1,1\n",
+            "must appear once, got it 2 times",
+        ),
+        (b'security_number,ask_price\nZ901803,"1\n', "the CSV is malformed"),
+        (
+            b"security_number,ask_price\nZ901803,\xff\n",
+            "CSV in UTF-8, got an invalid byte at offset 34",
+        ),
+        (b"\x1f\x8b\x08", "expected CSV, got gzip"),
+        (b'security_number,ask_price\n"Z"901803,1\n', "the CSV is malformed"),
+        (b"security_number,ask_price\nZ901803," + b"1" * 200_000, "the CSV is malformed"),
     ],
 )
 def test_a_csv_that_is_no_list_of_asks_is_refused(
@@ -287,18 +299,17 @@ def test_a_wrong_entry_in_json_does_not_shift_the_rows_behind_it(tmp_path: Path)
 def test_volumes_of_another_suffix_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(volumes_text(ASKS))
 
-    with pytest.raises(Refused, match=r"volumes are read as \.csv or \.json"):
+    with pytest.raises(Refused, match=r"volumes must be a \.csv or \.json file"):
         read_seed(tmp_path / name)
 
 
 def test_a_file_of_volumes_of_more_than_a_megabyte_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "volumes.csv"
-    path.write_bytes(b"x" * (files.VOLUMES_BYTES + 1))
-    problems = Problems()
+    path.write_bytes(b"x" * (files.MAX_VOLUMES_BYTES + 1))
 
-    received = files.read_volumes(path, JPMS_2024_09_06.securities, problems)
+    received = files.read_volumes(path, JPMS_2024_09_06.securities)
 
-    assert problems.total == 1
+    assert received.problems.total == 1
     assert received.sources == ()
 
 

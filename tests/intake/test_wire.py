@@ -26,18 +26,18 @@ from tests.builders import (
     table_of,
 )
 from tests.builders import SmallDay as Day
-from tests.intake.conftest import places, rows, texts
+from tests.intake.conftest import locations, rows, texts
 
 TABLE = table_of(FULL.positions, POSITION_ROWS)
 PAYLOAD = arrow_payload(TABLE)
 
 
 def received_of(*payloads: bytes, max_rows: int = 1_000) -> tuple[Received, Problems]:
-    problems = Problems()
-    arriving = incoming("positions", problems, max_rows)
+    arriving = incoming("positions", max_rows)
     for payload in payloads:
         arriving.add_arrow(payload)
-    return arriving.received(), problems
+    received = arriving.received()
+    return received, received.problems
 
 
 def with_column(name: str, column: pa.Array) -> pa.Table:
@@ -48,8 +48,7 @@ def with_column(name: str, column: pa.Array) -> pa.Table:
 def test_rows_and_payloads_give_the_tables_that_files_give(role: str) -> None:
     source = FULL.notices if role == "notices" else FULL.positions
     schema = NOTICE_ROWS if role == "notices" else POSITION_ROWS
-    problems = Problems()
-    by_rows, by_arrow, mixed = (incoming(role, problems) for _ in range(3))
+    by_rows, by_arrow, mixed = (incoming(role) for _ in range(3))
     by_rows.add_rows(columns_of(source[:2], schema))
     by_rows.add_rows(columns_of(source[2:], schema))
     by_arrow.add_arrow(arrow_payload(table_of(source[:1], schema)))
@@ -58,16 +57,17 @@ def test_rows_and_payloads_give_the_tables_that_files_give(role: str) -> None:
     mixed.add_rows(columns_of(source[:3], schema))
 
     for arriving in (by_rows, by_arrow, mixed):
-        assert rows(arriving.received()) == source
+        received = arriving.received()
+        assert rows(received) == source
         assert arriving.row_count == len(source)
-    assert not problems
+        assert not received.problems
 
 
 def test_what_arrived_is_kept_as_it_was() -> None:
     received, _ = received_of(PAYLOAD)
 
     assert [source.kept_as for source in received.sources] == ["positions-arrow-0001.arrows"]
-    arriving = incoming("notices", Problems())
+    arriving = incoming("notices")
     payload = arrow_payload(table_of(FULL.notices, NOTICE_ROWS))
     arriving.add_arrow(payload)
     arriving.add_rows(columns_of([{**FULL.notices[0], "notice_id": "B1"}], NOTICE_ROWS))
@@ -82,12 +82,11 @@ def test_what_arrived_is_kept_as_it_was() -> None:
 
 
 def test_problems_name_the_field_and_the_row_of_what_arrived() -> None:
-    problems = Problems()
-    arriving = incoming("positions", problems)
+    arriving = incoming("positions")
     arriving.add_arrow(arrow_payload(TABLE))
     arriving.add_arrow(arrow_payload(table_of([position(AAPL, "1", -1)], POSITION_ROWS)))
     arriving.add_rows(columns_of([position(AAPL, "1", 1), position(AAPL, "2", -2)], POSITION_ROWS))
-    arriving.received()
+    problems = arriving.received().problems
 
     assert [(problem.source, problem.row, problem.column) for problem in problems] == [
         ("positions", 2, "short_quantity"),
@@ -104,33 +103,36 @@ def test_a_doubled_account_is_named_with_the_rows_of_both_payloads() -> None:
     refused = refusal(request_of_wire(day, as_arrow=True))
 
     assert str(refused) == (
-        "arrow_positions, row 4, account: account 7 is on row 1 in this pool already [P4]"
+        "arrow_positions, row 4, account: account 7 appears twice in this pool; "
+        "it is also on row 1 [P4]"
     )
 
 
 def test_a_doubled_account_is_named_by_field_where_the_first_row_came_in_another_one() -> None:
-    problems = Problems()
     request = request_of_wire(FULL, as_arrow=True)
-    arriving = incoming("positions", problems)
+    arriving = incoming("positions")
     arriving.add_arrow(arrow_payload(table_of([position(META, "7", 1)], POSITION_ROWS)))
     arriving.add_rows(columns_of([position(META, "6", 1), position(META, "7", 1)], POSITION_ROWS))
-    refused = refusal(replace(request, positions=arriving.received(), problems=problems))
+    refused = refusal(replace(request, positions=arriving.received()))
 
     doubled = [problem for problem in refused.problems if problem.rule == "P4"]
     assert [(problem.source, problem.row) for problem in doubled] == [("arrow_positions", 1)]
-    assert doubled[0].message == "account 7 is on row 2 of positions, in this pool already"
+    assert (
+        doubled[0].message
+        == "account 7 appears twice in this pool; it is also on row 2 of positions"
+    )
 
 
 def test_nothing_at_all_is_refused() -> None:
     _, problems = received_of()
 
-    assert texts(problems) == "positions: there are no rows"
+    assert texts(problems) == "positions: expected at least one row, got none"
 
 
 def test_a_payload_without_rows_is_refused() -> None:
     _, problems = received_of(arrow_payload(TABLE.slice(0, 0)))
 
-    assert texts(problems) == ("arrow_positions: there are no rows, besides a header at most")
+    assert texts(problems) == ("arrow_positions: expected at least one row, got none")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_a_payload_without_rows_is_refused() -> None:
 def test_a_payload_that_is_no_arrow_stream_is_refused(payload: bytes) -> None:
     received, problems = received_of(payload)
 
-    assert "no Arrow IPC stream" in texts(problems)
+    assert "expected an Arrow IPC stream" in texts(problems)
     assert received.table.num_rows == 0
 
 
@@ -177,9 +179,9 @@ def test_bytes_behind_the_end_of_a_payload_are_refused_because_rows_may_be_in_th
 
 def test_a_schema_with_other_columns_is_refused_by_name() -> None:
     for table, told in (
-        (TABLE.drop_columns(["account"]), "the column account is missing"),
-        (TABLE.append_column("qty", [list(range(TABLE.num_rows))]), "unknown column 'qty'"),
-        (TABLE.append_column("account", [TABLE["account"].combine_chunks()]), "appears 2 times"),
+        (TABLE.drop_columns(["account"]), "column account is missing"),
+        (TABLE.append_column("qty", [list(range(TABLE.num_rows))]), "got 'qty'"),
+        (TABLE.append_column("account", [TABLE["account"].combine_chunks()]), "must appear once"),
         (table_of(FULL.notices, NOTICE_ROWS), "unknown column 'notice_id'"),
     ):
         _, problems = received_of(arrow_payload(table))
@@ -207,7 +209,7 @@ def test_a_null_inside_a_dictionary_is_refused_where_it_is_used() -> None:
 
     _, problems = received_of(arrow_payload(table.set_column(0, "series", series)))
 
-    assert places(problems) == [(2, "series")]
+    assert locations(problems) == [(2, "series")]
 
 
 def test_dictionaries_that_differ_from_batch_to_batch_are_read() -> None:
@@ -245,11 +247,11 @@ def test_compressed_payloads_are_read(compression: str) -> None:
 def test_rows_up_to_the_limit_are_taken_and_one_more_is_not() -> None:
     received_of(PAYLOAD, max_rows=TABLE.num_rows)
 
-    with pytest.raises(LimitExceeded, match="more than 14 rows of positions") as caught:
+    with pytest.raises(LimitExceeded, match="positions must have at most 14 rows") as caught:
         received_of(PAYLOAD, max_rows=TABLE.num_rows - 1)
     assert caught.value.details() == {"limit": "max_rows=14"}
 
-    arriving = incoming("positions", Problems(), TABLE.num_rows)
+    arriving = incoming("positions", TABLE.num_rows)
     arriving.add_arrow(PAYLOAD)
     with pytest.raises(LimitExceeded):
         arriving.add_rows(columns_of([position(AAPL, "1", 1)], POSITION_ROWS))
@@ -286,7 +288,7 @@ def test_offsets_that_point_outside_the_texts_are_refused(
 
     received, problems = received_of(corrupted(table, width, offsets))
 
-    assert "no Arrow IPC stream" in texts(problems)
+    assert "expected an Arrow IPC stream" in texts(problems)
     assert received.table.num_rows == 0
 
 
@@ -301,7 +303,7 @@ def test_dictionary_indices_that_point_outside_are_refused(column: str, indices:
 
     _, problems = received_of(arrow_payload(table))
 
-    assert "no Arrow IPC stream" in texts(problems)
+    assert "expected an Arrow IPC stream" in texts(problems)
 
 
 @pytest.mark.parametrize("offsets", OFFSETS.values(), ids=OFFSETS)
@@ -311,7 +313,7 @@ def test_offsets_inside_a_dictionary_that_point_outside_are_refused(offsets: lis
 
     _, problems = received_of(corrupted(table.set_column(0, "series", labels), np.int32, offsets))
 
-    assert "no Arrow IPC stream" in texts(problems)
+    assert "expected an Arrow IPC stream" in texts(problems)
 
 
 def test_views_that_point_outside_are_refused() -> None:
@@ -325,7 +327,7 @@ def test_views_that_point_outside_are_refused() -> None:
         changed = table.set_column(table.column_names.index(column), column, bad)
         _, problems = received_of(arrow_payload(changed))
 
-        assert "no Arrow IPC stream" in texts(problems)
+        assert "expected an Arrow IPC stream" in texts(problems)
 
 
 def test_texts_that_are_no_utf_8_are_refused_with_their_rows() -> None:
@@ -334,7 +336,7 @@ def test_texts_that_are_no_utf_8_are_refused_with_their_rows() -> None:
 
     _, problems = received_of(arrow_payload(table.set_column(0, "series", bad)))
 
-    assert places(problems) == [(2, "series")]
+    assert locations(problems) == [(2, "series")]
 
 
 NOTICES = table_of(FULL.notices, NOTICE_ROWS)
@@ -345,11 +347,11 @@ def said(name: str, column: pa.Array) -> pa.Table:
 
 
 def notices_of(*tables: pa.Table) -> tuple[Received, Problems]:
-    problems = Problems()
-    arriving = incoming("notices", problems)
+    arriving = incoming("notices")
     for table in tables:
         arriving.add_arrow(arrow_payload(table))
-    return arriving.received(), problems
+    received = arriving.received()
+    return received, received.problems
 
 
 def test_notices_without_anything_said_besides_have_no_reports() -> None:
@@ -378,9 +380,24 @@ def test_what_occ_says_besides_comes_in_further_columns(*, encoded: bool) -> Non
 @pytest.mark.parametrize(
     ("column", "told"),
     [
-        (pa.array([7] * 6), "arrow_notices, open_interest: the column is of type int64; text is"),
-        (pa.array(["7", "x" * 65] * 3), "arrow_notices, row 2, open_interest: 'xxx"),
-        (pa.array(["7", "\n"] * 3), "arrow_notices, row 2, open_interest: '\\n' is more than 64"),
+        (
+            pa.array([7] * 6),
+            "arrow_notices, open_interest: column open_interest must be text, got int64",
+        ),
+        (
+            pa.array(["7", "x" * 65] * 3),
+            (
+                "arrow_notices, row 2, open_interest: open interest must be at most 64 "
+                "printable ASCII characters, got 'xxx"
+            ),
+        ),
+        (
+            pa.array(["7", "\n"] * 3),
+            (
+                "arrow_notices, row 2, open_interest: open interest must be at most 64 "
+                "printable ASCII characters, got '\\n'"
+            ),
+        ),
     ],
 )
 def test_what_occ_says_besides_is_checked(column: pa.Array, told: str) -> None:
@@ -391,24 +408,22 @@ def test_what_occ_says_besides_is_checked(column: pa.Array, told: str) -> None:
 
 def test_occs_own_figures_come_as_arrow() -> None:
     table = pa.table({"series": [AAPL, META], "short_quantity": [65, 0], "occ_account": ["C", "F"]})
-    problems = Problems()
-    arriving = incoming("occ_positions", problems)
+    arriving = incoming("occ_positions")
     assert not arriving.has_arrived
 
     arriving.add_arrow(arrow_payload(table))
 
     assert arriving.has_arrived
     assert arriving.received().table.to_pylist() == table.to_pylist()
-    assert not problems
+    assert not arriving.received().problems
 
 
 def test_occs_own_figures_that_are_wrong_are_refused_by_their_rows() -> None:
     table = pa.table({"series": ["none", META], "short_quantity": [65, -1]})
-    problems = Problems()
-    arriving = incoming("occ_positions", problems)
+    arriving = incoming("occ_positions")
     arriving.add_arrow(arrow_payload(table))
 
-    arriving.received()
+    problems = arriving.received().problems
 
-    assert places(problems) == [(1, "series"), (2, "short_quantity")]
+    assert locations(problems) == [(1, "series"), (2, "short_quantity")]
     assert arriving.has_arrived

@@ -12,8 +12,8 @@ import pytest
 from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.day.tables import OCC_POSITIONS
-from lottery.errors import Conflict, Problems
-from lottery.intake.sources import Place, Received, SourceFile
+from lottery.errors import Conflict
+from lottery.intake.sources import Received, RowLocator, SourceFile
 from lottery.ledger.occ_positions import WARNINGS_LISTED, as_given
 from lottery.ledger.run_record import RunRecord
 from tests.builders import (
@@ -39,21 +39,21 @@ Figure = tuple[str, str, int]
 ALL_AS_OURS: list[Figure] = [("C", AAPL, 65), ("C", GOOGL, 2), ("C", META, 40), ("C", GE, 22)]
 
 
-def occ(figures: Sequence[Figure], problems: Problems) -> Received:
+def occ(figures: Sequence[Figure]) -> Received:
     accounts, series, shorts = zip(*figures, strict=True)
     table = pa.table({"series": series, "short_quantity": shorts, "occ_account": accounts}).cast(
         OCC_POSITIONS
     )
-    place = Place(source="occ.xml", problems=problems)
+    locator = RowLocator(source="occ.xml")
     source = SourceFile.of("occ_positions", "occ", ".arrows", arrow_payload(table), part="-1")
-    return Received(table=table, sources=(source,), places=(place,))
+    return Received(table=table, sources=(source,), locators=(locator,))
 
 
 def asked(
     day: SmallDay, folder: Path, figures: Sequence[Figure], **options: object
 ) -> operations.RunRequest:
     request = request_of(day, folder / "in", **options)  # type: ignore[arg-type]
-    return replace(request, occ_positions=occ(figures, request.problems))
+    return replace(request, occ_positions=occ(figures))
 
 
 def reported(request: operations.RunRequest) -> list[tuple[str, str, str]]:
@@ -118,14 +118,14 @@ def test_a_pool_that_occ_reports_twice_is_refused(tmp_path: Path) -> None:
     refused = refusal(asked(FULL, tmp_path, [*ALL_AS_OURS, ("C", AAPL, 65)]))
 
     assert [str(problem) for problem in refused.problems] == [
-        f"occ.xml, row 5, series: OCC reports the pool C {AAPL} on row 1 of occ.xml already"
+        f"occ.xml, row 5, series: duplicate pool C {AAPL}; it is also on row 1 of occ.xml"
     ]
 
 
 def test_figures_that_cannot_be_added_up_are_refused(tmp_path: Path) -> None:
     refused = refusal(asked(FULL, tmp_path, [("C", AAPL, 2**62), ("F", AAPL, 2**62)]))
 
-    assert "add up to more than 64 bits hold" in str(refused)
+    assert f"short quantities must add up to at most {2**62}, got more" in str(refused)
 
 
 def test_the_comparison_is_part_of_what_is_asked(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_figures_that_are_not_those_that_were_compared_are_named(
     folder = tmp_path / "ledger" / "evidence" / DATE.isoformat() / gross.run
     path = folder / "sources" / "occ_positions-1.arrows"
     path.chmod(0o600)
-    path.write_bytes(arrow_payload(occ([("C", AAPL, 65)], Problems()).table))
+    path.write_bytes(arrow_payload(occ([("C", AAPL, 65)]).table))
 
     mismatches = replay_of(tmp_path / "ledger", gross.run, engine).mismatches
 

@@ -1,1 +1,1 @@
-"""FIXML in: assignment and position reports, read as a stream that builds no tree."""
+"""FIXML: OCC's assignment and position reports, read as a stream that builds no tree."""

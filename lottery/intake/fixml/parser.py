@@ -1,14 +1,13 @@
-"""FIXML as a stream: its reports one by one, out of a file that nobody has to trust.
+"""FIXML as a stream of reports, from a file that nobody has to trust.
 
-FIXML 1.1 Technical Standard (FIX Trading Community): a root `FIXML`, in it messages, alone or in a
-`Batch`. The parser tells a target each element as it passes; no tree is built and nothing has to be
-cleared. Not here: what a report means, which `fixml_notices` and `fixml_positions` say.
+FIXML 1.1 Technical Standard (FIX Trading Community): a root `FIXML` with messages in it, alone or
+in a `Batch`. What a report means is in `fixml.notices` and `fixml.positions`.
 
 Invariants:
-- A document type is refused as it is named, before anything of it is read: no entity is declared,
-  nothing is expanded and nothing is fetched.
-- Memory does not grow with the file: nesting is limited, and so is what may come between elements.
-- No report is passed over in silence: one in another place or namespace than a report's is refused.
+- A document type is refused when it is named: no entity is declared, nothing is expanded and
+  nothing is fetched.
+- Memory does not grow with the file: nesting is limited, and so are the bytes between elements.
+- No report is skipped silently: one in the wrong element or namespace is refused.
 """
 
 from __future__ import annotations
@@ -23,61 +22,66 @@ import numpy as np
 import numpy.typing as npt
 from lxml import etree
 
-from lottery.intake.columns import shorten
-from lottery.intake.delimited import foreign_kind
-from lottery.intake.fixml.target import Report, Stop, Target
-from lottery.intake.sources import Place
+from lottery.errors import ProblemCollector, Problems, escape, quote
+from lottery.intake.delimited import describe_format
+from lottery.intake.fixml.target import FixmlReport, StopParsing, Target
+from lottery.intake.sources import RowLocator
 
 ENCODINGS: Final = frozenset({"utf-8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"})
-BETWEEN_ELEMENTS: Final = 1 << 17
-"""Bytes that may come without an element's start: one attribute, one comment, one text."""
+"""The encodings that are read."""
+MAX_BYTES_BETWEEN_ELEMENTS: Final = 1 << 17
+"""Maximum number of bytes without an element's start: one attribute, one comment, one text."""
 
 Blocks: TypeAlias = Callable[[], Iterator[bytes]]
-"""A file's bytes from its start in blocks of any size; called again to read it again."""
+"""Yields a file's bytes in blocks of any size; called again to read the file again."""
 
 _DECLARED: Final = re.compile(r"""\sencoding\s*=\s*["']([^"']*)["']""")
 _DECLARATION_BYTES: Final = 512
-_WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_PIECE: Final = 1 << 16
+_UTF_16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_PIECE_BYTES: Final = 1 << 16
+_SHOWN: Final = 160
 
 
-def read_reports(blocks: Blocks, wanted: str, take: Callable[[Report], None], place: Place) -> bool:
-    """Reads the reports of one kind; other messages are passed over.
+def read_reports(
+    blocks: Blocks, wanted: str, take: Callable[[FixmlReport], None], locator: RowLocator
+) -> tuple[bool, Problems]:
+    """Read the reports of one kind; other messages are skipped.
 
     Args:
         blocks: The file.
-        wanted: The message, as `AsgnRpt`.
-        take: Told each report as it ends.
-        place: Where problems go, each with the report that it was met in or behind.
+        wanted: The kind, such as `AsgnRpt`.
+        take: Called with each report when it ends.
+        locator: Locates the reports.
 
     Returns:
-        Whether the file was read to its end.
+        Whether the file was read to its end, and problems with the report that each was met in or
+        after.
     """
     target = Target(wanted, take)
-    message = _parsed(blocks(), target)
-    for wrong in target.wrong_batches:
-        place.refuse(wrong, column="TotMsg")
+    message = _parse(blocks(), target)
+    found = ProblemCollector()
+    found.add(*(locator.problem(fault, column="TotMsg") for fault in target.batch_faults))
     if message is None:
-        return True
+        return True, found.problems()
     if target.report is not None:
-        place.refuse_numbered_row(target.report.row, f"{target.report}: {message}")
-    elif target.last is not None:
-        place.refuse(f"after {target.last}: {message}")
+        message = f"{target.report}: {message}"
+        found.add(locator.numbered_row_problem(target.report.row, message))
     else:
-        place.refuse(message)
-    return False
+        after = f"after {target.last}: " if target.last is not None else ""
+        found.add(locator.problem(f"{after}{message}"))
+    return False, found.problems()
 
 
 def lines_of_reports(blocks: Blocks, wanted: str) -> npt.NDArray[np.int64]:
-    """The line on which each report's start ends; as far as the file can be read.
+    """Return the line on which each report's start tag ends, as far as the file can be read.
 
-    The parser does not tell lines, so the file is given to it line by line, for problems alone.
+    The parser does not report lines, so the file is fed to it line by line, for problems only.
     """
     line = 1
     lines: list[int] = []
     target = Target(wanted, lambda _: None, lambda: lines.append(line))
     parser = _parser(target)
-    with suppress(Stop, etree.XMLSyntaxError, UnicodeError, OSError):
+    with suppress(StopParsing, etree.XMLSyntaxError, UnicodeError, OSError):
         for block in _pieces(blocks()):
             first, *others = block.split(b"\n")
             parser.feed(first)
@@ -88,8 +92,8 @@ def lines_of_reports(blocks: Blocks, wanted: str) -> npt.NDArray[np.int64]:
     return np.array(lines, np.int64)
 
 
-def _parsed(blocks: Iterable[bytes], target: Target) -> str | None:
-    """Parses a file to its end, or says why it was not."""
+def _parse(blocks: Iterable[bytes], target: Target) -> str | None:
+    """Parse a file to its end; return why it could not be."""
     parser = _parser(target)
     idle = 0
     is_empty = True
@@ -101,23 +105,26 @@ def _parsed(blocks: Iterable[bytes], target: Target) -> str | None:
             before = target.element_count
             parser.feed(piece)
             idle = idle + len(piece) if target.element_count == before else 0
-            if idle >= BETWEEN_ELEMENTS:
-                return f"{idle} bytes come without an element: an attribute or a text is too long"
+            if idle >= MAX_BYTES_BETWEEN_ELEMENTS:
+                return (
+                    f"an attribute or a text must be shorter than {MAX_BYTES_BETWEEN_ELEMENTS} "
+                    f"bytes, got {idle} bytes without an element"
+                )
         if is_empty:
             return "the file is empty"
         parser.close()
-    except Stop as stop:
+    except StopParsing as stop:
         return str(stop)
     except (etree.XMLSyntaxError, UnicodeError) as error:
-        # lxml puts the name that it has for the file behind, which is none.
-        told = str(getattr(error, "msg", error)) or type(error).__name__
-        told = told.splitlines()[0]
-        return f"the XML is damaged, cut short, or not in its encoding: {shorten(told)}"
+        # After its message lxml puts the file's name, which it does not have.
+        detail = str(getattr(error, "msg", error)) or type(error).__name__
+        detail = escape(detail.splitlines()[0], _SHOWN)
+        return f"the XML is damaged, cut short, or not in its encoding: {detail}"
     return None
 
 
 def _parser(target: Any) -> Any:
-    """A parser that expands, fetches, repairs and unpacks nothing."""
+    """Return a parser that expands, fetches, repairs and unpacks nothing."""
     return etree.XMLParser(
         target=target,
         resolve_entities=False,
@@ -134,39 +141,38 @@ def _parser(target: Any) -> Any:
 
 
 def _pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces that are never large."""
+    """Yield the same bytes in pieces that are never large."""
     for block in blocks:
-        for start in range(0, len(block), _PIECE):
-            yield block[start : start + _PIECE]
+        for start in range(0, len(block), _PIECE_BYTES):
+            yield block[start : start + _PIECE_BYTES]
 
 
 def _check_start(block: bytes) -> None:
-    """Refuses what is no XML, and an encoding that is not read or not the one declared.
+    """Refuse other formats, and an encoding that is not read or not the one declared.
 
-    What does not decode as declared the parser finds.
+    The parser finds what does not decode as declared.
     """
     start = block[:_DECLARATION_BYTES]
-    is_wide = start.startswith(_WIDE_MARKS)
-    is_marked = start.startswith(codecs.BOM_UTF8)
-    if not is_wide:
-        kind = foreign_kind(start.removeprefix(codecs.BOM_UTF8))
-        if kind == "XML" and b"\0" in start:
-            kind = "binary data"
-        if kind != "XML":
-            raise Stop(f"the file is no XML: it looks like {kind or 'another text'}")
-    text = start.decode("utf-16" if is_wide else "utf-8-sig", "replace")
+    is_utf_16 = start.startswith(_UTF_16_MARKS)
+    if not is_utf_16:
+        found = describe_format(start.removeprefix(codecs.BOM_UTF8))
+        if found == "XML" and b"\0" in start:
+            found = "binary data"
+        if found != "XML":
+            raise StopParsing(f"expected XML, got {found or 'other text'}")
+    text = start.decode("utf-16" if is_utf_16 else "utf-8-sig", "replace")
     if not text.startswith("<?xml"):
-        return  # UTF-8, or UTF-16 with its mark, as XML has it.
+        return  # XML without a declaration is UTF-8, or UTF-16 with a byte order mark.
     declaration, end, _ = text.partition("?>")
     if not end:
-        raise Stop(f"the XML declaration does not end within {_DECLARATION_BYTES} bytes")
-    found = _DECLARED.search(declaration)
-    declared = found[1].lower() if found else None
+        raise StopParsing(f"the XML declaration must end within {_DECLARATION_BYTES} bytes")
+    found_encoding = _DECLARED.search(declaration)
+    declared = found_encoding[1].lower() if found_encoding else None
     if declared is not None and declared not in ENCODINGS:
         known = ", ".join(sorted(ENCODINGS))
-        raise Stop(f"the encoding {shorten(declared)!r} is not read; {known} are")
-    if declared is not None and (declared == "utf-16") != is_wide:
-        told = "UTF-16" if is_wide else "8-bit text"
-        raise Stop(f"the file declares the encoding {declared!r} and starts as {told}")
-    if is_marked and declared not in (None, "utf-8"):
-        raise Stop(f"the file declares the encoding {declared!r} and starts as UTF-8")
+        raise StopParsing(f"encoding must be one of {known}, got {quote(declared)}")
+    if declared is not None and (declared == "utf-16") != is_utf_16:
+        begins_as = "UTF-16" if is_utf_16 else "8-bit text"
+        raise StopParsing(f"the file declares the encoding {declared!r} but begins as {begins_as}")
+    if start.startswith(codecs.BOM_UTF8) and declared not in (None, "utf-8"):
+        raise StopParsing(f"the file declares the encoding {declared!r} but begins as UTF-8")

@@ -4,76 +4,124 @@ FIX 5.0 SP2, as OCC sends it:
 
 - `RptID` is the report's id, and `BizDt` its business date;
 - `Pty R="38"` with its `Sub` is the OCC account: `C`, or `C/ZZZ`;
-- `Instrmt` is the series (`fixml_instrument`).
+- `Instrmt` is the series (`fixml.instrument`).
 
-Elements and attributes that are not named here are passed over: OCC adds some without notice.
+Other elements and attributes are ignored: OCC adds some without notice.
 
 Invariants:
 - Every problem names its report; nothing of a file with a problem is used.
-- Reports are turned into Arrow as they come, some thousands at a time.
+- Reports become Arrow as they come, some thousands at a time.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.tables import LABEL
-from lottery.intake.columns import shorten
+from lottery.errors import Problem, ProblemCollector, Problems, quote
+from lottery.intake.columns import LABEL_COLUMNS
+from lottery.intake.fixml import parser
 from lottery.intake.fixml.instrument import PLACEHOLDER, series_of
-from lottery.intake.fixml.target import AMPERSAND, Attributes, Report, name_of
-from lottery.intake.sources import Place
+from lottery.intake.fixml.parser import Blocks
+from lottery.intake.fixml.target import AMPERSAND, Attributes, FixmlReport
+from lottery.intake.sources import Reading, RowLocator
 
-_ROWS: Final = 1 << 14
+_ROWS_AT_A_TIME: Final = 1 << 14
 _POSITION_ACCOUNT, _CLEARING_FIRM = "38", "4"
 """Values of PartyRole (452)."""
 _SUB_ACCOUNT: Final = "2"
-"""The PartySubIDType (803) of a sub-account where there are several `Sub`."""
+"""The PartySubIDType (803) of the sub-account if there are several `Sub`."""
 
 
 class ReportReader:
-    """What both kinds of report have in common.
+    """Reads the reports of one kind into a raw table; each kind has a subclass.
 
     Args:
-        place: Where problems go.
+        blocks: The file.
         business_date: The date that each report must have.
+        source: What problems name as their source.
+        columns: The raw table's columns.
+        labels: Those of the columns whose texts repeat, besides `LABEL_COLUMNS`.
     """
 
-    def __init__(self, place: Place, business_date: dt.date) -> None:
-        self.place = place
+    kind: str
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        business_date: dt.date,
+        source: str,
+        columns: Sequence[str],
+        labels: Sequence[str] = (),
+    ) -> None:
+        find_lines = functools.cache(lambda: parser.lines_of_reports(blocks, self.kind))
+        self.locator = RowLocator(source=source, find_lines=find_lines)
+        self.rows = _RawRows(columns, (*LABEL_COLUMNS, *labels))
+        self._blocks = blocks
         self._date = business_date.isoformat()
+        self._found = ProblemCollector()
 
-    def wrong(self, report: Report, message: str, column: str) -> None:
-        """Adds a problem of a report."""
-        self.place.refuse_numbered_row(report.row, f"{report}: {message}", column=column)
+    def read(self) -> Reading:
+        """Read all reports; the first column of the table is their id."""
+        is_complete, problems = parser.read_reports(
+            self._blocks, self.kind, self.take, self.locator
+        )
+        if not is_complete:
+            return self._reading(None, problems)
+        self._found.add(*self.final_problems())
+        table = self.rows.table()
+        if not table.num_rows:
+            missing = Problems.of(
+                self.locator.problem(f"expected at least one {self.kind}, got none")
+            )
+            return self._reading(None, problems + missing)
+        return self._reading(table, problems)
 
-    def id_of(self, report: Report) -> str:
-        """The report's id; one without any gets its number."""
+    def take(self, report: FixmlReport) -> None:
+        """Add a report's row."""
+        raise NotImplementedError
+
+    def final_problems(self) -> Sequence[Problem]:
+        """Return what only the whole file shows to be wrong."""
+        return ()
+
+    def refuse(self, report: FixmlReport, message: str, column: str) -> None:
+        """Add a problem of a report."""
+        message = f"{report}: {message}"
+        self._found.add(self.locator.numbered_row_problem(report.row, message, column=column))
+
+    def id_of(self, report: FixmlReport) -> str:
+        """Return the report's id; one without an id gets its number."""
         report_id, date = report.attributes.get("RptID"), report.attributes.get("BizDt")
         if not report_id:
-            self.wrong(report, "the attribute is missing", "RptID")
+            self.refuse(report, "RptID is missing", "RptID")
         if date != self._date:
-            told = "the attribute is missing" if date is None else f"{shorten(date)!r} is given"
-            self.wrong(report, f"{told}; the run's date is {self._date}", "BizDt")
+            got = "none" if date is None else quote(date)
+            self.refuse(report, f"BizDt must be the run's date {self._date}, got {got}", "BizDt")
         return report_id or f"#{report.row}"
 
-    def series_of(self, report: Report) -> str:
-        """The series of the report's one instrument."""
+    def series_of(self, report: FixmlReport) -> str:
+        """Return the series of the report's one instrument."""
         if report.has_legs:
-            self.wrong(report, "the instrument has legs: a spread is no option", "Leg")
+            self.refuse(report, "instrument must be an option of one leg, got legs", "Leg")
         if len(report.instruments) != 1:
-            self.wrong(report, f"there are {len(report.instruments)} instead of one", "Instrmt")
+            message = f"report must have one Instrmt, got {len(report.instruments)}"
+            self.refuse(report, message, "Instrmt")
             return PLACEHOLDER
-        series, wrong = series_of(report.instruments[0])
-        for column, message in wrong:
-            self.wrong(report, message, column)
+        series, faults = series_of(report.instruments[0])
+        for attribute, message in faults:
+            self.refuse(report, message, attribute)
         return series
 
-    def parties_of(self, report: Report) -> tuple[str, str | None]:
-        """The OCC account, of the one position account, and the clearing firms."""
+    def parties_of(self, report: FixmlReport) -> tuple[str, str | None]:
+        """Return the OCC account of the one position account, and the clearing firms."""
         accounts, firms = [], []
         for party in report.parties:
             role = party[0].get("R")
@@ -82,60 +130,72 @@ class ReportReader:
             elif role == _CLEARING_FIRM:
                 firms.append(party[0].get("ID", ""))
         if len(accounts) != 1:
-            told = f'there are {len(accounts)} parties R="{_POSITION_ACCOUNT}" instead of one'
-            self.wrong(report, f"{told}: the position account", "Pty")
+            expected = f'one Pty R="{_POSITION_ACCOUNT}", the position account'
+            self.refuse(report, f"report must have {expected}, got {len(accounts)}", "Pty")
             return "", None
         account_party, subs = accounts[0]
         if len(subs) > 1:
             subs = [one for one in subs if one.get("Typ") == _SUB_ACCOUNT]
             if len(subs) != 1:
-                told = f'{len(subs)} of several Sub have Typ="{_SUB_ACCOUNT}"'
-                self.wrong(report, f"{told}; one sub-account is expected", "Sub")
-        account = self._part(report, account_party, "Pty")
+                expected = f'one Sub Typ="{_SUB_ACCOUNT}" among several'
+                self.refuse(report, f"Pty must have {expected}, got {len(subs)}", "Sub")
+        account = self._party_id(report, account_party, "Pty")
         for sub in subs[:1]:
-            account = f"{account}/{self._part(report, sub, 'Sub')}"
+            account = f"{account}/{self._party_id(report, sub, 'Sub')}"
         return account, ",".join(firms) or None
 
-    def _part(self, report: Report, party: Attributes, column: str) -> str:
-        """The id of an account or a sub-account."""
-        part = party.get("ID")
-        if not part:
-            self.wrong(report, "the attribute ID is missing", column)
+    def _party_id(self, report: FixmlReport, party: Attributes, column: str) -> str:
+        """Return the id of an account or a sub-account."""
+        party_id = party.get("ID")
+        if not party_id:
+            self.refuse(report, f"ID of {column} is missing", column)
             return "C"
-        if "/" in part:
-            told = f"{shorten(part)!r} has a '/', which parts account and sub-account"
-            self.wrong(report, told, column)
-        return part
+        if "/" in party_id:
+            expected = "not contain '/', which separates account and sub-account"
+            self.refuse(report, f"ID of {column} must {expected}, got {quote(party_id)}", column)
+        return party_id
+
+    def _reading(self, table: pa.Table | None, problems: Problems) -> Reading:
+        ids = None if table is None else table.column(0)
+        return Reading(
+            locator=replace(self.locator, report_ids=ids),
+            table=table,
+            problems=self._found.problems() + problems,
+        )
 
 
-class Columns:
-    """Rows as they come, kept as Arrow.
+class _RawRows:
+    """Rows of texts, kept as Arrow.
 
     Args:
         names: The columns.
         labels: Those whose texts repeat.
     """
 
-    def __init__(self, names: tuple[str, ...], labels: tuple[str, ...]) -> None:
+    def __init__(self, names: Sequence[str], labels: Sequence[str]) -> None:
         self._names = names
         self._labels = labels
         self._rows: list[tuple[str | None, ...]] = []
         self._parts: list[pa.Table] = []
 
-    def add(self, row: tuple[str | None, ...]) -> None:
-        """Takes a row in."""
+    def add(self, *row: str | None) -> None:
+        """Add a row."""
         self._rows.append(row)
-        if len(self._rows) == _ROWS:
+        if len(self._rows) == _ROWS_AT_A_TIME:
             self._flush()
 
     def table(self) -> pa.Table:
-        """All of them; labels are dictionaries."""
+        """Return all rows; labels are dictionaries."""
         self._flush()
         return pa.concat_tables(self._parts).unify_dictionaries()
 
     def _flush(self) -> None:
         columns = zip(*self._rows, strict=True) if self._rows else [()] * len(self._names)
-        arrays = [_plain(pa.array(column, pa.string())) for column in columns]
+        # As `target.unescaped`, for a whole column.
+        arrays = [
+            pc.replace_substring(pa.array(column, pa.string()), AMPERSAND, "&")
+            for column in columns
+        ]
         self._rows.clear()
         self._parts.append(
             pa.table(
@@ -145,18 +205,3 @@ class Columns:
                 }
             )
         )
-
-
-def name_rows(place: Place, ids: pa.ChunkedArray) -> None:
-    """Lets the place say with each problem whose report it is."""
-
-    def called(index: int) -> str:
-        report_id = ids[index].as_py()
-        return name_of("" if report_id == f"#{place.row(index)}" else report_id)
-
-    place.called = called
-
-
-def _plain(texts: pa.StringArray) -> pa.StringArray:
-    """As `fixml_target.plain`, of a column."""
-    return pc.replace_substring(texts, AMPERSAND, "&")

@@ -1,6 +1,6 @@
-"""What the parser of a FIXML file calls, element by element: it knows where it is by its depth.
+"""What the parser of a FIXML file calls, element by element; depth says where it is.
 
-Not here: the parser itself and what it is given, which is `fixml`.
+The parser itself and its limits are in `fixml.parser`.
 """
 
 from __future__ import annotations
@@ -10,32 +10,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from lottery.intake.columns import shorten
+from lottery.errors import quote
+from lottery.intake.sources import report_name
 
 NAMESPACES: Final = tuple(
     f"http://www.fixprotocol.org/FIXML-{version}"
     for version in ("4-4", "5-0", "5-0-SP1", "5-0-SP2")
 )
-DEEPEST: Final = 16
-"""Elements within each other at most; a report's parties have five."""
+MAX_DEPTH: Final = 16
+"""Maximum depth of nested elements; a report's parties have five."""
 AMPERSAND: Final = "&#38;"
-"""What libxml2 leaves of an ampersand in an attribute where no entity is resolved."""
+"""What libxml2 leaves of an ampersand in an attribute if no entity is resolved."""
 
 Attributes: TypeAlias = Mapping[str, str]
 
-_MESSAGE, _MESSAGE_OF_BATCH = 2, 3
-"""How deep a message stands."""
-_SUB = 2
-"""How deep a party's sub stands within its message."""
-_TAGS_KEPT: Final = 1_000
+_MESSAGE_DEPTH, _MESSAGE_DEPTH_IN_BATCH = 2, 3
+_SUB_DEPTH: Final = 2
+"""Depth of a party's `Sub` within its message."""
+_MAX_KEPT: Final = 1_000
+"""Maximum number of unknown tags, and of wrong batches, that are remembered."""
 
 
 @dataclass(slots=True)
-class Report:
-    """A report as it stands in the file.
+class FixmlReport:
+    """A report of a file, filled as its elements come.
 
     Attributes:
-        row: Which report of its kind it is, from 1.
+        row: Its number among the reports of its kind, from 1.
         attributes: Those of the report itself.
         parties: Each `Pty`, with its `Sub`.
         instruments: Each `Instrmt`.
@@ -51,167 +52,166 @@ class Report:
     has_legs: bool = False
 
     def __str__(self) -> str:
-        """What problems call it."""
-        return name_of(plain(self.attributes.get("RptID", "")))
+        return report_name(unescaped(self.attributes.get("RptID", "")))
 
 
-def name_of(report_id: str) -> str:
-    """What problems call the report of an id."""
-    shown = shorten(report_id)
-    if not shown:
-        return "a report without RptID"
-    return f"RptID {shown if shown.isprintable() else repr(shown)}"
-
-
-def plain(text: str) -> str:
-    """An attribute's text as it was meant."""
+def unescaped(text: str) -> str:
+    """Return an attribute's text with its ampersands."""
     return text.replace(AMPERSAND, "&")
 
 
 def is_count(text: str, count: int) -> bool:
-    """Whether a text is that count."""
+    """Return whether a text is that count."""
     return re.fullmatch("[0-9]{1,18}", text) is not None and int(text) == count
 
 
-class Stop(Exception):
-    """Ends the parsing; says why."""
+class StopParsing(Exception):
+    """Ends the parsing and says why."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """A batch that is open: what it announces, and the messages that came."""
+    """An open batch: what it announces, and the number of its messages so far."""
 
     attributes: Attributes
     message_count: int = 0
 
-    def what_is_wrong(self, last: Report | None) -> str | None:
+    def fault(self, last: FixmlReport | None) -> str | None:
+        """Return what is wrong with the announced number of messages, if anything."""
         announced = self.attributes.get("TotMsg")
         if announced is None or is_count(announced, self.message_count):
             return None
-        batch = plain(self.attributes.get("ID", ""))
-        told = f"after {last}: " if last is not None else ""
+        batch = unescaped(self.attributes.get("ID", ""))
+        after = f"after {last}: " if last is not None else ""
         return (
-            f"{told}the Batch{f' {shorten(batch)!r}' if batch else ''} announces TotMsg "
-            f"{shorten(announced)!r} and has {self.message_count} messages"
+            f"{after}TotMsg of the Batch{f' {quote(batch)}' if batch else ''} must be "
+            f"{self.message_count}, the number of its messages, got {quote(announced)}"
         )
 
 
 class Target:
-    """What the parser calls; it knows where it is by its depth.
+    """Receives the parser's events and hands on each report of one kind.
+
+    Args:
+        wanted: The kind, such as `AsgnRpt`.
+        take: Called with each report when it ends.
+        begin: Called when a report begins.
 
     Attributes:
         element_count: Elements begun.
-        report: The report that is open.
+        report: The open report.
         last: The last report that ended.
-        wrong_batches: What batches announced and did not bring.
+        batch_faults: What is wrong with the announced numbers of messages.
     """
 
     def __init__(
         self,
         wanted: str,
-        take: Callable[[Report], None],
-        opened: Callable[[], None] = lambda: None,
+        take: Callable[[FixmlReport], None],
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         self.element_count = 0
-        self.report: Report | None = None
-        self.last: Report | None = None
-        self.wrong_batches: list[str] = []
+        self.report: FixmlReport | None = None
+        self.last: FixmlReport | None = None
+        self.batch_faults: list[str] = []
         self._wanted = wanted
         self._take = take
-        self._opened = opened
+        self._begin = begin
         self._count = 0
         self._depth = 0
-        self._message_depth = _MESSAGE
+        self._message_depth = _MESSAGE_DEPTH
         self._batch: _Batch | None = None
-        self._kinds: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         self._parent = ""
 
     def doctype(self, *_: object) -> None:
-        """A document type is named; its declarations would come next."""
-        raise Stop("there is a document type (DTD), which FIXML has no need of; none is read")
+        """Stop at a document type, before any of its declarations."""
+        raise StopParsing("expected FIXML without a document type (DTD), got one; none is read")
 
     def start(self, tag: str, attributes: Attributes) -> None:
-        """An element begins."""
+        """Begin an element."""
         self.element_count += 1
         self._depth += 1
-        inner = self._depth - self._message_depth
-        kind = self._kinds.get(tag)
-        if kind is None:
-            kind = self._kind(tag)
-        if inner <= 0:
-            self._start_outer(kind, attributes)
-        elif kind == self._wanted:
-            raise Stop(f"a {self._wanted} stands within another element than FIXML or its Batch")
-        elif self.report is None or inner > 1:
-            self._start_deeper(kind, attributes, inner)
+        depth = self._depth - self._message_depth
+        name = self._names.get(tag)
+        if name is None:
+            name = self._name(tag)
+        if depth <= 0:
+            self._start_outer(name, attributes)
+        elif name == self._wanted:
+            raise StopParsing(
+                f"{self._wanted} must be within FIXML or its Batch, got one in another element"
+            )
+        elif self.report is None or depth > 1:
+            self._start_inner(name, attributes, depth)
         else:
-            self._parent = kind
-            if kind == "Pty":
+            self._parent = name
+            if name == "Pty":
                 self.report.parties.append((attributes, []))
-            elif kind == "Qty":
+            elif name == "Qty":
                 self.report.quantities.append(attributes)
-            elif kind == "Instrmt":
+            elif name == "Instrmt":
                 self.report.instruments.append(attributes)
-            elif kind == "Leg":
+            elif name == "Leg":
                 self.report.has_legs = True
 
     def end(self, _: str) -> None:
-        """An element ends."""
+        """End an element."""
         if self._depth == self._message_depth:
             if self.report is not None:
                 self.last, self.report = self.report, None
                 self._take(self.last)
-        elif self._depth == _MESSAGE and self._batch is not None:
-            wrong = self._batch.what_is_wrong(self.last)
-            if wrong is not None and len(self.wrong_batches) < _TAGS_KEPT:
-                self.wrong_batches.append(wrong)
+        elif self._depth == _MESSAGE_DEPTH and self._batch is not None:
+            fault = self._batch.fault(self.last)
+            if fault is not None and len(self.batch_faults) < _MAX_KEPT:
+                self.batch_faults.append(fault)
             self._batch = None
-            self._message_depth = _MESSAGE
+            self._message_depth = _MESSAGE_DEPTH
         self._depth -= 1
 
     def close(self) -> None:
-        """The end of the file."""
+        """End the file."""
 
-    def _start_outer(self, kind: str, attributes: Attributes) -> None:
-        """The root, a batch, a header or a message."""
-        if self._depth == 1 or kind == "Hdr":
+    def _start_outer(self, name: str, attributes: Attributes) -> None:
+        """Begin the root, a batch, a header or a message."""
+        if self._depth == 1 or name == "Hdr":
             return
-        if kind == "Batch" and self._depth == _MESSAGE:
+        if name == "Batch" and self._depth == _MESSAGE_DEPTH:
             self._batch = _Batch(attributes)
-            self._message_depth = _MESSAGE_OF_BATCH
+            self._message_depth = _MESSAGE_DEPTH_IN_BATCH
             return
         if self._batch is not None:
             self._batch.message_count += 1
-        if kind == self._wanted:
+        if name == self._wanted:
             self._count += 1
-            self.report = Report(self._count, attributes)
-            self._opened()
+            self.report = FixmlReport(self._count, attributes)
+            self._begin()
 
-    def _start_deeper(self, kind: str, attributes: Attributes, inner: int) -> None:
-        """What stands below a report's own children, or within what is passed over."""
-        if self._depth > DEEPEST:
-            raise Stop(f"elements stand more than {DEEPEST} deep within each other")
+    def _start_inner(self, name: str, attributes: Attributes, depth: int) -> None:
+        """Begin an element below a report's children, or one of another message."""
+        if self._depth > MAX_DEPTH:
+            raise StopParsing(f"elements must be nested at most {MAX_DEPTH} deep, got more")
         if self.report is None:
             return
-        if kind == "Leg":
+        if name == "Leg":
             self.report.has_legs = True
-        elif kind == "Sub" and self._parent == "Pty" and inner == _SUB:
+        elif name == "Sub" and self._parent == "Pty" and depth == _SUB_DEPTH:
             self.report.parties[-1][1].append(attributes)
 
-    def _kind(self, tag: str) -> str:
-        """What a tag is: its name in the root's namespace, or nothing where it is unknown."""
+    def _name(self, tag: str) -> str:
+        """Return a tag's name if it is a known one of the root's namespace, else nothing."""
         namespace, _, name = tag.rpartition("}")
-        if not self._kinds:
+        if not self._names:
             if name != "FIXML" or namespace[1:] not in NAMESPACES:
-                raise Stop(
-                    f"the root is {shorten(tag)!r}; FIXML in one of the namespaces "
-                    f"{', '.join(NAMESPACES)} is expected"
+                raise StopParsing(
+                    f"root must be FIXML in one of the namespaces {', '.join(NAMESPACES)}, "
+                    f"got {quote(tag)}"
                 )
             known = ("FIXML", "Batch", "Hdr", "Pty", "Sub", "Instrmt", "Qty", "Leg", self._wanted)
-            self._kinds = {f"{namespace}}}{one}": one for one in known}
+            self._names = {f"{namespace}}}{one}": one for one in known}
             return name
         if name.rpartition(":")[2] == self._wanted:
-            raise Stop(f"{shorten(tag)!r} is a {self._wanted} of another namespace than the root")
-        if len(self._kinds) < _TAGS_KEPT:
-            self._kinds[tag] = ""
+            raise StopParsing(f"{self._wanted} must be in the root's namespace, got {quote(tag)}")
+        if len(self._names) < _MAX_KEPT:
+            self._names[tag] = ""
         return ""
