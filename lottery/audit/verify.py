@@ -78,7 +78,7 @@ def verify(
         LedgerBusy: A writer held the lock for too long.
     """
     if not any((directory / name).is_file() for name in _DATABASES):
-        raise LedgerNotFound(f"there is no ledger at {directory}")
+        raise LedgerNotFound(f"no ledger at {directory}; check --ledger")
     with write_transaction.locked(directory, lock_seconds, shared=True):
         is_damaged = False
         for fault in _file_faults(directory):
