@@ -48,7 +48,7 @@ _TAIL: Final = " </Batch>\n</FIXML>\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixmlPass:
-    """One pass over the file; peaks are those of its process, before the pass and after it."""
+    """One reading of the file; peaks are those of its process, before the pass and after it."""
 
     contender: str
     seconds: float

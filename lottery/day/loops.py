@@ -1,4 +1,4 @@
-"""The loops of a day: they read like the document, one pass over rows in order (R1 to D5).
+"""The loops of a day: they read like the document, row after row in order (R1 to D5).
 
 The rules themselves are functions of `lottery.method.distribution`, compiled into these loops.
 
