@@ -81,8 +81,8 @@ def _fuzz(parser: str, folder: Path, seconds: int, seed: int) -> bool:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             check=False,
         )
-    told = log.read_text(encoding="utf-8", errors="replace")
-    ended = re.search(r"^Done (\d+) runs in (\d+) second", told, re.MULTILINE)
+    output = log.read_text(encoding="utf-8", errors="replace")
+    ended = re.search(r"^Done (\d+) runs in (\d+) second", output, re.MULTILINE)
     if done.returncode == 0 and ended is not None:
         print(
             f"fuzz: {parser}: {int(ended[1]):,} inputs in {ended[2]} s, "
@@ -90,11 +90,11 @@ def _fuzz(parser: str, folder: Path, seconds: int, seed: int) -> bool:
             flush=True,
         )
         return True
-    if done.returncode == 0 and UNKNOWN in told:
+    if done.returncode == 0 and UNKNOWN in output:
         print(f"fuzz: {parser}: skipped, {UNKNOWN}", flush=True)
         return True
-    found = re.search(r"Test unit written to (\S+)", told)
-    last = "\n".join(f"    {line}" for line in told.splitlines()[-LAST_LINES:])
+    found = re.search(r"Test unit written to (\S+)", output)
+    last = "\n".join(f"    {line}" for line in output.splitlines()[-LAST_LINES:])
     named = f"FOUND {found[1]}" if found else f"failed with exit code {done.returncode}"
     again = f"; again with: python -m fuzz.one {parser} {found[1]}" if found else ""
     print(f"fuzz: {parser}: {named}{again}; the whole of it is in {log}\n{last}", flush=True)
@@ -102,7 +102,7 @@ def _fuzz(parser: str, folder: Path, seconds: int, seed: int) -> bool:
 
 
 def _escaped(word: bytes) -> str:
-    """A word as libFuzzer's dictionaries have it: every byte by its number."""
+    """Write a word as libFuzzer's dictionaries have it: every byte by its number."""
     return "".join(f"\\x{byte:02X}" for byte in word)
 
 

@@ -14,9 +14,9 @@ import atheris
 
 from fuzz.samples import samples_of, words_of
 
-_MARK: Final = b"PAR1"
+_MAGIC: Final = b"PAR1"
 _END: Final = 8
-"""Bytes of a Parquet file's end: the length of its metadata, and the mark."""
+"""Bytes of a Parquet file's end: the length of its metadata, and the magic number."""
 _TAG: Final = re.compile(rb"<[^<>]*>")
 _VALUE: Final = re.compile(rb'="([^"<>]*)"')
 
@@ -33,17 +33,17 @@ def change_parquet(content: bytes, most: int, seed: int) -> bytes:
     if choose((True, False, False, False)):
         content = choose(samples_of("parquet"))
     start = len(content) - _END
-    length = int.from_bytes(content[start : start + 4], "little") if start > len(_MARK) else 0
-    place = choose(("anywhere", "metadata", "pages"))
-    if place == "anywhere" or content[-4:] != _MARK or not 0 < length <= start - len(_MARK):
+    length = int.from_bytes(content[start : start + 4], "little") if start > len(_MAGIC) else 0
+    part = choose(("anywhere", "metadata", "pages"))
+    if part == "anywhere" or content[-4:] != _MAGIC or not 0 < length <= start - len(_MAGIC):
         return _anywhere(content, most)
     pages, metadata = content[: start - length], content[start - length : start]
-    if place == "metadata":
+    if part == "metadata":
         metadata = _anywhere(metadata, max(1, most - len(pages) - _END))
     else:
         # The metadata knows where each page starts, so that the length stays.
         pages = _anywhere(pages, len(pages)).ljust(len(pages), b"\0")
-    return pages + metadata + len(metadata).to_bytes(4, "little") + _MARK
+    return pages + metadata + len(metadata).to_bytes(4, "little") + _MAGIC
 
 
 def change_fixml(content: bytes, most: int, seed: int) -> bytes:
@@ -69,9 +69,9 @@ def change_fixml(content: bytes, most: int, seed: int) -> bytes:
             )
     else:
         # From one tag to the next few: an element, part of one, or several.
-        place = chance.randrange(len(tags))
-        start = tags[place].start()
-        end = tags[min(place + chance.randrange(6), len(tags) - 1)].end()
+        index = chance.randrange(len(tags))
+        start = tags[index].start()
+        end = tags[min(index + chance.randrange(6), len(tags) - 1)].end()
         times = 2 if what == "twice" else 0
         content = content[:start] + content[start:end] * times + content[end:]
     return content[:most]

@@ -31,7 +31,7 @@ ASKS: Final = [
 
 
 def law_of(parser: str, directory: Path) -> Callable[[bytes], bool]:
-    """The check of one parser.
+    """Return the check of one parser.
 
     Args:
         parser: `csv`, `parquet` or `fixml`.
@@ -54,7 +54,7 @@ def law_of(parser: str, directory: Path) -> Callable[[bytes], bool]:
 
 
 def is_known(parser: str) -> bool:
-    """Whether files of this format are read at all."""
+    """Return whether files of this format are read at all."""
     received = files.read_notices(Path(f"gone{SUFFIXES[parser]}"), business_date=DATE)
     return any("no such file" in problem.message for problem in received.problems)
 

@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _left_alone() -> list[str]:
-    """The modules not to follow: all but the intake's, and what numba compiles from bytecode."""
+    """Return the modules not to follow: all but the intake's, and what numba compiles."""
     left = []
     for path in (ROOT / "lottery").rglob("*.py"):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -67,7 +67,7 @@ def _left_alone() -> list[str]:
 
 
 def _memory() -> Path | None:
-    """A folder in memory for the file that is written anew each time, where there is one."""
+    """Return a folder in memory, if there is one, for the file that is written each time."""
     memory = Path("/dev/shm")  # noqa: S108 - only where to make a private folder.
     return memory if memory.is_dir() else None
 

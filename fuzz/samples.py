@@ -90,7 +90,7 @@ def samples_of(parser: str) -> list[bytes]:
 
 
 def words_of(parser: str) -> list[bytes]:
-    """What changes of a file are made of, besides random bytes."""
+    """Return what changes of a file are made of, in addition to random bytes."""
     words = [AAPL, "240920C00220000", *POSITIONS, *NOTICES, "00", "9223372036854775807", "=1"]
     if parser == "csv":
         words += ['"', '""', ",", "\n", "\r\n", "\r", "\ufeff", "\0", '","', "-1", "1e5"]

@@ -37,7 +37,7 @@ Blocks: TypeAlias = Callable[[], Iterator[bytes]]
 
 _DECLARED: Final = re.compile(r"""\sencoding\s*=\s*["']([^"']*)["']""")
 _DECLARATION_BYTES: Final = 512
-_UTF_16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF_16_BYTE_ORDER_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PIECE_BYTES: Final = 1 << 16
 _SHOWN: Final = 160
 
@@ -153,7 +153,7 @@ def _check_start(block: bytes) -> None:
     The parser finds what does not decode as declared.
     """
     start = block[:_DECLARATION_BYTES]
-    is_utf_16 = start.startswith(_UTF_16_MARKS)
+    is_utf_16 = start.startswith(_UTF_16_BYTE_ORDER_MARKS)
     if not is_utf_16:
         found = describe_format(start.removeprefix(codecs.BOM_UTF8))
         if found == "XML" and b"\0" in start:

@@ -48,7 +48,7 @@ class ReportReader:
         business_date: The date that each report must have.
         source: What problems name as their source.
         columns: The raw table's columns.
-        labels: Those of the columns whose texts repeat, besides `LABEL_COLUMNS`.
+        labels: Columns whose texts repeat, in addition to `LABEL_COLUMNS`.
     """
 
     kind: str
