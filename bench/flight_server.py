@@ -48,7 +48,7 @@ def _read(path: Path) -> pa.Table:
 
 
 def main() -> None:
-    """Serves."""
+    """Serve."""
     with _OneTable(Path(sys.argv[1])) as server:
         print(server.port, flush=True)
         sys.stdin.read()

@@ -71,7 +71,7 @@ class Options:
         return [sizes.curve_size(max(1_000, positions // self.shrink)) for positions in asked]
 
     def day_rounds(self, size: DaySize) -> dict[str, int]:
-        """Timed runs of each contender of a day."""
+        """Return the count of timed runs of each contender of a day."""
         rounds = dict.fromkeys(DAY, self.rounds)
         if size.is_large:
             rounds.update(dict.fromkeys(PEERS, min(self.peer_rounds, self.rounds)))

@@ -41,7 +41,7 @@ def series_request(accounts: int) -> pb.AllocateSeriesRequest:
 
 
 def main() -> None:
-    """Serves."""
+    """Serve."""
     kind, directory, sizes = sys.argv[1], Path(sys.argv[2]), [int(size) for size in sys.argv[3:]]
     if kind == "ours":
         _serve_ours(directory)

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Writes the generated files."""
+    """Write the generated files."""
     for name, text in generated().items():
         (HERE / name).write_text(text, encoding="utf-8")
 

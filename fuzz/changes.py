@@ -22,7 +22,7 @@ _VALUE: Final = re.compile(rb'="([^"<>]*)"')
 
 
 def change_parquet(content: bytes, most: int, seed: int) -> bytes:
-    """Changes a Parquet file, or a sound one, in its metadata or its pages, and keeps its frame.
+    """Change a Parquet file, or a sound one, in its metadata or its pages, and keeps its frame.
 
     Args:
         content: A file, sound or not.
@@ -47,7 +47,7 @@ def change_parquet(content: bytes, most: int, seed: int) -> bytes:
 
 
 def change_fixml(content: bytes, most: int, seed: int) -> bytes:
-    """Changes a FIXML file, or a sound one, by its tags and values; as `change_parquet`."""
+    """Change a FIXML file, or a sound one, by its tags and values; as `change_parquet`."""
     chance = random.Random(seed)  # noqa: S311 - a fuzzer's.
     if chance.random() < 0.25:  # noqa: PLR2004 - one in four starts anew.
         content = chance.choice(samples_of("fixml"))
