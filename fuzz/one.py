@@ -60,7 +60,7 @@ def _left_alone() -> list[str]:
     left = []
     for path in (ROOT / "lottery").rglob("*.py"):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        is_compiled = "machine_code import" in path.read_text(encoding="utf-8")
+        is_compiled = "jit import" in path.read_text(encoding="utf-8")
         if not name.startswith("lottery.intake") or is_compiled:
             left.append(name)
     return left

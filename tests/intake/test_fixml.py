@@ -38,7 +38,7 @@ from tests.fixml import (
 )
 from tests.reference import Row
 
-SHARED = Path(__file__).parents[3] / "shared" / "fixml"
+VECTORS = Path(__file__).parents[1] / "vectors" / "fixml"
 AS_37 = '<Qty Typ="AS" Short="37"/>'
 GOOD = assignment("A0", META, 1)
 
@@ -63,19 +63,18 @@ def refused(text: str | bytes, date: dt.date = DATE) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="OCC's sample is not beside the checkout")
-def test_occs_sample_is_read(tmp_path: Path) -> None:
-    received, problems = read((SHARED / "asgn-sample.xml").read_bytes(), tmp_path)
+def test_a_report_with_all_that_occ_sends_is_read(tmp_path: Path) -> None:
+    received, problems = read((VECTORS / "assignment.xml").read_bytes(), tmp_path)
 
     assert not problems
-    assert received.table.to_pylist() == [notice("A000000001", AAPL, 37, "C/ZZZ")]
+    assert received.table.to_pylist() == [notice("N000000071", AAPL, 37, "C/ZZZ")]
     assert received.occ_reports is not None
     assert received.occ_reports.to_pylist() == [
         {
-            "notice_id": "A000000001",
+            "notice_id": "N000000071",
             "occ_account": "C/ZZZ",
             "clearing_firm": "00099",
-            "open_interest": "12345",
+            "open_interest": "4711",
             "exercise_method": "M",
             "assignment_method": "R",
             "assignment_unit": "25",

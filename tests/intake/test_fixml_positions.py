@@ -18,7 +18,7 @@ from tests.fixml import (
     parties,
     position_report,
 )
-from tests.intake.test_fixml import SHARED
+from tests.intake.test_fixml import VECTORS
 
 WITH = parties("C") + instrument(AAPL)
 
@@ -29,9 +29,8 @@ def figures(*messages: str) -> list[tuple[str, str, int]]:
     return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the specification's example is not there")
-def test_the_specifications_own_example_is_read() -> None:
-    content = (SHARED / "posrpt-example.xml").read_bytes()
+def test_a_report_with_all_that_occ_sends_is_read() -> None:
+    content = (VECTORS / "position.xml").read_bytes()
 
     table = parse_occ_positions(content, dt.date(2003, 9, 10))
 
@@ -40,9 +39,8 @@ def test_the_specifications_own_example_is_read() -> None:
     ]
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="OCC's sample is not beside the checkout")
-def test_assignments_in_the_same_file_are_passed_over() -> None:
-    table = parse_occ_positions((SHARED / "asgn-sample.xml").read_bytes(), DATE)
+def test_assignments_in_the_same_file_are_skipped() -> None:
+    table = parse_occ_positions((VECTORS / "assignment.xml").read_bytes(), DATE)
 
     assert table.column("short_quantity").to_pylist() == [10]
 
