@@ -1,0 +1,206 @@
+"""The servicers by themselves, through grpcio-testing: a real ledger and no socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import grpc
+import grpc_testing
+import pytest
+from google.protobuf.message import Message
+from google.type import date_pb2
+
+from lottery.ledger.commit import Ledger
+from lottery.v1 import audit_service_pb2 as audit
+from lottery.v1 import lottery_service_pb2 as pb
+from server.audit_service import AuditService
+from server.lottery_service import LotteryService
+from tests.builders import AAPL, ASKS, FULL, GE, OTHER_ASKS, PUBLISHED, TESTER
+from tests.server.calls import asks_of, messages_of, odds_request, series_request, spec_of
+
+SERVICES: Final = (
+    pb.DESCRIPTOR.services_by_name["LotteryService"],
+    audit.DESCRIPTOR.services_by_name["AuditService"],
+)
+METHODS: Final = {
+    method.input_type.full_name: method for service in SERVICES for method in service.methods
+}
+MAX_ROWS: Final = 1_000
+RUN: Final = "2024-09-16-001"
+
+Request = Message | Sequence[pb.RunLotteryRequest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a call ended with; grpcio-testing drops the trailing metadata of one that aborts."""
+
+    responses: Sequence[Any]
+    code: grpc.StatusCode
+    message: str
+
+
+class Servicers:
+    """Both servicers over one ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        lottery = LotteryService(ledger, max_rows=MAX_ROWS, identify=lambda _: TESTER)
+        auditing: Any = AuditService(ledger, lock_seconds=5.0, identify=lambda _: TESTER)
+        self._server = grpc_testing.server_from_dictionary(
+            dict(zip(SERVICES, (lottery, auditing), strict=True)), grpc_testing.strict_real_time()
+        )
+
+    def call(self, request: Request) -> Answer:
+        """Call the method whose request this is; several messages are a run's."""
+        method = method_of(request)
+        if not isinstance(request, Message):
+            call = self._server.invoke_stream_unary(method, (), None)
+            for message in request:
+                call.send_request(message)
+            call.requests_closed()
+        elif method.server_streaming:
+            call = self._server.invoke_unary_stream(method, (), request, None)
+            _, code, message = call.termination()
+            return Answer(responses=list(taken(call)), code=code, message=message)
+        else:
+            call = self._server.invoke_unary_unary(method, (), request, None)
+        response, _, code, message = call.termination()
+        responses = [] if response is None else [response]
+        return Answer(responses=responses, code=code, message=message)
+
+
+def method_of(request: Request) -> Any:
+    message = request if isinstance(request, Message) else request[0]
+    return METHODS[message.DESCRIPTOR.full_name]
+
+
+def taken(call: Any) -> Iterator[Any]:
+    """Take the responses of a call that has ended; grpcio-testing raises after the last one."""
+    while True:
+        try:
+            yield call.take_response()
+        except ValueError:
+            return
+
+
+@pytest.fixture(scope="module")
+def servicers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servicers]:
+    """Return servicers over a ledger in which only `FULL` is recorded."""
+    ledger = Ledger.create(tmp_path_factory.mktemp("servicers") / "ledger")
+    servicers = Servicers(ledger)
+    (recorded,) = servicers.call(messages_of(FULL)).responses
+    assert (recorded.run.run, recorded.already_recorded) == (RUN, False)
+    assert b'"requested_by":{"host":"backend",' in recorded.run.record
+    yield servicers
+    ledger.close()
+
+
+ANSWERS: Final[Sequence[tuple[Request, Callable[..., object], object]]] = (
+    (
+        pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS)),
+        lambda answer: (answer.seed.composite, answer.seed.digits, answer.seed.fraction),
+        ("282431310", "4313", "0.4314"),
+    ),
+    (
+        series_request(),
+        lambda answer: [(row.account, row.assigned_quantity) for row in answer.allocations],
+        [("1046", 3), ("1047", 7), ("1048", 0)],
+    ),
+    (
+        messages_of(FULL.shuffled(7)),
+        lambda answer: (answer.run.run, answer.already_recorded, answer.run.breaks[0].series),
+        (RUN, True, GE),
+    ),
+    (pb.GetRunRequest(run="latest"), lambda answer: answer.run.run, RUN),
+    (pb.ListRunsRequest(), lambda answer: [run.run for run in answer.runs], [RUN]),
+    (
+        pb.StreamAllocationsRequest(run=RUN, series=AAPL, occ_account="C"),
+        lambda answer: [row.assigned_quantity for row in answer.allocations],
+        [3, 7, 0],
+    ),
+    (
+        pb.ExplainPoolRequest(run=RUN, series=AAPL),
+        lambda answer: [(pool.product, pool.pool.first_hit) for pool in answer.workings],
+        [("28.041", 28)],
+    ),
+    (
+        odds_request(),
+        lambda answer: [account.none_count for account in answer.accounts],
+        [4_000, 4_000, 7_846],
+    ),
+    (audit.ReplayRunRequest(run=RUN), lambda answer: answer.result.matched, True),
+    (
+        audit.ReplayDayRequest(),
+        lambda answer: (answer.result.run, answer.result.matched),
+        (RUN, True),
+    ),
+    (audit.VerifyLedgerRequest(), lambda answer: answer.sound, True),
+    (
+        audit.ExportRunRequest(run=RUN),
+        lambda run, *parts: (run.run, b"".join(part.data for part in parts)[:4]),
+        (RUN, b"PK\3\4"),
+    ),
+    (audit.GetCheckpointRequest(), lambda answer: answer.tree_size > 0, True),
+    (
+        audit.GetInclusionProofRequest(run=RUN, tree_size=1),
+        lambda answer: (answer.log_index, answer.tree_size, list(answer.hashes)),
+        (0, 1, []),
+    ),
+    (
+        audit.GetConsistencyProofRequest(first_size=1, second_size=1),
+        lambda answer: (answer.first_size, answer.second_size, list(answer.hashes)),
+        (1, 1, []),
+    ),
+)
+REFUSALS: Final[Sequence[tuple[Request, grpc.StatusCode]]] = (
+    (pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS)[:3]), grpc.StatusCode.INVALID_ARGUMENT),
+    (series_request(assigned_quantity=66), grpc.StatusCode.FAILED_PRECONDITION),
+    (
+        series_request(positions={str(account): 1 for account in range(MAX_ROWS + 1)}),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ),
+    (odds_request(account="1049"), grpc.StatusCode.INVALID_ARGUMENT),
+    ([spec_of(PUBLISHED)] * 2, grpc.StatusCode.INVALID_ARGUMENT),
+    (messages_of(replace(FULL, asks=OTHER_ASKS)), grpc.StatusCode.FAILED_PRECONDITION),
+    (pb.GetRunRequest(run="2024-09-16-002"), grpc.StatusCode.NOT_FOUND),
+    (pb.StreamAllocationsRequest(run="2024-09-16-002"), grpc.StatusCode.NOT_FOUND),
+    (pb.ExplainPoolRequest(run=RUN, account="4711"), grpc.StatusCode.NOT_FOUND),
+    (
+        audit.ReplayDayRequest(business_date=date_pb2.Date(year=2024, month=9, day=31)),
+        grpc.StatusCode.INVALID_ARGUMENT,
+    ),
+)
+
+
+def test_every_method_has_an_answer_here() -> None:
+    assert sorted(method_of(request).full_name for request, *_ in ANSWERS) == sorted(
+        method.full_name for method in METHODS.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_of_it", "shown", "expected"),
+    ANSWERS,
+    ids=[method_of(request).name for request, *_ in ANSWERS],
+)
+def test_every_method_answers(
+    servicers: Servicers, request_of_it: Request, shown: Callable[..., object], expected: object
+) -> None:
+    answer = servicers.call(request_of_it)
+
+    assert answer.code is grpc.StatusCode.OK, answer.message
+    assert shown(*answer.responses) == expected
+
+
+@pytest.mark.parametrize(
+    ("request_of_it", "code"), REFUSALS, ids=[method_of(request).name for request, _ in REFUSALS]
+)
+def test_a_refusal_has_its_status_and_no_response(
+    servicers: Servicers, request_of_it: Request, code: grpc.StatusCode
+) -> None:
+    answer = servicers.call(request_of_it)
+
+    assert (answer.code, answer.responses) == (code, [])
+    assert answer.message
