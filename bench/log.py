@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from bench.ours import BENCH
 from lottery import operations
+from lottery.day.assigned_pools import assigned_pools
 from lottery.intake import files
 from lottery.ledger import log, trail, write_transaction
 from lottery.ledger.commit import Ledger
@@ -141,10 +142,15 @@ def verify(ledger: Ledger) -> None:
 
 def example_request() -> operations.RunRequest:
     """Return the example day, read once."""
+    notices = files.read_notices(EXAMPLE / "notices.csv")
     return operations.RunRequest(
         business_date=FIRST_DATE,
-        notices=files.read_notices(EXAMPLE / "notices.csv"),
-        positions=files.read_positions(EXAMPLE / "positions.csv"),
+        notices=notices,
+        positions=files.read_positions(
+            EXAMPLE / "positions.csv",
+            assigned_pools(notices.table),
+            JPMS_2024_09_06.account_order,
+        ),
         volumes=files.read_volumes(EXAMPLE / "volumes.csv", JPMS_2024_09_06.securities),
         requested_by=BENCH,
     )

@@ -14,6 +14,7 @@ from bench.made_day import BUSINESS_DATE
 from bench.outputs import files_of
 from lottery import operations
 from lottery.audit.replay import Engine
+from lottery.day.assigned_pools import assigned_pools
 from lottery.intake import files
 from lottery.ledger.commit import Ledger
 from lottery.ledger.evidence import ALLOCATIONS_FILE, POOLS_FILE, write_table
@@ -51,7 +52,9 @@ def read_request(positions: Path, notices: Path, volumes: Path) -> operations.Ru
     return operations.RunRequest(
         business_date=BUSINESS_DATE,
         notices=read_notices,
-        positions=files.read_positions_of(read_notices, positions),
+        positions=files.read_positions(
+            positions, assigned_pools(read_notices.table), JPMS_2024_09_06.account_order
+        ),
         volumes=files.read_volumes(volumes, JPMS_2024_09_06.securities),
         requested_by=BENCH,
     )

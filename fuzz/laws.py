@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-
 from fuzz.samples import NOTICES, POSITIONS, SUFFIXES
 from lottery import operations
+from lottery.day.assigned_pools import assigned_pools
 from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.errors import Problem, Refused
-from lottery.intake import files, position_filter
+from lottery.intake import files, positions
+from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received
 from lottery.intake.wire import IncomingRows, volumes_of_asks
 from lottery.ledger.run_record import Identity
+from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import ExchangeAsk
 
 DATE: Final = dt.date(2024, 9, 16)
@@ -42,8 +44,6 @@ def law_of(parser: str, directory: Path) -> Callable[[bytes], bool]:
         not come out.
     """
     path = directory / f"input{SUFFIXES[parser]}"
-    # The straight reading leaves small files to the other; here every file is small.
-    vars(position_filter)["ROWS_WORTH_A_THREAD"] = 1
     is_taken = _is_fixml_taken if parser == "fixml" else _is_table_taken
 
     def check(content: bytes) -> bool:
@@ -62,11 +62,20 @@ def is_known(parser: str) -> bool:
 def _is_table_taken(path: Path, content: bytes) -> bool:
     """Read a CSV or Parquet file, as notices if it may have some, else as positions."""
     if b"notice_id" in content:
-        return _is_allocated(files.read_notices(path), _sound("positions"))
-    positions = files.read_positions(path)
-    if path.suffix == SUFFIXES["parquet"]:
-        _check_filter(content, positions)
-    return _is_allocated(_sound("notices"), positions)
+        return _with_positions(files.read_notices(path))
+    notices = _sound_notices()
+    assigned = assigned_pools(notices.table)
+    found = []
+    # Compiled passes leave small blocks to the checks of each column; both must say the same.
+    for rows_worth_passes in (1, positions.ROWS_WORTH_PASSES):
+        with _worth(rows_worth_passes):
+            found.append(files.read_positions(path, assigned, JPMS_2024_09_06.account_order))
+    by_passes, checked = found
+    if by_passes.problems != checked.problems:
+        raise AssertionError(f"passes: {by_passes.problems}, columns: {checked.problems}")
+    if not checked.problems and by_passes.table() != checked.table():
+        raise AssertionError("the passes read other rows")
+    return _is_allocated(notices, checked)
 
 
 def _is_fixml_taken(path: Path, content: bytes) -> bool:
@@ -77,10 +86,16 @@ def _is_fixml_taken(path: Path, content: bytes) -> bool:
             _check_messages(problems)
         elif b"AsgnRpt" not in content:
             return True
-    return _is_allocated(files.read_notices(path, business_date=DATE), _sound("positions"))
+    return _with_positions(files.read_notices(path, business_date=DATE))
 
 
-def _is_allocated(notices: Received, positions: Received) -> bool:
+def _with_positions(notices: Received) -> bool:
+    incoming = _incoming("positions")
+    order = JPMS_2024_09_06.account_order
+    return _is_allocated(notices, incoming.positions(assigned_pools(notices.table), order))
+
+
+def _is_allocated(notices: Received, received: ReceivedPositions) -> bool:
     """Return whether a day of them can be allocated; if not, check the refusal's messages.
 
     Reading is not enough: accounts are checked when they are put into order.
@@ -88,7 +103,7 @@ def _is_allocated(notices: Received, positions: Received) -> bool:
     request = operations.RunRequest(
         business_date=DATE,
         notices=notices,
-        positions=positions,
+        positions=received,
         volumes=volumes_of_asks(ASKS),
         requested_by=NOBODY,
     )
@@ -108,32 +123,26 @@ def _check_messages(problems: Iterable[Problem]) -> None:
         raise AssertionError(f"a message shows control characters: {shown}")
 
 
-def _check_filter(content: bytes, whole: Received) -> None:
-    """Check that the position filter returns nothing, or the assigned rows of the whole file.
-
-    Raises:
-        AssertionError: It returns other rows, or accepts what is refused.
-    """
-    notices = _sound("notices").table
-    assigned = position_filter.read_assigned_positions(
-        pa.py_buffer(content), notices, forget=lambda: None, check=lambda _: None
-    )
-    if assigned is None:
-        return
-    if whole.problems:
-        raise AssertionError(f"the filter accepts what is refused: {list(whole.problems)}")
-    pools = {(row["occ_account"], row["series"]) for row in notices.to_pylist()}
-    expected = [
-        row for row in whole.table.to_pylist() if (row["occ_account"], row["series"]) in pools
-    ]
-    if assigned.table.to_pylist() != expected:
-        raise AssertionError("the filter returns other rows")
+@contextmanager
+def _worth(rows: int) -> Iterator[None]:
+    """Have blocks of so many rows read by compiled passes."""
+    module = vars(positions)
+    before = module["ROWS_WORTH_PASSES"]
+    module["ROWS_WORTH_PASSES"] = rows
+    try:
+        yield
+    finally:
+        module["ROWS_WORTH_PASSES"] = before
 
 
 @functools.cache
-def _sound(role: str) -> Received:
-    """Return valid rows of the other role, to allocate a day with."""
+def _sound_notices() -> Received:
+    """Return valid notices, to allocate positions with."""
+    return _incoming("notices").received()
+
+
+def _incoming(role: str) -> IncomingRows:
     columns, schema = (NOTICES, NOTICE_ROWS) if role == "notices" else (POSITIONS, POSITION_ROWS)
     incoming = IncomingRows(role=role, max_rows=100)
     incoming.add_rows([columns[name] for name in schema.names])
-    return incoming.received()
+    return incoming

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lottery import operations
 from lottery.errors import Problem, Problems
-from lottery.operations.inputs import IncomingRows, MemoryLimit
+from lottery.operations.inputs import IncomingRows, MemoryLimit, assigned_pools
 from lottery.operations.requester import Identity
 from lottery.v1 import lottery_service_pb2 as pb
 from server import requests
@@ -125,7 +125,9 @@ def to_run_request(received: ReceivedRun | None, requested_by: Identity) -> oper
         business_date=business_date,
         cycle=spec.cycle or 1,
         notices=notices,
-        positions=received.positions.received_of(notices),
+        positions=received.positions.positions(
+            assigned_pools(notices.table), methodology.account_order
+        ),
         volumes=requests.to_volumes(spec.exchange_asks),
         problems=problems,
         requested_by=requested_by,

@@ -18,8 +18,10 @@ from lottery.audit.differences import (
     compare_tables,
 )
 from lottery.audit.replay_inputs import received_occ_positions, recorded_taken_off
-from lottery.day.allocate import Break, Day, TotalTooLarge, allocate
-from lottery.day.arrange import arrange
+from lottery.day.allocate import Break, Day, RepeatedAccounts, TotalTooLarge, allocate
+from lottery.day.assigned_pools import assigned_pools
+from lottery.day.identifiers import wrong_accounts
+from lottery.day.keys import key_table
 from lottery.day.tables import BROKEN_POSITIONS, POSITIONS
 from lottery.day.taken_off import put_back, take_off
 from lottery.errors import quote
@@ -138,26 +140,27 @@ def _allocate_again(
 ) -> tuple[Day | None, list[Difference]]:
     """Return the day allocated, or None and why it cannot be."""
     methodology = record.method.methodology()
-    arrangement = arrange(
-        notices, positions.select(POSITIONS.names).cast(POSITIONS), methodology.account_order
+    invalid = wrong_accounts(positions.column("account"), methodology.account_order)
+    if invalid.size:
+        accounts = positions.column("account").take(pa.array(invalid[:ROWS_LISTED])).to_pylist()
+        return None, [Difference("positions", "accounts", quote(text)) for text in accounts]
+    pools = assigned_pools(notices)
+    keyed = key_table(
+        positions.select(POSITIONS.names).cast(POSITIONS), pools, methodology.account_order
     )
-    accounts = positions.column("account")
-    differences = [
-        Difference("positions", "one row for each account", f"{accounts[one.row]} appears twice")
-        for one in arrangement.doubled[:ROWS_LISTED]
-    ]
-    differences += [
-        Difference("positions", "accounts", quote(accounts[int(row)].as_py()))
-        for row in arrangement.wrong_accounts[:ROWS_LISTED]
-    ]
-    if differences:
-        return None, differences
     try:
         day = allocate(
-            arrangement,
+            pools,
+            keyed,
             ten_thousandths=record.seed.ten_thousandths,
             zero_hit=methodology.zero_hit,
         )
+    except RepeatedAccounts as error:
+        accounts = sorted(frozenset().union(*error.accounts.values()))[:ROWS_LISTED]
+        return None, [
+            Difference("positions", "one row for each account", f"{text} appears twice")
+            for text in accounts
+        ]
     except TotalTooLarge as error:
         return None, [Difference(evidence.POOLS_FILE, "totals of 64 bits", error)]
     return day, []

@@ -11,7 +11,12 @@ from lottery import operations
 from lottery.cli.output import writing_whole
 from lottery.client import LotteryClient
 from lottery.errors import Problem, Refused
-from lottery.operations.inputs import Methodology, ReceivedVolumes
+from lottery.operations.inputs import (
+    Methodology,
+    Received,
+    ReceivedPositions,
+    ReceivedVolumes,
+)
 from lottery.operations.proofs import VerifierKey
 from lottery.operations.report import PageRequest, Supersession
 from lottery.operations.verification import Fault, VerifyProgress
@@ -40,7 +45,7 @@ class RemoteBackend(LotteryClient):
                 business_date=request.business_date,
                 asks=request.volumes.asks,
                 notices=request.notices.with_occ_reports(),
-                positions=request.positions.table,
+                positions=request.positions.table(),
                 cycle=request.cycle,
                 request_id=request.request_id or "",
                 supersedes=request.supersedes,
@@ -98,7 +103,7 @@ def _choices(methodology: Methodology) -> dict[str, str]:
 
 def _by_file_rows(problem: Problem, request: operations.RunRequest) -> Problem:
     """Return a server's problem with what was sent, located in the file that it came from."""
-    sent = {
+    sent: dict[str, Received | ReceivedPositions | None] = {
         "arrow_notices": request.notices,
         "arrow_positions": request.positions,
         "arrow_occ_positions": request.occ_positions,
@@ -107,7 +112,7 @@ def _by_file_rows(problem: Problem, request: operations.RunRequest) -> Problem:
     if received is None:
         return problem
     if problem.row is None:
-        return replace(problem, source=received.locators[0].source)
+        return replace(problem, source=received.locator.source)
     locator, index = received.locate(problem.row - 1)
     row = locator.row(index)
     return replace(problem, source=locator.source, row=row, line=locator.line(row))

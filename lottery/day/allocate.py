@@ -1,4 +1,4 @@
-"""The day: every assigned pool allocated, or broken (rules P2, P5, D1 to D6).
+"""The day: every assigned pool allocated, or broken (rules P2, P4, P5, R1 to R3, D1 to D6).
 
 Invariants (D6):
 - The assigned quantities of an allocated pool add up to its notices; none exceeds its short.
@@ -9,25 +9,37 @@ Invariants (D6):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
 from lottery.day import loops
-from lottery.day.account_keys import Integers
-from lottery.day.arrange import Arrangement, split_pools
-from lottery.day.assigned_pools import AssignedPool, AssignedPools, labels_in_use
+from lottery.day.assigned_pools import AssignedPool, AssignedPools, Integers, labels_in_use
+from lottery.day.keys import KeyedPositions, ranked, words_of
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
-from lottery.day.threads import in_threads, split_rows
+from lottery.day.threads import THREADS, in_threads, split_rows
 from lottery.method.methodology import ZeroHit
 
-if TYPE_CHECKING:  # It imports much that only types need.
+if TYPE_CHECKING:  # It imports much that only types are for.
     import numpy.typing as npt
 
 EXCEEDS_SHORT: Final = "EXCEEDS_SHORT"
 NO_POSITION: Final = "NO_POSITION"
+
+_GIANT_ROWS: Final = 1 << 16
+"""A pool of that many rows or more is cut into segments, so that threads share it."""
+_SEGMENT_ROWS: Final = 1 << 13
+"""Rows of a segment, about: their keys are sorted within the processor's cache."""
+_SAMPLED: Final = 64
+"""One row of so many is looked at to choose where a giant pool is cut."""
+_PART_CHARACTERS: Final = 1 << 30
+"""Most characters of accounts in one array: Arrow counts them in 31 bits."""
+_KEY_BITS: Final = 63
+"""Bits of a key with its index in the segment below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,48 +89,80 @@ class TotalTooLarge(Exception):
         super().__init__(f"total short must be up to {INT64_MAX}, exceeded by {len(pools)} pools")
 
 
-def allocate(arrangement: Arrangement, *, ten_thousandths: int, zero_hit: ZeroHit) -> Day:
+class RepeatedAccounts(Exception):
+    """Accounts with several rows in one pool (P4), in whatever spelling (R2).
+
+    Attributes:
+        accounts: By the index of their pool, without leading zeros.
+    """
+
+    def __init__(self, accounts: dict[int, frozenset[str]]) -> None:
+        self.accounts = accounts
+        super().__init__(f"accounts must have one row in a pool, repeated in {len(accounts)} pools")
+
+
+def allocate(
+    assigned: AssignedPools,
+    positions: KeyedPositions,
+    *,
+    ten_thousandths: int,
+    zero_hit: ZeroHit,
+) -> Day:
     """Allocate a day.
 
     Args:
-        arrangement: The day's rows in their pools, without repeated or invalid accounts.
+        assigned: The pools with notices; no sum of notices exceeds 2**63 - 1.
+        positions: Their positions.
         ten_thousandths: The fraction's numerator over 10,000 (S6).
         zero_hit: The choice of D2.
 
     Raises:
-        TotalTooLarge: A pool's shorts add up to more than 2**63 - 1.
+        TotalTooLarge: The shorts of a pool add up to more than 2**63 - 1.
+        RepeatedAccounts: An account has several rows in a pool.
     """
-    pools = arrangement.pools
-    result = _allocate_pools(arrangement, ten_thousandths, zero_hit)
-    overflowed = np.flatnonzero(result.totals < 0).tolist()
-    if overflowed:
-        raise TotalTooLarge([pools[index] for index in overflowed])
-    allocated = result.first_hits > 0
+    segments = _segments(len(assigned), positions)
+    totals = _totals(assigned, segments)
+    quantities = assigned.quantities()
+    hits = np.empty(len(assigned), np.int64)
+    zero_is_one = zero_hit is ZeroHit.FIRST
+    loops.first_hits(totals, quantities, ten_thousandths, zero_is_one, hits)
+    allocated = hits > 0
+    write = _Writer(
+        assigned=assigned, segments=segments, totals=totals, hits=hits, quantities=quantities
+    )
+    allocations = write.table(allocated, ALLOCATIONS)
+    broken_positions = write.table(~allocated, BROKEN_POSITIONS)
+    if segments.repeated.any():
+        raise RepeatedAccounts(_repeated_accounts(segments))
     breaks = tuple(
-        _break_of(pools[index], int(result.totals[index]))
+        Break(
+            occ_account=pool.occ_account,
+            series=pool.series,
+            reason=break_reason(int(totals[index])),
+            assigned_quantity=pool.assigned_quantity,
+            total_short=int(totals[index]),
+        )
         for index in np.flatnonzero(~allocated).tolist()
+        for pool in (assigned[index],)
     )
-    # The rows of broken pools are copied first: closing up the others writes over them.
-    broken_positions = _position_rows(
-        arrangement,
-        np.where(allocated, 0, result.account_counts),
-        *result.copied(arrangement, ~allocated),
+    reasons = np.full(len(assigned), None, np.object_)
+    reasons[~allocated] = [broken.reason for broken in breaks]
+    pools = pa.table(
+        {
+            "occ_account": assigned.occ_texts.take(pa.array(assigned.occ_accounts)),
+            "series": assigned.series_texts.take(pa.array(assigned.series)),
+            "notice_count": assigned.notice_counts,
+            "assigned_quantity": quantities,
+            "total_short": totals,
+            "first_hit": pa.array(hits, mask=~allocated),
+            "account_count": segments.per_pool(segments.account_counts),
+            "hit_account_count": segments.per_pool(segments.hit_counts),
+            "break_reason": reasons,
+        },
+        POOLS,
     )
-    rows, shorts, first_numbers, assigned_of = result.closed_up(arrangement, allocated)
-    allocations = _position_rows(
-        arrangement, np.where(allocated, result.account_counts, 0), rows, shorts
-    )
-    last_numbers = rows  # These have been used, and the memory of a large day is scarce.
-    np.add(first_numbers, shorts, out=last_numbers)
-    last_numbers -= 1
-    outcome = (first_numbers, last_numbers, assigned_of)
-    for field, values in zip(list(ALLOCATIONS)[-len(outcome) :], outcome, strict=True):
-        allocations = allocations.append_column(field, [values])
     return Day(
-        pools=_pool_table(pools, result, breaks),
-        allocations=allocations,
-        broken_positions=broken_positions,
-        breaks=breaks,
+        pools=pools, allocations=allocations, broken_positions=broken_positions, breaks=breaks
     )
 
 
@@ -127,171 +171,232 @@ def break_reason(total_short: int) -> str:
     return EXCEEDS_SHORT if total_short else NO_POSITION
 
 
-def _break_of(pool: AssignedPool, total_short: int) -> Break:
-    return Break(
-        occ_account=pool.occ_account,
-        series=pool.series,
-        reason=break_reason(total_short),
-        assigned_quantity=pool.assigned_quantity,
-        total_short=total_short,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Segments:
+    """The rows of the assigned pools, segment by segment: a pool, or a part of a giant one.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _AllocatedPools:
-    """What `loops.allocate_pools` wrote; its docstring gives the shapes."""
-
-    totals: Integers
-    first_hits: Integers
-    account_counts: Integers
-    hit_counts: Integers
-    row_of: Integers
-    short_of: Integers
-    first_numbers: Integers
-    assigned_of: Integers
-
-    def copied(
-        self, arrangement: Arrangement, chosen: npt.NDArray[np.bool_]
-    ) -> tuple[Integers, Integers]:
-        """Return copies of the rows and shorts of the chosen pools' open accounts, in order."""
-        indices = np.empty(int(self.account_counts[chosen].sum()), np.int64)
-        loops.list_indices(arrangement.starts, self.account_counts, chosen, indices)
-        return self.row_of[indices], self.short_of[indices]
-
-    def closed_up(
-        self, arrangement: Arrangement, chosen: npt.NDArray[np.bool_]
-    ) -> tuple[Integers, ...]:
-        """Return rows, shorts, first numbers and assigned quantities of the chosen pools.
-
-        They are moved within their arrays, so that a large day has them once; two threads share the
-        columns.
-        """
-        columns = (self.row_of, self.short_of, self.first_numbers, self.assigned_of)
-        middle = len(columns) // 2
-
-        def close_up(first: int, last: int) -> None:
-            for column in columns[first:last]:
-                loops.close_up(arrangement.starts, self.account_counts, chosen, column)
-
-        in_threads(close_up, [(0, middle), (middle, len(columns))])
-        in_use = int(self.account_counts[chosen].sum())
-        return tuple(column[:in_use] for column in columns)
-
-
-def _allocate_pools(
-    arrangement: Arrangement, ten_thousandths: int, zero_hit: ZeroHit
-) -> _AllocatedPools:
-    starts = arrangement.starts
-    row_count = int(starts[-1])
-    per_pool = (np.zeros(len(arrangement.pools), np.int64) for _ in range(4))
-    per_row = (np.empty(row_count, np.int64) for _ in range(4))
-    result = _AllocatedPools(
-        totals=next(per_pool),
-        first_hits=next(per_pool),
-        account_counts=next(per_pool),
-        hit_counts=next(per_pool),
-        row_of=next(per_row),
-        short_of=next(per_row),
-        first_numbers=next(per_row),
-        assigned_of=next(per_row),
-    )
-    # A sum beyond 2**63 - 1 exceeds every total short, as this value does: a total of as much as
-    # 2**63 - 1 with such a sum is refused before (`AssignedPools.overflowing`).
-    quantities = arrangement.pools.quantities()
-    shorts = arrangement.positions.column("short_quantity").to_numpy()
-    # By rows, so that two threads share the largest pool too.
-    in_threads(
-        lambda first, last: loops.look_up_rows(
-            starts,
-            first,
-            last,
-            arrangement.index_bits,
-            arrangement.keys,
-            arrangement.rows,
-            shorts,
-            result.row_of,
-            result.short_of,
-        ),
-        split_rows(row_count),
-    )
-    in_threads(
-        lambda first, last: loops.allocate_pools(
-            starts,
-            first,
-            last,
-            quantities,
-            ten_thousandths,
-            zero_hit is ZeroHit.FIRST,
-            result.totals,
-            result.first_hits,
-            result.account_counts,
-            result.hit_counts,
-            result.row_of,
-            result.short_of,
-            result.first_numbers,
-            result.assigned_of,
-        ),
-        split_pools(starts),
-    )
-    return result
-
-
-def _pool_table(
-    pools: AssignedPools, result: _AllocatedPools, breaks: tuple[Break, ...]
-) -> pa.Table:
-    broken = result.first_hits == 0
-    reasons = np.full(len(pools), None, np.object_)
-    reasons[broken] = [each.reason for each in breaks]
-    return pa.table(
-        {
-            "occ_account": pools.occ_texts.take(pa.array(pools.occ_accounts)),
-            "series": pools.series_texts.take(pa.array(pools.series)),
-            "notice_count": pools.notice_counts,
-            "assigned_quantity": pools.quantities(),
-            "total_short": result.totals,
-            "first_hit": pa.array(result.first_hits, mask=broken),
-            "account_count": result.account_counts,
-            "hit_account_count": result.hit_counts,
-            "break_reason": reasons,
-        },
-        POOLS,
-    )
-
-
-def _position_rows(
-    arrangement: Arrangement, counts: Integers, rows: Integers, shorts: Integers
-) -> pa.Table:
-    """Return `tables.BROKEN_POSITIONS` of some positions, pool after pool.
-
-    Args:
-        arrangement: The arrangement that they are from.
-        counts: int64[pools], how many are of each pool.
-        rows: int64[], their rows.
-        shorts: int64[], their short quantities.
+    Attributes:
+        first: int64[pools + 1], the first segment of each pool.
+        pool_of: int32[segments], the pool of each.
+        starts: int64[segments + 1], where the rows of each start.
+        rows: int64[n, 2], key and contracts, in any order within a segment.
+        positions: What they are the rows of.
+        totals: int64[segments], contracts short.
+        account_counts: int64[segments], open positions.
+        text_sizes: int64[segments], characters of their accounts.
+        hit_counts: int64[segments], accounts with an assigned contract.
+        repeated: bool[segments], whether an account comes several times.
     """
-    pools = arrangement.pools
-    return pa.table(
-        {
-            "occ_account": _labels(pools.occ_texts, pools.occ_accounts, counts),
-            "series": _labels(pools.series_texts, pools.series, counts),
-            "account": _taken(arrangement.positions.column("account"), rows),
-            "short_quantity": shorts,
-        },
-        BROKEN_POSITIONS,
+
+    first: Integers
+    pool_of: npt.NDArray[np.int32]
+    starts: Integers
+    rows: Integers
+    positions: KeyedPositions
+    totals: Integers
+    account_counts: Integers
+    text_sizes: Integers
+    hit_counts: Integers
+    repeated: npt.NDArray[np.bool_]
+
+    @property
+    def numbers_before(self) -> Integers:
+        """int64[segments], the numbers of the same pool in earlier segments."""
+        before = np.cumsum(self.totals) - self.totals
+        return before - before[self.first[:-1]][self.pool_of]
+
+    def per_pool(self, values: Integers) -> Integers:
+        """Return the sums of the segments' values, int64[pools]."""
+        return np.add.reduceat(values, self.first[:-1]) if values.size else values
+
+    def parts(self) -> list[tuple[int, int]]:
+        """Return ranges of segments (first, after last) that threads share, of about equal size."""
+        starts = self.starts
+        characters = int(self.text_sizes.sum())
+        count = max(len(split_rows(int(starts[-1]))), -(-characters // _PART_CHARACTERS))
+        cuts = np.searchsorted(starts, [starts[-1] * part // count for part in range(1, count)])
+        return list(pairwise([0, *cuts.tolist(), len(starts) - 1]))
+
+
+def _segments(pool_count: int, positions: KeyedPositions) -> _Segments:
+    """Bring the rows of each pool together, those of giant pools in segments by account number."""
+    first, bounds = _cuts(pool_count, positions)
+    segment_count = int(first[-1])
+    blocks = positions.blocks
+    counts = np.zeros((THREADS, segment_count), np.int64)
+    segment_of = [np.empty(len(block), np.int32) for block in blocks]
+    shares = [range(thread, len(blocks), THREADS) for thread in range(THREADS)]
+
+    def count(thread: int, _: int) -> None:
+        for index in shares[thread]:
+            block = blocks[index]
+            loops.count_segments(
+                block.pools, block.keys, first, bounds, segment_of[index], counts[thread]
+            )
+
+    threads = [(thread, thread + 1) for thread in range(min(THREADS, max(1, len(blocks))))]
+    in_threads(count, threads)
+    starts = np.zeros(segment_count + 1, np.int64)
+    np.cumsum(counts.sum(axis=0), out=starts[1:])
+    largest = int(np.diff(starts).max(initial=1))
+    if positions.key_bits + (largest - 1).bit_length() > _KEY_BITS:
+        return _segments(pool_count, ranked(positions))
+    free = starts[:-1] + np.cumsum(counts, axis=0) - counts
+    rows = np.empty((int(starts[-1]), 2), np.int64)
+
+    def scatter(thread: int, _: int) -> None:
+        for index in shares[thread]:
+            block = blocks[index]
+            loops.scatter_rows(segment_of[index], block.keys, block.shorts, free[thread], rows)
+
+    in_threads(scatter, threads)
+    per_segment = [np.zeros(segment_count, np.int64) for _ in range(4)]
+    segments = _Segments(
+        first=first,
+        pool_of=np.repeat(np.arange(pool_count, dtype=np.int32), np.diff(first)),
+        starts=starts,
+        rows=rows,
+        positions=positions,
+        totals=per_segment[0],
+        account_counts=per_segment[1],
+        text_sizes=per_segment[2],
+        hit_counts=per_segment[3],
+        repeated=np.zeros(segment_count, np.bool_),
     )
+    in_threads(
+        lambda start, end: loops.sum_segments(starts, start, end, rows, *per_segment[:3]),
+        segments.parts(),
+    )
+    return segments
 
 
-def _taken(texts: pa.ChunkedArray, rows: Integers) -> pa.ChunkedArray:
-    """Return the texts of some rows, taken by two threads."""
-    parts = split_rows(len(rows))
-    taken = in_threads(lambda first, last: texts.take(pa.array(rows[first:last])), parts)
-    return pa.chunked_array([chunk for part in taken for chunk in part.chunks], texts.type)
+def _cuts(pool_count: int, positions: KeyedPositions) -> tuple[Integers, Integers]:
+    """Return the first segment of each pool, and the lowest account number of each segment.
+
+    Giant pools are cut at quantiles of a sample, so that one thread does not get all of them.
+    """
+    counts = np.zeros(pool_count, np.int64)
+    for block in positions.blocks:
+        counts += np.bincount(block.pools, minlength=pool_count)
+    giant = counts >= _GIANT_ROWS
+    first = np.zeros(pool_count + 1, np.int64)
+    np.cumsum(np.where(giant, -(-counts // _SEGMENT_ROWS), 1), out=first[1:])
+    bounds = np.zeros(int(first[-1]), np.int64)
+    if giant.any():
+        pools = np.concatenate([block.pools[::_SAMPLED] for block in positions.blocks])
+        numbers = np.concatenate([block.keys[::_SAMPLED] for block in positions.blocks])
+        numbers >>= loops.LENGTH_BITS
+        order = np.lexsort((numbers, pools))
+        pools, numbers = pools[order], numbers[order]
+        for pool in np.flatnonzero(giant).tolist():
+            sample = numbers[slice(*np.searchsorted(pools, [pool, pool + 1]))]
+            size = int(first[pool + 1] - first[pool])
+            cuts = sample[np.arange(1, size) * len(sample) // size] if len(sample) else 0
+            bounds[first[pool] + 1 : first[pool + 1]] = cuts
+    return first, bounds
 
 
-def _labels(
-    texts: pa.StringArray, indices: npt.NDArray[np.int32], counts: Integers
-) -> pa.DictionaryArray:
-    """Return each pool's text as often as its count; the dictionary has those in use, sorted."""
-    new_index, in_use = labels_in_use(indices[counts > 0], texts)
-    repeated = np.repeat(new_index[indices].astype(np.int32), counts)
-    return pa.DictionaryArray.from_arrays(pa.array(repeated), in_use).cast(LABEL)
+def _totals(assigned: AssignedPools, segments: _Segments) -> Integers:
+    """Return the contracts short of each pool, int64[pools].
+
+    Raises:
+        TotalTooLarge: A sum exceeds 2**63 - 1.
+    """
+    # By halves, because the sum of two segments may exceed 64 bits.
+    high = segments.per_pool(segments.totals >> 32)
+    low = segments.per_pool(segments.totals & 0xFFFF_FFFF)
+    too_large = high + (low >> 32) >= 1 << 31
+    too_large |= segments.per_pool((segments.totals < 0).astype(np.int64)) > 0
+    if too_large.any():
+        raise TotalTooLarge([assigned[index] for index in np.flatnonzero(too_large).tolist()])
+    return (high << 32) + low
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Writer:
+    """What the rows of the tables are made from."""
+
+    assigned: AssignedPools
+    segments: _Segments
+    totals: Integers
+    hits: Integers
+    quantities: Integers
+
+    def table(self, chosen: npt.NDArray[np.bool_], schema: pa.Schema) -> pa.Table:
+        """Return the open positions of some pools in order, each part as a chunk.
+
+        Args:
+            chosen: bool[pools], the pools.
+            schema: `tables.ALLOCATIONS` or `tables.BROKEN_POSITIONS`.
+        """
+        assigned = self.assigned
+        in_use = chosen & (self.segments.per_pool(self.segments.account_counts) > 0)
+        labels = [
+            (indices.astype(np.int32)[codes], texts)
+            for codes, all_texts in (
+                (assigned.occ_accounts, assigned.occ_texts),
+                (assigned.series, assigned.series_texts),
+            )
+            for indices, texts in (labels_in_use(codes[in_use], all_texts),)
+        ]
+        chunks = in_threads(
+            lambda first, last: self._chunk(chosen, labels, schema, first, last),
+            self.segments.parts(),
+        )
+        return pa.concat_tables(chunks) if chunks else schema.empty_table()
+
+    def _chunk(
+        self,
+        chosen: npt.NDArray[np.bool_],
+        labels: Sequence[tuple[npt.NDArray[np.int32], pa.StringArray]],
+        schema: pa.Schema,
+        first: int,
+        last: int,
+    ) -> pa.Table:
+        segments = self.segments
+        here = chosen[segments.pool_of[first:last]]
+        row_count = int(segments.account_counts[first:last][here].sum())
+        characters = int(segments.text_sizes[first:last][here].sum())
+        pools = np.empty(row_count, np.int32)
+        offsets = np.empty(row_count + 1, np.int32)
+        text = np.empty(characters + loops.SLACK, np.uint8)
+        values = [np.empty(row_count, np.int64) for _ in range(4)]
+        loops.allocate_segments(
+            segments.starts,
+            first,
+            last,
+            segments.rows,
+            segments.pool_of,
+            chosen,
+            segments.numbers_before,
+            self.totals,
+            self.hits,
+            self.quantities,
+            *segments.positions.ranks(),
+            pools,
+            offsets,
+            text,
+            words_of(text),
+            *values,
+            segments.hit_counts,
+            segments.repeated,
+        )
+        columns = [
+            *(
+                pa.DictionaryArray.from_arrays(pa.array(indices[pools]), texts).cast(LABEL)
+                for indices, texts in labels
+            ),
+            pa.StringArray.from_buffers(row_count, pa.py_buffer(offsets), pa.py_buffer(text)),
+            *map(pa.array, values),
+        ]
+        return pa.table(columns[: len(schema)], schema)
+
+
+def _repeated_accounts(segments: _Segments) -> dict[int, frozenset[str]]:
+    found: dict[int, set[str]] = {}
+    for segment in np.flatnonzero(segments.repeated).tolist():
+        rows = segments.rows[slice(*segments.starts[segment : segment + 2])]
+        numbers, counts = np.unique(rows[:, 0] >> loops.LENGTH_BITS, return_counts=True)
+        accounts = map(segments.positions.plain_account, numbers[counts > 1].tolist())
+        found.setdefault(int(segments.pool_of[segment]), set()).update(accounts)
+    return {pool: frozenset(accounts) for pool, accounts in found.items()}

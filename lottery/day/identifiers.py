@@ -102,6 +102,11 @@ def describe_account(account: str, order: AccountOrder) -> str:
     return f"expected an account number of 1 to 30 {allowed}, got {quote(account)}"
 
 
+def plain_accounts(accounts: pa.Array, order: AccountOrder) -> pa.StringArray:
+    """Return valid accounts without leading zeros, if those do not count in their order (R2)."""
+    return pc.utf8_ltrim(accounts, "0") if order is AccountOrder.NUMERIC else accounts
+
+
 def wrong_occ_accounts(texts: pa.StringArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return bool[n], true for each text that is not an OCC account (P3); it may be empty."""
     valid = _match(texts, _OCC_ACCOUNT)

@@ -50,7 +50,8 @@ def loop(types: str) -> Callable[[Callable[..., Any]], Loop]:
 
     Args:
         types: The parameters' types, as `const int32[], int64[,], int64`: C-contiguous arrays of
-            one and two dimensions and numbers. The loop only reads a `const` array.
+            one and two dimensions and numbers. The loop only reads a `const` array. `words` is a
+            uint64 at each byte of another array (`lottery.day.keys.words_of`).
     """
 
     def make(function: Callable[..., Any]) -> Loop:
@@ -245,10 +246,13 @@ def _numba_type(text: str) -> Any:
     from numba import types  # noqa: PLC0415 - as above.
 
     name = text.removeprefix("const ").removesuffix("[]").removesuffix("[,]")
+    is_const = text.startswith("const ")
+    if name == "words":
+        return types.Array(types.uint64, 1, "A", readonly=is_const, aligned=False)
     kind = types.boolean if name == "bool" else getattr(types, name)
     if not text.endswith("]"):
         return kind
-    return types.Array(kind, 1 + text.count(","), "C", readonly=text.startswith("const "))
+    return types.Array(kind, 1 + text.count(","), "C", readonly=is_const)
 
 
 def _rows_of(arguments: tuple[Any, ...]) -> int:

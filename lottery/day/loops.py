@@ -1,14 +1,15 @@
-"""The loops of a day: they read like the document, row after row in order (R1 to D5).
+"""The day's loops, compiled by numba: they read like the document, one pass over rows in order.
 
-The rules themselves are functions of `lottery.method.distribution`, compiled into these loops.
+The rules themselves are `lottery.method.distribution`'s functions, compiled here; this module adds
+the passes around them. Every loop releases the GIL, so that two threads can share the work, and
+none starts threads of its own: a gRPC server calls them from many threads at once.
 
-Arrays of arranged rows hold the rows of the assigned pools, pool after pool: those of pool p are at
-the indices from `starts[p]` to `starts[p + 1]`.
+An account is one number here, its *key*: `number << 5 | length`, where `length` counts its digits,
+so that leading zeros survive. Keys sort as accounts do (R1, R2), and two spellings of one number
+(R2) are neighbours that differ in the length alone.
 
-Invariants:
-- A loop starts no threads, so that a server can call it from many; callers share large work.
-- Everything is in 64-bit integers. Packed keys would overflow for long account numbers, which the
-  caller guards against; running totals would beyond 2**63 - 1, which `allocate_pools` does.
+Traps, each guarded here or by the caller: keys packed with an index overflow 63 bits for long
+account numbers; running totals overflow past 2**63 - 1; floating point gives wrong first hits.
 """
 
 from __future__ import annotations
@@ -23,26 +24,444 @@ from lottery.method import distribution
 first_hit_number = inlined(distribution.first_hit_number)
 assigned_in_range = inlined(distribution.assigned_in_range)
 
-
+LENGTH_BITS: Final = 5
+"""Bits of an account's length in its key: up to 31 characters."""
+LENGTH_MASK: Final = (1 << LENGTH_BITS) - 1
+KEYED_DIGITS: Final = 16
+"""Most digits of an account whose number is in its key; longer ones are ranked."""
+INT64_MAX: Final = 2**63 - 1
 LOW_DIGITS: Final = 18
 """Decimal digits that a number of 63 bits always holds."""
 MAX_DIGITS: Final = 30
 """Maximum digits of an account number."""
-INT64_MAX: Final = 2**63 - 1
-RADIX_BITS: Final = 11
-RADIX: Final = 1 << RADIX_BITS
-RADIX_ROWS: Final = 16_384
-"""Rows from which on a pool is sorted digit by digit, which costs the same for each row."""
+BUCKET_BITS: Final = 11
+"""Bits of a key that one pass of the radix sort looks at."""
+SLACK: Final = 8
+"""Bytes after the last text: a text is written by words."""
+SORTED_IN_PLACE: Final = 24
+"""A pool of that many accounts or fewer is sorted by insertion."""
+
+# Eight digits at a time: a word is eight bytes, the first in the lowest byte.
+_ZEROS = np.uint64(0x3030303030303030)
+_HIGH_BITS = np.uint64(0x8080808080808080)
+_ABOVE_NINE = np.uint64(0x7676767676767676)
 
 
 @inlined
-def fingerprint_of(code, number):
-    """Return 64 well mixed bits of a pool's code and an account's number (multiply-xorshift)."""
-    bits = np.uint64(number) * np.uint64(0x9E3779B97F4A7C15)
-    bits ^= np.uint64(code) * np.uint64(0xC2B2AE3D27D4EB4F)
-    bits ^= bits >> np.uint64(32)
-    bits *= np.uint64(0xD6E8FEB86659FD93)
-    return bits ^ (bits >> np.uint64(32))
+def wrong_digits(word):
+    """Return the high bit of each byte of a word that is not a digit, of a word less '0's."""
+    return ((word + _ABOVE_NINE) | word) & _HIGH_BITS
+
+
+@inlined
+def eight_digits(word):
+    """Return the number of the eight digits in a word less '0's."""
+    word = word * np.uint64(10) + (word >> np.uint64(8))
+    pairs = (word & np.uint64(0x000000FF000000FF)) * np.uint64(0x000F424000000064)
+    others = ((word >> np.uint64(16)) & np.uint64(0x000000FF000000FF)) * np.uint64(
+        0x0000271000000001
+    )
+    return (pairs + others) >> np.uint64(32)
+
+
+@inlined
+def last_digits(words, end, count):
+    """Return the last `count` (1 to 8) characters before `end`, less '0's, filled up by zeros."""
+    kept = np.uint64(64 - 8 * count)
+    return ((words[end - 8] ^ _ZEROS) >> kept) << kept
+
+
+@inlined
+def key_of(data, words, start, end):
+    """Return the key of an account of 1 to 16 digits; -1 for any other text.
+
+    Args:
+        data: uint8[], the texts' bytes.
+        words: uint64[bytes - 7], the word at each byte of `data`.
+        start: Where the text starts in `data`.
+        end: Where it ends.
+    """
+    size = end - start
+    if size < 1 or size > KEYED_DIGITS:
+        return np.int64(-1)
+    if end < KEYED_DIGITS or end - 8 >= words.size:  # A word would begin before the data.
+        value = np.int64(0)
+        for index in range(start, end):
+            digit = np.int64(data[index]) - 48
+            if digit < 0 or digit > 9:
+                return np.int64(-1)
+            value = value * 10 + digit
+        return value << LENGTH_BITS | size
+    low = min(size, 8)
+    word = last_digits(words, end, low)
+    wrong = wrong_digits(word)
+    number = eight_digits(word)
+    if size > low:
+        word = last_digits(words, end - 8, size - low)
+        wrong |= wrong_digits(word)
+        number += eight_digits(word) * np.uint64(100_000_000)
+    if wrong:
+        return np.int64(-1)
+    return np.int64(number << np.uint64(LENGTH_BITS) | np.uint64(size))
+
+
+@loop("const int32[], const uint8[], const words, int64[]")
+def read_keys(offsets, data, words, keys):
+    """Read the keys of accounts.
+
+    Args:
+        offsets: int32[n + 1], where each text starts in `data`.
+        data: uint8[], the texts' bytes.
+        words: uint64[bytes - 7], the word at each byte of `data`.
+        keys: out, int64[n]; -1 for a text that is not 1 to 16 digits.
+
+    Returns:
+        How many texts have no key.
+    """
+    unread = 0
+    for row in range(keys.size):
+        key = key_of(data, words, np.int64(offsets[row]), np.int64(offsets[row + 1]))
+        keys[row] = key
+        unread += key < 0
+    return unread
+
+
+@loop("const int32[], const int64[], const int64[], const int64[], int32[], int64[]")
+def count_segments(pools, keys, first_segments, bounds, segments, counts):
+    """Give every row its segment, and count the rows of each.
+
+    A pool is one segment; a giant pool has several, cut by account number at its bounds.
+
+    Args:
+        pools: int32[n], the pool of each row.
+        keys: int64[n], its account's key.
+        first_segments: int64[pools + 1], the first segment of each pool.
+        bounds: int64[segments], the lowest number of each segment of a giant pool.
+        segments: out, int32[n].
+        counts: in and out, int64[segments].
+    """
+    for row in range(pools.size):
+        first, last = first_segments[pools[row]], first_segments[pools[row] + 1] - 1
+        number = keys[row] >> LENGTH_BITS
+        while first < last:  # The last segment whose bound is not above the number.
+            middle = (first + last + 1) >> 1
+            if bounds[middle] <= number:
+                first = middle
+            else:
+                last = middle - 1
+        segments[row] = first
+        counts[first] += 1
+
+
+@loop("const int32[], const int64[], const int64[], int64[], int64[,]")
+def scatter_rows(segments, keys, shorts, free, rows):
+    """Put every row into its segment.
+
+    Args:
+        segments: int32[n], the segment of each row.
+        keys: int64[n].
+        shorts: int64[n].
+        free: in and out, int64[segments], the next free index of each.
+        rows: out, int64[total, 2], key and contracts.
+    """
+    for row in range(segments.size):
+        index = free[segments[row]]
+        free[segments[row]] = index + 1
+        rows[index, 0] = keys[row]
+        rows[index, 1] = shorts[row]
+
+
+@loop("const int64[], int64, int64, const int64[,], int64[], int64[], int64[]")
+def sum_segments(starts, first, last, rows, totals, account_counts, text_sizes):
+    """Sum up the open positions of segments (P2).
+
+    Args:
+        starts: int64[segments + 1], where the rows of each start.
+        first: The first segment.
+        last: The segment after the last one.
+        rows: int64[total, 2], key and contracts.
+        totals: out, int64[segments], contracts short; -1 past 2**63 - 1.
+        account_counts: out, int64[segments], open positions.
+        text_sizes: out, int64[segments], characters of their accounts.
+    """
+    for segment in range(first, last):
+        total = np.int64(0)
+        count = np.int64(0)
+        size = np.int64(0)
+        for index in range(starts[segment], starts[segment + 1]):
+            short = rows[index, 1]
+            if short > INT64_MAX - total:
+                total = np.int64(-1)
+                break
+            is_open = short > 0
+            total += short
+            count += is_open
+            size += (rows[index, 0] & LENGTH_MASK) * is_open
+        totals[segment] = total
+        account_counts[segment] = count
+        text_sizes[segment] = size
+
+
+@loop("const int64[], const int64[], int64, bool, int64[]")
+def first_hits(totals, assigned, ten_thousandths, zero_is_one, hits):
+    """Compute the first hit of every pool (D1, D2, D5).
+
+    Args:
+        totals: int64[pools], contracts short.
+        assigned: int64[pools], contracts assigned.
+        ten_thousandths: The fraction's numerator.
+        zero_is_one: The choice of D2, as `first_hit_number` takes it.
+        hits: out, int64[pools]; 0 for a break.
+    """
+    for pool in range(totals.size):
+        hits[pool] = 0
+        if assigned[pool] <= totals[pool]:
+            hits[pool] = first_hit_number(ten_thousandths, totals[pool], zero_is_one)
+
+
+@inlined
+def sort_by_insertion(keys, count):
+    """Sort the first keys in place."""
+    for index in range(1, count):
+        key = keys[index]
+        before = index - 1
+        while before >= 0 and keys[before] > key:
+            keys[before + 1] = keys[before]
+            before -= 1
+        keys[before + 1] = key
+
+
+@inlined
+def sort_by_digits(keys, spare, count, low_bit, buckets):
+    """Sort the first keys by their bits from `low_bit` on, lowest digit first (a radix sort).
+
+    Args:
+        keys: int64[], overwritten.
+        spare: int64[], overwritten.
+        count: How many keys there are.
+        low_bit: The lowest bit that counts; keys of equal bits stay in their order.
+        buckets: int64[2**BUCKET_BITS], overwritten.
+
+    Returns:
+        `keys` or `spare`: the one that holds the result.
+    """
+    used = np.int64(0)
+    for index in range(count):
+        used |= keys[index]
+    bits = 8 if count < 2_048 else BUCKET_BITS
+    mask = (1 << bits) - 1
+    shift = low_bit
+    source, target = keys, spare
+    while used >> shift:
+        for digit in range(mask + 1):
+            buckets[digit] = 0
+        for index in range(count):
+            buckets[(source[index] >> shift) & mask] += 1
+        free = np.int64(0)
+        for digit in range(mask + 1):
+            size = buckets[digit]
+            buckets[digit] = free
+            free += size
+        for index in range(count):
+            digit = (source[index] >> shift) & mask
+            target[buckets[digit]] = source[index]
+            buckets[digit] += 1
+        source, target = target, source
+        shift += bits
+    return source
+
+
+@inlined
+def largest_size(starts, first, last):
+    """Return the rows of the largest segment."""
+    largest = 0
+    for segment in range(first, last):
+        largest = max(largest, starts[segment + 1] - starts[segment])
+    return largest
+
+
+@inlined
+def has_repeats(keys, count, number_bit):
+    """Return whether two sorted keys have the same number, above the bits of length and index."""
+    repeats = False
+    for index in range(1, count):
+        repeats |= keys[index] >> number_bit == keys[index - 1] >> number_bit
+    return repeats
+
+
+@inlined
+def eight_characters(number):
+    """Return a number below 10**8 as a word of eight digits."""
+    high = number // np.uint64(10_000)
+    word = high | (number - high * np.uint64(10_000)) << np.uint64(32)
+    tens = ((word * np.uint64(10_486)) >> np.uint64(20)) & np.uint64(0x0000007F0000007F)
+    word = tens | (word - tens * np.uint64(100)) << np.uint64(16)
+    tens = ((word * np.uint64(103)) >> np.uint64(10)) & np.uint64(0x000F000F000F000F)
+    return (tens | (word - tens * np.uint64(10)) << np.uint64(8)) + _ZEROS
+
+
+@inlined
+def write_number(words, at, number, size):
+    """Write the last `size` (1 to 16) digits of a number at a byte; up to 8 bytes after it change.
+
+    Args:
+        words: uint64[bytes - 7], in and out, the word at each byte.
+        at: The byte.
+        number: The number.
+        size: How many digits.
+    """
+    if size <= 8:
+        words[at] = eight_characters(np.uint64(number)) >> np.uint64(64 - 8 * size)
+        return
+    high = np.uint64(number) // np.uint64(100_000_000)
+    low = np.uint64(number) - high * np.uint64(100_000_000)
+    words[at] = eight_characters(high) >> np.uint64(8 * (KEYED_DIGITS - size))
+    words[at + size - 8] = eight_characters(low)
+
+
+@inlined
+def write_ranked(text, at, rank, size, rank_offsets, rank_text):
+    """Write the text of a rank at a byte, filled up on its left by '0's to `size` characters."""
+    start, end = rank_offsets[rank], rank_offsets[rank + 1]
+    for index in range(size - (end - start)):
+        text[at + index] = 48
+    at += size - (end - start)
+    for index in range(start, end):
+        text[at + index - start] = rank_text[index]
+
+
+@loop("const int64[], const int32[], const uint8[], const int32[], uint8[], words")
+def write_accounts(keys, rank_offsets, rank_text, offsets, text, words):
+    """Write accounts out of their keys.
+
+    Args:
+        keys: int64[n].
+        rank_offsets: int32[ranks + 1], where the text of each rank starts; empty without ranks.
+        rank_text: uint8[], these texts.
+        offsets: int32[n + 1], where each account starts in `text`.
+        text: out, uint8[characters + SLACK].
+        words: uint64[], the word at each byte of `text`.
+    """
+    for row in range(keys.size):
+        size = keys[row] & LENGTH_MASK
+        if rank_offsets.size:
+            number = keys[row] >> LENGTH_BITS
+            write_ranked(text, np.int64(offsets[row]), number, size, rank_offsets, rank_text)
+        else:
+            write_number(words, np.int64(offsets[row]), keys[row] >> LENGTH_BITS, size)
+
+
+@loop(
+    "const int64[], int64, int64, const int64[,], const int32[], const bool[], const int64[], "
+    "const int64[], const int64[], const int64[], const int32[], const uint8[], int32[], int32[], "
+    "uint8[], words, int64[], int64[], int64[], int64[], int64[], bool[]"
+)
+def allocate_segments(
+    starts,
+    first,
+    last,
+    rows,
+    pool_of,
+    chosen,
+    numbers_before,
+    totals,
+    hits,
+    assigned,
+    rank_offsets,
+    rank_text,
+    out_pool,
+    out_offsets,
+    out_text,
+    out_words,
+    out_short,
+    out_first,
+    out_last,
+    out_assigned,
+    hit_counts,
+    repeated,
+):
+    """Put accounts in order, give them their ranges, and distribute (R1, R3, D1 to D4).
+
+    Args:
+        starts: int64[segments + 1], where the rows of each segment start.
+        first: The first segment.
+        last: The segment after the last one.
+        rows: int64[total, 2], key and contracts.
+        pool_of: int32[segments], the pool of each segment.
+        chosen: bool[pools], the pools whose rows are written.
+        numbers_before: int64[segments], the numbers of the same pool in earlier segments.
+        totals: int64[pools], contracts short.
+        hits: int64[pools], first hits; 0 for a break, of which nothing is assigned.
+        assigned: int64[pools], contracts assigned.
+        rank_offsets: int32[ranks + 1], where the text of each rank starts, if accounts are ranked;
+            else empty.
+        rank_text: uint8[], these texts.
+        out_pool: out, int32[m], the pool of each open position, in order.
+        out_offsets: out, int32[m + 1], where each account's text starts.
+        out_text: out, uint8[characters + 8], the texts.
+        out_words: uint64[characters + 1], the word at each byte of `out_text`.
+        out_short: out, int64[m], contracts short.
+        out_first: out, int64[m], first numbers (R3).
+        out_last: out, int64[m], last numbers.
+        out_assigned: out, int64[m], contracts assigned.
+        hit_counts: out, int64[segments], accounts with an assigned contract.
+        repeated: out, bool[segments], whether an account comes twice (P4, R2).
+    """
+    largest = largest_size(starts, first, last)
+    keys = np.empty(largest, np.int64)
+    spare = np.empty(largest, np.int64)
+    buckets = np.empty(1 << BUCKET_BITS, np.int64)
+    out = 0
+    at = 0
+    for segment in range(first, last):
+        pool = pool_of[segment]
+        start = starts[segment]
+        count = starts[segment + 1] - start
+        if count == 0 or not chosen[pool]:
+            continue
+        # Below each key its index in the segment, so that values are sorted and nothing follows.
+        bits = np.int64(1)
+        while np.int64(1) << bits < count:
+            bits += 1
+        for index in range(count):
+            keys[index] = rows[start + index, 0] << bits | index
+        if count <= SORTED_IN_PLACE:
+            sort_by_insertion(keys, count)
+            ordered = keys
+        else:
+            ordered = sort_by_digits(keys, spare, count, bits, buckets)
+        number_bit = bits + LENGTH_BITS
+        repeated[segment] = has_repeats(ordered, count, number_bit)
+        mask = (np.int64(1) << bits) - 1
+        last_number = numbers_before[segment]
+        hit_count = np.int64(0)
+        for index in range(count):
+            key = ordered[index]
+            short = rows[start + (key & mask), 1]
+            if short == 0:  # Not open: it takes no number (P2).
+                continue
+            size = key >> bits & LENGTH_MASK
+            out_pool[out] = pool
+            out_offsets[out] = at
+            if rank_offsets.size:
+                write_ranked(out_text, at, key >> number_bit, size, rank_offsets, rank_text)
+            else:
+                write_number(out_words, at, key >> number_bit, size)
+            at += size
+            out_short[out] = short
+            out_first[out] = last_number + 1
+            last_number += short
+            out_last[out] = last_number
+            quantity = np.int64(0)
+            if hits[pool] > 0:
+                quantity = assigned_in_range(
+                    last_number - short + 1, last_number, hits[pool], assigned[pool], totals[pool]
+                )
+                hit_count += quantity > 0
+            out_assigned[out] = quantity
+            out += 1
+        hit_counts[segment] = hit_count
+    out_offsets[out] = at
 
 
 @loop("const int32[], const uint8[], int64[]")
@@ -103,237 +522,6 @@ def read_long_digits(offsets, data, high, low):
             high_number = np.int64(-1)
         low[row] = number
         high[row] = high_number
-
-
-@loop("const int32[], const int32[], const int32[,], int32[], int64[]")
-def count_rows(series, occ_accounts, pool_of, codes, counts):
-    """Give every row its pool's code, and count the rows of the assigned pools.
-
-    Args:
-        series: int32[n], indices into the series dictionary.
-        occ_accounts: int32[n], indices into the occ_account dictionary.
-        pool_of: int32[OCC accounts, series], the code of each pair; assigned pools have the first
-            codes.
-        codes: out, int32[n].
-        counts: in and out, int64[assigned pools].
-    """
-    for row in range(codes.size):
-        code = pool_of[occ_accounts[row], series[row]]
-        codes[row] = code
-        if code < counts.size:
-            counts[code] += 1
-
-
-@loop("const int32[], const int64[], const int64[], int64[], int64, int64, int64[], int64[]")
-def scatter_rows(codes, numbers, starts, free, index_bits, first_row, keys, rows):
-    """Write the rows of the assigned pools to their pools' indices, in any order of accounts.
-
-    A key is `number << index_bits | index within the pool`.
-
-    Args:
-        codes: int32[n], each row's pool; -1 for a row of none.
-        numbers: int64[n], each row's account number or rank; packed it must fit 63 bits.
-        starts: int64[pools + 1].
-        free: in and out, int64[pools], the next free index of each pool.
-        index_bits: Bits of the index within a pool.
-        first_row: The day's row of this block's first row.
-        keys: out, int64[arranged rows].
-        rows: out, int64[arranged rows], the day's rows.
-    """
-    for row in range(codes.size):
-        code = codes[row]
-        if 0 <= code < free.size:
-            index = free[code]
-            free[code] = index + 1
-            keys[index] = (numbers[row] << index_bits) | (index - starts[code])
-            rows[index] = first_row + row
-
-
-@loop("const int32[], const int64[], int64, int64, int64, uint64[], uint64[]")
-def flag_repeats(codes, numbers, first_code, part, parts, seen, again):
-    """Flag every account of a pool without notices that may have two rows there.
-
-    Each fingerprint has a bit. Equal rows share theirs; others may too, but seldom: flagged rows
-    are compared exactly afterwards (`list_repeats`), and no repeated row is missed.
-
-    Args:
-        codes: int32[n], each row's pool.
-        numbers: int64[n], each row's account number or rank.
-        first_code: The first code of a pool without notices.
-        part: The share of the words to flag, of `parts`: each thread has its own.
-        parts: How many shares there are, a power of two.
-        seen: in and out, uint64[words], a power of two of them.
-        again: in and out, uint64[words], the bits that were seen before.
-    """
-    mask = np.uint64(seen.size - 1)
-    for row in range(codes.size):
-        if codes[row] < first_code:
-            continue
-        fingerprint = fingerprint_of(codes[row], numbers[row])
-        word = (fingerprint >> np.uint64(6)) & mask
-        if word & np.uint64(parts - 1) != np.uint64(part):
-            continue
-        bit = np.uint64(1) << (fingerprint & np.uint64(63))
-        if seen[word] & bit:
-            again[word] |= bit
-        else:
-            seen[word] |= bit
-
-
-@loop("const int32[], const int64[], int64, const uint64[], int64[], uint64[]")
-def list_repeats(codes, numbers, first_code, again, rows, fingerprints):
-    """List the rows that `flag_repeats` flagged, and their fingerprints.
-
-    Args:
-        codes: int32[n], each row's pool.
-        numbers: int64[n], each row's account number or rank.
-        first_code: The first code of a pool without notices.
-        again: uint64[words].
-        rows: out, int64[n], filled from its start.
-        fingerprints: out, uint64[n], of these rows.
-
-    Returns:
-        How many rows there are.
-    """
-    mask = np.uint64(again.size - 1)
-    count = 0
-    for row in range(codes.size):
-        if codes[row] < first_code:
-            continue
-        fingerprint = fingerprint_of(codes[row], numbers[row])
-        bit = np.uint64(1) << (fingerprint & np.uint64(63))
-        if again[(fingerprint >> np.uint64(6)) & mask] & bit:
-            rows[count] = row
-            fingerprints[count] = fingerprint
-            count += 1
-    return count
-
-
-@inlined
-def sort_by_digits(keys, spare, low_bit):
-    """Sort keys by their bits from `low_bit` on, digit by digit from the lowest (a radix sort).
-
-    Keys of equal bits stay in their order.
-
-    Args:
-        keys: in and out, int64[n].
-        spare: int64[n], overwritten.
-        low_bit: The lowest bit that counts.
-    """
-    largest = np.int64(0)
-    for key in keys:
-        largest |= key
-    counts = np.empty(RADIX, np.int64)
-    shift = low_bit
-    source, target = keys, spare
-    swapped = False
-    while largest >> shift:
-        counts[:] = 0
-        for key in source:
-            counts[(key >> shift) & (RADIX - 1)] += 1
-        index = np.int64(0)
-        for digit in range(RADIX):
-            count = counts[digit]
-            counts[digit] = index
-            index += count
-        for key in source:
-            digit = (key >> shift) & (RADIX - 1)
-            target[counts[digit]] = key
-            counts[digit] += 1
-        source, target = target, source
-        swapped = not swapped
-        shift += RADIX_BITS
-    if swapped:
-        keys[:] = source
-
-
-@loop("const int64[], const int64[], int64[]")
-def merge_sorted(first, second, merged):
-    """Merge two sorted arrays.
-
-    Args:
-        first: int64[n].
-        second: int64[m].
-        merged: out, int64[n + m].
-    """
-    left, right = 0, 0
-    for index in range(merged.size):
-        if right == second.size or (left < first.size and first[left] <= second[right]):
-            merged[index] = first[left]
-            left += 1
-        else:
-            merged[index] = second[right]
-            right += 1
-
-
-@loop("int64[], int64[], int64")
-def sort_part(keys, spare, low_bit):
-    """Sort a part of one large pool's keys, as `sort_by_digits`."""
-    sort_by_digits(keys, spare, low_bit)
-
-
-@loop("const int64[], int64, int64, int64, int64[], bool[]")
-def sort_pools(starts, first_pool, last_pool, index_bits, keys, repeated):
-    """Sort each pool's keys by account (R1) and flag pools with a repeated account (P4, R2).
-
-    Args:
-        starts: int64[pools + 1].
-        first_pool: The first pool to sort.
-        last_pool: The pool after the last one to sort.
-        index_bits: As `scatter_rows` packed them.
-        keys: in and out, int64[arranged rows].
-        repeated: out, bool[pools].
-    """
-    for pool in range(first_pool, last_pool):
-        own = keys[starts[pool] : starts[pool + 1]]
-        if own.size < 2:
-            continue
-        in_order = True
-        for index in range(1, own.size):
-            if own[index] < own[index - 1]:
-                in_order = False
-                break
-        if not in_order and own.size < RADIX_ROWS:
-            own.sort()
-        elif not in_order:
-            sort_by_digits(own, np.empty(own.size, np.int64), index_bits)
-        for index in range(1, own.size):
-            if own[index] >> index_bits == own[index - 1] >> index_bits:
-                repeated[pool] = True
-                break
-
-
-@loop(
-    "const int64[], int64, int64, int64, const int64[], const int64[], const int64[], int64[], "
-    "int64[]"
-)
-def look_up_rows(starts, first, last, index_bits, keys, rows, shorts, row_of, short_of):
-    """Look up the row and the short quantity of each sorted key.
-
-    This does nothing but read from anywhere, so that many of the reads are under way at a time.
-
-    Args:
-        starts: int64[pools + 1].
-        first: The first index to look up.
-        last: The index after the last one.
-        index_bits: Bits of the index within a pool in `keys`.
-        keys: int64[arranged rows], sorted by `sort_pools`.
-        rows: int64[arranged rows], the day's rows as `scatter_rows` wrote them.
-        shorts: int64[rows], the day's short quantities.
-        row_of: out, int64[arranged rows], the day's rows in order.
-        short_of: out, int64[arranged rows], their short quantities.
-    """
-    index_mask = (np.int64(1) << index_bits) - 1
-    pool = np.searchsorted(starts, first, side="right") - 1
-    while first < last:
-        start = starts[pool]
-        end = min(last, starts[pool + 1])
-        for index in range(first, end):
-            row = rows[start + (keys[index] & index_mask)]
-            row_of[index] = row
-            short_of[index] = shorts[row]
-        first = end
-        pool += 1
 
 
 @loop(
@@ -413,40 +601,3 @@ def allocate_pools(
             )
             assigned_of[index] = hit
             hit_counts[pool] += hit > 0
-
-
-@loop("const int64[], const int64[], const bool[], int64[]")
-def list_indices(starts, counts, chosen, indices):
-    """List the indices of the chosen pools' open accounts, pool after pool.
-
-    Args:
-        starts: int64[pools + 1].
-        counts: int64[pools], open accounts of each pool, from its start.
-        chosen: bool[pools].
-        indices: out, int64[sum of the chosen counts].
-    """
-    out = 0
-    for pool in range(counts.size):
-        if chosen[pool]:
-            for index in range(starts[pool], starts[pool] + counts[pool]):
-                indices[out] = index
-                out += 1
-
-
-@loop("const int64[], const int64[], const bool[], int64[]")
-def close_up(starts, counts, chosen, values):
-    """Move the values of the chosen pools' open accounts to the front of their array, in order.
-
-    Args:
-        starts: int64[pools + 1].
-        counts: int64[pools], open accounts of each pool, from its start.
-        chosen: bool[pools].
-        values: in and out, int64[arranged rows].
-    """
-    out = 0
-    for pool in range(counts.size):
-        if chosen[pool]:
-            start = starts[pool]
-            for index in range(start, start + counts[pool]):
-                values[out] = values[index]
-                out += 1

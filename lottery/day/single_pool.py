@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from lottery.day import loops
-from lottery.day.account_keys import KEY_BITS, Integers, account_numbers, text_buffers
 from lottery.day.allocate import break_reason
-from lottery.day.arrange import Doubled, doubled_rows
+from lottery.day.assigned_pools import Integers
+from lottery.day.identifiers import wrong_accounts
+from lottery.day.keys import TextBlock, key_positions
 from lottery.errors import PoolBroken
 from lottery.method.methodology import AccountOrder, ZeroHit
 
-_NONE: Final[Integers] = np.empty(0, np.int64)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubled:
+    """A row whose account has an earlier row in the same pool (P4, R2)."""
+
+    row: int
+    first_row: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +31,13 @@ class ArrangedPool:
 
     Attributes:
         accounts: string[n], the rows' accounts.
-        keys: int64[n], the sorted keys (`loops.scatter_rows`).
-        index_bits: Bits of the row in `keys`.
+        order: int64[n], the rows in the order of their accounts.
         doubled: Rows that repeat an account (P4, R2).
         wrong_accounts: int64[], rows whose account is invalid (R2); the order is then void.
     """
 
     accounts: pa.StringArray
-    keys: Integers
-    index_bits: int
+    order: Integers
     doubled: tuple[Doubled, ...]
     wrong_accounts: Integers
 
@@ -69,26 +73,20 @@ def arrange_pool(accounts: Sequence[str], account_order: AccountOrder) -> Arrang
         accounts: Account numbers, one a row.
         account_order: The choice of R2.
     """
-    count = len(accounts)
-    index_bits = max(1, count.bit_length())
     texts = pa.array(accounts, pa.string())
-    numbers = _short_numbers(texts, account_order, index_bits)
-    wrong = _NONE
-    if numbers is None:
-        read = account_numbers(pa.chunked_array([texts]), account_order, spare_bits=index_bits)
-        numbers, wrong = read.numbers, read.wrong
-    rows = np.arange(count)
-    keys = (numbers << index_bits) | rows
-    starts = np.array((0, count), np.int64)
-    repeated = np.zeros(1, np.bool_)
-    loops.sort_pools(starts, 0, 1, index_bits, keys, repeated)
-    doubled: tuple[Doubled, ...] = ()
-    if repeated[0]:
-        invalid = set(wrong.tolist())
-        found = doubled_rows(np.zeros(1, np.int64), starts, keys, rows, index_bits)
-        doubled = tuple(again for again in found if again.row not in invalid)
+    wrong = wrong_accounts(pa.chunked_array([texts]), account_order)
+    if wrong.size:
+        return ArrangedPool(
+            accounts=texts, order=np.arange(len(texts)), doubled=(), wrong_accounts=wrong
+        )
+    rows = np.arange(len(texts), dtype=np.int32)
+    block = TextBlock(
+        pools=np.zeros_like(rows), accounts=texts, shorts=np.zeros(len(texts), np.int64), rows=rows
+    )
+    numbers = key_positions([block], account_order).blocks[0].keys >> loops.LENGTH_BITS
+    order = np.argsort(numbers, kind="stable")
     return ArrangedPool(
-        accounts=texts, keys=keys, index_bits=index_bits, doubled=doubled, wrong_accounts=wrong
+        accounts=texts, order=order, doubled=_doubled(numbers, order), wrong_accounts=wrong
     )
 
 
@@ -116,11 +114,9 @@ def allocate_pool(
     count = len(shorts)
     received = np.array(shorts, np.int64)
     totals, first_hits, account_counts, hit_counts = np.zeros((4, 1), np.int64)
-    rows, short_of, first_numbers, assigned = np.empty((4, count), np.int64)
+    first_numbers, assigned = np.empty((2, count), np.int64)
+    rows, short_of = pool.order.copy(), received[pool.order]
     starts = np.array((0, count), np.int64)
-    loops.look_up_rows(
-        starts, 0, count, pool.index_bits, pool.keys, np.arange(count), received, rows, short_of
-    )
     loops.allocate_pools(
         starts,
         0,
@@ -160,14 +156,11 @@ def allocate_pool(
     )
 
 
-def _short_numbers(
-    texts: pa.StringArray, account_order: AccountOrder, index_bits: int
-) -> Integers | None:
-    """Return the accounts as numbers directly, or None if they need `account_numbers`."""
-    if account_order is not AccountOrder.NUMERIC:
-        return None
-    numbers = np.empty(len(texts), np.int64)
-    if loops.read_digits(*text_buffers(texts), numbers):
-        return None
-    largest = int(numbers.max(initial=0))
-    return numbers if largest.bit_length() + index_bits <= KEY_BITS else None
+def _doubled(numbers: Integers, order: Integers) -> tuple[Doubled, ...]:
+    """Return the rows that repeat a number, by row."""
+    in_order = numbers[order]
+    is_first = np.ones(len(order), np.bool_)
+    is_first[1:] = in_order[1:] != in_order[:-1]
+    first_rows = order[is_first][np.cumsum(is_first) - 1]
+    pairs = zip(order[~is_first].tolist(), first_rows[~is_first].tolist(), strict=True)
+    return tuple(Doubled(row=row, first_row=first) for row, first in sorted(pairs))

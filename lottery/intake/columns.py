@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.account_keys import read_numbers
 from lottery.day.identifiers import (
     describe_occ_account,
     describe_series,
     pad_series,
     wrong_occ_accounts,
 )
-from lottery.day.tables import INT64_MAX, LABEL, NOTICES, OCC_POSITIONS, POSITIONS
+from lottery.day.keys import one_array, read_numbers
+from lottery.day.tables import INT64_MAX, LABEL, NOTICES, OCC_POSITIONS
 from lottery.errors import Problem, Problems, quote
 from lottery.intake.sources import Reading, RowLocator
 
@@ -76,7 +76,7 @@ def check_names(
 
 def to_notices(raw: Reading) -> Reading:
     """Return `tables.NOTICES` of a raw table whose column names were checked."""
-    ids, id_problems = _texts(raw, "notice_id")
+    ids, id_problems = texts(raw, "notice_id")
     is_id = pc.match_substring_regex(ids, _NOTICE_ID).to_numpy().astype(bool)
     wrong_ids = raw.locator.row_problems(
         np.flatnonzero(~is_id),
@@ -89,31 +89,17 @@ def to_notices(raw: Reading) -> Reading:
     columns = {
         "notice_id": (ids, id_problems + wrong_ids),
         "series": _series(raw),
-        "quantity": _quantities(raw, "quantity", 1),
+        "quantity": quantities(raw, "quantity", 1),
         "occ_account": _occ_accounts(raw),
     }
     return _table(columns, NOTICES, raw)
-
-
-def to_positions(raw: Reading) -> Reading:
-    """Return `tables.POSITIONS` of a raw table whose column names were checked.
-
-    Accounts are checked when they are put into order (R2).
-    """
-    columns = {
-        "series": _series(raw),
-        "account": _texts(raw, "account"),
-        "short_quantity": _quantities(raw, "short_quantity", 0),
-        "occ_account": _occ_accounts(raw),
-    }
-    return _table(columns, POSITIONS, raw)
 
 
 def to_occ_positions(raw: Reading) -> Reading:
     """Return `OCC_POSITIONS` of a raw table whose column names were checked."""
     columns = {
         "series": _series(raw),
-        "short_quantity": _quantities(raw, "short_quantity", 0),
+        "short_quantity": quantities(raw, "short_quantity", 0),
         "occ_account": _occ_accounts(raw),
     }
     return _table(columns, OCC_POSITIONS, raw)
@@ -162,7 +148,7 @@ def _type_problem(name: str, kind: pa.DataType, expected: str, locator: RowLocat
     return locator.problem(f"column {name} must be {expected}, got {kind}", column=name)
 
 
-def _texts(raw: Reading, name: str) -> Column:
+def texts(raw: Reading, name: str) -> Column:
     """Return string[n] without nulls."""
     column = _column(raw, name)
     if not _is_text(column.type):
@@ -177,7 +163,7 @@ def _texts(raw: Reading, name: str) -> Column:
     return column, Problems()
 
 
-def _quantities(raw: Reading, name: str, least: int) -> Column:
+def quantities(raw: Reading, name: str, least: int) -> Column:
     """Return int64[n] of at least `least`; a wrong value becomes `least`."""
     column = _column(raw, name)
     if pa.types.is_integer(column.type):
@@ -244,6 +230,18 @@ def _value(column: pa.ChunkedArray, index: int) -> str | int | None:
         return number
     data: bytes = value.cast(pa.binary()).as_py()
     return data.decode("utf-8", "replace")
+
+
+def series_labels(raw: Reading) -> tuple[pa.DictionaryArray, Problems]:
+    """Return the padded series of a raw table as one array, and what is wrong with them."""
+    column, problems = _series(raw)
+    return one_array(column), problems
+
+
+def occ_account_labels(raw: Reading) -> tuple[pa.DictionaryArray, Problems]:
+    """Return the OCC accounts of a raw table as one array, and what is wrong with them."""
+    column, problems = _occ_accounts(raw)
+    return one_array(column), problems
 
 
 def _series(raw: Reading) -> Column:

@@ -14,7 +14,9 @@ from typing import Final, TypeAlias
 
 import pyarrow as pa
 
-from lottery.day.tables import NOTICES, OCC_POSITIONS, POSITIONS
+from lottery.day.assigned_pools import AssignedPools, assigned_pools
+from lottery.day.keys import KeyedPositions
+from lottery.day.tables import NOTICES, OCC_POSITIONS
 from lottery.errors import Problems, quote
 from lottery.intake.arrow import read_arrow
 from lottery.intake.columns import (
@@ -24,13 +26,13 @@ from lottery.intake.columns import (
     POSITION_COLUMNS,
     to_notices,
     to_occ_positions,
-    to_positions,
 )
 from lottery.intake.delimited import read_csv
-from lottery.intake.memory import KEPT_ROW_BYTES, TEXT_FACTOR, UNLIMITED, MemoryLimit
+from lottery.intake.memory import TEXT_FACTOR, UNLIMITED, MemoryLimit
 from lottery.intake.occ_reports import OCC_COLUMNS, to_occ_reports
-from lottery.intake.parquet import parquet_row_count, read_parquet
-from lottery.intake.position_filter import read_assigned_positions
+from lottery.intake.parquet import parquet_blocks, read_parquet
+from lottery.intake.positions import PositionBlocks, ReceivedPositions, notices_of_all
+from lottery.intake.positions import read_positions as read_positions_of
 from lottery.intake.sources import (
     Reading,
     Received,
@@ -40,7 +42,7 @@ from lottery.intake.sources import (
     StreamedFile,
 )
 from lottery.intake.volumes import volumes_of_source
-from lottery.method.methodology import Security
+from lottery.method.methodology import AccountOrder, Security
 
 FIXML: Final = ".xml"
 MAX_VOLUMES_BYTES: Final = 1 << 20
@@ -75,59 +77,72 @@ def read_notices(
 
 
 def read_positions(
-    path: Path, *, source: str | None = None, memory: MemoryLimit = UNLIMITED
-) -> Received:
-    """Read the positions of a CSV or Parquet file.
+    path: Path,
+    assigned: AssignedPools | None,
+    order: AccountOrder,
+    *,
+    source: str | None = None,
+    memory: MemoryLimit = UNLIMITED,
+) -> ReceivedPositions:
+    """Read the positions of the assigned pools from a CSV or Parquet file.
 
     Args:
         path: The file.
-        source: What problems name as their source; the file's base name by default.
-        memory: What the day may take.
-
-    Raises:
-        LimitExceeded: The file needs more memory.
-    """
-    source = source or _name(path)
-    return _read_rows(path, source, "positions", POSITION_COLUMNS, POSITIONS, to_positions, memory)
-
-
-def read_positions_of(
-    notices: Received, path: Path, *, source: str | None = None, memory: MemoryLimit = UNLIMITED
-) -> Received:
-    """Read the positions of the pools that have notices; a file with problems is read whole.
-
-    `read_positions` also gives the rows of the other pools. They change nothing but what is
-    refused, and they are refused here as well.
-
-    Args:
-        notices: The notices, read before; if they have problems, the file is read whole.
-        path: The file.
+        assigned: The pools; None for all pools of the file, so that every row takes part.
+        order: The choice of R2.
         source: What problems name as their source; the file's base name by default.
         memory: What the day may take.
 
     Raises:
         LimitExceeded: The file, or its rows of assigned pools, need more memory.
     """
-    shown = source or _name(path)
-    is_parquet = path.suffix.lower() == ".parquet"
-    mapped = _mapped(path) if is_parquet and not notices.problems else None
-    if isinstance(mapped, mmap.mmap) and notices.table.num_rows:
-        before = _identity(path)
-        with ThreadPoolExecutor(1) as other_thread:
-            file = other_thread.submit(
-                SourceFile.of, "positions", _name(path), ".parquet", memoryview(mapped)
-            )
-            assigned = read_assigned_positions(
-                pa.py_buffer(mapped),
-                notices.table,
-                # Pages that are needed again are read from the file again.
-                forget=partial(mapped.madvise, mmap.MADV_DONTNEED),
-                check=partial(memory.check, shown),
-            )
-            if assigned is not None and _identity(path) == before:
-                locator = RowLocator(source=shown, row_numbers=assigned.rows)
-                return Received(table=assigned.table, sources=(file.result(),), locators=(locator,))
-    return read_positions(path, source=source, memory=memory)
+    locator = RowLocator(source=source or _name(path))
+    suffix = path.suffix.lower()
+    mapped = (
+        _mapped(path)
+        if suffix in _READERS
+        else f"positions must be a {' or '.join(_READERS)} file, got {_suffix(path)}"
+    )
+    if isinstance(mapped, str):
+        problems = Problems.of(locator.problem(mapped))
+        return ReceivedPositions(
+            assigned=assigned or assigned_pools(NOTICES.empty_table()),
+            positions=KeyedPositions(),
+            locator=locator,
+            problems=problems,
+        )
+    data = pa.py_buffer(mapped)
+    before = _identity(path)
+    # Another thread takes the digest of the same bytes meanwhile.
+    with ThreadPoolExecutor(1) as other_thread:
+        file = other_thread.submit(
+            SourceFile.of, "positions", _name(path), suffix, memoryview(mapped)
+        )
+        blocks = _position_blocks(mapped, data, suffix, locator.source, memory)
+        assigned = assigned_pools(notices_of_all(blocks)) if assigned is None else assigned
+        received = read_positions_of(blocks, assigned, order, locator=locator, memory=memory)
+        received = replace(received, sources=(file.result(),))
+    if _identity(path) != before:
+        changed = locator.problem("the file changed while it was read; run again")
+        return replace(received, problems=received.problems + Problems.of(changed))
+    return received
+
+
+def _position_blocks(
+    mapped: mmap.mmap | bytes, data: pa.Buffer, suffix: str, source: str, memory: MemoryLimit
+) -> PositionBlocks:
+    if suffix == ".csv":
+        memory.check(source, data.size * TEXT_FACTOR)
+        read = read_csv(data, POSITION_COLUMNS, source)
+        if read.table is None:
+            return PositionBlocks.of_problems(read.problems)
+        return PositionBlocks.of([read])
+
+    def forget() -> None:
+        if isinstance(mapped, mmap.mmap):  # Pages that are needed again are read again.
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+    return parquet_blocks(data, POSITION_COLUMNS, source, forget)
 
 
 def read_occ_positions(
@@ -234,7 +249,6 @@ def _read_rows(
     required: Sequence[str],
     schema: pa.Schema,
     convert: _Convert,
-    memory: MemoryLimit = UNLIMITED,
 ) -> Received:
     suffix = path.suffix.lower()
     reader = _READERS.get(suffix)
@@ -245,10 +259,6 @@ def _read_rows(
     if isinstance(mapped, str):
         return _refused(source, schema, mapped)
     data = pa.py_buffer(mapped)
-    is_parquet = suffix == ".parquet"
-    memory.check(
-        source, parquet_row_count(data) * KEPT_ROW_BYTES if is_parquet else data.size * TEXT_FACTOR
-    )
     before = _identity(path)
     # Another thread takes the digest of the same bytes meanwhile.
     with ThreadPoolExecutor(1) as other_thread:

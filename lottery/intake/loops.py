@@ -1,7 +1,6 @@
-"""Loops over the bytes of a file: the quotes of CSV, and the positions of one row group.
+"""Loops over what was received: the quotes of CSV, and a block of positions.
 
-A pool's series is known by its text in padded form: the root, padded with blanks to six characters,
-and the tail. Both forms of a symbol have the same fingerprint.
+A series is looked up by three words of its padded form, which begin at its characters 0, 8 and 13.
 """
 
 from __future__ import annotations
@@ -11,240 +10,240 @@ from typing import Final
 import numpy as np
 
 from lottery.day.jit import inlined, loop
-from lottery.day.loops import LOW_DIGITS, fingerprint_of
+from lottery.day.loops import key_of, wrong_digits
 
-_TAIL: Final = 15
+PADDED: Final = 21
+"""Characters of a padded series."""
 _ROOT: Final = 6
+_TAIL: Final = 15
 _BLANK: Final = 0x20
+_BATCH: Final = 512
+"""Texts that are looked up together."""
+_ZEROS = np.uint64(0x3030303030303030)
+_ROOT_HIGH = np.uint64(0x808080808080)
+_ROOT_MASK = np.uint64(0xFFFFFFFFFFFF)
 
 
 @inlined
-def is_yymmdd(data, start):
-    """Return whether six digits are a calendar date of this century."""
-    year = (data[start] - 48) * 10 + data[start + 1] - 48
-    month = (data[start + 2] - 48) * 10 + data[start + 3] - 48
-    day = (data[start + 4] - 48) * 10 + data[start + 5] - 48
-    days = 31
-    if month in (4, 6, 9, 11):
-        days = 30
-    elif month == 2:
-        days = 29 if year % 4 == 0 else 28
-    return 1 <= month <= 12 and 1 <= day <= days
+def word_of(box, at):
+    """Return eight bytes as one number, the first in its lowest byte."""
+    word = np.uint64(0)
+    for index in range(8):
+        word |= np.uint64(box[at + index]) << np.uint64(8 * index)
+    return word
 
 
 @inlined
-def root_end_of(offsets, data, index):
-    """Return where a symbol's root ends, without blanks; -1 if the text is not an OSI symbol."""
-    start, tail = offsets[index], offsets[index + 1] - _TAIL
-    end = tail
-    if end - start < 1 or end - start > _ROOT:
-        return -1
-    if end - start == _ROOT:  # Padded with blanks at its end; a compact root has none.
-        while end - start > 1 and data[end - 1] == _BLANK:
-            end -= 1
-    for offset in range(start, end):
-        byte = data[offset]
-        if not (0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A):
-            return -1
-    for offset in range(tail, tail + _TAIL):
-        byte = data[offset]
-        if offset == tail + 6:
-            if byte not in (0x43, 0x50):
-                return -1
-        elif not 0x30 <= byte <= 0x39:
-            return -1
-    return end if is_yymmdd(data, tail) else -1
+def pad(data, start, end, box):
+    """Put the padded form of a symbol into a box of 21 bytes; zeros if it cannot have one."""
+    size = end - start
+    for index in range(PADDED):
+        box[index] = _BLANK
+    if size == PADDED:
+        for index in range(PADDED):
+            box[index] = data[start + index]
+        return
+    root = size - _TAIL
+    is_compact = 1 <= root < _ROOT
+    for index in range(root if is_compact else 0):
+        is_compact &= data[start + index] != _BLANK
+    if not is_compact:
+        box[0] = 0
+        return
+    for index in range(root):
+        box[index] = data[start + index]
+    for index in range(_TAIL):
+        box[_ROOT + index] = data[start + root + index]
 
 
 @inlined
-def fingerprint_of_symbol(data, start, root_end, tail):
-    """Return 64 bits for a symbol, never 0; its blanks do not count."""
-    value = np.uint64(0xCBF29CE484222325)
-    for offset in range(start, root_end):
-        value = (value ^ np.uint64(data[offset])) * np.uint64(0x100000001B3)
-    for offset in range(tail, tail + _TAIL):
-        value = (value ^ np.uint64(data[offset] + 0x80)) * np.uint64(0x100000001B3)
-    return fingerprint_of(0, value) | np.uint64(1)
+def is_symbol(first, middle, last):
+    """Return whether three words (characters 0, 8 and 13) are a padded OSI symbol."""
+    date = first >> np.uint64(48) | (middle & np.uint64(0xFFFFFFFF)) << np.uint64(16)
+    digits = (date ^ _ZEROS) & _ROOT_MASK
+    wrong = wrong_digits(last ^ _ZEROS) | wrong_digits(digits)
+    year = (digits & np.uint64(15)) * np.uint64(10) + (digits >> np.uint64(8) & np.uint64(15))
+    month = (digits >> np.uint64(16) & np.uint64(15)) * np.uint64(10) + (
+        digits >> np.uint64(24) & np.uint64(15)
+    )
+    day = (digits >> np.uint64(32) & np.uint64(15)) * np.uint64(10) + (
+        digits >> np.uint64(40) & np.uint64(15)
+    )
+    # 31 days, but 30 in April, June, September and November, and 28 or 29 in February.
+    days = (
+        31
+        - ((month == 4) | (month == 6) | (month == 9) | (month == 11))
+        - 2 * (month == 2)
+        - ((month == 2) & (year & np.uint64(3) != 0))
+    )
+    right = middle >> np.uint64(32) & np.uint64(0xFF)
+    # The root: A to Z, 0 to 9, and blanks after them; each test leaves the high bit of a byte.
+    root = first & _ROOT_MASK
+    blank_bits = root ^ np.uint64(0x202020202020)
+    blank = ~((blank_bits & np.uint64(0x7F7F7F7F7F7F)) + np.uint64(0x7F7F7F7F7F7F) | blank_bits)
+    blank &= _ROOT_HIGH
+    digit_bits = root ^ np.uint64(0x303030303030)
+    digit = ~(digit_bits + np.uint64(0x767676767676) | digit_bits) & _ROOT_HIGH
+    letter = (root + np.uint64(0x3F3F3F3F3F3F)) & ~(root + np.uint64(0x252525252525)) & _ROOT_HIGH
+    # Without branches: nearly every symbol is one.
+    return (
+        (wrong == 0)
+        & (root & _ROOT_HIGH == 0)
+        & (blank | digit | letter == _ROOT_HIGH)
+        & (blank & np.uint64(0x80) == 0)
+        & (blank << np.uint64(8) & ~blank & _ROOT_HIGH == 0)
+        & ((right == 0x43) | (right == 0x50))
+        & (month >= 1)
+        & (month <= 12)
+        & (day >= 1)
+        & (day <= days)
+    )
 
 
-@loop("const uint8[,], uint64[], int32[]")
-def fill_buckets(padded, buckets, bucket_codes):
-    """Put symbols into a hash table of their fingerprints.
+@inlined
+def hash_symbol(first, middle, last):
+    """Return 64 well mixed bits of three words, never 0 (a multiply-xorshift hash)."""
+    value = first * np.uint64(0x9E3779B97F4A7C15)
+    value ^= value >> np.uint64(29)
+    value = (value ^ middle) * np.uint64(0xBF58476D1CE4E5B9)
+    value ^= value >> np.uint64(32)
+    value = (value ^ last) * np.uint64(0x94D049BB133111EB)
+    return value ^ value >> np.uint64(31) | np.uint64(1)
+
+
+@loop("const uint8[,], uint64[,], uint64[], int32[]")
+def fill_buckets(padded, symbols, hashes, codes):
+    """Put the assigned series into a hash table.
 
     Args:
         padded: uint8[k, 21], their characters.
-        buckets: in and out, uint64[a power of two, more than k], all 0.
-        bucket_codes: out, int32[], the symbol of each bucket.
+        symbols: out, uint64[k, 3], their words.
+        hashes: in and out, uint64[a power of two, more than k], all 0: the hash in each bucket.
+        codes: out, int32[buckets], the series in each.
     """
-    mask = np.uint64(buckets.size - 1)
+    mask = np.uint64(hashes.size - 1)
     for code in range(len(padded)):
-        root_end = _ROOT
-        while padded[code, root_end - 1] == _BLANK:
-            root_end -= 1
-        fingerprint = fingerprint_of_symbol(padded[code], 0, root_end, _ROOT)
-        bucket = fingerprint & mask
-        while buckets[bucket] != 0:
+        first, middle, last = (
+            word_of(padded[code], 0),
+            word_of(padded[code], 8),
+            word_of(padded[code], 13),
+        )
+        symbols[code, 0], symbols[code, 1], symbols[code, 2] = first, middle, last
+        value = hash_symbol(first, middle, last)
+        bucket = value & mask
+        while hashes[bucket] != 0:
             bucket = (bucket + np.uint64(1)) & mask
-        buckets[bucket] = fingerprint
-        bucket_codes[bucket] = code
+        hashes[bucket] = value
+        codes[bucket] = code
 
 
 @loop(
-    "const int32[], const uint8[], const uint8[,], const uint64[], const int32[], int32[], uint64[]"
+    "const int32[], const uint8[], const words, const uint64[,], const uint64[], const int32[], "
+    "int32[]"
 )
-def read_symbols(offsets, data, padded, buckets, bucket_codes, codes, fingerprints):
-    """Read a dictionary of OSI symbols: which of them are wanted, and a fingerprint of each.
+def find_series(offsets, data, words, symbols, hashes, codes, found):
+    """Look up texts among the assigned series.
 
     Args:
         offsets: int32[n + 1], where each text starts in `data`.
         data: uint8[], the texts' bytes.
-        padded: uint8[k, 21], the wanted symbols.
-        buckets: uint64[], as `fill_buckets` left them.
-        bucket_codes: int32[], likewise.
-        codes: out, int32[n], the wanted symbol; -1 for any other.
-        fingerprints: out, uint64[n].
+        words: uint64[bytes - 7], the word at each byte of `data`.
+        symbols: uint64[k, 3], as `fill_buckets` left them.
+        hashes: uint64[buckets], as well.
+        codes: int32[buckets], as well.
+        found: out, int32[n], the series of each text; -1 if it is not assigned.
 
     Returns:
         How many texts are not OSI symbols.
     """
     wrong = 0
-    mask = np.uint64(buckets.size - 1)
-    for index in range(codes.size):
-        codes[index] = -1
-        fingerprints[index] = 0
-        root_end = root_end_of(offsets, data, index)
-        if root_end < 0:
-            wrong += 1
-            continue
-        start, tail = offsets[index], offsets[index + 1] - _TAIL
-        fingerprint = fingerprint_of_symbol(data, start, root_end, tail)
-        fingerprints[index] = fingerprint
-        bucket = fingerprint & mask
-        while buckets[bucket] != 0:
-            if buckets[bucket] == fingerprint:
-                code = bucket_codes[bucket]
-                same = True
-                for offset in range(_ROOT):
-                    byte = data[start + offset] if start + offset < root_end else _BLANK
-                    same &= padded[code, offset] == byte
-                for offset in range(_TAIL):
-                    same &= padded[code, _ROOT + offset] == data[tail + offset]
-                if same:
-                    codes[index] = code
+    mask = np.uint64(hashes.size - 1)
+    box = np.empty(PADDED, np.uint8)
+    three = np.empty((_BATCH, 3), np.uint64)
+    values = np.empty(_BATCH, np.uint64)
+    buckets = np.empty(_BATCH, np.uint64)
+    for batch in range(0, found.size, _BATCH):
+        size = min(_BATCH, found.size - batch)
+        for index in range(size):
+            start, end = np.int64(offsets[batch + index]), np.int64(offsets[batch + index + 1])
+            if end - start == PADDED:
+                first, middle, last = words[start], words[start + 8], words[start + 13]
+            else:
+                pad(data, start, end, box)
+                first, middle, last = word_of(box, 0), word_of(box, 8), word_of(box, 13)
+            wrong += not is_symbol(first, middle, last)
+            three[index, 0], three[index, 1], three[index, 2] = first, middle, last
+            values[index] = hash_symbol(first, middle, last)
+        # The table is larger than the cache: of a batch, many reads of it are on their way at once.
+        for index in range(size):
+            bucket = values[index] & mask
+            while hashes[bucket] != 0 and hashes[bucket] != values[index]:
+                bucket = (bucket + np.uint64(1)) & mask
+            buckets[index] = bucket
+        for index in range(size):
+            bucket = buckets[index]
+            found[batch + index] = -1
+            while hashes[bucket] != 0:
+                code = codes[bucket]
+                if (
+                    symbols[code, 0] == three[index, 0]
+                    and symbols[code, 1] == three[index, 1]
+                    and symbols[code, 2] == three[index, 2]
+                ):
+                    found[batch + index] = code
                     break
-            bucket = (bucket + np.uint64(1)) & mask
+                bucket = (bucket + np.uint64(1)) & mask
     return wrong
 
 
-@loop(
-    "const int32[], const int32[], const uint64[], const int32[], const int32[], "
-    "const uint64[], const bool[,], const int32[], const uint8[], const int64[], int32[], "
-    "uint64[], int64[]"
-)
-def keep_assigned(
-    series,
-    codes,
-    symbol_fingerprints,
-    occ_accounts,
-    pool_rows,
-    occ_fingerprints,
-    pools,
-    offsets,
-    data,
-    shorts,
-    kept,
-    fingerprints,
-    counts,
-):
-    """Check every row, list those of assigned pools, and take fingerprints of the others.
+@loop("const int32[], const int32[], const int32[,], int32[], int32[]")
+def keep_assigned(codes, occ_rows, pool_of, kept, pools):
+    """List the rows of assigned pools (P1).
 
     Args:
-        series: int32[n], indices into the dictionary of series.
-        codes: int32[k], as `read_symbols` gives them.
-        symbol_fingerprints: uint64[k], likewise.
-        occ_accounts: int32[n], indices into the OCC accounts of these rows.
-        pool_rows: int32[OCC accounts], the row of each in `pools`.
-        occ_fingerprints: uint64[OCC accounts].
-        pools: bool[assigned OCC accounts + 1, assigned series], the pools with notices.
-        offsets: int32[n + 1], where each account starts in `data`.
-        data: uint8[], the accounts' bytes.
-        shorts: int64[n], contracts short.
-        kept: out, int32[n], the rows of assigned pools from its start on.
-        fingerprints: out, uint64[n], one of pool and account for each other row.
-        counts: out, int64[2], the rows kept and the others.
-
-    Returns:
-        Whether every account is a number of up to 18 digits and no quantity is negative.
-    """
-    sound = True
-    keep = 0
-    other = 0
-    for row in range(series.size):
-        start, end = offsets[row], offsets[row + 1]
-        sound &= 1 <= end - start <= LOW_DIGITS and shorts[row] >= 0
-        number = np.int64(0)
-        for offset in range(start, end):
-            digit = data[offset] - np.uint8(48)
-            sound &= digit <= np.uint8(9)
-            number = number * 10 + np.int64(digit)
-        label, occ_account = series[row], occ_accounts[row]
-        code = codes[label]
-        if code >= 0 and pools[pool_rows[occ_account], code]:
-            kept[keep] = row
-            keep += 1
-        else:
-            pool = symbol_fingerprints[label] ^ occ_fingerprints[occ_account]
-            fingerprints[other] = fingerprint_of(pool, number)
-            other += 1
-    counts[0] = keep
-    counts[1] = other
-    return sound
-
-
-@loop("const uint64[], int64, int64, uint64[], uint64[]")
-def flag_repeats(fingerprints, part, parts, seen, repeated):
-    """Flag the fingerprints that may have come before, one bit for each.
-
-    Args:
-        fingerprints: uint64[n].
-        part: The share of the words that this call handles.
-        parts: The number of shares, a power of two.
-        seen: in and out, uint64[words], a power of two.
-        repeated: in and out, uint64[words].
-    """
-    mask = np.uint64(seen.size - 1)
-    for fingerprint in fingerprints:
-        word = (fingerprint >> np.uint64(6)) & mask
-        if word & np.uint64(parts - 1) != np.uint64(part):
-            continue
-        bit = np.uint64(1) << (fingerprint & np.uint64(63))
-        if seen[word] & bit:
-            repeated[word] |= bit
-        else:
-            seen[word] |= bit
-
-
-@loop("const uint64[], const uint64[], uint64[]")
-def list_repeats(fingerprints, repeated, found):
-    """List the fingerprints that may have come twice.
-
-    Args:
-        fingerprints: uint64[n].
-        repeated: uint64[words], as `flag_repeats` left it.
-        found: out, uint64[n], filled from its start on.
+        codes: int32[n], the series of each row; -1 if it is not assigned.
+        occ_rows: int32[n], the row of `pool_of` for its OCC account.
+        pool_of: int32[OCC accounts, series + 1], pools; -1 for a pair without notices, and in the
+            last column.
+        kept: out, int32[n + 1], the rows, from its start.
+        pools: out, int32[n + 1], their pools.
 
     Returns:
         How many there are.
     """
-    mask = np.uint64(repeated.size - 1)
     count = 0
-    for fingerprint in fingerprints:
-        if repeated[(fingerprint >> np.uint64(6)) & mask] & (
-            np.uint64(1) << (fingerprint & np.uint64(63))
-        ):
-            found[count] = fingerprint
-            count += 1
+    for row in range(codes.size):
+        pool = pool_of[occ_rows[row], codes[row]]
+        kept[count] = row
+        pools[count] = pool
+        count += pool >= 0
     return count
+
+
+@loop("const int32[], const int32[], const uint8[], const words, const int64[], int64[], int64[]")
+def read_kept(kept, offsets, data, words, shorts, keys, kept_shorts):
+    """Read account and contracts of the rows that are kept.
+
+    Args:
+        kept: int32[m], the rows.
+        offsets: int32[n + 1], where each account starts in `data`.
+        data: uint8[], the accounts' bytes.
+        words: uint64[bytes - 7], the word at each byte of `data`.
+        shorts: int64[n], contracts short.
+        keys: out, int64[m].
+        kept_shorts: out, int64[m].
+
+    Returns:
+        Whether every account has a key, and no quantity is negative.
+    """
+    sound = True
+    for index in range(kept.size):
+        row = kept[index]
+        key = key_of(data, words, np.int64(offsets[row]), np.int64(offsets[row + 1]))
+        keys[index] = key
+        kept_shorts[index] = shorts[row]
+        sound &= key >= 0 and shorts[row] >= 0
+    return sound
 
 
 @loop("const uint8[]")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import accumulate
 from typing import Final
 
 import pyarrow as pa
@@ -12,8 +15,12 @@ from lottery.day.threads import THREADS, in_threads
 from lottery.errors import Problems
 from lottery.intake.arrow import check_buffers, first_line
 from lottery.intake.columns import LABEL_COLUMNS, check_names
+from lottery.intake.positions import PositionBlocks
 from lottery.intake.sources import Reading, RowLocator
 
+_DAMAGE: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
+_INDEX_BYTES: Final = 8
+"""Bytes of a row from which on its column is taken to be stored as texts."""
 MAGIC: Final = b"PAR1"
 """What a Parquet file begins and ends with."""
 
@@ -30,61 +37,110 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], source: str) -> Readi
         The raw columns; no table if the file or its columns are refused.
     """
     locator = RowLocator(source=source)
-
-    def refused(message: str) -> Reading:
-        return Reading(locator=locator, problems=Problems.of(locator.problem(message)))
-
-    if data.size == 0:
-        return refused("the file is empty")
-    if data.slice(0, min(4, data.size)).to_pybytes() != MAGIC:
-        return refused("expected Parquet, got a file that does not begin as one")
-    try:
-        metadata = pq.read_metadata(pa.BufferReader(data))
-        schema = metadata.schema.to_arrow_schema()
-        can_be_read, problems = check_names(schema.names, required, locator)
-        if not can_be_read:
-            return Reading(locator=locator, problems=problems)
-        if not _counts_agree(metadata):
-            return refused("the file is damaged: its row groups do not have the rows it announces")
-        table = _read_columns(data, metadata, schema)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        return refused(f"the file is damaged or cut short: {first_line(error)}")
-    return Reading(locator=locator, table=table, problems=problems)
-
-
-def parquet_row_count(data: pa.Buffer) -> int:
-    """Return the number of rows that a Parquet file announces; 0 if it cannot be read."""
-    try:
-        return int(pq.read_metadata(pa.BufferReader(data)).num_rows)
-    except (pa.ArrowException, OSError, UnicodeDecodeError):
-        return 0
-
-
-def _read_columns(data: pa.Buffer, metadata: pq.FileMetaData, schema: pa.Schema) -> pa.Table:
-    texts = (pa.string(), pa.large_string())
-    labels = [
-        name for name in LABEL_COLUMNS if name in schema.names and schema.field(name).type in texts
-    ]
-
-    def read_groups(first: int, last: int) -> pa.Table:
-        file = pq.ParquetFile(
-            pa.BufferReader(data),
-            metadata=metadata,
-            read_dictionary=labels,
-            page_checksum_verification=True,
-        )
-        return file.read_row_groups(range(first, last))
-
+    metadata, problems = _metadata(data, required, locator)
+    if metadata is None:
+        return Reading(locator=locator, problems=problems)
+    read = partial(_read_groups, data, metadata)
     # Most of the time goes into one column, the accounts, so threads share row groups.
     count = metadata.num_row_groups
     halves = [(0, count)] if count < THREADS else [(0, count // 2), (count // 2, count)]
-    table = pa.concat_tables(in_threads(read_groups, halves))
+    try:
+        table = pa.concat_tables(in_threads(read, halves))
+    except _DAMAGE as error:
+        return Reading(locator=locator, problems=_damaged(locator, error))
+    return Reading(locator=locator, table=table, problems=problems)
+
+
+def parquet_blocks(
+    data: pa.Buffer, required: Sequence[str], source: str, forget: Callable[[], None]
+) -> PositionBlocks:
+    """Return the row groups of a Parquet file, to be read one by one.
+
+    Args:
+        data: The whole file.
+        required: The columns that must be there; `occ_account` is optional.
+        source: What problems name as their source.
+        forget: Called once a row group was decoded: its bytes need not stay in memory.
+    """
+    locator = RowLocator(source=source)
+    metadata, problems = _metadata(data, required, locator)
+    if metadata is None:
+        return PositionBlocks.of_problems(problems)
+    counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    starts = [1, *accumulate(counts, initial=1)][1:]
+
+    def read(group: int) -> Reading:
+        block = replace(locator, first_row=starts[group])
+        try:
+            table = _read_groups(data, metadata, group, group + 1)
+        except _DAMAGE as error:
+            return Reading(locator=block, problems=_damaged(locator, error))
+        forget()
+        return Reading(locator=block, table=table)
+
+    return PositionBlocks(row_counts=counts, read=read, problems=problems)
+
+
+def _metadata(
+    data: pa.Buffer, required: Sequence[str], locator: RowLocator
+) -> tuple[pq.FileMetaData | None, Problems]:
+    """Return a file's metadata, or None and why its columns cannot be read."""
+    if data.size == 0:
+        return None, Problems.of(locator.problem("the file is empty"))
+    if data.slice(0, min(4, data.size)).to_pybytes() != MAGIC:
+        message = "expected Parquet, got a file that does not begin as one"
+        return None, Problems.of(locator.problem(message))
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(data))
+        names = metadata.schema.to_arrow_schema().names
+    except _DAMAGE as error:
+        return None, _damaged(locator, error)
+    can_be_read, problems = check_names(names, required, locator)
+    if can_be_read and not _counts_agree(metadata):
+        message = "the file is damaged: its row groups do not have the rows it announces"
+        return None, Problems.of(locator.problem(message))
+    return (metadata if can_be_read else None), problems
+
+
+def _damaged(locator: RowLocator, error: Exception) -> Problems:
+    message = f"the file is damaged or cut short: {first_line(error)}"
+    return Problems.of(locator.problem(message))
+
+
+def _read_groups(data: pa.Buffer, metadata: pq.FileMetaData, first: int, last: int) -> pa.Table:
+    """Decode row groups; labels are dictionaries if they are mostly stored as such."""
+    schema = metadata.schema.to_arrow_schema()
+    texts = (pa.string(), pa.large_string())
+    labels = [
+        name
+        for name in LABEL_COLUMNS
+        if name in schema.names
+        and schema.field(name).type in texts
+        and not any(_is_plain(metadata.row_group(group), name) for group in range(first, last))
+    ]
+    file = pq.ParquetFile(
+        pa.BufferReader(data),
+        metadata=metadata,
+        read_dictionary=labels,
+        page_checksum_verification=True,
+    )
+    table = file.read_row_groups(range(first, last), use_threads=False)
     for column in table.columns:
         # The reader does not check that a dictionary has what an index asks for, neither for the
         # labels nor for a column that the file itself declares as a dictionary.
         if pa.types.is_dictionary(column.type):
             check_buffers(column)
     return table
+
+
+def _is_plain(group: pq.RowGroupMetaData, name: str) -> bool:
+    """Return whether a column of a row group is mostly stored as texts and not as indices."""
+    columns = (group.column(index) for index in range(group.num_columns))
+    return any(
+        column.total_uncompressed_size > _INDEX_BYTES * column.num_values
+        for column in columns
+        if column.path_in_schema == name
+    )
 
 
 def _counts_agree(metadata: pq.FileMetaData) -> bool:

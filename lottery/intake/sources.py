@@ -270,6 +270,11 @@ class Received:
     problems: Problems = NO_PROBLEMS
     occ_reports: pa.Table | None = None
 
+    @property
+    def locator(self) -> RowLocator:
+        """Locates problems of the source as a whole."""
+        return self.locators[0]
+
     def with_occ_reports(self) -> pa.Table:
         """Return the table with what else OCC says of the notices as further columns."""
         table = self.table

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Final
 
 import pyarrow as pa
 
+from lottery.day.assigned_pools import AssignedPools
 from lottery.day.tables import NOTICE_ROWS, NOTICES, OCC_POSITIONS, POSITION_ROWS, POSITIONS
 from lottery.errors import LimitExceeded, Problems
 from lottery.intake.arrow import read_arrow, write_arrow
@@ -21,12 +21,12 @@ from lottery.intake.columns import (
     POSITION_COLUMNS,
     to_notices,
     to_occ_positions,
-    to_positions,
 )
 from lottery.intake.memory import KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
 from lottery.intake.occ_reports import OCC_COLUMNS, empty_reports, to_occ_reports
-from lottery.intake.position_filter import keep_assigned_positions
+from lottery.intake.positions import PositionBlocks, ReceivedPositions, read_positions
 from lottery.intake.sources import Reading, Received, ReceivedVolumes, RowLocator, SourceFile
+from lottery.method.methodology import AccountOrder
 from lottery.method.seed import ExchangeAsk
 
 
@@ -37,16 +37,16 @@ class _Role:
     Attributes:
         required: The columns that must be there.
         schema: The table that they become.
-        convert: Makes the table of raw columns.
         optional: The columns that may be there.
         rows: The schema of what comes as rows; None if a role comes as Arrow only.
+        convert: Makes the table of raw columns; None for positions, which are read in blocks.
     """
 
     required: Sequence[str]
     schema: pa.Schema
-    convert: Callable[[Reading], Reading]
     optional: Sequence[str] = OPTIONAL_COLUMNS
     rows: pa.Schema | None = None
+    convert: Callable[[Reading], Reading] | None = None
 
 
 _ROLES: Final[dict[str, _Role]] = {
@@ -57,9 +57,7 @@ _ROLES: Final[dict[str, _Role]] = {
         rows=NOTICE_ROWS,
         convert=to_notices,
     ),
-    "positions": _Role(
-        required=POSITION_COLUMNS, schema=POSITIONS, rows=POSITION_ROWS, convert=to_positions
-    ),
+    "positions": _Role(required=POSITION_COLUMNS, schema=POSITIONS, rows=POSITION_ROWS),
     "occ_positions": _Role(
         required=OCC_POSITION_COLUMNS, schema=OCC_POSITIONS, convert=to_occ_positions
     ),
@@ -122,37 +120,26 @@ class IncomingRows:
         self._readings.append(reading)
         self._payloads.append(payload)
 
-    def received_of(self, notices: Received) -> Received:
-        """Return the positions of the pools that have notices, as `files.read_positions_of` does.
+    def positions(self, assigned: AssignedPools, order: AccountOrder) -> ReceivedPositions:
+        """Return the positions of the assigned pools, rows before Arrow payloads.
 
         Args:
-            notices: The notices of the same stream.
+            assigned: The pools.
+            order: The choice of R2.
         """
-        has_problems = notices.problems or any(reading.problems for reading in self._readings)
-        if (
-            self._readings
-            and notices.table.num_rows
-            and not (has_problems or self._rows or self._refusals)
-        ):
-            tables = [reading.table for reading in self._readings]
-            with ThreadPoolExecutor(1) as other_thread:
-                sources = other_thread.submit(self._arrow_sources)
-                assigned = keep_assigned_positions(tables, notices.table)
-                if assigned is not None:
-                    locator = replace(self._readings[0].locator, row_numbers=assigned.rows)
-                    return Received(
-                        table=assigned.table, sources=sources.result(), locators=(locator,)
-                    )
-        return self.received()
+        parts, sources = self._parts()
+        blocks = PositionBlocks.of(parts)
+        refusals = sum(self._refusals, blocks.problems)
+        locator = parts[0].locator if parts else RowLocator(source=self.role)
+        received = read_positions(
+            replace(blocks, problems=refusals), assigned, order, locator=locator, memory=self.memory
+        )
+        return replace(received, sources=sources)
 
     def received(self) -> Received:
         """Return everything that arrived as one table, rows before Arrow payloads."""
         role = _ROLES[self.role]
-        parts, sources = list(self._readings), self._arrow_sources()
-        if self._rows:
-            rows = pa.concat_tables(self._rows).combine_chunks()
-            parts.insert(0, Reading(locator=RowLocator(source=self.role), table=rows))
-            sources = (self._source("rows", write_arrow(rows)), *sources)
+        parts, sources = self._parts()
         problems = sum(self._refusals, Problems())
         if not parts:
             locator = RowLocator(source=self.role)
@@ -164,6 +151,7 @@ class IncomingRows:
                 locators=(locator,),
                 problems=problems,
             )
+        assert role.convert is not None, "positions are read in blocks"  # noqa: S101
         converted = [role.convert(part) for part in parts]
         occ_reports, occ_problems = self._occ_reports(parts, converted)
         problems = sum((part.problems for part in converted), problems) + occ_problems
@@ -176,6 +164,15 @@ class IncomingRows:
             problems=problems,
             occ_reports=occ_reports,
         )
+
+    def _parts(self) -> tuple[list[Reading], tuple[SourceFile, ...]]:
+        """Return what arrived, rows before Arrow payloads, and their sources."""
+        parts, sources = list(self._readings), self._arrow_sources()
+        if self._rows:
+            rows = pa.concat_tables(self._rows).combine_chunks()
+            parts.insert(0, Reading(locator=RowLocator(source=self.role), table=rows))
+            sources = (self._source("rows", write_arrow(rows)), *sources)
+        return parts, sources
 
     def _occ_reports(
         self, parts: Sequence[Reading], converted: Sequence[Reading]

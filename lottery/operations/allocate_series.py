@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lottery.day.account_keys import text_buffers
 from lottery.day.jit import inlined, loop
+from lottery.day.keys import text_buffers
 from lottery.day.single_pool import AllocatedPool, allocate_pool
 from lottery.errors import Refused
 from lottery.intake.sources import ReceivedVolumes, RowLocator

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from lottery.day.tables import EARLIER_ASSIGNMENTS
 from lottery.day.taken_off import Unmatched
 from lottery.errors import ProblemCollector, Problems
-from lottery.intake.sources import Received
+from lottery.intake.positions import ReceivedPositions
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import RunRecord
@@ -61,7 +61,7 @@ def assigned_before(
     return tuple(runs), summed
 
 
-def unmatched_problems(positions: Received, unmatched: Iterable[Unmatched]) -> Problems:
+def unmatched_problems(positions: ReceivedPositions, unmatched: Iterable[Unmatched]) -> Problems:
     """Return a problem for each gross position that is less than was assigned earlier."""
     found = ProblemCollector()
     for account in unmatched:
@@ -71,7 +71,7 @@ def unmatched_problems(positions: Received, unmatched: Iterable[Unmatched]) -> P
         )
         if account.row is None:
             message = f"{assigned} but has no position; gross ones include it"
-            found.add(positions.locators[0].problem(message))
+            found.add(positions.locator.problem(message))
         else:
             message = f"{assigned} but is short {account.short_quantity}; gross ones include it"
             found.add(positions.row_problem(account.row, message, column="short_quantity"))

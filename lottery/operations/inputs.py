@@ -6,9 +6,11 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
+from lottery.day.assigned_pools import assigned_pools
 from lottery.intake import files
 from lottery.intake.arrow import with_own_labels, write_arrow
 from lottery.intake.memory import UNLIMITED, VARIABLE, MemoryLimit
+from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.intake.wire import IncomingRows, volumes_of_asks
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
@@ -24,9 +26,11 @@ __all__ = [
     "MemoryLimit",
     "Methodology",
     "Received",
+    "ReceivedPositions",
     "ReceivedVolumes",
     "RunFiles",
     "ZeroHit",
+    "assigned_pools",
     "read_request",
     "read_volumes",
     "volumes_of_asks",
@@ -77,8 +81,12 @@ def read_request(
         paths.notices, source=names.get(paths.notices), business_date=business_date
     )
     progress("reading the positions")
-    positions = files.read_positions_of(
-        notices, paths.positions, source=names.get(paths.positions), memory=memory
+    positions = files.read_positions(
+        paths.positions,
+        assigned_pools(notices.table),
+        methodology.account_order,
+        source=names.get(paths.positions),
+        memory=memory,
     )
     occ_positions = None
     if paths.occ_positions is not None:

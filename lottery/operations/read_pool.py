@@ -7,15 +7,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.arrange import arrange
+from lottery.day.allocate import RepeatedAccounts, TotalTooLarge, allocate
+from lottery.day.assigned_pools import assigned_pools
 from lottery.day.tables import NOTICES
-from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
+from lottery.errors import Problem, Problems, quote
 from lottery.intake import files
 from lottery.intake.memory import UNLIMITED, MemoryLimit
-from lottery.intake.sources import Received
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.operations.odds import OddsRequest
-from lottery.operations.validation import account_problems, checked_series
+from lottery.operations.validation import checked_series, repeated_accounts
 
 
 def read_pool(
@@ -44,21 +44,34 @@ def read_pool(
         Refused: The file or the series is wrong, or the series has several pools and none is named.
     """
     series = checked_series(series)
-    problems = NO_PROBLEMS
+    pools = None
+    if occ_account is not None:
+        row = {"notice_id": "1", "series": series, "quantity": 1, "occ_account": occ_account}
+        pools = assigned_pools(pa.Table.from_pylist([row], NOTICES))
+    order = methodology.account_order
+    positions = files.read_positions(path, pools, order, memory=memory or UNLIMITED)
+    problems = positions.problems
     if occ_account is None:
-        positions = files.read_positions(path, memory=memory or UNLIMITED)
-        occ_account, problems = _only_occ_account(positions, series)
-        notices = _notice(occ_account, series)
-    else:
-        notices = _notice(occ_account, series)
-        received = Received(table=notices, sources=(), locators=())
-        positions = files.read_positions_of(received, path, memory=memory or UNLIMITED)
-    arrangement = arrange(notices, positions.table, methodology.account_order)
-    problems += account_problems(positions, arrangement, methodology.account_order)
-    (positions.problems + problems).refuse_if_any()
-    rows = positions.table.filter(
-        (pc.field("series") == series) & (pc.field("occ_account") == occ_account)
-    )
+        names = sorted(pool.occ_account for pool in positions.assigned if pool.series == series)
+        occ_account = names[0] if names else ""
+        if len(names) > 1:
+            listed = ", ".join(map(quote, names))
+            message = f"series {quote(series)} has several OCC accounts; name one of {listed}"
+            problems += Problems.of(Problem(source="occ_account", message=message))
+    try:
+        allocate(
+            positions.assigned,
+            positions.positions,
+            ten_thousandths=1,
+            zero_hit=methodology.zero_hit,
+        )
+    except RepeatedAccounts as error:
+        problems += repeated_accounts(positions, error.accounts)
+    except TotalTooLarge:
+        pass  # Its odds are refused for it, if it is this pool.
+    problems.refuse_if_any()
+    table = positions.table()
+    rows = table.filter((pc.field("series") == series) & (pc.field("occ_account") == occ_account))
     return OddsRequest(
         series=series,
         occ_account=occ_account,
@@ -68,20 +81,3 @@ def read_pool(
         account=account,
         methodology=methodology,
     )
-
-
-def _only_occ_account(positions: Received, series: str) -> tuple[str, Problems]:
-    """Return the OCC account of the series' one pool; several of them are a problem."""
-    of_series = positions.table.filter(pc.field("series") == series).column("occ_account")
-    found = sorted(of_series.unique().cast(pa.string()).to_pylist())
-    if len(found) > 1:
-        names = ", ".join(map(quote, found))
-        message = f"series {quote(series)} has several OCC accounts; name one of {names}"
-        return found[0], Problems.of(Problem(source="occ_account", message=message))
-    return found[0] if found else "", NO_PROBLEMS
-
-
-def _notice(occ_account: str, series: str) -> pa.Table:
-    """Return `tables.NOTICES` with one notice of the pool: the readers keep its rows alone."""
-    row = {"notice_id": "odds", "series": series, "quantity": 1, "occ_account": occ_account}
-    return pa.Table.from_pylist([row], NOTICES)

@@ -10,11 +10,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from lottery.day.allocate import Day, TotalTooLarge, allocate
-from lottery.day.arrange import arrange
+from lottery.day.allocate import Day, RepeatedAccounts, TotalTooLarge, allocate
+from lottery.day.keys import KeyedPositions, key_table
 from lottery.day.tables import INT64_MAX
 from lottery.day.taken_off import take_off
-from lottery.errors import NO_PROBLEMS, Problem, ProblemCollector, Problems, Refused, quote
+from lottery.errors import NO_PROBLEMS, Problem, ProblemCollector, Problems, quote
+from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
@@ -34,10 +35,10 @@ from lottery.method.seed import RuleWarning, Seed
 from lottery.operations.earlier_assignments import assigned_before, unmatched_problems
 from lottery.operations.validation import (
     CYCLES,
-    account_problems,
     check_date,
     derive_seed_of,
     pool_name,
+    repeated_accounts,
     repeated_notices,
     repeated_pools,
 )
@@ -77,7 +78,7 @@ class RunRequest:
     business_date: dt.date
     cycle: int = 1
     notices: Received
-    positions: Received
+    positions: ReceivedPositions
     volumes: ReceivedVolumes
     requested_by: Identity
     problems: Problems = NO_PROBLEMS
@@ -150,7 +151,7 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
     problems += _term_problems(request) + seed_problems
     if progress is not None:
         progress("arranging the accounts")
-    day = _allocate(request, seed, request.positions.table, problems, progress)
+    day = _allocate(request, seed, request.positions.positions, problems, progress)
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
     warnings = (*seed.warnings(), *_occ_account_warnings(request))
     shorts = None
@@ -182,7 +183,7 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
 def _allocate(
     request: RunRequest,
     seed: Seed | None,
-    positions: pa.Table,
+    positions: KeyedPositions,
     problems: Problems,
     progress: Progress | None = None,
 ) -> Day:
@@ -191,40 +192,47 @@ def _allocate(
     Raises:
         Refused: Something in the request is wrong; every problem is listed.
     """
-    arrangement = arrange(request.notices.table, positions, request.methodology.account_order)
+    received = request.positions
     problems += repeated_notices(request.notices)
     if request.occ_positions is not None:
         problems += repeated_pools(request.occ_positions)
-    for pool in arrangement.pools.overflowing():
-        overflow = request.notices.locators[0].problem(
+    overflows = (
+        request.notices.locators[0].problem(
             f"the notices of {pool_name(pool.occ_account, pool.series)} must add up to at most "
             f"{INT64_MAX} contracts",
             column="quantity",
             rule="P5",
         )
-        problems += Problems.of(overflow)
-    problems += account_problems(request.positions, arrangement, request.methodology.account_order)
-    problems.refuse_if_any()
-    assert seed is not None, "a seed that is refused has problems"  # noqa: S101
+        for pool in received.assigned.overflowing()
+    )
+    problems += Problems.of(*overflows)
     if progress is not None:
         progress("allocating")
     try:
-        return allocate(
-            arrangement,
-            ten_thousandths=seed.ten_thousandths,
+        day = allocate(
+            received.assigned,
+            positions,
+            # Without a seed, for what is wrong with the positions.
+            ten_thousandths=1 if seed is None else seed.ten_thousandths,
             zero_hit=request.methodology.zero_hit,
         )
+    except RepeatedAccounts as error:
+        (problems + repeated_accounts(received, error.accounts)).refuse_if_any()
+        raise
     except TotalTooLarge as error:
-        overflows = [
-            request.positions.locators[0].problem(
+        too_large = (
+            received.locator.problem(
                 f"the positions of {pool_name(pool.occ_account, pool.series)} must add up to at "
                 f"most {INT64_MAX} contracts",
                 column="short_quantity",
                 rule="R3",
             )
             for pool in error.pools
-        ]
-        raise Refused(overflows) from error
+        )
+        (problems + Problems.of(*too_large)).refuse_if_any()
+        raise
+    problems.refuse_if_any()
+    return day
 
 
 def _term_problems(request: RunRequest) -> Problems:
@@ -314,11 +322,13 @@ def _net_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> RunDraft
     runs, assigned = assigned_before(ledger, standing, draft.day.pools)
     if not runs:
         return draft
-    net = take_off(request.positions.table, assigned)
-    unmatched_problems(request.positions, net.unmatched).refuse_if_any()
+    received = request.positions
+    net = take_off(received.table(), assigned)
+    unmatched_problems(received, net.unmatched).refuse_if_any()
+    positions = key_table(net.positions, received.assigned, request.methodology.account_order)
     return replace(
         draft,
-        day=_allocate(request, draft.seed, net.positions, NO_PROBLEMS),
+        day=_allocate(request, draft.seed, positions, NO_PROBLEMS),
         taken_off=net.taken_off,
         taken_off_runs=runs,
     )
@@ -327,7 +337,7 @@ def _net_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> RunDraft
 def _occ_account_warnings(request: RunRequest) -> tuple[RuleWarning, ...]:
     """Return the warning that only one of notices and positions carries OCC accounts (P3)."""
     in_notices = _has_occ_accounts(request.notices.table)
-    in_positions = _has_occ_accounts(request.positions.table)
+    in_positions = request.positions.has_occ_accounts
     if in_notices == in_positions:
         return ()
     with_it, without = ("notices", "positions") if in_notices else ("positions", "notices")

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.arrange import Arrangement
-from lottery.day.identifiers import describe_account, padded_series
+from lottery.day.identifiers import padded_series
 from lottery.errors import (
     METHOD_NOT_IN_FORCE,
     Problem,
@@ -25,8 +24,9 @@ from lottery.errors import (
     escape,
     quote,
 )
+from lottery.intake.positions import FoundRow, ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes, RowLocator
-from lottery.method.methodology import AccountOrder, Methodology, Security
+from lottery.method.methodology import Methodology, Security
 from lottery.method.seed import ExchangeAsk, Seed, derive_seed
 
 CYCLES: Final = 999
@@ -113,24 +113,26 @@ def repeated_pools(occ_positions: Received) -> Problems:
     return found.problems()
 
 
-def account_problems(
-    positions: Received, arrangement: Arrangement, order: AccountOrder
+def repeated_accounts(
+    positions: ReceivedPositions, accounts: Mapping[int, frozenset[str]]
 ) -> Problems:
-    """Return a problem for each invalid account (R2), and each repeated one of a pool (P4, R2)."""
-    accounts = positions.table.column("account")
+    """Return a problem for each row but the first of an account of a pool (P4, R2).
+
+    Args:
+        positions: The positions.
+        accounts: The repeated accounts, by the index of their pool, without leading zeros.
+    """
     found = ProblemCollector()
-    for index in map(int, arrangement.wrong_accounts):
-        text = accounts[index].cast(pa.binary()).as_py().decode("utf-8", "replace")
-        message = describe_account(text, order)
-        found.add(positions.row_problem(index, message, column="account", rule="R2"))
-    for doubled in arrangement.doubled:
-        locator, index = positions.locate(doubled.row)
-        first_locator, first_index = positions.locate(doubled.first_row)
-        location = f"row {first_locator.row(first_index)}"
-        if first_locator.source != locator.source:
-            location = _location(positions, doubled.first_row)
-        account, first = accounts[doubled.row].as_py(), accounts[doubled.first_row].as_py()
-        found.add(repeated_account(locator, index, account, first, location))
+    first_of: dict[tuple[int, int], FoundRow] = {}
+    for row in positions.find(accounts):
+        first = first_of.setdefault((row.pool, row.number), row)
+        if first is not row:
+            location = f"row {first.locator.row(first.index)}"
+            if first.locator.source != row.locator.source:
+                location += f" of {escape(first.locator.source)}"
+            found.add(
+                repeated_account(row.locator, row.index, row.account, first.account, location)
+            )
     return found.problems()
 
 
