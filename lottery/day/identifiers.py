@@ -93,7 +93,7 @@ def wrong_accounts(
         order: The choice of R2.
     """
     valid = _match(accounts, _ACCOUNT[order])
-    return np.flatnonzero(~np.asarray(valid.to_numpy()))
+    return np.flatnonzero(~np.asarray(valid))
 
 
 def describe_account(account: str, order: AccountOrder) -> str:
