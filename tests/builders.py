@@ -25,11 +25,11 @@ from lottery import operations
 from lottery.audit.replay import Engine, Replayed, replay
 from lottery.audit.verify_log import Fault
 from lottery.day.allocate import Day, allocate
-from lottery.day.arrange import arrange
+from lottery.day.assigned_pools import assigned_pools
+from lottery.day.keys import key_table
 from lottery.day.tables import LABEL, NOTICE_ROWS, NOTICES, POSITION_ROWS, POSITIONS
 from lottery.errors import Refused
 from lottery.intake import files
-from lottery.intake.sources import Received
 from lottery.intake.wire import IncomingRows, volumes_of_asks
 from lottery.ledger.commit import KEY_FILE, Ledger
 from lottery.ledger.run_record import Identity
@@ -187,7 +187,7 @@ def allocate_rows(
     zero_hit: ZeroHit = ZeroHit.WRAP,
     account_order: AccountOrder = AccountOrder.NUMERIC,
 ) -> Day:
-    """Arrange and allocate a day of rows."""
+    """Allocate a day of rows."""
     return allocate_tables(
         notices_table(notices),
         positions_table(positions),
@@ -205,9 +205,10 @@ def allocate_tables(
     zero_hit: ZeroHit = ZeroHit.WRAP,
     account_order: AccountOrder = AccountOrder.NUMERIC,
 ) -> Day:
-    """Arrange and allocate a day of tables."""
-    arrangement = arrange(notices, positions, account_order)
-    return allocate(arrangement, ten_thousandths=ten_thousandths, zero_hit=zero_hit)
+    """Allocate a day of tables."""
+    assigned = assigned_pools(notices)
+    keyed = key_table(positions, assigned, account_order)
+    return allocate(assigned, keyed, ten_thousandths=ten_thousandths, zero_hit=zero_hit)
 
 
 def exchange_asks(asks: Mapping[str, str]) -> list[ExchangeAsk]:
@@ -289,11 +290,14 @@ def request_of_files(
     **given: Any,
 ) -> operations.RunRequest:
     """Return the request of a day's three files; more arguments are those of `RunRequest`."""
+    notices = files.read_notices(paths["notices"], business_date=date)
     return operations.RunRequest(
         business_date=date,
         cycle=cycle,
-        notices=files.read_notices(paths["notices"], business_date=date),
-        positions=files.read_positions(paths["positions"]),
+        notices=notices,
+        positions=files.read_positions(
+            paths["positions"], assigned_pools(notices.table), methodology.account_order
+        ),
         volumes=files.read_volumes(paths["volumes"], methodology.securities),
         requested_by=TESTER,
         supersedes=tuple(supersedes),
@@ -330,11 +334,12 @@ def request_of_wire(
     *,
     as_arrow: bool,
     cycle: int = 1,
+    methodology: Methodology = JPMS_2024_09_06,
     **given: Any,
 ) -> operations.RunRequest:
     """Return the request of a day through messages: rows, or two Arrow payloads of each role."""
 
-    def receive(role: str, rows: Sequence[Row], schema: pa.Schema) -> Received:
+    def arrived(role: str, rows: Sequence[Row], schema: pa.Schema) -> IncomingRows:
         arriving = incoming(role)
         half = (len(rows) + 1) // 2
         for part in filter(None, (rows[:half], rows[half:])):
@@ -342,15 +347,19 @@ def request_of_wire(
                 arriving.add_arrow(arrow_payload(table_of(part, schema)))
             else:
                 arriving.add_rows(columns_of(part, schema))
-        return arriving.received()
+        return arriving
 
+    notices = arrived("notices", day.notices, NOTICE_ROWS).received()
     return operations.RunRequest(
         business_date=day.date,
         cycle=cycle,
-        notices=receive("notices", day.notices, NOTICE_ROWS),
-        positions=receive("positions", day.positions, POSITION_ROWS),
+        notices=notices,
+        positions=arrived("positions", day.positions, POSITION_ROWS).positions(
+            assigned_pools(notices.table), methodology.account_order
+        ),
         volumes=volumes_of_asks(exchange_asks(day.asks)),
         requested_by=TESTER,
+        methodology=methodology,
         **given,
     )
 
