@@ -38,8 +38,6 @@ _SAMPLED: Final = 64
 """One row of so many is looked at to choose where a giant pool is cut."""
 _PART_CHARACTERS: Final = 1 << 30
 """Most characters of accounts in one array: Arrow counts them in 31 bits."""
-_KEY_BITS: Final = 63
-"""Bits of a key with its index in the segment below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +237,7 @@ def _segments(pool_count: int, positions: KeyedPositions) -> _Segments:
     starts = np.zeros(segment_count + 1, np.int64)
     np.cumsum(counts.sum(axis=0), out=starts[1:])
     largest = int(np.diff(starts).max(initial=1))
-    if positions.key_bits + (largest - 1).bit_length() > _KEY_BITS:
+    if positions.key_bits + (largest - 1).bit_length() > loops.KEY_BITS:
         return _segments(pool_count, ranked(positions))
     free = starts[:-1] + np.cumsum(counts, axis=0) - counts
     rows = np.empty((int(starts[-1]), 2), np.int64)

@@ -36,6 +36,8 @@ MAX_DIGITS: Final = 30
 """Maximum digits of an account number."""
 BUCKET_BITS: Final = 11
 """Bits of a key that one pass of the radix sort looks at."""
+KEY_BITS: Final = 63
+"""Bits of a key with its index in the segment below it."""
 SLACK: Final = 8
 """Bytes after the last text: a text is written by words."""
 SORTED_IN_PLACE: Final = 24
@@ -252,7 +254,7 @@ def sort_by_digits(keys, spare, count, low_bit, buckets):
     mask = (1 << bits) - 1
     shift = low_bit
     source, target = keys, spare
-    while used >> shift:
+    while shift < KEY_BITS and used >> shift:  # Machine code shifts by the lowest six bits alone.
         for digit in range(mask + 1):
             buckets[digit] = 0
         for index in range(count):
