@@ -14,7 +14,7 @@ from lottery import operations
 from lottery.day.assigned_pools import assigned_pools
 from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.errors import Problem, Refused
-from lottery.intake import files, positions
+from lottery.intake import files, position_block
 from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received
 from lottery.intake.wire import IncomingRows, volumes_of_asks
@@ -67,7 +67,7 @@ def _is_table_taken(path: Path, content: bytes) -> bool:
     assigned = assigned_pools(notices.table)
     found = []
     # Compiled passes leave small blocks to the checks of each column; both must say the same.
-    for rows_worth_passes in (1, positions.ROWS_WORTH_PASSES):
+    for rows_worth_passes in (1, position_block.ROWS_WORTH_PASSES):
         with _worth(rows_worth_passes):
             found.append(files.read_positions(path, assigned, JPMS_2024_09_06.account_order))
     by_passes, checked = found
@@ -126,7 +126,7 @@ def _check_messages(problems: Iterable[Problem]) -> None:
 @contextmanager
 def _worth(rows: int) -> Iterator[None]:
     """Have blocks of so many rows read by compiled passes."""
-    module = vars(positions)
+    module = vars(position_block)
     before = module["ROWS_WORTH_PASSES"]
     module["ROWS_WORTH_PASSES"] = rows
     try:

@@ -299,8 +299,12 @@ def _name(path: Path) -> str:
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes if a file is written or replaced; None if it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -108,7 +108,7 @@ def hash_symbol(first, middle, last):
     value = (value ^ middle) * np.uint64(0xBF58476D1CE4E5B9)
     value ^= value >> np.uint64(32)
     value = (value ^ last) * np.uint64(0x94D049BB133111EB)
-    return value ^ value >> np.uint64(31) | np.uint64(1)
+    return value ^ value >> np.uint64(31) | np.uint64(1 << 63)
 
 
 @loop("const uint8[,], uint64[,], uint64[], int32[]")

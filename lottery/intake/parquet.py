@@ -67,7 +67,7 @@ def parquet_blocks(
     if metadata is None:
         return PositionBlocks.of_problems(problems)
     counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    starts = [1, *accumulate(counts, initial=1)][1:]
+    starts = list(accumulate(counts, initial=1))
 
     def read(group: int) -> Reading:
         block = replace(locator, first_row=starts[group])
@@ -125,6 +125,8 @@ def _read_groups(data: pa.Buffer, metadata: pq.FileMetaData, first: int, last: i
         page_checksum_verification=True,
     )
     table = file.read_row_groups(range(first, last), use_threads=False)
+    if table.num_rows != sum(metadata.row_group(group).num_rows for group in range(first, last)):
+        raise pa.ArrowInvalid("a row group does not have the rows that it announces")
     for column in table.columns:
         # The reader does not check that a dictionary has what an index asks for, neither for the
         # labels nor for a column that the file itself declares as a dictionary.

@@ -2,11 +2,7 @@
 
 A row of a pool without notices takes no part (P1, P4): its series and its OCC account are checked,
 and it is dropped while its block is in the cache. So memory follows the assigned pools, not the
-file.
-
-A block is a row group of a Parquet file, or some rows of a CSV file or of a message. Compiled
-passes read it if it is large and of the usual types. If it is not, or if something in it is wrong,
-`columns` reads it and names every problem with its row. Both give the same rows.
+file. A block is a row group of a Parquet file, or some rows of a CSV file or of a message.
 """
 
 from __future__ import annotations
@@ -15,47 +11,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lottery.day.assigned_pools import AssignedPools
-from lottery.day.identifiers import (
-    PADDED_LENGTH,
-    describe_account,
-    is_occ_account,
-    wrong_accounts,
-)
-from lottery.day.keys import (
-    Block,
-    KeyedPositions,
-    TextBlock,
-    key_positions,
-    one_array,
-    text_buffers,
-    words_of,
-)
+from lottery.day.keys import KeyedPositions, key_positions
 from lottery.day.loops import LENGTH_BITS
-from lottery.day.tables import LABEL, NOTICES
+from lottery.day.tables import NOTICES
 from lottery.day.threads import THREADS
 from lottery.errors import NO_PROBLEMS, Problem, Problems
-from lottery.intake import loops
-from lottery.intake.arrow import check_buffers
-from lottery.intake.columns import occ_account_labels, quantities, series_labels, texts
+from lottery.intake.columns import LABEL_COLUMNS, occ_account_labels, series_labels
 from lottery.intake.memory import CHECKED_ROW_BYTES, KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
+from lottery.intake.position_block import KeptRows, PoolLookup, read_block
 from lottery.intake.sources import Reading, RowLocator, SourceFile
 from lottery.method.methodology import AccountOrder
 
-if TYPE_CHECKING:  # NumPy's types take long to import.
-    import numpy.typing as npt
-
 BLOCK_ROWS: Final = 1 << 20
 """Maximum rows of a block that is cut from a table."""
-ROWS_WORTH_PASSES: Final = 50_000
-"""Rows from which on a block is read by compiled passes."""
-_LABELS: Final = ("series", "occ_account")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +57,7 @@ class PositionBlocks:
         blocks = [
             replace(
                 reading,
-                locator=replace(reading.locator, first_row=reading.locator.first_row + start),
+                locator=reading.locator.rows_from(start),
                 table=reading.table.slice(start, BLOCK_ROWS),
                 problems=NO_PROBLEMS,
             )
@@ -199,13 +173,13 @@ def read_positions(
     Raises:
         LimitExceeded: The rows need more memory.
     """
-    lookup = _PoolLookup.of(assigned, order)
+    lookup = PoolLookup.of(assigned, order)
     row_count = sum(blocks.row_counts)
     kept_rows: list[int] = []
     memory.check(locator.source, row_count * CHECKED_ROW_BYTES)
 
-    def read(index: int) -> _Kept:
-        kept = _read_block(blocks.read(index), lookup)
+    def read(index: int) -> KeptRows:
+        kept = read_block(blocks.read(index), lookup)
         kept_rows.append(len(kept.block))
         needed = row_count * CHECKED_ROW_BYTES + sum(kept_rows) * KEPT_ROW_BYTES
         memory.check(locator.source, needed)
@@ -215,7 +189,7 @@ def read_positions(
         found = list(threads.map(read, range(len(blocks.row_counts))))
     # Nothing of the size of a block is decoded from here on.
     pa.default_memory_pool().release_unused()
-    problems = _distinct(sum((kept.problems for kept in found), blocks.problems))
+    problems = _joined([blocks.problems, *(kept.problems for kept in found)])
     if not row_count and not problems:
         problems = Problems.of(locator.problem("expected at least one row, got none"))
     return ReceivedPositions(
@@ -234,15 +208,15 @@ def notices_of_all(blocks: PositionBlocks) -> pa.Table:
 
     With them as the day's notices, every row of the positions takes part.
     """
-    pairs = [NOTICES.empty_table().select(_LABELS)]
+    pairs = [NOTICES.empty_table().select(LABEL_COLUMNS)]
     for index in range(len(blocks.row_counts)):
         raw = blocks.read(index)
         if raw.table is not None:
             labels = (series_labels(raw)[0], occ_account_labels(raw)[0])
-            found = pa.table(dict(zip(_LABELS, labels, strict=True)))
+            found = pa.table(dict(zip(LABEL_COLUMNS, labels, strict=True)))
             pairs.append(found.cast(pairs[0].schema))
-    plain = pa.concat_tables(pairs).cast(pa.schema([(name, pa.string()) for name in _LABELS]))
-    pools = plain.group_by(list(_LABELS)).aggregate([])
+    plain = pa.concat_tables(pairs).cast(pa.schema([(name, pa.string()) for name in LABEL_COLUMNS]))
+    pools = plain.group_by(list(LABEL_COLUMNS)).aggregate([])
     count = pools.num_rows
     columns = {
         "notice_id": list(map(str, range(count))),
@@ -253,195 +227,12 @@ def notices_of_all(blocks: PositionBlocks) -> pa.Table:
     return pa.table(columns, NOTICES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _PoolLookup:
-    """The assigned pools, as the passes look them up.
-
-    Attributes:
-        order: The choice of R2.
-        series: string[k], the assigned series, padded.
-        symbols: uint64[k, 3], three words of each.
-        hashes: uint64[a power of two], a hash table of them; 0 is free.
-        codes: int32[], the series in each bucket.
-        occ_rows: The row of each assigned OCC account in `pool_of`; others have the last.
-        pool_of: int32[OCC accounts + 1, k + 1], pools; -1 for none.
-    """
-
-    order: AccountOrder
-    series: pa.StringArray
-    symbols: npt.NDArray[np.uint64]
-    hashes: npt.NDArray[np.uint64]
-    codes: npt.NDArray[np.int32]
-    occ_rows: Mapping[str, int]
-    pool_of: npt.NDArray[np.int32]
-
-    @classmethod
-    def of(cls, assigned: AssignedPools, order: AccountOrder) -> _PoolLookup:
-        series = assigned.series_texts
-        # A series that was refused may have any length, and no position can be of it.
-        symbols = [
-            text.encode().ljust(PADDED_LENGTH)[:PADDED_LENGTH] for text in series.to_pylist()
-        ]
-        padded = np.frombuffer(b"".join(symbols), np.uint8).reshape(len(series), PADDED_LENGTH)
-        size = 1 << (2 * len(series)).bit_length()
-        words = np.empty((len(series), 3), np.uint64)
-        hashes, codes = np.zeros(size, np.uint64), np.zeros(size, np.int32)
-        loops.fill_buckets(padded, words, hashes, codes)
-        pool_of = np.full((len(assigned.occ_texts) + 1, len(series) + 1), -1, np.int32)
-        pool_of[assigned.occ_accounts, assigned.series] = np.arange(len(assigned))
-        return cls(
-            order=order,
-            series=series,
-            symbols=words,
-            hashes=hashes,
-            codes=codes,
-            occ_rows={text: row for row, text in enumerate(assigned.occ_texts.to_pylist())},
-            pool_of=pool_of,
-        )
-
-    def rows_of(self, occ_accounts: Sequence[str]) -> npt.NDArray[np.int32]:
-        """Return the row of each OCC account in `pool_of`."""
-        other = len(self.occ_rows)
-        return np.array([self.occ_rows.get(text, other) for text in occ_accounts], np.int32)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Kept:
-    """The rows of assigned pools in a block, and what is wrong in it."""
-
-    block: Block | TextBlock
-    locator: RowLocator
-    has_occ_accounts: bool
-    problems: Problems = NO_PROBLEMS
-
-
-def _distinct(problems: Problems) -> Problems:
-    """Return problems with those of a column's type once, which every block has."""
-    return Problems(tuple(dict.fromkeys(problems.listed)), problems.unlisted)
-
-
-def _read_block(raw: Reading, lookup: _PoolLookup) -> _Kept:
-    if raw.table is None:
-        empty = np.empty(0, np.int64)
-        none = np.empty(0, np.int32)
-        return _Kept(
-            block=Block(pools=none, keys=empty, shorts=empty, rows=none),
-            locator=raw.locator,
-            has_occ_accounts=False,
-            problems=raw.problems,
-        )
-    is_usual = raw.table.num_rows >= ROWS_WORTH_PASSES and _is_usual(raw.table)
-    kept = _read_by_passes(raw, lookup) if is_usual else None
-    return kept or _read_checked(raw, lookup)
-
-
-def _is_usual(rows: pa.Table) -> bool:
-    """Return whether a block has the types that most have, and no nulls."""
-    types = dict(zip(rows.schema.names, rows.schema.types, strict=True))
-    labels = {types.pop(name) for name in _LABELS if name in types}
-    return (
-        labels <= {pa.string(), LABEL}
-        and types == {"account": pa.string(), "short_quantity": pa.int64()}
-        and not any(column.null_count for column in rows.columns)
-    )
-
-
-def _read_by_passes(raw: Reading, lookup: _PoolLookup) -> _Kept | None:
-    """Read a block by compiled passes; return None if something in it is wrong."""
-    rows = raw.table
-    series = _label_array(rows.column("series"))
-    symbols = series.dictionary if pa.types.is_dictionary(series.type) else series
-    offsets, data = text_buffers(symbols)
-    found = np.empty(len(symbols), np.int32)
-    if loops.find_series(
-        offsets, data, words_of(data), lookup.symbols, lookup.hashes, lookup.codes, found
-    ):
-        return None
-    codes = found if symbols is series else found[series.indices.to_numpy()]
-    occ_indices, occ_accounts = _occ_accounts(rows)
-    if not all(map(is_occ_account, occ_accounts)):
-        return None
-    occ_rows = lookup.rows_of(occ_accounts)[occ_indices]
-    kept, pools = np.empty((2, rows.num_rows + 1), np.int32)
-    count = loops.keep_assigned(codes, occ_rows, lookup.pool_of, kept, pools)
-    kept, pools = kept[:count].copy(), pools[:count].copy()
-    accounts = one_array(rows.column("account"))
-    shorts = one_array(rows.column("short_quantity")).to_numpy()
-    offsets, data = text_buffers(accounts)
-    keys, kept_shorts = np.empty(count, np.int64), np.empty(count, np.int64)
-    block: Block | TextBlock
-    if lookup.order is AccountOrder.NUMERIC and loops.read_kept(
-        kept, offsets, data, words_of(data), shorts, keys, kept_shorts
-    ):
-        block = Block(pools=pools, keys=keys, shorts=kept_shorts, rows=kept)
-    else:  # Accounts that have no key, or something that is wrong.
-        chosen, kept_shorts = accounts.take(pa.array(kept)), shorts[kept]
-        if kept_shorts.min(initial=0) < 0 or wrong_accounts(chosen, lookup.order).size:
-            return None
-        block = TextBlock(pools=pools, accounts=chosen, shorts=kept_shorts, rows=kept)
-    return _Kept(block=block, locator=raw.locator, has_occ_accounts=any(occ_accounts))
-
-
-def _read_checked(raw: Reading, lookup: _PoolLookup) -> _Kept:
-    """Read a block column by column, and name every problem."""
-    series, series_problems = series_labels(raw)
-    occ_accounts, occ_problems = occ_account_labels(raw)
-    codes = pc.index_in(series.dictionary, value_set=lookup.series).fill_null(-1).to_numpy()
-    occ_rows = lookup.rows_of(occ_accounts.dictionary.to_pylist())
-    pools = lookup.pool_of[
-        occ_rows[occ_accounts.indices.to_numpy()], codes[series.indices.to_numpy()]
-    ]
-    kept = np.flatnonzero(pools >= 0)
-    numbers = raw.locator.row_numbers
-    locator = replace(
-        raw.locator,
-        row_numbers=raw.locator.first_row + kept if numbers is None else numbers[kept],
-    )
-    chosen = replace(raw, locator=locator, table=raw.table.take(pa.array(kept)))
-    accounts, account_problems = texts(chosen, "account")
-    shorts, short_problems = quantities(chosen, "short_quantity", 0)
-    invalid = wrong_accounts(accounts, lookup.order)
-    invalid_problems = locator.row_problems(
-        invalid,
-        lambda index: describe_account(_decoded(accounts[index]), lookup.order),
-        column="account",
-        rule="R2",
-    )
-    valid = np.delete(np.arange(len(kept)), invalid)
-    return _Kept(
-        block=TextBlock(
-            pools=pools[kept[valid]],
-            accounts=one_array(accounts).take(pa.array(valid)),
-            shorts=one_array(shorts).to_numpy()[valid],
-            rows=kept[valid].astype(np.int32),
-        ),
-        locator=raw.locator,
-        has_occ_accounts=any(occ_accounts.dictionary.to_pylist()),
-        problems=series_problems
-        + account_problems
-        + short_problems
-        + invalid_problems
-        + occ_problems,
-    )
-
-
-def _decoded(account: pa.Scalar) -> str:
-    text: str = account.cast(pa.binary()).as_py().decode("utf-8", "replace")
-    return text
-
-
-def _label_array(column: pa.ChunkedArray) -> pa.Array:
-    """Return a label column as one array, plain or a dictionary whose indices were checked."""
-    if pa.types.is_dictionary(column.type):
-        check_buffers(column)
-    return one_array(column)
-
-
-def _occ_accounts(rows: pa.Table) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Return int32[n] into the OCC accounts of a block, and these."""
-    if "occ_account" not in rows.column_names:
-        return np.zeros(rows.num_rows, np.int32), [""]
-    labels = _label_array(rows.column("occ_account"))
-    if not pa.types.is_dictionary(labels.type):
-        labels = labels.dictionary_encode()
-    return labels.indices.to_numpy(), labels.dictionary.to_pylist()
+def _joined(found: Sequence[Problems]) -> Problems:
+    """Return the problems of all blocks; one that names no row is of all blocks, and comes once."""
+    joined = NO_PROBLEMS
+    seen: set[Problem] = set()
+    for problems in found:
+        new = tuple(one for one in problems if one.row is not None or one not in seen)
+        seen.update(one for one in new if one.row is None)
+        joined += Problems(new, problems.unlisted)
+    return joined

@@ -10,7 +10,7 @@ import hashlib
 import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -217,6 +217,11 @@ class RowLocator:
         if self.row_numbers is not None:
             return int(self.row_numbers[index])
         return self.first_row + index
+
+    def rows_from(self, start: int) -> RowLocator:
+        """Return the locator of the same rows without the first ones."""
+        numbers = None if self.row_numbers is None else self.row_numbers[start:]
+        return replace(self, first_row=self.first_row + start, row_numbers=numbers)
 
     def line(self, row: int) -> int | None:
         """Return the line of a data row in a text file."""

@@ -12,11 +12,13 @@ import pytest
 
 from lottery.errors import Problems
 from lottery.intake import files
+from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received
-from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.methodology import JPMS_2024_09_06, AccountOrder
 from lottery.method.seed import ExchangeAsk
 
 Read: TypeAlias = Callable[[object], tuple[Received, Problems]]
+ReadPositions: TypeAlias = Callable[[object], tuple[ReceivedPositions, Problems]]
 ReadAsks: TypeAlias = Callable[[str | bytes], tuple[tuple[ExchangeAsk, ...], Problems]]
 
 
@@ -42,8 +44,14 @@ def texts(problems: Problems) -> str:
     return "\n".join(str(problem) for problem in problems)
 
 
-def rows(received: Received) -> list[dict[str, Any]]:
-    return list(received.table.to_pylist())
+def rows(received: Received | ReceivedPositions) -> list[dict[str, Any]]:
+    table = received.table() if isinstance(received, ReceivedPositions) else received.table
+    return list(table.to_pylist())
+
+
+def read_all(path: Path, order: AccountOrder = AccountOrder.NUMERIC) -> ReceivedPositions:
+    """Read the positions of all pools of a file."""
+    return files.read_positions(path, None, order)
 
 
 def _suffix(content: object) -> str:
@@ -51,13 +59,13 @@ def _suffix(content: object) -> str:
 
 
 @pytest.fixture
-def read_positions(tmp_path: Path) -> Read:
-    """Read a positions file: texts and bytes as CSV, tables as Parquet."""
+def read_positions(tmp_path: Path) -> ReadPositions:
+    """Read all positions of a file: texts and bytes as CSV, tables as Parquet."""
 
-    def read(content: object) -> tuple[Received, Problems]:
+    def read(content: object) -> tuple[ReceivedPositions, Problems]:
         path = tmp_path / f"positions{_suffix(content)}"
         write(path, content)
-        received = files.read_positions(path)
+        received = read_all(path)
         return received, received.problems
 
     return read

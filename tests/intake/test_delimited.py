@@ -20,19 +20,19 @@ from tests.builders import (
     request_of_files,
     write_files,
 )
-from tests.intake.conftest import Read, locations, rows, texts
+from tests.intake.conftest import ReadPositions, locations, read_all, rows, texts
 
 HEADER = "series,account,short_quantity\n"
 GOOD = f"{AAPL},1046,30\n"
 ONE = [{"series": AAPL, "account": "1046", "short_quantity": 30, "occ_account": ""}]
 
 
-def test_columns_may_stand_in_any_order(read_positions: Read) -> None:
+def test_columns_may_stand_in_any_order(read_positions: ReadPositions) -> None:
     there, _ = read_positions(csv_text(FULL.positions, POSITION_NAMES))
     back, problems = read_positions(csv_text(FULL.positions, POSITION_NAMES[::-1]))
 
     assert not problems
-    assert back.table.equals(there.table)
+    assert back.table().equals(there.table())
     assert rows(back) == FULL.positions
 
 
@@ -50,7 +50,7 @@ def test_columns_may_stand_in_any_order(read_positions: Read) -> None:
         pytest.param(f"series,account,short_quantity,occ_account\n{AAPL},1046,30,\n", id="no OCC"),
     ],
 )
-def test_what_rfc_4180_allows_is_read(read_positions: Read, content: str) -> None:
+def test_what_rfc_4180_allows_is_read(read_positions: ReadPositions, content: str) -> None:
     received, problems = read_positions(content)
 
     assert texts(problems) == ""
@@ -69,7 +69,7 @@ def test_the_digest_is_of_the_very_bytes_and_notices_are_kept_whole(tmp_path: Pa
 
 
 def test_positions_are_not_kept_because_the_evidence_has_those_that_matter(
-    read_positions: Read,
+    read_positions: ReadPositions,
 ) -> None:
     received, _ = read_positions(HEADER + GOOD)
 
@@ -118,14 +118,14 @@ def test_positions_are_not_kept_because_the_evidence_has_those_that_matter(
     ],
 )
 def test_a_file_that_is_no_table_of_positions_is_refused(
-    read_positions: Read, content: str | bytes, told: str
+    read_positions: ReadPositions, content: str | bytes, told: str
 ) -> None:
     _, problems = read_positions(content)
 
     assert told in texts(problems)
 
 
-def test_every_wrong_column_of_a_header_is_named(read_positions: Read) -> None:
+def test_every_wrong_column_of_a_header_is_named(read_positions: ReadPositions) -> None:
     _, problems = read_positions("series,series,who,size\n")
 
     assert locations(problems) == [
@@ -158,7 +158,7 @@ def test_every_wrong_column_of_a_header_is_named(read_positions: Read) -> None:
     ],
 )
 def test_a_malformed_row_is_named_and_the_rows_behind_it_are_still_checked(
-    read_positions: Read, line: str, told: str
+    read_positions: ReadPositions, line: str, told: str
 ) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{line}\n{AAPL},1048,-5\n{AAPL},1049,x\n")
 
@@ -171,7 +171,7 @@ def test_a_malformed_row_is_named_and_the_rows_behind_it_are_still_checked(
     )
 
 
-def test_a_blank_line_is_refused_with_its_line(read_positions: Read) -> None:
+def test_a_blank_line_is_refused_with_its_line(read_positions: ReadPositions) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}\n{AAPL},1047,30\n")
 
     assert {problem.row for problem in problems} == {2}
@@ -179,7 +179,7 @@ def test_a_blank_line_is_refused_with_its_line(read_positions: Read) -> None:
 
 
 def test_a_nul_byte_behind_the_first_64_kilobytes_is_refused_with_its_row(
-    read_positions: Read,
+    read_positions: ReadPositions,
 ) -> None:
     lines = "".join(f"{AAPL},{number},1\n" for number in range(5_000))
 
@@ -189,7 +189,7 @@ def test_a_nul_byte_behind_the_first_64_kilobytes_is_refused_with_its_row(
 
 
 def test_a_nul_byte_in_a_file_read_line_by_line_is_refused_with_its_row(
-    read_positions: Read,
+    read_positions: ReadPositions,
 ) -> None:
     lines = "".join(f"{AAPL},{number},1\n" for number in range(5_000))
 
@@ -199,7 +199,7 @@ def test_a_nul_byte_in_a_file_read_line_by_line_is_refused_with_its_row(
     assert "row must not contain a NUL byte" in texts(problems)
 
 
-def test_bytes_that_are_no_utf_8_are_refused_with_their_row(read_positions: Read) -> None:
+def test_bytes_that_are_no_utf_8_are_refused_with_their_row(read_positions: ReadPositions) -> None:
     content = f"{HEADER}{GOOD}".encode() + b"AAPL  240920C0022\xff000,1047,30\n"
 
     _, problems = read_positions(content)
@@ -207,21 +207,23 @@ def test_bytes_that_are_no_utf_8_are_refused_with_their_row(read_positions: Read
     assert locations(problems) == [(2, "series")]
 
 
-def test_an_empty_line_in_a_file_read_line_by_line_is_refused_as_one(read_positions: Read) -> None:
+def test_an_empty_line_in_a_file_read_line_by_line_is_refused_as_one(
+    read_positions: ReadPositions,
+) -> None:
     _, problems = read_positions(f"{HEADER}{AAPL}\n\n{GOOD}")
 
     assert locations(problems) == [(1, None), (2, None)]
     assert "got an empty line" in texts(problems)
 
 
-def test_a_file_of_malformed_rows_alone_lists_each_of_them(read_positions: Read) -> None:
+def test_a_file_of_malformed_rows_alone_lists_each_of_them(read_positions: ReadPositions) -> None:
     _, problems = read_positions(f"{HEADER}{AAPL}\n{AAPL}\n")
 
     assert [place for place in locations(problems) if place[0]] == [(1, None), (2, None)]
 
 
 def test_a_value_of_many_kilobytes_is_refused_with_its_row_and_shown_short(
-    read_positions: Read,
+    read_positions: ReadPositions,
 ) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{AAPL},1047,{'x' * 300_000}\n")
 
@@ -230,7 +232,7 @@ def test_a_value_of_many_kilobytes_is_refused_with_its_row_and_shown_short(
 
 
 def test_a_value_of_many_kilobytes_in_a_file_read_line_by_line_is_refused_with_its_row(
-    read_positions: Read,
+    read_positions: ReadPositions,
 ) -> None:
     _, problems = read_positions(f"{HEADER}{AAPL}\n{AAPL},1047,{'x' * 300_000}\n")
 
@@ -246,7 +248,7 @@ def test_a_value_of_many_kilobytes_in_a_file_read_line_by_line_is_refused_with_i
     ],
 )
 def test_a_quote_that_is_never_closed_is_refused_because_the_value_may_be_cut_short(
-    read_positions: Read, tail: str
+    read_positions: ReadPositions, tail: str
 ) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{tail}")
 
@@ -254,7 +256,7 @@ def test_a_quote_that_is_never_closed_is_refused_because_the_value_may_be_cut_sh
 
 
 def test_an_open_quote_does_not_swallow_rows_or_shift_the_numbers_of_those_behind_it(
-    read_positions: Read,
+    read_positions: ReadPositions,
 ) -> None:
     _, problems = read_positions(f'{HEADER}{AAPL},"1,2\n{AAPL},2,3\n{AAPL},"3",3\n{AAPL},4,x\n')
 
@@ -262,7 +264,7 @@ def test_an_open_quote_does_not_swallow_rows_or_shift_the_numbers_of_those_behin
 
 
 @pytest.mark.parametrize("account", ['""1047', '"10"47', '1047"'])
-def test_a_quote_beside_a_value_is_refused(read_positions: Read, account: str) -> None:
+def test_a_quote_beside_a_value_is_refused(read_positions: ReadPositions, account: str) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{AAPL},{account},30\n")
 
     assert locations(problems) == [(2, None)]
@@ -279,7 +281,9 @@ def test_a_doubled_account_behind_malformed_rows_is_named_with_both_rows(tmp_pat
     assert "account 1046 appears twice in this pool; it is also on row 3" in str(refused)
 
 
-def test_problems_are_listed_up_to_the_limit_and_counted_past_it(read_positions: Read) -> None:
+def test_problems_are_listed_up_to_the_limit_and_counted_past_it(
+    read_positions: ReadPositions,
+) -> None:
     wrong = 3 * PROBLEM_LIMIT
     lines = "".join(f"{META},{number},-1\n" for number in range(wrong))
 
@@ -289,7 +293,7 @@ def test_problems_are_listed_up_to_the_limit_and_counted_past_it(read_positions:
     assert problems.total == wrong
 
 
-def test_malformed_rows_past_the_limit_are_counted(read_positions: Read) -> None:
+def test_malformed_rows_past_the_limit_are_counted(read_positions: ReadPositions) -> None:
     _, problems = read_positions(HEADER + GOOD + f"{META}\n" * (PROBLEM_LIMIT + 7))
 
     assert len(problems.listed) == PROBLEM_LIMIT
@@ -310,7 +314,7 @@ def test_a_place_that_is_no_file_to_read_is_refused(tmp_path: Path, name: str, t
     (tmp_path / "positions").write_text(HEADER)
     (tmp_path / "folder.csv").mkdir()
 
-    received = files.read_positions(tmp_path / name)
+    received = read_all(tmp_path / name)
 
     assert told in texts(received.problems)
 
@@ -319,6 +323,6 @@ def test_a_suffix_may_be_in_capitals(tmp_path: Path) -> None:
     path = tmp_path / "POSITIONS.CSV"
     path.write_text(HEADER + GOOD)
 
-    received = files.read_positions(path)
+    received = read_all(path)
 
     assert rows(received) == ONE
