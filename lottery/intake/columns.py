@@ -126,16 +126,17 @@ def _table(columns: dict[str, Column], schema: pa.Schema, raw: Reading) -> Readi
     if not table.num_rows and not problems:
         problems = Problems.of(raw.locator.problem("expected at least one row, got none"))
     has_wrong_type = any(
-        not _is_text(field.type) for field in raw.table.schema if field.name not in QUANTITY_COLUMNS
+        not is_text(field.type) for field in raw.table.schema if field.name not in QUANTITY_COLUMNS
     )
     if has_wrong_type:
         table = schema.empty_table()
     return Reading(locator=raw.locator, table=table, problems=problems)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a type holds texts."""
     if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
+        return is_text(kind.value_type)
     return kind in (pa.string(), pa.large_string(), pa.string_view())
 
 
@@ -151,7 +152,7 @@ def _type_problem(name: str, kind: pa.DataType, expected: str, locator: RowLocat
 def texts(raw: Reading, name: str) -> Column:
     """Return string[n] without nulls."""
     column = _column(raw, name)
-    if not _is_text(column.type):
+    if not is_text(column.type):
         expected = "text, which keeps leading zeros" if name == "account" else "text"
         problem = _type_problem(name, column.type, expected, raw.locator)
         return pa.chunked_array([pa.array(["0"] * len(column), pa.string())]), Problems.of(problem)
@@ -168,7 +169,7 @@ def quantities(raw: Reading, name: str, least: int) -> Column:
     column = _column(raw, name)
     if pa.types.is_integer(column.type):
         values, wrong = _whole_numbers(column)
-    elif _is_text(column.type):
+    elif is_text(column.type):
         column = column.cast(pa.string())
         values, wrong = _parsed_numbers(column)
     else:
@@ -225,7 +226,7 @@ def _parsed_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], Flag
 def _value(column: pa.ChunkedArray, index: int) -> str | int | None:
     """Return a value for a message; bytes that are not text are replaced."""
     value = column[index]
-    if not (value.is_valid and _is_text(column.type)):
+    if not (value.is_valid and is_text(column.type)):
         number: int | None = value.as_py()
         return number
     data: bytes = value.cast(pa.binary()).as_py()
@@ -281,7 +282,7 @@ def _labels(
         null: What a null stands for; None refuses it.
     """
     column = _column(raw, name)
-    if not _is_text(column.type):
+    if not is_text(column.type):
         return _column_of_wrong_type(column, name, raw.locator)
     problems = Problems()
     is_null = column.is_null().to_numpy() if column.null_count else np.zeros(len(column), np.bool_)

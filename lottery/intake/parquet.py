@@ -19,8 +19,8 @@ from lottery.intake.positions import PositionBlocks
 from lottery.intake.sources import Reading, RowLocator
 
 _DAMAGE: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
-_INDEX_BYTES: Final = 8
-"""Bytes of a row from which on its column is taken to be stored as texts."""
+_PLAIN_ROW_BYTES: Final = 32
+"""Bytes of a row from which on its series is taken to be stored as text, which takes 25."""
 MAGIC: Final = b"PAR1"
 """What a Parquet file begins and ends with."""
 
@@ -108,15 +108,15 @@ def _damaged(locator: RowLocator, error: Exception) -> Problems:
 
 
 def _read_groups(data: pa.Buffer, metadata: pq.FileMetaData, first: int, last: int) -> pa.Table:
-    """Decode row groups; labels are dictionaries if they are mostly stored as such."""
+    """Decode row groups; labels are dictionaries if they are stored as such."""
     schema = metadata.schema.to_arrow_schema()
-    texts = (pa.string(), pa.large_string())
+    has_plain_series = any(_has_plain_series(metadata.row_group(at)) for at in range(first, last))
     labels = [
         name
         for name in LABEL_COLUMNS
         if name in schema.names
-        and schema.field(name).type in texts
-        and not any(_is_plain(metadata.row_group(group), name) for group in range(first, last))
+        and schema.field(name).type in (pa.string(), pa.large_string())
+        and not (name == "series" and has_plain_series)
     ]
     file = pq.ParquetFile(
         pa.BufferReader(data),
@@ -135,21 +135,19 @@ def _read_groups(data: pa.Buffer, metadata: pq.FileMetaData, first: int, last: i
     return table
 
 
-def _is_plain(group: pq.RowGroupMetaData, name: str) -> bool:
-    """Return whether a column of a row group is mostly stored as texts and not as indices."""
-    columns = (group.column(index) for index in range(group.num_columns))
-    return any(
-        column.total_uncompressed_size > _INDEX_BYTES * column.num_values
-        for column in columns
-        if column.path_in_schema == name
-    )
+def _has_plain_series(group: pq.RowGroupMetaData) -> bool:
+    """Return whether the series of a row group are probably stored as texts, not as indices.
+
+    Only a guess by the size of its rows: what its columns announce is not read, because Arrow ends
+    the process if that is damaged.
+    """
+    return bool(group.total_byte_size > _PLAIN_ROW_BYTES * group.num_rows)
 
 
 def _counts_agree(metadata: pq.FileMetaData) -> bool:
     """Return whether the file and its row groups announce the same rows.
 
-    The reader allocates memory for the rows that a group announces before it finds fewer. What the
-    columns announce is not read: if that is damaged, Arrow ends the process.
+    The reader allocates memory for the rows that a group announces before it finds fewer.
     """
     groups = range(metadata.num_row_groups)
     return bool(metadata.num_rows == sum(metadata.row_group(group).num_rows for group in groups))

@@ -27,6 +27,7 @@ from lottery.errors import NO_PROBLEMS, Problems
 from lottery.intake import loops
 from lottery.intake.columns import (
     LABEL_COLUMNS,
+    is_text,
     occ_account_labels,
     quantities,
     series_labels,
@@ -203,7 +204,11 @@ def _read_checked(raw: Reading, lookup: PoolLookup) -> KeptRows:
         raw.locator,
         row_numbers=raw.locator.first_row + kept if numbers is None else numbers[kept],
     )
-    chosen = replace(raw, locator=locator, table=raw.table.filter(pa.array(pools >= 0)))
+    values = {
+        name: _filtered(raw.table.column(name), pools >= 0)
+        for name in ("account", "short_quantity")
+    }
+    chosen = replace(raw, locator=locator, table=pa.table(values))
     accounts, account_problems = texts(chosen, "account")
     shorts, short_problems = quantities(chosen, "short_quantity", 0)
     invalid = wrong_accounts(accounts, lookup.order)
@@ -230,6 +235,15 @@ def _read_checked(raw: Reading, lookup: PoolLookup) -> KeptRows:
         + invalid_problems
         + occ_problems,
     )
+
+
+def _filtered(column: pa.ChunkedArray, kept: npt.NDArray[np.bool_]) -> pa.ChunkedArray:
+    """Return the rows of a column that are kept; any others if its type will be refused."""
+    if column.type == pa.string_view():  # Arrow cannot filter it.
+        column = column.cast(pa.large_string())
+    if is_text(column.type) or pa.types.is_integer(column.type):
+        return column.filter(pa.array(kept))
+    return column.slice(0, int(kept.sum()))
 
 
 def _decoded(account: pa.Scalar) -> str:

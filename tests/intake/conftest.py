@@ -18,7 +18,7 @@ from lottery.method.methodology import JPMS_2024_09_06, AccountOrder
 from lottery.method.seed import ExchangeAsk
 
 Read: TypeAlias = Callable[[object], tuple[Received, Problems]]
-ReadPositions: TypeAlias = Callable[[object], tuple[ReceivedPositions, Problems]]
+ReadAll: TypeAlias = Callable[[object], tuple[ReceivedPositions, Problems]]
 ReadAsks: TypeAlias = Callable[[str | bytes], tuple[tuple[ExchangeAsk, ...], Problems]]
 
 
@@ -59,7 +59,7 @@ def _suffix(content: object) -> str:
 
 
 @pytest.fixture
-def read_positions(tmp_path: Path) -> ReadPositions:
+def read_positions(tmp_path: Path) -> ReadAll:
     """Read all positions of a file: texts and bytes as CSV, tables as Parquet."""
 
     def read(content: object) -> tuple[ReceivedPositions, Problems]:

@@ -20,14 +20,14 @@ from tests.builders import (
     request_of_files,
     write_files,
 )
-from tests.intake.conftest import ReadPositions, locations, read_all, rows, texts
+from tests.intake.conftest import ReadAll, locations, read_all, rows, texts
 
 HEADER = "series,account,short_quantity\n"
 GOOD = f"{AAPL},1046,30\n"
 ONE = [{"series": AAPL, "account": "1046", "short_quantity": 30, "occ_account": ""}]
 
 
-def test_columns_may_stand_in_any_order(read_positions: ReadPositions) -> None:
+def test_columns_may_stand_in_any_order(read_positions: ReadAll) -> None:
     there, _ = read_positions(csv_text(FULL.positions, POSITION_NAMES))
     back, problems = read_positions(csv_text(FULL.positions, POSITION_NAMES[::-1]))
 
@@ -50,7 +50,7 @@ def test_columns_may_stand_in_any_order(read_positions: ReadPositions) -> None:
         pytest.param(f"series,account,short_quantity,occ_account\n{AAPL},1046,30,\n", id="no OCC"),
     ],
 )
-def test_what_rfc_4180_allows_is_read(read_positions: ReadPositions, content: str) -> None:
+def test_what_rfc_4180_allows_is_read(read_positions: ReadAll, content: str) -> None:
     received, problems = read_positions(content)
 
     assert texts(problems) == ""
@@ -69,7 +69,7 @@ def test_the_digest_is_of_the_very_bytes_and_notices_are_kept_whole(tmp_path: Pa
 
 
 def test_positions_are_not_kept_because_the_evidence_has_those_that_matter(
-    read_positions: ReadPositions,
+    read_positions: ReadAll,
 ) -> None:
     received, _ = read_positions(HEADER + GOOD)
 
@@ -118,14 +118,14 @@ def test_positions_are_not_kept_because_the_evidence_has_those_that_matter(
     ],
 )
 def test_a_file_that_is_no_table_of_positions_is_refused(
-    read_positions: ReadPositions, content: str | bytes, told: str
+    read_positions: ReadAll, content: str | bytes, told: str
 ) -> None:
     _, problems = read_positions(content)
 
     assert told in texts(problems)
 
 
-def test_every_wrong_column_of_a_header_is_named(read_positions: ReadPositions) -> None:
+def test_every_wrong_column_of_a_header_is_named(read_positions: ReadAll) -> None:
     _, problems = read_positions("series,series,who,size\n")
 
     assert locations(problems) == [
@@ -158,7 +158,7 @@ def test_every_wrong_column_of_a_header_is_named(read_positions: ReadPositions) 
     ],
 )
 def test_a_malformed_row_is_named_and_the_rows_behind_it_are_still_checked(
-    read_positions: ReadPositions, line: str, told: str
+    read_positions: ReadAll, line: str, told: str
 ) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{line}\n{AAPL},1048,-5\n{AAPL},1049,x\n")
 
@@ -171,7 +171,7 @@ def test_a_malformed_row_is_named_and_the_rows_behind_it_are_still_checked(
     )
 
 
-def test_a_blank_line_is_refused_with_its_line(read_positions: ReadPositions) -> None:
+def test_a_blank_line_is_refused_with_its_line(read_positions: ReadAll) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}\n{AAPL},1047,30\n")
 
     assert {problem.row for problem in problems} == {2}
@@ -179,7 +179,7 @@ def test_a_blank_line_is_refused_with_its_line(read_positions: ReadPositions) ->
 
 
 def test_a_nul_byte_behind_the_first_64_kilobytes_is_refused_with_its_row(
-    read_positions: ReadPositions,
+    read_positions: ReadAll,
 ) -> None:
     lines = "".join(f"{AAPL},{number},1\n" for number in range(5_000))
 
@@ -189,7 +189,7 @@ def test_a_nul_byte_behind_the_first_64_kilobytes_is_refused_with_its_row(
 
 
 def test_a_nul_byte_in_a_file_read_line_by_line_is_refused_with_its_row(
-    read_positions: ReadPositions,
+    read_positions: ReadAll,
 ) -> None:
     lines = "".join(f"{AAPL},{number},1\n" for number in range(5_000))
 
@@ -199,7 +199,7 @@ def test_a_nul_byte_in_a_file_read_line_by_line_is_refused_with_its_row(
     assert "row must not contain a NUL byte" in texts(problems)
 
 
-def test_bytes_that_are_no_utf_8_are_refused_with_their_row(read_positions: ReadPositions) -> None:
+def test_bytes_that_are_no_utf_8_are_refused_with_their_row(read_positions: ReadAll) -> None:
     content = f"{HEADER}{GOOD}".encode() + b"AAPL  240920C0022\xff000,1047,30\n"
 
     _, problems = read_positions(content)
@@ -208,7 +208,7 @@ def test_bytes_that_are_no_utf_8_are_refused_with_their_row(read_positions: Read
 
 
 def test_an_empty_line_in_a_file_read_line_by_line_is_refused_as_one(
-    read_positions: ReadPositions,
+    read_positions: ReadAll,
 ) -> None:
     _, problems = read_positions(f"{HEADER}{AAPL}\n\n{GOOD}")
 
@@ -216,14 +216,14 @@ def test_an_empty_line_in_a_file_read_line_by_line_is_refused_as_one(
     assert "got an empty line" in texts(problems)
 
 
-def test_a_file_of_malformed_rows_alone_lists_each_of_them(read_positions: ReadPositions) -> None:
+def test_a_file_of_malformed_rows_alone_lists_each_of_them(read_positions: ReadAll) -> None:
     _, problems = read_positions(f"{HEADER}{AAPL}\n{AAPL}\n")
 
     assert [place for place in locations(problems) if place[0]] == [(1, None), (2, None)]
 
 
 def test_a_value_of_many_kilobytes_is_refused_with_its_row_and_shown_short(
-    read_positions: ReadPositions,
+    read_positions: ReadAll,
 ) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{AAPL},1047,{'x' * 300_000}\n")
 
@@ -232,7 +232,7 @@ def test_a_value_of_many_kilobytes_is_refused_with_its_row_and_shown_short(
 
 
 def test_a_value_of_many_kilobytes_in_a_file_read_line_by_line_is_refused_with_its_row(
-    read_positions: ReadPositions,
+    read_positions: ReadAll,
 ) -> None:
     _, problems = read_positions(f"{HEADER}{AAPL}\n{AAPL},1047,{'x' * 300_000}\n")
 
@@ -248,7 +248,7 @@ def test_a_value_of_many_kilobytes_in_a_file_read_line_by_line_is_refused_with_i
     ],
 )
 def test_a_quote_that_is_never_closed_is_refused_because_the_value_may_be_cut_short(
-    read_positions: ReadPositions, tail: str
+    read_positions: ReadAll, tail: str
 ) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{tail}")
 
@@ -256,7 +256,7 @@ def test_a_quote_that_is_never_closed_is_refused_because_the_value_may_be_cut_sh
 
 
 def test_an_open_quote_does_not_swallow_rows_or_shift_the_numbers_of_those_behind_it(
-    read_positions: ReadPositions,
+    read_positions: ReadAll,
 ) -> None:
     _, problems = read_positions(f'{HEADER}{AAPL},"1,2\n{AAPL},2,3\n{AAPL},"3",3\n{AAPL},4,x\n')
 
@@ -264,7 +264,7 @@ def test_an_open_quote_does_not_swallow_rows_or_shift_the_numbers_of_those_behin
 
 
 @pytest.mark.parametrize("account", ['""1047', '"10"47', '1047"'])
-def test_a_quote_beside_a_value_is_refused(read_positions: ReadPositions, account: str) -> None:
+def test_a_quote_beside_a_value_is_refused(read_positions: ReadAll, account: str) -> None:
     _, problems = read_positions(f"{HEADER}{GOOD}{AAPL},{account},30\n")
 
     assert locations(problems) == [(2, None)]
@@ -282,7 +282,7 @@ def test_a_doubled_account_behind_malformed_rows_is_named_with_both_rows(tmp_pat
 
 
 def test_problems_are_listed_up_to_the_limit_and_counted_past_it(
-    read_positions: ReadPositions,
+    read_positions: ReadAll,
 ) -> None:
     wrong = 3 * PROBLEM_LIMIT
     lines = "".join(f"{META},{number},-1\n" for number in range(wrong))
@@ -293,7 +293,7 @@ def test_problems_are_listed_up_to_the_limit_and_counted_past_it(
     assert problems.total == wrong
 
 
-def test_malformed_rows_past_the_limit_are_counted(read_positions: ReadPositions) -> None:
+def test_malformed_rows_past_the_limit_are_counted(read_positions: ReadAll) -> None:
     _, problems = read_positions(HEADER + GOOD + f"{META}\n" * (PROBLEM_LIMIT + 7))
 
     assert len(problems.listed) == PROBLEM_LIMIT

@@ -29,7 +29,7 @@ from tests.builders import (
     write_files,
 )
 from tests.builders import table_of as typed_table
-from tests.intake.conftest import Read, ReadPositions, locations, read_all, rows, texts
+from tests.intake.conftest import Read, ReadAll, locations, read_all, rows, texts
 
 POSITIONS: dict[str, list[Any]] = {
     "series": [AAPL, META],
@@ -72,7 +72,7 @@ def test_csv_and_parquet_give_the_same_tables(tmp_path: Path) -> None:
 
 
 def test_a_parquet_without_occ_accounts_is_read(
-    read_positions: ReadPositions, read_notices: Read
+    read_positions: ReadAll, read_notices: Read
 ) -> None:
     received, problems = read_positions(POSITIONS)
     notices, more = read_notices({"notice_id": ["A1"], "series": [AAPL], "quantity": [3]})
@@ -87,7 +87,7 @@ def test_a_parquet_without_occ_accounts_is_read(
 
 
 @pytest.mark.parametrize("kind", TEXT_TYPES, ids=str)
-def test_texts_may_be_of_any_text_type(read_positions: ReadPositions, kind: pa.DataType) -> None:
+def test_texts_may_be_of_any_text_type(read_positions: ReadAll, kind: pa.DataType) -> None:
     table = typed_table(FULL.positions, POSITION_ROWS)
     columns = {
         name: table.column(name).combine_chunks().dictionary_encode().cast(kind)
@@ -104,7 +104,7 @@ def test_texts_may_be_of_any_text_type(read_positions: ReadPositions, kind: pa.D
 
 @pytest.mark.parametrize("kind", [*INTEGER_TYPES, *TEXT_TYPES], ids=str)
 def test_quantities_may_be_of_any_integer_type_or_texts_of_digits(
-    read_positions: ReadPositions, kind: pa.DataType
+    read_positions: ReadAll, kind: pa.DataType
 ) -> None:
     if pa.types.is_integer(kind):
         quantities = pa.array([30, 5], kind)
@@ -124,7 +124,7 @@ def test_quantities_may_be_of_any_integer_type_or_texts_of_digits(
     "quantity", [pa.scalar(2**63, pa.uint64()), pa.scalar(2**64 - 1, pa.uint64())]
 )
 def test_an_unsigned_quantity_past_63_bits_is_refused(
-    read_positions: ReadPositions, quantity: pa.Scalar
+    read_positions: ReadAll, quantity: pa.Scalar
 ) -> None:
     column = pa.array([7, quantity.as_py()], pa.uint64())
 
@@ -134,7 +134,7 @@ def test_an_unsigned_quantity_past_63_bits_is_refused(
     assert f"got {quantity}" in texts(problems)
 
 
-def test_the_largest_quantity_is_read(read_positions: ReadPositions) -> None:
+def test_the_largest_quantity_is_read(read_positions: ReadAll) -> None:
     for column in (pa.array([7, INT64_MAX], pa.uint64()), pa.array(["7", str(INT64_MAX)])):
         received, problems = read_positions(positions(short_quantity=column))
 
@@ -186,7 +186,7 @@ def test_the_largest_quantity_is_read(read_positions: ReadPositions) -> None:
     ],
 )
 def test_a_column_of_another_type_is_one_problem(
-    read_positions: ReadPositions, columns: dict[str, pa.Array], told: str
+    read_positions: ReadAll, columns: dict[str, pa.Array], told: str
 ) -> None:
     _, problems = read_positions(positions(**columns))
 
@@ -195,7 +195,7 @@ def test_a_column_of_another_type_is_one_problem(
 
 
 @pytest.mark.parametrize("column", ["series", "short_quantity"])
-def test_a_null_is_refused_with_its_row(read_positions: ReadPositions, column: str) -> None:
+def test_a_null_is_refused_with_its_row(read_positions: ReadAll, column: str) -> None:
     kind = pa.int64() if column == "short_quantity" else pa.string()
     values = pa.array([POSITIONS[column][0], None], kind)
 
@@ -207,7 +207,8 @@ def test_a_null_is_refused_with_its_row(read_positions: ReadPositions, column: s
 
 def test_a_null_account_is_refused_as_the_empty_text(tmp_path: Path) -> None:
     paths = write_files(FULL, tmp_path, ".parquet")
-    pq.write_table(positions(account=pa.array(["0042", None])), paths["positions"])
+    columns = {"series": [META, AAPL], "account": ["x", None], "occ_account": ["F", "C"]}
+    pq.write_table(pa.table({**columns, "short_quantity": [1, 1]}), paths["positions"])
 
     refused = refusal(request_of_files(paths))
 
@@ -226,13 +227,13 @@ def test_a_null_notice_id_is_refused_as_the_empty_text(read_notices: Read) -> No
     assert "notice_id: notice id must be 1 to 128 printable ASCII characters" in texts(problems)
 
 
-def test_a_null_in_a_column_of_texts_of_digits_is_refused(read_positions: ReadPositions) -> None:
+def test_a_null_in_a_column_of_texts_of_digits_is_refused(read_positions: ReadAll) -> None:
     _, problems = read_positions(positions(short_quantity=pa.array(["30", None])))
 
     assert locations(problems) == [(2, "short_quantity")]
 
 
-def test_a_null_occ_account_is_none_given(read_positions: ReadPositions) -> None:
+def test_a_null_occ_account_is_none_given(read_positions: ReadAll) -> None:
     received, problems = read_positions(positions(occ_account=pa.array(["C", None])))
 
     assert not problems
@@ -266,13 +267,13 @@ def refused_nothing(paths: dict[str, Path]) -> operations.RunRequest:
     return request
 
 
-def test_columns_of_nulls_alone_are_refused(read_positions: ReadPositions) -> None:
+def test_columns_of_nulls_alone_are_refused(read_positions: ReadAll) -> None:
     _, problems = read_positions(positions(account=pa.nulls(2), short_quantity=pa.nulls(2)))
 
     assert {problem.column for problem in problems} == {"account", "short_quantity"}
 
 
-def test_a_table_without_rows_is_refused(read_positions: ReadPositions) -> None:
+def test_a_table_without_rows_is_refused(read_positions: ReadAll) -> None:
     for table in (
         typed_table(FULL.positions, POSITION_ROWS).slice(0, 0),
         POSITION_ROWS.empty_table().drop_columns(["occ_account"]),
@@ -306,7 +307,7 @@ def test_many_row_groups_are_read_in_order(tmp_path: Path) -> None:
     ],
     ids=["missing", "unknown", "doubled", "nested"],
 )
-def test_wrong_columns_are_named(read_positions: ReadPositions, table: object, told: str) -> None:
+def test_wrong_columns_are_named(read_positions: ReadAll, table: object, told: str) -> None:
     _, problems = read_positions(table)
 
     assert told in texts(problems)

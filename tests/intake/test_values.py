@@ -25,7 +25,7 @@ from tests.builders import (
     request_of_files,
     write_files,
 )
-from tests.intake.conftest import Read, ReadPositions, locations, rows, texts
+from tests.intake.conftest import Read, ReadAll, locations, rows, texts
 from tests.reference import Row
 
 
@@ -43,7 +43,7 @@ NO_QUANTITIES = [
 
 @pytest.mark.parametrize("quantity", NO_QUANTITIES)
 def test_a_quantity_is_plain_digits_of_at_most_63_bits(
-    read_positions: ReadPositions, read_notices: Read, quantity: str
+    read_positions: ReadAll, read_notices: Read, quantity: str
 ) -> None:
     positions = [position(AAPL, "1046", 30), position(AAPL, "1047", quantity)]
     notices = [notice("A1", AAPL, 30), notice("A2", AAPL, quantity)]
@@ -58,7 +58,7 @@ def test_a_quantity_is_plain_digits_of_at_most_63_bits(
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("007", 7), (str(INT64_MAX), INT64_MAX)])
 def test_a_short_quantity_may_be_zero_have_leading_zeros_and_reach_63_bits(
-    read_positions: ReadPositions, text: str, value: int
+    read_positions: ReadAll, text: str, value: int
 ) -> None:
     received, problems = read_positions(csv_text([position(AAPL, "1046", text)]))
 
@@ -88,9 +88,7 @@ def test_a_notice_of_nothing_is_refused(read_notices: Read) -> None:
         "AAPL  240920C00220000\t",
     ],
 )
-def test_a_series_that_is_no_osi_symbol_is_refused(
-    read_positions: ReadPositions, series: str
-) -> None:
+def test_a_series_that_is_no_osi_symbol_is_refused(read_positions: ReadAll, series: str) -> None:
     rows = [position(AAPL, "1046", 30), position(series, "1047", 30)]
 
     _, problems = read_positions(csv_text(rows))
@@ -243,9 +241,9 @@ def test_two_wrong_values_of_one_row_are_two_problems(tmp_path: Path) -> None:
 
     assert [(problem.row, problem.column) for problem in refused.problems] == [
         (1, "series"),
+        (1, "occ_account"),
         (2, "short_quantity"),
         (2, "account"),
-        (1, "occ_account"),
     ]
 
 
