@@ -18,7 +18,7 @@ from lottery.audit.differences import (
     compare_tables,
 )
 from lottery.audit.replay_inputs import received_occ_positions, recorded_taken_off
-from lottery.day.allocate import Break, Day, RepeatedAccounts, TotalTooLarge, allocate
+from lottery.day.allocate import Break, Day, PositionsInvalid, allocate
 from lottery.day.assigned_pools import assigned_pools
 from lottery.day.identifiers import wrong_accounts
 from lottery.day.keys import key_table
@@ -155,12 +155,13 @@ def _allocate_again(
             ten_thousandths=record.seed.ten_thousandths,
             zero_hit=methodology.zero_hit,
         )
-    except RepeatedAccounts as error:
-        accounts = sorted(frozenset().union(*error.accounts.values()))[:ROWS_LISTED]
-        return None, [
+    except PositionsInvalid as error:
+        accounts = sorted(frozenset().union(*error.repeated.values()))[:ROWS_LISTED]
+        differences = [
             Difference("positions", "one row for each account", f"{text} appears twice")
             for text in accounts
         ]
-    except TotalTooLarge as error:
-        return None, [Difference(evidence.POOLS_FILE, "totals of 64 bits", error)]
+        if error.too_large:
+            differences.append(Difference(evidence.POOLS_FILE, "totals of 64 bits", error))
+        return None, differences
     return day, []

@@ -75,28 +75,24 @@ class Day:
         return assigned - broken
 
 
-class TotalTooLarge(Exception):
-    """Pools whose shorts add up to more than 2**63 - 1.
+class PositionsInvalid(Exception):
+    """Positions that cannot be allocated; everything that is wrong with them together.
 
     Attributes:
-        pools: The pools.
+        repeated: Accounts with several rows in one pool (P4), in whatever spelling (R2): by the
+            index of their pool, without leading zeros.
+        too_large: Pools whose shorts add up to more than 2**63 - 1.
     """
 
-    def __init__(self, pools: list[AssignedPool]) -> None:
-        self.pools = pools
-        super().__init__(f"total short must be up to {INT64_MAX}, exceeded by {len(pools)} pools")
-
-
-class RepeatedAccounts(Exception):
-    """Accounts with several rows in one pool (P4), in whatever spelling (R2).
-
-    Attributes:
-        accounts: By the index of their pool, without leading zeros.
-    """
-
-    def __init__(self, accounts: dict[int, frozenset[str]]) -> None:
-        self.accounts = accounts
-        super().__init__(f"accounts must have one row in a pool, repeated in {len(accounts)} pools")
+    def __init__(
+        self, *, repeated: dict[int, frozenset[str]], too_large: Sequence[AssignedPool]
+    ) -> None:
+        self.repeated = repeated
+        self.too_large = too_large
+        super().__init__(
+            f"accounts are repeated in {len(repeated)} pools, "
+            f"shorts add up to more than {INT64_MAX} in {len(too_large)}"
+        )
 
 
 def allocate(
@@ -115,8 +111,8 @@ def allocate(
         zero_hit: The choice of D2.
 
     Raises:
-        TotalTooLarge: The shorts of a pool add up to more than 2**63 - 1.
-        RepeatedAccounts: An account has several rows in a pool.
+        PositionsInvalid: An account has several rows in a pool, or the shorts of a pool add up to
+            more than 2**63 - 1.
     """
     segments = _segments(len(assigned), positions)
     totals = _totals(assigned, segments)
@@ -126,12 +122,18 @@ def allocate(
     loops.first_hits(totals, quantities, ten_thousandths, zero_is_one, hits)
     allocated = hits > 0
     write = _Writer(
-        assigned=assigned, segments=segments, totals=totals, hits=hits, quantities=quantities
+        assigned=assigned,
+        segments=segments,
+        numbers_before=segments.numbers_before(),
+        totals=totals,
+        hits=hits,
+        quantities=quantities,
     )
     allocations = write.table(allocated, ALLOCATIONS)
     broken_positions = write.table(~allocated, BROKEN_POSITIONS)
     if segments.repeated.any():
-        raise RepeatedAccounts(_repeated_accounts(segments))
+        repeated = _repeated_accounts(segments, np.flatnonzero(segments.repeated))
+        raise PositionsInvalid(repeated=repeated, too_large=())
     breaks = tuple(
         Break(
             occ_account=pool.occ_account,
@@ -197,9 +199,8 @@ class _Segments:
     hit_counts: Integers
     repeated: npt.NDArray[np.bool_]
 
-    @property
     def numbers_before(self) -> Integers:
-        """int64[segments], the numbers of the same pool in earlier segments."""
+        """Return the numbers of the same pool in earlier segments, int64[segments]."""
         before = np.cumsum(self.totals) - self.totals
         return before - before[self.first[:-1]][self.pool_of]
 
@@ -207,13 +208,13 @@ class _Segments:
         """Return the sums of the segments' values, int64[pools]."""
         return np.add.reduceat(values, self.first[:-1]) if values.size else values
 
-    def parts(self) -> list[tuple[int, int]]:
+    def parts(self, sizes: Integers) -> list[tuple[int, int]]:
         """Return ranges of segments (first, after last) that threads share, of about equal size."""
-        starts = self.starts
-        characters = int(self.text_sizes.sum())
-        count = max(len(split_rows(int(starts[-1]))), -(-characters // _PART_CHARACTERS))
-        cuts = np.searchsorted(starts, [starts[-1] * part // count for part in range(1, count)])
-        return list(pairwise([0, *cuts.tolist(), len(starts) - 1]))
+        ends = np.cumsum(sizes)
+        total = int(sizes.sum())
+        count = max(len(split_rows(len(self.rows))), -(-total // _PART_CHARACTERS))
+        cuts = np.searchsorted(ends, [total * part // count for part in range(1, count)])
+        return list(pairwise([0, *cuts.tolist(), len(sizes)]))
 
 
 def _segments(pool_count: int, positions: KeyedPositions) -> _Segments:
@@ -263,7 +264,7 @@ def _segments(pool_count: int, positions: KeyedPositions) -> _Segments:
     )
     in_threads(
         lambda start, end: loops.sum_segments(starts, start, end, rows, *per_segment[:3]),
-        segments.parts(),
+        segments.parts(np.diff(starts)),
     )
     return segments
 
@@ -298,7 +299,7 @@ def _totals(assigned: AssignedPools, segments: _Segments) -> Integers:
     """Return the contracts short of each pool, int64[pools].
 
     Raises:
-        TotalTooLarge: A sum exceeds 2**63 - 1.
+        PositionsInvalid: A sum exceeds 2**63 - 1.
     """
     # By halves, because the sum of two segments may exceed 64 bits.
     high = segments.per_pool(segments.totals >> 32)
@@ -306,7 +307,10 @@ def _totals(assigned: AssignedPools, segments: _Segments) -> Integers:
     too_large = high + (low >> 32) >= 1 << 31
     too_large |= segments.per_pool((segments.totals < 0).astype(np.int64)) > 0
     if too_large.any():
-        raise TotalTooLarge([assigned[index] for index in np.flatnonzero(too_large).tolist()])
+        raise PositionsInvalid(
+            repeated=_repeated_accounts(segments, np.arange(len(segments.totals))),
+            too_large=[assigned[index] for index in np.flatnonzero(too_large).tolist()],
+        )
     return (high << 32) + low
 
 
@@ -316,6 +320,7 @@ class _Writer:
 
     assigned: AssignedPools
     segments: _Segments
+    numbers_before: Integers
     totals: Integers
     hits: Integers
     quantities: Integers
@@ -329,17 +334,16 @@ class _Writer:
         """
         assigned = self.assigned
         in_use = chosen & (self.segments.per_pool(self.segments.account_counts) > 0)
-        labels = [
-            (indices.astype(np.int32)[codes], texts)
-            for codes, all_texts in (
-                (assigned.occ_accounts, assigned.occ_texts),
-                (assigned.series, assigned.series_texts),
-            )
-            for indices, texts in (labels_in_use(codes[in_use], all_texts),)
-        ]
+        labels = []
+        for codes, texts in (
+            (assigned.occ_accounts, assigned.occ_texts),
+            (assigned.series, assigned.series_texts),
+        ):
+            indices, texts_in_use = labels_in_use(codes[in_use], texts)
+            labels.append((indices.astype(np.int32)[codes], texts_in_use))
         chunks = in_threads(
             lambda first, last: self._chunk(chosen, labels, schema, first, last),
-            self.segments.parts(),
+            self.segments.parts(self.segments.text_sizes),
         )
         return pa.concat_tables(chunks) if chunks else schema.empty_table()
 
@@ -366,7 +370,7 @@ class _Writer:
             segments.rows,
             segments.pool_of,
             chosen,
-            segments.numbers_before,
+            self.numbers_before,
             self.totals,
             self.hits,
             self.quantities,
@@ -390,11 +394,13 @@ class _Writer:
         return pa.table(columns[: len(schema)], schema)
 
 
-def _repeated_accounts(segments: _Segments) -> dict[int, frozenset[str]]:
+def _repeated_accounts(segments: _Segments, among: Integers) -> dict[int, frozenset[str]]:
+    """Return the repeated accounts of some segments, as `PositionsInvalid` has them."""
     found: dict[int, set[str]] = {}
-    for segment in np.flatnonzero(segments.repeated).tolist():
+    for segment in among.tolist():
         rows = segments.rows[slice(*segments.starts[segment : segment + 2])]
         numbers, counts = np.unique(rows[:, 0] >> loops.LENGTH_BITS, return_counts=True)
-        accounts = map(segments.positions.plain_account, numbers[counts > 1].tolist())
-        found.setdefault(int(segments.pool_of[segment]), set()).update(accounts)
+        for number in numbers[counts > 1].tolist():
+            account = segments.positions.plain_account(number)
+            found.setdefault(int(segments.pool_of[segment]), set()).add(account)
     return {pool: frozenset(accounts) for pool, accounts in found.items()}

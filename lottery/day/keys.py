@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,7 +105,7 @@ class KeyedPositions:
         """Return the numbers or ranks of accounts without leading zeros."""
         if self.rank_texts is None:
             return frozenset(int(account or "0") for account in plain_accounts)
-        found = pc.index_in(pa.array(sorted(plain_accounts)), value_set=self.rank_texts)
+        found = pc.index_in(pa.array(plain_accounts, pa.string()), value_set=self.rank_texts)
         return frozenset(found.drop_null().to_pylist())
 
     def account(self, key: int) -> str:
@@ -148,23 +148,23 @@ def key_positions(blocks: Sequence[Block | TextBlock], order: AccountOrder) -> K
         blocks: Positions of valid accounts.
         order: The choice of R2.
     """
-    keyed = [
+    tried = [
         block if isinstance(block, Block) or order is not AccountOrder.NUMERIC else _keyed(block)
         for block in blocks
     ]
-    if all(isinstance(block, Block) for block in keyed):
-        return KeyedPositions(blocks=tuple(block for block in keyed if isinstance(block, Block)))
-    positions = KeyedPositions(blocks=())
+    keyed = tuple(block for block in tried if isinstance(block, Block))
+    if len(keyed) == len(tried):
+        return KeyedPositions(blocks=keyed)
+    numbers = KeyedPositions()
     accounts = [
-        positions.accounts_of(block) if isinstance(block, Block) else block.accounts
-        for block in keyed
+        numbers.accounts_of(block) if isinstance(block, Block) else block.accounts
+        for block in tried
     ]
-    encoded = pa.concat_arrays(accounts).dictionary_encode()
-    texts = plain_accounts(encoded.dictionary, order)
-    ranks, rank_texts = _ranks(texts, order)
+    encoded = one_array(pa.chunked_array(accounts, pa.string()).dictionary_encode())
+    ranks, rank_texts = _ranks(plain_accounts(encoded.dictionary, order), order)
     sizes = pc.utf8_length(encoded.dictionary).to_numpy().astype(np.int64)
     keys = (ranks << loops.LENGTH_BITS | sizes)[encoded.indices.to_numpy()]
-    return KeyedPositions(blocks=_with_keys(keyed, keys), rank_texts=rank_texts)
+    return KeyedPositions(blocks=_with_keys(tried, keys), rank_texts=rank_texts)
 
 
 def key_table(positions: pa.Table, assigned: AssignedPools, order: AccountOrder) -> KeyedPositions:
@@ -205,43 +205,6 @@ def ranked(positions: KeyedPositions) -> KeyedPositions:
     )
 
 
-def read_numbers(texts: pa.ChunkedArray) -> tuple[Integers | None, Integers]:
-    """Read texts of ASCII digits.
-
-    Returns:
-        high and low of `loops.read_long_digits`; None for high if every text is a number of up to
-        18 digits.
-    """
-    low = np.empty(len(texts), np.int64)
-    parts = _text_parts(texts)
-    unread = sum(
-        in_threads(
-            lambda first, last: loops.read_digits(*parts[first, last], low[first:last]), [*parts]
-        )
-    )
-    if not unread:
-        return None, low
-    high = np.empty(len(texts), np.int64)
-    for (first, last), buffers in parts.items():
-        loops.read_long_digits(*buffers, high[first:last], low[first:last])
-    return high, low
-
-
-def _text_parts(
-    texts: pa.ChunkedArray,
-) -> dict[tuple[int, int], tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]]:
-    """Return `text_buffers` by ranges of rows (first, after last), none of them very large."""
-    parts = {}
-    row = 0
-    for chunk in texts.chunks:
-        for first, last in split_rows(len(chunk)):
-            if first < last:
-                part = chunk.slice(first, last - first)
-                parts[row + first, row + last] = text_buffers(part)
-        row += len(chunk)
-    return parts
-
-
 def text_buffers(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
     """Return the offsets (int32[n + 1]) and bytes (uint8[]) of a string array without nulls."""
     _, offsets, data = texts.buffers()
@@ -277,7 +240,7 @@ def _keyed(block: TextBlock) -> Block | TextBlock:
         ),
         split_rows(len(block)),
     )
-    return block if sum(unread) else _keyed_block(block, keys)
+    return block if sum(unread) else _with_keys([block], keys)[0]
 
 
 def _ranks(texts: pa.StringArray, order: AccountOrder) -> tuple[Integers, pa.StringArray]:
@@ -296,14 +259,15 @@ def _ranks(texts: pa.StringArray, order: AccountOrder) -> tuple[Integers, pa.Str
     return ranks, in_order.filter(pa.array(is_new))
 
 
-def _keyed_block(block: Block | TextBlock, keys: Integers) -> Block:
-    """Return a block with these keys."""
-    return Block(pools=block.pools, keys=keys, shorts=block.shorts, rows=block.rows)
-
-
 def _with_keys(blocks: Sequence[Block | TextBlock], keys: Integers) -> tuple[Block, ...]:
-    bounds = accumulate(map(len, blocks), initial=0)
+    """Return blocks with their keys, which are given one after another."""
+    ends = accumulate(map(len, blocks))
     return tuple(
-        _keyed_block(block, keys[first:last])
-        for block, (first, last) in zip(blocks, pairwise(bounds), strict=True)
+        Block(
+            pools=block.pools,
+            keys=keys[end - len(block) : end],
+            shorts=block.shorts,
+            rows=block.rows,
+        )
+        for block, end in zip(blocks, ends, strict=True)
     )

@@ -30,10 +30,6 @@ LENGTH_MASK: Final = (1 << LENGTH_BITS) - 1
 KEYED_DIGITS: Final = 16
 """Most digits of an account whose number is in its key; longer ones are ranked."""
 INT64_MAX: Final = 2**63 - 1
-LOW_DIGITS: Final = 18
-"""Decimal digits that a number of 63 bits always holds."""
-MAX_DIGITS: Final = 30
-"""Maximum digits of an account number."""
 BUCKET_BITS: Final = 11
 """Bits of a key that one pass of the radix sort looks at."""
 KEY_BITS: Final = 63
@@ -86,7 +82,7 @@ def key_of(data, words, start, end):
     size = end - start
     if size < 1 or size > KEYED_DIGITS:
         return np.int64(-1)
-    if end < KEYED_DIGITS or end - 8 >= words.size:  # A word would begin before the data.
+    if end < KEYED_DIGITS:  # A word would begin before the data.
         value = np.int64(0)
         for index in range(start, end):
             digit = np.int64(data[index]) - 48
@@ -466,140 +462,42 @@ def allocate_segments(
     out_offsets[out] = at
 
 
-@loop("const int32[], const uint8[], int64[]")
-def read_digits(offsets, data, low):
-    """Read texts of 1 to 18 ASCII digits as numbers.
+@loop("const int64[], const int64[], int64, int64, bool, int64[], int64[], int64[]")
+def allocate_one(order, shorts, assigned, ten_thousandths, zero_is_one, rows, first, quantities):
+    """Allocate one pool (P2, R3, D1 to D5).
 
     Args:
-        offsets: integer[n + 1], where each text starts in `data`.
-        data: uint8[], the texts' bytes.
-        low: out, int64[n]; -1 for any other text.
-
-    Returns:
-        How many other texts there are.
-    """
-    unread = 0
-    for row in range(low.size):
-        start, end = offsets[row], offsets[row + 1]
-        number = np.int64(0)
-        odd = end - start < 1 or end - start > LOW_DIGITS
-        if not odd:
-            for at in range(start, end):
-                digit = data[at] - np.uint8(48)
-                odd |= digit > np.uint8(9)
-                number = number * 10 + np.int64(digit)
-        if odd:
-            unread += 1
-            number = np.int64(-1)
-        low[row] = number
-    return unread
-
-
-@loop("const int32[], const uint8[], int64[], int64[]")
-def read_long_digits(offsets, data, high, low):
-    """Read texts of 1 to 30 ASCII digits as numbers, value = high * 10**18 + low.
-
-    Args:
-        offsets: integer[n + 1], where each text starts in `data`.
-        data: uint8[], the texts' bytes.
-        high: out, int64[n], the digits above the lowest 18; -1 for any other text.
-        low: out, int64[n], the lowest 18 digits.
-    """
-    for row in range(low.size):
-        start, end = offsets[row], offsets[row + 1]
-        number = np.int64(0)
-        high_number = np.int64(0)
-        odd = end - start < 1 or end - start > MAX_DIGITS
-        if not odd:
-            split = max(start, end - LOW_DIGITS)
-            for at in range(start, end):
-                digit = data[at] - np.uint8(48)
-                odd |= digit > np.uint8(9)
-                if at < split:
-                    high_number = high_number * 10 + np.int64(digit)
-                else:
-                    number = number * 10 + np.int64(digit)
-        if odd:
-            number = np.int64(0)
-            high_number = np.int64(-1)
-        low[row] = number
-        high[row] = high_number
-
-
-@loop(
-    "const int64[], int64, int64, const int64[], int64, bool, int64[], int64[], int64[], "
-    "int64[], int64[], int64[], int64[], int64[]"
-)
-def allocate_pools(
-    starts,
-    first_pool,
-    last_pool,
-    assigned,
-    ten_thousandths,
-    zero_is_one,
-    totals,
-    first_hits,
-    account_counts,
-    hit_counts,
-    row_of,
-    short_of,
-    first_numbers,
-    assigned_of,
-):
-    """Allocate pools: ranges, first hit, distribution (R3, D1 to D5).
-
-    Args:
-        starts: int64[pools + 1].
-        first_pool: The first pool to allocate.
-        last_pool: The pool after the last one.
-        assigned: int64[pools], contracts assigned to each pool.
+        order: int64[n], the rows in the order of their accounts.
+        shorts: int64[n], contracts short of each row; zero is not open.
+        assigned: Contracts assigned.
         ten_thousandths: The fraction's numerator.
         zero_is_one: The choice of D2, as `first_hit_number` takes it.
-        totals: out, int64[pools], total short; -1 if it exceeds 2**63 - 1.
-        first_hits: out, int64[pools]; 0 for a break (D5).
-        account_counts: out, int64[pools], open accounts.
-        hit_counts: out, int64[pools], accounts with an assigned contract.
-        row_of: in and out, int64[arranged rows], from `look_up_rows`; then the rows of each pool's
-            open accounts in order, from its start.
-        short_of: in and out, int64[arranged rows], likewise; a short of zero is not open (P2).
-        first_numbers: out, int64[arranged rows], of the open accounts; the short quantity gives
-            the range's end.
-        assigned_of: out, int64[arranged rows], of the open accounts; 0 for a break.
+        rows: out, int64[n], the rows of the open accounts in order.
+        first: out, int64[n], their first numbers; the short quantity gives the range's end.
+        quantities: out, int64[n], contracts assigned to them.
+
+    Returns:
+        Total short, -1 if it exceeds 2**63 - 1; the first hit, 0 for a break; open accounts;
+        accounts with an assigned contract.
     """
-    for pool in range(first_pool, last_pool):
-        start = starts[pool]
-        out = start
-        last_number = np.int64(0)
-        for index in range(start, starts[pool + 1]):
-            short = short_of[index]
-            if short == 0:
-                continue
-            if last_number > INT64_MAX - short:
-                last_number = np.int64(-1)
-                break
-            row_of[out] = row_of[index]
-            short_of[out] = short
-            first_numbers[out] = last_number + 1
-            last_number += short
-            assigned_of[out] = 0
-            out += 1
-        total_short = last_number
-        totals[pool] = total_short
-        account_counts[pool] = out - start
-        hit_counts[pool] = 0
-        first_hits[pool] = 0
-        if assigned[pool] > total_short:
+    total = np.int64(0)
+    count = np.int64(0)
+    hit_count = np.int64(0)
+    for index in range(order.size):
+        short = shorts[order[index]]
+        if short == 0:
             continue
-        first_hit = first_hit_number(ten_thousandths, total_short, zero_is_one)
-        first_hits[pool] = first_hit
-        for index in range(start, out):
-            first_number = first_numbers[index]
-            hit = assigned_in_range(
-                first_number,
-                first_number + short_of[index] - 1,
-                first_hit,
-                assigned[pool],
-                total_short,
-            )
-            assigned_of[index] = hit
-            hit_counts[pool] += hit > 0
+        if short > INT64_MAX - total:
+            return np.int64(-1), np.int64(0), count, hit_count
+        rows[count] = order[index]
+        first[count] = total + 1
+        total += short
+        count += 1
+    if assigned > total:
+        return total, np.int64(0), count, hit_count
+    hit = first_hit_number(ten_thousandths, total, zero_is_one)
+    for index in range(count):
+        last = first[index] + shorts[rows[index]] - 1
+        quantities[index] = assigned_in_range(first[index], last, hit, assigned, total)
+        hit_count += quantities[index] > 0
+    return total, hit, count, hit_count

@@ -111,48 +111,40 @@ def allocate_pool(
         PoolBroken: More is assigned than the total short, or there is no open position (D5).
         OverflowError: The shorts add up to more than 2**63 - 1.
     """
-    count = len(shorts)
     received = np.array(shorts, np.int64)
-    totals, first_hits, account_counts, hit_counts = np.zeros((4, 1), np.int64)
-    first_numbers, assigned = np.empty((2, count), np.int64)
-    rows, short_of = pool.order.copy(), received[pool.order]
-    starts = np.array((0, count), np.int64)
-    loops.allocate_pools(
-        starts,
-        0,
-        1,
-        np.array((assigned_quantity,), np.int64),
-        ten_thousandths,
-        zero_hit is ZeroHit.FIRST,
-        totals,
-        first_hits,
-        account_counts,
-        hit_counts,
-        rows,
-        short_of,
-        first_numbers,
-        assigned,
+    rows, first_numbers, assigned = np.empty((3, len(shorts)), np.int64)
+    total_short, first_hit, count, hit_count = map(
+        int,
+        loops.allocate_one(
+            pool.order,
+            received,
+            assigned_quantity,
+            ten_thousandths,
+            zero_hit is ZeroHit.FIRST,
+            rows,
+            first_numbers,
+            assigned,
+        ),
     )
-    total_short = int(totals[0])
     if total_short < 0:
         raise OverflowError("the shorts add up to more than 2**63 - 1")
-    if assigned_quantity > total_short:
+    if not first_hit:
         raise PoolBroken(
             break_reason(total_short),
             assigned_quantity=assigned_quantity,
             total_short=total_short,
         )
-    open_accounts = int(account_counts[0])
+    rows, first_numbers = rows[:count], first_numbers[:count]
     return AllocatedPool(
         total_short=total_short,
-        first_hit=int(first_hits[0]),
-        hit_account_count=int(hit_counts[0]),
+        first_hit=first_hit,
+        hit_account_count=hit_count,
         accounts=pool.accounts,
         shorts=received,
-        rows=rows[:open_accounts],
-        first_numbers=first_numbers[:open_accounts],
-        last_numbers=(first_numbers + short_of - 1)[:open_accounts],
-        assigned=assigned[:open_accounts],
+        rows=rows,
+        first_numbers=first_numbers,
+        last_numbers=first_numbers + received[rows] - 1,
+        assigned=assigned[:count],
     )
 
 

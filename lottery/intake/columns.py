@@ -22,9 +22,11 @@ from lottery.day.identifiers import (
     pad_series,
     wrong_occ_accounts,
 )
-from lottery.day.keys import one_array, read_numbers
+from lottery.day.keys import one_array, text_buffers
 from lottery.day.tables import INT64_MAX, LABEL, NOTICES, OCC_POSITIONS
+from lottery.day.threads import in_threads, split_rows
 from lottery.errors import Problem, Problems, quote
+from lottery.intake import loops
 from lottery.intake.sources import Reading, RowLocator
 
 NOTICE_COLUMNS: Final = ("notice_id", "series", "quantity")
@@ -171,7 +173,8 @@ def quantities(raw: Reading, name: str, least: int) -> Column:
         values, wrong = _whole_numbers(column)
     elif is_text(column.type):
         column = column.cast(pa.string())
-        values, wrong = _parsed_numbers(column)
+        values = _parsed_numbers(column)
+        wrong = values < 0
     else:
         problem = _type_problem(name, column.type, "whole numbers or text of digits", raw.locator)
         return pa.array(np.full(len(column), least, np.int64)), Problems.of(problem)
@@ -208,19 +211,22 @@ def _whole_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], Flags
     return column.cast(pa.int64()).to_numpy(), wrong
 
 
-def _parsed_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], Flags]:
-    """Return int64[n] and bool[n], true if a text is not a number or exceeds 64 bits."""
-    wrong = np.zeros(len(column), np.bool_)
-    if column.null_count:
-        wrong |= column.is_null().to_numpy()
-        column = column.fill_null("0")
-    high, low = read_numbers(column)
-    if high is None:
-        return low, wrong
-    wrong |= high < 0
-    most_high, most_low = divmod(INT64_MAX, 10**18)
-    wrong |= (high > most_high) | ((high == most_high) & (low > most_low))
-    return np.where(wrong, 0, np.clip(high, 0, most_high) * 10**18 + low), wrong
+def _parsed_numbers(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    """Return int64[n]; -1 for a text that is not 1 to 30 digits or exceeds 64 bits."""
+    texts = one_array(column.fill_null("") if column.null_count else column)
+    offsets, data = text_buffers(texts)
+    numbers = np.empty(len(texts), np.int64)
+    unread = in_threads(
+        lambda first, last: loops.read_digits(offsets[first : last + 1], data, numbers[first:last]),
+        split_rows(len(texts)),
+    )
+    if sum(unread):
+        rows = np.flatnonzero(numbers < 0)
+        are_long = pc.match_substring_regex(texts.take(pa.array(rows)), "^[0-9]{19,30}$")
+        for row in rows[are_long.to_numpy(zero_copy_only=False)].tolist():
+            number = int(texts[row].as_py())
+            numbers[row] = number if number <= INT64_MAX else -1
+    return numbers
 
 
 def _value(column: pa.ChunkedArray, index: int) -> str | int | None:

@@ -14,6 +14,8 @@ from lottery.day.loops import key_of, wrong_digits
 
 PADDED: Final = 21
 """Characters of a padded series."""
+DIGITS_READ: Final = 18
+"""Digits of a quantity that a number of 63 bits always holds."""
 _ROOT: Final = 6
 _TAIL: Final = 15
 _BLANK: Final = 0x20
@@ -277,3 +279,32 @@ def has_valid_quotes(data):
         else:
             state = unquoted
     return state != quoted
+
+
+@loop("const int32[], const uint8[], int64[]")
+def read_digits(offsets, data, numbers):
+    """Read texts of 1 to 18 ASCII digits as numbers.
+
+    Args:
+        offsets: int32[n + 1], where each text starts in `data`.
+        data: uint8[], the texts' bytes.
+        numbers: out, int64[n]; -1 for any other text.
+
+    Returns:
+        How many other texts there are.
+    """
+    unread = 0
+    for row in range(numbers.size):
+        start, end = offsets[row], offsets[row + 1]
+        number = np.int64(0)
+        wrong = end - start < 1 or end - start > DIGITS_READ
+        if not wrong:
+            for at in range(start, end):
+                digit = data[at] - np.uint8(48)
+                wrong |= digit > np.uint8(9)
+                number = number * 10 + np.int64(digit)
+        if wrong:
+            unread += 1
+            number = np.int64(-1)
+        numbers[row] = number
+    return unread

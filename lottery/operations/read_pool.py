@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.allocate import RepeatedAccounts, TotalTooLarge, allocate
+from lottery.day.allocate import PositionsInvalid, allocate
 from lottery.day.assigned_pools import assigned_pools
 from lottery.day.tables import NOTICES
 from lottery.errors import Problem, Problems, quote
@@ -65,10 +65,9 @@ def read_pool(
             ten_thousandths=1,
             zero_hit=methodology.zero_hit,
         )
-    except RepeatedAccounts as error:
-        problems += repeated_accounts(positions, error.accounts)
-    except TotalTooLarge:
-        pass  # Its odds are refused for it, if it is this pool.
+    except PositionsInvalid as error:
+        # The odds of a pool that is too large are refused, if it is this one.
+        problems += repeated_accounts(positions, error.repeated)
     problems.refuse_if_any()
     table = positions.table()
     rows = table.filter((pc.field("series") == series) & (pc.field("occ_account") == occ_account))

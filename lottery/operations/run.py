@@ -10,7 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from lottery.day.allocate import Day, RepeatedAccounts, TotalTooLarge, allocate
+from lottery.day.allocate import Day, PositionsInvalid, allocate
 from lottery.day.keys import KeyedPositions, key_table
 from lottery.day.tables import INT64_MAX
 from lottery.day.taken_off import take_off
@@ -216,10 +216,7 @@ def _allocate(
             ten_thousandths=1 if seed is None else seed.ten_thousandths,
             zero_hit=request.methodology.zero_hit,
         )
-    except RepeatedAccounts as error:
-        (problems + repeated_accounts(received, error.accounts)).refuse_if_any()
-        raise
-    except TotalTooLarge as error:
+    except PositionsInvalid as error:
         too_large = (
             received.locator.problem(
                 f"the positions of {pool_name(pool.occ_account, pool.series)} must add up to at "
@@ -227,9 +224,10 @@ def _allocate(
                 column="short_quantity",
                 rule="R3",
             )
-            for pool in error.pools
+            for pool in error.too_large
         )
-        (problems + Problems.of(*too_large)).refuse_if_any()
+        problems += repeated_accounts(received, error.repeated) + Problems.of(*too_large)
+        problems.refuse_if_any()
         raise
     problems.refuse_if_any()
     return day
