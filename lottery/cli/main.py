@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from lottery.cli import audit, exits, odds, report, run, seeds, serve, show
+from lottery.cli import audit, check, exits, odds, report, run, seeds, serve, show
 from lottery.cli.options import JsonOption, RootLedgerOption, ServerOption
 from lottery.cli.session import Session
 from lottery.version import VERSION
@@ -47,7 +47,7 @@ def options(
 
 
 for _command in (
-    *(run.run, seeds.seed, seeds.seeds, show.runs, show.show, show.explain, odds.odds),
+    *(run.run, check.check, seeds.seed, seeds.seeds, show.runs, show.show, show.explain, odds.odds),
     *(audit.replay, audit.verify, audit.export, report.report, audit.keys, audit.cosign),
     *(audit.trail, serve.serve, serve.health),
 ):

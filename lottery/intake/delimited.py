@@ -7,6 +7,7 @@ A file that Arrow refuses is read again line by line, to name every malformed ro
 from __future__ import annotations
 
 import csv
+import mmap
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -38,9 +39,9 @@ def read_csv(data: pa.Buffer, required: Sequence[str], source: str) -> Reading:
     """
     locator = RowLocator(source=source, header_lines=1)
     view = memoryview(data)
+    header = csv_names(view)
     if bytes(view[:3]) == BYTE_ORDER_MARK:
         view = view[3:]
-    header = _header(bytes(view[:_HEADER_BYTES]))
     if isinstance(header, str):
         return Reading(locator=locator, problems=Problems.of(locator.problem(header)))
     can_be_read, problems = check_names(header, required, locator)
@@ -73,8 +74,9 @@ def describe_format(data: bytes) -> str | None:
     return "binary data" if b"\x00" in data else None
 
 
-def _header(data: bytes) -> list[str] | str:
-    """Return the column names of the first line, or why there are none."""
+def csv_names(content: bytes | memoryview | mmap.mmap) -> list[str] | str:
+    """Return the column names of a CSV file's first line, or why there are none."""
+    data = bytes(memoryview(content)[:_HEADER_BYTES]).removeprefix(BYTE_ORDER_MARK)
     if not data:
         return "the file is empty"
     found = describe_format(data)

@@ -27,10 +27,10 @@ from lottery.intake.columns import (
     to_notices,
     to_occ_positions,
 )
-from lottery.intake.delimited import read_csv
+from lottery.intake.delimited import csv_names, read_csv
 from lottery.intake.memory import TEXT_FACTOR, UNLIMITED, MemoryLimit
 from lottery.intake.occ_reports import OCC_COLUMNS, to_occ_reports
-from lottery.intake.parquet import parquet_blocks, read_parquet
+from lottery.intake.parquet import parquet_blocks, parquet_names, read_parquet
 from lottery.intake.positions import PositionBlocks, ReceivedPositions, notices_of_all
 from lottery.intake.positions import read_positions as read_positions_of
 from lottery.intake.sources import (
@@ -143,6 +143,17 @@ def _position_blocks(
             mapped.madvise(mmap.MADV_DONTNEED)
 
     return parquet_blocks(data, POSITION_COLUMNS, source, forget)
+
+
+def column_names(path: Path) -> list[str] | str:
+    """Return the column names of a CSV or Parquet file, or why they cannot be read."""
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
+        return f"expected a {' or '.join([*_READERS, '.json', FIXML])} file, got {_suffix(path)}"
+    mapped = _mapped(path)
+    if isinstance(mapped, str):
+        return mapped
+    return csv_names(mapped) if suffix == ".csv" else parquet_names(pa.py_buffer(mapped))
 
 
 def read_occ_positions(

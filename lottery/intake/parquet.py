@@ -47,7 +47,9 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], source: str) -> Readi
     try:
         table = pa.concat_tables(in_threads(read, halves))
     except _DAMAGE as error:
-        return Reading(locator=locator, problems=_damaged(locator, error))
+        return Reading(
+            locator=locator, problems=Problems.of(locator.problem(_describe_damage(error)))
+        )
     return Reading(locator=locator, table=table, problems=problems)
 
 
@@ -74,37 +76,55 @@ def parquet_blocks(
         try:
             table = _read_groups(data, metadata, group, group + 1)
         except _DAMAGE as error:
-            return Reading(locator=block, problems=_damaged(locator, error))
+            return Reading(
+                locator=block, problems=Problems.of(locator.problem(_describe_damage(error)))
+            )
         forget()
         return Reading(locator=block, table=table)
 
     return PositionBlocks(row_counts=counts, read=read, problems=problems)
 
 
+def parquet_names(data: pa.Buffer) -> list[str] | str:
+    """Return the column names of a Parquet file, or why there are none."""
+    metadata = _opened(data)
+    return metadata if isinstance(metadata, str) else metadata.schema.to_arrow_schema().names
+
+
+def _opened(data: pa.Buffer) -> pq.FileMetaData | str:
+    """Return a file's metadata, or why it cannot be read."""
+    if data.size == 0:
+        return "the file is empty"
+    if data.slice(0, min(4, data.size)).to_pybytes() != MAGIC:
+        return "expected Parquet, got a file that does not begin as one"
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(data))
+        metadata.schema.to_arrow_schema()
+    except _DAMAGE as error:
+        return _describe_damage(error)
+    if not _counts_agree(metadata):
+        return "the file is damaged: its row groups do not have the rows it announces"
+    return metadata
+
+
 def _metadata(
     data: pa.Buffer, required: Sequence[str], locator: RowLocator
 ) -> tuple[pq.FileMetaData | None, Problems]:
     """Return a file's metadata, or None and why its columns cannot be read."""
-    if data.size == 0:
-        return None, Problems.of(locator.problem("the file is empty"))
-    if data.slice(0, min(4, data.size)).to_pybytes() != MAGIC:
-        message = "expected Parquet, got a file that does not begin as one"
-        return None, Problems.of(locator.problem(message))
-    try:
-        metadata = pq.read_metadata(pa.BufferReader(data))
-        names = metadata.schema.to_arrow_schema().names
-    except _DAMAGE as error:
-        return None, _damaged(locator, error)
+    metadata = _opened(data)
+    if isinstance(metadata, str):
+        return None, Problems.of(locator.problem(metadata))
+    names = metadata.schema.to_arrow_schema().names
     can_be_read, problems = check_names(names, required, locator)
-    if can_be_read and not _counts_agree(metadata):
-        message = "the file is damaged: its row groups do not have the rows it announces"
-        return None, Problems.of(locator.problem(message))
     return (metadata if can_be_read else None), problems
 
 
-def _damaged(locator: RowLocator, error: Exception) -> Problems:
-    message = f"the file is damaged or cut short: {first_line(error)}"
-    return Problems.of(locator.problem(message))
+def _describe_damage(error: Exception) -> str:
+    return f"the file is damaged or cut short: {first_line(error)}"
+
+
+def _damage_of(locator: RowLocator, error: Exception) -> Problems:
+    return Problems.of(locator.problem(_describe_damage(error)))
 
 
 def _read_groups(data: pa.Buffer, metadata: pq.FileMetaData, first: int, last: int) -> pa.Table:

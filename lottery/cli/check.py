@@ -1,0 +1,58 @@
+"""`lottery check`: files read as a run would read them, and every row."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lottery.cli.backend import memory_limit
+from lottery.cli.options import (
+    AccountOrderOption,
+    methodology_of,
+    read_date,
+)
+from lottery.cli.session import Session, command
+from lottery.operations.check import CheckedFile, check_files
+from lottery.operations.inputs import AccountOrder, ZeroHit
+
+
+@command
+def check(
+    session: Session,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Notices, positions or volumes, by their columns."),
+    ],
+    date: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="The business date; needed for FIXML.")
+    ] = None,
+    account_order: AccountOrderOption = AccountOrder.NUMERIC,
+) -> None:
+    """Read files as a run would, every row of them, and record nothing.
+
+    A run looks at the positions of assigned pools; this looks at all. Exit codes: 0 nothing is
+    wrong, 2 wrong usage, 3 every problem is listed.
+    """
+    checked, problems = check_files(
+        paths,
+        business_date=None if date is None else read_date(date),
+        methodology=methodology_of(account_order, ZeroHit.WRAP),
+        memory=memory_limit(),
+    )
+    problems.refuse_if_any()
+    session.show(
+        {"files": [dataclasses.asdict(file) for file in checked]},
+        lambda console: _show_files(console, checked),
+    )
+
+
+def _show_files(console: Console, checked: Sequence[CheckedFile]) -> None:
+    for file in checked:
+        rows = f"{file.row_count:,} row{'' if file.row_count == 1 else 's'}"
+        contracts = "" if file.quantity is None else f", {file.quantity:,} contracts"
+        console.print(f"{file.name}: {file.role}, {rows}{contracts}; nothing is wrong")

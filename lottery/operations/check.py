@@ -1,0 +1,149 @@
+"""Files checked alone, every row, before any run needs them; nothing is recorded.
+
+A run looks at the rows of assigned pools (P1, P4). Here all rows of a positions file take part, so
+that what is wrong is known the evening before.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lottery.day.allocate import RepeatedAccounts, TotalTooLarge, allocate
+from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
+from lottery.intake import files
+from lottery.intake.memory import UNLIMITED, MemoryLimit
+from lottery.intake.positions import ReceivedPositions
+from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.operations.validation import (
+    derive_seed_of,
+    pool_name,
+    repeated_accounts,
+    repeated_notices,
+)
+
+_ROLES: Final = {"notice_id": "notices", "account": "positions", "ask_price": "volumes"}
+"""The role of a file by a column that no other role has."""
+_SUFFIX_ROLES: Final = {".json": "volumes", ".xml": "notices"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedFile:
+    """A file that was checked.
+
+    Attributes:
+        name: What problems call it.
+        role: `notices`, `positions` or `volumes`; None if its columns are those of no role.
+        row_count: The rows that were read.
+        quantity: Contracts assigned or short in all; None for volumes.
+    """
+
+    name: str
+    role: str | None
+    row_count: int = 0
+    quantity: int | None = None
+
+
+def check_files(
+    paths: Sequence[Path],
+    *,
+    business_date: dt.date | None = None,
+    methodology: Methodology = JPMS_2024_09_06,
+    memory: MemoryLimit = UNLIMITED,
+) -> tuple[tuple[CheckedFile, ...], Problems]:
+    """Read files as a run would, and every row of them.
+
+    Args:
+        paths: The files; their columns tell what they hold.
+        business_date: The date that FIXML must have.
+        methodology: The method with its decisions.
+        memory: What reading a file may take.
+
+    Returns:
+        What each file holds, and what is wrong with them.
+
+    Raises:
+        LimitExceeded: A file needs more memory.
+    """
+    checked, problems = [], NO_PROBLEMS
+    for path in paths:
+        file, found = _check(path, business_date, methodology, memory)
+        checked.append(file)
+        problems += found
+    return tuple(checked), problems
+
+
+def _check(
+    path: Path, business_date: dt.date | None, methodology: Methodology, memory: MemoryLimit
+) -> tuple[CheckedFile, Problems]:
+    name = str(path)
+    role, problems = _role_of(path, name)
+    if role == "notices":
+        notices = files.read_notices(path, source=name, business_date=business_date)
+        quantity = _sum(notices.table.column("quantity"))
+        file = CheckedFile(
+            name=name, role=role, row_count=notices.table.num_rows, quantity=quantity
+        )
+        return file, notices.problems + repeated_notices(notices)
+    if role == "volumes":
+        volumes = files.read_volumes(path, methodology.securities, source=name)
+        _, seed_problems = derive_seed_of(volumes, methodology)
+        file = CheckedFile(name=name, role=role, row_count=len(volumes.asks))
+        return file, volumes.problems + seed_problems
+    if role is None:
+        return CheckedFile(name=name, role=None), problems
+    order = methodology.account_order
+    positions = files.read_positions(path, None, order, source=name, memory=memory)
+    quantity = sum(_sum(pa.array(block.shorts)) for block in positions.positions.blocks)
+    file = CheckedFile(name=name, role=role, row_count=positions.row_count, quantity=quantity)
+    return file, positions.problems + _pool_problems(positions, methodology)
+
+
+def _pool_problems(positions: ReceivedPositions, methodology: Methodology) -> Problems:
+    """Return a problem for each repeated account, and for each pool that is too large."""
+    try:
+        allocate(
+            positions.assigned,
+            positions.positions,
+            ten_thousandths=1,
+            zero_hit=methodology.zero_hit,
+        )
+    except RepeatedAccounts as error:
+        return repeated_accounts(positions, error.accounts)
+    except TotalTooLarge as error:
+        names = (pool_name(pool.occ_account, pool.series) for pool in error.pools)
+        return Problems.of(
+            *(
+                positions.locator.problem(f"{name}: {error}", column="short_quantity", rule="R3")
+                for name in names
+            )
+        )
+    return NO_PROBLEMS
+
+
+def _role_of(path: Path, name: str) -> tuple[str | None, Problems]:
+    """Return what a file holds by its suffix or column names, or why that cannot be said."""
+    role = _SUFFIX_ROLES.get(path.suffix.lower())
+    if role is not None:
+        return role, NO_PROBLEMS
+    names = files.column_names(path)
+    if isinstance(names, str):
+        return None, Problems.of(Problem(source=name, message=names))
+    roles = {_ROLES[column] for column in names if column in _ROLES}
+    if len(roles) == 1:
+        return roles.pop(), NO_PROBLEMS
+    expected = ", ".join(f"{column} ({role})" for column, role in _ROLES.items())
+    found = ", ".join(map(quote, names))
+    message = f"expected exactly one of the columns {expected}, got {found}"
+    return None, Problems.of(Problem(source=name, message=message))
+
+
+def _sum(values: pa.Array | pa.ChunkedArray) -> int:
+    total = pc.sum(values.cast(pa.decimal128(38))).as_py()
+    return int(total or 0)
