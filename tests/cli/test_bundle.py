@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import shutil
-import stat
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,7 +21,6 @@ from tests.cli.calls import (
     Door,
     copied,
     evidence_file,
-    files_in,
     files_of,
     flip_a_bit,
     lottery,
@@ -33,22 +29,6 @@ from tests.cli.calls import (
     trail_of,
 )
 
-FILES = {
-    "README.txt",
-    "METHOD.md",
-    "SHA256SUMS",
-    "run.json",
-    "run.json.tlog-proof",
-    "checkpoint",
-    "log.vkey",
-    "replay.sql",
-    "allocations.parquet",
-    "broken_positions.parquet",
-    "notices.parquet",
-    "pools.parquet",
-    "sources/notices.csv",
-    "sources/volumes.csv",
-}
 MATCHES = {"replayed": 1, "matched": 1, "mismatches": []}
 
 Members = dict[str, bytes]
@@ -112,27 +92,6 @@ def test_a_bundle_is_written_and_told_with_its_run_and_its_size(
     assert answer.document == {"run": EXAMPLE_RUN, "file": "run.zip", "bytes": size}
     assert text.err == answer.err == ""
     assert {path.name for path in tmp_path.iterdir()} == {"text.zip", "run.zip"}
-
-
-def test_a_bundle_has_the_evidence_its_proof_and_what_an_auditor_needs(
-    example: Path, exported: Path
-) -> None:
-    with zipfile.ZipFile(exported) as archive:
-        assert {name.partition("/")[0] for name in archive.namelist()} == {EXAMPLE_RUN}
-        assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
-        assert archive.testzip() is None
-    members = members_of(exported)
-    assert members.keys() == FILES
-    folder = files_in(evidence_file(example, "run.json").parent)
-    assert {name: members[name] for name in folder} == folder
-    assert members["log.vkey"].decode() == f"{public_key(example)}\n"
-    readme = members["README.txt"].decode()
-    assert hashlib.sha256(b"\0" + members["run.json"]).hexdigest() in readme
-    assert f"--key '{public_key(example)}'" in readme
-    sums = dict(line.split("  ")[::-1] for line in members["SHA256SUMS"].decode().splitlines())
-    assert sums == {
-        name: hashlib.sha256(members[name]).hexdigest() for name in folder if name != "run.json"
-    }
 
 
 def test_the_same_run_gives_the_same_bytes_by_either_way_and_at_any_time(
@@ -303,85 +262,28 @@ def _allocations_swapped(members: Members) -> None:
     path.unlink()
 
 
-def _replaced(name: str, old: bytes, new: bytes) -> Callable[[Members], None]:
-    def tamper(members: Members) -> None:
-        assert old in members[name]
-        members[name] = members[name].replace(old, new)
-
-    return tamper
-
-
-def _gone(name: str) -> Callable[[Members], None]:
-    def tamper(members: Members) -> None:
-        del members[name]
-
-    return tamper
-
-
-def _signed_by_somebody_else(members: Members) -> None:
-    members["log.vkey"] = f"{SOMEBODYS_KEY}\n".encode()
-
-
 def _signed_by_a_key_of_the_same_name(members: Members) -> None:
     name = VerifierKey.parse(members["log.vkey"].decode().strip()).name
     forged = SigningKey(name=name, seed=b"f" * 32).verifier
     members["log.vkey"] = f"{forged}\n".encode()
 
 
-def _another_index(members: Members) -> None:
-    members["run.json.tlog-proof"] = members["run.json.tlog-proof"].replace(b"index 0", b"index 1")
-
-
-TAMPERING: dict[str, tuple[Callable[[Members], None], str]] = {
-    "allocations swapped": (_allocations_swapped, "allocations.parquet"),
-    "an ask edited": (
-        _replaced("sources/volumes.csv", b"862.45713", b"862.45813"),
-        "sources/volumes.csv",
-    ),
-    "the record edited": (
-        _replaced("run.json", b'"cycle":1', b'"cycle":2'),
-        "run.json.tlog-proof",
-    ),
-    "the pools gone": (_gone("pools.parquet"), "pools.parquet"),
-    "a digest edited": (_replaced("SHA256SUMS", b"0", b"1"), "SHA256SUMS"),
-    "another checkpoint": (_replaced("checkpoint", b"\n1\n", b"\n2\n"), "checkpoint"),
-    "another tree size": (
-        _replaced("run.json.tlog-proof", b"\n1\n", b"\n2\n"),
-        "run.json.tlog-proof",
-    ),
-    "another index": (_another_index, "run.json.tlog-proof"),
-    "another key": (_signed_by_somebody_else, "run.json.tlog-proof"),
-    "another key of the same name": (_signed_by_a_key_of_the_same_name, "run.json.tlog-proof"),
-}
-
-
-@pytest.mark.parametrize("what", TAMPERING)
+@pytest.mark.parametrize(
+    ("tamper", "where"),
+    [
+        (_allocations_swapped, "allocations.parquet"),
+        (_signed_by_a_key_of_the_same_name, "run.json.tlog-proof"),
+    ],
+)
 def test_a_bundle_that_was_tampered_with_exits_6_and_names_the_file(
-    bundle: Path, what: str
+    bundle: Path, tamper: Callable[[Members], None], where: str
 ) -> None:
-    tamper, where = TAMPERING[what]
     members = members_of(bundle)
     tamper(members)
     bundle.write_bytes(zip_of(members))
     answer = lottery("replay", bundle, "--json")
     assert any(named.startswith(where) for named in wheres_of(answer))
     assert lottery("replay", bundle).lines[0] == f"{EXAMPLE_RUN} differs"
-
-
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_one_bit_of_any_file_of_a_bundle_is_found_and_the_file_named(
-    bundle: Path, name: str
-) -> None:
-    content = members_of(bundle)[name]
-    whole = bytearray(bundle.read_bytes())
-    assert whole.count(content) == 1 or name == "checkpoint"
-    whole[whole.rindex(content) + len(content) // 2] ^= 1
-    bundle.write_bytes(whole)
-    answer = lottery("replay", bundle, "--json")
-    if name == "run.json" and answer.exit_code == 3:  # It may be no record any more.
-        assert "run.json" in answer.document["message"]
-    else:
-        assert any(where.startswith(name) for where in wheres_of(answer))
 
 
 def test_one_bundle_that_differs_does_not_stop_the_others(bundle: Path) -> None:
@@ -394,120 +296,26 @@ def test_one_bundle_that_differs_does_not_stop_the_others(bundle: Path) -> None:
     assert answer.lines[-2:] == [f"{EXAMPLE_RUN} matches", "2 replayed, 1 matched"]
 
 
-def _with_member(name: str, content: bytes = b"x", mode: int = stat.S_IFREG | 0o644) -> Hostile:
+def _with_member(name: str) -> Hostile:
     def make(members: Members) -> bytes:
         buffer = io.BytesIO(zip_of(members))
-        with (
-            warnings.catch_warnings(action="ignore"),  # Of a name that is there already.
-            zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive,
-        ):
-            info = zipfile.ZipInfo(name)
-            info.create_system = 3
-            info.external_attr = mode << 16
-            archive.writestr(info, content)
+        with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
+            archive.writestr(zipfile.ZipInfo(name), b"x")
         return buffer.getvalue()
 
     return make
 
 
-def _without(name: str) -> Hostile:
-    return lambda members: zip_of({each: members[each] for each in members if each != name})
-
-
-def _compressed(members: Members) -> bytes:
-    """What takes a thousandth of its size: a hundred gigabytes fit an e-mail."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in {**members, "sources/notices.csv": bytes(1 << 26)}.items():
-            archive.writestr(f"{EXAMPLE_RUN}/{name}", content)
-    return buffer.getvalue()
-
-
-def _overlapping(members: Members) -> bytes:
-    """The directory has one stored file under many names: each would be unpacked."""
-    content = members["allocations.parquet"] * 50
-    whole = zip_of({**members, "sources/notices.csv": content})
-    buffer = io.BytesIO(whole)
-    with zipfile.ZipFile(buffer, "a") as archive:
-        (shared,) = [info for info in archive.infolist() if info.file_size == len(content)]
-        for number in range(100):
-            info = zipfile.ZipInfo(f"{EXAMPLE_RUN}/sources/notices-{number}.csv")
-            info.header_offset = shared.header_offset
-            info.file_size = info.compress_size = shared.file_size
-            info.CRC = shared.CRC
-            archive.filelist.append(info)
-        # What is written behind them has the directory written again.
-        archive.writestr(f"{EXAMPLE_RUN}/sources/last.csv", b"")
-    return buffer.getvalue()
-
-
-def _larger_than_it_says(members: Members) -> bytes:
-    whole = bytearray(zip_of(members))
-    place = whole.rindex(b"PK\x01\x02")
-    whole[place + 20 : place + 28] = (1 << 31).to_bytes(4, "little") * 2
-    return bytes(whole)
-
-
-NO_NAME = "unexpected file '"
-
 HOSTILE: dict[str, tuple[Hostile, str]] = {
-    "a path that leads out": (_with_member("../escaped.txt"), NO_NAME),
-    "a path that leads out of its folder": (
-        _with_member(f"{EXAMPLE_RUN}/../../escaped.txt"),
-        NO_NAME,
-    ),
-    "a path that leads out of the sources": (
-        _with_member(f"{EXAMPLE_RUN}/sources/../../../escaped.txt"),
-        NO_NAME,
-    ),
-    "an absolute path": (_with_member("/tmp/escaped.txt"), NO_NAME),  # noqa: S108 - not to be made.
-    "a path of another system": (_with_member(f"{EXAMPLE_RUN}\\..\\escaped.txt"), NO_NAME),
-    "a name in no folder": (_with_member("escaped.txt"), NO_NAME),
-    "a folder": (_with_member(f"{EXAMPLE_RUN}/sources/", b"", stat.S_IFDIR | 0o755), NO_NAME),
-    "a link": (
-        _with_member(f"{EXAMPLE_RUN}/sources/link", b"/etc/passwd", stat.S_IFLNK | 0o777),
-        NO_NAME,
-    ),
-    "a device": (
-        _with_member(f"{EXAMPLE_RUN}/sources/null", b"", stat.S_IFCHR | 0o666),
-        NO_NAME,
-    ),
-    "a hidden file": (_with_member(f"{EXAMPLE_RUN}/.profile"), NO_NAME),
-    "a file that no record names": (
-        _with_member(f"{EXAMPLE_RUN}/sources/notes.txt"),
-        "unexpected file sources/notes.txt: run.json does not name it",
-    ),
-    "a file twice": (_with_member(f"{EXAMPLE_RUN}/README.txt"), "README.txt appears twice"),
-    "a file of another run": (
-        _with_member("2024-09-16-002/sources/more.csv"),
-        "expected the folder of one run, got 2",
-    ),
-    "files that are compressed": (_compressed, "to be stored, but it is compressed"),
-    "files that overlap": (_overlapping, "files overlap"),
-    "a file that is larger than the archive": (
-        _larger_than_it_says,
-        "files overlap",
-    ),
+    "a path that leads out": (_with_member("../escaped.txt"), "unexpected file '"),
+    "an absolute path": (_with_member("/tmp/escaped.txt"), "unexpected file '"),  # noqa: S108 - not to be made.
     "another run's name": (
         lambda members: zip_of(members, "2024-09-16-002"),
         f"expected the folder of run {EXAMPLE_RUN}, got 2024-09-16-002",
     ),
-    "no record": (_without("run.json"), "run.json"),
-    "no proof": (_without("run.json.tlog-proof"), "run.json.tlog-proof is missing"),
-    "no key": (_without("log.vkey"), "log.vkey is missing"),
-    "no checkpoint": (_without("checkpoint"), "checkpoint is missing"),
-    "a record that is none": (
-        lambda members: zip_of({**members, "run.json": b"{}"}),
-        "run.json is not a run record",
-    ),
-    "nothing in it": (lambda _: zip_of({}), "expected 1 to 100000 files, got 0"),
     "no archive": (lambda _: b"series,account\n", "cannot be read as a bundle"),
-    "an empty file": (lambda _: b"", "cannot be read as a bundle"),
-    "an archive cut short": (
-        lambda members: zip_of(members)[:-200],
-        "cannot be read as a bundle",
-    ),
 }
+"""Archives that are refused; `tests/audit/test_bundle.py` has every kind of them."""
 
 
 @pytest.mark.parametrize("what", HOSTILE)
@@ -530,18 +338,6 @@ def test_an_archive_that_is_no_bundle_is_refused_and_nothing_comes_of_it(
     assert told in problem["message"]
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["hostile.zip", "inner"]
     assert not Path("/tmp/escaped.txt").exists()  # noqa: S108 - the absolute path above.
-
-
-def test_a_file_that_is_said_to_lie_behind_the_archives_end_is_not_the_one_exported(
-    bundle: Path,
-) -> None:
-    whole = bytearray(bundle.read_bytes())
-    # The last file's header says that sixty thousand bytes more stand before its data.
-    place = whole.rindex(b"PK\x03\x04")
-    whole[place + 28 : place + 30] = (60_000).to_bytes(2, "little")
-    bundle.write_bytes(whole)
-    answer = lottery("replay", bundle, "--json")
-    assert any(where.startswith("sources/") for where in wheres_of(answer))
 
 
 def test_a_bundle_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
