@@ -1,22 +1,39 @@
-"""One pool on its own, for a call that brings its positions as rows: no tables, the same loops."""
+"""One pool on its own, for a call that brings its positions as rows: no tables, two loops."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
 from lottery.day import loops
-from lottery.day.account_keys import KEY_BITS, Integers, account_numbers, text_buffers
+from lottery.day.account_keys import Integers, account_numbers
 from lottery.day.allocate import break_reason
 from lottery.day.arrange import Doubled, doubled_rows
+from lottery.day.pool_loops import allocate_rows, arrange_rows
 from lottery.errors import PoolBroken
 from lottery.method.methodology import AccountOrder, ZeroHit
 
+if TYPE_CHECKING:  # It imports much that only types need.
+    import numpy.typing as npt
+
 _NONE: Final[Integers] = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountTexts:
+    """The accounts of a pool's rows as received, each followed by a newline.
+
+    Attributes:
+        offsets: int32[n + 1], where each account starts; it ends one byte before the next offset.
+        data: uint8[], the bytes.
+    """
+
+    offsets: npt.NDArray[np.int32]
+    data: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +41,18 @@ class ArrangedPool:
     """A pool's rows in the order of their accounts.
 
     Attributes:
-        accounts: string[n], the rows' accounts.
+        texts: The rows' accounts.
         keys: int64[n], the sorted keys (`loops.scatter_rows`).
         index_bits: Bits of the row in `keys`.
         doubled: Rows that repeat an account (P4, R2).
         wrong_accounts: int64[], rows whose account is invalid (R2); the order is then void.
     """
 
-    accounts: pa.StringArray
+    texts: AccountTexts
     keys: Integers
     index_bits: int
-    doubled: tuple[Doubled, ...]
-    wrong_accounts: Integers
+    doubled: tuple[Doubled, ...] = ()
+    wrong_accounts: Integers = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +60,7 @@ class AllocatedPool:
     """A pool allocated; arrays of k are its open accounts in order (R1).
 
     Attributes:
-        accounts: string[n], as received.
+        texts: The rows' accounts.
         shorts: int64[n], the short quantity of each row as received.
         rows: int64[k], the row of each open account.
         first_numbers: int64[k], the ranges' first numbers (R3).
@@ -54,7 +71,7 @@ class AllocatedPool:
     total_short: int
     first_hit: int
     hit_account_count: int
-    accounts: pa.StringArray
+    texts: AccountTexts
     shorts: Integers
     rows: Integers
     first_numbers: Integers
@@ -71,24 +88,38 @@ def arrange_pool(accounts: Sequence[str], account_order: AccountOrder) -> Arrang
     """
     count = len(accounts)
     index_bits = max(1, count.bit_length())
-    texts = pa.array(accounts, pa.string())
-    numbers = _short_numbers(texts, account_order, index_bits)
-    wrong = _NONE
-    if numbers is None:
-        read = account_numbers(pa.chunked_array([texts]), account_order, spare_bits=index_bits)
-        numbers, wrong = read.numbers, read.wrong
+    data = np.frombuffer(("\n".join(accounts) + "\n").encode(), np.uint8)
+    texts = AccountTexts(offsets=np.empty(count + 1, np.int32), data=data)
+    keys = np.empty(count, np.int64)
+    is_sorted = arrange_rows(data, index_bits, texts.offsets, keys)
+    if is_sorted and account_order is AccountOrder.NUMERIC:
+        return ArrangedPool(texts=texts, keys=keys, index_bits=index_bits)
+    return _arrange_any(accounts, account_order, texts, index_bits)
+
+
+def _arrange_any(
+    accounts: Sequence[str], account_order: AccountOrder, texts: AccountTexts, index_bits: int
+) -> ArrangedPool:
+    """Arrange accounts of any length and form, and find what is wrong with them."""
+    count = len(accounts)
+    column = pa.chunked_array([pa.array(accounts, pa.string())])
+    read = account_numbers(column, account_order, spare_bits=index_bits)
     rows = np.arange(count)
-    keys = (numbers << index_bits) | rows
+    keys = (read.numbers << index_bits) | rows
     starts = np.array((0, count), np.int64)
     repeated = np.zeros(1, np.bool_)
     loops.sort_pools(starts, 0, 1, index_bits, keys, repeated)
     doubled: tuple[Doubled, ...] = ()
     if repeated[0]:
-        invalid = set(wrong.tolist())
+        invalid = set(read.wrong.tolist())
         found = doubled_rows(np.zeros(1, np.int64), starts, keys, rows, index_bits)
         doubled = tuple(again for again in found if again.row not in invalid)
     return ArrangedPool(
-        accounts=texts, keys=keys, index_bits=index_bits, doubled=doubled, wrong_accounts=wrong
+        texts=texts,
+        keys=keys,
+        index_bits=index_bits,
+        doubled=doubled,
+        wrong_accounts=read.wrong,
     )
 
 
@@ -113,31 +144,20 @@ def allocate_pool(
         PoolBroken: More is assigned than the total short, or there is no open position (D5).
         OverflowError: The shorts add up to more than 2**63 - 1.
     """
-    count = len(shorts)
     received = np.array(shorts, np.int64)
-    totals, first_hits, account_counts, hit_counts = np.zeros((4, 1), np.int64)
-    rows, short_of, first_numbers, assigned = np.empty((4, count), np.int64)
-    starts = np.array((0, count), np.int64)
-    loops.look_up_rows(
-        starts, 0, count, pool.index_bits, pool.keys, np.arange(count), received, rows, short_of
-    )
-    loops.allocate_pools(
-        starts,
-        0,
-        1,
-        np.array((assigned_quantity,), np.int64),
+    columns = np.empty((4, len(shorts)), np.int64)
+    figures = np.empty(4, np.int64)
+    allocate_rows(
+        pool.keys,
+        pool.index_bits,
+        received,
+        assigned_quantity,
         ten_thousandths,
         zero_hit is ZeroHit.FIRST,
-        totals,
-        first_hits,
-        account_counts,
-        hit_counts,
-        rows,
-        short_of,
-        first_numbers,
-        assigned,
+        columns,
+        figures,
     )
-    total_short = int(totals[0])
+    total_short, first_hit, open_accounts, hit_account_count = figures.tolist()
     if total_short < 0:
         raise OverflowError("the shorts add up to more than 2**63 - 1")
     if assigned_quantity > total_short:
@@ -146,28 +166,15 @@ def allocate_pool(
             assigned_quantity=assigned_quantity,
             total_short=total_short,
         )
-    open_accounts = int(account_counts[0])
+    rows, first_numbers, last_numbers, assigned = columns[:, :open_accounts]
     return AllocatedPool(
         total_short=total_short,
-        first_hit=int(first_hits[0]),
-        hit_account_count=int(hit_counts[0]),
-        accounts=pool.accounts,
+        first_hit=first_hit,
+        hit_account_count=hit_account_count,
+        texts=pool.texts,
         shorts=received,
-        rows=rows[:open_accounts],
-        first_numbers=first_numbers[:open_accounts],
-        last_numbers=(first_numbers + short_of - 1)[:open_accounts],
-        assigned=assigned[:open_accounts],
+        rows=rows,
+        first_numbers=first_numbers,
+        last_numbers=last_numbers,
+        assigned=assigned,
     )
-
-
-def _short_numbers(
-    texts: pa.StringArray, account_order: AccountOrder, index_bits: int
-) -> Integers | None:
-    """Return the accounts as numbers directly, or None if they need `account_numbers`."""
-    if account_order is not AccountOrder.NUMERIC:
-        return None
-    numbers = np.empty(len(texts), np.int64)
-    if loops.read_digits(*text_buffers(texts), numbers):
-        return None
-    largest = int(numbers.max(initial=0))
-    return numbers if largest.bit_length() + index_bits <= KEY_BITS else None

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lottery.day.account_keys import text_buffers
 from lottery.day.jit import inlined, loop
 from lottery.day.single_pool import AllocatedPool, allocate_pool
 from lottery.errors import Refused
@@ -22,7 +21,6 @@ __all__ = [
     "allocate_series",
     "inlined",
     "loop",
-    "text_buffers",
 ]
 
 
