@@ -20,7 +20,7 @@ from lottery.day.tables import ALLOCATIONS
 MEMORY: Final = b"memory"
 FILE: Final = b"file"
 _ROWS_A_MESSAGE: Final = 65_536
-"""As many as the lottery's server sends at a time."""
+"""The rows of a record batch."""
 
 
 class _OneTable(pa.flight.FlightServerBase):  # type: ignore[misc]

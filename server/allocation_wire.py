@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from lottery.operations.allocate_series import AllocatedPool, inlined, loop, text_buffers
+from lottery.operations.allocate_series import AllocatedPool, inlined, loop
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as service_pb2
 
@@ -36,13 +36,13 @@ def add_allocations(
 ) -> None:
     """Add the allocation of every open account of a pool to a response, in account order."""
     labels = lottery_pb2.Allocation(occ_account=occ_account, series=series).SerializeToString()
-    offsets, data = text_buffers(pool.accounts)
-    wire = np.empty(pool.rows.size * (len(labels) + _NUMBERS_BYTES) + data.size, np.uint8)
+    texts = pool.texts
+    wire = np.empty(pool.rows.size * (len(labels) + _NUMBERS_BYTES) + texts.data.size, np.uint8)
     size = write_rows(
         _TAGS,
         np.frombuffer(labels, np.uint8),
-        offsets,
-        data,
+        texts.offsets,
+        texts.data,
         pool.rows,
         pool.shorts,
         pool.first_numbers,
@@ -104,8 +104,9 @@ def write_rows(
         tags: uint8[6], the tags of the repeated field, account, short quantity, first number, last
             number and assigned quantity. Their field numbers are below 16: a tag is one byte.
         labels: uint8[], the encoded fields that are the same in every row.
-        offsets: int32[n + 1], the offset in `data` of each row's account.
-        data: uint8[], the accounts' bytes.
+        offsets: int32[n + 1], the offset in `data` of each row's account; it ends one byte before
+            the next offset.
+        data: uint8[], the accounts' bytes, each followed by a newline.
         rows: int64[k], the row of each open account, in account order.
         shorts: int64[n], the short quantity of each row.
         first_numbers: int64[k], the first number of each open account.
@@ -116,7 +117,7 @@ def write_rows(
     offset = 0
     for index in range(rows.size):
         row = rows[index]
-        start, end = offsets[row], offsets[row + 1]
+        start, end = offsets[row], offsets[row + 1] - 1
         size = labels.size + 1 + varint_size(end - start) + (end - start)
         size += 3 + varint_size(shorts[row])
         size += varint_size(first_numbers[index]) + varint_size(last_numbers[index])

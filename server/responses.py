@@ -30,8 +30,8 @@ from server.allocation_wire import add_allocations
 
 ROWS_PER_MESSAGE: Final = 4_096
 """Maximum number of rows in a message of rows."""
-ARROW_ROWS_PER_MESSAGE: Final = 65_536
-"""Maximum number of rows in a message of Arrow."""
+ARROW_ROWS_PER_MESSAGE: Final = 12_288
+"""Maximum number of rows in a message of Arrow: some 600 KB, which gRPC sends faster than more."""
 
 _Message = TypeVar("_Message", bound=Message)
 

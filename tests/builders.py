@@ -13,6 +13,7 @@ import datetime as dt
 import io
 import json
 import random
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -369,6 +370,14 @@ def record_in(
 ) -> operations.RecordedRun:
     """Run a request and record it in the ledger in a directory, which is made if need be."""
     return operations.run_lottery(lambda: Ledger.create(ledger, lock_seconds=lock_seconds), request)
+
+
+def copied(directory: Path, to: Path) -> Path:
+    """Copy a ledger or a folder of evidence, with files that may be changed."""
+    shutil.copytree(directory, to)
+    for path in to.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    return to
 
 
 def replays_of(ledger: Path, engine: Engine = Engine.COMPILED) -> list[Replayed]:

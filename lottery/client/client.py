@@ -29,7 +29,7 @@ from lottery.v1 import (
 )
 
 ROWS_A_MESSAGE: Final = 4_096
-ARROW_ROWS_A_MESSAGE: Final = 262_144
+ARROW_ROWS_A_MESSAGE: Final = 131_072
 MESSAGE_BYTES: Final = 256 << 20
 """Maximum message size in bytes, in both directions."""
 METADATA_BYTES: Final = 64 << 10

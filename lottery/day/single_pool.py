@@ -1,20 +1,27 @@
-"""One pool on its own, for a call that brings its positions as rows: no tables, the same loops."""
+"""One pool on its own, for a call that brings its positions as rows: no tables, two loops."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
-from lottery.day import loops
 from lottery.day.allocate import break_reason
 from lottery.day.assigned_pools import Integers
 from lottery.day.identifiers import wrong_accounts
 from lottery.day.keys import TextBlock, key_positions
+from lottery.day.loops import LENGTH_BITS
+from lottery.day.pool_loops import allocate_rows, arrange_rows
 from lottery.errors import PoolBroken
 from lottery.method.methodology import AccountOrder, ZeroHit
+
+if TYPE_CHECKING:  # It imports much that only types need.
+    import numpy.typing as npt
+
+_NONE: Final[Integers] = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,20 +33,35 @@ class Doubled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountTexts:
+    """The accounts of a pool's rows as received, each followed by a newline.
+
+    Attributes:
+        offsets: int32[n + 1], where each account starts; it ends one byte before the next offset.
+        data: uint8[], the bytes.
+    """
+
+    offsets: npt.NDArray[np.int32]
+    data: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArrangedPool:
     """A pool's rows in the order of their accounts.
 
     Attributes:
-        accounts: string[n], the rows' accounts.
-        order: int64[n], the rows in the order of their accounts.
+        texts: The rows' accounts.
+        keys: int64[n], sorted: a number or rank of the account, and below it the row.
+        index_bits: Bits of the row in `keys`.
         doubled: Rows that repeat an account (P4, R2).
         wrong_accounts: int64[], rows whose account is invalid (R2); the order is then void.
     """
 
-    accounts: pa.StringArray
-    order: Integers
-    doubled: tuple[Doubled, ...]
-    wrong_accounts: Integers
+    texts: AccountTexts
+    keys: Integers
+    index_bits: int
+    doubled: tuple[Doubled, ...] = ()
+    wrong_accounts: Integers = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +69,7 @@ class AllocatedPool:
     """A pool allocated; arrays of k are its open accounts in order (R1).
 
     Attributes:
-        accounts: string[n], as received.
+        texts: The rows' accounts.
         shorts: int64[n], the short quantity of each row as received.
         rows: int64[k], the row of each open account.
         first_numbers: int64[k], the ranges' first numbers (R3).
@@ -58,7 +80,7 @@ class AllocatedPool:
     total_short: int
     first_hit: int
     hit_account_count: int
-    accounts: pa.StringArray
+    texts: AccountTexts
     shorts: Integers
     rows: Integers
     first_numbers: Integers
@@ -73,20 +95,42 @@ def arrange_pool(accounts: Sequence[str], account_order: AccountOrder) -> Arrang
         accounts: Account numbers, one a row.
         account_order: The choice of R2.
     """
-    texts = pa.array(accounts, pa.string())
-    wrong = wrong_accounts(pa.chunked_array([texts]), account_order)
-    if wrong.size:
-        return ArrangedPool(
-            accounts=texts, order=np.arange(len(texts)), doubled=(), wrong_accounts=wrong
-        )
-    rows = np.arange(len(texts), dtype=np.int32)
+    count = len(accounts)
+    index_bits = max(1, count.bit_length())
+    data = np.frombuffer(("\n".join(accounts) + "\n").encode(), np.uint8)
+    texts = AccountTexts(offsets=np.empty(count + 1, np.int32), data=data)
+    keys = np.empty(count, np.int64)
+    is_sorted = arrange_rows(data, index_bits, texts.offsets, keys)
+    if is_sorted and account_order is AccountOrder.NUMERIC:
+        return ArrangedPool(texts=texts, keys=keys, index_bits=index_bits)
+    return _arrange_any(accounts, account_order, texts, index_bits)
+
+
+def _arrange_any(
+    accounts: Sequence[str], account_order: AccountOrder, texts: AccountTexts, index_bits: int
+) -> ArrangedPool:
+    """Arrange accounts of any length and form, and find what is wrong with them."""
+    column = pa.array(accounts, pa.string())
+    wrong = wrong_accounts(column, account_order)
+    valid = np.delete(np.arange(len(accounts), dtype=np.int32), wrong)
     block = TextBlock(
-        pools=np.zeros_like(rows), accounts=texts, shorts=np.zeros(len(texts), np.int64), rows=rows
+        pools=np.zeros_like(valid),
+        accounts=column.take(pa.array(valid)),
+        shorts=np.zeros(len(valid), np.int64),
+        rows=valid,
     )
-    numbers = key_positions([block], account_order).blocks[0].keys >> loops.LENGTH_BITS
-    order = np.argsort(numbers, kind="stable")
+    numbers = key_positions([block], account_order).blocks[0].keys >> LENGTH_BITS
+    _, first_indices, ranks = np.unique(numbers, return_index=True, return_inverse=True)
+    again = np.delete(np.arange(len(valid)), first_indices)
     return ArrangedPool(
-        accounts=texts, order=order, doubled=_doubled(numbers, order), wrong_accounts=wrong
+        texts=texts,
+        keys=np.sort(ranks << index_bits | valid),
+        index_bits=index_bits,
+        doubled=tuple(
+            Doubled(row=int(valid[index]), first_row=int(valid[first_indices[ranks[index]]]))
+            for index in again.tolist()
+        ),
+        wrong_accounts=wrong,
     )
 
 
@@ -112,47 +156,36 @@ def allocate_pool(
         OverflowError: The shorts add up to more than 2**63 - 1.
     """
     received = np.array(shorts, np.int64)
-    rows, first_numbers, assigned = np.empty((3, len(shorts)), np.int64)
-    total_short, first_hit, count, hit_count = map(
-        int,
-        loops.allocate_one(
-            pool.order,
-            received,
-            assigned_quantity,
-            ten_thousandths,
-            zero_hit is ZeroHit.FIRST,
-            rows,
-            first_numbers,
-            assigned,
-        ),
+    columns = np.empty((4, len(shorts)), np.int64)
+    figures = np.empty(4, np.int64)
+    allocate_rows(
+        pool.keys,
+        pool.index_bits,
+        received,
+        assigned_quantity,
+        ten_thousandths,
+        zero_hit is ZeroHit.FIRST,
+        columns,
+        figures,
     )
+    total_short, first_hit, open_accounts, hit_account_count = figures.tolist()
     if total_short < 0:
         raise OverflowError("the shorts add up to more than 2**63 - 1")
-    if not first_hit:
+    if assigned_quantity > total_short:
         raise PoolBroken(
             break_reason(total_short),
             assigned_quantity=assigned_quantity,
             total_short=total_short,
         )
-    rows, first_numbers = rows[:count], first_numbers[:count]
+    rows, first_numbers, last_numbers, assigned = columns[:, :open_accounts]
     return AllocatedPool(
         total_short=total_short,
         first_hit=first_hit,
-        hit_account_count=hit_count,
-        accounts=pool.accounts,
+        hit_account_count=hit_account_count,
+        texts=pool.texts,
         shorts=received,
         rows=rows,
         first_numbers=first_numbers,
-        last_numbers=first_numbers + received[rows] - 1,
-        assigned=assigned[:count],
+        last_numbers=last_numbers,
+        assigned=assigned,
     )
-
-
-def _doubled(numbers: Integers, order: Integers) -> tuple[Doubled, ...]:
-    """Return the rows that repeat a number, by row."""
-    in_order = numbers[order]
-    is_first = np.ones(len(order), np.bool_)
-    is_first[1:] = in_order[1:] != in_order[:-1]
-    first_rows = order[is_first][np.cumsum(is_first) - 1]
-    pairs = zip(order[~is_first].tolist(), first_rows[~is_first].tolist(), strict=True)
-    return tuple(Doubled(row=row, first_row=first) for row, first in sorted(pairs))

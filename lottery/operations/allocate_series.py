@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lottery.day.jit import inlined, loop
-from lottery.day.keys import text_buffers
 from lottery.day.single_pool import AllocatedPool, allocate_pool
 from lottery.errors import Refused
 from lottery.intake.sources import ReceivedVolumes, RowLocator
@@ -22,7 +21,6 @@ __all__ = [
     "allocate_series",
     "inlined",
     "loop",
-    "text_buffers",
 ]
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.allocate import RepeatedAccounts, TotalTooLarge, allocate
+from lottery.day.allocate import PositionsInvalid, allocate
 from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
 from lottery.intake import files
 from lottery.intake.memory import UNLIMITED, MemoryLimit
@@ -23,8 +23,7 @@ from lottery.intake.positions import ReceivedPositions
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.operations.validation import (
     derive_seed_of,
-    pool_name,
-    repeated_accounts,
+    invalid_positions,
     repeated_notices,
 )
 
@@ -114,16 +113,8 @@ def _pool_problems(positions: ReceivedPositions, methodology: Methodology) -> Pr
             ten_thousandths=1,
             zero_hit=methodology.zero_hit,
         )
-    except RepeatedAccounts as error:
-        return repeated_accounts(positions, error.accounts)
-    except TotalTooLarge as error:
-        names = (pool_name(pool.occ_account, pool.series) for pool in error.pools)
-        return Problems.of(
-            *(
-                positions.locator.problem(f"{name}: {error}", column="short_quantity", rule="R3")
-                for name in names
-            )
-        )
+    except PositionsInvalid as error:
+        return invalid_positions(positions, error)
     return NO_PROBLEMS
 
 

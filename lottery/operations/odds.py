@@ -94,7 +94,8 @@ def series_odds(request: OddsRequest) -> SeriesOdds:
     series, arranged, problems = arranged_pool(request)
     (request.problems + problems).refuse_if_any()
     methodology = request.methodology
-    rows = [row for row in arranged.order.tolist() if request.shorts[row]]
+    order = (arranged.keys & ((1 << arranged.index_bits) - 1)).tolist()
+    rows = [row for row in order if request.shorts[row]]
     shorts = [request.shorts[row] for row in rows]
     _refuse_break(request, sum(shorts))
     odds = pool_odds(

@@ -15,7 +15,7 @@ from lottery.intake import files
 from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.operations.odds import OddsRequest
-from lottery.operations.validation import checked_series, repeated_accounts
+from lottery.operations.validation import checked_series, invalid_positions
 
 
 def read_pool(
@@ -66,8 +66,7 @@ def read_pool(
             zero_hit=methodology.zero_hit,
         )
     except PositionsInvalid as error:
-        # The odds of a pool that is too large are refused, if it is this one.
-        problems += repeated_accounts(positions, error.repeated)
+        problems += invalid_positions(positions, error)
     problems.refuse_if_any()
     table = positions.table()
     rows = table.filter((pc.field("series") == series) & (pc.field("occ_account") == occ_account))

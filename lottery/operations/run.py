@@ -37,8 +37,8 @@ from lottery.operations.validation import (
     CYCLES,
     check_date,
     derive_seed_of,
+    invalid_positions,
     pool_name,
-    repeated_accounts,
     repeated_notices,
     repeated_pools,
 )
@@ -217,16 +217,7 @@ def _allocate(
             zero_hit=request.methodology.zero_hit,
         )
     except PositionsInvalid as error:
-        too_large = (
-            received.locator.problem(
-                f"the positions of {pool_name(pool.occ_account, pool.series)} must add up to at "
-                f"most {INT64_MAX} contracts",
-                column="short_quantity",
-                rule="R3",
-            )
-            for pool in error.too_large
-        )
-        problems += repeated_accounts(received, error.repeated) + Problems.of(*too_large)
+        problems += invalid_positions(received, error)
         problems.refuse_if_any()
         raise
     problems.refuse_if_any()

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lottery.day.allocate import PositionsInvalid
 from lottery.day.identifiers import padded_series
+from lottery.day.tables import INT64_MAX
 from lottery.errors import (
     METHOD_NOT_IN_FORCE,
     Problem,
@@ -113,18 +115,21 @@ def repeated_pools(occ_positions: Received) -> Problems:
     return found.problems()
 
 
-def repeated_accounts(
-    positions: ReceivedPositions, accounts: Mapping[int, frozenset[str]]
-) -> Problems:
-    """Return a problem for each row but the first of an account of a pool (P4, R2).
+def invalid_positions(positions: ReceivedPositions, error: PositionsInvalid) -> Problems:
+    """Return what is wrong with positions that cannot be allocated.
 
-    Args:
-        positions: The positions.
-        accounts: The repeated accounts, by the index of their pool, without leading zeros.
+    That is a problem for each row but the first of an account of a pool (P4, R2), and for each pool
+    whose total exceeds 63 bits.
     """
     found = ProblemCollector()
+    for pool in error.too_large:
+        message = (
+            f"the positions of {pool_name(pool.occ_account, pool.series)} must add up to at most "
+            f"{INT64_MAX} contracts"
+        )
+        found.add(positions.locator.problem(message, column="short_quantity", rule="R3"))
     first_of: dict[tuple[int, int], FoundRow] = {}
-    for row in positions.find(accounts):
+    for row in positions.find(error.repeated):
         first = first_of.setdefault((row.pool, row.number), row)
         if first is not row:
             location = f"row {first.locator.row(first.index)}"

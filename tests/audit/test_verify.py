@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from lottery import operations
 from lottery.audit import verify_log
@@ -44,6 +45,7 @@ from tests.builders import (
     PUBLISHED,
     REQUESTER,
     TESTER,
+    copied,
     faults_of,
     notice,
     record_in,
@@ -94,16 +96,39 @@ def ledger(made: Made, tmp_path: Path) -> Path:
     return copied(made.directory, tmp_path / "ledger")
 
 
+class InMemory:
+    """The database in memory, in which a change is made, verified against the log and undone."""
+
+    def __init__(self, directory: Path) -> None:
+        self._checkpoints = directory / CHECKPOINT_FILE
+        self._database = sqlite3.connect(":memory:", isolation_level=None)
+        self._database.deserialize((directory / DATABASE).read_bytes())
+        self._engine = sa.create_engine(
+            "sqlite://", creator=lambda: self._database, poolclass=sa.StaticPool
+        )
+
+    def faults_after(self, statement: str, values: Sequence[Any] = ()) -> list[Fault]:
+        """Return what `verify_log` finds after a statement, past the triggers that forbid it."""
+        self._database.execute("BEGIN")
+        try:
+            with without_triggers(self._database):
+                self._database.execute(statement, values)
+            with self._engine.connect() as connection:
+                return list(verify_log.verify_log(connection, self._checkpoints))
+        finally:
+            self._database.rollback()
+
+
+@pytest.fixture(scope="module")
+def in_memory(made: Made) -> InMemory:
+    database = InMemory(made.directory)
+    assert database.faults_after("SELECT 1") == []
+    return database
+
+
 @pytest.fixture
 def key(ledger: Path) -> VerifierKey:
     return Ledger.open(ledger).log().key
-
-
-def copied(directory: Path, to: Path) -> Path:
-    shutil.copytree(directory, to)
-    for path in (to / "evidence").rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return to
 
 
 def look(ledger: Path, *keys: VerifierKey) -> list[Fault]:
@@ -136,9 +161,9 @@ def named(faults: Sequence[Fault]) -> set[str]:
 
 
 def files_of(ledger: Path) -> list[str]:
-    return sorted(
-        path.relative_to(ledger).as_posix() for path in ledger.rglob("*") if path.is_file()
-    )
+    """Return one file of each name; the last run's, as the first has no `taken_off.parquet`."""
+    paths = sorted(path.relative_to(ledger) for path in ledger.rglob("*") if path.is_file())
+    return list({path.name: path.as_posix() for path in paths}.values())
 
 
 def name_of(file: str) -> str:
@@ -147,16 +172,25 @@ def name_of(file: str) -> str:
 
 
 @contextmanager
+def without_triggers(database: sqlite3.Connection) -> Iterator[None]:
+    """Drop a database's triggers, and make them again afterwards."""
+    triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    kept = triggers.fetchall()
+    for name, _ in kept:
+        database.execute(f"DROP TRIGGER {name}")
+    yield
+    for _, text in kept:
+        database.execute(text)
+
+
+@contextmanager
 def unguarded(ledger: Path, *, mirrored: bool = True) -> Iterator[sqlite3.Connection]:
-    """The database without its triggers, which are there again afterwards, and its mirror alike."""
+    """Open the database without its triggers, which come back afterwards, and mirror it."""
     with closing(sqlite3.connect(ledger / DATABASE, isolation_level=None)) as database:
-        triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        kept = triggers.fetchall()
-        for name, _ in kept:
-            database.execute(f"DROP TRIGGER {name}")
-        yield database
-        for _, text in kept:
-            database.execute(text)
+        database.execute("BEGIN")
+        with without_triggers(database):
+            yield database
+        database.execute("COMMIT")
     if mirrored:
         shutil.copyfile(ledger / DATABASE, ledger / MIRROR)
 
@@ -192,9 +226,23 @@ def names_of_row(table: str, row: dict[str, Any]) -> set[str]:
             return {"the log", "the table log", "the origin"}
 
 
-def assert_row_is_named(faults: Sequence[Fault], table: str, row: dict[str, Any]) -> None:
+def assert_row_is_named(faults: Sequence[Fault], table: str, *rows: dict[str, Any]) -> None:
+    """Assert that a fault names one of these rows."""
     text = text_of(faults)
-    assert any(name in text for name in names_of_row(table, row)), text or f"{table} {row}"
+    names = set().union(*(names_of_row(table, row) for row in rows))
+    assert any(name in text for name in names), text or f"{table} {rows}"
+
+
+def faults_after(ledger: Path, statement: str, values: Sequence[Any]) -> list[Fault]:
+    """Return what is found after a statement in both databases, which is then undone."""
+    content = (ledger / DATABASE).read_bytes()
+    with unguarded(ledger) as database:
+        database.execute(statement, values)
+    faults = look(ledger)
+    assert BOTH not in named(faults)
+    (ledger / DATABASE).write_bytes(content)
+    (ledger / MIRROR).write_bytes(content)
+    return faults
 
 
 def test_a_ledger_left_alone_is_sound_for_its_operator(ledger: Path) -> None:
@@ -316,10 +364,9 @@ def test_a_file_cut_or_lengthened_is_named(ledger: Path, size: str) -> None:
     assert look(ledger) == []
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_two_files_swapped_are_named(ledger: Path, part: int) -> None:
-    pairs = list(itertools.combinations(files_of(ledger), 2))[part::4]
-    for one, two in pairs:
+def test_two_files_swapped_are_named(ledger: Path) -> None:
+    files = [*files_of(ledger), f"{FIRST}/run.json", f"{FIRST}/pools.parquet"]
+    for one, two in itertools.combinations(files, 2):
         content, other = (ledger / one).read_bytes(), (ledger / two).read_bytes()
         if content == other:
             continue
@@ -328,7 +375,7 @@ def test_two_files_swapped_are_named(ledger: Path, part: int) -> None:
 
         found = named(look(ledger))
 
-        # A database that is none does not say what the evidence should be.
+        # A file that is not a database does not say what the evidence should be.
         wanted = {name_of(one), name_of(two)}
         assert wanted <= found or BOTH in wanted & found, (one, two, found)
         (ledger / one).write_bytes(content)
@@ -339,7 +386,8 @@ def test_two_files_swapped_are_named(ledger: Path, part: int) -> None:
 @pytest.mark.parametrize("table", metadata.tables)
 def test_a_row_deleted_from_the_database_alone_is_found(ledger: Path, table: str) -> None:
     content = (ledger / DATABASE).read_bytes()
-    for row in rows_of(ledger, table):
+    rows = rows_of(ledger, table)
+    for row in (rows[0], rows[-1]):
         where, keys = where_is(table, row)
         with unguarded(ledger, mirrored=False) as database:
             database.execute(f"DELETE FROM {table} WHERE {where}", keys)  # noqa: S608
@@ -354,21 +402,17 @@ def test_a_row_deleted_from_the_database_alone_is_found(ledger: Path, table: str
 
 @pytest.mark.parametrize("table", metadata.tables)
 def test_a_row_deleted_from_both_databases_is_named_by_what_was_signed(
-    ledger: Path, table: str
+    ledger: Path, in_memory: InMemory, table: str
 ) -> None:
-    content = (ledger / DATABASE).read_bytes()
     rows = rows_of(ledger, table)
-    assert rows
     for row in rows:
         where, keys = where_is(table, row)
-        with unguarded(ledger) as database:
-            database.execute(f"DELETE FROM {table} WHERE {where}", keys)  # noqa: S608
-
-        faults = look(ledger)
-
-        assert BOTH not in named(faults)
+        statement = f"DELETE FROM {table} WHERE {where}"  # noqa: S608
+        if table == "runs" or row in (rows[0], rows[-1]):
+            faults = faults_after(ledger, statement, keys)
+        else:
+            faults = in_memory.faults_after(statement, keys)
         assert_row_is_named(faults, table, row)
-        (ledger / DATABASE).write_bytes(content)
 
 
 def changed_values(table: str, name: str, value: Any) -> list[Any]:
@@ -395,32 +439,25 @@ def changed_values(table: str, name: str, value: Any) -> list[Any]:
     [(table, column.name) for table, found in metadata.tables.items() for column in found.columns],
 )
 def test_a_value_changed_in_both_databases_is_named_by_what_was_signed(
-    ledger: Path, table: str, name: str
+    ledger: Path, in_memory: InMemory, table: str, name: str
 ) -> None:
-    content = (ledger / DATABASE).read_bytes()
+    """By the whole verification for the runs, whose evidence names them, and for a first value."""
     count = 0
     for row in rows_of(ledger, table):
         where, keys = where_is(table, row)
+        statement = f"UPDATE {table} SET {name} = ? WHERE {where}"  # noqa: S608
         for value in changed_values(table, name, row[name]):
             if value == row[name]:
                 continue
-            with unguarded(ledger) as database:
-                statement = f"UPDATE {table} SET {name} = ? WHERE {where}"  # noqa: S608
-                try:
-                    database.execute(statement, [value, *keys])
-                except sqlite3.IntegrityError:  # Another row has that value.
-                    continue
+            try:
+                if table == "runs" or not count:
+                    faults = faults_after(ledger, statement, [value, *keys])
+                else:
+                    faults = in_memory.faults_after(statement, [value, *keys])
+            except sqlite3.IntegrityError:  # Another row has that value.
+                continue
             count += 1
-
-            faults = look(ledger)
-
-            assert BOTH not in named(faults)
-            now = {**row, name: value}
-            text = text_of(faults)
-            assert any(
-                wanted in text for wanted in names_of_row(table, row) | names_of_row(table, now)
-            ), f"{name} = {value!r} of {row}: {text}"
-            (ledger / DATABASE).write_bytes(content)
+            assert_row_is_named(faults, table, row, {**row, name: value})
     assert count
 
 
@@ -458,41 +495,35 @@ def test_a_run_without_evidence_added_to_both_databases_is_named(ledger: Path) -
     ) in look(ledger)
 
 
-def test_a_superseding_added_to_both_databases_is_named(ledger: Path) -> None:
+ENTRY = trail.entry_now(trail.RUN_EXPORTED, "2024-09-16-001", "exported", TESTER).canonical()
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "expected"),
+    [
+        ("supersedings", ("2024-09-17-001", "2024-09-16-003"), "run 2024-09-17-001: superseded by"),
+        ("trail", (8, ENTRY), "the tree trail: expected 8 leaves, as were signed, got 9"),
+        *(
+            ("nodes", (tree, 9, 0, bytes(32)), f"the tree {tree}: expected ")
+            for tree in ("runs", "trail", "another")
+        ),
+        (
+            "log",
+            ("stranger.example", str(STRANGER.verifier)),
+            "expected one row in the table log, got 2",
+        ),
+    ],
+)
+def test_a_row_added_to_both_databases_is_named(
+    ledger: Path, table: str, row: tuple[Any, ...], expected: str
+) -> None:
     with unguarded(ledger) as database:
-        row = ("2024-09-17-001", "2024-09-16-003")
-        database.execute("INSERT INTO supersedings VALUES (?, ?)", row)
+        database.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
 
-    assert named(look(ledger)) == {"run 2024-09-17-001"}
+    faults = look(ledger)
 
-
-def test_an_entry_added_to_the_trail_of_both_databases_is_found(ledger: Path) -> None:
-    count = len(rows_of(ledger, "trail"))
-    entry = trail.entry_now(trail.RUN_EXPORTED, "2024-09-16-001", "exported", TESTER)
-    with unguarded(ledger) as database:
-        database.execute("INSERT INTO trail VALUES (?, ?)", (count, entry.canonical()))
-
-    text = text_of(look(ledger))
-
-    assert f"the tree trail: expected {count} leaves, as were signed, got {count + 1}" in text
-
-
-@pytest.mark.parametrize("tree", ["runs", "trail", "another"])
-def test_a_node_added_to_both_databases_is_found(ledger: Path, tree: str) -> None:
-    with unguarded(ledger) as database:
-        database.execute("INSERT INTO nodes VALUES (?, ?, ?, ?)", (tree, 9, 0, bytes(32)))
-
-    (fault,) = look(ledger)
-
-    assert tree in fault.where
-
-
-def test_a_second_row_that_says_whose_log_it_is_is_found(ledger: Path) -> None:
-    with unguarded(ledger) as database:
-        row = ("stranger.example", str(STRANGER.verifier))
-        database.execute("INSERT INTO log VALUES (?, ?)", row)
-
-    assert "expected one row in the table log, got 2" in text_of(look(ledger))
+    assert expected in text_of(faults)
+    assert table == "trail" or len(faults) == 1
 
 
 def add_checkpoint(ledger: Path, tree: str, tree_size: int, note: bytes, *, in_file: bool) -> str:
@@ -724,7 +755,7 @@ def test_both_databases_damaged_alike_are_never_written_to_nor_a_crash(
 def test_a_schema_that_is_no_text_is_a_fault_not_a_crash(ledger: Path, table: str) -> None:
     content = (ledger / DATABASE).read_bytes()
     start = content.index(f"CREATE TABLE {table} (".encode())
-    for at in range(start, start + 60, 4):
+    for at in range(start, start + 60, 12):
         wrong = content[:at] + bytes([content[at] ^ 0x80]) + content[at + 1 :]
         for name in (DATABASE, MIRROR):
             (ledger / name).write_bytes(wrong)

@@ -1,5 +1,6 @@
-"""How the tests give a command: the entry point `lottery` itself, in this process or through a
-server, with what it printed and its exit code.
+"""Commands as the tests give them: to the entry point `lottery`, in this process or to a server.
+
+`succeeds` and `fails` give a command twice, for its text and for its JSON document.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,22 @@ from lottery.ledger.write_transaction import DATABASE
 from lottery.tlog.keys import SigningKey
 from server.app import create_server
 from server.settings import Settings
-from tests.builders import SmallDay, write_files
+from tests.builders import AAPL, OTHER_ASKS, PUBLISHED, SmallDay, position, write_files
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "2024-09-16"
 EXAMPLE_RUN = "2024-09-16-001"
+UNKNOWN_RUN = "2024-09-16-009"
 LOOPBACK = "127.0.0.1:0"
 SOMEBODYS_KEY = str(SigningKey(name="example.org/other", seed=b"o" * 32).verifier)
+
+CORRECTED = replace(PUBLISHED, positions=[*PUBLISHED.positions, position(AAPL, "2000", 1)])
+"""The published day with an account that had been left out."""
+CONFLICTS = {
+    "SEED_CONFLICT": replace(PUBLISHED.renamed("B"), asks=OTHER_ASKS),
+    "NOTICE_ALREADY_ALLOCATED": CORRECTED,
+    "POOL_ALREADY_ALLOCATED": PUBLISHED.renamed("B"),
+}
+"""Days that contradict the published one, by the reason of the conflict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +54,7 @@ class Answer:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The one JSON document that standard output is; anything beside it fails here."""
+        """The one JSON document that standard output is; anything else in it fails here."""
         document = json.loads(self.out)
         assert isinstance(document, dict)
         return document
@@ -54,14 +65,18 @@ class Answer:
         return [" ".join(line.split()) for line in self.out.splitlines()]
 
     @property
-    def complaints(self) -> list[str]:
-        """Standard error's lines that say something."""
+    def error_lines(self) -> list[str]:
+        """Standard error's lines that are not blank."""
         return [line for line in self.err.splitlines() if line.strip()]
 
     @property
-    def told(self) -> str:
-        """Standard error as one line, out of the frame that usage errors stand in."""
+    def message(self) -> str:
+        """Standard error as one line, without the frame around usage errors."""
         return " ".join(self.err.translate(dict.fromkeys(map(ord, "╭─╮│╰╯"), " ")).split())
+
+
+Command = Callable[..., Answer]
+"""Gives the command with these arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +90,14 @@ class Door:
         return lottery(*self.options, *arguments)
 
     def recorded(self) -> list[str]:
-        """The runs that are recorded, asked of the ledger itself."""
+        """Return the recorded runs, read from the ledger itself."""
         if not (self.ledger / DATABASE).exists():
             return []
         return [record.run for record in Ledger.open(self.ledger).iterate()]
 
 
 def lottery(*arguments: object) -> Answer:
-    """Gives a command to the entry point."""
+    """Give a command to the entry point."""
     out, err = io.BytesIO(), io.BytesIO()
     exit_code: object = 0
     with (
@@ -97,32 +112,64 @@ def lottery(*arguments: object) -> Answer:
             main()
         except SystemExit as left:
             exit_code = left.code or 0
-        printed, complained = out.getvalue().decode(), err.getvalue().decode()
+        printed, reported = out.getvalue().decode(), err.getvalue().decode()
     assert isinstance(exit_code, int)
-    return Answer(exit_code=exit_code, out=printed, err=complained)
+    return Answer(exit_code=exit_code, out=printed, err=reported)
+
+
+def succeeds(
+    give: Command, *arguments: object, exit_code: int = 0
+) -> tuple[Answer, dict[str, Any]]:
+    """Give a command that says nothing on standard error; return its text and its document."""
+    text, answer = give(*arguments), give(*arguments, "--json")
+    assert [text.exit_code, answer.exit_code] == [exit_code, exit_code]
+    assert [text.err, answer.err] == ["", ""]
+    return text, answer.document
+
+
+def fails(
+    give: Command, *arguments: object, exit_code: int, reason: str
+) -> tuple[Answer, dict[str, Any]]:
+    """Give a command that fails; return its text and its document.
+
+    A text is on standard error alone, and a document on standard output alone.
+    """
+    text, answer = give(*arguments), give(*arguments, "--json")
+    assert [text.exit_code, answer.exit_code] == [exit_code, exit_code]
+    assert (text.out, answer.error_lines) == ("", [])
+    assert answer.document["reason"] == reason
+    assert reason == "WRONG_USAGE" or f"({reason})" in text.message
+    return text, answer.document
 
 
 def run_arguments(paths: Mapping[str, Path], date: str = "2024-09-16") -> list[str]:
-    """`run` of a day's three files."""
+    """Return `run` of a day's three files."""
     roles = [text for role, path in paths.items() for text in (f"--{role}", str(path))]
     return ["run", "--date", date, *roles]
 
 
 def example_arguments() -> list[str]:
-    """`run` of the example day."""
+    """Return `run` of the example day."""
     return run_arguments(
         {role: EXAMPLE / f"{role}.csv" for role in ("notices", "positions", "volumes")}
     )
 
 
 def run_of(day: SmallDay, directory: Path, suffix: str = ".csv") -> list[str]:
-    """`run` of a small day, which is written to a directory."""
+    """Return `run` of a small day, which is written to a directory."""
     return run_arguments(write_files(day, directory, suffix), day.date.isoformat())
+
+
+def superseding(
+    day: SmallDay, directory: Path, *runs: str, reason: str = "an account was missing"
+) -> list[str]:
+    """Return `run` of a day that supersedes runs, all of them after one option."""
+    return [*run_of(day, directory), "--supersede", *runs, "--reason", reason]
 
 
 @contextmanager
 def serving(ledger: Path, **given: Any) -> Iterator[Door]:
-    """A server over a ledger while the block runs."""
+    """Serve a ledger while the block runs."""
     ports = {"listen": LOOPBACK, "health_listen": LOOPBACK, "metrics_listen": ""}
     server = create_server(Settings(**{**ports, "ledger": ledger, "grace_seconds": 5.0, **given}))
     server.start()
@@ -133,19 +180,19 @@ def serving(ledger: Path, **given: Any) -> Iterator[Door]:
 
 
 def files_of(ledger: Path) -> Door:
-    """The way to a ledger by its files."""
+    """Return the way to a ledger by its files."""
     return Door(ledger=ledger, options=("--ledger", str(ledger)))
 
 
 @contextmanager
 def write_lock(ledger: Path) -> Iterator[None]:
-    """Holds the ledger's write lock, as another process that records does."""
+    """Hold the ledger's write lock, as another process that records does."""
     with write_transaction.locked(ledger, 0.0):
         yield
 
 
 def copied(ledger: Path, to: Path) -> Path:
-    """A ledger that may be tampered with."""
+    """Return a copy of a ledger that may be tampered with."""
     shutil.copytree(ledger, to)
     for path in to.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o600)
@@ -153,7 +200,7 @@ def copied(ledger: Path, to: Path) -> Path:
 
 
 def files_in(directory: Path) -> dict[str, bytes]:
-    """Every file below a directory, by its path."""
+    """Return every file below a directory, by its path."""
     return {
         path.relative_to(directory).as_posix(): path.read_bytes()
         for path in sorted(directory.rglob("*"))
@@ -162,28 +209,56 @@ def files_in(directory: Path) -> dict[str, bytes]:
 
 
 def flip_a_bit(path: Path) -> None:
-    """Changes one bit in the middle of a file."""
+    """Change one bit in the middle of a file."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
 def trail_of(ledger: Path) -> list[tuple[str, str, str]]:
-    """Operation, subject and outcome of the trail's entries but the first, the ledger's making."""
+    """Return operation, subject and outcome of the trail's entries, without the ledger's making."""
     entries = [entry.as_json() for entry in Ledger.open(ledger).trail_entries()]
     return [(entry["operation"], entry["subject"], entry["outcome"]) for entry in entries[1:]]
 
 
+def public_key(ledger: Path) -> str:
+    """Return the public key of a ledger's log."""
+    return str(Ledger.open(ledger).log().key)
+
+
 def evidence_file(ledger: Path, name: str, run: str = EXAMPLE_RUN) -> Path:
-    """A file of a run's evidence."""
+    """Return the path of a file of a run's evidence."""
     return ledger / "evidence" / run.rpartition("-")[0] / run / name
 
 
 def swap_first_two(path: Path, column: str) -> None:
-    """Swaps two rows' values in a Parquet file, which stays one that can be read."""
+    """Swap two rows' values in a Parquet file, which stays one that can be read."""
     table = pq.read_table(path)
-    place = table.schema.get_field_index(column)
-    values = table.column(place).to_pylist()
+    index = table.schema.get_field_index(column)
+    values = table.column(index).to_pylist()
     values[:2] = values[1::-1]
-    field = table.schema.field(place)
-    pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
+    field = table.schema.field(index)
+    pq.write_table(table.set_column(index, field, pa.array(values, field.type)), path)
+
+
+def timeless(answer: Answer) -> tuple[int, str, dict[str, Any]]:
+    """Return an answer of JSON, without when and by whom its runs were recorded.
+
+    The sources of a server's run are named by their payloads, so that they are left out too.
+    """
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            own = {"recorded_at", "requested_by", "sources", "evidence"}
+            return {name: cleaned(one) for name, one in value.items() if name not in own}
+        return [cleaned(one) for one in value] if isinstance(value, list) else value
+
+    document: dict[str, Any] = cleaned(answer.document)
+    return answer.exit_code, answer.err, document
+
+
+def assert_same_answers(both: tuple[Door, Door], *commands: list[str]) -> None:
+    """Assert that the files and a server answer every command of a sequence alike, as JSON."""
+    for command in commands:
+        files, server = (timeless(door(*command, "--json")) for door in both)
+        assert server == files, command

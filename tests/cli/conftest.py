@@ -1,4 +1,8 @@
-"""What every test of the command line starts from."""
+"""What every test of the command line starts from.
+
+Most tests give their commands to a ledger's files. That a server answers the same is tested in
+`test_doors.py` and by the tests that take `both` or `either`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from tests.cli.calls import Door, copied, example_arguments, files_of, serving
 
 @pytest.fixture(autouse=True)
 def _a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the caller's settings or leaves a ledger in the caller's folder."""
+    """Keep the caller's settings from every test, and every test's ledger from the caller."""
     for name in list(os.environ):
         if name.startswith("LOTTERY_"):
             monkeypatch.delenv(name)
@@ -24,7 +28,7 @@ def _a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture(scope="session", autouse=True)
 def _silent_server() -> Iterator[None]:
-    """Servers of this process log nowhere; what a served process logs has a test of its own."""
+    """Log nowhere in this process; what a served process logs has a test of its own."""
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     yield
     structlog.reset_defaults()
@@ -32,54 +36,55 @@ def _silent_server() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger with the example day; nothing is recorded in it, though its trail grows."""
+    """Return a ledger with the example day; nothing is recorded in it, though its trail grows."""
     door = files_of(tmp_path_factory.mktemp("example") / "ledger")
     assert door(*example_arguments()).exit_code == 4
     return door.ledger
 
 
 @pytest.fixture(scope="session")
-def _example_server(example: Path) -> Iterator[Door]:
+def exported(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the example day's bundle; it is read and never written to."""
+    path = tmp_path_factory.mktemp("exported") / "run.zip"
+    assert files_of(example)("export", "latest", path).exit_code == 0
+    return path
+
+
+@pytest.fixture
+def reader(example: Path) -> Door:
+    """Return the files of the example day's ledger, to read from."""
+    return files_of(example)
+
+
+@pytest.fixture(scope="session")
+def example_server(example: Path) -> Iterator[Door]:
+    """Serve the example day's ledger."""
     with serving(example) as door:
         yield door
 
 
-@pytest.fixture(params=["files", "server"])
-def reader(request: pytest.FixtureRequest, example: Path) -> Door:
-    """Both ways to the example day's ledger."""
-    if request.param == "files":
-        return files_of(example)
-    door: Door = request.getfixturevalue("_example_server")
-    return door
+@pytest.fixture
+def tampered(example: Path, tmp_path: Path) -> Door:
+    """Return the files of a copy of the example day's ledger, to tamper with."""
+    return files_of(copied(example, tmp_path / "tampered"))
 
 
 @pytest.fixture
-def both_readers(example: Path, _example_server: Door) -> tuple[Door, Door]:
-    """The files and the server of one and the same ledger."""
-    return files_of(example), _example_server
-
-
-@pytest.fixture(params=["files", "server"])
-def tampered(request: pytest.FixtureRequest, example: Path, tmp_path: Path) -> Iterator[Door]:
-    """Both ways to a copy of the example day's ledger, to tamper with."""
-    ledger = copied(example, tmp_path / "tampered")
-    if request.param == "files":
-        yield files_of(ledger)
-        return
-    with serving(ledger) as door:
-        yield door
+def door(tmp_path: Path) -> Door:
+    """Return the files of a ledger in which nothing is recorded."""
+    return files_of(tmp_path / "ledger")
 
 
 @pytest.fixture
 def both(tmp_path: Path) -> Iterator[tuple[Door, Door]]:
-    """The files of an empty ledger, and a server over another."""
+    """Return the files of an empty ledger, and a server over another."""
     with serving(tmp_path / "served") as server:
         yield files_of(tmp_path / "local"), server
 
 
 @pytest.fixture(params=["files", "server"])
-def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
-    """Both ways to a ledger in which nothing is recorded."""
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
+    """Return each way to a ledger in which nothing is recorded."""
     if request.param == "files":
         yield files_of(tmp_path / "ledger")
         return

@@ -45,7 +45,7 @@ def test_nothing_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("TSLA240920C00200000,8,-3,C", "short quantity must be a whole number of at least 0"),
         ("TSLA240920C00200000,007,3,C", "account 007 appears twice in this pool; it is 7 on row 1"),
         ("TSLA240920C00200000,7,3,C", "account 7 appears twice in this pool; it is also on row 1"),
-        (f"TSLA240920C00200000,8,{2**63 - 1},C", "total short must be up to 9223372036854775807"),
+        (f"TSLA240920C00200000,8,{2**63 - 1},C", "must add up to at most 9223372036854775807"),
         ("TSLA,7,3,F", "expected an OSI symbol such as"),
     ],
 )

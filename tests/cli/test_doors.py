@@ -7,161 +7,205 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import AAPL, FULL, PUBLISHED, SmallDay, position, write_files
+from tests.builders import AAPL, FULL, META, PUBLISHED, SmallDay, notice, position, write_files
 from tests.cli.calls import (
+    CONFLICTS,
     EXAMPLE,
     EXAMPLE_RUN,
     SOMEBODYS_KEY,
+    UNKNOWN_RUN,
     Answer,
     Door,
+    evidence_file,
     example_arguments,
+    fails,
     files_of,
+    flip_a_bit,
     lottery,
     run_arguments,
     run_of,
     serving,
+    swap_first_two,
 )
-from tests.cli.test_run import CONFLICTS, wrong_day
+from tests.cli.test_run import wrong_day
 
+BOTH_FORMS = pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+NVDA = "NVDA240920P00130000"
 ODDS = ["odds", "--positions", str(EXAMPLE / "positions.csv"), "--series", AAPL]
-LOOKS = {
-    "the runs": ["runs"],
-    "the runs of a date": ["runs", "--from", "2024-09-16", "--to", "2024-09-16"],
-    "no runs": ["runs", "--from", "2024-09-17"],
-    "a run": ["show", EXAMPLE_RUN],
-    "the allocations": ["show", "latest", "--allocations"],
-    "an unknown run": ["show", "2024-09-16-009"],
-    "a run id that is none": ["show", "yesterday"],
-    "the published pool": ["explain", "latest", "--series", AAPL],
-    "a wrap": ["explain", "latest", "--series", "XSP240916P00565000"],
-    "a break": ["explain", "latest", "--series", "GE1240920C00160000"],
-    "a pool of an occ_account": [
-        *("explain", "latest", "--series", "NVDA240920P00130000", "--occ-account", "F"),
-    ],
-    "a series of several pools": ["explain", "latest", "--series", "NVDA240920P00130000"],
-    "an account": ["explain", "latest", "--account", "1046"],
-    "an account in no pool": ["explain", "latest", "--account", "999"],
-    "a pool that is not there": ["explain", "latest", "--series", AAPL, "--occ-account", "Q"],
-    "a series that is none": ["explain", "latest", "--series", "AAPL"],
-    "a replay": ["replay", "latest"],
-    "a replay of all": ["replay", "--all"],
-    "a replay of a date": ["replay", "--from", "2024-09-16", "--to", "2024-09-16"],
-    "a replay of an unknown run": ["replay", "2024-09-16-009"],
-    "a replay by the SQL statement": ["replay", "latest", "--engine", "sql"],
-    "a replay of a run by a key": ["replay", "latest", "--key", SOMEBODYS_KEY],
-    "the seeds": ["seeds"],
-    "the seeds of a date": ["seeds", "--from", "2024-09-16", "--to", "2024-09-16"],
-    "a verification": ["verify"],
-    "a verification by another log's key": ["verify", "--key", SOMEBODYS_KEY],
-    "a verification by a key that is none": ["verify", "--key", "example.org+0000"],
-    "the public key": ["keys"],
-    "an export": ["export", "latest", "run.zip"],
-    "an export to a folder that is not there": ["export", "latest", "nowhere/run.zip"],
-    "an export of an unknown run": ["export", "2024-09-16-009", "run.zip"],
-    "an export to no bundle": ["export", "latest", "run.tar"],
-    "a seed": ["seed", "--volumes", str(EXAMPLE / "volumes.csv")],
-    "a seed of no file": ["seed", "--volumes", "gone.csv"],
-    "a pool's odds": [*ODDS, "--quantity", "10"],
-    "an account's odds": [*ODDS, "--quantity", "10", "--account", "1048"],
-    "the odds of nobody": [*ODDS, "--quantity", "10", "--account", "7"],
-    "the odds of a break": [*ODDS, "--quantity", "66"],
-    "the run again": example_arguments(),
-}
+COMMANDS = [
+    ["runs"],
+    ["runs", "--from", "2024-09-16", "--to", "2024-09-16"],
+    ["runs", "--from", "2024-09-17"],
+    ["runs", "--from", "2024-09-17", "--to", "2024-09-16"],
+    ["show", EXAMPLE_RUN],
+    ["show", "latest", "--allocations"],
+    ["show", UNKNOWN_RUN],
+    ["show", "yesterday"],
+    ["explain", "latest", "--series", AAPL],
+    ["explain", "latest", "--series", "XSP240916P00565000"],
+    ["explain", "latest", "--series", "GE1240920C00160000"],
+    ["explain", "latest", "--series", NVDA, "--occ-account", "F"],
+    ["explain", "latest", "--series", NVDA],
+    ["explain", "latest", "--account", "1046"],
+    ["explain", "latest", "--account", "999"],
+    ["explain", "latest", "--series", AAPL, "--occ-account", "Q"],
+    ["explain", "latest", "--series", "AAPL"],
+    ["replay", "latest"],
+    ["replay", "--all"],
+    ["replay", "--from", "2024-09-16", "--to", "2024-09-16"],
+    ["replay", "--from", "2030-01-01"],
+    ["replay", UNKNOWN_RUN],
+    ["replay", "latest", "--engine", "sql"],
+    ["replay", "latest", "--key", SOMEBODYS_KEY],
+    ["seeds"],
+    ["seeds", "--from", "2024-09-16", "--to", "2024-09-16"],
+    ["verify"],
+    ["verify", "--key", SOMEBODYS_KEY],
+    ["verify", "--key", "example.org+0000"],
+    ["keys"],
+    ["export", "latest", "run.zip"],
+    ["export", "latest", "nowhere/run.zip"],
+    ["export", UNKNOWN_RUN, "run.zip"],
+    ["export", "latest", "run.tar"],
+    ["report", "latest", "nowhere/run.html"],
+    ["seed", "--volumes", str(EXAMPLE / "volumes.csv")],
+    ["seed", "--volumes", "gone.csv"],
+    [*ODDS, "--quantity", "10"],
+    [*ODDS, "--quantity", "10", "--zero-hit", "first", "--account-order", "code-point"],
+    [*ODDS, "--quantity", "10", "--account", "1048"],
+    [*ODDS, "--quantity", "10", "--account", "7"],
+    [*ODDS, "--quantity", "10", "--occ-account", "Q"],
+    [*ODDS, "--quantity", "10", "--occ-account", "no blanks"],
+    [*ODDS, "--quantity", "66"],
+    example_arguments(),
+]
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
-@pytest.mark.parametrize("look", LOOKS)
-def test_a_look_is_the_same_by_the_files_and_by_a_server(
-    both_readers: tuple[Door, Door], look: str, form: list[str]
+@BOTH_FORMS
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[:4]))
+def test_a_command_is_answered_alike_by_the_files_and_by_a_server(
+    reader: Door, example_server: Door, command: list[str], form: list[str]
 ) -> None:
-    files, server = both_readers
-    answer = files(*LOOKS[look], *form)
-    assert server(*LOOKS[look], *form) == answer
+    answer = reader(*command, *form)
+    assert example_server(*command, *form) == answer
     assert answer.out or answer.err
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
-@pytest.mark.parametrize("reason", CONFLICTS)
-def test_a_conflict_is_the_same_by_the_files_and_by_a_server(
-    both: tuple[Door, Door], tmp_path: Path, reason: str, form: list[str]
-) -> None:
-    first, second = (
-        run_of(PUBLISHED, tmp_path / "first"),
-        run_of(CONFLICTS[reason], tmp_path / "second"),
-    )
-    answers = []
-    for door in both:
-        door(*first)
-        answers.append(door(*second, *form))
-    assert answers[0] == answers[1]
-
-
-@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
-def test_a_refusal_is_the_same_by_the_files_and_by_a_server(
-    both: tuple[Door, Door], tmp_path: Path, form: list[str]
-) -> None:
-    files, server = both
-    command = wrong_day(tmp_path)
-    assert server(*command, *form) == files(*command, *form)
-
-
-@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+@BOTH_FORMS
 @pytest.mark.parametrize(
-    "wrong",
+    "command",
     [
-        replace(PUBLISHED, asks={**PUBLISHED.asks, "Z901448": "1435.712634"}),
-        replace(PUBLISHED, positions=[*PUBLISHED.positions, position(AAPL, "01046", 1)]),
-        replace(
-            PUBLISHED,
-            positions=[position(AAPL, str(number), 2**62) for number in (1, 2, 3)],
-        ),
-        replace(PUBLISHED, positions=[position(AAPL, str(1000 + n % 90), 1) for n in range(180)]),
+        ["show", "latest", "--allocations"],
+        ["explain", "latest", "--series", AAPL],
+        ["replay", "latest"],
+        ["replay", "--all", "--engine", "sql"],
+        ["verify"],
+        ["export", "latest", "run.zip"],
+        ["report", "latest", "run.html"],
+        [*example_arguments(), "--output", "out"],
     ],
-    ids=["an ask", "an account in another spelling", "a pool past all numbers", "90 doubled"],
+    ids=lambda command: " ".join(command[:2]),
 )
-def test_what_the_method_refuses_is_told_by_our_files_rows_either_way(
-    both: tuple[Door, Door], tmp_path: Path, wrong: SmallDay, form: list[str]
+def test_a_ledger_that_was_tampered_with_is_reported_alike(
+    tampered: Door, command: list[str], form: list[str]
 ) -> None:
-    paths = write_files(wrong, tmp_path)
-    files, server = both
-    answer = files(*run_arguments(paths), *form)
-    assert answer.exit_code == 3
-    assert server(*run_arguments(paths), *form) == answer
-    told = answer.out + answer.err
-    assert "positions.csv" in told or "volumes.csv" in told
-    assert not any(field in told for field in ("arrow_", "exchange_asks"))
+    swap_first_two(evidence_file(tampered.ledger, "allocations.parquet"), "assigned_quantity")
+    flip_a_bit(evidence_file(tampered.ledger, "pools.parquet"))
+    flip_a_bit(tampered.ledger / "checkpoints")
+    with serving(tampered.ledger) as server:
+        answer = server(*command, *form)
+    assert answer.exit_code == 6
+    assert tampered(*command, *form) == answer
 
 
-def test_a_run_is_told_alike_but_for_when_and_by_whom(
+def test_a_conflict_is_the_same_by_the_files_and_by_a_server(
     both: tuple[Door, Door], tmp_path: Path
 ) -> None:
-    command = run_of(FULL, tmp_path)
+    for door in both:
+        assert door(*run_of(PUBLISHED, tmp_path / "first")).exit_code == 0
+    files, server = both
+    for reason, day in CONFLICTS.items():
+        command = run_of(day, tmp_path / reason)
+        expected = fails(files, *command, exit_code=5, reason=reason)
+        assert fails(server, *command, exit_code=5, reason=reason) == expected
+
+
+WRONG: dict[str, SmallDay] = {
+    "an ask": replace(PUBLISHED, asks={**PUBLISHED.asks, "Z901448": "1435.712634"}),
+    "no seed": replace(PUBLISHED, asks=dict.fromkeys(PUBLISHED.asks, "0.10000")),
+    "an account in another spelling": replace(
+        PUBLISHED, positions=[*PUBLISHED.positions, position(AAPL, "01046", 1)]
+    ),
+    "a pool past all numbers": replace(
+        PUBLISHED, positions=[position(AAPL, str(number), 2**62) for number in (1, 2, 3)]
+    ),
+    "90 doubled": replace(
+        PUBLISHED, positions=[position(AAPL, str(1000 + n % 90), 1) for n in range(180)]
+    ),
+}
+
+
+@pytest.mark.parametrize("what", [*WRONG, "all files"])
+def test_what_is_wrong_is_reported_by_our_files_rows_either_way(
+    both: tuple[Door, Door], tmp_path: Path, what: str
+) -> None:
+    command = run_of(WRONG[what], tmp_path) if what in WRONG else wrong_day(tmp_path)
+    files, server = both
+    for form in ([], ["--json"]):
+        answer = files(*command, *form)
+        assert answer.exit_code == 3
+        assert server(*command, *form) == answer
+        shown = answer.out + answer.err
+        assert "positions.csv" in shown or "volumes.csv" in shown
+        assert not any(field in shown for field in ("arrow_", "exchange_asks"))
+
+
+def test_a_date_before_the_method_is_refused_alike(both: tuple[Door, Door], tmp_path: Path) -> None:
+    command = run_arguments(write_files(PUBLISHED, tmp_path), "2024-09-05")
+    files, server = (
+        fails(door, *command, exit_code=3, reason="METHOD_NOT_IN_FORCE") for door in both
+    )
+    assert files == server
+
+
+@pytest.mark.parametrize("what", ["a break", "a warning", "a second cycle"])
+def test_a_run_is_shown_alike_but_for_when_and_by_whom(
+    both: tuple[Door, Door], tmp_path: Path, what: str
+) -> None:
+    day = {
+        "a break": FULL,
+        "a warning": replace(PUBLISHED, notices=[notice("A1", AAPL, 10, "C")]),
+        "a second cycle": SmallDay(
+            notices=[notice("B1", META, 1)], positions=[position(META, "7", 1)]
+        ),
+    }[what]
+    cycle = 2 if what == "a second cycle" else 1
+    command = [*run_of(day, tmp_path), "--cycle", str(cycle)]
     files, server = (door(*command) for door in both)
-    assert files.exit_code == server.exit_code == 4
+    assert files.exit_code == server.exit_code
     assert lines_but_the_second(files) == lines_but_the_second(server)
     documents = [door(*command, "--json").document for door in both]
     assert [{**document, "recorded_at": ""} for document in documents] == [
         {**documents[0], "recorded_at": ""}
     ] * 2
+    assert documents[0]["cycle"] == cycle
 
 
-def test_the_output_has_the_same_bytes_either_way(both: tuple[Door, Door], tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["csv", "parquet", "xlsx"])
+def test_the_output_has_the_same_bytes_either_way_and_a_run_is_found_by_both(
+    tmp_path: Path, form: str
+) -> None:
     command = run_of(FULL, tmp_path)
-    for extension in ("csv", "parquet"):
-        written = []
-        for door in both:
-            out = tmp_path / f"{door.ledger.name}-{extension}"
-            door(*command, "--output", out, "--format", extension)
-            names = (f"allocations.{extension}", f"pools.{extension}")
-            written.append([(out / name).read_bytes() for name in names])
-        assert written[0] == written[1]
-
-
-def test_a_run_recorded_by_a_server_is_found_again_by_its_files(tmp_path: Path) -> None:
     with serving(tmp_path / "ledger") as server:
-        first = server(*example_arguments(), "--json").document
-        again = files_of(tmp_path / "ledger")(*example_arguments(), "--json").document
-    assert again == {**first, "already_recorded": True}
+        doors = {"server": server, "files": files_of(server.ledger)}
+        documents = [
+            door(*command, "--output", tmp_path / name, "--format", form, "--json").document
+            for name, door in doors.items()
+        ]
+    assert documents[1] == {**documents[0], "already_recorded": True}
+    for name in (f"allocations.{form}", f"pools.{form}", "run.json"):
+        written = (tmp_path / "server" / name).read_bytes()
+        assert (tmp_path / "files" / name).read_bytes() == written
 
 
 def test_a_server_needs_no_ledger_here(both: tuple[Door, Door], tmp_path: Path) -> None:
@@ -170,12 +214,14 @@ def test_a_server_needs_no_ledger_here(both: tuple[Door, Door], tmp_path: Path) 
     assert not (tmp_path / "lottery-ledger").exists()
 
 
-def test_more_rows_than_the_server_takes_are_refused_by_its_limit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["run", "odds"])
+def test_more_rows_than_the_server_takes_are_refused_by_its_limit(
+    tmp_path: Path, command: str
+) -> None:
+    given = run_of(PUBLISHED, tmp_path) if command == "run" else [*ODDS, "--quantity", "10"]
     with serving(tmp_path / "served", max_rows=2) as server:
-        text = server(*run_of(PUBLISHED, tmp_path))
-        answer = server(*run_of(PUBLISHED, tmp_path), "--json")
-        assert [text.exit_code, answer.exit_code] == [3, 3]
-        assert answer.document["reason"] == "LIMIT_EXCEEDED"
+        _, document = fails(server, *given, exit_code=3, reason="LIMIT_EXCEEDED")
+        assert document["limit"] == "max_rows=2"
         assert server.recorded() == []
 
 
@@ -187,5 +233,5 @@ def test_a_server_that_went_away_in_between_exits_75(tmp_path: Path) -> None:
 
 
 def lines_but_the_second(answer: Answer) -> list[str]:
-    """The text without the line that says when and by whom it was recorded."""
+    """Return the text without the line that says when and by whom it was recorded."""
     return [line for number, line in enumerate(answer.lines) if number != 1]

@@ -1,4 +1,4 @@
-"""`lottery odds`, by this process and by a server: the documents, the texts, the refusals."""
+"""`lottery odds`: the documents, the texts, the refusals; `test_doors.py` has the server's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from lottery.method.methodology import ZeroHit
 from lottery.method.odds import pool_odds
 from tests.builders import AAPL
-from tests.cli.calls import EXAMPLE, Answer, Door, files_of, lottery, serving
+from tests.cli.calls import EXAMPLE, Answer, Door, lottery
 
 COMPACT = "AAPL240920C00220000"
 PUBLISHED_ROWS = [(AAPL, "1046", 30), (AAPL, "1047", 30), (AAPL, "1048", 5)]
@@ -40,8 +40,8 @@ def fraction_of(figure: dict[str, str]) -> Fraction:
     return Fraction(figure["fraction"])
 
 
-def test_the_published_pools_odds_are_shown(reader: Door) -> None:
-    answer = reader(*of_example())
+def test_the_published_pools_odds_are_shown_and_need_no_ledger(tmp_path: Path) -> None:
+    answer = lottery(*of_example())
 
     assert (answer.exit_code, answer.err) == (0, "")
     assert answer.lines[0] == "Odds in series AAPL 240920C00220000, OCC account C"
@@ -50,6 +50,7 @@ def test_the_published_pools_odds_are_shown(reader: Door) -> None:
     assert "1048 5 61 to 65 78.46 % 9.23 % 0.7693 +0.000069 2.6393" in answer.lines
     assert "1048 0.7692 42.12 % <0.01 % 0.6102 78.46 % 9.23 % 2.6391" in answer.lines
     assert answer.lines[-1] == "Each number is the first hit of 153 to 154 of the 10,000 fractions."
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_document_has_every_figure_exactly(reader: Door) -> None:
@@ -93,13 +94,9 @@ def test_an_account_alone_is_shown_with_its_distribution(reader: Door) -> None:
         "5 9.23 % 923 of 10,000",
     ]
     assert not any("1046" in line for line in answer.lines)
-
-
-def test_an_account_alone_has_the_figures_that_it_has_among_all(reader: Door) -> None:
     together = reader(*of_example("--json")).document["accounts"]
-    alone = reader(*of_example("--account", "1047", "--json")).document["accounts"]
-
-    assert alone == [account for account in together if account["account"] == "1047"]
+    alone = reader(*of_example("--account", "1048", "--json")).document["accounts"]
+    assert alone == [account for account in together if account["account"] == "1048"]
 
 
 @pytest.mark.parametrize("series", [AAPL, COMPACT])
@@ -150,10 +147,10 @@ def test_a_position_of_zero_contracts_takes_no_number(reader: Door, tmp_path: Pa
 
     assert [account["account"] for account in document["accounts"]] == ["1046", "1047", "1048"]
     assert answer.exit_code == 3
-    assert answer.complaints[1:] == ["  account: '1' has no open position in the pool"]
+    assert answer.error_lines[1:] == ["  account: '1' has no open position in the pool"]
 
 
-def test_a_pool_over_10_000_contracts_tells_of_its_numbers_that_are_never_hit_first(
+def test_a_pool_over_10_000_contracts_has_numbers_that_are_never_hit_first(
     reader: Door, tmp_path: Path
 ) -> None:
     path = written(tmp_path, [(AAPL, "1", 20_000), (AAPL, "2", 10_000)])
@@ -166,7 +163,7 @@ def test_a_pool_over_10_000_contracts_tells_of_its_numbers_that_are_never_hit_fi
     assert reader(*asked(path, "--json")).document["never_first"] == 20_000
 
 
-def test_what_is_certain_is_told_without_comparing_nothing_with_nothing(
+def test_what_is_certain_is_shown_without_comparing_nothing_with_nothing(
     reader: Door, tmp_path: Path
 ) -> None:
     path = written(tmp_path, [(AAPL, "1", 1)])
@@ -186,7 +183,7 @@ def test_chances_close_to_certain_are_not_rounded_to_it(reader: Door, tmp_path: 
     assert "1 0.0000 >99.99 % <0.01 % 0.0000 >99.99 % <0.01 % 0.0000" in answer.lines
 
 
-def test_more_increments_than_are_worked_out_leave_the_wheel_out(
+def test_more_increments_than_are_worked_out_leave_occs_wheel_out(
     reader: Door, tmp_path: Path
 ) -> None:
     path = written(tmp_path, [(AAPL, "1", 5), (AAPL, "2", 3_000_000)])
@@ -213,35 +210,23 @@ def test_long_tables_are_cut_and_say_so(reader: Door, tmp_path: Path) -> None:
     assert [chance["assigned_quantity"] for chance in account["chances"]] == [*range(300)]
 
 
-def test_nothing_is_recorded_and_no_ledger_is_needed(tmp_path: Path) -> None:
-    door = files_of(tmp_path / "ledger")
-
-    assert door(*of_example()).exit_code == 0
-    assert not door.ledger.exists()
-
-
-def refused(answer: Answer, *complaints: str) -> None:
+def refused(answer: Answer, *problems: str) -> None:
+    """Assert that a file is refused with these problems and no others."""
     assert (answer.exit_code, answer.out) == (3, "")
-    assert [line.strip() for line in answer.complaints[1:]] == list(complaints)
+    assert [line.strip() for line in answer.error_lines[1:]] == list(problems)
 
 
 def test_a_break_is_the_one_that_a_run_would_record(reader: Door) -> None:
     over = reader(*of_example("--json", quantity=66))
-    nobody = reader(*of_example("--occ-account", "Q"))
+    nobody = reader(*of_example(series="ZZZ   240920C00220000"))
 
     assert over.exit_code == 4
     assert over.document["reason"] == "EXCEEDS_SHORT"
     assert (over.document["assigned_quantity"], over.document["total_short"]) == ("66", "65")
     assert (nobody.exit_code, nobody.out) == (4, "")
-    assert nobody.complaints == [
+    assert nobody.error_lines == [
         "assigned quantity is 10, but the pool has no open position (NO_POSITION)"
     ]
-
-
-def test_a_series_that_nobody_holds_is_a_pool_without_positions(reader: Door) -> None:
-    answer = reader(*of_example("--json", series="ZZZ   240920C00220000"))
-
-    assert (answer.exit_code, answer.document["reason"]) == (4, "NO_POSITION")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +259,7 @@ def test_a_series_of_several_pools_wants_one_to_be_named(reader: Door, tmp_path:
     assert (named["occ_account"], named["total_short"]) == ("F", 30)
 
 
-def test_an_occ_account_that_is_none_is_refused(reader: Door) -> None:
+def test_an_invalid_occ_account_is_refused(reader: Door) -> None:
     answer = reader(*of_example("--occ-account", "no blanks"))
 
     assert answer.exit_code == 3
@@ -311,14 +296,6 @@ def test_shorts_past_64_bits_are_refused(reader: Door, tmp_path: Path) -> None:
         reader(*asked(path)),
         "positions, short_quantity: the shorts add up to more than 9223372036854775807 [R3]",
     )
-
-
-def test_more_rows_than_the_server_takes_are_refused_by_its_limit(tmp_path: Path) -> None:
-    with serving(tmp_path / "ledger", max_rows=2) as server:
-        answer = server(*of_example("--json"))
-
-    assert (answer.exit_code, answer.document["reason"]) == (3, "LIMIT_EXCEEDED")
-    assert answer.document["limit"] == "max_rows=2"
 
 
 def test_one_answer_has_100_000_accounts_at_most_and_one_can_always_be_named(

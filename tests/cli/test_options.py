@@ -19,6 +19,7 @@ from tests.cli.calls import (
     SOMEBODYS_KEY,
     Door,
     example_arguments,
+    fails,
     files_of,
     lottery,
     run_of,
@@ -38,9 +39,11 @@ COMMANDS = {
     "replay": ["replay", "--all"],
     "verify": ["verify"],
     "export": ["export", "latest", "run.zip"],
+    "report": ["report", "latest", "run.html"],
+    "seeds": ["seeds"],
     "keys": ["keys"],
 }
-ONLY_WHERE_THE_LEDGER_IS = {
+ONLY_BY_THE_FILES = {
     "trail": ["trail"],
     "cosign": ["cosign", "--key", "officer.key"],
 }
@@ -56,9 +59,9 @@ WRONG_USAGE = {
     "an unknown format": [*example_arguments(), "--output", "out", "--format", "ods"],
     "an unknown account order": [*example_arguments(), "--account-order", "random"],
     "an unknown zero hit": [*example_arguments(), "--zero-hit", "last"],
-    "a date that is none": ["run", "--date", "2024-13-01", *example_arguments()[3:]],
-    "a first date that is none": ["runs", "--from", "yesterday"],
-    "a last date that is none": ["replay", "--to", "yesterday"],
+    "an invalid date": ["run", "--date", "2024-13-01", *example_arguments()[3:]],
+    "an invalid first date": ["runs", "--from", "yesterday"],
+    "an invalid last date": ["replay", "--to", "yesterday"],
     "a seed without volumes": ["seed"],
     "a show without a run": ["show"],
     "an argument too many": ["runs", "latest"],
@@ -76,9 +79,9 @@ WRONG_USAGE = {
     "replay by an unknown engine": ["replay", "latest", "--engine", "abacus"],
     "replay of a run by a key": ["replay", "latest", "--key", SOMEBODYS_KEY],
     "replay of all by a key": ["replay", "--all", "--key", SOMEBODYS_KEY],
-    "replay of a bundle by a key that is none": ["replay", "run.zip", "--key", "none"],
-    "verify by a key that is none": ["verify", "--key", SOMEBODYS_KEY[:-4]],
-    "verify by one key that is none of two": ["verify", "--key", SOMEBODYS_KEY, "--key", ""],
+    "replay of a bundle by an invalid key": ["replay", "run.zip", "--key", "none"],
+    "verify by an invalid key": ["verify", "--key", SOMEBODYS_KEY[:-4]],
+    "verify by one invalid key of two": ["verify", "--key", SOMEBODYS_KEY, "--key", ""],
     "verify of a run": ["verify", "latest"],
     "export without a run": ["export"],
     "export without a file": ["export", "latest"],
@@ -116,6 +119,10 @@ OPTIONS = {
     ],
     "verify": ["--key", "--ledger", "--server", "--json"],
     "export": ["--ledger", "--server", "--json"],
+    "report": [
+        *("--series", "--account", "--mask-accounts", "--key", "--ledger", "--server", "--json"),
+    ],
+    "seeds": ["--from", "--to", "--ledger", "--server", "--json"],
     "keys": ["--make", "--name", "--ledger", "--server", "--json"],
     "cosign": ["--key", "--ledger", "--json"],
     "trail": ["--ledger", "--json"],
@@ -126,29 +133,32 @@ OPTIONS = {
 
 @pytest.fixture
 def in_the_ledgers_folder(example: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the example day's ledger under the name `ledger`."""
+    """Work in the folder of the example day's ledger, which is called `ledger`."""
     monkeypatch.chdir(example.parent)
     return Path(example.name)
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "run"])
-def test_the_global_options_stand_before_or_behind_the_command(reader: Door, name: str) -> None:
+def test_the_global_options_are_given_before_or_after_the_command(
+    reader: Door, example_server: Door, name: str
+) -> None:
     command = COMMANDS[name]
     before = lottery(*reader.options, "--json", *command)
-    behind = lottery(*command, *reader.options, "--json")
-    around = lottery("--json", *command, *reader.options)
     assert before.exit_code == 0
-    assert before.document == behind.document == around.document
+    for door in (reader, example_server):
+        after = lottery(*command, *door.options, "--json")
+        around = lottery("--json", *command, *door.options)
+        assert before.document == after.document == around.document
 
 
-def test_the_global_options_of_a_run_stand_before_or_behind_it(door: Door) -> None:
-    before = lottery(*door.options, "--json", *example_arguments())
-    behind = lottery(*example_arguments(), *door.options, "--json")
-    assert [before.exit_code, behind.exit_code] == [4, 4]
-    assert behind.document == {**before.document, "already_recorded": True}
+def test_the_global_options_of_a_run_are_given_before_or_after_it(either: Door) -> None:
+    before = lottery(*either.options, "--json", *example_arguments())
+    after = lottery(*example_arguments(), *either.options, "--json")
+    assert [before.exit_code, after.exit_code] == [4, 4]
+    assert after.document == {**before.document, "already_recorded": True}
 
 
-def test_an_option_behind_the_command_goes_before_the_one_in_front(
+def test_an_option_after_the_command_goes_before_the_one_in_front(
     in_the_ledgers_folder: Path,
 ) -> None:
     assert lottery("--ledger", "nowhere", "runs", "--ledger", in_the_ledgers_folder).exit_code == 0
@@ -163,13 +173,15 @@ def test_the_ledger_may_come_from_the_environment(
     assert run["run"] == EXAMPLE_RUN
 
 
-def test_the_option_goes_before_the_environment_wherever_it_stands(
-    in_the_ledgers_folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_option_goes_before_the_environment_wherever_it_is(
+    in_the_ledgers_folder: Path, example_server: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOTTERY_LEDGER", "nowhere")
     assert lottery("runs").exit_code == 2
-    assert lottery("runs", "--ledger", in_the_ledgers_folder).exit_code == 0
-    assert lottery("--ledger", in_the_ledgers_folder, "runs").exit_code == 0
+    for options in (("--ledger", in_the_ledgers_folder), example_server.options):
+        assert lottery("runs", *options).exit_code == 0
+        assert lottery(*options, "runs").exit_code == 0
+    assert not Path("nowhere").exists()
 
 
 def test_without_any_the_ledger_is_the_folder_lottery_ledger_here(tmp_path: Path) -> None:
@@ -179,79 +191,52 @@ def test_without_any_the_ledger_is_the_folder_lottery_ledger_here(tmp_path: Path
     assert lottery("replay", "--all").exit_code == 0
 
 
-def test_a_server_goes_before_a_ledger_of_the_environment(
-    both_readers: tuple[Door, Door], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LOTTERY_LEDGER", "nowhere")
-    _, server = both_readers
-    assert server("runs").exit_code == 0
-    assert not Path("nowhere").exists()
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_server_that_is_away_exits_75(name: str) -> None:
     with socket.socket() as taken:
         # A port that is bound and does not listen refuses every connection.
         taken.bind(("127.0.0.1", 0))
         target = f"127.0.0.1:{taken.getsockname()[1]}"
-        text = lottery("--server", target, *COMMANDS[name])
-        answer = lottery("--server", target, *COMMANDS[name], "--json")
-    assert [text.exit_code, answer.exit_code] == [75, 75]
-    assert (text.out, answer.complaints) == ("", [])
-    assert target in text.told
-    assert text.told.endswith("(SERVER_AWAY)")
-    assert answer.document["reason"] == "SERVER_AWAY"
+        given = ("--server", target, *COMMANDS[name])
+        text, _ = fails(lottery, *given, exit_code=75, reason="SERVER_AWAY")
+    assert target in text.message
 
 
-@pytest.mark.parametrize("place", ["before", "behind"])
-@pytest.mark.parametrize("name", ONLY_WHERE_THE_LEDGER_IS)
-def test_what_is_done_where_the_ledger_is_is_not_asked_of_a_server(
-    both_readers: tuple[Door, Door], tmp_path: Path, name: str, place: str
+@pytest.mark.parametrize("name", ONLY_BY_THE_FILES)
+def test_what_is_done_at_the_ledgers_files_is_not_asked_of_a_server(
+    example_server: Door, tmp_path: Path, name: str
 ) -> None:
     create_key_file(tmp_path / "officer.key", "example.org/officer")
-    _, server = both_readers
-    trail = trail_of(server.ledger)
-    command, options = ONLY_WHERE_THE_LEDGER_IS[name], server.options
-    given = [*options, *command] if place == "before" else [*command, *options]
-    text, answer = lottery(*given), lottery(*given, "--json")
-    assert [text.exit_code, answer.exit_code] == [2, 2]
-    assert (text.out, answer.complaints) == ("", [])
-    assert "run it where the ledger is, without --server" in text.told
-    assert answer.document["reason"] == "WRONG_USAGE"
-    assert trail_of(server.ledger) == trail
+    trail = trail_of(example_server.ledger)
+    command, options = ONLY_BY_THE_FILES[name], example_server.options
+    for given in ((*options, *command), (*command, *options)):
+        text, _ = fails(lottery, *given, exit_code=2, reason="WRONG_USAGE")
+        assert "run it where the ledger is, without --server" in text.message
+    assert trail_of(example_server.ledger) == trail
 
 
 @pytest.mark.parametrize("what", WRONG_USAGE)
-def test_wrong_usage_exits_2_and_leaves_standard_output_empty(tmp_path: Path, what: str) -> None:
-    answer = lottery(*WRONG_USAGE[what])
-    assert answer.exit_code == 2
-    assert "LEDGER_NOT_FOUND" not in answer.told  # How it is used is looked at first.
-    if what != "no command":  # There the help is the answer.
-        assert answer.out == ""
-        assert answer.told
+def test_wrong_usage_exits_2_with_a_message_and_touches_nothing(tmp_path: Path, what: str) -> None:
+    text = lottery(*WRONG_USAGE[what])
+    assert text.exit_code == 2
+    assert "LEDGER_NOT_FOUND" not in text.message  # How it is used is looked at first.
+    if what == "no command":  # The help is the answer.
+        shown = text.out + text.err
+        assert all(name in shown for name in ("COMMAND [ARGS]...", *COMMANDS))
+    else:
+        assert text.out == ""
+        assert text.message
+    answer = lottery("--json", *WRONG_USAGE[what])
+    assert (answer.exit_code, answer.error_lines) == (2, [])
+    assert answer.document["reason"] == "WRONG_USAGE"
+    assert answer.document["message"]
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("what", WRONG_USAGE)
-def test_wrong_usage_is_one_document_where_json_is_asked_for(what: str) -> None:
-    answer = lottery("--json", *WRONG_USAGE[what])
-    assert answer.exit_code == 2
-    assert answer.document["reason"] == "WRONG_USAGE"
-    assert answer.document["message"]
-
-
-def test_wrong_usage_is_the_same_document_where_json_stands_behind_the_command() -> None:
+def test_wrong_usage_is_the_same_document_if_json_is_given_after_the_command() -> None:
     before = lottery("--json", "explain", "latest")
-    behind = lottery("explain", "latest", "--json")
-    assert [before.exit_code, behind.exit_code] == [2, 2]
-    assert before.document == behind.document
-
-
-def test_without_a_command_the_help_is_shown() -> None:
-    answer = lottery()
-    assert answer.exit_code == 2
-    assert "COMMAND [ARGS]..." in answer.out + answer.err
-    assert all(name in answer.out + answer.err for name in COMMANDS)
+    assert before.exit_code == 2
+    assert lottery("explain", "latest", "--json") == before
 
 
 def test_the_version_is_that_of_the_package() -> None:
@@ -269,15 +254,10 @@ def test_the_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_the_help_of_a_command_tells_every_option(name: str) -> None:
+def test_the_help_of_a_command_has_every_option_and_what_it_is_for(name: str) -> None:
     answer = lottery(name, "--help")
     assert answer.exit_code == 0
-    for option in OPTIONS[name]:
-        assert option in answer.out
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-def test_every_option_of_a_command_says_what_it_is_for(name: str) -> None:
+    assert [option for option in OPTIONS[name] if option not in answer.out] == []
     root = typer.main.get_command(app)
     command = root.commands[name]  # type: ignore[attr-defined]
     shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
@@ -291,11 +271,11 @@ def test_a_server_is_no_option_of_serving() -> None:
     assert OPTIONS["serve"] == re.findall("--(?!help)[a-z-]+", lottery("serve", "--help").out)
 
 
-def test_a_ledgers_address_is_told_as_it_was_given() -> None:
+def test_a_ledgers_address_is_shown_as_it_was_given() -> None:
     address = "postgresql://backend@records/lottery"
     answer = lottery("--ledger", address, "runs")
     assert answer.exit_code == 2
-    assert address in answer.told
+    assert address in answer.message
 
 
 def test_a_certificate_that_is_not_there_is_wrong_usage(
@@ -304,4 +284,4 @@ def test_a_certificate_that_is_not_there_is_wrong_usage(
     monkeypatch.setenv("LOTTERY_SERVER_CA", str(tmp_path / "gone.pem"))
     answer = lottery("--server", "127.0.0.1:50051", "runs")
     assert answer.exit_code == 2
-    assert "gone.pem" in answer.told
+    assert "gone.pem" in answer.message

@@ -16,65 +16,52 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.calls import EXAMPLE, EXAMPLE_RUN, Answer, example_arguments, lottery
+from tests.cli.calls import EXAMPLE, EXAMPLE_RUN, LOOPBACK, Answer, example_arguments, lottery
 
 PATIENCE = 120.0
 """Seconds after which a process that should have ended fails its test."""
 
-BAR_AT_ONCE = """
-import threading
-
-from lottery.cli import main, session
-from lottery.intake import files
-
-read_positions = files.read_positions
-
-
-def read_when_the_bar_is_due(*arguments, **options):
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.join()
-    return read_positions(*arguments, **options)
-
-
-session.PROGRESS_AFTER = 0.0
-files.read_positions = read_when_the_bar_is_due
-main.main()
-"""
-
-VERIFY_BAR_AT_ONCE = """
+WAITING = """
 import threading
 
 from lottery.audit import verify
 from lottery.cli import main, session
+from lottery.intake import files
 
-run_faults = verify._run_faults
 
+def once_the_bar_is_due(function):
+    def wait(*arguments, **options):
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join()
+        return function(*arguments, **options)
 
-def look_when_the_bar_is_due(*arguments):
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.join()
-    return run_faults(*arguments)
+    return wait
 
 
 session.PROGRESS_AFTER = 0.0
-verify._run_faults = look_when_the_bar_is_due
+"""
+BAR_AT_ONCE = f"""{WAITING}
+files.read_positions = once_the_bar_is_due(files.read_positions)
+main.main()
+"""
+VERIFY_BAR_AT_ONCE = f"""{WAITING}
+verify._run_faults = once_the_bar_is_due(verify._run_faults)
 main.main()
 """
 
 
 def environment(**more: str) -> Mapping[str, str]:
-    """The caller's, on a terminal of 80 columns, with some more."""
+    """Return the caller's environment on a terminal of 80 columns, with some more."""
     return {**os.environ, "COLUMNS": "80", "TERM": "xterm", **more}
 
 
 def started(
-    *command: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+    *command: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE, **more: str
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, *command],
-        env=environment(),
+        env=environment(**more),
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
@@ -177,15 +164,10 @@ def test_a_bundle_is_checked_by_a_process_that_has_no_ledger(example: Path, tmp_
 
 
 def test_a_served_ledger_is_worked_on_and_its_log_names_no_account(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "lottery", "serve", "--listen", "127.0.0.1:0"),
-            *("--ledger", str(tmp_path / "ledger")),
-        ],
-        env=environment(LOTTERY_HEALTH_LISTEN="127.0.0.1:0", LOTTERY_METRICS_LISTEN=""),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    process = started(
+        *("-m", "lottery", "serve", "--listen", LOOPBACK, "--ledger", str(tmp_path / "ledger")),
+        LOTTERY_HEALTH_LISTEN=LOOPBACK,
+        LOTTERY_METRICS_LISTEN="",
     )
     try:
         assert process.stderr is not None
@@ -211,7 +193,7 @@ def test_a_served_ledger_is_worked_on_and_its_log_names_no_account(tmp_path: Pat
 
 
 def work_through(target: str, tmp_path: Path) -> list[Answer]:
-    """Commands that send, ask for and are refused accounts."""
+    """Give commands that send, ask for and are refused accounts."""
     account = max(long_accounts(), key=len)
     doubled = tmp_path / "doubled.csv"
     lines = (EXAMPLE / "positions.csv").read_text("utf-8").splitlines()
@@ -233,7 +215,7 @@ def work_through(target: str, tmp_path: Path) -> list[Answer]:
 
 
 def long_accounts() -> set[str]:
-    """The example's account numbers that are too long to be anything else."""
+    """Return the example's account numbers that are too long to be anything else."""
     lines = (EXAMPLE / "positions.csv").read_text("utf-8").splitlines()[1:]
     return {account for account in (line.split(",")[1] for line in lines) if len(account) > 6}
 
@@ -259,7 +241,7 @@ def test_serving_with_a_wrong_setting_is_wrong_usage_and_names_it(
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, Callable[[], str]]]:
-    """A terminal: its end for a process, and what was shown on it once that process has ended."""
+    """Open a terminal: its end for a process, and what it showed once that process has ended."""
     master, slave = pty.openpty()
     shown: list[bytes] = []
 

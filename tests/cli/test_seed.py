@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.builders import ASKS, asks_making, volumes_text
-from tests.cli.calls import EXAMPLE, Door, lottery
+from tests.cli.calls import EXAMPLE, Door, fails, lottery, succeeds
 
-VOLUMES = str(EXAMPLE / "volumes.csv")
+VOLUMES = EXAMPLE / "volumes.csv"
 
 
-def test_every_step_of_the_seed_is_told_as_the_document_has_it(reader: Door) -> None:
-    answer = reader("seed", "--volumes", VOLUMES)
-    assert (answer.exit_code, answer.err) == (0, "")
+def test_every_step_of_the_seed_is_shown_and_no_ledger_is_made(tmp_path: Path) -> None:
+    text, document = succeeds(lottery, "seed", "--volumes", VOLUMES)
     for line in (
         "NYSE Volume Z901803 862.45713 x 100,000 = 86,245,713",
         "MIDWEST Volume Z901439 118.20946 x 100,000 = 11,820,946",
@@ -22,11 +21,7 @@ def test_every_step_of_the_seed_is_told_as_the_document_has_it(reader: Door) -> 
         "Length 9 digits; 9 - 5 = 4, the cut starts at position 4: 282[4313]10",
         "Digits 4313; 4,313 / 10,000 + 0.0001 = 0.4314",
     ):
-        assert line in answer.lines
-
-
-def test_the_document_of_a_seed_has_the_keys_of_the_contract(reader: Door) -> None:
-    document = reader("seed", "--volumes", VOLUMES, "--json").document
+        assert line in text.lines
     assert document["volumes"] == [
         {"security_number": "Z901803", "ask_price": "862.45713", "volume": 86245713},
         {"security_number": "Z901439", "ask_price": "118.20946", "volume": 11820946},
@@ -36,6 +31,7 @@ def test_the_document_of_a_seed_has_the_keys_of_the_contract(reader: Door) -> No
     steps = [document[name] for name in ("composite", "length", "cut_position", "digits")]
     assert steps == ["282431310", 9, 4, "4313"]
     assert document["fraction"] == "0.4314"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_volumes_come_in_the_order_of_the_document_whatever_the_files_is(
@@ -49,31 +45,25 @@ def test_the_volumes_come_in_the_order_of_the_document_whatever_the_files_is(
 def test_a_coarse_composite_comes_with_a_warning(reader: Door, tmp_path: Path) -> None:
     volumes = tmp_path / "volumes.csv"
     volumes.write_text(volumes_text(asks_making(282_431_000)), "utf-8")
-    text = reader("seed", "--volumes", volumes)
-    document = reader("seed", "--volumes", volumes, "--json").document
+    text, document = succeeds(reader, "seed", "--volumes", volumes)
     assert (document["digits"], document["fraction"]) == ("4310", "0.4311")
     (warning,) = document["warnings"]
     assert (warning["code"], warning["rule"]) == ("LOW_PRECISION_COMPOSITE", "S7")
     assert f"warning: {warning['message']} [{warning['rule']}]" in text.lines
 
 
-def test_wrong_volumes_are_refused_by_file_row_and_line(reader: Door, tmp_path: Path) -> None:
+def test_wrong_volumes_are_refused_by_file_row_and_line(
+    reader: Door, example_server: Door, tmp_path: Path
+) -> None:
     volumes = tmp_path / "asks of today.csv"
     volumes.write_text(volumes_text({**ASKS, "Z901439": "118.209461", "Z901466": "-1"}), "utf-8")
-    text = reader("seed", "--volumes", volumes)
-    answer = reader("seed", "--volumes", volumes, "--json")
-    assert [text.exit_code, answer.exit_code] == [3, 3]
-    assert (text.out, answer.err) == ("", "")
-    assert answer.document["reason"] == "INVALID_SEED"
+    command = ("seed", "--volumes", volumes)
+    refused = fails(reader, *command, exit_code=3, reason="INVALID_SEED")
     assert [
         (problem["file"], problem["row"], problem["line"], problem["column"])
-        for problem in answer.document["problems"]
+        for problem in refused[1]["problems"]
     ] == [
         ("asks of today.csv", 2, 3, "ask_price"),
         ("asks of today.csv", 3, 4, "ask_price"),
     ]
-
-
-def test_a_seed_makes_no_ledger(tmp_path: Path) -> None:
-    assert lottery("seed", "--volumes", VOLUMES).exit_code == 0
-    assert list(tmp_path.iterdir()) == []
+    assert fails(example_server, *command, exit_code=3, reason="INVALID_SEED") == refused

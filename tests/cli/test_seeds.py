@@ -1,4 +1,4 @@
-"""`lottery seeds`: the standing seeds of a ledger, by its files and by a server."""
+"""`lottery seeds`: the standing seeds of a ledger, and how evenly they are spread."""
 
 from __future__ import annotations
 
@@ -6,56 +6,43 @@ import datetime as dt
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.builders import ASKS, PUBLISHED, SmallDay, record_in, request_of
-from tests.cli.calls import Door, files_of, run_of, serving
+from tests.cli.calls import Door, files_of, run_of, serving, succeeds
 
 FIRST = dt.date(2025, 1, 2)
 COUNT = 22
 
 
 def day_of(date: dt.date, digits: int) -> SmallDay:
-    """The published day on another date, with a composite that has these digits."""
+    """Return the published day on another date, with a composite that has these digits."""
     whole, part = divmod(28_200_000_000 + digits * 100 + date.day, 100_000)
     asks = {**dict.fromkeys(ASKS, "0"), "Z901803": f"{whole}.{part:05d}"}
     return replace(PUBLISHED.renamed(date.isoformat()), date=date, asks=asks)
 
 
 @pytest.fixture(scope="module")
-def skewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger of 22 dates, whose fractions are all in the lower half."""
+def skewed(tmp_path_factory: pytest.TempPathFactory) -> Door:
+    """Return a ledger of 22 dates, whose fractions are all in the lower half."""
     directory = tmp_path_factory.mktemp("skewed")
     generator = random.Random(5)  # noqa: S311 - no lottery is drawn with it.
     for day in range(COUNT):
         made = day_of(FIRST + dt.timedelta(days=day), generator.randrange(5_000))
         record_in(directory / "ledger", request_of(made, directory / "files"))
-    return directory / "ledger"
+    return files_of(directory / "ledger")
 
 
-@pytest.fixture(params=["files", "server"])
-def years(request: pytest.FixtureRequest, skewed: Path) -> Iterator[Door]:
-    if request.param == "files":
-        yield files_of(skewed)
-        return
-    with serving(skewed) as door:
-        yield door
+def test_every_date_has_its_seed_and_an_uneven_spread_is_warned_of(skewed: Door) -> None:
+    text, document = succeeds(skewed, "seeds")
 
-
-def test_every_date_is_told_with_its_seed_and_the_spread_of_all(years: Door) -> None:
-    answer = years("seeds", "--json")
-
-    document = answer.document
-    runs = years("runs", "--json").document["runs"]
-    assert answer.exit_code == 0
-    assert [seed["runs"] for seed in document["seeds"]] == [[run["run"]] for run in runs]
+    runs = skewed("runs", "--json").document["runs"]
     names = ("business_date", "composite", "digits", "fraction")
-    assert [tuple(seed[name] for name in names) for seed in document["seeds"]] == [
-        tuple(run[name] for name in names) for run in runs
+    assert [(seed["runs"], *(seed[name] for name in names)) for seed in document["seeds"]] == [
+        ([run["run"]], *(run[name] for name in names)) for run in runs
     ]
     uniformity = document["uniformity"]
     assert (uniformity["dates"], uniformity["enough_dates"]) == (COUNT, True)
@@ -64,23 +51,16 @@ def test_every_date_is_told_with_its_seed_and_the_spread_of_all(years: Door) -> 
     assert uniformity["test"].startswith("Kolmogorov-Smirnov")
     (warning,) = document["warnings"]
     assert (warning["code"], warning["message"]) == ("UNEVEN_SEEDS", uniformity["message"])
+    assert len([line for line in text.lines if line.startswith("2025-01-")]) == COUNT
+    assert text.lines[-1].startswith("warning: ")
+    assert "spread less evenly than chance explains" in text.lines[-1]
+    assert "p-value" in text.lines[-2]
+    with serving(skewed.ledger) as server:
+        assert succeeds(server, "seeds") == (text, document)
 
 
-def test_an_uneven_spread_is_told_in_words_and_exits_0(years: Door) -> None:
-    answer = years("seeds")
-
-    assert (answer.exit_code, answer.err) == (0, "")
-    assert len([line for line in answer.lines if line.startswith("2025-01-")]) == COUNT
-    assert "spread less evenly than chance explains" in answer.lines[-1]
-    assert answer.lines[-1].startswith("warning: ")
-    assert "p-value" in answer.lines[-2]
-
-
-def test_the_dates_between_are_told_alone_and_are_too_few_to_judge(years: Door) -> None:
-    between = ("--from", "2025-01-10", "--to", "2025-01-12")
-
-    document = years("seeds", *between, "--json").document
-    text = years("seeds", *between)
+def test_the_dates_between_are_shown_alone_and_are_too_few_to_judge(skewed: Door) -> None:
+    text, document = succeeds(skewed, "seeds", "--from", "2025-01-10", "--to", "2025-01-12")
 
     dates = [seed["business_date"] for seed in document["seeds"]]
     assert dates == ["2025-01-10", "2025-01-11", "2025-01-12"]
@@ -90,16 +70,14 @@ def test_the_dates_between_are_told_alone_and_are_too_few_to_judge(years: Door) 
     assert not any("p-value" in line for line in text.lines)
 
 
-def test_dates_without_a_run_have_no_seed(years: Door) -> None:
-    document = years("seeds", "--from", "2026-01-01", "--json").document
+def test_dates_without_a_run_have_no_seed(skewed: Door) -> None:
+    text, document = succeeds(skewed, "seeds", "--from", "2026-01-01")
 
-    assert document["seeds"] == []
-    assert document["uniformity"]["p_value"] is None
-    told = years("seeds", "--from", "2026-01-01").out
-    assert told == "no run is recorded between those dates\n"
+    assert (document["seeds"], document["uniformity"]["p_value"]) == ([], None)
+    assert text.out == "no run is recorded between those dates\n"
 
 
-def test_superseded_volumes_are_left_out_and_repeated_ones_marked(
+def test_superseded_volumes_are_left_out_and_repeated_ones_flagged(
     door: Door, tmp_path: Path
 ) -> None:
     later = FIRST + dt.timedelta(days=1)
@@ -107,10 +85,10 @@ def test_superseded_volumes_are_left_out_and_repeated_ones_marked(
     wrong = replace(day_of(later, 17), asks=day_of(FIRST, 4_313).asks)
     assert door(*run_of(wrong, tmp_path / "wrong")).exit_code == 0
 
-    (mark,) = door("seeds", "--from", str(later), "--json").document["seeds"][0]["marks"]
-    text = door("seeds", "--from", str(later))
+    text, document = succeeds(door, "seeds", "--from", str(later))
 
-    assert (mark["code"], mark["earlier_date"]) == ("REPEATED_COMPOSITE", str(FIRST))
+    (flag,) = document["seeds"][0]["marks"]
+    assert (flag["code"], flag["earlier_date"]) == ("REPEATED_COMPOSITE", str(FIRST))
     assert "same composite as 2025-01-02" in text.out
     right = run_of(replace(wrong, asks=day_of(later, 17).asks), tmp_path / "right")
     superseding = ("--supersede", f"{later}-001", "--reason", "yesterday's volumes")
@@ -120,30 +98,16 @@ def test_superseded_volumes_are_left_out_and_repeated_ones_marked(
     assert seeds[1]["runs"] == [f"{later}-002"]
 
 
-def test_a_coarse_composite_is_marked_by_its_rule(door: Door, tmp_path: Path) -> None:
+def test_a_coarse_composite_is_flagged_by_its_rule(door: Door, tmp_path: Path) -> None:
     coarse = replace(PUBLISHED, asks={**dict.fromkeys(ASKS, "0.00"), "Z901803": "2824.31"})
     door(*run_of(coarse, tmp_path))
 
-    text = door("seeds")
-    (seed,) = door("seeds", "--json").document["seeds"]
+    text, document = succeeds(door, "seeds")
 
-    assert [(mark["code"], mark["rule"]) for mark in seed["marks"]] == [
-        ("LOW_PRECISION_COMPOSITE", "S7")
-    ]
+    (flag,) = document["seeds"][0]["marks"]
+    assert (flag["code"], flag["rule"]) == ("LOW_PRECISION_COMPOSITE", "S7")
     assert "282[4310]00 4310 0.4311" in " ".join(text.lines)
     assert "[S7]" in text.out
-
-
-@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
-def test_both_doors_say_the_same(skewed: Path, form: list[str]) -> None:
-    with serving(skewed) as server:
-        assert server("seeds", *form) == files_of(skewed)("seeds", *form)
-
-
-def test_dates_the_wrong_way_round_are_wrong_usage(door: Door) -> None:
-    answer = door("seeds", "--from", "2025-01-02", "--to", "2025-01-01", "--json")
-
-    assert (answer.exit_code, answer.document["reason"]) == (2, "WRONG_USAGE")
 
 
 @pytest.mark.parametrize("library", ["scipy.stats", "xlsxwriter"])

@@ -349,26 +349,16 @@ def triple(number: int) -> int:
 
 
 FIRST_HIT_BOTH_WAYS = """
-import numpy as np
-import pyarrow as pa
-
-from lottery.day import loops
-from lottery.day.single_pool import ArrangedPool, allocate_pool
 from lottery.day.jit import report_compiling
-from lottery.method.methodology import ZeroHit
+from lottery.day.pool_loops import allocate_rows
+from lottery.day.single_pool import allocate_pool, arrange_pool
+from lottery.method.methodology import AccountOrder, ZeroHit
 from lottery.method.distribution import first_hit_number
 
 report_compiling(print)
-loops.look_up_rows.compiled()
-loaded = sum(loops.allocate_pools.compiled().stats.cache_hits.values())
+loaded = sum(allocate_rows.compiled().stats.cache_hits.values())
 pool = allocate_pool(
-    ArrangedPool(
-        accounts=pa.array(["1046", "1047", "1048"]),
-        keys=np.arange(3),
-        index_bits=2,
-        doubled=(),
-        wrong_accounts=np.arange(0),
-    ),
+    arrange_pool(["1046", "1047", "1048"], AccountOrder.NUMERIC),
     [30, 30, 5],
     assigned_quantity=10,
     ten_thousandths=4314,

@@ -181,3 +181,37 @@ def test_the_rule_is_written_once_and_compiled_from_there() -> None:
 def test_the_loops_wait_for_no_lock_of_python() -> None:
     for loop in loops_of(loops).values():
         assert loop.compiled().targetoptions["nogil"] is True  # type: ignore[attr-defined]
+
+
+def test_a_pool_of_many_rows_is_sorted_by_digits_in_plain_python_too() -> None:
+    count, index_bits = loops.RADIX_ROWS, 15
+    accounts = np.arange(count, dtype=np.int64) * 7_919 % count
+    keys = accounts << index_bits | np.arange(count, dtype=np.int64)
+    keys[-1] = keys[0] & -(1 << index_bits) | (count - 1)
+    starts = np.array([0, count], np.int64)
+
+    def sort() -> tuple[list[int], list[bool]]:
+        in_order, repeated = keys.copy(), np.zeros(1, np.bool_)
+        loops.sort_pools(starts, 0, 1, index_bits, in_order, repeated)
+        return in_order.tolist(), repeated.tolist()
+
+    as_compiled = sort()
+    assert as_compiled == (sorted(keys.tolist()), [True])
+    with interpreted_loops():
+        assert sort() == as_compiled
+
+
+def test_threads_flag_the_repeats_of_their_own_share_in_plain_python_too() -> None:
+    codes = np.zeros(64, np.int32)
+    numbers = np.arange(64, dtype=np.int64) // 2
+
+    def flag(parts: int) -> list[list[int]]:
+        seen, again = np.zeros(16, np.uint64), np.zeros(16, np.uint64)
+        for part in range(parts):
+            loops.flag_repeats(codes, numbers, 0, part, parts, seen, again)
+        return [seen.tolist(), again.tolist()]
+
+    as_compiled = flag(parts=1)
+    assert flag(parts=4) == as_compiled
+    with interpreted_loops():
+        assert flag(parts=4) == as_compiled

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lottery.day.arrange import Doubled
-from lottery.day.single_pool import AllocatedPool, allocate_pool, arrange_pool
+from lottery.day import pool_loops
+from lottery.day.pool_loops import RADIX_ROWS
+from lottery.day.single_pool import AllocatedPool, Doubled, allocate_pool, arrange_pool
 from lottery.day.tables import INT64_MAX
 from lottery.errors import PoolBroken
 from lottery.method.methodology import AccountOrder, ZeroHit
 from tests import reference
 from tests.builders import AAPL, allocate_rows, notice, positions_of, tuples_of
+from tests.loops import interpreted_loops, versions_of
 
 PUBLISHED = [("1048", 5), ("1046", 30), ("1047", 30)]
 
@@ -145,6 +148,43 @@ def test_wrong_accounts_are_named_by_their_rows(order: AccountOrder) -> None:
     assert arranged.doubled == ()
 
 
+@pytest.mark.parametrize("accounts", [["1\n2"], ["1\n2", ""], ["1", "2\n"], ["\n", "\n"]])
+@pytest.mark.parametrize("order", list(AccountOrder))
+def test_an_account_with_a_newline_is_wrong(accounts: list[str], order: AccountOrder) -> None:
+    arranged = arrange_pool(accounts, order)
+
+    assert arranged.wrong_accounts.tolist() == [
+        row for row, account in enumerate(accounts) if not account.isdigit()
+    ]
+    assert arranged.doubled == ()
+
+
+@pytest.mark.parametrize("order", list(AccountOrder))
+def test_a_pool_keeps_its_accounts_as_received(order: AccountOrder) -> None:
+    accounts = ["007", "12", "9" * 30, "0"] + ["A"] * (order is AccountOrder.CODE_POINT)
+
+    texts = arrange_pool(accounts, order).texts
+
+    assert [
+        texts.data[start : end - 1].tobytes().decode() for start, end in pairwise(texts.offsets)
+    ] == accounts
+
+
+@pytest.mark.parametrize("rows", [RADIX_ROWS - 1, RADIX_ROWS])
+def test_rows_are_sorted_alike_either_way_compiled_or_not(rows: int) -> None:
+    accounts = [str(7_919 * row % 10_007) for row in range(rows)]
+    expected = sorted(range(rows), key=lambda row: int(accounts[row]))
+
+    pool = arrange_pool(accounts, AccountOrder.NUMERIC)
+    with interpreted_loops():
+        interpreted = arrange_pool(accounts, AccountOrder.NUMERIC)
+    repeated = arrange_pool([*accounts, "0" + accounts[1]], AccountOrder.NUMERIC)
+
+    assert [key & ((1 << pool.index_bits) - 1) for key in pool.keys.tolist()] == expected
+    assert interpreted.keys.tolist() == pool.keys.tolist()
+    assert repeated.doubled == (Doubled(row=rows, first_row=1),)
+
+
 def test_two_wrong_accounts_are_no_account_doubled() -> None:
     arranged = arrange_pool(["x", "y", "0"], AccountOrder.NUMERIC)
 
@@ -234,3 +274,7 @@ def test_doubled_accounts_are_found_among_wrong_ones() -> None:
 
     assert pool.wrong_accounts.tolist() == [0, 2, 4]
     assert [(again.row, again.first_row) for again in pool.doubled] == [(3, 1)]
+
+
+def test_each_loop_of_a_pool_has_one_version() -> None:
+    assert versions_of(pool_loops) == {"arrange_rows": 1, "allocate_rows": 1}

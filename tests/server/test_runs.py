@@ -56,6 +56,7 @@ from tests.server.calls import (
 
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "2024-09-16"
 ROWS_OF_A_MESSAGE: Final = 4_096
+ARROW_ROWS_OF_A_MESSAGE: Final = 3 * ROWS_OF_A_MESSAGE
 
 Messages = Sequence[pb.RunLotteryRequest]
 
@@ -232,7 +233,7 @@ def test_allocations_as_rows_are_those_in_arrow_and_the_references(full: Stubs) 
 
 
 def test_more_rows_than_a_message_holds_come_in_several(stubs: Stubs) -> None:
-    count = ROWS_OF_A_MESSAGE + 1
+    count = ARROW_ROWS_OF_A_MESSAGE + 1
     day = SmallDay(
         notices=[notice("A1", AAPL, 7)],
         positions=[position(AAPL, str(account), 1) for account in range(1, count + 1)],
@@ -241,8 +242,10 @@ def test_more_rows_than_a_message_holds_come_in_several(stubs: Stubs) -> None:
 
     messages = list(stubs.lottery.StreamAllocations(pb.StreamAllocationsRequest(run="latest")))
 
-    assert [len(message.allocations) for message in messages] == [ROWS_OF_A_MESSAGE, 1]
-    assert allocations_in_rows(stubs) == allocations_in_arrow(stubs).to_pylist()
+    assert [len(message.allocations) for message in messages] == [*[ROWS_OF_A_MESSAGE] * 3, 1]
+    in_arrow_too = allocations_in_arrow(stubs)
+    assert list(map(len, in_arrow_too.column("account").chunks)) == [ARROW_ROWS_OF_A_MESSAGE, 1]
+    assert allocations_in_rows(stubs) == in_arrow_too.to_pylist()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import sha256
 from itertools import combinations
@@ -42,6 +42,8 @@ VECTORS: Final = Path(__file__).parents[1] / "vectors" / "merkle"
 
 LARGEST: Final = 512
 SMALL: Final = 64
+ALL_BYTES: Final = 16
+"""Size of the largest trees in whose proofs every byte of every hash is flipped."""
 SHARES: Final = 8
 STRANGER: Final = sha256(b"stranger").digest()
 
@@ -54,7 +56,7 @@ shares = pytest.mark.parametrize("share", range(1, SHARES + 1))
 
 
 def split_below(count: int) -> int:
-    """The largest power of two smaller than count."""
+    """Return the largest power of two smaller than count."""
     power = 1
     while power * 2 < count:
         power *= 2
@@ -94,6 +96,7 @@ def naive_subproof(m: int, start: int, end: int, *, b: bool) -> tuple[bytes, ...
     return (*naive_subproof(m - k, start + k, end, b=False), naive_root(start, start + k))
 
 
+@cache
 def naive_turns(m: int, count: int) -> str:
     """On which side the siblings are on the way from leaf m down, of D_count."""
     if count == 1:
@@ -102,6 +105,7 @@ def naive_turns(m: int, count: int) -> str:
     return "R" + naive_turns(m, k) if m < k else "L" + naive_turns(m - k, count - k)
 
 
+@cache
 def naive_subproof_turns(m: int, count: int) -> str:
     """On which side the siblings are on the way down to the end of the first m, of D_count."""
     if m == count:
@@ -159,11 +163,33 @@ def is_consistent(
     return True
 
 
+def inclusions(largest: int = SMALL) -> Iterator[tuple[int, int, bytes, tuple[bytes, ...], bytes]]:
+    """Yield index, size, leaf, proof and root of every leaf of every tree up to a size."""
+    for size in range(1, largest + 1):
+        root = naive_root(0, size)
+        for index in range(size):
+            yield index, size, naive_root(index, index + 1), naive_path(index, 0, size), root
+
+
+def consistencies(
+    largest: int = SMALL,
+) -> Iterator[tuple[int, int, bytes, bytes, tuple[bytes, ...]]]:
+    """Yield both sizes, both roots and the proof of every two trees up to a size."""
+    for second in range(1, largest + 1):
+        for first in range(1, second + 1):
+            proof = naive_subproof(first, 0, second, b=True)
+            yield first, second, naive_root(0, first), naive_root(0, second), proof
+
+
 @cache
-def flipped(value: bytes) -> tuple[bytes, ...]:
-    """The value with a bit of each of its bytes flipped: all eight bits come in turn."""
+def flipped(value: bytes, offset: int) -> tuple[bytes, ...]:
+    """Return the value with a bit of each of its bytes flipped, or of the one at an offset.
+
+    Past a few leaves one byte of each hash is enough: all bytes and all eight bits come in turn.
+    """
     number = int.from_bytes(value, "big")
-    flips = (1 << 8 * at + at % 8 for at in range(HASH_SIZE))
+    offsets = range(HASH_SIZE) if offset < 0 else (offset % HASH_SIZE,)
+    flips = (1 << 8 * at + (at + max(offset, 0)) % 8 for at in offsets)
     return tuple((number ^ flip).to_bytes(HASH_SIZE, "big") for flip in flips)
 
 
@@ -483,98 +509,64 @@ def test_proofs_ask_for_complete_subtrees_only_and_about_twice_a_level(store: St
 
 
 def test_every_flipped_byte_of_an_inclusion_is_refused() -> None:
-    for size in range(1, SMALL + 1):
-        root = naive_root(0, size)
-        for index in range(size):
-            leaf = naive_root(index, index + 1)
-            proof = naive_path(index, 0, size)
-            for at, item in enumerate(proof):
-                before, after = proof[:at], proof[at + 1 :]
-                for wrong in flipped(item):
-                    assert not includes(index, size, leaf, (*before, wrong, *after), root)
-            for wrong in flipped(leaf):
-                assert not includes(index, size, wrong, proof, root)
-            for wrong in flipped(root):
-                assert not includes(index, size, leaf, proof, wrong)
+    for index, size, leaf, proof, root in inclusions():
+        turn = -1 if size <= ALL_BYTES else index + size
+        for at, item in enumerate(proof):
+            for wrong in flipped(item, turn):
+                assert not includes(index, size, leaf, (*proof[:at], wrong, *proof[at + 1 :]), root)
+        for wrong in flipped(leaf, turn):
+            assert not includes(index, size, wrong, proof, root)
+        for wrong in flipped(root, turn):
+            assert not includes(index, size, leaf, proof, wrong)
 
 
 def test_every_flipped_byte_of_a_consistency_is_refused() -> None:
-    for second in range(1, SMALL + 1):
-        second_root = naive_root(0, second)
-        for first in range(1, second + 1):
-            first_root = naive_root(0, first)
-            proof = naive_subproof(first, 0, second, b=True)
-            for at, item in enumerate(proof):
-                before, after = proof[:at], proof[at + 1 :]
-                for wrong in flipped(item):
-                    bad = (*before, wrong, *after)
-                    assert not is_consistent(first, second, first_root, second_root, bad)
-            for wrong in flipped(first_root):
-                assert not is_consistent(first, second, wrong, second_root, proof)
-            for wrong in flipped(second_root):
-                assert not is_consistent(first, second, first_root, wrong, proof)
+    for first, second, first_root, second_root, proof in consistencies():
+        turn = -1 if second <= ALL_BYTES else first + second
+        for at, item in enumerate(proof):
+            for wrong in flipped(item, turn):
+                bad = (*proof[:at], wrong, *proof[at + 1 :])
+                assert not is_consistent(first, second, first_root, second_root, bad)
+        for wrong in flipped(first_root, turn):
+            assert not is_consistent(first, second, wrong, second_root, proof)
+        for wrong in flipped(second_root, turn):
+            assert not is_consistent(first, second, first_root, wrong, proof)
 
 
 def test_a_proof_with_hashes_dropped_doubled_added_or_swapped_is_refused() -> None:
-    for size in range(1, SMALL + 1):
-        root = naive_root(0, size)
-        for at in range(size):
-            leaf = naive_root(at, at + 1)
-            for wrong in bent(naive_path(at, 0, size)):
-                assert not includes(at, size, leaf, wrong, root)
-            first_root = naive_root(0, at + 1)
-            for wrong in bent(naive_subproof(at + 1, 0, size, b=True)):
-                assert not is_consistent(at + 1, size, first_root, root, wrong)
+    for index, size, leaf, proof, root in inclusions():
+        assert not any(includes(index, size, leaf, wrong, root) for wrong in bent(proof))
+    for *sizes, first_root, second_root, proof in consistencies():
+        first, second = sizes
+        for wrong in bent(proof):
+            assert not is_consistent(first, second, first_root, second_root, wrong)
 
 
-def test_an_inclusion_at_any_other_index_is_refused() -> None:
-    """Law: leaves that differ are at one index each."""
-    for size in range(1, SMALL + 1):
-        root = naive_root(0, size)
-        for index in range(size):
-            leaf, proof = naive_root(index, index + 1), naive_path(index, 0, size)
-            for other in (-1, *range(size + 2), 2**64 + index):
-                assert includes(other, size, leaf, proof, root) is (other == index)
-
-
-def test_an_inclusion_for_another_size_is_refused_unless_the_leafs_way_up_is_the_same() -> None:
+def test_an_inclusion_is_bound_to_its_index_and_to_sizes_of_the_same_way_up() -> None:
     """Law: a proof binds the turns of the way, and the size only by them (see RFC 9162, 2.1.3.2).
 
-    Where another size gives the same turns the computation is the same, so that only the pair of
+    If another size gives the same turns the computation is the same, so that only the pair of
     size and root, which is what a log signs, makes the size certain.
     """
-    for size in range(1, SMALL + 1):
-        root = naive_root(0, size)
-        for index in range(size):
-            leaf, proof = naive_root(index, index + 1), naive_path(index, 0, size)
-            turns = naive_turns(index, size)
-            for other in range(SMALL + 2):
-                same = index < other and naive_turns(index, other) == turns
-                assert includes(index, other, leaf, proof, root) is same
+    for index, size, leaf, proof, root in inclusions():
+        for other in (-1, *range(size + 2), 2**64 + index):
+            assert includes(other, size, leaf, proof, root) is (other == index)
+        turns = naive_turns(index, size)
+        for other in range(SMALL + 2):
+            same = index < other and naive_turns(index, other) == turns
+            assert includes(index, other, leaf, proof, root) is same
 
 
-def test_a_consistency_from_any_other_first_size_is_refused() -> None:
-    """Law: the first size is bound by its root."""
-    for second in range(1, SMALL + 1):
-        second_root = naive_root(0, second)
-        for first in range(1, second + 1):
-            first_root, proof = naive_root(0, first), naive_subproof(first, 0, second, b=True)
-            for other in range(-1, second + 2):
-                judged = is_consistent(other, second, first_root, second_root, proof)
-                assert judged is (other == first)
-
-
-def test_a_consistency_to_another_second_size_is_refused_unless_the_way_up_is_the_same() -> None:
-    """Law: as an inclusion's size, the second size is bound by the turns of the way."""
-    for second in range(1, SMALL + 1):
-        second_root = naive_root(0, second)
-        for first in range(1, second + 1):
-            first_root, proof = naive_root(0, first), naive_subproof(first, 0, second, b=True)
-            turns = naive_subproof_turns(first, second)
-            for other in range(SMALL + 2):
-                same = first <= other and naive_subproof_turns(first, other) == turns
-                judged = is_consistent(first, other, first_root, second_root, proof)
-                assert judged is same
+def test_a_consistency_is_bound_to_its_first_size_and_to_second_sizes_of_the_same_way_up() -> None:
+    """Law: the first size is bound by its root, the second by the turns, as an inclusion's."""
+    for first, second, first_root, second_root, proof in consistencies():
+        for other in range(-1, second + 2):
+            judged = is_consistent(other, second, first_root, second_root, proof)
+            assert judged is (other == first)
+        turns = naive_subproof_turns(first, second)
+        for other in range(SMALL + 2):
+            same = first <= other and naive_subproof_turns(first, other) == turns
+            assert is_consistent(first, other, first_root, second_root, proof) is same
 
 
 # Trees of any leaves and of any size.
@@ -648,34 +640,19 @@ def test_proofs_of_trees_to_2_to_the_64_leaves_verify(data: st.DataObject, size:
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 64])
-@pytest.mark.parametrize("which", ["leaf hash", "root", "proof"])
-def test_an_inclusion_with_a_hash_of_another_length_is_refused(which: str, length: int) -> None:
-    hashes = {"leaf hash": STRANGER, "root": STRANGER, "proof": STRANGER, which: bytes(length)}
+@pytest.mark.parametrize("which", ["leaf_hash", "root", "first_root", "second_root", "proof"])
+def test_a_hash_of_another_length_is_refused(which: str, length: int) -> None:
+    wrong: dict[str, Any] = {which: [bytes(length)] if which == "proof" else bytes(length)}
+    inclusion = {"leaf_hash": STRANGER, "root": STRANGER, "proof": [STRANGER]}
+    consistency = {"first_root": STRANGER, "second_root": STRANGER, "proof": [STRANGER]}
+    message = f"expected a hash of 32 bytes, got {length}"
 
-    with pytest.raises(ProofInvalid, match=f"expected a hash of 32 bytes, got {length}"):
-        verify_inclusion(
-            index=0,
-            size=2,
-            leaf_hash=hashes["leaf hash"],
-            proof=[hashes["proof"]],
-            root=hashes["root"],
-        )
-
-
-@pytest.mark.parametrize("length", [0, 31, 33, 64])
-@pytest.mark.parametrize("which", ["first root", "second root", "proof"])
-def test_a_consistency_with_a_hash_of_another_length_is_refused(which: str, length: int) -> None:
-    hashes = {"first root": STRANGER, "second root": STRANGER, "proof": STRANGER}
-    hashes[which] = bytes(length)
-
-    with pytest.raises(ProofInvalid, match=f"expected a hash of 32 bytes, got {length}"):
-        verify_consistency(
-            first_size=1,
-            second_size=2,
-            first_root=hashes["first root"],
-            second_root=hashes["second root"],
-            proof=[hashes["proof"]],
-        )
+    if which in inclusion:
+        with pytest.raises(ProofInvalid, match=message):
+            verify_inclusion(index=0, size=2, **{**inclusion, **wrong})
+    if which in consistency:
+        with pytest.raises(ProofInvalid, match=message):
+            verify_consistency(first_size=1, second_size=2, **{**consistency, **wrong})
 
 
 def test_bytes_that_join_to_the_same_text_do_not_pass_for_two_hashes() -> None:
@@ -687,32 +664,23 @@ def test_bytes_that_join_to_the_same_text_do_not_pass_for_two_hashes() -> None:
     assert not includes(0, 2, leaf + sibling[:1], [sibling[1:]], root)
 
 
-@pytest.mark.parametrize("second_size", [0, 1, 7])
-@pytest.mark.parametrize("proof", [[], [STRANGER]])
-def test_a_consistency_proof_from_the_empty_tree_is_refused(
-    second_size: int, proof: list[bytes]
+@pytest.mark.parametrize(
+    ("first_size", "second_size", "proof"),
+    [
+        *((0, second, proof) for second in (0, 1, 7) for proof in ([], [STRANGER])),
+        *((first, second, []) for first, second in ((2, 1), (-1, 1), (-2, -1), (1, -1))),
+    ],
+)
+def test_a_consistency_from_an_empty_a_larger_or_a_negative_size_is_refused(
+    first_size: int, second_size: int, proof: list[bytes]
 ) -> None:
-    with pytest.raises(ProofInvalid, match=f"from 1 to {second_size}, got 0"):
-        verify_consistency(
-            first_size=0,
-            second_size=second_size,
-            first_root=EMPTY_ROOT,
-            second_root=naive_root(0, second_size),
-            proof=proof,
-        )
-
-
-@pytest.mark.parametrize(("first_size", "second_size"), [(2, 1), (-1, 1), (-2, -1), (1, -1)])
-def test_a_consistency_from_a_larger_or_a_negative_size_is_refused(
-    first_size: int, second_size: int
-) -> None:
-    with pytest.raises(ProofInvalid, match=f"1 to {second_size}, got {first_size}"):
+    with pytest.raises(ProofInvalid, match=f"from 1 to {second_size}, got {first_size}"):
         verify_consistency(
             first_size=first_size,
             second_size=second_size,
-            first_root=STRANGER,
-            second_root=STRANGER,
-            proof=[],
+            first_root=STRANGER if first_size else EMPTY_ROOT,
+            second_root=naive_root(0, second_size) if second_size >= 0 else STRANGER,
+            proof=proof,
         )
 
 
