@@ -266,16 +266,17 @@ def test_an_invalid_occ_account_is_refused(reader: Door) -> None:
     assert "occ_account:" in answer.err
 
 
-@pytest.mark.parametrize("options", [[], ["--occ-account", ""]], ids=["whole", "pool alone"])
-def test_a_file_is_refused_for_all_that_a_run_would_refuse_it_for(
-    reader: Door, tmp_path: Path, options: list[str]
+@pytest.mark.parametrize(
+    ("options", "rows_refused"), [([], 3), (["--occ-account", ""], 1)], ids=["whole", "pool alone"]
+)
+def test_a_file_is_refused_for_what_is_wrong_with_the_rows_that_take_part(
+    reader: Door, tmp_path: Path, options: list[str], rows_refused: int
 ) -> None:
     other = "GE    240920C00160000"
     rows = [*PUBLISHED_ROWS, (AAPL, "01046", 1), (other, "8", 1), (other, "8", 2), (other, "x", 1)]
     path = written(tmp_path, rows)
 
-    refused(
-        reader(*asked(path, *options)),
+    problems = (
         "positions.csv, row 4 (line 5), account: account 01046 appears twice in this pool; "
         "it is 1046 on row 1 [R2]",
         "positions.csv, row 6 (line 7), account: account 8 appears twice in this pool; "
@@ -283,6 +284,7 @@ def test_a_file_is_refused_for_all_that_a_run_would_refuse_it_for(
         "positions.csv, row 7 (line 8), account: expected an account number of 1 to 30 digits, "
         "got 'x' [R2]",
     )
+    refused(reader(*asked(path, *options)), *problems[:rows_refused])
 
 
 def test_a_file_that_is_not_there_is_refused(reader: Door) -> None:
@@ -294,7 +296,8 @@ def test_shorts_past_64_bits_are_refused(reader: Door, tmp_path: Path) -> None:
 
     refused(
         reader(*asked(path)),
-        "positions, short_quantity: the shorts add up to more than 9223372036854775807 [R3]",
+        "positions.csv, short_quantity: the positions of AAPL  240920C00220000 must add up to at "
+        "most 9223372036854775807 contracts [R3]",
     )
 
 
