@@ -277,12 +277,18 @@ def test_a_file_is_refused_for_what_is_wrong_with_the_rows_that_take_part(
     path = written(tmp_path, rows)
 
     problems = (
-        "positions.csv, row 4 (line 5), account: account 01046 appears twice in this pool; "
-        "it is 1046 on row 1 [R2]",
-        "positions.csv, row 6 (line 7), account: account 8 appears twice in this pool; "
-        "it is also on row 5 [P4]",
-        "positions.csv, row 7 (line 8), account: expected an account number of 1 to 30 digits, "
-        "got 'x' [R2]",
+        (
+            "positions.csv, row 4 (line 5), account: account 01046 appears twice in this pool; "
+            "it is 1046 on row 1 [R2]"
+        ),
+        (
+            "positions.csv, row 6 (line 7), account: account 8 appears twice in this pool; "
+            "it is also on row 5 [P4]"
+        ),
+        (
+            "positions.csv, row 7 (line 8), account: expected an account number of 1 to 30 digits, "
+            "got 'x' [R2]"
+        ),
     )
     refused(reader(*asked(path, *options)), *problems[:rows_refused])
 
