@@ -6,6 +6,7 @@ No rules and no calls.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -43,7 +44,7 @@ def from_series_allocation(
     pool = allocation.pool
     series, occ_account = allocation.series, request.occ_account
     response = pb.AllocateSeriesResponse(
-        seed=_seed(allocation.seed),
+        seed=_remembered_seed(allocation.seed),
         pool=lottery_pb2.Pool(
             occ_account=occ_account,
             series=series,
@@ -202,6 +203,12 @@ def _compared_odds(odds: RandomDrawOdds | OccWheelOdds) -> pb.ComparedOdds:
 def _figure(figure: Fraction | Decimal) -> pb.Figure:
     fraction = str(figure) if isinstance(figure, Fraction) else ""
     return pb.Figure(fraction=fraction, decimal=operations.decimal_text(figure))
+
+
+@functools.lru_cache(maxsize=64)
+def _remembered_seed(seed: Seed) -> lottery_pb2.Seed:
+    """Return the message of a seed, which is copied into each response of its date."""
+    return _seed(seed)
 
 
 def _seed(seed: Seed) -> lottery_pb2.Seed:

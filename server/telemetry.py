@@ -97,7 +97,7 @@ class CanonicalLog(grpc.ServerInterceptor):
 
     def __init__(self) -> None:
         self._handlers: dict[str, Any] = {}
-        self._log = structlog.get_logger()
+        self._log = structlog.get_logger().bind()
 
     def intercept_service(
         self, continuation: Callable[[Any], Any], handler_call_details: Any

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ import pytest
 from lottery import errors, operations
 from lottery.audit.replay import Engine
 from lottery.client import LotteryClient, Verified
+from lottery.client import client as client_module
 from lottery.day.tables import ALLOCATIONS, NOTICE_ROWS, POOLS, POSITION_ROWS
 from lottery.errors import (
     CheckpointInvalid,
@@ -45,6 +45,7 @@ from lottery.tlog.keys import SigningKey
 from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from lottery.v1 import lottery_service_pb2 as pb
+from server import lottery_service, responses
 from server.app import LotteryServer
 from server.audit_service import AuditService
 from server.lottery_service import LotteryService
@@ -58,7 +59,6 @@ from tests.builders import (
     GE,
     META,
     NEXT_DATE,
-    OTHER_ASKS,
     PUBLISHED,
     TESTER,
     SmallDay,
@@ -69,6 +69,7 @@ from tests.builders import (
     request_of,
     table_of,
 )
+from tests.cli.calls import fails, lottery
 from tests.reference import Row
 from tests.server.calls import serving
 
@@ -88,7 +89,7 @@ def client(server: LotteryServer) -> Iterator[LotteryClient]:
 
 
 def run_rows(client: LotteryClient, day: SmallDay, **given: Any) -> operations.RecordedRun:
-    """Runs a day as rows."""
+    """Run a day as rows."""
     return client.run_lottery(
         **{
             "business_date": day.date,
@@ -101,7 +102,7 @@ def run_rows(client: LotteryClient, day: SmallDay, **given: Any) -> operations.R
 
 
 def run_arrow(client: LotteryClient, day: SmallDay) -> operations.RecordedRun:
-    """Runs a day as Arrow tables."""
+    """Run a day as Arrow tables."""
     return run_rows(
         client,
         day,
@@ -111,7 +112,7 @@ def run_arrow(client: LotteryClient, day: SmallDay) -> operations.RecordedRun:
 
 
 def allocate(client: LotteryClient, **given: Any) -> Any:
-    """Allocates the published pool, or what is given instead."""
+    """Allocate the published pool, or what is given instead."""
     return client.allocate_series(
         **{
             "business_date": DATE,
@@ -166,9 +167,10 @@ def test_a_pool_is_allocated_by_the_decisions_given(client: LotteryClient) -> No
     ]
 
 
-@pytest.mark.parametrize("account", ["", "1047"])
-@pytest.mark.parametrize("zero_hit", ["wrap", "first"])
-@pytest.mark.parametrize("assigned_quantity", [1, 10, 64, 65])
+@pytest.mark.parametrize(
+    ("assigned_quantity", "zero_hit", "account"),
+    [(1, "wrap", "1047"), (1, "first", ""), (10, "wrap", ""), (65, "first", "1047")],
+)
 def test_odds_are_those_of_the_library(
     client: LotteryClient, assigned_quantity: int, zero_hit: str, account: str
 ) -> None:
@@ -200,7 +202,7 @@ def test_odds_are_those_of_the_library(
     )
 
 
-def test_odds_past_a_million_contracts_come_without_the_wheel(client: LotteryClient) -> None:
+def test_odds_past_a_million_contracts_come_without_occs_wheel(client: LotteryClient) -> None:
     odds = client.odds(series=AAPL, assigned_quantity=2_000_000, positions=[("1", 2**40)])
 
     assert odds.accounts[0].odds.occ_wheel is None
@@ -235,19 +237,26 @@ def test_rows_may_come_from_an_iterator_and_leave_out_the_occ_account(
     assert outcome.record.assigned_quantity == 10
 
 
-@pytest.mark.parametrize("run", [run_rows, run_arrow])
-def test_more_rows_than_a_message_holds_are_sent_in_several(
-    client: LotteryClient, run: Callable[[LotteryClient, SmallDay], operations.RecordedRun]
+def test_more_rows_than_a_message_holds_are_sent_and_received_in_several(
+    client: LotteryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    day = SmallDay(
-        notices=[notice("A1", AAPL, 4_500)],
-        positions=[position(AAPL, str(account), 1) for account in range(1, 4_501)],
-    )
+    monkeypatch.setattr(client_module, "ROWS_A_MESSAGE", 4)
+    monkeypatch.setattr(client_module, "ARROW_ROWS_A_MESSAGE", 4)
+    monkeypatch.setattr(responses, "ARROW_ROWS_PER_MESSAGE", 4)
+    expected = reference.allocate_day(FULL.notices, FULL.positions, ASKS)
 
-    outcome = run(client, day)
+    for run in (run_rows, run_arrow):
+        record = run(client, FULL).record
+        service = CountingService()
+        with client_of(lottery=service) as counted, pytest.raises(RunNotFound):
+            run(counted, FULL)
 
-    assert outcome.record.allocated_quantity == 4_500
-    assert client.allocations(outcome.record.run).num_rows == 4_500
+        assert client.allocations(record.run).to_pylist() == expected.allocations
+        # The specification announces 6 notices and 15 positions, which follow 4 by 4.
+        assert len(service.messages) == 1 + 2 + 4
+        first, *others = service.messages
+        assert (first.spec.notice_count, first.spec.position_count) == (6, 15)
+        assert not any(message.HasField("spec") for message in others)
 
 
 def test_a_run_is_got_as_it_was_recorded(client: LotteryClient) -> None:
@@ -257,22 +266,16 @@ def test_a_run_is_got_as_it_was_recorded(client: LotteryClient) -> None:
     assert client.get_run("latest") == record
 
 
-def test_runs_are_listed_over_all_pages(client: LotteryClient, server: LotteryServer) -> None:
-    run_rows(client, PUBLISHED)
-    for number in range(1, 103):
-        series = f"SPY   240920C{number:08d}"
-        run_rows(
-            client,
-            SmallDay(
-                notices=[notice(f"N{number}", series, 1)],
-                positions=[position(series, "1", 1)],
-                date=DATE + dt.timedelta(days=number),
-            ),
-        )
+def test_runs_are_listed_over_all_pages(
+    client: LotteryClient, server: LotteryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lottery_service, "PAGE_SIZE", 2)
+    for number in range(5):
+        run_rows(client, replace(PUBLISHED, date=DATE + dt.timedelta(days=number)))
     recorded = [record.run for record in server.ledger.iterate()]
 
     assert [record.run for record in client.list_runs()] == recorded
-    assert len(recorded) == 103
+    assert len(recorded) == 5
     assert [record.run for record in client.list_runs(last=DATE)] == recorded[:1]
     assert [record.run for record in client.list_runs(first=NEXT_DATE)] == recorded[1:]
 
@@ -298,62 +301,51 @@ def test_workings_are_those_of_the_library(client: LotteryClient, server: Lotter
         )
 
 
-def test_replays_are_those_of_the_library(client: LotteryClient, server: LotteryServer) -> None:
-    run = run_rows(client, PUBLISHED).record.run
-    run_rows(client, SmallDay(notices=FULL.notices, positions=FULL.positions, date=NEXT_DATE))
-    every = replays_of(server.ledger.directory)
+@pytest.mark.parametrize("engine", Engine)
+def test_replays_are_those_of_the_library_by_either_engine(
+    client: LotteryClient, server: LotteryServer, engine: Engine
+) -> None:
+    first, _ = record_two(client)
+    every = replays_of(server.ledger.directory, engine)
 
-    assert client.replay_run(run) == every[0]
-    assert list(client.replay_dates()) == every
-    assert list(client.replay_dates(first=DATE)) == every
-    assert list(client.replay_dates(last=DATE)) == every[:1]
-    assert list(client.replay_dates(first=NEXT_DATE, last=NEXT_DATE)) == every[1:]
+    assert client.replay_run(first.run, engine=engine) == every[0]
+    assert list(client.replay_dates(engine=engine)) == every
+    assert list(client.replay_dates(first=DATE, engine=engine)) == every
+    assert list(client.replay_dates(last=DATE, engine=engine)) == every[:1]
+    between = client.replay_dates(first=NEXT_DATE, last=NEXT_DATE, engine=engine)
+    assert list(between) == every[1:]
 
 
 @pytest.mark.parametrize(
-    ("call", "kind", "reason"),
+    ("call", "kind", "details"),
     [
-        (lambda client: allocate(client, series="AAPL"), Refused, "INVALID_INPUT"),
-        (lambda client: client.derive_seed([]), Refused, "INVALID_SEED"),
+        (lambda client: client.derive_seed([]), Refused, ("INVALID_SEED", {})),
         (
-            lambda client: allocate(client, business_date=BEFORE),
-            Refused,
-            "METHOD_NOT_IN_FORCE",
+            lambda client: allocate(client, assigned_quantity=66),
+            PoolBroken,
+            ("EXCEEDS_SHORT", {"assigned_quantity": "66", "total_short": "65"}),
         ),
-        (lambda client: allocate(client, assigned_quantity=66), PoolBroken, "EXCEEDS_SHORT"),
-        (lambda client: allocate(client, positions=[]), PoolBroken, "NO_POSITION"),
-        (lambda client: client.get_run("2024-09-16-009"), RunNotFound, "RUN_NOT_FOUND"),
         (
             lambda client: client.explain("latest", account="4711"),
             errors.NotInRun,
-            "NOT_IN_RUN",
+            ("NOT_IN_RUN", {}),
         ),
         (
             lambda client: run_rows(client, PUBLISHED.renamed("X")),
             Conflict,
-            "POOL_ALREADY_ALLOCATED",
-        ),
-        (
-            lambda client: run_rows(client, PUBLISHED, notices=[notice("A1", AAPL, 9)]),
-            Conflict,
-            "NOTICE_ALREADY_ALLOCATED",
-        ),
-        (
-            lambda client: run_rows(client, PUBLISHED, asks=exchange_asks(OTHER_ASKS)),
-            Conflict,
-            "SEED_CONFLICT",
+            ("POOL_ALREADY_ALLOCATED", {"run": "2024-09-16-001"}),
         ),
         (
             lambda client: run_rows(client, PUBLISHED.renamed("X"), request_id="morning"),
             Conflict,
-            "REQUEST_ID_REUSED",
+            ("REQUEST_ID_REUSED", {"run": "2024-09-16-001"}),
         ),
         (
             lambda client: allocate(
                 client, positions=[(str(account), 1) for account in range(5_001)]
             ),
             errors.LimitExceeded,
-            "LIMIT_EXCEEDED",
+            ("LIMIT_EXCEEDED", {"limit": "max_rows=5000"}),
         ),
     ],
 )
@@ -361,15 +353,16 @@ def test_what_the_server_refuses_is_the_librarys_own_error(
     client: LotteryClient,
     call: Callable[[LotteryClient], object],
     kind: type[LotteryError],
-    reason: str,
+    details: tuple[str, Mapping[str, str]],
 ) -> None:
+    """One refusal of each method; `EVERY_ERROR` has the errors."""
     run_rows(client, PUBLISHED, request_id="morning")
 
     with pytest.raises(kind) as caught:
         call(client)
 
     assert type(caught.value) is kind
-    assert caught.value.reason == reason
+    assert (caught.value.reason, caught.value.details()) == details
 
 
 def test_a_busy_ledger_is_the_librarys_own_error(
@@ -391,23 +384,6 @@ def test_a_message_past_the_servers_limit_is_a_limit_exceeded(tmp_path: Path) ->
         allocate(client, positions=positions)
 
     assert caught.value.limit == "max_message_bytes"
-
-
-def test_a_break_has_both_figures(client: LotteryClient) -> None:
-    with pytest.raises(PoolBroken) as caught:
-        allocate(client, assigned_quantity=66)
-
-    assert (caught.value.assigned_quantity, caught.value.total_short) == (66, 65)
-
-
-def test_a_conflict_names_the_run_that_stands(client: LotteryClient) -> None:
-    run_rows(client, PUBLISHED)
-
-    with pytest.raises(Conflict) as caught:
-        run_rows(client, PUBLISHED.renamed("X"))
-
-    assert caught.value.run == "2024-09-16-001"
-    assert "2024-09-16-001" in str(caught.value)
 
 
 def test_every_problem_comes_with_its_row(client: LotteryClient) -> None:
@@ -525,7 +501,7 @@ def served(
     lottery: lottery_service_pb2_grpc.LotteryServiceServicer | None = None,
     audit: audit_service_pb2_grpc.AuditServiceServicer | None = None,
 ) -> Iterator[str]:
-    """The address of a server with these services on loopback."""
+    """Serve these services on loopback, and return the address."""
     server = grpc.server(futures.ThreadPoolExecutor(1))
     if lottery is not None:
         lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(lottery, server)
@@ -541,13 +517,13 @@ def served(
 
 @contextmanager
 def client_of(**services: Any) -> Iterator[LotteryClient]:
-    """A client of a server with these services."""
+    """Connect a client to a server with these services."""
     with served(**services) as target, LotteryClient(target, timeout=60) as client:
         yield client
 
 
 def service_over(error: Exception) -> LotteryService:
-    """The real service over a ledger that refuses."""
+    """Return the real service over a ledger that refuses."""
     ledger = cast("Ledger", RefusingLedger(error))
     return LotteryService(ledger, max_rows=1_000, identify=lambda _: TESTER)
 
@@ -582,17 +558,6 @@ def test_an_error_nobody_thought_of_is_a_server_that_failed() -> None:
         client.get_run("latest")
 
     assert "1046" not in str(caught.value)
-
-
-@pytest.mark.parametrize("as_arrow", [False, True])
-def test_the_client_announces_how_many_rows_it_sends(*, as_arrow: bool) -> None:
-    service = CountingService()
-    with client_of(lottery=service) as client, pytest.raises(RunNotFound):
-        (run_arrow if as_arrow else run_rows)(client, FULL)
-
-    specs = [message.spec for message in service.messages if message.HasField("spec")]
-    assert [(spec.notice_count, spec.position_count) for spec in specs] == [(6, 15)]
-    assert service.messages[0].HasField("spec")
 
 
 def test_a_server_that_is_not_there_is_away(tmp_path: Path) -> None:
@@ -630,7 +595,7 @@ def test_a_server_that_lacks_the_service_has_failed() -> None:
 
 
 def record_two(client: LotteryClient) -> list[RunRecord]:
-    """Two runs on two dates."""
+    """Record a run on each of two dates."""
     days = (PUBLISHED, replace(PUBLISHED, date=NEXT_DATE))
     return [run_rows(client, day).record for day in days]
 
@@ -664,17 +629,6 @@ def test_gross_positions_come_back_net(client: LotteryClient) -> None:
     assert (later.positions_basis, later.taken_off) == ("gross", (first.run,))
     shorts = client.allocations(later.run).column("short_quantity").to_pylist()
     assert shorts == [27, 23, 5]
-
-
-@pytest.mark.parametrize("engine", Engine)
-def test_either_engine_replays_at_the_server(client: LotteryClient, engine: Engine) -> None:
-    first, second = record_two(client)
-
-    assert client.replay_run(first.run, engine=engine).matched
-    assert [replayed.run for replayed in client.replay_dates(engine=engine)] == [
-        first.run,
-        second.run,
-    ]
 
 
 def test_an_engine_that_the_server_has_not_is_the_librarys_own_error(
@@ -840,7 +794,7 @@ def log() -> FakeLog:
 
 @pytest.fixture
 def of_fake(log: FakeLog) -> Iterator[LotteryClient]:
-    """A client of the fake log."""
+    """Connect a client to the fake log."""
     with client_of(audit=log) as client:
         yield client
 
@@ -909,9 +863,6 @@ REWRITTEN: Final = {
     "rolled back": LEAVES[:4],
     "forked at its size": [*LEAVES[:4], b"another record"],
     "forked and longer": [*LEAVES[:4], b"another record", *LEAVES[5:]],
-    "forked at its start": [b"another record", *LEAVES[1:]],
-    "in another order": [LEAVES[1], LEAVES[0], *LEAVES[2:]],
-    "with one left out": [*LEAVES[:2], *LEAVES[3:]],
 }
 
 
@@ -946,21 +897,12 @@ def test_a_new_client_cannot_know_what_another_one_has_seen(
             other.verify_consistency(seen.checkpoint, latest.checkpoint)
 
 
-GARBAGE: Final = {
-    "no hashes": [],
-    "a hash too many": [b"h" * 32] * 9,
-    "other hashes": [b"h" * 32] * 3,
-    "short hashes": [b"h" * 31] * 3,
-    "empty hashes": [b""] * 3,
-}
-
-
-@pytest.mark.parametrize("what", GARBAGE)
+@pytest.mark.parametrize("hashes", [[], [b"h" * 32] * 3], ids=["no hashes", "other hashes"])
 def test_a_proof_that_proves_nothing_is_refused(
-    log: FakeLog, of_fake: LotteryClient, what: str
+    log: FakeLog, of_fake: LotteryClient, hashes: list[bytes]
 ) -> None:
     of_fake.checkpoint()
-    log.hashes = GARBAGE[what]
+    log.hashes = hashes
     with pytest.raises(ProofInvalid):
         of_fake.inclusion_proof("2", LEAVES[2])
     log.leaves = list(LEAVES)
@@ -978,7 +920,7 @@ def test_a_proof_of_another_record_is_refused(log: FakeLog, of_fake: LotteryClie
     assert of_fake.inclusion_proof("1", LEAVES[1]).index == 1
 
 
-@pytest.mark.parametrize("shift", [-3, -1, 1, 10, 2**40])
+@pytest.mark.parametrize("shift", [-3, 1])
 def test_a_proof_for_another_index_is_refused(
     log: FakeLog, of_fake: LotteryClient, shift: int
 ) -> None:
@@ -993,7 +935,7 @@ Members = dict[str, bytes]
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
-    """The real bundles of two runs of one log, and of the first of them from another log."""
+    """Export two runs of one log, and the first of them from another log."""
     folder = tmp_path_factory.mktemp("bundles")
     made = {}
     for name in ("log", "other log"):
@@ -1009,7 +951,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
 
 
 def changed(bundle: bytes, run: str, change: Callable[[Members], None]) -> bytes:
-    """A bundle with something changed, its checksums right."""
+    """Return a bundle with something changed, its checksums right."""
     with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
         members = {name.removeprefix(f"{run}/"): archive.read(name) for name in archive.namelist()}
     change(members)
@@ -1021,12 +963,15 @@ def changed(bundle: bytes, run: str, change: Callable[[Members], None]) -> bytes
 
 
 def sent(run: str, bundle: bytes) -> list[audit_pb.ExportRunResponse]:
-    """A bundle's parts."""
+    """Return a bundle's parts."""
     parts = [bundle[start : start + 5_000] for start in range(0, len(bundle), 5_000)]
     return [
         audit_pb.ExportRunResponse(run=run),
         *(audit_pb.ExportRunResponse(data=part) for part in parts),
     ]
+
+
+FIRST: Final = "2024-09-16-001"
 
 
 def _another_index(members: Members) -> None:
@@ -1035,33 +980,19 @@ def _another_index(members: Members) -> None:
     members["run.json.tlog-proof"] = proof.replace(b"index 0", b"index 1")
 
 
-def _another_record(members: Members) -> None:
-    assert b'"cycle":1' in members["run.json"]
-    members["run.json"] = members["run.json"].replace(b'"cycle":1', b'"cycle":2')
-
-
-def _another_key(members: Members) -> None:
-    key = SigningKey.generate(members["log.vkey"].decode().partition("+")[0]).verifier
-    members["log.vkey"] = f"{key}\n".encode()
-
-
 def _another_evidence(members: Members) -> None:
-    assert b"862.45713" in members["sources/volumes.csv"]
-    members["sources/volumes.csv"] = members["sources/volumes.csv"].replace(
-        b"862.45713", b"862.45813"
-    )
+    volumes = members["sources/volumes.csv"]
+    assert b"862.45713" in volumes
+    members["sources/volumes.csv"] = volumes.replace(b"862.45713", b"862.45813")
 
 
-FIRST: Final = "2024-09-16-001"
 BENT: Final[dict[str, Callable[[Members], None]]] = {
     "another index": _another_index,
-    "another record": _another_record,
-    "another key": _another_key,
-    "no proof": lambda members: cast("None", members.pop("run.json.tlog-proof")),
     "no checkpoint": lambda members: cast("None", members.pop("checkpoint")),
     "another evidence": _another_evidence,
     "no evidence": lambda members: cast("None", members.pop("allocations.parquet")),
 }
+"""One of each kind; `tests/audit/test_bundle.py` has all ways in which a bundle does not hold."""
 
 
 def refuses_bundle(
@@ -1070,7 +1001,7 @@ def refuses_bundle(
     parts: list[audit_pb.ExportRunResponse],
     kind: type[LotteryError] | tuple[type[LotteryError], ...],
 ) -> None:
-    """Has the fake log send a bundle; it must be refused, and nothing of it written."""
+    """Have the fake log send a bundle, and assert that it is refused and nothing of it written."""
     log.parts = parts
     file = io.BytesIO()
     with pytest.raises(kind):
@@ -1113,7 +1044,7 @@ def test_a_bundle_of_another_log_than_the_one_seen_before_is_not_believed(
     refuses_bundle(log, of_fake, sent(FIRST, bundles[f"other log {FIRST}"]), ProofInvalid)
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", b"PK\x05\x06" + bytes(18)])
+@pytest.mark.parametrize("data", [b"", b"no archive"])
 def test_what_is_no_bundle_is_not_written(
     log: FakeLog, of_fake: LotteryClient, data: bytes
 ) -> None:
@@ -1134,18 +1065,11 @@ def test_the_command_line_writes_no_bundle_that_does_not_hold(
 ) -> None:
     kept = tmp_path / "kept.zip"
     kept.write_bytes(b"yesterday's")
+    log.parts = sent(FIRST, changed(bundles[f"log {FIRST}"], FIRST, _another_index))
     with served(audit=log) as target:
         for path in (tmp_path / "run.zip", kept):
-            command = ["--server", target, "export", FIRST, str(path)]
-            log.parts = sent(FIRST, changed(bundles[f"log {FIRST}"], FIRST, _another_index))
-            done = subprocess.run(
-                [sys.executable, "-m", "lottery", *command],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert (done.returncode, done.stdout) == (6, "")
-            assert done.stderr.endswith("(PROOF_INVALID)\n")
+            command = ("--server", target, "export", FIRST, path)
+            fails(lottery, *command, exit_code=6, reason="PROOF_INVALID")
 
     assert [path.name for path in tmp_path.iterdir()] == ["kept.zip"]
     assert kept.read_bytes() == b"yesterday's"

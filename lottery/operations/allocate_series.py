@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from lottery.day.jit import inlined, loop
 from lottery.day.single_pool import AllocatedPool, allocate_pool
@@ -22,6 +23,8 @@ __all__ = [
     "inlined",
     "loop",
 ]
+
+_LOCATOR: Final = RowLocator(source="exchange_asks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +51,7 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
         Refused: Something in the request is wrong; every problem is listed.
         PoolBroken: The pool is a break (D5).
     """
-    volumes = ReceivedVolumes(
-        asks=tuple(request.asks), sources=(), locator=RowLocator(source="exchange_asks")
-    )
+    volumes = ReceivedVolumes(asks=tuple(request.asks), sources=(), locator=_LOCATOR)
     seed, seed_problems = derive_seed_of(volumes, request.methodology)
     series, pool, pool_problems = arranged_pool(request)
     problems = request.problems + check_date(request.business_date, request.methodology)

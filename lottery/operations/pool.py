@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from lottery.day.identifiers import describe_account, describe_occ_account, is_occ_account
 from lottery.day.single_pool import ArrangedPool, arrange_pool
@@ -12,6 +13,8 @@ from lottery.errors import NO_PROBLEMS, Problem, ProblemCollector, Problems, Ref
 from lottery.intake.sources import RowLocator
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.operations.validation import checked_series, repeated_account
+
+_LOCATOR: Final = RowLocator(source="positions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,6 @@ class PoolRequest:
 def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool, Problems]:
     """Return the padded series, the rows in order, and what is wrong with them."""
     found = ProblemCollector()
-    locator = RowLocator(source="positions")
     series = request.series
     try:
         series = checked_series(series)
@@ -51,24 +53,25 @@ def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool, Problems]:
         for row, short in enumerate(request.shorts):
             if short < 0:
                 message = f"short quantity must not be negative, got {short}"
-                found.add(locator.row_problem(row, message, column="short_quantity", rule="P2"))
+                found.add(_LOCATOR.row_problem(row, message, column="short_quantity", rule="P2"))
     order = request.methodology.account_order
     pool = arrange_pool(request.accounts, order)
-    wrong_accounts = locator.row_problems(
-        pool.wrong_accounts,
-        lambda row: describe_account(request.accounts[row], order),
-        column="account",
-        rule="R2",
-    )
-    found.add_all(wrong_accounts)
+    if pool.wrong_accounts.size:
+        wrong_accounts = _LOCATOR.row_problems(
+            pool.wrong_accounts,
+            lambda row: describe_account(request.accounts[row], order),
+            column="account",
+            rule="R2",
+        )
+        found.add_all(wrong_accounts)
     for doubled in pool.doubled:
         found.add(
             repeated_account(
-                locator,
+                _LOCATOR,
                 doubled.row,
                 request.accounts[doubled.row],
                 request.accounts[doubled.first_row],
-                f"row {locator.row(doubled.first_row)}",
+                f"row {_LOCATOR.row(doubled.first_row)}",
             )
         )
     return series, pool, found.problems()

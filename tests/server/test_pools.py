@@ -12,7 +12,7 @@ import pytest
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from tests import reference
-from tests.builders import AAPL, ASKS
+from tests.builders import AAPL, ASKS, OTHER_ASKS
 from tests.server.calls import Stubs, asks_of, called, odds_request, series_request
 
 FRACTION = reference.seed_of(ASKS).fraction
@@ -66,6 +66,13 @@ def test_a_compact_series_is_answered_padded_and_with_its_occ_account(empty: Stu
     pool = empty.lottery.AllocateSeries(request).pool
 
     assert (pool.series, pool.occ_account) == (AAPL, "C/ZZZ")
+
+
+def test_every_pool_is_answered_with_the_seed_of_its_own_asks(empty: Stubs) -> None:
+    for asks in (ASKS, OTHER_ASKS, ASKS):
+        derived = empty.lottery.DeriveSeed(pb.DeriveSeedRequest(exchange_asks=asks_of(asks)))
+
+        assert empty.lottery.AllocateSeries(series_request(asks=asks)).seed == derived.seed
 
 
 @pytest.mark.parametrize("seed", range(20))
