@@ -35,31 +35,27 @@ def run_polars(positions: Path, notices: Path, volumes: Path, output: Path) -> N
     refuse_if(assigned_pools["least"].min() < 1, "a notice of nothing")  # type: ignore[operator]
     rows = (
         pl.scan_parquet(positions)
+        .join(assigned_pools.lazy().select("series"), on="series", how="semi")
         .with_columns(
             is_account=pl.col("account").str.contains(_DIGITS),
             number=pl.col("account").cast(pl.Int64, strict=False),
         )
+        .sort("series", "number")
         .collect()
     )
     refuse_if(not rows["is_account"].all(), "an account that is none")
     refuse_if(rows["short_quantity"].min() < 0, "a negative quantity")  # type: ignore[operator]
-    doubled = rows.lazy().group_by("series", "number").len().filter(pl.col("len") > 1).collect()
-    refuse_if(doubled.height, "a doubled account")
-    opened = (
-        rows.lazy()
-        .filter(pl.col("short_quantity") > 0)
-        .join(assigned_pools.lazy().select("series"), on="series", how="semi")
-        .sort("series", "number")
-        .collect()
-    )
+    same_account = (series == series.shift()) & (pl.col("number") == pl.col("number").shift())
+    refuse_if(rows.select(same_account.any()).item(), "a repeated account")
+    opened = rows.lazy().filter(pl.col("short_quantity") > 0)
     total, assigned = pl.col("total_short"), pl.col("assigned_quantity")
     hit = numerator * (total // 10_000) + numerator * (total % 10_000) // 10_000
     pools = (
         assigned_pools.lazy()
         .join(
-            opened.lazy()
-            .group_by("series", maintain_order=True)
-            .agg(total_short=pl.col("short_quantity").sum(), account_count=pl.len().cast(pl.Int64)),
+            opened.group_by("series", maintain_order=True).agg(
+                total_short=pl.col("short_quantity").sum(), account_count=pl.len().cast(pl.Int64)
+            ),
             on="series",
             how="left",
             maintain_order="left",
@@ -84,8 +80,7 @@ def run_polars(positions: Path, notices: Path, volumes: Path, output: Path) -> N
     first, last = pl.col("first_number"), pl.col("last_number")
     first_hit, before_wrap = pl.col("first_hit"), pl.col("before_wrap")
     allocated = (
-        opened.lazy()
-        .with_columns(last_number=pl.col("short_quantity").cum_sum())
+        opened.with_columns(last_number=pl.col("short_quantity").cum_sum())
         .join(
             pools.lazy().select(
                 "series", "before", "first_hit", "before_wrap", "assigned_quantity"
@@ -148,9 +143,10 @@ def run_duckdb(positions: Path, notices: Path, volumes: Path, output: Path) -> N
         database.execute(
             f"""
             CREATE TEMP TABLE rows AS
-            SELECT series, account, account::BIGINT AS number, short_quantity,
+            SELECT series, account, TRY_CAST(account AS BIGINT) AS number, short_quantity,
                 regexp_full_match(account, '[0-9]{{1,30}}') AS is_account
-            FROM read_parquet('{positions}')"""
+            FROM read_parquet('{positions}')
+            SEMI JOIN (SELECT series FROM read_parquet('{notices}')) USING (series)"""
         )
         checks = database.execute(
             """
@@ -173,7 +169,7 @@ def run_duckdb(positions: Path, notices: Path, volumes: Path, output: Path) -> N
                 SELECT series, number, account, short_quantity,
                     sum(short_quantity) OVER pool_in_order::BIGINT AS last_number,
                     sum(short_quantity) OVER pool::BIGINT AS total_short
-                FROM rows SEMI JOIN assigned_pools USING (series)
+                FROM rows
                 WHERE short_quantity > 0
                 WINDOW pool AS (PARTITION BY series),
                     pool_in_order AS (PARTITION BY series ORDER BY number ROWS UNBOUNDED PRECEDING)
@@ -224,18 +220,18 @@ def run_pandas(positions: Path, notices: Path, volumes: Path, output: Path) -> N
     )
     pools.columns = ["series", "notice_count", "assigned_quantity"]
     rows = pd.read_parquet(positions, read_dictionary=["series"])
+    code_of = pd.Series(range(len(rows["series"].cat.categories)), rows["series"].cat.categories)
+    pools["code"] = pools["series"].map(code_of)
+    pool_of = np.full(len(code_of), -1)
+    known = pools["code"].notna().to_numpy()
+    pool_of[pools.loc[known, "code"].astype("int64")] = np.flatnonzero(known)
+    rows["pool"] = pool_of[rows["series"].cat.codes]
+    rows = rows[rows["pool"] >= 0]
     refuse_if(not rows["account"].str.fullmatch("[0-9]{1,30}").all(), "an account that is none")
     refuse_if((rows["short_quantity"] < 0).any(), "a negative quantity")
     rows["number"] = rows["account"].astype("int64")
-    rows["code"] = rows["series"].cat.codes
-    refuse_if(rows.duplicated(["code", "number"]).any(), "a doubled account")
-    code_of = pd.Series(range(len(rows["series"].cat.categories)), rows["series"].cat.categories)
-    pools["code"] = pools["series"].map(code_of)
-    pool_of_code = np.full(len(code_of), -1)
-    known = pools["code"].notna().to_numpy()
-    pool_of_code[pools.loc[known, "code"].astype("int64")] = np.flatnonzero(known)
-    rows["pool"] = pool_of_code[rows["code"]]
-    rows = rows[(rows["pool"] >= 0) & (rows["short_quantity"] > 0)]
+    refuse_if(rows.duplicated(["pool", "number"]).any(), "a repeated account")
+    rows = rows[rows["short_quantity"] > 0]
     rows = rows.sort_values(["pool", "number"], ignore_index=True)
     grouped = rows.groupby("pool", sort=False)["short_quantity"]
     pools["total_short"] = grouped.sum().reindex(pools.index, fill_value=0)

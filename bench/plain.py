@@ -37,18 +37,6 @@ def refuse_if(found: object, what: str) -> None:
 def run_plain(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
     """Compute the day in plain Python; pyarrow only reads and writes."""
     numerator = ten_thousandths(volumes)
-    rows = pq.read_table(positions)
-    pools: dict[str, list[tuple[int, str, int]]] = defaultdict(list)
-    columns = (rows.column(name).to_pylist() for name in ("series", "account", "short_quantity"))
-    for series, account, short in zip(*columns, strict=True):
-        refuse_if(
-            not (1 <= len(account) <= 30 and account.isascii() and account.isdigit()),
-            "an account that is none",
-        )
-        refuse_if(short < 0, "a negative quantity")
-        pools[series].append((int(account), account, short))
-    for accounts in pools.values():
-        refuse_if(len({number for number, _, _ in accounts}) < len(accounts), "a doubled account")
     counted: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     assigned = pq.read_table(notices, columns=["series", "quantity"])
     columns = (assigned.column(name).to_pylist() for name in ("series", "quantity"))
@@ -56,6 +44,20 @@ def run_plain(positions: Path, notices: Path, volumes: Path, output: Path) -> No
         refuse_if(quantity < 1, "a notice of nothing")
         counted[series][0] += 1
         counted[series][1] += quantity
+    rows = pq.read_table(positions)
+    pools: dict[str, list[tuple[int, str, int]]] = defaultdict(list)
+    columns = (rows.column(name).to_pylist() for name in ("series", "account", "short_quantity"))
+    for series, account, short in zip(*columns, strict=True):
+        if series not in counted:
+            continue
+        refuse_if(
+            not (1 <= len(account) <= 30 and account.isascii() and account.isdigit()),
+            "an account that is none",
+        )
+        refuse_if(short < 0, "a negative quantity")
+        pools[series].append((int(account), account, short))
+    for accounts in pools.values():
+        refuse_if(len({number for number, _, _ in accounts}) < len(accounts), "a repeated account")
     allocations: list[tuple[Any, ...]] = []
     pool_rows: list[tuple[Any, ...]] = []
     for series, (count, assigned) in sorted(counted.items()):
