@@ -84,18 +84,18 @@ class Exported:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    place = tmp_path_factory.mktemp("exported")
-    record_in(place / "ledger", request_of(FULL, place / "a"))
+    folder = tmp_path_factory.mktemp("exported")
+    record_in(folder / "ledger", request_of(FULL, folder / "a"))
     second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 50, "C")])
-    request = request_of(second, place / "b", cycle=2, positions_basis="gross")
-    record_in(place / "ledger", request)
-    record_in(place / "other", request_of(FULL, place / "c"))
+    request = request_of(second, folder / "b", cycle=2, positions_basis="gross")
+    record_in(folder / "ledger", request)
+    record_in(folder / "other", request_of(FULL, folder / "c"))
     return Exported(
-        ledger=place / "ledger",
-        key=Ledger.open(place / "ledger").log().key,
-        first=export(place / "ledger", RUN),
-        second=export(place / "ledger", GROSS_RUN),
-        foreign=export(place / "other", RUN),
+        ledger=folder / "ledger",
+        key=Ledger.open(folder / "ledger").log().key,
+        first=export(folder / "ledger", RUN),
+        second=export(folder / "ledger", GROSS_RUN),
+        foreign=export(folder / "other", RUN),
     )
 
 
@@ -115,10 +115,10 @@ def files(exported: Exported) -> Files:
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only folder for temporary files, with nothing else in it."""
-    place = tmp_path / "alone"
-    place.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(place))
-    return place
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 def export(ledger: Path, run: str) -> bytes:
@@ -590,18 +590,18 @@ def test_a_file_that_is_there_twice_is_refused(files: Files, tmp_path: Path, nam
 
 
 def patched_members(content: bytes, change: Callable[[bytearray, int, int], None]) -> bytes:
-    """An archive whose entries are changed: given the bytes, the directory's and the local place.
+    """Return an archive with every entry changed, by its offset in the directory and its header's.
 
     The fields are those of APPNOTE.TXT 4.3.7 and 4.3.12.
     """
     changed = bytearray(content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        place = archive.start_dir
+        entry = archive.start_dir
         for info in archive.infolist():
-            assert changed[place : place + 4] == b"PK\x01\x02"
-            change(changed, place, info.header_offset)
-            lengths = struct.unpack_from("<HHH", changed, place + 28)
-            place += 46 + sum(lengths)
+            assert changed[entry : entry + 4] == b"PK\x01\x02"
+            change(changed, entry, info.header_offset)
+            lengths = struct.unpack_from("<HHH", changed, entry + 28)
+            entry += 46 + sum(lengths)
     return bytes(changed)
 
 
@@ -631,14 +631,14 @@ def test_entries_that_share_one_files_bytes_are_refused_or_a_mismatch(
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for info in archive.infolist():
             offsets[info.filename] = info.header_offset
-    place = content.rindex(f"{RUN}/replay.sql".encode()) - 46
+    entry = content.rindex(f"{RUN}/replay.sql".encode()) - 46
 
     lying = bytearray(content)
-    struct.pack_into("<II", lying, place + 20, 1_000_000, 1_000_000)
-    struct.pack_into("<I", lying, place + 42, offsets[f"{RUN}/METHOD.md"])
+    struct.pack_into("<II", lying, entry + 20, 1_000_000, 1_000_000)
+    struct.pack_into("<I", lying, entry + 42, offsets[f"{RUN}/METHOD.md"])
 
     assert_refused(tmp_path, bytes(lying), "overlap")
-    struct.pack_into("<II", lying, place + 20, 100, 100)
+    struct.pack_into("<II", lying, entry + 20, 100, 100)
     try:
         assert "replay.sql" in named(replayed(tmp_path, bytes(lying)))
     except Refused:
@@ -663,13 +663,13 @@ def test_a_size_that_lies_is_refused_or_a_mismatch(
     assert list(alone.iterdir()) == []
 
 
-def _encrypted(content: bytearray, place: int, local: int) -> None:
-    content[place + 8] |= 1
+def _encrypted(content: bytearray, entry: int, local: int) -> None:
+    content[entry + 8] |= 1
     content[local + 6] |= 1
 
 
-def _compressed_in_an_unknown_way(content: bytearray, place: int, local: int) -> None:
-    struct.pack_into("<H", content, place + 10, 99)
+def _compressed_in_an_unknown_way(content: bytearray, entry: int, local: int) -> None:
+    struct.pack_into("<H", content, entry + 10, 99)
     struct.pack_into("<H", content, local + 8, 99)
 
 
@@ -829,8 +829,8 @@ def folder(request: pytest.FixtureRequest, exported: Exported, tmp_path: Path) -
     """A bundle unpacked as an auditor does it; the first has a break, the second is net of it."""
     with zipfile.ZipFile(io.BytesIO(getattr(exported, request.param))) as archive:
         archive.extractall(tmp_path)
-    (place,) = tmp_path.iterdir()
-    return place
+    (unpacked_to,) = tmp_path.iterdir()
+    return unpacked_to
 
 
 def commands_of(folder: Path, beginning: str) -> list[str]:

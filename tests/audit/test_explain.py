@@ -31,9 +31,9 @@ from tests.builders import (
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """The full day, recorded."""
-    place = tmp_path_factory.mktemp("explained")
-    record_in(place / "ledger", request_of(FULL, place / "in"))
-    return Ledger.open(place / "ledger")
+    folder = tmp_path_factory.mktemp("explained")
+    record_in(folder / "ledger", request_of(FULL, folder / "in"))
+    return Ledger.open(folder / "ledger")
 
 
 def numbers(ranges: Sequence[NumberRange]) -> list[tuple[int, int]]:

@@ -36,19 +36,19 @@ from tests.builders import (
 SERIES = (AAPL, GE, META)
 
 
-def recorded(day: SmallDay, place: Path, word: str) -> Ledger:
+def recorded(day: SmallDay, folder: Path, word: str) -> Ledger:
     """A day whose every text that people choose has a word in it: file names, ids, reasons."""
     paths = {
         role: path.rename(path.with_name(f"{role} of {word}{path.suffix}"))
-        for role, path in write_files(day, place / "in").items()
+        for role, path in write_files(day, folder / "in").items()
     }
     request = request_of_files(paths, request_id=f"the-request-of-{word}")
-    record_in(place / "ledger", request)
-    again = write_files(day.renamed(f"again-{word}-"), place / "again")
+    record_in(folder / "ledger", request)
+    again = write_files(day.renamed(f"again-{word}-"), folder / "again")
     later = request_of_files(again, supersedes=["2024-09-16-001"], reason=f"{word} was wrong")
     who = Identity(kind="certificate", name=f"CN={word}", host=f"backend-{word}")
-    record_in(place / "ledger", replace(later, requested_by=who))
-    return Ledger.open(place / "ledger")
+    record_in(folder / "ledger", replace(later, requested_by=who))
+    return Ledger.open(folder / "ledger")
 
 
 @st.composite
@@ -66,8 +66,8 @@ def days(draw: st.DrawFn) -> SmallDay:
         if draw(st.booleans())
     ]
     notices = [
-        notice(f"N{place}-{accounts[0]}", series, draw(st.integers(1, 60)))
-        for place, series in enumerate(SERIES)
+        notice(f"N{index}-{accounts[0]}", series, draw(st.integers(1, 60)))
+        for index, series in enumerate(SERIES)
     ]
     return SmallDay(notices=notices, positions=positions or [position(AAPL, accounts[0], 1)])
 

@@ -37,14 +37,14 @@ REQUESTS = {
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """The full day, recorded by someone with a hostile name, and superseded for hostile reasons."""
-    place = tmp_path_factory.mktemp("paged")
-    record_in(place / "ledger", request_of(FULL, place / "in"))
+    folder = tmp_path_factory.mktemp("paged")
+    record_in(folder / "ledger", request_of(FULL, folder / "in"))
     again = request_of(
-        FULL.renamed("B"), place / "b", supersedes=["2024-09-16-001"], reason=HOSTILE
+        FULL.renamed("B"), folder / "b", supersedes=["2024-09-16-001"], reason=HOSTILE
     )
     who = Identity(kind="system-user", name=HOSTILE, host=HOSTILE)
-    record_in(place / "ledger", replace(again, requested_by=who))
-    return Ledger.open(place / "ledger")
+    record_in(folder / "ledger", replace(again, requested_by=who))
+    return Ledger.open(folder / "ledger")
 
 
 def html_of(ledger: Ledger, request: PageRequest, run: str = "latest") -> str:
@@ -143,8 +143,8 @@ def test_the_published_example_is_on_the_page_step_by_step(tmp_path: Path) -> No
         "1047 30 31 to 60 31 to 37 7",
         "1048 5 61 to 65 none 0",
     )
-    places = [text.index(step) for step in steps]
-    assert places == sorted(places)
+    offsets = [text.index(step) for step in steps]
+    assert offsets == sorted(offsets)
 
 
 def test_an_accounts_page_says_what_hit_it_and_how_likely_that_was(tmp_path: Path) -> None:

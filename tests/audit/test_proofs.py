@@ -439,7 +439,7 @@ def test_a_replay_goes_through_where_the_trail_cannot_be_written_and_says_so(
     assert state_of(small.directory) == before
 
 
-def test_a_replay_that_is_entered_is_not_complained_of(small: Ledger) -> None:
+def test_a_replay_that_is_entered_is_not_warned_of(small: Ledger) -> None:
     warnings = Warnings([])
 
     operations.replay_run(small, "latest", warnings.requester(), engine=Engine.COMPILED)

@@ -34,6 +34,7 @@ from tests.builders import (
     PUBLISHED,
     REQUESTER,
     SmallDay,
+    copied,
     notice,
     position,
     record_in,
@@ -48,9 +49,9 @@ from tests.fixml import write_fixml_files
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
     """The full day recorded once; tests work on copies of its evidence."""
-    place = tmp_path_factory.mktemp("recorded")
-    record = record_in(place / "ledger", request_of(FULL, place / "in")).record
-    return record, Ledger.open(place / "ledger").evidence_of(record)
+    folder = tmp_path_factory.mktemp("recorded")
+    record = record_in(folder / "ledger", request_of(FULL, folder / "in")).record
+    return record, Ledger.open(folder / "ledger").evidence_of(record)
 
 
 @pytest.fixture
@@ -61,15 +62,11 @@ def record(recorded: tuple[RunRecord, Path]) -> RunRecord:
 @pytest.fixture
 def copy(recorded: tuple[RunRecord, Path], tmp_path: Path) -> Path:
     """A copy of the evidence that may be changed."""
-    directory = tmp_path / recorded[0].run
-    shutil.copytree(recorded[1], directory)
-    for path in directory.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return directory
+    return copied(recorded[1], tmp_path / recorded[0].run)
 
 
 def found_at(mismatches: tuple[Mismatch, ...], where: str) -> Mismatch:
-    """The mismatch of that place; there is exactly one."""
+    """Return the one mismatch there."""
     (found,) = [mismatch for mismatch in mismatches if mismatch.where == where]
     assert found.recorded != found.computed
     return found
@@ -104,7 +101,7 @@ def digest_and_size(record: RunRecord, name: str) -> str:
 
 
 def other(value: Any) -> Any:
-    """Another value of the same kind; for a null, one that is allowed in its place."""
+    """Another value of the same kind; for a null, one that is allowed in its folder."""
     if isinstance(value, int):
         return value + 1
     if isinstance(value, str) and value.isdigit():
@@ -223,7 +220,7 @@ def test_any_one_value_of_a_table_changed_is_found_and_named(
             found = found_at(mismatches, f"{file} row {row + 1} {name}")
             assert (found.recorded, found.computed) == (str(new), str(value))
         elif file != "notices.parquet":
-            # The positions are in the evidence alone: their digest in the content tells, or
+            # The positions are in the evidence alone: their digest in the content shows it, or
             # another account's row where there is one.
             named = {mismatch.where for mismatch in mismatches}
             assert named & {"run.json content_sha256", "positions"}
@@ -323,96 +320,78 @@ def test_a_source_edited_without_changing_a_value_is_found_by_its_digest(
 @pytest.fixture(scope="module")
 def recorded_gross(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
     """A second cycle of the full day, whose gross positions had something taken off."""
-    place = tmp_path_factory.mktemp("gross")
-    record_in(place / "ledger", request_of(FULL, place / "a"))
+    folder = tmp_path_factory.mktemp("gross")
+    record_in(folder / "ledger", request_of(FULL, folder / "a"))
     second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 60, "C")])
-    request = request_of(second, place / "b", cycle=2, positions_basis="gross")
-    record = record_in(place / "ledger", request).record
-    return record, Ledger.open(place / "ledger").evidence_of(record)
-
-
-@pytest.mark.parametrize("engine", Engine)
-def test_a_run_that_made_gross_positions_net_matches(
-    recorded_gross: tuple[RunRecord, Path], engine: Engine
-) -> None:
-    record, directory = recorded_gross
-
-    assert record.taken_off == ("2024-09-16-001",)
-    assert record.digest_of("taken_off.parquet") is not None
-    assert replay(record, directory, engine=engine).mismatches == ()
+    request = request_of(second, folder / "b", cycle=2, positions_basis="gross")
+    record = record_in(folder / "ledger", request).record
+    return record, Ledger.open(folder / "ledger").evidence_of(record)
 
 
 @pytest.fixture(scope="module")
 def recorded_fixml(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
     """The full day with its notices as FIXML."""
-    place = tmp_path_factory.mktemp("fixml")
+    folder = tmp_path_factory.mktemp("fixml")
     record = record_in(
-        place / "ledger", request_of_files(write_fixml_files(FULL, place / "in"))
+        folder / "ledger", request_of_files(write_fixml_files(FULL, folder / "in"))
     ).record
-    return record, Ledger.open(place / "ledger").evidence_of(record)
+    return record, Ledger.open(folder / "ledger").evidence_of(record)
+
+
+OF_SOME_RUNS = {
+    "recorded_gross": evidence.TAKEN_OFF_FILE,
+    "recorded_fixml": evidence.OCC_REPORTS_FILE,
+}
 
 
 @pytest.mark.parametrize("engine", Engine)
-def test_a_run_of_fixml_matches(recorded_fixml: tuple[RunRecord, Path], engine: Engine) -> None:
-    record, directory = recorded_fixml
+@pytest.mark.parametrize("kind", OF_SOME_RUNS)
+def test_a_run_of_gross_positions_or_of_fixml_matches(
+    request: pytest.FixtureRequest, kind: str, engine: Engine
+) -> None:
+    record, directory = request.getfixturevalue(kind)
 
-    assert record.digest_of("occ_reports.parquet") is not None
+    assert record.taken_off == (("2024-09-16-001",) if kind == "recorded_gross" else ())
+    assert record.digest_of(OF_SOME_RUNS[kind]) is not None
     assert replay(record, directory, engine=engine).mismatches == ()
 
 
-@pytest.mark.parametrize("name", evidence.TABLES[evidence.OCC_REPORTS_FILE].names)
-def test_any_one_value_of_what_occ_reports_changed_is_found_and_named(
-    recorded_fixml: tuple[RunRecord, Path], tmp_path: Path, name: str
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, name) for kind, file in OF_SOME_RUNS.items() for name in evidence.TABLES[file].names],
+)
+def test_any_one_value_of_a_table_of_such_a_run_changed_is_found_and_named(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, name: str
 ) -> None:
-    record, directory = recorded_fixml
-    copy = tmp_path / record.run
-    shutil.copytree(directory, copy)
-    (copy / "occ_reports.parquet").chmod(0o644)
-    table = evidence.read_table(copy, "occ_reports.parquet").combine_chunks()
+    record, directory = request.getfixturevalue(kind)
+    copy = copied(directory, tmp_path / record.run)
+    file = OF_SOME_RUNS[kind]
+    table = evidence.read_table(copy, file).combine_chunks()
     for row, cells in enumerate(table.to_pylist()):
         new = other(cells[name])
-        evidence.write_parquet(changed(table, row, name, new), copy / "occ_reports.parquet")
+        evidence.write_parquet(changed(table, row, name, new), copy / file)
 
         mismatches = replay(record, copy).mismatches
 
-        found_at(mismatches, "occ_reports.parquet")
-        found = found_at(mismatches, f"occ_reports.parquet row {row + 1} {name}")
-        assert (found.recorded, found.computed) == (str(new), str(cells[name]))
+        assert found_at(mismatches, file).recorded == digest_and_size(record, file)
+        if kind == "recorded_fixml":
+            found = found_at(mismatches, f"{file} row {row + 1} {name}")
+            assert (found.recorded, found.computed) == (str(new), str(cells[name]))
+        assert len(mismatches) > 1, "its content is found as well as its digest"
+        (copy / file).chmod(0o600)
 
 
 def test_what_occ_reports_left_out_of_the_record_is_named(
     recorded_fixml: tuple[RunRecord, Path], tmp_path: Path
 ) -> None:
     record, directory = recorded_fixml
-    copy = tmp_path / record.run
-    shutil.copytree(directory, copy)
-    (copy / "run.json").chmod(0o644)
+    copy = copied(directory, tmp_path / record.run)
     kept = tuple(file for file in record.evidence if file.name != "occ_reports.parquet")
     forged = written(replace(record, evidence=kept), copy)
 
     (found,) = replay(forged, copy).mismatches
 
     assert (found.where, found.recorded) == ("occ_reports.parquet", "no reports of OCC")
-
-
-@pytest.mark.parametrize("name", evidence.TABLES[evidence.TAKEN_OFF_FILE].names)
-def test_any_one_value_of_what_was_taken_off_changed_is_found_and_named(
-    recorded_gross: tuple[RunRecord, Path], tmp_path: Path, name: str
-) -> None:
-    record, directory = recorded_gross
-    shutil.copytree(directory, tmp_path / record.run)
-    copy = tmp_path / record.run
-    (copy / "taken_off.parquet").chmod(0o644)
-    table = evidence.read_table(copy, "taken_off.parquet").combine_chunks()
-    for row, cells in enumerate(table.to_pylist()):
-        table_changed = changed(table, row, name, other(cells[name]))
-        evidence.write_parquet(table_changed, copy / "taken_off.parquet")
-
-        mismatches = replay(record, copy).mismatches
-
-        digest = found_at(mismatches, "taken_off.parquet")
-        assert digest.recorded == digest_and_size(record, "taken_off.parquet")
-        assert len(mismatches) > 1, "its content tells as well as its digest"
 
 
 @pytest.mark.parametrize(
@@ -434,10 +413,9 @@ def _every_damage_is_named(canonical: bytes, copy: Path, name: str) -> None:
     record = read_record(canonical)
     path = copy / name
     content = path.read_bytes()
-    for at in range(0, len(content), max(1, len(content) // 25)):
-        for flip in (0x01, 0xFF):
-            path.write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
-            assert name in {mismatch.where for mismatch in replay(record, copy).mismatches}, at
+    for at in {*range(0, len(content), 512), len(content) - 1}:
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+        assert name in {mismatch.where for mismatch in replay(record, copy).mismatches}, at
     for wrong in (content[:-1], b"", content + b"\n", content * 2):
         path.write_bytes(wrong)
         assert name in {mismatch.where for mismatch in replay(record, copy).mismatches}
@@ -491,98 +469,71 @@ def test_evidence_gone_as_a_whole_is_named_file_by_file(record: RunRecord, copy:
 
 
 Change = Callable[[RunRecord], RunRecord]
+
+
+def of_record(**values: Any) -> Change:
+    return lambda record: replace(record, **values)
+
+
+def of_seed(**values: Any) -> Change:
+    return lambda record: replace(record, seed=replace(record.seed, **values))
+
+
+def of_decisions(**decisions: str) -> Change:
+    """Return a change of decisions, of which an empty one is left out."""
+
+    def change(record: RunRecord) -> RunRecord:
+        changed = {**record.method.decisions, **decisions}
+        kept = {name: choice for name, choice in changed.items() if choice}
+        return replace(record, method=replace(record.method, decisions=kept))
+
+    return change
+
+
+def of_first(name: str, **values: Any) -> Change:
+    """Return a change of the first source or the first evidence file."""
+
+    def change(record: RunRecord) -> RunRecord:
+        first, *others = getattr(record, name)
+        return of_record(**{name: (replace(first, **values), *others)})(record)
+
+    return change
+
+
+WARNING = RuleWarning(code="ZERO_ASK", rule="S2", message="x")
 FORGED: dict[str, tuple[Change, str]] = {
-    "state": (lambda record: replace(record, state="ALLOCATED"), "run.json state"),
-    "cycle": (lambda record: replace(record, cycle=2), "run.json content_sha256"),
-    "content": (
-        lambda record: replace(record, content_sha256="0" * 64),
-        "run.json content_sha256",
-    ),
-    "pool_count": (lambda record: replace(record, pool_count=5), "run.json pool_count"),
-    "notice_count": (lambda record: replace(record, notice_count=7), "run.json notice_count"),
-    "assigned_quantity": (
-        lambda record: replace(record, assigned_quantity=75),
-        "run.json assigned_quantity",
-    ),
-    "allocated_quantity": (
-        lambda record: replace(record, allocated_quantity=50),
-        "run.json allocated_quantity",
-    ),
-    "breaks": (lambda record: replace(record, breaks=()), "run.json breaks"),
-    "warnings": (
-        lambda record: replace(
-            record, warnings=(RuleWarning(code="ZERO_ASK", rule="S2", message="x"),)
-        ),
-        "run.json warnings",
-    ),
-    "composite": (
-        lambda record: replace(record, seed=replace(record.seed, composite=282431311)),
-        "run.json seed composite",
-    ),
-    "digits": (
-        lambda record: replace(record, seed=replace(record.seed, digits="4314")),
-        "run.json seed digits",
-    ),
-    "length": (
-        lambda record: replace(record, seed=replace(record.seed, length=8)),
-        "run.json seed length",
-    ),
-    "cut_position": (
-        lambda record: replace(record, seed=replace(record.seed, cut_position=3)),
-        "run.json seed cut_position",
-    ),
+    "state": (of_record(state="ALLOCATED"), "run.json state"),
+    "cycle": (of_record(cycle=2), "run.json content_sha256"),
+    "content": (of_record(content_sha256="0" * 64), "run.json content_sha256"),
+    "pool_count": (of_record(pool_count=5), "run.json pool_count"),
+    "notice_count": (of_record(notice_count=7), "run.json notice_count"),
+    "assigned_quantity": (of_record(assigned_quantity=75), "run.json assigned_quantity"),
+    "allocated_quantity": (of_record(allocated_quantity=50), "run.json allocated_quantity"),
+    "breaks": (of_record(breaks=()), "run.json breaks"),
+    "warnings": (of_record(warnings=(WARNING,)), "run.json warnings"),
+    "composite": (of_seed(composite=282431311), "run.json seed composite"),
+    "digits": (of_seed(digits="4314"), "run.json seed digits"),
+    "length": (of_seed(length=8), "run.json seed length"),
+    "cut_position": (of_seed(cut_position=3), "run.json seed cut_position"),
     "volumes": (
-        lambda record: replace(
-            record, seed=replace(record.seed, volumes=record.seed.volumes[::-1])
-        ),
+        lambda record: of_seed(volumes=record.seed.volumes[::-1])(record),
         "run.json seed volumes",
     ),
     "effective date": (
         lambda record: replace(record, method=replace(record.method, effective=DATE)),
         "run.json method effective",
     ),
-    "zero_hit": (
-        lambda record: replace(
-            record,
-            method=replace(
-                record.method, decisions={**record.method.decisions, "zero_hit": "first"}
-            ),
-        ),
-        "pools.parquet row 3 first_hit",
-    ),
+    "zero_hit": (of_decisions(zero_hit="first"), "pools.parquet row 3 first_hit"),
     "a decision left out": (
-        lambda record: replace(
-            record,
-            method=replace(
-                record.method,
-                decisions={
-                    name: choice
-                    for name, choice in record.method.decisions.items()
-                    if name != "seeds_of_a_date"
-                },
-            ),
-        ),
+        of_decisions(seeds_of_a_date=""),
         "run.json decisions seeds_of_a_date",
     ),
     "a source's digest": (
-        lambda record: replace(
-            record,
-            sources=(replace(record.sources[0], sha256="0" * 64), *record.sources[1:]),
-        ),
+        of_first("sources", sha256="0" * 64),
         "run.json sources notices.csv sha256",
     ),
-    "a source's size": (
-        lambda record: replace(
-            record, sources=(replace(record.sources[0], size=1), *record.sources[1:])
-        ),
-        "run.json sources notices.csv size",
-    ),
-    "a file's size": (
-        lambda record: replace(
-            record, evidence=(replace(record.evidence[0], size=1), *record.evidence[1:])
-        ),
-        "allocations.parquet",
-    ),
+    "a source's size": (of_first("sources", size=1), "run.json sources notices.csv size"),
+    "a file's size": (of_first("evidence", size=1), "allocations.parquet"),
 }
 
 
@@ -598,16 +549,17 @@ def test_a_field_of_the_record_that_follows_from_the_evidence_is_found_where_it_
     assert found_at(mismatches, where)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: replace(record, method=replace(record.method, id="jpms-2031-01-01")),
+        of_decisions(coin="toss"),
+    ],
+)
 def test_a_method_that_is_not_known_is_a_mismatch_not_a_crash(
-    record: RunRecord, copy: Path
+    record: RunRecord, copy: Path, change: Change
 ) -> None:
-    for method in (
-        replace(record.method, id="jpms-2031-01-01"),
-        replace(record.method, decisions={**record.method.decisions, "coin": "toss"}),
-    ):
-        forged = written(replace(record, method=method), copy)
-
-        assert replay(forged, copy).mismatches
+    assert replay(written(change(record), copy), copy).mismatches
 
 
 @pytest.mark.parametrize("kept_as", ["notices.xlsx", "notices", "../../outside.csv", "gone.csv"])
@@ -648,34 +600,27 @@ def test_a_doubled_position_in_the_evidence_is_named(record: RunRecord, copy: Pa
     assert doubled[0].computed == "1046 appears twice"
 
 
-def test_an_account_that_is_none_in_the_evidence_is_named(record: RunRecord, copy: Path) -> None:
-    table = evidence.read_table(copy, "broken_positions.parquet").combine_chunks()
-    evidence.write_parquet(changed(table, 0, "account", "A1"), copy / "broken_positions.parquet")
+@pytest.mark.parametrize(
+    ("file", "name", "values", "expected"),
+    [
+        ("broken_positions.parquet", "account", ["A1"], "A1"),
+        ("allocations.parquet", "short_quantity", [2**63 - 1] * 2, ""),
+        ("allocations.parquet", "short_quantity", [-1], ""),
+        ("allocations.parquet", "short_quantity", [-(2**63)], ""),
+        ("allocations.parquet", "short_quantity", [0], ""),
+    ],
+)
+def test_positions_that_cannot_be_in_the_evidence_are_a_mismatch_not_a_crash(
+    record: RunRecord, copy: Path, file: str, name: str, values: list[str | int], expected: str
+) -> None:
+    table = evidence.read_table(copy, file).combine_chunks()
+    for row, value in enumerate(values):
+        table = changed(table, row, name, value)
+    evidence.write_parquet(table, copy / file)
 
     mismatches = replay(sealed(record, copy), copy).mismatches
 
-    assert any("A1" in mismatch.computed for mismatch in mismatches)
-
-
-def test_totals_past_63_bits_in_the_evidence_are_a_mismatch_not_a_crash(
-    record: RunRecord, copy: Path
-) -> None:
-    table = evidence.read_table(copy, "allocations.parquet").combine_chunks()
-    for row in (0, 1):
-        table = changed(table, row, "short_quantity", 2**63 - 1)
-    evidence.write_parquet(table, copy / "allocations.parquet")
-
-    assert replay(sealed(record, copy), copy).mismatches
-
-
-@pytest.mark.parametrize("short", [-1, -(2**63), 0])
-def test_a_short_below_one_in_the_evidence_is_a_mismatch_not_a_crash(
-    record: RunRecord, copy: Path, short: int
-) -> None:
-    table = evidence.read_table(copy, "allocations.parquet").combine_chunks()
-    evidence.write_parquet(changed(table, 0, "short_quantity", short), copy / "allocations.parquet")
-
-    assert replay(sealed(record, copy), copy).mismatches
+    assert any(expected in mismatch.computed for mismatch in mismatches)
 
 
 def test_many_values_changed_are_listed_up_to_a_limit_and_counted(tmp_path: Path) -> None:

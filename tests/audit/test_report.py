@@ -44,9 +44,9 @@ KNOWN = Supersession(is_known=True)
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """The full day, recorded."""
-    place = tmp_path_factory.mktemp("reported")
-    record_in(place / "ledger", request_of(FULL, place / "in"))
-    return Ledger.open(place / "ledger")
+    folder = tmp_path_factory.mktemp("reported")
+    record_in(folder / "ledger", request_of(FULL, folder / "in"))
+    return Ledger.open(folder / "ledger")
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_series_without_a_pool_are_all_named(run: ProvenRun) -> None:
 
 
 @pytest.mark.parametrize(("assigned_quantity", "hit_left_out"), [(4, 0), (90, 83)])
-def test_of_a_large_pool_the_accounts_hit_come_first_with_those_beside_them(
+def test_of_a_large_pool_the_accounts_hit_come_first_with_their_neighbors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assigned_quantity: int, hit_left_out: int
 ) -> None:
     monkeypatch.setattr(pool_section, "ACCOUNTS_LISTED", 8)
@@ -283,8 +283,8 @@ def test_a_bundle_that_does_not_prove_its_run_gets_no_page(ledger: Ledger, tmp_p
     page = operations.report_bundle(path, (), PageRequest(), Supersession(is_known=False))
     assert "cannot say whether the run was superseded" in page.html
     content = path.read_bytes()
-    place = content.index(b"PAR1") + 100
-    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    offset = content.index(b"PAR1") + 100
+    path.write_bytes(content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1 :])
     with pytest.raises(LedgerDamaged, match=r"run\.zip: "):
         operations.report_bundle(path, (), PageRequest(), KNOWN)
     path.write_bytes(b"no bundle")

@@ -39,9 +39,9 @@ class Columns:
     assigned: Sequence[int]
 
 
-def ledger_of(columns: Columns, place: Path) -> Ledger:
+def ledger_of(columns: Columns, folder: Path) -> Ledger:
     """A ledger with that day; pool n is of OCC account C."""
-    place.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     names = pa.array(columns.series)
     positions = {
         "series": names.take(pa.array(columns.pool_of)),
@@ -50,18 +50,18 @@ def ledger_of(columns: Columns, place: Path) -> Ledger:
         "occ_account": pa.array(["C"] * len(columns.accounts)),
     }
     notices = {
-        "notice_id": pa.array([f"N{place:09d}" for place in range(len(names))]),
+        "notice_id": pa.array([f"N{index:09d}" for index in range(len(names))]),
         "series": names,
         "quantity": pa.array(columns.assigned, pa.int64()),
         "occ_account": pa.array(["C"] * len(names)),
     }
-    paths = {role: place / f"{role}.parquet" for role in ("positions", "notices")}
+    paths = {role: folder / f"{role}.parquet" for role in ("positions", "notices")}
     pq.write_table(pa.table(positions).select(POSITION_ROWS.names), paths["positions"])
     pq.write_table(pa.table(notices).select(NOTICE_ROWS.names), paths["notices"])
-    paths["volumes"] = place / "volumes.csv"
+    paths["volumes"] = folder / "volumes.csv"
     paths["volumes"].write_text(volumes_text(ASKS), "utf-8")
-    record_in(place / "ledger", request_of_files(paths))
-    return Ledger.open(place / "ledger")
+    record_in(folder / "ledger", request_of_files(paths))
+    return Ledger.open(folder / "ledger")
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_the_page_of_an_account_in_100_000_pools_is_small_too(many: Ledger) -> N
 
 def test_pages_of_the_widest_figures_and_the_most_accounts_are_small(tmp_path: Path) -> None:
     pools, accounts = 30, 500
-    numbers = [str(10**29 + place) for place in range(accounts)] * pools
+    numbers = [str(10**29 + index) for index in range(accounts)] * pools
     columns = Columns(
         series=[f"WIDEST240920C{pool:08d}" for pool in range(pools)],
         pool_of=np.repeat(np.arange(pools), accounts).tolist(),
@@ -143,7 +143,7 @@ def test_a_giant_pool_says_how_many_accounts_it_draws_together_and_leaves_out(
     columns = Columns(
         series=["AAPL  240920C00220000"],
         pool_of=[0] * accounts,
-        accounts=[str(10**9 + place) for place in range(accounts)],
+        accounts=[str(10**9 + index) for index in range(accounts)],
         shorts=[1] * accounts,
         assigned=[25],
     )

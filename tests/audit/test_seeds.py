@@ -105,7 +105,7 @@ def test_the_composite_of_a_superseded_run_does_not_come_again(recorded: RunReco
     assert [seed.flags for seed in history.seeds] == [(), ()]
 
 
-def test_a_composite_that_comes_again_is_marked_with_the_last_date_that_had_it(
+def test_a_composite_that_comes_again_is_flagged_with_the_last_date_that_had_it(
     recorded: RunRecord,
 ) -> None:
     dates = days(4)
@@ -123,7 +123,7 @@ def test_a_composite_that_comes_again_is_marked_with_the_last_date_that_had_it(
     assert str(dates[1]) in history.seeds[3].flags[0].message
 
 
-def test_digits_that_come_again_by_another_composite_are_not_marked(recorded: RunRecord) -> None:
+def test_digits_that_come_again_by_another_composite_are_not_flagged(recorded: RunRecord) -> None:
     records = [
         run_on(recorded, FIRST, 282_431_310),
         run_on(recorded, FIRST + dt.timedelta(days=1), 282_431_311),
@@ -144,7 +144,7 @@ def test_digits_that_come_again_by_another_composite_are_not_marked(recorded: Ru
         (282_431_001, []),
     ],
 )
-def test_a_multiple_of_a_thousand_is_marked_by_its_rule(
+def test_a_multiple_of_a_thousand_is_flagged_by_its_rule(
     recorded: RunRecord, composite: int, flagged: list[tuple[str, str]]
 ) -> None:
     (seed,) = seed_history([run_on(recorded, FIRST, composite)]).seeds
@@ -152,7 +152,7 @@ def test_a_multiple_of_a_thousand_is_marked_by_its_rule(
     assert [(flag.code, flag.rule) for flag in seed.flags] == flagged
 
 
-def test_a_composite_from_before_the_first_date_is_marked_too(recorded: RunRecord) -> None:
+def test_a_composite_from_before_the_first_date_is_flagged_too(recorded: RunRecord) -> None:
     records = [
         run_on(recorded, FIRST, 282_431_310),
         run_on(recorded, FIRST + dt.timedelta(days=9), 282_431_310),
@@ -199,8 +199,8 @@ def distance_of(digits: Sequence[int]) -> Fraction:
     count = len(digits)
     middles = [Fraction(2 * each + 1, 20_000) for each in sorted(digits)]
     return max(
-        max(Fraction(place, count) - middle, middle - Fraction(place - 1, count))
-        for place, middle in enumerate(middles, start=1)
+        max(Fraction(rank, count) - middle, middle - Fraction(rank - 1, count))
+        for rank, middle in enumerate(middles, start=1)
     )
 
 
@@ -216,9 +216,9 @@ def probability_of(distance: Fraction, count: int) -> Fraction:
     matrix = [
         [Fraction(int(row - column + 1 >= 0)) for column in range(size)] for row in range(size)
     ]
-    for place in range(size):
-        matrix[place][0] -= rest ** (place + 1)
-        matrix[size - 1][place] -= rest ** (size - place)
+    for index in range(size):
+        matrix[index][0] -= rest ** (index + 1)
+        matrix[size - 1][index] -= rest ** (size - index)
     matrix[size - 1][0] += max(Fraction(0), 2 * rest - 1) ** size
     for row in range(size):
         for column in range(size):

@@ -982,7 +982,7 @@ def test_a_second_signature_that_is_wrong_is_named(ledger: Path, key: VerifierKe
     file = ledger / CHECKPOINT_FILE
     file.write_bytes(file.read_bytes().replace(row["note"], forged))
 
-    assert look(ledger, key) == [], "who does not know the key cannot tell"
+    assert look(ledger, key) == [], "without the key it cannot be known"
     (fault,) = look(ledger, key, OFFICER.verifier)
     assert OFFICER.name in fault.where
 

@@ -23,7 +23,7 @@ def ranges(*ends: tuple[int, int]) -> list[NumberRange]:
         ([(38, 40), (1, 14)], "38, 39, 40, then 1 to 14"),
     ],
 )
-def test_numbers_hit_are_listed_up_to_three_and_told_as_a_range_past_that(
+def test_numbers_hit_are_listed_up_to_three_and_shown_as_a_range_past_that(
     ends: list[tuple[int, int]], expected: str
 ) -> None:
     assert wording.hit_numbers(ranges(*ends)) == expected

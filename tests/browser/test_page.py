@@ -49,8 +49,8 @@ WEAKEST = """() => {
     const fills = [".circle", ".even", ".odd"].map((name) => document.querySelector(name))
       .filter(Boolean).map((one) => parse(getComputedStyle(one).fill).slice(0, 3));
     let weakest = [99, ""];
-    const judge = (ink, behind, what) => {
-      const [a, b] = [light(ink), light(behind)];
+    const judge = (ink, backdrop, what) => {
+      const [a, b] = [light(ink), light(backdrop)];
       const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
       if (contrast < weakest[0]) weakest = [contrast, what];
     };
@@ -64,7 +64,7 @@ WEAKEST = """() => {
       const style = getComputedStyle(one);
       const ink = parse(one.tagName === "text" ? style.fill : style.color).slice(0, 3);
       const inBlock = one.classList.contains("account");
-      for (const behind of inBlock ? fills : [ground(one)]) judge(ink, behind, one.outerHTML);
+      for (const backdrop of inBlock ? fills : [ground(one)]) judge(ink, backdrop, one.outerHTML);
     }
     return weakest;
 }"""

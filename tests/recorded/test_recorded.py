@@ -61,20 +61,20 @@ def test_the_trail_of_the_recorded_ledger_names_every_run(ledger: Ledger) -> Non
     assert [entry.subject for entry in entries[1:]] == RUNS
 
 
-def test_a_replay_where_the_key_is_not_complains_that_the_trail_has_it_not(ledger: Ledger) -> None:
-    told: list[str] = []
+def test_a_replay_without_the_key_warns_that_the_trail_does_not_have_it(ledger: Ledger) -> None:
+    warnings: list[str] = []
 
     replayed = operations.replay_run(
         ledger,
         "latest",
-        replace(REQUESTER, warn=told.append),
+        replace(REQUESTER, warn=warnings.append),
         engine=Engine.COMPILED,
     )
 
     assert replayed.matched
-    (complaint,) = told
-    assert complaint.startswith("this RUNS_REPLAYED of 2024-09-18-003 is not in the trail: ")
-    assert complaint.endswith("signing.key cannot be read: No such file or directory")
+    (warning,) = warnings
+    assert warning.startswith("this RUNS_REPLAYED of 2024-09-18-003 is not in the trail: ")
+    assert warning.endswith("signing.key cannot be read: No such file or directory")
     assert faults_of(ledger.directory, keys=[proofs.public_keys(ledger).key]) == []
 
 
