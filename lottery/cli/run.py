@@ -25,6 +25,7 @@ from lottery.errors import quote
 from lottery.operations.inputs import AccountOrder, ZeroHit
 from lottery.operations.requester import system_identity
 from lottery.operations.runs import GROSS, NET, summary
+from lottery.operations.validation import CYCLES
 
 STEPS: Final = 7
 
@@ -36,6 +37,12 @@ class PositionsBasis(StrEnum):
     GROSS = GROSS
 
 
+def _checked_cycle(cycle: int) -> int:
+    if cycle < 1:
+        raise typer.BadParameter(f"cycle must be 1 to {CYCLES}, got {cycle}")
+    return cycle
+
+
 @command
 def run(
     session: Session,
@@ -45,7 +52,9 @@ def run(
     ],
     positions: PositionsOption,
     volumes: VolumesOption,
-    cycle: Annotated[int, typer.Option(min=1, help="The assignment cycle of that date.")] = 1,
+    cycle: Annotated[
+        int, typer.Option(callback=_checked_cycle, help="The assignment cycle of that date.")
+    ] = 1,
     output_directory: Annotated[
         Path | None,
         typer.Option(

@@ -5,7 +5,7 @@ prints nothing and knows no status codes. Each module also re-exports the values
 that it takes or returns, so that a door imports nothing but `lottery.operations`.
 
 - `run`, with `inputs`, `validation` and `earlier_assignments`: the main job, and what it refuses.
-- `seed`, `allocate_series`, `odds`, with `pool` and `read_pool`: what records nothing.
+- `check`, `seed`, `allocate_series`, `odds`, with `pool` and `read_pool`: what records nothing.
 - `runs`, `explain`, `replay`, `report`: what is recorded.
 - `proofs`, `exports`, `verification`: what proves the record to others.
 """
