@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,7 +20,7 @@ from lottery.day import loops
 from lottery.day.assigned_pools import AssignedPool, AssignedPools, Integers, labels_in_use
 from lottery.day.keys import KeyedPositions, ranked, words_of
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
-from lottery.day.threads import THREADS, in_threads, split_rows
+from lottery.day.threads import THREADS, in_threads, split_rows, split_sizes
 from lottery.method.methodology import ZeroHit
 
 if TYPE_CHECKING:  # It imports much that only types are for.
@@ -209,12 +208,9 @@ class _Segments:
         return np.add.reduceat(values, self.first[:-1]) if values.size else values
 
     def parts(self, sizes: Integers) -> list[tuple[int, int]]:
-        """Return ranges of segments (first, after last) that threads share, of about equal size."""
-        ends = np.cumsum(sizes)
-        total = int(sizes.sum())
-        count = max(len(split_rows(len(self.rows))), -(-total // _PART_CHARACTERS))
-        cuts = np.searchsorted(ends, [total * part // count for part in range(1, count)])
-        return list(pairwise([0, *cuts.tolist(), len(sizes)]))
+        """Return ranges of segments that threads share, none with too many characters."""
+        count = max(len(split_rows(len(self.rows))), -(-int(sizes.sum()) // _PART_CHARACTERS))
+        return split_sizes(sizes, count)
 
 
 def _segments(pool_count: int, positions: KeyedPositions) -> _Segments:

@@ -84,7 +84,7 @@ def describe_series(symbol: str | None) -> str:
 
 
 def wrong_accounts(
-    accounts: pa.ChunkedArray, order: AccountOrder
+    accounts: pa.Array | pa.ChunkedArray, order: AccountOrder
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the rows whose text is not an account number under an account order (R2).
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:  # NumPy's types take long to import.
+    import numpy.typing as npt
 
 THREADS: Final = 2
 ROWS_WORTH_A_THREAD: Final = 50_000
@@ -18,6 +23,19 @@ def split_rows(row_count: int) -> list[tuple[int, int]]:
     if row_count < ROWS_WORTH_A_THREAD:
         return [(0, row_count)]
     return list(pairwise(row_count * part // THREADS for part in range(THREADS + 1)))
+
+
+def split_sizes(sizes: npt.NDArray[np.int64], count: int) -> list[tuple[int, int]]:
+    """Return `count` ranges of indices (first, after last) whose sizes add up to about as much.
+
+    Args:
+        sizes: int64[n].
+        count: How many ranges.
+    """
+    ends = np.cumsum(sizes)
+    total = int(sizes.sum())
+    cuts = np.searchsorted(ends, [total * part // count for part in range(1, count)])
+    return list(pairwise([0, *cuts.tolist(), len(sizes)]))
 
 
 def in_threads(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from lottery.day.allocate import Break, Day, TotalTooLarge, allocate
-from lottery.day.arrange import arrange
+from lottery.day import jit
+from lottery.day.allocate import Break, Day, PositionsInvalid
 from lottery.day.assigned_pools import AssignedPool
 from lottery.day.tables import (
     ALLOCATIONS,
@@ -35,6 +35,7 @@ from tests.builders import (
     tuples_of,
     without_chunks,
 )
+from tests.loops import interpreted_loops
 
 
 def assigned(day: Day) -> list[tuple[str | int | None, ...]]:
@@ -193,14 +194,124 @@ def test_a_position_of_no_contracts_takes_no_number_and_has_no_row() -> None:
     assert tuples_of(day.pools, "account_count") == [(2,), (1,)]
 
 
-def test_positions_of_pools_without_a_notice_are_in_no_table() -> None:
+def test_rows_of_pools_without_a_notice_take_no_part_whatever_they_say() -> None:
+    other = positions_of(SPY, [("1", INT64_MAX), ("01", INT64_MAX), ("1", 5)])
+
     day = allocate_rows(
         [notice("N1", AAPL, 1)],
-        [position(SPY, "1", 9), position(AAPL, "1", 9, "C"), position(AAPL, "2", 3)],
+        [*other, *positions_of(AAPL, [("1", 9), ("1", 9)], "C"), position(AAPL, "2", 3)],
     )
 
     assert assigned(day) == [("2", 1)]
     assert day.broken_positions.num_rows == 0
+
+
+def test_an_occ_account_and_none_and_another_case_are_different_pools() -> None:
+    day = allocate_rows(
+        [notice("N1", AAPL, 1), notice("N2", AAPL, 1, "C"), notice("N3", AAPL, 1, "M/ABC")],
+        [position(AAPL, "1", 1, "C"), position(AAPL, "2", 1), position(AAPL, "3", 1, "c")],
+    )
+
+    assert tuples_of(day.allocations, "occ_account", "account") == [("", "2"), ("C", "1")]
+    assert day.breaks == (broken("M/ABC", AAPL, "NO_POSITION", (1, 0)),)
+
+
+LONG = "1" + "0" * 27
+REPEATED = [
+    pytest.param(["1", "2", "1"], {"1"}, id="one spelling"),
+    pytest.param(["007", "70", "7"], {"7"}, id="two spellings"),
+    pytest.param(["0", "1", "0000"], {""}, id="zero"),
+    pytest.param([f"0{LONG}", LONG[:-1], LONG, f"00{LONG}"], {LONG}, id="long numbers"),
+    pytest.param(["9" * 16, "9" * 15, "0" + "9" * 15], {"9" * 15}, id="the longest with a key"),
+    pytest.param(["3", "2", "1", "2", "5", "1", "02", "6", "6"], {"2", "1", "6"}, id="several"),
+    pytest.param(["5", *map(str, range(100, 160)), "05"], {"5"}, id="a larger pool"),
+    pytest.param([*map(str, range(3_000)), "02999"], {"2999"}, id="a large pool"),
+]
+
+
+@pytest.mark.parametrize("assigned_quantity", [1, INT64_MAX], ids=["allocated", "broken"])
+@pytest.mark.parametrize(("accounts", "expected"), REPEATED)
+def test_repeated_accounts_of_assigned_pools_are_found(
+    accounts: list[str], expected: set[str], assigned_quantity: int
+) -> None:
+    positions = [
+        *positions_of(SPY, [(account, 1) for account in accounts]),
+        *positions_of(AAPL, [(account, 1) for account in accounts], "C"),
+    ]
+
+    with pytest.raises(PositionsInvalid, match="accounts are repeated in 1 pools") as raised:
+        allocate_rows(
+            [notice("N1", AAPL, 1), notice("N2", AAPL, assigned_quantity, "C")], positions
+        )
+
+    assert raised.value.repeated == {1: expected}
+    assert raised.value.too_large == ()
+
+
+def test_a_repeated_account_of_no_contracts_is_repeated_too() -> None:
+    with pytest.raises(PositionsInvalid) as raised:
+        allocate_rows([notice("N1", AAPL, 1)], positions_of(AAPL, [("1", 0), ("01", 5)]))
+
+    assert raised.value.repeated == {0: {"1"}}
+
+
+def test_by_code_point_two_spellings_are_two_accounts_and_one_spelling_is_one() -> None:
+    rows = positions_of(AAPL, [("007", 5), ("7", 5), ("a7", 5), ("A7", 5)])
+    notices = [notice("N1", AAPL, 1)]
+
+    day = allocate_rows(notices, rows, account_order=AccountOrder.CODE_POINT)
+    with pytest.raises(PositionsInvalid) as raised:
+        allocate_rows(
+            notices, [*rows, position(AAPL, "7", 5)], account_order=AccountOrder.CODE_POINT
+        )
+
+    assert [account for account, _ in assigned(day)] == ["007", "7", "A7", "a7"]
+    assert raised.value.repeated == {0: {"7"}}
+
+
+def test_repeated_accounts_and_totals_past_64_bits_are_found_together() -> None:
+    with pytest.raises(PositionsInvalid) as raised:
+        allocate_rows(
+            [notice("N1", AAPL, 1), notice("N2", SPY, 1), notice("N3", ZVZZT, 1)],
+            [
+                *positions_of(AAPL, [("1", 1), ("2", 1), ("01", 1)]),
+                *positions_of(SPY, [("1", INT64_MAX), ("2", 1), ("3", 1), ("03", 1)]),
+                *positions_of(ZVZZT, {"1": 1}),
+            ],
+        )
+
+    assert [pool.series for pool in raised.value.too_large] == [SPY]
+    assert raised.value.repeated == {0: {"1"}, 1: {"3"}}
+
+
+def test_an_account_in_several_pools_is_not_repeated() -> None:
+    pools = [("", AAPL), ("", SPY), ("C", AAPL), ("C", SPY)]
+
+    day = allocate_rows(
+        [notice("N1", series, 1, occ_account) for occ_account, series in pools],
+        [position(series, "1", 1, occ_account) for occ_account, series in pools],
+    )
+
+    assert assigned(day) == [("1", 1)] * 4
+
+
+@pytest.mark.parametrize("digits", [13, 14, 15, 16, 17, 18, 30])
+@pytest.mark.parametrize("count", [20, 200, 2_500])
+def test_long_accounts_come_out_in_order_and_with_their_zeros(
+    count: int, digits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Their numbers and the index of a row have 63 bits together, or more.
+    monkeypatch.setattr(jit, "ROWS_WORTH_COMPILING", 0)
+    first = 10**digits // 3
+    accounts = [str(first + 7 * row % 10_007) for row in range(count)]
+    accounts[1:3] = ["0" * 5 + "12", "0" * 29 + "4"]
+
+    positions = positions_of(AAPL, dict.fromkeys(accounts, 1))
+    day = allocate_rows([notice("N1", AAPL, 1)], positions)
+
+    assert [account for account, _ in assigned(day)] == sorted(accounts, key=int)
+    with interpreted_loops():
+        assert allocate_rows([notice("N1", AAPL, 1)], positions) == day
 
 
 def test_tables_come_out_by_occ_account_series_and_account_whatever_order_came_in() -> None:
@@ -390,24 +501,15 @@ def test_pools_that_are_short_more_than_64_bits_hold_are_named_all() -> None:
         notice("N3", AAPL, 2),
         notice("N4", SPY, 1),
     ]
-    arrangement = arrange(notices_table(notices), positions_table(positions), AccountOrder.NUMERIC)
 
-    with pytest.raises(TotalTooLarge, match="exceeded by 2 pools") as raised:
-        allocate(arrangement, ten_thousandths=1, zero_hit=ZeroHit.WRAP)
+    with pytest.raises(PositionsInvalid, match=f"add up to more than {INT64_MAX} in 2$") as raised:
+        allocate_rows(notices, positions)
 
-    assert raised.value.pools == [
+    assert raised.value.too_large == [
         AssignedPool(occ_account="", series=AAPL, notice_count=2, assigned_quantity=3),
         AssignedPool(occ_account="C", series=ZVZZT, notice_count=1, assigned_quantity=1),
     ]
-
-
-def test_a_pool_past_64_bits_without_a_notice_stops_nothing() -> None:
-    day = allocate_rows(
-        [notice("N1", AAPL, 1)],
-        [position(AAPL, "1", 1), *positions_of(SPY, {"1": INT64_MAX, "2": INT64_MAX})],
-    )
-
-    assert assigned(day) == [("1", 1)]
+    assert raised.value.repeated == {}
 
 
 def test_products_past_32_bits_hit_the_exact_number() -> None:

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lottery.day.account_keys import read_numbers
 from lottery.day.identifiers import (
     describe_account,
     describe_occ_account,
@@ -218,9 +217,17 @@ def test_symbols_of_another_text_type_are_read_too(kind: pa.DataType) -> None:
 
 
 @given(texts=st.lists(st.text("09azAZ/.-_ \n\u0661", max_size=33)))
-@example(texts=["0" * 30, "0" * 31, "1\n", "\n", "", "a" * 30, "a" * 31])
+@example(texts=["0" * 30, "0" * 31, "1\n", "\n", "", "a" * 30, "a" * 31, "9" * 300])
+@example(texts=["1", "0", "007", "9" * 18, "9" * 19, "9" * 20, "z" * 30, "A1z"])
+@example(
+    texts=["x" + "1" * 29, "1" * 29 + "x", "12a4", "1.0", "1e3", "-1", "+1", "1 ", " 1", "0x1"]
+)
+@example(texts=["/", ":", "[", "`", "{", "@", "\x00", "1\x001", "A_1", "A.1", "A-1", "A/1"])
+@example(
+    texts=["\u0661", "\uff11\uff12", "\u00b2", "1\u0301", "\u00e9", "e\u0301", "\uff21", "\u0131"]
+)
 def test_an_account_is_valid_by_its_length_and_characters(texts: list[str]) -> None:
-    """Law R2: 1 to 30 digits, or digits and letters; the reading of numbers agrees."""
+    """Law R2: 1 to 30 digits, or digits and letters, in any chunks."""
     accounts = pa.chunked_array([texts], pa.string())
     characters = {
         AccountOrder.NUMERIC: set(string.digits),
@@ -233,11 +240,17 @@ def test_an_account_is_valid_by_its_length_and_characters(texts: list[str]) -> N
             for row, text in enumerate(texts)
             if not (1 <= len(text) <= 30 and {*text} <= allowed)
         ]
+    chunks = pa.chunked_array([texts[:2], [], texts[2:]], pa.string())
+    for order in AccountOrder:
+        assert wrong_accounts(chunks, order).tolist() == wrong_accounts(accounts, order).tolist()
 
-    high, low = read_numbers(accounts)
-    unread = [] if high is None else [row for row in range(len(texts)) if high[row] < 0]
-    assert wrong_accounts(accounts, AccountOrder.NUMERIC).tolist() == unread
-    assert low.size == len(texts)
+
+@pytest.mark.parametrize("order", list(AccountOrder))
+def test_bytes_that_are_no_text_are_no_account(order: AccountOrder) -> None:
+    received = pa.array([b"12", b"\xff\xfe", b"\xc3", b"1\x80"], pa.binary())
+    accounts = pa.chunked_array([received.cast(pa.string(), safe=False)])
+
+    assert wrong_accounts(accounts, order).tolist() == [1, 2, 3]
 
 
 @given(texts=st.lists(st.text("09azAZ/.-_ \n\u0661", max_size=33)))

@@ -16,7 +16,7 @@ from typing import NoReturn
 import pytest
 
 import lottery
-from lottery.day import jit, loops
+from lottery.day import jit, loops, pool_loops
 from lottery.day.jit import Loop, code_folder
 from tests.loops import loops_of
 
@@ -209,7 +209,7 @@ def test_a_folder_that_is_read_only_serves_if_there_is_code_in_it(
     monkeypatch.setattr(os, "access", never)
     assert chosen() is None
 
-    (folders.user / "lottery" / "loops.read_digits.code").touch()
+    (folders.user / "lottery" / "loops.read_keys.code").touch()
 
     assert chosen() == folders.user / "lottery"
 
@@ -309,7 +309,7 @@ def test_code_with_a_flipped_bit_is_compiled_again(kept: Path) -> None:
 def test_no_flipped_bit_in_the_code_of_any_loop_is_loaded() -> None:
     chance = random.Random(10)  # noqa: S311 - a fixed sample.
     flips = 0
-    for loop in loops_of(loops).values():
+    for loop in (*loops_of(loops).values(), *loops_of(pool_loops).values()):
         dispatcher = loop.compiled()
         target = dispatcher.targetctx  # type: ignore[attr-defined]
         code = jit._KeptCode(loop.function, loop.types)
@@ -322,7 +322,7 @@ def test_no_flipped_bit_in_the_code_of_any_loop_is_loaded() -> None:
         assert code.load_overload(result.signature, target) is not None
 
         bits = [0, 255, 256, 8 * len(whole) - 1]
-        bits += [chance.randrange(8 * len(whole)) for _ in range(16)]
+        bits += [chance.randrange(8 * len(whole)) for _ in range(20)]
         for bit in bits:
             path.write_bytes(flipped(whole, bit))
             assert code.load_overload(result.signature, target) is None, (path.name, bit)
