@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lottery.day.assigned_pools import assigned_pools
 from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.errors import LimitExceeded, Problems
 from lottery.intake.positions import ReceivedPositions
@@ -108,7 +109,7 @@ def test_problems_name_the_field_and_the_row_of_what_arrived() -> None:
 def test_a_doubled_account_is_named_with_the_rows_of_both_payloads() -> None:
     day = Day(
         notices=FULL.notices,
-        positions=[position(META, str(number), 1) for number in (7, 8, 9, 7)],
+        positions=[position(META, str(number), 1, "C") for number in (7, 8, 9, 7)],
     )
 
     refused = refusal(request_of_wire(day, as_arrow=True))
@@ -122,9 +123,11 @@ def test_a_doubled_account_is_named_with_the_rows_of_both_payloads() -> None:
 def test_a_doubled_account_is_named_by_field_where_the_first_row_came_in_another_one() -> None:
     request = request_of_wire(FULL, as_arrow=True)
     arriving = incoming("positions")
-    arriving.add_arrow(arrow_payload(table_of([position(META, "7", 1)], POSITION_ROWS)))
-    arriving.add_rows(columns_of([position(META, "6", 1), position(META, "7", 1)], POSITION_ROWS))
-    refused = refusal(replace(request, positions=positions_of(arriving)))
+    arriving.add_arrow(arrow_payload(table_of([position(META, "7", 1, "C")], POSITION_ROWS)))
+    held = [position(META, "6", 1, "C"), position(META, "7", 1, "C")]
+    arriving.add_rows(columns_of(held, POSITION_ROWS))
+    positions = arriving.positions(assigned_pools(request.notices.table), AccountOrder.NUMERIC)
+    refused = refusal(replace(request, positions=positions))
 
     doubled = [problem for problem in refused.problems if problem.rule == "P4"]
     assert [(problem.source, problem.row) for problem in doubled] == [("arrow_positions", 1)]
