@@ -64,18 +64,30 @@ def _is_table_taken(path: Path, content: bytes) -> bool:
     if b"notice_id" in content:
         return _with_positions(files.read_notices(path))
     notices = _sound_notices()
-    assigned = assigned_pools(notices.table)
-    found = []
-    # Compiled passes leave small blocks to the checks of each column; both must say the same.
-    for rows_worth_passes in (1, position_block.ROWS_WORTH_PASSES):
-        with _worth(rows_worth_passes):
-            found.append(files.read_positions(path, assigned, JPMS_2024_09_06.account_order))
-    by_passes, checked = found
-    if by_passes.problems != checked.problems:
-        raise AssertionError(f"passes: {by_passes.problems}, columns: {checked.problems}")
-    if not checked.problems and by_passes.table() != checked.table():
-        raise AssertionError("the passes read other rows")
-    return _is_allocated(notices, checked)
+    order = JPMS_2024_09_06.account_order
+    # Pools of the notices, and all pools of the file: then every row is read.
+    for assigned in (None, assigned_pools(notices.table)):
+        found = []
+        # Compiled passes leave small blocks to the checks of each column; both must say the same.
+        for rows_worth_passes in (1, position_block.ROWS_WORTH_PASSES):
+            with _worth(rows_worth_passes):
+                found.append(files.read_positions(path, assigned, order))
+        by_passes, checked = map(_described, found)
+        if by_passes != checked:
+            raise AssertionError(f"passes: {by_passes}, columns: {checked}")
+    return _is_allocated(notices, found[0])
+
+
+def _described(received: ReceivedPositions) -> tuple[object, ...]:
+    """Return what a file came to: its rows with their numbers, its problems and its figures."""
+    located = map(received.locate, range(len(received.positions)))
+    return (
+        [locator.row(index) for locator, index in located],
+        received.table().to_pylist(),
+        received.problems,
+        received.row_count,
+        received.has_occ_accounts,
+    )
 
 
 def _is_fixml_taken(path: Path, content: bytes) -> bool:
@@ -98,7 +110,7 @@ def _with_positions(notices: Received) -> bool:
 def _is_allocated(notices: Received, received: ReceivedPositions) -> bool:
     """Return whether a day of them can be allocated; if not, check the refusal's messages.
 
-    Reading is not enough: accounts are checked when they are put into order.
+    Reading is not enough: repeated accounts are found when they are put into order.
     """
     request = operations.RunRequest(
         business_date=DATE,

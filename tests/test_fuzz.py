@@ -13,20 +13,11 @@ import pytest
 
 from fuzz import laws
 from fuzz.samples import SUFFIXES, samples_of, words_of
-from lottery.intake import position_filter
 
 ROOT = Path(__file__).parents[1]
 needs_atheris = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None, reason="there is no atheris for this Python"
 )
-
-
-@pytest.fixture(autouse=True)
-def _the_straight_reading_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The laws make it take small files too; other tests have it leave them."""
-    monkeypatch.setattr(
-        position_filter, "ROWS_WORTH_A_THREAD", vars(position_filter)["ROWS_WORTH_A_THREAD"]
-    )
 
 
 def fuzzing(*arguments: str) -> subprocess.CompletedProcess[str]:

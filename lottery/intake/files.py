@@ -133,10 +133,7 @@ def _position_blocks(
 ) -> PositionBlocks:
     if suffix == ".csv":
         memory.check(source, data.size * TEXT_FACTOR)
-        read = read_csv(data, POSITION_COLUMNS, source)
-        if read.table is None:
-            return PositionBlocks.of_problems(read.problems)
-        return PositionBlocks.of([read])
+        return PositionBlocks.of([read_csv(data, POSITION_COLUMNS, source)])
 
     def forget() -> None:
         if isinstance(mapped, mmap.mmap):  # Pages that are needed again are read again.

@@ -67,7 +67,7 @@ def parquet_blocks(
     locator = RowLocator(source=source)
     metadata, problems = _metadata(data, required, locator)
     if metadata is None:
-        return PositionBlocks.of_problems(problems)
+        return PositionBlocks.of([Reading(locator=locator, problems=problems)])
     counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     starts = list(accumulate(counts, initial=1))
 

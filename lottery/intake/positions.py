@@ -47,13 +47,8 @@ class PositionBlocks:
     problems: Problems = NO_PROBLEMS
 
     @classmethod
-    def of_problems(cls, problems: Problems) -> PositionBlocks:
-        """Return the blocks of a source that cannot be read: none."""
-        return cls(row_counts=(), read=[].__getitem__, problems=problems)
-
-    @classmethod
     def of(cls, readings: Sequence[Reading]) -> PositionBlocks:
-        """Return the blocks of raw tables, large ones cut."""
+        """Return the blocks of raw tables, large ones cut; a source that is refused has none."""
         blocks = [
             replace(
                 reading,
@@ -62,6 +57,7 @@ class PositionBlocks:
                 problems=NO_PROBLEMS,
             )
             for reading in readings
+            if reading.table is not None
             for start in range(0, max(1, reading.table.num_rows), BLOCK_ROWS)
         ]
         return cls(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,12 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lottery.day.assigned_pools import AssignedPools, assigned_pools
 from lottery.errors import Problems
 from lottery.intake import files
 from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder
 from lottery.method.seed import ExchangeAsk
+from tests.builders import notice, notices_table
+from tests.reference import Row
 
 Read: TypeAlias = Callable[[object], tuple[Received, Problems]]
 ReadAll: TypeAlias = Callable[[object], tuple[ReceivedPositions, Problems]]
@@ -47,6 +50,12 @@ def texts(problems: Problems) -> str:
 def rows(received: Received | ReceivedPositions) -> list[dict[str, Any]]:
     table = received.table() if isinstance(received, ReceivedPositions) else received.table
     return list(table.to_pylist())
+
+
+def pools_of(rows: Iterable[Row]) -> AssignedPools:
+    """Return the pools of some rows, each as if it had a notice."""
+    pools = dict.fromkeys((str(row["series"]), str(row["occ_account"])) for row in rows)
+    return assigned_pools(notices_table(notice("N", pool[0], 1, pool[1]) for pool in pools))
 
 
 def read_all(path: Path, order: AccountOrder = AccountOrder.NUMERIC) -> ReceivedPositions:

@@ -15,15 +15,18 @@ from hypothesis import strategies as st
 
 from lottery.day.tables import POSITION_ROWS
 from lottery.errors import Problems, Refused
-from lottery.intake.columns import POSITION_COLUMNS, to_positions
+from lottery.intake import position_block
+from lottery.intake.columns import POSITION_COLUMNS
 from lottery.intake.delimited import read_csv
-from lottery.intake.parquet import read_parquet
-from lottery.intake.sources import Reading, SourceFile
+from lottery.intake.parquet import parquet_blocks
+from lottery.intake.positions import PositionBlocks, read_positions
+from lottery.intake.sources import RowLocator, SourceFile
 from lottery.intake.volumes import volumes_of_source
-from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.methodology import JPMS_2024_09_06, AccountOrder
 from lottery.method.seed import derive_seed
 from tests.builders import ASKS, FULL, POSITION_NAMES, csv_text, incoming, table_of, volumes_text
 from tests.builders import arrow_payload as payload_of
+from tests.intake.conftest import pools_of
 
 BOUNDED: Final = settings(
     max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
@@ -34,6 +37,7 @@ QUOTED: Final = "".join(
     ",".join(f'"{value}"' for value in line.split(",")) + "\r\n"
     for line in csv_text(FULL.positions, POSITION_NAMES).splitlines()
 )
+POOLS: Final = pools_of(FULL.positions)
 Reader: TypeAlias = Callable[[bytes], int]
 
 
@@ -52,24 +56,35 @@ def rows_or_problems(rows: int, problems: Problems) -> int:
     return rows
 
 
-def checked_rows(raw: Reading) -> int:
-    read = raw if raw.table is None else to_positions(raw)
-    return rows_or_problems(0 if read.table is None else read.table.num_rows, read.problems)
+def checked_rows(blocks: PositionBlocks) -> int:
+    """Return how many rows of assigned pools there are, which passes read if they are sound."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(position_block, "ROWS_WORTH_PASSES", 1)
+        received = read_positions(
+            blocks, POOLS, AccountOrder.NUMERIC, locator=RowLocator(source="fuzz")
+        )
+    received.table().validate(full=True)
+    rows_or_problems(received.row_count, received.problems)
+    return len(received.positions)
 
 
 def by_csv(content: bytes) -> int:
-    return checked_rows(read_csv(pa.py_buffer(content), POSITION_COLUMNS, "fuzz"))
+    return checked_rows(
+        PositionBlocks.of([read_csv(pa.py_buffer(content), POSITION_COLUMNS, "fuzz")])
+    )
 
 
 def by_parquet(content: bytes) -> int:
-    return checked_rows(read_parquet(pa.py_buffer(content), POSITION_COLUMNS, "fuzz"))
+    data = pa.py_buffer(content)
+    return checked_rows(parquet_blocks(data, POSITION_COLUMNS, "fuzz", lambda: None))
 
 
 def by_arrow(content: bytes) -> int:
     arriving = incoming("positions")
     arriving.add_arrow(content)
-    received = arriving.received()
-    return rows_or_problems(received.table.num_rows, received.problems)
+    received = arriving.positions(POOLS, AccountOrder.NUMERIC)
+    rows_or_problems(received.row_count, received.problems)
+    return len(received.positions)
 
 
 def by_volumes(suffix: str, content: bytes) -> int:

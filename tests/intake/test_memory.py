@@ -8,24 +8,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lottery.day.assigned_pools import AssignedPools, assigned_pools
+from lottery.day.tables import NOTICES
 from lottery.errors import LimitExceeded
-from lottery.intake import files, memory, position_filter
+from lottery.intake import files, memory
 from lottery.intake.memory import PROCESS_BYTES, MemoryLimit
-from lottery.intake.sources import Received
+from lottery.method.methodology import AccountOrder
 from tests.builders import AAPL, FULL, SPY, incoming, notice, notices_table, write_files
 
 ROWS = 1_000
 OF_ROWS = 20 * ROWS
 """What the rows take that are looked at and dropped."""
 KEPT = 190 * ROWS
-"""What they take where all are kept."""
-NOTICES = Received(table=notices_table([notice("N1", AAPL, 1)]), sources=(), locators=())
+"""What they take if all are kept."""
+NUMERIC = AccountOrder.NUMERIC
+ASSIGNED = assigned_pools(notices_table([notice("N1", AAPL, 1)]))
 
 
 @pytest.fixture
-def positions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def positions(tmp_path: Path) -> Path:
     """A file of a thousand positions, a tenth of which are of the assigned series."""
-    monkeypatch.setattr(position_filter, "ROWS_WORTH_A_THREAD", 1)
     path = tmp_path / "positions.parquet"
     table = pa.table(
         {
@@ -43,31 +45,31 @@ def limit_of(rows_bytes: int) -> MemoryLimit:
     return MemoryLimit(limit_bytes=PROCESS_BYTES + rows_bytes)
 
 
-def test_a_file_that_is_read_whole_takes_its_rows(positions: Path) -> None:
-    fits = files.read_positions(positions, memory=limit_of(KEPT))
-    assert fits.table.num_rows == ROWS
+@pytest.mark.parametrize(
+    ("assigned", "kept"), [(None, ROWS), (ASSIGNED, ROWS // 10)], ids=["all pools", "one pool"]
+)
+def test_a_file_takes_its_rows_and_more_for_those_that_are_kept(
+    positions: Path, assigned: AssignedPools | None, kept: int
+) -> None:
+    needed = OF_ROWS + KEPT * kept // ROWS
+    fits = files.read_positions(positions, assigned, NUMERIC, memory=limit_of(needed))
+    assert len(fits.positions) == kept
 
-    with pytest.raises(LimitExceeded, match=r"positions\.parquet: the day needs about 0\.4 GiB"):
-        files.read_positions(positions, memory=limit_of(KEPT - 1))
-
-
-def test_a_file_of_which_little_is_kept_takes_less(positions: Path) -> None:
-    enough = limit_of(OF_ROWS + KEPT // 10)
-    fits = files.read_positions_of(NOTICES, positions, memory=enough)
-    assert fits.table.num_rows == ROWS // 10
-
-    for too_little in (OF_ROWS - 1, OF_ROWS + KEPT // 10 - 1):
-        with pytest.raises(LimitExceeded, match="more than the limit"):
-            files.read_positions_of(NOTICES, positions, memory=limit_of(too_little))
+    for too_little in (OF_ROWS - 1, needed - 1):
+        message = r"positions\.parquet: the day needs about 0\.4 GiB of memory, more than the limit"
+        with pytest.raises(LimitExceeded, match=message):
+            files.read_positions(positions, assigned, NUMERIC, memory=limit_of(too_little))
 
 
 def test_a_text_file_takes_five_times_its_size(tmp_path: Path) -> None:
     path = write_files(FULL, tmp_path)["positions"]
     needed = 5 * path.stat().st_size
-    assert files.read_positions(path, memory=limit_of(needed)).table.num_rows
+    no_pools = assigned_pools(NOTICES.empty_table())
+    fits = files.read_positions(path, no_pools, NUMERIC, memory=limit_of(needed))
+    assert fits.row_count == len(FULL.positions)
 
     with pytest.raises(LimitExceeded) as caught:
-        files.read_positions(path, memory=limit_of(needed - 1))
+        files.read_positions(path, no_pools, NUMERIC, memory=limit_of(needed - 1))
 
     assert caught.value.limit == f"memory_limit_bytes={PROCESS_BYTES + needed - 1}"
 
@@ -76,7 +78,7 @@ def test_a_file_that_is_no_parquet_is_refused_as_such(tmp_path: Path) -> None:
     path = tmp_path / "positions.parquet"
     path.write_bytes(b"PAR1 and no more")
 
-    received = files.read_positions(path, memory=limit_of(0))
+    received = files.read_positions(path, ASSIGNED, NUMERIC, memory=limit_of(0))
 
     (problem,) = received.problems.listed
     assert problem.message.startswith("the file is damaged")
