@@ -12,30 +12,37 @@ from collections import Counter
 from dataclasses import dataclass
 from random import Random
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lottery.day import arrange as arrange_module
+from lottery.day import allocate as allocate_module
 from lottery.day import threads
-from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION, Break, Day
-from lottery.day.tables import INT64_MAX
+from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION, Break, Day, allocate
+from lottery.day.assigned_pools import AssignedPools, assigned_pools
+from lottery.day.keys import KeyedPositions, key_table, ranked
+from lottery.day.tables import INT64_MAX, POSITION_ROWS
+from lottery.intake import position_block
+from lottery.intake import positions as reader
 from lottery.method.distribution import NumberRange, numbers_hit
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
 from lottery.method.seed import derive_seed
 from tests.builders import (
     AAPL,
     SPY,
-    allocate_rows,
     allocate_tables,
+    arrow_payload,
     asks_making,
     exchange_asks,
     in_chunks,
+    incoming,
     notice,
     notices_table,
     position,
     positions_table,
     rows_of,
+    table_of,
 )
 from tests.loops import interpreted_loops
 from tests.reference import ReferenceDay, Row, allocate_day
@@ -53,7 +60,7 @@ POOL_KINDS = (
     "zero positions alone",
     "many accounts",
 )
-ACCOUNT_KINDS = ("few digits", "around 64 bits", "up to 30 digits")
+ACCOUNT_KINDS = ("few digits", "up to 16 digits", "around 64 bits", "up to 30 digits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +89,24 @@ class RandomDay:
 
     def library(self) -> Day:
         """Allocates it by the library."""
-        return allocate_rows(
-            self.notices,
-            self.positions,
+        return self.allocated(key_table(self.table(), self.assigned(), self.account_order))
+
+    def allocated(self, positions: KeyedPositions) -> Day:
+        """Allocates it by the library, given its positions by key."""
+        return allocate(
+            self.assigned(),
+            positions,
             ten_thousandths=self.ten_thousandths(),
             zero_hit=self.zero_hit,
-            account_order=self.account_order,
         )
+
+    def table(self) -> pa.Table:
+        """`tables.POSITIONS`."""
+        return positions_table(self.positions)
+
+    def assigned(self) -> AssignedPools:
+        """Adds up its notices."""
+        return assigned_pools(notices_table(self.notices))
 
 
 @st.composite
@@ -177,6 +195,8 @@ def random_accounts(random: Random, account_order: AccountOrder, count: int) -> 
     while len(drawn) < count:
         if kind == "few digits":
             length = random.randint(1, 4)
+        elif kind == "up to 16 digits":
+            length = random.randint(9, 16)
         elif kind == "around 64 bits":
             length = random.randint(16, 21)
         else:
@@ -246,19 +266,55 @@ def test_the_row_order_of_the_inputs_changes_nothing(
     assert shuffled == day.library()
 
 
-@given(day=random_days())
+@given(day=random_days(), segment_rows=st.integers(1, 8), sampled=st.integers(1, 20))
 @settings(max_examples=300, deadline=None)
-def test_the_way_through_the_loops_changes_nothing(day: RandomDay) -> None:
-    """Law D6: interpreted, by two threads, or by the pairs that occur, it is the same day."""
+def test_the_way_through_the_loops_changes_nothing(
+    day: RandomDay, segment_rows: int, sampled: int
+) -> None:
+    """Law D6: interpreted, by two threads, in segments, or by ranks, it is the same day."""
     expected = day.library()
     with interpreted_loops():
         assert day.library() == expected
+    keyed = key_table(day.table(), day.assigned(), day.account_order)
+    if keyed.rank_texts is None:
+        assert day.allocated(ranked(keyed)) == expected
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "ROWS_WORTH_A_THREAD", 0)
         assert day.library() == expected
-        patch.setattr(arrange_module, "_PAIRS_IN_A_TABLE", 0)
+        patch.setattr(allocate_module, "_GIANT_ROWS", 2)
+        patch.setattr(allocate_module, "_SEGMENT_ROWS", segment_rows)
+        patch.setattr(allocate_module, "_SAMPLED", sampled)
         assert day.library() == expected
+        with interpreted_loops():
+            assert day.library() == expected
+
+
+@given(
+    day=random_days(),
+    rows_a_block=st.one_of(st.integers(1, 9), st.integers(1, 400)),
+    rows_worth_passes=st.sampled_from([0, 3, 50_000]),
+    as_labels=st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_the_way_that_positions_are_read_changes_nothing(
+    day: RandomDay, rows_a_block: int, rows_worth_passes: int, *, as_labels: bool
+) -> None:
+    """Law P1, D6: in blocks of any size, by passes or column by column, it is the same day."""
+    arriving = incoming("positions")
+    table = day.table() if as_labels else table_of(day.positions, POSITION_ROWS)
+    arriving.add_arrow(arrow_payload(table))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "BLOCK_ROWS", rows_a_block)
+        patch.setattr(position_block, "ROWS_WORTH_PASSES", rows_worth_passes)
+        received = arriving.positions(day.assigned(), day.account_order)
+
+    assert day.allocated(received.positions) == day.library()
+    assigned = {(row["occ_account"], row["series"]) for row in day.notices}
+    kept = [row for row in day.positions if (row["occ_account"], row["series"]) in assigned]
+    assert rows_of(received.table()) == kept
+    located = [received.locate(index) for index in range(len(kept))]
+    assert [day.positions[locator.row(row) - 1] for locator, row in located] == kept
 
 
 def figures_of(row: Row, *names: str) -> list[int]:
