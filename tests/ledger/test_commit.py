@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +40,7 @@ from tests.builders import (
     PUBLISHED,
     SmallDay,
     assert_sound,
+    largest_file,
     notice,
     position,
     record_in,
@@ -600,41 +599,19 @@ def test_evidence_that_cannot_be_moved_is_reported_as_unwritable_and_nothing_is_
     assert run(PUBLISHED).record.run == "2024-09-16-001"
 
 
-FULL_DISK = """
-import pathlib, resource, signal, sys
-from lottery import errors
-from tests import builders
-ledger, day, limit = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
-request = builders.request_of(builders.FULL, day)
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-try:
-    builders.record_in(ledger, request)
-except errors.LedgerUnwritable as error:
-    print("unwritable", error)
-else:
-    print("recorded")
-"""
-
-
 @pytest.mark.parametrize("limit", [0, 100, 2_000, 5_000, 20_000])
 def test_a_full_disk_is_reported_as_unwritable_and_nothing_is_recorded(
     tmp_path: Path, ledger: Path, run: Run, limit: int
 ) -> None:
     run(replace(PUBLISHED, date=NEXT_DATE))
+    request = request_of(FULL, tmp_path / "full")
 
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, ledger, tmp_path / "full", str(limit)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
+    with largest_file(limit), pytest.raises(LedgerUnwritable):
+        record_in(ledger, request)
 
-    assert done.stdout.startswith("unwritable"), done.stdout + done.stderr
     assert runs_in(ledger) == ["2024-09-17-001"]
     assert list((ledger / "staging").iterdir()) == []
-    assert run(FULL).record.run == "2024-09-16-001"
+    assert record_in(ledger, request).record.run == "2024-09-16-001"
 
 
 def test_the_database_says_whose_it_is_and_needs_no_second_file(run: Run, ledger: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from lottery import operations
-from lottery.audit.replay import Engine, Replayed, replay
+from lottery.audit.replay import Engine, replay
 from lottery.day.tables import TAKEN_OFF
 from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
@@ -72,7 +72,7 @@ def taken_off(ledger: Path, record: RunRecord) -> list[tuple[str, int, int]]:
 
 
 def problems_of(run: Callable[[], object]) -> list[Problem]:
-    """What a run is refused with."""
+    """Return what a run is refused with."""
     with pytest.raises(Refused) as caught:
         run()
     return list(caught.value.problems)
@@ -480,13 +480,23 @@ TAMPERED: dict[str, Callable[[pa.Table], pa.Table]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def gross(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
+    """Record a gross run after which an account has nothing left; return it and its evidence."""
+    place = tmp_path_factory.mktemp("gross")
+    first = replace(PUBLISHED, notices=[notice("A1", AAPL, 33)])
+    record_in(place / "ledger", request_of(first, place / "first"))
+    request = request_of(LATE, place / "late", cycle=2, positions_basis="gross")
+    record = record_in(place / "ledger", request).record
+    return record, Ledger.open(place / "ledger").evidence_of(record)
+
+
 def tampered(
-    run: Run, ledger: Path, folder: Path, change: Callable[[pa.Table], pa.Table]
+    gross: tuple[RunRecord, Path], folder: Path, change: Callable[[pa.Table], pa.Table]
 ) -> tuple[RunRecord, Path]:
-    """A gross run's record, and a copy of its evidence with what was taken off changed."""
-    run(replace(PUBLISHED, notices=[notice("A1", AAPL, 33)]))
-    record = run(LATE, cycle=2, positions_basis="gross").record
-    shutil.copytree(Ledger.open(ledger).evidence_of(record), folder)
+    """Return a gross run's record, and a copy of its evidence with what was taken off changed."""
+    record, evidence_of_it = gross
+    shutil.copytree(evidence_of_it, folder)
     table = evidence.read_table(folder, "taken_off.parquet")
     changed = change(table)
     assert not changed.equals(table)
@@ -495,17 +505,19 @@ def tampered(
     return record, folder
 
 
-def assert_found(replayed: Replayed) -> None:
-    assert replayed.mismatches
-    assert not replayed.matched
+def rewrite(directory: Path, record: RunRecord) -> None:
+    """Replace the record in the evidence."""
+    path = directory / "run.json"
+    path.unlink()
+    path.write_bytes(record.canonical())
 
 
 @pytest.mark.parametrize("name", TAMPERED)
 @pytest.mark.parametrize("engine", list(Engine))
 def test_what_was_taken_off_cannot_be_changed_unseen(
-    run: Run, ledger: Path, tmp_path: Path, name: str, engine: Engine
+    gross: tuple[RunRecord, Path], tmp_path: Path, name: str, engine: Engine
 ) -> None:
-    record, directory = tampered(run, ledger, tmp_path / "copy", TAMPERED[name])
+    record, directory = tampered(gross, tmp_path / "copy", TAMPERED[name])
 
     replayed = replay(record, directory, engine=engine)
 
@@ -514,9 +526,9 @@ def test_what_was_taken_off_cannot_be_changed_unseen(
 
 @pytest.mark.parametrize("name", TAMPERED)
 def test_what_was_taken_off_cannot_be_changed_with_its_digest_either(
-    run: Run, ledger: Path, tmp_path: Path, name: str
+    gross: tuple[RunRecord, Path], tmp_path: Path, name: str
 ) -> None:
-    record, directory = tampered(run, ledger, tmp_path / "copy", TAMPERED[name])
+    record, directory = tampered(gross, tmp_path / "copy", TAMPERED[name])
     content = (directory / "taken_off.parquet").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     forged = replace(
@@ -528,26 +540,25 @@ def test_what_was_taken_off_cannot_be_changed_with_its_digest_either(
             for file in record.evidence
         ),
     )
-    path = directory / "run.json"
-    path.unlink()
-    path.write_bytes(forged.canonical())
+    rewrite(directory, forged)
 
-    assert_found(replay(forged, directory))
+    replayed = replay(forged, directory)
+
+    assert replayed.mismatches
+    assert not replayed.matched
 
 
 def test_what_was_taken_off_cannot_be_left_out_of_the_record(
-    run: Run, ledger: Path, tmp_path: Path
+    gross: tuple[RunRecord, Path], tmp_path: Path
 ) -> None:
-    record, directory = tampered(run, ledger, tmp_path / "copy", TAMPERED["nothing"])
+    record, directory = tampered(gross, tmp_path / "copy", TAMPERED["nothing"])
     (directory / "taken_off.parquet").unlink()
     forged = replace(
         record,
         taken_off=(),
         evidence=tuple(file for file in record.evidence if file.name != "taken_off.parquet"),
     )
-    path = directory / "run.json"
-    path.unlink()
-    path.write_bytes(forged.canonical())
+    rewrite(directory, forged)
 
     found = replay(forged, directory).mismatches
 
