@@ -8,6 +8,7 @@ Invariants:
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import sys
 import time
@@ -152,12 +153,21 @@ class CanonicalLog(grpc.ServerInterceptor):
     ) -> None:
         seconds = time.perf_counter() - start
         code = _code_name(context)
-        _calls.labels(name, code).inc()
-        _seconds.labels(name).observe(seconds)
+        count, duration = _meters(name, code)
+        count.inc()
+        duration.observe(seconds)
         self._log.info(
             "call", method=name, code=code, milliseconds=round(seconds * 1e3, 3), **notes
         )
         _notes.set(None)
+
+
+@functools.cache
+def _meters(
+    method: str, code: str
+) -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
+    """Return the counter and the histogram of a method's calls that end with a code."""
+    return _calls.labels(method, code), _seconds.labels(method)
 
 
 def _begin() -> tuple[float, dict[str, Any]]:
