@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 import grpc
@@ -91,8 +90,10 @@ def aborting(method: _Method) -> _Method:
 
     @functools.wraps(method)
     def answer(service: object, request: object, context: grpc.ServicerContext) -> object:
-        with _errors_abort(context):
+        try:
             return method(service, request, context)
+        except Exception as error:  # noqa: BLE001 - the client must not see any of it.
+            _abort(context, error)
 
     return cast("_Method", answer)
 
@@ -102,23 +103,17 @@ def aborting_stream(method: _Method) -> _Method:
 
     @functools.wraps(method)
     def answer(service: object, request: object, context: grpc.ServicerContext) -> Iterator[object]:
-        with _errors_abort(context):
+        try:
             yield from method(service, request, context)
+        except Exception as error:  # noqa: BLE001 - as above.
+            _abort(context, error)
 
     return cast("_Method", answer)
 
 
-@contextmanager
-def _errors_abort(context: grpc.ServicerContext) -> Iterator[None]:
-    try:
-        yield
-    except LotteryError as error:
-        _abort(context, error)
-    except Exception as error:  # noqa: BLE001 - the client must not see any of it.
+def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
+    if not isinstance(error, LotteryError):
         _abort_unknown(context, error)
-
-
-def _abort(context: grpc.ServicerContext, error: LotteryError) -> NoReturn:
     telemetry.note(reason=error.reason)
     status = status_of(error)
     context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))

@@ -8,12 +8,12 @@ Invariants:
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
-from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import grpc
@@ -128,8 +128,11 @@ class CanonicalLog(grpc.ServerInterceptor):
 
     def _answering(self, name: str, behaviour: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
-            with self._logged(name, context):
+            start, notes = _begin()
+            try:
                 return behaviour(request, context)
+            finally:
+                self._end(name, context, start, notes)
 
         return answer
 
@@ -137,26 +140,41 @@ class CanonicalLog(grpc.ServerInterceptor):
         self, name: str, behaviour: Callable[[Any, Any], Iterator[Any]]
     ) -> Callable[..., Iterator[Any]]:
         def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            with self._logged(name, context):
+            start, notes = _begin()
+            try:
                 yield from behaviour(request, context)
+            finally:
+                self._end(name, context, start, notes)
 
         return answer
 
-    @contextmanager
-    def _logged(self, name: str, context: grpc.ServicerContext) -> Iterator[None]:
-        start = time.perf_counter()
-        notes: dict[str, Any] = {}
-        _notes.set(notes)
-        try:
-            yield
-        finally:
-            seconds = time.perf_counter() - start
-            code = _code_name(context)
-            _calls.labels(name, code).inc()
-            _seconds.labels(name).observe(seconds)
-            milliseconds = round(seconds * 1e3, 3)
-            self._log.info("call", method=name, code=code, milliseconds=milliseconds, **notes)
-            _notes.set(None)
+    def _end(
+        self, name: str, context: grpc.ServicerContext, start: float, notes: Mapping[str, Any]
+    ) -> None:
+        seconds = time.perf_counter() - start
+        code = _code_name(context)
+        count, duration = _meters(name, code)
+        count.inc()
+        duration.observe(seconds)
+        self._log.info(
+            "call", method=name, code=code, milliseconds=round(seconds * 1e3, 3), **notes
+        )
+        _notes.set(None)
+
+
+@functools.cache
+def _meters(
+    method: str, code: str
+) -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
+    """Return the counter and the histogram of a method's calls that end with a code."""
+    return _calls.labels(method, code), _seconds.labels(method)
+
+
+def _begin() -> tuple[float, dict[str, Any]]:
+    """Return when a call began, and what is noted of it from now on."""
+    notes: dict[str, Any] = {}
+    _notes.set(notes)
+    return time.perf_counter(), notes
 
 
 def _code_name(context: grpc.ServicerContext) -> str:

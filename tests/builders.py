@@ -13,8 +13,10 @@ import datetime as dt
 import io
 import json
 import random
+import resource
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -416,6 +418,17 @@ def assert_sound(ledger: Path) -> None:
     opened = Ledger.open(ledger)
     for record in opened.iterate():
         assert replay(record, opened.evidence_of(record)).mismatches == ()
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Refuse files of more bytes, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def refusal(request: operations.RunRequest) -> Refused:

@@ -9,7 +9,7 @@ from typing import Final
 
 from lottery.day.jit import inlined, loop
 from lottery.day.single_pool import AllocatedPool, allocate_pool
-from lottery.errors import Refused
+from lottery.errors import NO_PROBLEMS, Refused
 from lottery.intake.sources import ReceivedVolumes, RowLocator
 from lottery.method.seed import ExchangeAsk, Seed
 from lottery.operations.pool import PoolRequest, arranged_pool, too_short
@@ -54,8 +54,10 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
     volumes = ReceivedVolumes(asks=tuple(request.asks), sources=(), locator=_LOCATOR)
     seed, seed_problems = derive_seed_of(volumes, request.methodology)
     series, pool, pool_problems = arranged_pool(request)
-    problems = request.problems + check_date(request.business_date, request.methodology)
-    (problems + seed_problems + pool_problems).refuse_if_any()
+    date_problems = check_date(request.business_date, request.methodology)
+    found = (request.problems, date_problems, seed_problems, pool_problems)
+    if any(found):
+        sum(found, NO_PROBLEMS).refuse_if_any()
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
     try:
         allocated = allocate_pool(

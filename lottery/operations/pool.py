@@ -9,7 +9,7 @@ from typing import Final
 from lottery.day.identifiers import describe_account, describe_occ_account, is_occ_account
 from lottery.day.single_pool import ArrangedPool, arrange_pool
 from lottery.day.tables import INT64_MAX
-from lottery.errors import NO_PROBLEMS, Problem, ProblemCollector, Problems, Refused
+from lottery.errors import NO_PROBLEMS, Problem, Problems, Refused
 from lottery.intake.sources import RowLocator
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.operations.validation import checked_series, repeated_account
@@ -38,43 +38,45 @@ class PoolRequest:
 
 def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool, Problems]:
     """Return the padded series, the rows in order, and what is wrong with them."""
-    found = ProblemCollector()
+    found: list[Problem] = []
     series = request.series
     try:
         series = checked_series(series)
     except Refused as error:
-        found.add(*error.problems)
+        found += error.problems
     if not is_occ_account(request.occ_account):
-        found.add(Problem(source="occ_account", message=describe_occ_account(request.occ_account)))
+        found.append(
+            Problem(source="occ_account", message=describe_occ_account(request.occ_account))
+        )
     if not 1 <= request.assigned_quantity <= INT64_MAX:
         message = f"assigned quantity must be at least 1, got {request.assigned_quantity}"
-        found.add(Problem(source="assigned_quantity", message=message))
+        found.append(Problem(source="assigned_quantity", message=message))
     if min(request.shorts, default=0) < 0:
         for row, short in enumerate(request.shorts):
             if short < 0:
                 message = f"short quantity must not be negative, got {short}"
-                found.add(_LOCATOR.row_problem(row, message, column="short_quantity", rule="P2"))
+                found.append(_LOCATOR.row_problem(row, message, column="short_quantity", rule="P2"))
     order = request.methodology.account_order
     pool = arrange_pool(request.accounts, order)
-    if pool.wrong_accounts.size:
-        wrong_accounts = _LOCATOR.row_problems(
-            pool.wrong_accounts,
-            lambda row: describe_account(request.accounts[row], order),
-            column="account",
-            rule="R2",
+    if not found and not pool.wrong_accounts.size and not pool.doubled:
+        return series, pool, NO_PROBLEMS
+    wrong_accounts = _LOCATOR.row_problems(
+        pool.wrong_accounts,
+        lambda row: describe_account(request.accounts[row], order),
+        column="account",
+        rule="R2",
+    )
+    doubled = (
+        repeated_account(
+            _LOCATOR,
+            doubled.row,
+            request.accounts[doubled.row],
+            request.accounts[doubled.first_row],
+            f"row {_LOCATOR.row(doubled.first_row)}",
         )
-        found.add_all(wrong_accounts)
-    for doubled in pool.doubled:
-        found.add(
-            repeated_account(
-                _LOCATOR,
-                doubled.row,
-                request.accounts[doubled.row],
-                request.accounts[doubled.first_row],
-                f"row {_LOCATOR.row(doubled.first_row)}",
-            )
-        )
-    return series, pool, found.problems()
+        for doubled in pool.doubled
+    )
+    return series, pool, Problems.of(*found) + wrong_accounts + Problems.of(*doubled)
 
 
 def too_short(message: str) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,11 @@ from tests.builders import (
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """The full day, recorded."""
-    folder = tmp_path_factory.mktemp("explained")
-    record_in(folder / "ledger", request_of(FULL, folder / "in"))
+    return recorded(FULL, tmp_path_factory.mktemp("explained"))
+
+
+def recorded(day: SmallDay, folder: Path, **given: Any) -> Ledger:
+    record_in(folder / "ledger", request_of(day, folder / "in", **given))
     return Ledger.open(folder / "ledger")
 
 
@@ -54,11 +58,7 @@ def accounts(working: PoolWorking) -> list[tuple[str, int, tuple[int, int], int,
 
 
 def test_the_published_example_is_explained_whole(tmp_path: Path) -> None:
-    record_in(tmp_path / "ledger", request_of(PUBLISHED, tmp_path / "in"))
-
-    (working,) = operations.explain(
-        Ledger.open(tmp_path / "ledger"), "latest", series=AAPL, occ_account=None
-    )
+    (working,) = operations.explain(recorded(PUBLISHED, tmp_path), "latest", series=AAPL)
 
     assert (working.seed.composite, working.seed.length, working.seed.cut_position) == (
         282_431_310,
@@ -87,7 +87,7 @@ def test_the_published_example_is_explained_whole(tmp_path: Path) -> None:
 
 
 def test_a_wrap_goes_on_from_number_1_and_hits_the_first_account_again(ledger: Ledger) -> None:
-    (working,) = operations.explain(ledger, "latest", series=META, occ_account=None)
+    (working,) = operations.explain(ledger, "latest", series=META)
 
     # 0.4314 x 40 = 17.256, and 38 contracts from 17: 17 to 40, then 1 to 14.
     assert (working.product, working.first_hit, working.notice_count) == ("17.256", 17, 2)
@@ -114,21 +114,17 @@ def test_a_zero_hit_is_the_last_number(ledger: Ledger) -> None:
 
 
 def test_a_zero_hit_that_was_decided_as_first_is_number_1(tmp_path: Path) -> None:
-    request = request_of(
-        FULL, tmp_path / "in", methodology=JPMS_2024_09_06.deciding({"zero_hit": "first"})
-    )
-    record_in(tmp_path / "ledger", request)
+    decided = JPMS_2024_09_06.deciding({"zero_hit": "first"})
+    ledger = recorded(FULL, tmp_path, methodology=decided)
 
-    (working,) = operations.explain(
-        Ledger.open(tmp_path / "ledger"), "latest", series=GOOGL, occ_account=None
-    )
+    (working,) = operations.explain(ledger, "latest", series=GOOGL)
 
     assert (working.zero_hit, working.is_zero_hit, working.first_hit) == ("first", True, 1)
     assert [account.assigned_quantity for account in working.accounts] == [1, 0]
 
 
 def test_a_break_has_both_figures_and_no_numbers(ledger: Ledger) -> None:
-    (working,) = operations.explain(ledger, "latest", series=GE, occ_account=None)
+    (working,) = operations.explain(ledger, "latest", series=GE)
 
     assert (working.break_reason, working.assigned_quantity, working.total_short) == (
         "EXCEEDS_SHORT",
@@ -148,11 +144,7 @@ def test_a_break_without_any_position_is_explained(tmp_path: Path) -> None:
     day = SmallDay(
         notices=[notice("A1", GE, 3), *PUBLISHED.notices[:0]], positions=FULL.positions[:1]
     )
-    record_in(tmp_path / "ledger", request_of(day, tmp_path / "in"))
-
-    (working,) = operations.explain(
-        Ledger.open(tmp_path / "ledger"), "latest", series=GE, occ_account=None
-    )
+    (working,) = operations.explain(recorded(day, tmp_path), "latest", series=GE)
 
     assert (working.break_reason, working.total_short, working.product) == ("NO_POSITION", 0, "0")
     assert (working.accounts, working.accounts_left_out, working.is_zero_hit) == ((), 0, False)
@@ -160,7 +152,7 @@ def test_a_break_without_any_position_is_explained(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("series", [META, META.replace(" ", "")])
 def test_a_series_may_be_asked_for_in_either_form(ledger: Ledger, series: str) -> None:
-    (working,) = operations.explain(ledger, "latest", series=series, occ_account=None)
+    (working,) = operations.explain(ledger, "latest", series=series)
 
     assert working.series == META
 
@@ -196,9 +188,7 @@ def test_an_account_in_several_pools_is_shown_in_their_order(tmp_path: Path) -> 
             for account in ("7", "8")
         ],
     )
-    record_in(tmp_path / "ledger", request_of(day, tmp_path / "in"))
-
-    workings = operations.explain(Ledger.open(tmp_path / "ledger"), "latest", account="7")
+    workings = operations.explain(recorded(day, tmp_path), "latest", account="7")
 
     assert [(working.occ_account, working.series) for working in workings] == [
         ("C", AAPL),
@@ -236,12 +226,12 @@ def test_a_series_that_has_no_notice_is_reported(ledger: Ledger) -> None:
 
 def test_a_series_that_is_no_symbol_is_refused(ledger: Ledger) -> None:
     with pytest.raises(Refused, match="expected an OSI symbol"):
-        operations.explain(ledger, "latest", series="AAPL", occ_account=None)
+        operations.explain(ledger, "latest", series="AAPL")
 
 
 def test_a_run_that_is_not_there_is_reported(ledger: Ledger) -> None:
     with pytest.raises(RunNotFound):
-        operations.explain(ledger, "2024-09-16-002", series=AAPL, occ_account=None)
+        operations.explain(ledger, "2024-09-16-002", series=AAPL)
     with pytest.raises(RunNotFound):
         operations.explain(ledger, "nonsense", account="1046")
 
@@ -251,11 +241,10 @@ def test_a_series_of_several_pools_asks_for_the_occ_account(tmp_path: Path) -> N
         notices=[notice(f"A{occ}", AAPL, 1, occ) for occ in ("C", "F", "M/ABC")],
         positions=[position(AAPL, "7", 2, occ) for occ in ("C", "F", "M/ABC")],
     )
-    record_in(tmp_path / "ledger", request_of(day, tmp_path / "in"))
-    opened = Ledger.open(tmp_path / "ledger")
+    opened = recorded(day, tmp_path)
 
     with pytest.raises(NotInRun, match="name one of the OCC accounts 'C', 'F', 'M/ABC'"):
-        operations.explain(opened, "latest", series=AAPL, occ_account=None)
+        operations.explain(opened, "latest", series=AAPL)
     (working,) = operations.explain(opened, "latest", series=AAPL, occ_account="M/ABC")
     assert working.occ_account == "M/ABC"
 
@@ -269,10 +258,9 @@ def test_of_very_many_accounts_those_hit_are_shown_up_to_the_limit(
         notices=[notice("A1", AAPL, hit)],
         positions=[position(AAPL, str(number), 1) for number in range(1, count + 1)],
     )
-    record_in(tmp_path / "ledger", request_of(day, tmp_path / "in"))
-    opened = Ledger.open(tmp_path / "ledger")
+    opened = recorded(day, tmp_path)
 
-    (working,) = operations.explain(opened, "latest", series=AAPL, occ_account=None)
+    (working,) = operations.explain(opened, "latest", series=AAPL)
 
     assert len(working.accounts) == min(hit, ACCOUNTS_SHOWN)
     assert all(account.assigned_quantity == 1 for account in working.accounts)
@@ -287,11 +275,7 @@ def test_of_very_many_accounts_of_a_broken_pool_the_first_are_shown(tmp_path: Pa
         notices=[notice("A1", AAPL, count + 1)],
         positions=[position(AAPL, str(number), 1) for number in range(1, count + 1)],
     )
-    record_in(tmp_path / "ledger", request_of(day, tmp_path / "in"))
-
-    (working,) = operations.explain(
-        Ledger.open(tmp_path / "ledger"), "latest", series=AAPL, occ_account=None
-    )
+    (working,) = operations.explain(recorded(day, tmp_path), "latest", series=AAPL)
 
     assert (len(working.accounts), working.accounts_left_out) == (ACCOUNTS_SHOWN, 1)
     assert working.accounts[0].account == "1"

@@ -5,10 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import resource
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ from hypothesis import strategies as st
 
 from lottery.cli.workbook import LARGEST_NUMBER, write_workbook
 from lottery.day.tables import ALLOCATIONS, POOLS
-from tests.builders import AAPL, FULL, PUBLISHED, notice, position
+from tests.builders import AAPL, FULL, PUBLISHED, largest_file, notice, position
 from tests.cli.calls import Door, example_arguments, run_of
 
 RECORDED_AT = dt.datetime(2024, 9, 16, 11, 30, tzinfo=dt.UTC)
@@ -263,17 +260,6 @@ def test_what_is_written_is_what_is_read_back(
         for occ_account, series, account, number in rows
     ]
     assert_nothing_is_computed(path)
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Refuse files of more bytes, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("missing", [300_000, 100])

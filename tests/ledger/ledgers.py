@@ -39,7 +39,7 @@ def folders_in(ledger: Path) -> list[str]:
 
 
 def files_in(directory: Path) -> dict[str, str]:
-    """Every file below a directory by its path, with the digest of its bytes."""
+    """Return every file below a directory by its path, with the digest of its bytes."""
     return {
         path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(directory.rglob("*"))
@@ -48,7 +48,7 @@ def files_in(directory: Path) -> dict[str, str]:
 
 
 def trail_of(ledger: Path) -> list[tuple[str, str, str]]:
-    """Operation, subject and outcome of the trail's entries."""
+    """Return operation, subject and outcome of the trail's entries."""
     return [
         (entry.operation, entry.subject, entry.outcome)
         for entry in Ledger.open(ledger).trail_entries()
@@ -63,7 +63,7 @@ def raw(ledger: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def conflict(reason: str, run: str = "2024-09-16-001") -> Iterator[None]:
-    """Expects a conflict of that reason with that run."""
+    """Expect a conflict of that reason with that run."""
     with pytest.raises(Conflict) as caught:
         yield
     assert (caught.value.reason, caught.value.run) == (reason, run)
@@ -72,7 +72,7 @@ def conflict(reason: str, run: str = "2024-09-16-001") -> Iterator[None]:
 
 @contextmanager
 def unchanged(ledger: Path) -> Iterator[None]:
-    """Asserts that nothing of a ledger has changed by the end, not one byte of one file."""
+    """Assert that nothing of a ledger has changed by the end, not one byte of one file."""
     before = files_in(ledger)
     yield
     assert files_in(ledger) == before

@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +40,7 @@ from tests.builders import (
     PUBLISHED,
     SmallDay,
     assert_sound,
+    largest_file,
     notice,
     position,
     record_in,
@@ -115,9 +114,8 @@ def test_a_request_id_with_another_content_is_refused(run: Run, ledger: Path) ->
     assert runs_in(ledger) == ["2024-09-16-001"]
 
 
+@pytest.mark.usefixtures("published")
 def test_a_notice_is_allocated_once_on_a_date(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
     with conflict(NOTICE_ALREADY_ALLOCATED):
         run(replace(PUBLISHED, notices=[notice("A1", META, 5)], positions=META_ONLY.positions))
     with conflict(NOTICE_ALREADY_ALLOCATED):
@@ -126,9 +124,8 @@ def test_a_notice_is_allocated_once_on_a_date(run: Run, ledger: Path) -> None:
     assert folders_in(ledger) == ["2024-09-16-001"]
 
 
+@pytest.mark.usefixtures("published")
 def test_a_notice_that_was_allocated_does_not_come_back_as_a_break(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
     with conflict(NOTICE_ALREADY_ALLOCATED):
         run(replace(PUBLISHED, positions=PUBLISHED.positions[:1]), cycle=2)
     with conflict(NOTICE_ALREADY_ALLOCATED):
@@ -161,9 +158,8 @@ def test_what_is_allocated_already_is_named_with_its_occ_account(run: Run) -> No
         run(day.renamed("late-"), cycle=2)
 
 
+@pytest.mark.usefixtures("published")
 def test_a_pool_without_an_occ_account_is_named_by_its_series_alone(run: Run) -> None:
-    run(PUBLISHED)
-
     reported = f"^run 2024-09-16-001 has already allocated series {AAPL}; state --positions-basis"
     with pytest.raises(Conflict, match=reported):
         run(PUBLISHED.renamed("late-"))
@@ -176,9 +172,8 @@ def test_a_notice_id_of_another_date_or_occ_account_is_another_notice(run: Run) 
     run(SmallDay(notices=[notice("A1", AAPL, 1, "F")], positions=[position(AAPL, "1", 1, "F")]))
 
 
+@pytest.mark.usefixtures("published")
 def test_a_pool_is_allocated_once_on_a_date(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
     with conflict(POOL_ALREADY_ALLOCATED):
         run(PUBLISHED.renamed("late-"), cycle=2)
     with conflict(POOL_ALREADY_ALLOCATED):
@@ -187,17 +182,16 @@ def test_a_pool_is_allocated_once_on_a_date(run: Run, ledger: Path) -> None:
     assert runs_in(ledger) == ["2024-09-16-001", "2024-09-16-002"]
 
 
+@pytest.mark.usefixtures("published")
 def test_a_date_has_one_seed(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
     with conflict(SEED_CONFLICT):
         run(replace(META_ONLY, asks=OTHER_ASKS), cycle=2)
     run(replace(META_ONLY, asks=OTHER_ASKS, date=NEXT_DATE))
     assert runs_in(ledger) == ["2024-09-16-001", "2024-09-17-001"]
 
 
+@pytest.mark.usefixtures("published")
 def test_other_volumes_of_the_same_digits_are_another_seed(run: Run) -> None:
-    run(PUBLISHED)
     swapped = {
         **PUBLISHED.asks,
         "Z901803": PUBLISHED.asks["Z901439"],
@@ -216,9 +210,8 @@ def test_other_volumes_of_the_same_digits_are_another_seed(run: Run) -> None:
         run(replace(META_ONLY, asks=swapped))
 
 
+@pytest.mark.usefixtures("published")
 def test_another_writing_of_an_ask_is_the_same_seed(run: Run) -> None:
-    run(PUBLISHED)
-
     outcome = run(replace(META_ONLY, asks={**PUBLISHED.asks, "Z901803": "0862.457130"}))
 
     assert outcome.record.run == "2024-09-16-002"
@@ -284,9 +277,8 @@ def test_the_tables_refuse_to_change_or_delete_a_record(
     assert Ledger.open(ledger).get("latest") == record
 
 
-def test_the_tables_refuse_values_of_other_types(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
+@pytest.mark.usefixtures("published")
+def test_the_tables_refuse_values_of_other_types(ledger: Path) -> None:
     with raw(ledger) as database, pytest.raises(sqlite3.IntegrityError):
         database.execute(
             "INSERT INTO runs SELECT 7, 'r', 'd', 'no number', 'q', 'c', record FROM runs"
@@ -404,8 +396,8 @@ def test_a_file_that_is_no_database_is_reported_as_damage(ledger: Path) -> None:
             opening(ledger)
 
 
-def test_a_record_changed_past_the_triggers_is_damage(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
+@pytest.mark.usefixtures("published")
+def test_a_record_changed_past_the_triggers_is_damage(ledger: Path) -> None:
     with raw(ledger) as database:
         database.execute("DROP TRIGGER runs_refuse_update")
         database.execute(
@@ -419,8 +411,8 @@ def test_a_record_changed_past_the_triggers_is_damage(run: Run, ledger: Path) ->
         list(opened.iterate())
 
 
-def test_a_database_table_cut_off_is_reported_as_damage(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
+@pytest.mark.usefixtures("published")
+def test_a_database_table_cut_off_is_reported_as_damage(ledger: Path) -> None:
     with raw(ledger) as database:
         database.execute("DROP TABLE runs")
 
@@ -441,10 +433,10 @@ def test_no_run_is_recorded_beside_damaged_evidence_of_its_date(
 
 
 @pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+@pytest.mark.usefixtures("published")
 def test_a_ledger_locked_elsewhere_is_busy_and_the_same_request_goes_through_later(
-    run: Run, ledger: Path, tmp_path: Path, lock: str
+    ledger: Path, tmp_path: Path, lock: str
 ) -> None:
-    run(PUBLISHED)
     request = request_of(META_ONLY, tmp_path / "in")
 
     with raw(ledger) as other:
@@ -469,10 +461,10 @@ def test_a_new_ledger_locked_elsewhere_is_busy(ledger: Path, run: Run) -> None:
     assert run(PUBLISHED).record.run == "2024-09-16-001"
 
 
+@pytest.mark.usefixtures("published")
 def test_a_reader_that_keeps_the_commit_waiting_makes_it_busy_and_nothing_half_recorded_shows(
-    run: Run, ledger: Path, tmp_path: Path
+    ledger: Path, tmp_path: Path
 ) -> None:
-    run(PUBLISHED)
     request = request_of(META_ONLY, tmp_path / "in")
 
     with raw(ledger) as reader:
@@ -600,46 +592,23 @@ def test_evidence_that_cannot_be_moved_is_reported_as_unwritable_and_nothing_is_
     assert run(PUBLISHED).record.run == "2024-09-16-001"
 
 
-FULL_DISK = """
-import pathlib, resource, signal, sys
-from lottery import errors
-from tests import builders
-ledger, day, limit = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
-request = builders.request_of(builders.FULL, day)
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-try:
-    builders.record_in(ledger, request)
-except errors.LedgerUnwritable as error:
-    print("unwritable", error)
-else:
-    print("recorded")
-"""
-
-
 @pytest.mark.parametrize("limit", [0, 100, 2_000, 5_000, 20_000])
 def test_a_full_disk_is_reported_as_unwritable_and_nothing_is_recorded(
     tmp_path: Path, ledger: Path, run: Run, limit: int
 ) -> None:
     run(replace(PUBLISHED, date=NEXT_DATE))
+    request = request_of(FULL, tmp_path / "full")
 
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, ledger, tmp_path / "full", str(limit)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
+    with largest_file(limit), pytest.raises(LedgerUnwritable):
+        record_in(ledger, request)
 
-    assert done.stdout.startswith("unwritable"), done.stdout + done.stderr
     assert runs_in(ledger) == ["2024-09-17-001"]
     assert list((ledger / "staging").iterdir()) == []
-    assert run(FULL).record.run == "2024-09-16-001"
+    assert record_in(ledger, request).record.run == "2024-09-16-001"
 
 
-def test_the_database_says_whose_it_is_and_needs_no_second_file(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
+@pytest.mark.usefixtures("published")
+def test_the_database_says_whose_it_is_and_needs_no_second_file(ledger: Path) -> None:
     with raw(ledger) as database:
         assert database.execute("PRAGMA application_id").fetchone() == (0x4C4F5454,)
         assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from lottery import operations
-from lottery.audit.replay import Engine, Replayed, replay
+from lottery.audit.replay import Engine, replay
 from lottery.day.tables import TAKEN_OFF
 from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
@@ -72,7 +72,7 @@ def taken_off(ledger: Path, record: RunRecord) -> list[tuple[str, int, int]]:
 
 
 def problems_of(run: Callable[[], object]) -> list[Problem]:
-    """What a run is refused with."""
+    """Return what a run is refused with."""
     with pytest.raises(Refused) as caught:
         run()
     return list(caught.value.problems)
@@ -88,11 +88,10 @@ def both_engines(ledger: Path, run: str) -> None:
         assert replay_of(ledger, run, engine).mismatches == ()
 
 
+@pytest.mark.usefixtures("published")
 def test_a_pool_comes_again_only_where_it_is_said_what_its_positions_are(
     run: Run, ledger: Path
 ) -> None:
-    run(PUBLISHED)
-
     with unchanged(ledger), conflict(POOL_ALREADY_ALLOCATED):
         run(LATE, cycle=2)
     assert run(LATE_NET, cycle=2, positions_basis="net").record.run == B
@@ -112,9 +111,8 @@ def test_any_other_basis_is_refused(run: Run, ledger: Path, basis: str, cycle: i
     assert not ledger.exists()
 
 
+@pytest.mark.usefixtures("published")
 def test_net_positions_are_taken_as_they_are(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
     record = run(LATE_NET, cycle=2, positions_basis="net").record
 
     assert (record.positions_basis, record.taken_off) == ("net", ())
@@ -129,11 +127,10 @@ def test_net_positions_are_taken_as_they_are(run: Run, ledger: Path) -> None:
     assert_sound(ledger)
 
 
+@pytest.mark.usefixtures("published")
 def test_gross_positions_lose_what_was_assigned_before_account_by_account(
     run: Run, ledger: Path
 ) -> None:
-    run(PUBLISHED)
-
     record = run(LATE, cycle=2, positions_basis="gross").record
 
     assert (record.positions_basis, record.taken_off) == ("gross", (A,))
@@ -149,8 +146,8 @@ def test_gross_positions_lose_what_was_assigned_before_account_by_account(
     assert_sound(ledger)
 
 
+@pytest.mark.usefixtures("published")
 def test_what_several_runs_assigned_is_added_up(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
     run(LATE, cycle=2, positions_basis="gross")
 
     record = run(LATER, cycle=3, positions_basis="gross").record
@@ -195,9 +192,8 @@ def test_a_pool_of_which_nothing_is_left_is_a_break_without_positions(
     assert again.taken_off == (A,)
 
 
+@pytest.mark.usefixtures("published")
 def test_the_figures_of_a_break_are_net(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
     late = replace(PUBLISHED, notices=[notice("L1", AAPL, 56)])
     record = run(late, cycle=2, positions_basis="gross").record
 
@@ -212,8 +208,8 @@ def test_the_figures_of_a_break_are_net(run: Run, ledger: Path) -> None:
     assert_sound(ledger)
 
 
+@pytest.mark.usefixtures("published")
 def test_a_pool_that_was_not_allocated_before_keeps_its_positions(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
     both = SmallDay(
         notices=[notice("L1", AAPL, 5), *META_ONLY.notices, notice("C1", AAPL, 2, "C")],
         positions=[*PUBLISHED.positions, position(AAPL, "1046", 3, "C"), *META_ONLY.positions],
@@ -228,11 +224,10 @@ def test_a_pool_that_was_not_allocated_before_keeps_its_positions(run: Run, ledg
     both_engines(ledger, B)
 
 
+@pytest.mark.usefixtures("published")
 def test_gross_positions_of_other_pools_than_were_allocated_are_as_they_are(
     run: Run, ledger: Path
 ) -> None:
-    run(PUBLISHED)
-
     record = run(META_ONLY, cycle=2, positions_basis="gross").record
 
     assert (record.positions_basis, record.taken_off) == ("gross", ())
@@ -301,8 +296,8 @@ def test_every_account_that_has_less_than_it_was_assigned_is_refused_with_its_ro
     assert_sound(ledger)
 
 
+@pytest.mark.usefixtures("published")
 def test_the_same_gross_command_again_finds_its_run(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
     first = run(LATE, cycle=2, positions_basis="gross")
     run(LATER, cycle=3, positions_basis="gross")
 
@@ -335,9 +330,8 @@ def test_the_basis_is_in_the_content(run: Run, ledger: Path) -> None:
         run(replace(META_ONLY, date=NEXT_DATE), positions_basis="net")
 
 
+@pytest.mark.usefixtures("published")
 def test_a_basis_makes_no_way_around_notices_and_seeds(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
     for basis in ("net", "gross"):
         with unchanged(ledger), conflict(NOTICE_ALREADY_ALLOCATED):
             run(PUBLISHED, cycle=2, positions_basis=basis)
@@ -345,8 +339,8 @@ def test_a_basis_makes_no_way_around_notices_and_seeds(run: Run, ledger: Path) -
             run(replace(LATE, asks=OTHER_ASKS), cycle=2, positions_basis=basis)
 
 
+@pytest.mark.usefixtures("published")
 def test_what_a_superseded_run_assigned_is_not_taken_off(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
     run(
         replace(PUBLISHED, notices=[notice("A1", AAPL, 2)]),
         supersedes=[A],
@@ -362,8 +356,8 @@ def test_what_a_superseded_run_assigned_is_not_taken_off(run: Run, ledger: Path)
     assert_sound(ledger)
 
 
+@pytest.mark.usefixtures("published")
 def test_what_the_runs_that_it_supersedes_assigned_is_not_taken_off(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
     run(LATE, cycle=2, positions_basis="gross")
 
     record = run(LATER, cycle=2, positions_basis="gross", supersedes=[B], reason=WHY).record
@@ -382,10 +376,10 @@ def test_what_the_runs_that_it_supersedes_assigned_is_not_taken_off(run: Run, le
     assert_sound(ledger)
 
 
+@pytest.mark.usefixtures("published")
 def test_a_run_recorded_while_gross_positions_are_made_net_makes_it_busy(
-    run: Run, ledger: Path, tmp_path: Path
+    ledger: Path, tmp_path: Path
 ) -> None:
-    run(PUBLISHED)
     request = request_of(LATE, tmp_path / "late", cycle=2, positions_basis="gross")
     steps = 0
 
@@ -405,10 +399,10 @@ def test_a_run_recorded_while_gross_positions_are_made_net_makes_it_busy(
     assert_sound(ledger)
 
 
+@pytest.mark.usefixtures("published")
 def test_a_run_superseded_while_gross_positions_are_made_net_makes_it_busy(
     run: Run, ledger: Path, tmp_path: Path
 ) -> None:
-    run(PUBLISHED)
     run(META_ONLY)
     request = request_of(LATE, tmp_path / "late", cycle=2, positions_basis="gross")
     other = replace(META_ONLY, notices=[notice("B1", META, 4)])
@@ -480,13 +474,23 @@ TAMPERED: dict[str, Callable[[pa.Table], pa.Table]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def gross(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
+    """Record a gross run after which an account has nothing left; return it and its evidence."""
+    place = tmp_path_factory.mktemp("gross")
+    first = replace(PUBLISHED, notices=[notice("A1", AAPL, 33)])
+    record_in(place / "ledger", request_of(first, place / "first"))
+    request = request_of(LATE, place / "late", cycle=2, positions_basis="gross")
+    record = record_in(place / "ledger", request).record
+    return record, Ledger.open(place / "ledger").evidence_of(record)
+
+
 def tampered(
-    run: Run, ledger: Path, folder: Path, change: Callable[[pa.Table], pa.Table]
+    gross: tuple[RunRecord, Path], folder: Path, change: Callable[[pa.Table], pa.Table]
 ) -> tuple[RunRecord, Path]:
-    """A gross run's record, and a copy of its evidence with what was taken off changed."""
-    run(replace(PUBLISHED, notices=[notice("A1", AAPL, 33)]))
-    record = run(LATE, cycle=2, positions_basis="gross").record
-    shutil.copytree(Ledger.open(ledger).evidence_of(record), folder)
+    """Return a gross run's record, and a copy of its evidence with what was taken off changed."""
+    record, evidence_of_it = gross
+    shutil.copytree(evidence_of_it, folder)
     table = evidence.read_table(folder, "taken_off.parquet")
     changed = change(table)
     assert not changed.equals(table)
@@ -495,17 +499,19 @@ def tampered(
     return record, folder
 
 
-def assert_found(replayed: Replayed) -> None:
-    assert replayed.mismatches
-    assert not replayed.matched
+def rewrite(directory: Path, record: RunRecord) -> None:
+    """Replace the record in the evidence."""
+    path = directory / "run.json"
+    path.unlink()
+    path.write_bytes(record.canonical())
 
 
 @pytest.mark.parametrize("name", TAMPERED)
 @pytest.mark.parametrize("engine", list(Engine))
 def test_what_was_taken_off_cannot_be_changed_unseen(
-    run: Run, ledger: Path, tmp_path: Path, name: str, engine: Engine
+    gross: tuple[RunRecord, Path], tmp_path: Path, name: str, engine: Engine
 ) -> None:
-    record, directory = tampered(run, ledger, tmp_path / "copy", TAMPERED[name])
+    record, directory = tampered(gross, tmp_path / "copy", TAMPERED[name])
 
     replayed = replay(record, directory, engine=engine)
 
@@ -514,9 +520,9 @@ def test_what_was_taken_off_cannot_be_changed_unseen(
 
 @pytest.mark.parametrize("name", TAMPERED)
 def test_what_was_taken_off_cannot_be_changed_with_its_digest_either(
-    run: Run, ledger: Path, tmp_path: Path, name: str
+    gross: tuple[RunRecord, Path], tmp_path: Path, name: str
 ) -> None:
-    record, directory = tampered(run, ledger, tmp_path / "copy", TAMPERED[name])
+    record, directory = tampered(gross, tmp_path / "copy", TAMPERED[name])
     content = (directory / "taken_off.parquet").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     forged = replace(
@@ -528,36 +534,35 @@ def test_what_was_taken_off_cannot_be_changed_with_its_digest_either(
             for file in record.evidence
         ),
     )
-    path = directory / "run.json"
-    path.unlink()
-    path.write_bytes(forged.canonical())
+    rewrite(directory, forged)
 
-    assert_found(replay(forged, directory))
+    replayed = replay(forged, directory)
+
+    assert replayed.mismatches
+    assert not replayed.matched
 
 
 def test_what_was_taken_off_cannot_be_left_out_of_the_record(
-    run: Run, ledger: Path, tmp_path: Path
+    gross: tuple[RunRecord, Path], tmp_path: Path
 ) -> None:
-    record, directory = tampered(run, ledger, tmp_path / "copy", TAMPERED["nothing"])
+    record, directory = tampered(gross, tmp_path / "copy", TAMPERED["nothing"])
     (directory / "taken_off.parquet").unlink()
     forged = replace(
         record,
         taken_off=(),
         evidence=tuple(file for file in record.evidence if file.name != "taken_off.parquet"),
     )
-    path = directory / "run.json"
-    path.unlink()
-    path.write_bytes(forged.canonical())
+    rewrite(directory, forged)
 
     found = replay(forged, directory).mismatches
 
     assert [mismatch.where for mismatch in found] == ["run.json content_sha256"]
 
 
+@pytest.mark.usefixtures("published")
 def test_accounts_in_another_spelling_than_before_are_no_gross_positions(
     run: Run, ledger: Path
 ) -> None:
-    run(PUBLISHED)
     respelled: list[Row] = [{**row, "account": f"0{row['account']}"} for row in PUBLISHED.positions]
 
     with unchanged(ledger):

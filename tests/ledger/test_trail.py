@@ -107,8 +107,8 @@ def test_a_user_without_a_name_is_reported_by_number(monkeypatch: pytest.MonkeyP
     assert system_identity().name == "uid 4000111"
 
 
+@pytest.mark.usefixtures("published")
 def test_every_operation_that_writes_is_an_entry_in_its_order(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
     run(META_ONLY)
     run(META_ONLY)  # Found, and nothing written.
     opened = Ledger.open(ledger)
@@ -133,10 +133,10 @@ def test_every_operation_that_writes_is_an_entry_in_its_order(run: Run, ledger: 
     assert_sound(ledger)
 
 
+@pytest.mark.usefixtures("published")
 def test_a_replay_of_many_runs_is_one_entry_also_where_its_reader_stops(
     run: Run, ledger: Path
 ) -> None:
-    run(PUBLISHED)
     run(META_ONLY)
     opened = Ledger.open(ledger)
 

@@ -151,10 +151,10 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.usefixtures("published")
 def test_nothing_is_signed_in_a_ledger_whose_files_are_not_what_was_signed(
     run: Run, ledger: Path, name: str
 ) -> None:
-    run(PUBLISHED)
     FOREIGN[name](ledger)
 
     with unchanged(ledger), pytest.raises((LotteryError, LedgerUnwritable)) as caught:
@@ -164,10 +164,10 @@ def test_nothing_is_signed_in_a_ledger_whose_files_are_not_what_was_signed(
     assert faults_of(ledger)
 
 
+@pytest.mark.usefixtures("published")
 def test_an_older_copy_of_the_database_gets_no_second_history(
     run: Run, ledger: Path, tmp_path: Path
 ) -> None:
-    run(PUBLISHED)
     copies(ledger, tmp_path / "older", *DATABASES)
     run(META_ONLY)
     for name in DATABASES:
@@ -180,10 +180,10 @@ def test_an_older_copy_of_the_database_gets_no_second_history(
     assert "checkpoints" in [fault.where for fault in faults_of(ledger)]
 
 
+@pytest.mark.usefixtures("published")
 def test_an_older_copy_of_the_database_alone_gets_no_second_history(
     run: Run, ledger: Path, tmp_path: Path
 ) -> None:
-    run(PUBLISHED)
     copies(ledger, tmp_path / "older", DATABASE)
     run(META_ONLY)
     shutil.copyfile(tmp_path / "older" / DATABASE, ledger / DATABASE)
@@ -194,10 +194,10 @@ def test_an_older_copy_of_the_database_alone_gets_no_second_history(
         Ledger.open(ledger).enter(next(Ledger.open(ledger).trail_entries()))
 
 
+@pytest.mark.usefixtures("published")
 def test_an_older_copy_of_everything_but_the_evidence_records_nothing_over_it(
     run: Run, ledger: Path, tmp_path: Path
 ) -> None:
-    run(PUBLISHED)
     copies(ledger, tmp_path / "older", *DATABASES, CHECKPOINT_FILE)
     run(META_ONLY)
     for name in (*DATABASES, CHECKPOINT_FILE):
@@ -212,10 +212,10 @@ def test_an_older_copy_of_everything_but_the_evidence_records_nothing_over_it(
 
 
 @pytest.mark.parametrize("gone", ["removed", "emptied"])
+@pytest.mark.usefixtures("published")
 def test_a_ledger_without_its_database_is_not_made_anew_over_what_is_left(
     run: Run, ledger: Path, gone: str
 ) -> None:
-    run(PUBLISHED)
     (ledger / DATABASE).unlink()
     if gone == "emptied":
         (ledger / DATABASE).touch()
@@ -227,10 +227,10 @@ def test_a_ledger_without_its_database_is_not_made_anew_over_what_is_left(
             (ledger / left).unlink()
 
 
+@pytest.mark.usefixtures("published")
 def test_a_ledger_whose_database_is_another_program_s_is_not_written_to(
     run: Run, ledger: Path
 ) -> None:
-    run(PUBLISHED)
     (ledger / DATABASE).unlink()
     with raw(ledger) as database:
         database.execute("CREATE TABLE something (else_ TEXT)")
@@ -261,8 +261,8 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
+@pytest.mark.usefixtures("published")
 def test_nothing_is_recorded_without_the_log_s_own_key(run: Run, ledger: Path, name: str) -> None:
-    run(PUBLISHED)
     make, reported = UNUSABLE[name]
     make(ledger / KEY_FILE)
 
@@ -323,10 +323,10 @@ def in_the_way(path: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", [MIRROR, CHECKPOINT_FILE])
+@pytest.mark.usefixtures("published")
 def test_what_is_committed_and_not_finished_is_recorded_and_the_next_write_completes_it(
-    run: Run, ledger: Path, tmp_path: Path, name: str
+    ledger: Path, tmp_path: Path, name: str
 ) -> None:
-    run(PUBLISHED)
     request = request_of(META_ONLY, tmp_path / "in")
     steps = 0
     folder = in_the_way(ledger / name)
@@ -350,10 +350,10 @@ def test_what_is_committed_and_not_finished_is_recorded_and_the_next_write_compl
 
 
 @pytest.mark.parametrize("name", [MIRROR, CHECKPOINT_FILE])
+@pytest.mark.usefixtures("published")
 def test_an_entry_of_the_trail_that_is_not_finished_is_completed_by_the_next_one(
-    run: Run, ledger: Path, name: str
+    ledger: Path, name: str
 ) -> None:
-    run(PUBLISHED)
     opened = Ledger.open(ledger)
     entry = list(opened.trail_entries())[-1]
     folder = in_the_way(ledger / name)
@@ -379,10 +379,10 @@ def test_an_entry_of_the_trail_that_is_not_finished_is_completed_by_the_next_one
 
 
 @pytest.mark.parametrize("stray", ["empty", "with a file"])
+@pytest.mark.usefixtures("published")
 def test_stray_evidence_in_the_way_is_reported_as_damage_and_not_touched(
     run: Run, ledger: Path, stray: str
 ) -> None:
-    run(PUBLISHED)
     folder = ledger / "evidence/2024-09-16" / B
     folder.mkdir()
     if stray == "with a file":
@@ -395,19 +395,16 @@ def test_stray_evidence_in_the_way_is_reported_as_damage_and_not_touched(
     assert [fault.problem for fault in faults_of(ledger)] == ["no record names it"]
 
 
+@pytest.mark.usefixtures("published")
 def test_a_refused_write_leaves_no_trace_of_having_begun(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
     with unchanged(ledger), pytest.raises(Conflict):
         run(PUBLISHED, cycle=2)
 
     assert not (ledger / UNFINISHED).exists()
 
 
-def test_a_write_that_fails_after_it_was_announced_is_taken_back_at_once(
-    run: Run, ledger: Path
-) -> None:
-    run(PUBLISHED)
+@pytest.mark.usefixtures("published")
+def test_a_write_that_fails_after_it_was_announced_is_taken_back_at_once(ledger: Path) -> None:
     opened = Ledger.open(ledger)
     entry = list(opened.trail_entries())[-1]
 
@@ -424,10 +421,10 @@ def test_a_write_that_fails_after_it_was_announced_is_taken_back_at_once(
     assert_sound(ledger)
 
 
+@pytest.mark.usefixtures("published")
 def test_a_write_that_fails_and_cannot_be_taken_back_stays_announced(
     run: Run, ledger: Path
 ) -> None:
-    run(PUBLISHED)
     opened = Ledger.open(ledger)
     folder = in_the_way(ledger / CHECKPOINT_FILE)
 
@@ -451,10 +448,10 @@ def test_a_write_that_fails_and_cannot_be_taken_back_stays_announced(
     "content",
     [b"", b"{", b"[]", b"{}", b'{"run": 7}', b'{"run": "../.."}', b'{"run": null}', b"\xff"],
 )
+@pytest.mark.usefixtures("published")
 def test_an_announcement_that_names_no_run_withdraws_none(
     run: Run, ledger: Path, content: bytes
 ) -> None:
-    run(PUBLISHED)
     (ledger / UNFINISHED).write_bytes(content)
 
     assert run(META_ONLY).record.run == B
@@ -471,10 +468,10 @@ def test_an_announcement_that_names_no_run_withdraws_none(
         pytest.param(lambda path: cut(path, 40, then=b"x"), id="torn and changed"),
     ],
 )
+@pytest.mark.usefixtures("published")
 def test_a_checkpoint_file_that_is_not_what_was_signed_is_not_recovered_over(
     run: Run, ledger: Path, change: Callable[[Path], object]
 ) -> None:
-    run(PUBLISHED)
     (ledger / UNFINISHED).write_bytes(b'{"run": null}')
     change(ledger / CHECKPOINT_FILE)
 
@@ -486,8 +483,8 @@ def test_a_checkpoint_file_that_is_not_what_was_signed_is_not_recovered_over(
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 331, 332, 333])
-def test_a_checkpoint_file_torn_anywhere_is_completed(run: Run, ledger: Path, size: int) -> None:
-    run(PUBLISHED)
+@pytest.mark.usefixtures("published")
+def test_a_checkpoint_file_torn_anywhere_is_completed(ledger: Path, size: int) -> None:
     whole = (ledger / CHECKPOINT_FILE).read_bytes()
     (ledger / UNFINISHED).write_bytes(b'{"run": null}')
     os.truncate(ledger / CHECKPOINT_FILE, size)
@@ -499,10 +496,8 @@ def test_a_checkpoint_file_torn_anywhere_is_completed(run: Run, ledger: Path, si
 
 
 @pytest.mark.parametrize("name", [MIRROR, CHECKPOINT_FILE])
-def test_a_file_that_is_missing_after_a_kill_is_made_again(
-    run: Run, ledger: Path, name: str
-) -> None:
-    run(PUBLISHED)
+@pytest.mark.usefixtures("published")
+def test_a_file_that_is_missing_after_a_kill_is_made_again(ledger: Path, name: str) -> None:
     (ledger / UNFINISHED).write_bytes(b'{"run": null}')
     (ledger / name).unlink()
 
@@ -542,8 +537,8 @@ def series_of(strike: int) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("published")
 def test_a_record_larger_than_the_database_s_cache_is_mirrored_too(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
     many = SmallDay(
         notices=[notice(f"N{strike}", series_of(strike), 1) for strike in range(1, 40_001)],
         positions=[position(AAPL, "1", 1)],
@@ -573,8 +568,8 @@ def test_readers_hold_the_lock_together_and_a_writer_alone(ledger: Path) -> None
         assert ledger.is_dir()
 
 
-def test_a_ledger_that_is_verified_lets_a_writer_wait(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
+@pytest.mark.usefixtures("published")
+def test_a_ledger_that_is_verified_lets_a_writer_wait(ledger: Path) -> None:
     opened = Ledger.open(ledger, lock_seconds=0.05)
     descriptor = os.open(ledger, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -606,9 +601,8 @@ def test_the_first_difference_of_two_files_is_reported_by_its_offset(tmp_path: P
         assert write_transaction.first_difference(other, one) == offset
 
 
-def test_a_transaction_that_only_reads_writes_nothing(run: Run, ledger: Path) -> None:
-    run(PUBLISHED)
-
+@pytest.mark.usefixtures("published")
+def test_a_transaction_that_only_reads_writes_nothing(ledger: Path) -> None:
     with unchanged(ledger), write_transaction.locked(ledger, 1.0):
         engine = connect(ledger / DATABASE, 1.0)
         with write_transaction.transaction(ledger, engine) as transaction:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from hypothesis import given, settings
+from hypothesis import given
 
 from lottery.errors import CheckpointInvalid
 from lottery.tlog.checkpoint import (
@@ -53,7 +53,6 @@ def test_a_tree_may_be_empty_and_a_checkpoint_extended() -> None:
     assert checkpoint.text() == text
 
 
-@settings(deadline=None)
 @given(checkpoint=CHECKPOINTS)
 def test_checkpoints_survive_their_texts_and_their_notes(checkpoint: Checkpoint) -> None:
     """Law: parse(text) and open(sign) give the checkpoint."""
@@ -220,13 +219,12 @@ def test_nothing_is_looked_at_before_the_signatures_are_verified() -> None:
             open_checkpoint(unsigned, [STRANGER.verifier], origin="another.example")
 
 
-def test_every_other_byte_in_a_checkpoint_that_its_log_signed_is_refused() -> None:
-    known = [LOG.verifier]
+def test_any_byte_changed_in_a_checkpoint_that_its_log_signed_is_refused() -> None:
+    """Every bit of every byte, and the bytes that mean something in a note."""
     for offset, right in enumerate(NOTE):
-        for byte in set(range(256)) - {right}:
-            changed = NOTE[:offset] + bytes([byte]) + NOTE[offset + 1 :]
+        for byte in {*(right ^ 1 << bit for bit in range(8)), *b"\0\n A=+/0"} - {right}:
             with pytest.raises(CheckpointInvalid):
-                open_checkpoint(changed, known)
+                open_checkpoint(NOTE[:offset] + bytes([byte]) + NOTE[offset + 1 :], [LOG.verifier])
 
 
 def test_a_changed_bit_is_refused_or_makes_one_of_two_signers_a_stranger() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lottery.errors import CheckpointInvalid, KeyUnusable
@@ -215,14 +215,12 @@ def test_a_signature_has_a_key_id_of_four_bytes_and_something_after_it(
         NoteSignature(name="log.example", key_id=key_id, signature=signature)
 
 
-@settings(deadline=None)
 @given(note=NOTES)
 def test_notes_survive_their_form(note: SignedNote) -> None:
     """Law: parse(note.encoded()) == note."""
     assert SignedNote.parse(note.encoded()) == note
 
 
-@settings(deadline=None)
 @given(note=NOTES, data=st.data())
 def test_a_changed_byte_is_refused_or_changes_the_value(
     note: SignedNote, data: st.DataObject
@@ -342,7 +340,6 @@ def test_a_part_of_a_note_is_not_joined() -> None:
         join_notes([signed("one\n", LOG)[:-1]])
 
 
-@settings(deadline=None)
 @given(
     notes=st.lists(
         NOTES.filter(lambda note: "" not in note.text[:-1].split("\n")).map(SignedNote.encoded),

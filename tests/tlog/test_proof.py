@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lottery.errors import CheckpointInvalid, LotteryError, ProofInvalid
@@ -122,7 +122,6 @@ def test_empty_extra_data_are_not_the_same_as_none() -> None:
     assert "extra" not in replace(PROOF, extra=None).text()
 
 
-@settings(deadline=None)
 @given(proof=PROOFS)
 def test_proofs_survive_their_texts(proof: LogProof) -> None:
     """Law: parse(proof.text()) == proof."""
