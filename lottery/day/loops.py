@@ -36,7 +36,7 @@ KEY_BITS: Final = 63
 """Bits of a key with its index in the segment below it."""
 SLACK: Final = 8
 """Bytes after the last text: a text is written by words."""
-SORTED_IN_PLACE: Final = 24
+INSERTION_ROWS: Final = 24
 """A pool of that many accounts or fewer is sorted by insertion."""
 
 # Eight digits at a time: a word is eight bytes, the first in the lowest byte.
@@ -423,7 +423,7 @@ def allocate_segments(
             bits += 1
         for index in range(count):
             keys[index] = rows[start + index, 0] << bits | index
-        if count <= SORTED_IN_PLACE:
+        if count <= INSERTION_ROWS:
             sort_by_insertion(keys, count)
             ordered = keys
         else:

@@ -59,7 +59,7 @@ def check_files(
     """Read files as a run would, and every row of them.
 
     Args:
-        paths: The files; their columns tell what they hold.
+        paths: The files; what one holds follows from its columns.
         business_date: The date that FIXML must have.
         methodology: The method with its decisions.
         memory: What reading a file may take.
