@@ -412,6 +412,13 @@ def test_a_row_deleted_from_both_databases_is_named_by_what_was_signed(
         assert_row_is_named(faults, table, row)
 
 
+def test_a_run_whose_number_follows_no_other_of_its_date_is_named(in_memory: InMemory) -> None:
+    faults = in_memory.faults_after("DELETE FROM runs WHERE run = '2024-09-16-001'")
+
+    found = [one.where for one in faults if one.problem.startswith("sequence within its date")]
+    assert found == ["run 2024-09-16-002", "run 2024-09-16-003"]
+
+
 def changed_values(table: str, name: str, value: Any) -> list[Any]:
     """Other values of the same type, which the table takes."""
     if isinstance(value, int):
