@@ -45,7 +45,7 @@ class RemoteBackend(LotteryClient):
                 business_date=request.business_date,
                 asks=request.volumes.asks,
                 notices=request.notices.with_occ_reports(),
-                positions=request.positions.table(),
+                positions=request.positions.table_to_send(),
                 cycle=request.cycle,
                 request_id=request.request_id or "",
                 supersedes=request.supersedes,

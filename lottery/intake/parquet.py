@@ -47,9 +47,7 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], source: str) -> Readi
     try:
         table = pa.concat_tables(in_threads(read, halves))
     except _DAMAGE as error:
-        return Reading(
-            locator=locator, problems=Problems.of(locator.problem(_describe_damage(error)))
-        )
+        return Reading(locator=locator, problems=_damage_of(locator, error))
     return Reading(locator=locator, table=table, problems=problems)
 
 
@@ -76,9 +74,7 @@ def parquet_blocks(
         try:
             table = _read_groups(data, metadata, group, group + 1)
         except _DAMAGE as error:
-            return Reading(
-                locator=block, problems=Problems.of(locator.problem(_describe_damage(error)))
-            )
+            return Reading(locator=block, problems=_damage_of(locator, error))
         forget()
         return Reading(locator=block, table=table)
 

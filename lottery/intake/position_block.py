@@ -105,13 +105,13 @@ class KeptRows:
     Attributes:
         block: The rows, those with a valid account.
         locator: Locates the block's rows.
-        has_occ_accounts: Whether any row of the block has an OCC account.
+        sample: Series and OCC account of one of its rows, with an OCC account if any row has one.
         problems: What is wrong with the block.
     """
 
     block: Block | TextBlock
     locator: RowLocator
-    has_occ_accounts: bool
+    sample: tuple[str, str] = ("", "")
     problems: Problems = NO_PROBLEMS
 
 
@@ -123,7 +123,6 @@ def read_block(raw: Reading, lookup: PoolLookup) -> KeptRows:
         return KeptRows(
             block=Block(pools=none, keys=empty, shorts=empty, rows=none),
             locator=raw.locator,
-            has_occ_accounts=False,
             problems=raw.problems,
         )
     is_usual = raw.table.num_rows >= ROWS_WORTH_PASSES and _is_usual(raw.table)
@@ -186,7 +185,7 @@ def _read_by_passes(raw: Reading, lookup: PoolLookup) -> KeptRows | None:
     return KeptRows(
         block=block,
         locator=raw.locator,
-        has_occ_accounts=_is_any_named(occ_indices, occ_accounts),
+        sample=_sample(series, occ_indices, occ_accounts),
     )
 
 
@@ -228,7 +227,7 @@ def _read_checked(raw: Reading, lookup: PoolLookup) -> KeptRows:
             rows=kept[valid].astype(np.int32),
         ),
         locator=raw.locator,
-        has_occ_accounts=_is_any_named(occ_indices, occ_texts),
+        sample=_sample(series, occ_indices, occ_texts),
         problems=series_problems
         + account_problems
         + short_problems
@@ -261,7 +260,13 @@ def _occ_accounts(rows: pa.Table) -> tuple[npt.NDArray[np.int32], list[str]]:
     return labels.indices.to_numpy(), valid_utf8(labels.dictionary).to_pylist()
 
 
-def _is_any_named(indices: npt.NDArray[np.int32], occ_accounts: Sequence[str]) -> bool:
-    """Return whether any index is that of an OCC account; a dictionary may have unused ones."""
+def _sample(
+    series: pa.Array, occ_indices: npt.NDArray[np.int32], occ_accounts: Sequence[str]
+) -> tuple[str, str]:
+    """Return series and OCC account of the first row that has an OCC account, or of the first."""
+    if not len(occ_indices):
+        return "", ""
+    # A dictionary may have texts that no row has.
     is_named = np.array([bool(text) for text in occ_accounts])
-    return bool(is_named.any() and is_named[indices].any())
+    row = int(is_named[occ_indices].argmax()) if is_named.any() else 0
+    return series[row].as_py(), occ_accounts[occ_indices[row]]

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from lottery.day.assigned_pools import AssignedPools
+from lottery.day.identifiers import padded_series
 from lottery.day.keys import KeyedPositions, key_positions
 from lottery.day.loops import LENGTH_BITS
 from lottery.day.tables import NOTICES
@@ -79,7 +80,7 @@ class ReceivedPositions:
         locators: One for each block of the positions.
         problems: What is wrong with them.
         row_count: Rows received, those of other pools too.
-        has_occ_accounts: Whether any row has an OCC account.
+        sample: Series and OCC account of a row received, with an OCC account if any row has one.
     """
 
     assigned: AssignedPools
@@ -89,11 +90,30 @@ class ReceivedPositions:
     locators: tuple[RowLocator, ...] = ()
     problems: Problems = NO_PROBLEMS
     row_count: int = 0
-    has_occ_accounts: bool = False
+    sample: tuple[str, str] = ("", "")
+
+    @property
+    def has_occ_accounts(self) -> bool:
+        """Whether any row received has an OCC account."""
+        return bool(self.sample[1])
 
     def table(self) -> pa.Table:
         """Return `tables.POSITIONS` of the assigned pools."""
         return self.positions.table(self.assigned)
+
+    def table_to_send(self) -> pa.Table:
+        """Return `table`, and a row that takes no part if it shows what the others do not.
+
+        Whoever receives it sees as well whether there were rows, and OCC accounts among them.
+        """
+        table = self.table()
+        shown = any(table.column("occ_account").unique().to_pylist())
+        if not self.row_count or (table.num_rows and shown == self.has_occ_accounts):
+            return table
+        series, occ_account = self.sample
+        row = dict.fromkeys(table.column_names, "0") | {"short_quantity": 0}
+        row |= {"series": padded_series(series), "occ_account": occ_account}
+        return pa.concat_tables([table, pa.Table.from_pylist([row], table.schema)])
 
     def locate(self, index: int) -> tuple[RowLocator, int]:
         """Return the locator of a row of `table`, and the row's index there."""
@@ -195,7 +215,7 @@ def read_positions(
         locators=tuple(kept.locator for kept in found),
         problems=problems,
         row_count=row_count,
-        has_occ_accounts=any(kept.has_occ_accounts for kept in found),
+        sample=max((kept.sample for kept in found), key=_has_labels, default=("", "")),
     )
 
 
@@ -221,6 +241,11 @@ def notices_of_all(blocks: PositionBlocks) -> pa.Table:
         "occ_account": pools.column("occ_account").combine_chunks().dictionary_encode(),
     }
     return pa.table(columns, NOTICES)
+
+
+def _has_labels(sample: tuple[str, str]) -> tuple[bool, bool]:
+    """Return whether a sample has an OCC account, and whether it has a series."""
+    return bool(sample[1]), bool(sample[0])
 
 
 def _joined(found: Sequence[Problems]) -> Problems:

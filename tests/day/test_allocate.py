@@ -304,7 +304,7 @@ def test_long_accounts_come_out_in_order_and_with_their_zeros(
     monkeypatch.setattr(jit, "ROWS_WORTH_COMPILING", 0)
     first = 10**digits // 3
     accounts = [str(first + 7 * row % 10_007) for row in range(count)]
-    accounts[1:3] = ["0" * 5 + "12", "0" * 29 + "4"]
+    accounts[1:3] = ["0" * 5 + "12", "0" * 15 + "4"]
 
     positions = positions_of(AAPL, dict.fromkeys(accounts, 1))
     day = allocate_rows([notice("N1", AAPL, 1)], positions)

@@ -273,25 +273,6 @@ def test_columns_of_nulls_alone_are_refused(read_positions: ReadAll) -> None:
     assert {problem.column for problem in problems} == {"account", "short_quantity"}
 
 
-def test_a_table_without_rows_is_refused(read_positions: ReadAll) -> None:
-    for table in (
-        typed_table(FULL.positions, POSITION_ROWS).slice(0, 0),
-        POSITION_ROWS.empty_table().drop_columns(["occ_account"]),
-    ):
-        _, problems = read_positions(table)
-
-        assert texts(problems) == ("positions.parquet: expected at least one row, got none")
-
-
-def test_many_row_groups_are_read_in_order(tmp_path: Path) -> None:
-    path = tmp_path / "positions.parquet"
-    pq.write_table(typed_table(FULL.positions, POSITION_ROWS), path, row_group_size=2)
-
-    received = read_all(path)
-
-    assert rows(received) == FULL.positions
-
-
 @pytest.mark.parametrize(
     ("table", "told"),
     [
@@ -336,17 +317,14 @@ def test_what_is_no_parquet_is_refused(tmp_path: Path, content: bytes) -> None:
     assert rows(received) == []
 
 
-@pytest.mark.parametrize("schema", [POSITION_ROWS, NOTICE_ROWS], ids=["positions", "notices"])
-def test_a_parquet_cut_short_anywhere_is_refused(tmp_path: Path, schema: pa.Schema) -> None:
+def test_notices_cut_short_anywhere_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "cut.parquet"
-    source = FULL.positions if schema is POSITION_ROWS else FULL.notices
-    read = read_all if schema is POSITION_ROWS else files.read_notices
-    pq.write_table(typed_table(source, schema), path)
+    pq.write_table(typed_table(FULL.notices, NOTICE_ROWS), path)
     whole = path.read_bytes()
 
     for length in [*range(0, len(whole), 7), *range(len(whole) - 16, len(whole))]:
         path.write_bytes(whole[:length])
-        assert read(path).problems.total == 1, length
+        assert files.read_notices(path).problems.total == 1, length
 
 
 def number(value: int) -> bytes:
@@ -385,17 +363,6 @@ def test_a_row_group_that_tells_of_rows_that_it_does_not_have_is_refused(
     assert sum("its row groups do not have the rows it announces" in text for text in refused) == 1
 
 
-def test_a_page_that_does_not_match_its_checksum_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "positions.parquet"
-    table = typed_table(FULL.positions, POSITION_ROWS)
-    pq.write_table(table, path, compression=None, use_dictionary=False, write_page_checksum=True)
-    whole = path.read_bytes()
-    at = whole.index(b"2381947")
-    path.write_bytes(whole[:at] + b"2381948" + whole[at + 7 :])
-
-    assert "damaged or cut short" in texts(read_all(path).problems)
-
-
 @pytest.mark.parametrize("column", ["series", "account", "short_quantity", "occ_account"])
 def test_an_index_that_its_dictionary_does_not_have_is_refused(tmp_path: Path, column: str) -> None:
     """A dictionary that the file's schema declares is not decoded, so that Arrow checks nothing."""
@@ -427,19 +394,6 @@ def test_a_column_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"account", b"acc\xffunt"))
 
     assert read_all(path).problems.total >= 1
-
-
-def test_texts_that_are_no_utf_8_are_refused_with_their_rows(tmp_path: Path) -> None:
-    for column, good in (("series", AAPL), ("account", "1046"), ("occ_account", "CUSTOMER")):
-        bad = good.encode()[:-1] + b"\xff"
-        raw = pa.array([good.encode(), bad]).cast(pa.string(), safe=False)
-        path = tmp_path / f"{column}.parquet"
-        columns = {"series": pa.array([AAPL, AAPL]), column: raw}
-        pq.write_table(positions(**columns), path)
-
-        received = read_all(path)
-
-        assert locations(received.problems) == [(2, column)]
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])

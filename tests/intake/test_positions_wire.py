@@ -19,10 +19,19 @@ from tests.builders import (
     columns_of,
     incoming,
     position,
+    positions_of,
     table_of,
 )
 from tests.intake.conftest import locations, pools_of, rows
-from tests.intake.test_positions import NOTICES, SOUND, both_ways, drawn_rows, expected_of, numbered
+from tests.intake.test_positions import (
+    KO,
+    NOTICES,
+    SOUND,
+    both_ways,
+    drawn_rows,
+    expected_of,
+    numbered,
+)
 from tests.reference import Row
 
 POOLS = pools_of(NOTICES)
@@ -134,6 +143,34 @@ def test_texts_of_a_dictionary_that_no_row_has_are_nobody_s_business() -> None:
     assert not received.problems
     assert not received.has_occ_accounts
     assert [found[1:] for found in found_in(received)] == numbered(SOUND[:3])
+
+
+@pytest.mark.parametrize(
+    ("held", "sample"),
+    [
+        ([], []),
+        (SOUND, []),
+        (positions_of(AAPL, {"1": 1}), []),
+        (positions_of("KO240920C00067500", {"x": -1}), [position(KO, "0", 0)]),
+        (
+            [*positions_of(AAPL, {"1": 1}), *positions_of(KO, {"1": 1}, "F")],
+            [position(KO, "0", 0, "F")],
+        ),
+    ],
+    ids=["no rows", "OCC accounts", "none", "other pools", "OCC accounts of other pools"],
+)
+def test_what_is_sent_on_shows_whether_there_were_rows_and_occ_accounts(
+    held: list[Row], sample: list[Row]
+) -> None:
+    received, _ = received_of(in_parts(held, 3))
+
+    sent = received.table_to_send()
+
+    assert sent.to_pylist() == [*rows(received), *sample]
+    again, _ = received_of([sent])
+    assert again.has_occ_accounts == received.has_occ_accounts
+    assert bool(again.row_count) == bool(held)
+    assert rows(again) == rows(received)
 
 
 @given(held=drawn_rows(), size=st.integers(1, 41), labelled=st.booleans())

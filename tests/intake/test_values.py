@@ -73,31 +73,6 @@ def test_a_notice_of_nothing_is_refused(read_notices: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    "series",
-    [
-        "",
-        "AAPL",
-        "AAPL  240920X00220000",
-        "AAPL  240931C00220000",
-        "AAPL 240920C00220000",
-        "aapl  240920C00220000",
-        " AAPL 240920C00220000",
-        "TOOLONG240920C00220000",
-        "AAPL  240920C0022000\u0660",
-        "\u00c4APL  240920C00220000",
-        "AAPL  240920C00220000\t",
-    ],
-)
-def test_a_series_that_is_no_osi_symbol_is_refused(read_positions: ReadAll, series: str) -> None:
-    rows = [position(AAPL, "1046", 30), position(series, "1047", 30)]
-
-    _, problems = read_positions(csv_text(rows))
-
-    assert locations(problems) == [(2, "series")]
-    assert "expected an OSI symbol" in texts(problems)
-
-
-@pytest.mark.parametrize(
     "account",
     ["", "-1", "+1", "1 ", " 1", "1.0", "1e3", "1-2", "10A", "A", "\u0661", "1" * 31, "0x1"],
 )

@@ -422,12 +422,12 @@ def test_every_wrong_row_of_a_day_is_listed_with_its_row(empty: Stubs) -> None:
 
 def test_rows_of_later_arrow_payloads_are_counted_on(empty: Stubs) -> None:
     wrong = arrow_payload(
-        pa.table({"series": [AAPL, "?"], "account": ["1047", "1048"], "short_quantity": [1, -1]})
+        pa.table({"series": ["?", AAPL], "account": ["1047", "1048"], "short_quantity": [1, -1]})
     )
 
     failure = refusal_of(empty, day_with(PAYLOAD, wrong))
 
-    assert failure.fields == ["arrow_positions[2].series", "arrow_positions[2].short_quantity"]
+    assert failure.fields == ["arrow_positions[1].series", "arrow_positions[2].short_quantity"]
 
 
 @pytest.mark.parametrize(
@@ -524,7 +524,8 @@ def test_a_bad_payload_is_refused_and_no_other(empty: Stubs, payload: bytes) -> 
 
 @pytest.mark.parametrize("count", [99, 300, 5_000])
 def test_any_number_of_problems_arrives_as_a_status(empty: Stubs, count: int) -> None:
-    rows = [position(f"no series {row}", "no account", -row) for row in range(1, count + 1)]
+    rows = [position(AAPL, "no account", -row) for row in range(1, count + 1)]
+    rows += [position(f"no series {row}", "1", 1) for row in range(1, count + 1)]
 
     failure = refusal_of(
         empty, [spec_of(PUBLISHED), notices_of(*PUBLISHED.notices), positions_of(*rows)]
