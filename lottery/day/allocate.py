@@ -18,9 +18,10 @@ import pyarrow as pa
 
 from lottery.day import loops
 from lottery.day.assigned_pools import AssignedPool, AssignedPools, Integers, labels_in_use
-from lottery.day.keys import KeyedPositions, ranked, words_of
+from lottery.day.keys import KeyedPositions, words_of
+from lottery.day.segments import Segments, segments_of
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
-from lottery.day.threads import THREADS, in_threads, split_rows, split_sizes
+from lottery.day.threads import in_threads
 from lottery.method.methodology import ZeroHit
 
 if TYPE_CHECKING:  # It imports much that only types are for.
@@ -28,15 +29,6 @@ if TYPE_CHECKING:  # It imports much that only types are for.
 
 EXCEEDS_SHORT: Final = "EXCEEDS_SHORT"
 NO_POSITION: Final = "NO_POSITION"
-
-_GIANT_ROWS: Final = 1 << 16
-"""A pool of that many rows or more is cut into segments, so that threads share it."""
-_SEGMENT_ROWS: Final = 1 << 13
-"""Rows of a segment, about: their keys are sorted within the processor's cache."""
-_SAMPLED: Final = 64
-"""One row of so many is looked at to choose where a giant pool is cut."""
-_PART_CHARACTERS: Final = 1 << 30
-"""Most characters of accounts in one array: Arrow counts them in 31 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +105,7 @@ def allocate(
         PositionsInvalid: An account has several rows in a pool, or the shorts of a pool add up to
             more than 2**63 - 1.
     """
-    segments = _segments(len(assigned), positions)
+    segments = segments_of(len(assigned), positions)
     totals = _totals(assigned, segments)
     quantities = assigned.quantities()
     hits = np.empty(len(assigned), np.int64)
@@ -170,128 +162,7 @@ def break_reason(total_short: int) -> str:
     return EXCEEDS_SHORT if total_short else NO_POSITION
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Segments:
-    """The rows of the assigned pools, segment by segment: a pool, or a part of a giant one.
-
-    Attributes:
-        first: int64[pools + 1], the first segment of each pool.
-        pool_of: int32[segments], the pool of each.
-        starts: int64[segments + 1], where the rows of each start.
-        rows: int64[n, 2], key and contracts, in any order within a segment.
-        positions: What they are the rows of.
-        totals: int64[segments], contracts short.
-        account_counts: int64[segments], open positions.
-        text_sizes: int64[segments], characters of their accounts.
-        hit_counts: int64[segments], accounts with an assigned contract.
-        repeated: bool[segments], whether an account comes several times.
-    """
-
-    first: Integers
-    pool_of: npt.NDArray[np.int32]
-    starts: Integers
-    rows: Integers
-    positions: KeyedPositions
-    totals: Integers
-    account_counts: Integers
-    text_sizes: Integers
-    hit_counts: Integers
-    repeated: npt.NDArray[np.bool_]
-
-    def numbers_before(self) -> Integers:
-        """Return the numbers of the same pool in earlier segments, int64[segments]."""
-        before = np.cumsum(self.totals) - self.totals
-        return before - before[self.first[:-1]][self.pool_of]
-
-    def per_pool(self, values: Integers) -> Integers:
-        """Return the sums of the segments' values, int64[pools]."""
-        return np.add.reduceat(values, self.first[:-1]) if values.size else values
-
-    def parts(self, sizes: Integers) -> list[tuple[int, int]]:
-        """Return ranges of segments that threads share, none with too many characters."""
-        count = max(len(split_rows(len(self.rows))), -(-int(sizes.sum()) // _PART_CHARACTERS))
-        return split_sizes(sizes, count)
-
-
-def _segments(pool_count: int, positions: KeyedPositions) -> _Segments:
-    """Bring the rows of each pool together, those of giant pools in segments by account number."""
-    first, bounds = _cuts(pool_count, positions)
-    segment_count = int(first[-1])
-    blocks = positions.blocks
-    counts = np.zeros((THREADS, segment_count), np.int64)
-    segment_of = [np.empty(len(block), np.int32) for block in blocks]
-    shares = [range(thread, len(blocks), THREADS) for thread in range(THREADS)]
-
-    def count(thread: int, _: int) -> None:
-        for index in shares[thread]:
-            block = blocks[index]
-            loops.count_segments(
-                block.pools, block.keys, first, bounds, segment_of[index], counts[thread]
-            )
-
-    threads = [(thread, thread + 1) for thread in range(min(THREADS, max(1, len(blocks))))]
-    in_threads(count, threads)
-    starts = np.zeros(segment_count + 1, np.int64)
-    np.cumsum(counts.sum(axis=0), out=starts[1:])
-    largest = int(np.diff(starts).max(initial=1))
-    if positions.key_bits + (largest - 1).bit_length() > loops.KEY_BITS:
-        return _segments(pool_count, ranked(positions))
-    free = starts[:-1] + np.cumsum(counts, axis=0) - counts
-    rows = np.empty((int(starts[-1]), 2), np.int64)
-
-    def scatter(thread: int, _: int) -> None:
-        for index in shares[thread]:
-            block = blocks[index]
-            loops.scatter_rows(segment_of[index], block.keys, block.shorts, free[thread], rows)
-
-    in_threads(scatter, threads)
-    per_segment = [np.zeros(segment_count, np.int64) for _ in range(4)]
-    segments = _Segments(
-        first=first,
-        pool_of=np.repeat(np.arange(pool_count, dtype=np.int32), np.diff(first)),
-        starts=starts,
-        rows=rows,
-        positions=positions,
-        totals=per_segment[0],
-        account_counts=per_segment[1],
-        text_sizes=per_segment[2],
-        hit_counts=per_segment[3],
-        repeated=np.zeros(segment_count, np.bool_),
-    )
-    in_threads(
-        lambda start, end: loops.sum_segments(starts, start, end, rows, *per_segment[:3]),
-        segments.parts(np.diff(starts)),
-    )
-    return segments
-
-
-def _cuts(pool_count: int, positions: KeyedPositions) -> tuple[Integers, Integers]:
-    """Return the first segment of each pool, and the lowest account number of each segment.
-
-    Giant pools are cut at quantiles of a sample, so that one thread does not get all of them.
-    """
-    counts = np.zeros(pool_count, np.int64)
-    for block in positions.blocks:
-        counts += np.bincount(block.pools, minlength=pool_count)
-    giant = counts >= _GIANT_ROWS
-    first = np.zeros(pool_count + 1, np.int64)
-    np.cumsum(np.where(giant, -(-counts // _SEGMENT_ROWS), 1), out=first[1:])
-    bounds = np.zeros(int(first[-1]), np.int64)
-    if giant.any():
-        pools = np.concatenate([block.pools[::_SAMPLED] for block in positions.blocks])
-        numbers = np.concatenate([block.keys[::_SAMPLED] for block in positions.blocks])
-        numbers >>= loops.LENGTH_BITS
-        order = np.lexsort((numbers, pools))
-        pools, numbers = pools[order], numbers[order]
-        for pool in np.flatnonzero(giant).tolist():
-            sample = numbers[slice(*np.searchsorted(pools, [pool, pool + 1]))]
-            size = int(first[pool + 1] - first[pool])
-            cuts = sample[np.arange(1, size) * len(sample) // size] if len(sample) else 0
-            bounds[first[pool] + 1 : first[pool + 1]] = cuts
-    return first, bounds
-
-
-def _totals(assigned: AssignedPools, segments: _Segments) -> Integers:
+def _totals(assigned: AssignedPools, segments: Segments) -> Integers:
     """Return the contracts short of each pool, int64[pools].
 
     Raises:
@@ -315,7 +186,7 @@ class _Writer:
     """What the rows of the tables are made from."""
 
     assigned: AssignedPools
-    segments: _Segments
+    segments: Segments
     numbers_before: Integers
     totals: Integers
     hits: Integers
@@ -390,7 +261,7 @@ class _Writer:
         return pa.table(columns[: len(schema)], schema)
 
 
-def _repeated_accounts(segments: _Segments, among: Integers) -> dict[int, frozenset[str]]:
+def _repeated_accounts(segments: Segments, among: Integers) -> dict[int, frozenset[str]]:
     """Return the repeated accounts of some segments, as `PositionsInvalid` has them."""
     found: dict[int, set[str]] = {}
     for segment in among.tolist():

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lottery.day import allocate as allocate_module
 from lottery.day import loops, threads
+from lottery.day import segments as segments_module
 from lottery.day.allocate import PositionsInvalid, allocate
 from lottery.day.assigned_pools import assigned_pools
 from lottery.day.jit import Loop
@@ -38,9 +38,9 @@ from tests.builders import (
 def small_segments(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut small pools as if they were giant, and let two threads share the rest."""
     giant, segment, sampled = request.param
-    monkeypatch.setattr(allocate_module, "_GIANT_ROWS", giant)
-    monkeypatch.setattr(allocate_module, "_SEGMENT_ROWS", segment)
-    monkeypatch.setattr(allocate_module, "_SAMPLED", sampled)
+    monkeypatch.setattr(segments_module, "_GIANT_ROWS", giant)
+    monkeypatch.setattr(segments_module, "_SEGMENT_ROWS", segment)
+    monkeypatch.setattr(segments_module, "_SAMPLED", sampled)
     monkeypatch.setattr(threads, "ROWS_WORTH_A_THREAD", 0)
 
 
@@ -160,7 +160,7 @@ def test_a_part_with_too_many_characters_is_two(monkeypatch: pytest.MonkeyPatch)
     expected = allocate_rows(notices, positions)
     assert expected.allocations.column("account").num_chunks == 1
 
-    monkeypatch.setattr(allocate_module, "_PART_CHARACTERS", 30)
+    monkeypatch.setattr(segments_module, "_PART_CHARACTERS", 30)
 
     day = allocate_rows(notices, positions)
     assert day.allocations.column("account").num_chunks == 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lottery.day import allocate as allocate_module
 from lottery.day import loops, pool_loops
+from lottery.day import segments as segments_module
 from lottery.day.allocate import PositionsInvalid
 from lottery.day.single_pool import allocate_pool, arrange_pool
 from lottery.method import distribution
@@ -73,9 +73,9 @@ def test_the_loops_give_the_same_compiled_and_as_plain_python(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Plain Python also checks every index, which machine code does not.
-    monkeypatch.setattr(allocate_module, "_GIANT_ROWS", giant_rows)
-    monkeypatch.setattr(allocate_module, "_SEGMENT_ROWS", 3)
-    monkeypatch.setattr(allocate_module, "_SAMPLED", 2)
+    monkeypatch.setattr(segments_module, "_GIANT_ROWS", giant_rows)
+    monkeypatch.setattr(segments_module, "_SEGMENT_ROWS", 3)
+    monkeypatch.setattr(segments_module, "_SAMPLED", 2)
     day = allocate_rows(NOTICES, positions, account_order=order)
 
     with interpreted_loops():

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lottery.day import allocate as allocate_module
+from lottery.day import segments as segments_module
 from lottery.day import threads
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION, Break, Day, allocate
 from lottery.day.assigned_pools import AssignedPools, assigned_pools
@@ -282,9 +282,9 @@ def test_the_way_through_the_loops_changes_nothing(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "ROWS_WORTH_A_THREAD", 0)
         assert day.library() == expected
-        patch.setattr(allocate_module, "_GIANT_ROWS", 2)
-        patch.setattr(allocate_module, "_SEGMENT_ROWS", segment_rows)
-        patch.setattr(allocate_module, "_SAMPLED", sampled)
+        patch.setattr(segments_module, "_GIANT_ROWS", 2)
+        patch.setattr(segments_module, "_SEGMENT_ROWS", segment_rows)
+        patch.setattr(segments_module, "_SAMPLED", sampled)
         assert day.library() == expected
         with interpreted_loops():
             assert day.library() == expected
