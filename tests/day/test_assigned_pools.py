@@ -152,37 +152,40 @@ def test_pools_stand_in_the_order_of_their_texts_whatever_that_of_the_notices() 
     assert [(pool.occ_account, pool.series) for pool in assigned] == names
 
 
+def relabelled(
+    table: pa.Table, relabel: Callable[[list[str]], tuple[list[int], list[str]]]
+) -> pa.Table:
+    """The same rows; label columns have the indices and dictionaries that a function makes."""
+    for name in ("series", "occ_account"):
+        indices, texts = relabel(table.column(name).to_pylist())
+        column = pa.DictionaryArray.from_arrays(
+            pa.array(indices, pa.int32()), pa.array(texts, pa.string())
+        )
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(name), column)
+    return table
+
+
 def with_repeated_texts(table: pa.Table) -> pa.Table:
     """The same rows; label dictionaries hold their texts twice, rows point at both in turn."""
-    for name in ("series", "occ_account"):
-        texts = table.column(name).to_pylist()
+
+    def relabel(texts: list[str]) -> tuple[list[int], list[str]]:
         distinct = sorted(set(texts))
-        indices = [
-            distinct.index(text) + (row % 2) * len(distinct) for row, text in enumerate(texts)
-        ]
-        repeated = pa.DictionaryArray.from_arrays(
-            pa.array(indices, pa.int32()), pa.array(distinct * 2, pa.string())
-        )
-        table = table.set_column(
-            table.schema.get_field_index(name), table.schema.field(name), repeated
-        )
-    return table
+        size = len(distinct)
+        indices = [distinct.index(text) + row % 2 * size for row, text in enumerate(texts)]
+        return indices, distinct * 2
+
+    return relabelled(table, relabel)
 
 
 def with_unused_texts(table: pa.Table) -> pa.Table:
     """The same rows; label dictionaries have texts that no row has."""
-    for name in ("series", "occ_account"):
-        column = table.column(name).combine_chunks()
-        unused = ["F", *column.dictionary.to_pylist(), ZVZZT, "M"]
-        unused = list(dict.fromkeys(unused))
-        indices = [unused.index(text) for text in column.to_pylist()]
-        longer = pa.DictionaryArray.from_arrays(
-            pa.array(indices, pa.int32()), pa.array(unused, pa.string())
-        )
-        table = table.set_column(
-            table.schema.get_field_index(name), table.schema.field(name), longer
-        )
-    return table
+
+    def relabel(texts: list[str]) -> tuple[list[int], list[str]]:
+        distinct = list(dict.fromkeys(["F", *texts, ZVZZT, "M"]))
+        return [distinct.index(text) for text in texts], distinct
+
+    return relabelled(table, relabel)
 
 
 def cut_out(table: pa.Table) -> pa.Table:
@@ -218,12 +221,7 @@ def test_how_labels_are_encoded_changes_nothing(
     encoded = encode(positions)
     assert encoded.to_pylist() == positions.to_pylist()
 
-    day = allocate_tables(encode(notices), encoded, account_order=order)
-
-    assert day.pools == expected.pools
-    assert day.allocations == expected.allocations
-    assert day.broken_positions == expected.broken_positions
-    assert day.breaks == expected.breaks
+    assert allocate_tables(encode(notices), encoded, account_order=order) == expected
 
 
 def test_one_text_at_two_indices_of_a_dictionary_is_one_label() -> None:

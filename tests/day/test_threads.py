@@ -6,11 +6,12 @@ import threading
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lottery.day.threads import in_threads, split_rows
+from lottery.day.threads import in_threads, split_rows, split_sizes
 
 
 @given(row_count=st.integers(0, 2**40))
@@ -28,6 +29,17 @@ def test_few_rows_are_one_part() -> None:
     assert split_rows(0) == [(0, 0)]
     assert split_rows(49_999) == [(0, 49_999)]
     assert split_rows(50_000) == [(0, 25_000), (25_000, 50_000)]
+
+
+@given(sizes=st.lists(st.integers(0, 60_000), max_size=12), count=st.integers(1, 4))
+def test_sizes_are_shared_out_in_their_order(sizes: list[int], count: int) -> None:
+    """Law: the ranges follow each other through all sizes; none exceeds its share by a size."""
+    parts = split_sizes(np.array(sizes, np.int64), count)
+
+    assert [index for first, last in parts for index in range(first, last)] == [*range(len(sizes))]
+    assert len(parts) == count
+    largest = max(sum(sizes[first:last]) for first, last in parts)
+    assert largest <= sum(sizes) / count + max(sizes, default=0) + 1
 
 
 def test_one_part_is_worked_in_the_callers_thread() -> None:
