@@ -967,6 +967,7 @@ def test_the_passes_are_compiled_and_wait_for_no_lock_of_python() -> None:
         "find_series",
         "has_valid_quotes",
         "keep_assigned",
+        "read_digits",
         "read_kept",
     }
     for loop in passes.values():
