@@ -70,9 +70,11 @@ def unmatched_problems(positions: ReceivedPositions, unmatched: Iterable[Unmatch
             f"assigned {account.assigned_quantity} earlier on this date"
         )
         if account.row is None:
-            message = f"{assigned} but has no position; gross ones include it"
+            message = f"{assigned} but has no position; gross positions include it"
             found.add(positions.locator.problem(message))
         else:
-            message = f"{assigned} but is short {account.short_quantity}; gross ones include it"
+            message = (
+                f"{assigned} but is short {account.short_quantity}; gross positions include it"
+            )
             found.add(positions.row_problem(account.row, message, column="short_quantity"))
     return found.problems()

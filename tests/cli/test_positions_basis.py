@@ -113,8 +113,9 @@ def test_positions_that_cannot_be_gross_are_refused_by_account_and_row(
     text, document = fails(recorded, *command, exit_code=3, reason="INVALID_INPUT")
     before = "earlier on this date but"
     problems = {problem["message"]: problem for problem in document["problems"]}
-    short = f"account 1046 of {AAPL} was assigned 3 {before} is short 2; gross ones include it"
-    none = f"account 1047 of {AAPL} was assigned 7 {before} has no position; gross ones include it"
+    after = "; gross positions include it"
+    short = f"account 1046 of {AAPL} was assigned 3 {before} is short 2{after}"
+    none = f"account 1047 of {AAPL} was assigned 7 {before} has no position{after}"
     assert problems.keys() == {short, none}
     assert all(message in text.err for message in problems)
     names = ("file", "row", "column")

@@ -284,7 +284,9 @@ def test_every_account_that_has_less_than_it_was_assigned_is_refused_with_its_ro
     with unchanged(ledger):
         problems = problems_of(lambda: run(late, cycle=2, positions_basis="gross"))
 
-    reported = "account {} of {} was assigned {} earlier on this date but {}; gross ones include it"
+    reported = (
+        "account {} of {} was assigned {} earlier on this date but {}; gross positions include it"
+    )
     assert [(one.row, one.line, one.column, one.message) for one in problems] == [
         (None, None, None, reported.format("1047", AAPL, 30, "has no position")),
         (1, 2, "short_quantity", reported.format("2", META, 2, "is short 1")),
