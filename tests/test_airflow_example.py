@@ -102,7 +102,7 @@ def test_a_refusal_names_its_problems(home: Path) -> None:
 
     assert answer.exit_code == exits.REFUSED
     assert answer.message.startswith(
-        "INVALID_INPUT: notices.csv, row 10 (line 11), quantity: '-18'"
+        "INVALID_INPUT: notices.csv, row 10 (line 11), quantity: quantity must be"
     )
 
 

@@ -155,7 +155,7 @@ def _schema(connection: sa.Connection) -> dict[tuple[str, str], Any]:
 
 @functools.cache
 def _schema_of_new_database() -> dict[tuple[str, str], Any]:
-    engine = sa.create_engine("sqlite://")
+    engine = sa.create_engine("sqlite://", poolclass=sa.NullPool)
     with engine.connect() as connection:
         metadata.create_all(connection)
         return _schema(connection)

@@ -41,7 +41,7 @@ def open_backend(session: Session) -> Iterator[Backend]:
     try:
         backend = RemoteBackend(session.server, tls=_tls_files())
     except OSError as error:
-        raise typer.BadParameter(f"{quote(error.filename)}: {error.strerror}") from None
+        raise typer.BadParameter(f"{escape(error.filename)}: {error.strerror}") from None
     with backend:
         yield backend
 

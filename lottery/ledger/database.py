@@ -134,6 +134,7 @@ def connect(path: Path, lock_seconds: float) -> sa.Engine:
         # another one. If a process was killed while writing the header, the journal has it.
         has_journal = path.with_name(f"{path.name}-journal").exists()
         if path.stat().st_size and not has_journal and not keeps_rollback_journal(path):
+            connection.close()
             raise LedgerDamaged(f"expected a rollback journal in the header of {path}, got another")
         # SQLAlchemy begins transactions itself (below), so that writers lock from the start.
         connection.isolation_level = None

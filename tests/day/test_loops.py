@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 
 from lottery.day import loops, pool_loops
@@ -80,6 +83,46 @@ def test_the_loops_give_the_same_compiled_and_as_plain_python(
 
     with interpreted_loops():
         assert allocate_rows(NOTICES, positions, account_order=order) == day
+
+
+@pytest.mark.parametrize(
+    "accounts",
+    [
+        ["7", "12", "003", "5", "40"],
+        ["7", "12", "7"],
+        ["7", "x", "12"],
+        ["7", "1\n2"],
+        ["7", "", "12"],
+        ["9" * 18, "8", "7"],
+        ["9" * 19, "8"],
+    ],
+    ids=["sorted", "repeated", "no digit", "newline", "empty", "no key", "too long"],
+)
+@pytest.mark.parametrize("radix_rows", [2, pool_loops.RADIX_ROWS])
+def test_a_pool_on_its_own_is_the_same_compiled_and_as_plain_python(
+    accounts: list[str], radix_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def arranged(run: Callable[..., bool]) -> tuple[bool, list[int], list[int]]:
+        data = np.frombuffer(("\n".join(accounts) + "\n").encode(), np.uint8)
+        offsets, keys = np.zeros(len(accounts) + 1, np.int32), np.zeros(len(accounts), np.int64)
+        sound = run(data, 3, offsets, keys)
+        return bool(sound), offsets.tolist(), keys.tolist()
+
+    monkeypatch.setattr(pool_loops, "RADIX_ROWS", radix_rows)
+    arrange = pool_loops.arrange_rows
+    assert arranged(arrange.interpreted) == arranged(arrange.compiled())
+
+    def allocated(run: Callable[..., None], quantity: int) -> list[int]:
+        columns, figures = np.zeros((4, 3), np.int64), np.zeros(4, np.int64)
+        keys, shorts = np.array([8, 17, 26], np.int64), np.array([5, 0, 7], np.int64)
+        zero_is_one = False
+        run(keys, 3, shorts, quantity, 4314, zero_is_one, columns, figures)
+        return [*columns.ravel().tolist(), *figures.tolist()]
+
+    allocate = pool_loops.allocate_rows
+    for quantity in (1, 3, 9, 12, 13):
+        computed = allocated(allocate.interpreted, quantity)
+        assert computed == allocated(allocate.compiled(), quantity)
 
 
 def test_a_total_past_64_bits_is_found_in_plain_python_too() -> None:
