@@ -104,6 +104,10 @@ class InMemory:
             "sqlite://", creator=lambda: self._database, poolclass=sa.StaticPool
         )
 
+    def close(self) -> None:
+        self._engine.dispose()
+        self._database.close()
+
     def faults_after(self, statement: str, values: Sequence[Any] = ()) -> list[Fault]:
         """Return what `verify_log` finds after a statement, past the triggers that forbid it."""
         self._database.execute("BEGIN")
@@ -117,10 +121,11 @@ class InMemory:
 
 
 @pytest.fixture(scope="module")
-def in_memory(made: Made) -> InMemory:
+def in_memory(made: Made) -> Iterator[InMemory]:
     database = InMemory(made.directory)
     assert database.faults_after("SELECT 1") == []
-    return database
+    yield database
+    database.close()
 
 
 @pytest.fixture
