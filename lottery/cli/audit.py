@@ -23,7 +23,7 @@ from lottery.cli.options import (
     read_keys,
 )
 from lottery.cli.session import Session, command
-from lottery.errors import RunNotFound, escape
+from lottery.errors import RunNotFound, quote
 from lottery.operations.explain import wording
 from lottery.operations.proofs import (
     TrailEntry,
@@ -116,9 +116,7 @@ def export(
 ) -> None:
     """Write a run's bundle: its evidence, record and proof, which replay anywhere."""
     if file.suffix != BUNDLE_SUFFIX:
-        raise typer.BadParameter(
-            f"the bundle must be named FILE{BUNDLE_SUFFIX}, got {escape(str(file))}"
-        )
+        raise typer.BadParameter(f"the bundle must be named FILE{BUNDLE_SUFFIX}, got {quote(file)}")
     with open_backend(session) as backend, session.progress(1) as step:
         step("writing the bundle")
         exported = backend.export(run, file)

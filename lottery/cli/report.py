@@ -12,7 +12,7 @@ from lottery.cli.backend import open_backend
 from lottery.cli.options import BUNDLE_SUFFIX, KeyOption, read_keys, read_series
 from lottery.cli.output import writing_whole
 from lottery.cli.session import Session, command
-from lottery.errors import escape
+from lottery.errors import quote
 from lottery.operations.explain import wording
 from lottery.operations.report import PageRequest, Supersession
 
@@ -52,9 +52,7 @@ def report(
     recorded.
     """
     if file.suffix != PAGE_SUFFIX:
-        raise typer.BadParameter(
-            f"the page must be named FILE{PAGE_SUFFIX}, got {escape(str(file))}"
-        )
+        raise typer.BadParameter(f"the page must be named FILE{PAGE_SUFFIX}, got {quote(file)}")
     keys = read_keys(key)
     if keys and not run.endswith(BUNDLE_SUFFIX):
         raise typer.BadParameter("--key goes with a bundle; for a ledger use lottery verify --key")
