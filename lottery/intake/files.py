@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from lottery.day.assigned_pools import AssignedPools, assigned_pools
 from lottery.day.keys import KeyedPositions
-from lottery.day.tables import NOTICES, OCC_POSITIONS
+from lottery.day.tables import NOTICES, OCC_POSITIONS, OCC_REPORT_COLUMNS
 from lottery.errors import Problems, quote
 from lottery.intake.arrow import read_arrow
 from lottery.intake.columns import (
@@ -29,7 +29,7 @@ from lottery.intake.columns import (
 )
 from lottery.intake.delimited import csv_names, read_csv
 from lottery.intake.memory import TEXT_FACTOR, UNLIMITED, MemoryLimit
-from lottery.intake.occ_reports import OCC_COLUMNS, to_occ_reports
+from lottery.intake.occ_reports import to_occ_reports
 from lottery.intake.parquet import parquet_blocks, parquet_names, read_parquet
 from lottery.intake.positions import PositionBlocks, ReceivedPositions, notices_of_all
 from lottery.intake.positions import read_positions as read_positions_of
@@ -192,7 +192,7 @@ def notices_of_source(source: SourceFile, business_date: dt.date) -> Received:
         return _received(read, NOTICES, source)
     if source.suffix == ".arrows":
         locator = RowLocator(source=source.name)
-        raw = read_arrow(content, NOTICE_COLUMNS, locator, (*OPTIONAL_COLUMNS, *OCC_COLUMNS))
+        raw = read_arrow(content, NOTICE_COLUMNS, locator, (*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS))
     elif source.suffix in _READERS:
         raw = _READERS[source.suffix](pa.py_buffer(content), NOTICE_COLUMNS, source.name)
     else:

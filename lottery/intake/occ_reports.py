@@ -1,6 +1,6 @@
 """What else OCC says of a notice: kept as evidence, deciding nothing.
 
-FIXML carries it; over the wire it comes as the Arrow columns named here.
+FIXML carries it; over the wire it comes as Arrow columns of the same names.
 """
 
 from __future__ import annotations
@@ -11,39 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.tables import LABEL
+from lottery.day.tables import LABEL, OCC_REPORT_COLUMNS, OCC_REPORTS
 from lottery.errors import Problems, quote
 from lottery.intake.columns import Column, valid_utf8
 from lottery.intake.sources import Reading, RowLocator
-
-OCC_COLUMNS: Final = (
-    "clearing_firm",
-    "open_interest",
-    "exercise_method",
-    "assignment_method",
-    "assignment_unit",
-    "settlement_session",
-)
-"""Texts as OCC writes them, null if absent. In FIXML: `Pty R="4"`, `OpenInt`, `ExrMethod`,
-`AsgnMeth`, `Unit` and `SetSesID`."""
-
-OCC_REPORTS: Final = pa.schema(
-    [
-        pa.field("notice_id", pa.string(), nullable=False),
-        pa.field("occ_account", LABEL, nullable=False),
-        *(pa.field(name, LABEL) for name in OCC_COLUMNS),
-    ]
-)
-"""What else OCC says, one row for each notice."""
 
 _PRINTABLE: Final = r"^[ -~]{0,64}$"
 
 
 def to_occ_reports(raw: Reading, notices: pa.Table) -> tuple[pa.Table | None, Problems]:
-    """Return `OCC_REPORTS` of a raw table of notices, and what is wrong with it.
+    """Return `tables.OCC_REPORTS` of a raw table of notices, and what is wrong with it.
 
     Args:
-        raw: The raw table; any of `OCC_COLUMNS` may be missing.
+        raw: The raw table; any of `OCC_REPORT_COLUMNS` may be missing.
         notices: `tables.NOTICES` of the same rows.
 
     Returns:
@@ -51,7 +31,7 @@ def to_occ_reports(raw: Reading, notices: pa.Table) -> tuple[pa.Table | None, Pr
     """
     checked = {
         name: _checked(raw.table.column(name), name, raw.locator)
-        for name in OCC_COLUMNS
+        for name in OCC_REPORT_COLUMNS
         if name in raw.table.column_names
     }
     problems = sum((problems for _, problems in checked.values()), Problems())
@@ -62,17 +42,17 @@ def to_occ_reports(raw: Reading, notices: pa.Table) -> tuple[pa.Table | None, Pr
 
 
 def empty_reports(notices: pa.Table) -> pa.Table:
-    """Return `OCC_REPORTS` of notices of which OCC says nothing else."""
+    """Return `tables.OCC_REPORTS` of notices of which OCC says nothing else."""
     return pa.table(_nulls(notices), OCC_REPORTS)
 
 
 def _nulls(notices: pa.Table) -> dict[str, Any]:
     keys = {name: notices.column(name) for name in ("notice_id", "occ_account")}
-    return {**keys, **{name: pa.nulls(notices.num_rows, LABEL) for name in OCC_COLUMNS}}
+    return {**keys, **{name: pa.nulls(notices.num_rows, LABEL) for name in OCC_REPORT_COLUMNS}}
 
 
 def _checked(column: pa.ChunkedArray, name: str, locator: RowLocator) -> Column:
-    """Return one of `OCC_COLUMNS`; each distinct text is checked once."""
+    """Return one of `OCC_REPORT_COLUMNS`; each distinct text is checked once."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if column.type not in (pa.string(), pa.large_string()):

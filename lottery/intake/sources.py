@@ -244,7 +244,7 @@ class Reading:
         locator: Locates the table's rows in the source.
         table: The rows; None if the source is refused as a whole.
         problems: What is wrong with the source.
-        occ_reports: `occ_reports.OCC_REPORTS`, if it says more of its notices.
+        occ_reports: `tables.OCC_REPORTS`, if it says more of its notices.
     """
 
     locator: RowLocator
@@ -264,7 +264,7 @@ class Received:
         locators: One for each part of the table.
         starts: The index of each part's first row.
         problems: What is wrong with them.
-        occ_reports: `occ_reports.OCC_REPORTS`, row by row what else OCC says of the notices; None
+        occ_reports: `tables.OCC_REPORTS`, row by row what else OCC says of the notices; None
             if it says nothing.
     """
 

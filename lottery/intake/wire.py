@@ -11,7 +11,14 @@ from typing import Final
 import pyarrow as pa
 
 from lottery.day.assigned_pools import AssignedPools
-from lottery.day.tables import NOTICE_ROWS, NOTICES, OCC_POSITIONS, POSITION_ROWS, POSITIONS
+from lottery.day.tables import (
+    NOTICE_ROWS,
+    NOTICES,
+    OCC_POSITIONS,
+    OCC_REPORT_COLUMNS,
+    POSITION_ROWS,
+    POSITIONS,
+)
 from lottery.errors import LimitExceeded, Problems
 from lottery.intake.arrow import read_arrow, write_arrow
 from lottery.intake.columns import (
@@ -23,7 +30,7 @@ from lottery.intake.columns import (
     to_occ_positions,
 )
 from lottery.intake.memory import KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
-from lottery.intake.occ_reports import OCC_COLUMNS, empty_reports, to_occ_reports
+from lottery.intake.occ_reports import empty_reports, to_occ_reports
 from lottery.intake.positions import PositionBlocks, ReceivedPositions, read_positions
 from lottery.intake.sources import Reading, Received, ReceivedVolumes, RowLocator, SourceFile
 from lottery.method.methodology import AccountOrder
@@ -52,7 +59,7 @@ class _Role:
 _ROLES: Final[dict[str, _Role]] = {
     "notices": _Role(
         required=NOTICE_COLUMNS,
-        optional=(*OPTIONAL_COLUMNS, *OCC_COLUMNS),
+        optional=(*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS),
         schema=NOTICES,
         rows=NOTICE_ROWS,
         convert=to_notices,

@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lottery.day.tables import OCC_REPORT_COLUMNS
 from lottery.errors import PROBLEM_LIMIT, Problem, Problems, quote
 from lottery.intake.columns import to_notices
 from lottery.intake.fixml.parser import Blocks
 from lottery.intake.fixml.reports import ReportReader
 from lottery.intake.fixml.target import FixmlReport, is_count
-from lottery.intake.occ_reports import OCC_COLUMNS, to_occ_reports
+from lottery.intake.occ_reports import to_occ_reports
 from lottery.intake.sources import Reading, RowLocator
 
 _Announced: TypeAlias = tuple[str, int, str]
@@ -37,7 +38,7 @@ def read_notices(blocks: Blocks, business_date: dt.date, source: str) -> Reading
         source: What problems name as their source.
 
     Returns:
-        `tables.NOTICES` and `occ_reports.OCC_REPORTS`; no table if the file is refused as a whole.
+        `tables.NOTICES` and `tables.OCC_REPORTS`; no table if the file is refused as a whole.
     """
     raw = _AssignmentReader(blocks, business_date, source).read()
     if raw.table is None:
@@ -57,8 +58,8 @@ class _AssignmentReader(ReportReader):
     kind = "AsgnRpt"
 
     def __init__(self, blocks: Blocks, business_date: dt.date, source: str) -> None:
-        columns = ("notice_id", "series", "quantity", "occ_account", *OCC_COLUMNS)
-        super().__init__(blocks, business_date, source, columns, OCC_COLUMNS)
+        columns = ("notice_id", "series", "quantity", "occ_account", *OCC_REPORT_COLUMNS)
+        super().__init__(blocks, business_date, source, columns, OCC_REPORT_COLUMNS)
         self._count = 0
         self._totals: dict[str, _Announced] = {}
         self._lasts: list[_Announced] = []
