@@ -30,17 +30,19 @@ LENGTH_MASK: Final = (1 << LENGTH_BITS) - 1
 KEYED_DIGITS: Final = 16
 """Most digits of an account whose number is in its key; longer ones are ranked."""
 INT64_MAX: Final = 2**63 - 1
+MOST_DIGITS: Final = 18
+"""Most digits of a number that fits 64 bits, whatever they are."""
 BUCKET_BITS: Final = 11
 """Bits of a key that one pass of the radix sort looks at."""
 KEY_BITS: Final = 63
-"""Bits of a key with its index in the segment below it."""
+"""Bits of a key or number with the index of its row below it."""
 SLACK: Final = 8
 """Bytes after the last text: a text is written by words."""
 INSERTION_ROWS: Final = 24
 """A pool of that many accounts or fewer is sorted by insertion."""
 
 # Eight digits at a time: a word is eight bytes, the first in the lowest byte.
-_ZEROS = np.uint64(0x3030303030303030)
+ZEROS = np.uint64(0x3030303030303030)
 _HIGH_BITS = np.uint64(0x8080808080808080)
 _ABOVE_NINE = np.uint64(0x7676767676767676)
 
@@ -66,7 +68,7 @@ def eight_digits(word):
 def last_digits(words, end, count):
     """Return the last `count` (1 to 8) characters before `end`, less '0's, filled up by zeros."""
     kept = np.uint64(64 - 8 * count)
-    return ((words[end - 8] ^ _ZEROS) >> kept) << kept
+    return ((words[end - 8] ^ ZEROS) >> kept) << kept
 
 
 @inlined
@@ -280,7 +282,7 @@ def largest_size(starts, first, last):
 
 @inlined
 def has_repeats(keys, count, number_bit):
-    """Return whether two sorted keys have the same number, above the bits of length and index."""
+    """Return whether two sorted keys have the same number, their bits from `number_bit` on."""
     repeats = False
     for index in range(1, count):
         repeats |= keys[index] >> number_bit == keys[index - 1] >> number_bit
@@ -295,7 +297,7 @@ def eight_characters(number):
     tens = ((word * np.uint64(10_486)) >> np.uint64(20)) & np.uint64(0x0000007F0000007F)
     word = tens | (word - tens * np.uint64(100)) << np.uint64(16)
     tens = ((word * np.uint64(103)) >> np.uint64(10)) & np.uint64(0x000F000F000F000F)
-    return (tens | (word - tens * np.uint64(10)) << np.uint64(8)) + _ZEROS
+    return (tens | (word - tens * np.uint64(10)) << np.uint64(8)) + ZEROS
 
 
 @inlined

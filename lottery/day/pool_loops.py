@@ -13,15 +13,14 @@ from lottery.day.jit import loop
 from lottery.day.loops import (
     BUCKET_BITS,
     INT64_MAX,
+    KEY_BITS,
+    MOST_DIGITS,
     assigned_in_range,
     first_hit_number,
+    has_repeats,
     sort_by_digits,
 )
 
-KEY_BITS: Final = 63
-"""Bits of a number with the row below it."""
-MOST_DIGITS: Final = 18
-"""Most digits of a number that fits 64 bits, whatever they are."""
 NEWLINE: Final = 10
 """The byte after each account."""
 RADIX_ROWS: Final = 1_024
@@ -72,10 +71,7 @@ def arrange_rows(data, index_bits, offsets, keys):
         keys[:] = sort_by_digits(
             keys, np.empty(keys.size, np.int64), keys.size, index_bits, buckets
         )
-    for index in range(1, keys.size):
-        if keys[index] >> index_bits == keys[index - 1] >> index_bits:
-            return False
-    return True
+    return not has_repeats(keys, keys.size, index_bits)
 
 
 @loop("const int64[], int64, const int64[], int64, int64, bool, int64[,], int64[]")

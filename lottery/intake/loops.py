@@ -10,18 +10,15 @@ from typing import Final
 import numpy as np
 
 from lottery.day.jit import inlined, loop
-from lottery.day.loops import key_of, wrong_digits
+from lottery.day.loops import MOST_DIGITS, ZEROS, key_of, wrong_digits
 
 PADDED: Final = 21
 """Characters of a padded series."""
-DIGITS_READ: Final = 18
-"""Digits of a quantity that a number of 63 bits always holds."""
 _ROOT: Final = 6
 _TAIL: Final = 15
 _BLANK: Final = 0x20
 _BATCH: Final = 512
 """Texts that are looked up together."""
-_ZEROS = np.uint64(0x3030303030303030)
 _ROOT_HIGH = np.uint64(0x808080808080)
 _ROOT_MASK = np.uint64(0xFFFFFFFFFFFF)
 
@@ -62,8 +59,8 @@ def pad(data, start, end, box):
 def is_symbol(first, middle, last):
     """Return whether three words (characters 0, 8 and 13) are a padded OSI symbol."""
     date = first >> np.uint64(48) | (middle & np.uint64(0xFFFFFFFF)) << np.uint64(16)
-    digits = (date ^ _ZEROS) & _ROOT_MASK
-    wrong = wrong_digits(last ^ _ZEROS) | wrong_digits(digits)
+    digits = (date ^ ZEROS) & _ROOT_MASK
+    wrong = wrong_digits(last ^ ZEROS) | wrong_digits(digits)
     year = (digits & np.uint64(15)) * np.uint64(10) + (digits >> np.uint64(8) & np.uint64(15))
     month = (digits >> np.uint64(16) & np.uint64(15)) * np.uint64(10) + (
         digits >> np.uint64(24) & np.uint64(15)
@@ -297,7 +294,7 @@ def read_digits(offsets, data, numbers):
     for row in range(numbers.size):
         start, end = offsets[row], offsets[row + 1]
         number = np.int64(0)
-        wrong = end - start < 1 or end - start > DIGITS_READ
+        wrong = end - start < 1 or end - start > MOST_DIGITS
         if not wrong:
             for at in range(start, end):
                 digit = data[at] - np.uint8(48)
