@@ -17,7 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from lottery.day import loops
-from lottery.day.assigned_pools import AssignedPool, AssignedPools, Integers, labels_in_use
+from lottery.day.assigned_pools import (
+    AssignedPool,
+    AssignedPools,
+    Integers,
+    halves_overflow,
+    labels_in_use,
+)
 from lottery.day.keys import KeyedPositions, words_of
 from lottery.day.segments import Segments, segments_of
 from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
@@ -171,7 +177,7 @@ def _totals(assigned: AssignedPools, segments: Segments) -> Integers:
     # By halves, because the sum of two segments may exceed 64 bits.
     high = segments.per_pool(segments.totals >> 32)
     low = segments.per_pool(segments.totals & 0xFFFF_FFFF)
-    too_large = high + (low >> 32) >= 1 << 31
+    too_large = halves_overflow(high, low)
     too_large |= segments.per_pool((segments.totals < 0).astype(np.int64)) > 0
     if too_large.any():
         raise PositionsInvalid(

@@ -65,17 +65,32 @@ class AssignedPools:
             assigned_quantity=(int(self.high[index]) << 32) + int(self.low[index]),
         )
 
+    def index_table(self) -> npt.NDArray[np.int32]:
+        """Return the pool of each OCC account and series; -1 for a pair without notices.
+
+        Returns:
+            int32[OCC accounts + 1, series + 1]; the last row and column stand for any other text.
+        """
+        indices = np.full((len(self.occ_texts) + 1, len(self.series_texts) + 1), -1, np.int32)
+        indices[self.occ_accounts, self.series] = np.arange(len(self))
+        return indices
+
     def quantities(self) -> Integers:
         """Return int64[pools], the assigned quantities; 2**63 - 1 for a larger one."""
-        return np.where(self._overflow(), INT64_MAX, (self.high << 32) + self.low)
+        return np.where(
+            halves_overflow(self.high, self.low), INT64_MAX, (self.high << 32) + self.low
+        )
 
     def overflowing(self) -> list[AssignedPool]:
         """Return the pools whose notices add up to more than 2**63 - 1."""
-        return [self[index] for index in np.flatnonzero(self._overflow()).tolist()]
+        overflow = halves_overflow(self.high, self.low)
+        return [self[index] for index in np.flatnonzero(overflow).tolist()]
 
-    def _overflow(self) -> npt.NDArray[np.bool_]:
-        overflow: npt.NDArray[np.bool_] = self.high + (self.low >> 32) >= 1 << 31
-        return overflow
+
+def halves_overflow(high: Integers, low: Integers) -> npt.NDArray[np.bool_]:
+    """Return whether each sum, high * 2**32 + low, exceeds 2**63 - 1: bool[n]."""
+    overflow: npt.NDArray[np.bool_] = high + (low >> 32) >= 1 << 31
+    return overflow
 
 
 def assigned_pools(notices: pa.Table) -> AssignedPools:

@@ -177,13 +177,11 @@ def key_table(positions: pa.Table, assigned: AssignedPools, order: AccountOrder)
     """
     series, series_texts = label_indices(positions.column("series"))
     occ_accounts, occ_texts = label_indices(positions.column("occ_account"))
-    pool_of = np.full((len(assigned.occ_texts) + 1, len(assigned.series_texts) + 1), -1, np.int32)
-    pool_of[assigned.occ_accounts, assigned.series] = np.arange(len(assigned))
     rows, columns = (
         pc.index_in(texts, value_set=among).fill_null(len(among)).to_numpy()
         for texts, among in ((occ_texts, assigned.occ_texts), (series_texts, assigned.series_texts))
     )
-    pools = pool_of[rows[occ_accounts], columns[series]]
+    pools = assigned.index_table()[rows[occ_accounts], columns[series]]
     kept = np.flatnonzero(pools >= 0)
     accounts = positions.column("account").take(pa.array(kept))
     block = TextBlock(

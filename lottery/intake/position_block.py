@@ -57,7 +57,7 @@ class PoolLookup:
         hashes: uint64[a power of two], a hash table of them; 0 is free.
         codes: int32[], the series in each bucket.
         occ_rows: The row of each assigned OCC account in `pool_of`; others have the last.
-        pool_of: int32[OCC accounts + 1, k + 1], pools; -1 for none.
+        pool_of: int32[OCC accounts + 1, k + 1], pools (`AssignedPools.index_table`).
     """
 
     order: AccountOrder
@@ -80,8 +80,6 @@ class PoolLookup:
         words = np.empty((len(series), 3), np.uint64)
         hashes, codes = np.zeros(size, np.uint64), np.zeros(size, np.int32)
         loops.fill_buckets(padded, words, hashes, codes)
-        pool_of = np.full((len(assigned.occ_texts) + 1, len(series) + 1), -1, np.int32)
-        pool_of[assigned.occ_accounts, assigned.series] = np.arange(len(assigned))
         return cls(
             order=order,
             series=series,
@@ -89,7 +87,7 @@ class PoolLookup:
             hashes=hashes,
             codes=codes,
             occ_rows={text: row for row, text in enumerate(assigned.occ_texts.to_pylist())},
-            pool_of=pool_of,
+            pool_of=assigned.index_table(),
         )
 
     def rows_of(self, occ_accounts: Sequence[str]) -> npt.NDArray[np.int32]:
