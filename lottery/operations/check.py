@@ -15,15 +15,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.allocate import PositionsInvalid, allocate
 from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
 from lottery.intake import files
 from lottery.intake.memory import UNLIMITED, MemoryLimit
-from lottery.intake.positions import ReceivedPositions
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.operations.validation import (
     derive_seed_of,
-    invalid_positions,
+    position_problems,
     repeated_notices,
 )
 
@@ -101,21 +99,7 @@ def _check(
     positions = files.read_positions(path, None, order, source=name, memory=memory)
     quantity = sum(_sum(pa.array(block.shorts)) for block in positions.positions.blocks)
     file = CheckedFile(name=name, role=role, row_count=positions.row_count, quantity=quantity)
-    return file, positions.problems + _pool_problems(positions, methodology)
-
-
-def _pool_problems(positions: ReceivedPositions, methodology: Methodology) -> Problems:
-    """Return a problem for each repeated account, and for each pool that is too large."""
-    try:
-        allocate(
-            positions.assigned,
-            positions.positions,
-            ten_thousandths=1,
-            zero_hit=methodology.zero_hit,
-        )
-    except PositionsInvalid as error:
-        return invalid_positions(positions, error)
-    return NO_PROBLEMS
+    return file, positions.problems + position_problems(positions, methodology)
 
 
 def _role_of(path: Path, name: str) -> tuple[str | None, Problems]:

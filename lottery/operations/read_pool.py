@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.allocate import PositionsInvalid, allocate
 from lottery.day.assigned_pools import assigned_pools
 from lottery.day.tables import NOTICES
 from lottery.errors import Problem, Problems, quote
@@ -15,7 +14,7 @@ from lottery.intake import files
 from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.operations.odds import OddsRequest
-from lottery.operations.validation import checked_series, invalid_positions
+from lottery.operations.validation import checked_series, position_problems
 
 
 def read_pool(
@@ -58,15 +57,7 @@ def read_pool(
             listed = ", ".join(map(quote, names))
             message = f"series {quote(series)} has several OCC accounts; name one of {listed}"
             problems += Problems.of(Problem(source="occ_account", message=message))
-    try:
-        allocate(
-            positions.assigned,
-            positions.positions,
-            ten_thousandths=1,
-            zero_hit=methodology.zero_hit,
-        )
-    except PositionsInvalid as error:
-        problems += invalid_positions(positions, error)
+    problems += position_problems(positions, methodology)
     problems.refuse_if_any()
     table = positions.table()
     rows = table.filter((pc.field("series") == series) & (pc.field("occ_account") == occ_account))

@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.allocate import PositionsInvalid
+from lottery.day.allocate import PositionsInvalid, allocate
 from lottery.day.identifiers import padded_series
 from lottery.day.tables import INT64_MAX
 from lottery.errors import (
@@ -113,6 +113,21 @@ def repeated_pools(occ_positions: Received) -> Problems:
             message += _location(occ_positions, first)
             found.add(occ_positions.row_problem(index, message, column="series"))
     return found.problems()
+
+
+def position_problems(positions: ReceivedPositions, methodology: Methodology) -> Problems:
+    """Return what is wrong with positions that are not allocated, as `invalid_positions` does."""
+    try:
+        # Any fraction finds the same.
+        allocate(
+            positions.assigned,
+            positions.positions,
+            ten_thousandths=1,
+            zero_hit=methodology.zero_hit,
+        )
+    except PositionsInvalid as error:
+        return invalid_positions(positions, error)
+    return Problems()
 
 
 def invalid_positions(positions: ReceivedPositions, error: PositionsInvalid) -> Problems:
