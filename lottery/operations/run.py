@@ -151,7 +151,10 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
     problems += _term_problems(request) + seed_problems
     if progress is not None:
         progress("arranging the accounts")
-    day = _allocate(request, seed, request.positions.positions, problems, progress)
+    problems += _row_problems(request)
+    if progress is not None:
+        progress("allocating")
+    day = _allocate(request, seed, request.positions.positions, problems)
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
     warnings = (*seed.warnings(), *_occ_account_warnings(request))
     shorts = None
@@ -185,29 +188,19 @@ def _allocate(
     seed: Seed | None,
     positions: KeyedPositions,
     problems: Problems,
-    progress: Progress | None = None,
 ) -> Day:
     """Allocate the request's notices to positions.
+
+    Args:
+        request: The day.
+        seed: Its seed, or None if it is refused.
+        positions: The positions of the assigned pools, as given or net.
+        problems: What is wrong with the request so far.
 
     Raises:
         Refused: Something in the request is wrong; every problem is listed.
     """
     received = request.positions
-    problems += repeated_notices(request.notices)
-    if request.occ_positions is not None:
-        problems += repeated_pools(request.occ_positions)
-    overflows = (
-        request.notices.locators[0].problem(
-            f"the notices of {pool_name(pool.occ_account, pool.series)} must add up to at most "
-            f"{INT64_MAX} contracts",
-            column="quantity",
-            rule="P5",
-        )
-        for pool in received.assigned.overflowing()
-    )
-    problems += Problems.of(*overflows)
-    if progress is not None:
-        progress("allocating")
     try:
         day = allocate(
             received.assigned,
@@ -222,6 +215,23 @@ def _allocate(
         raise
     problems.refuse_if_any()
     return day
+
+
+def _row_problems(request: RunRequest) -> Problems:
+    """Return a problem for each repeated notice or pool, and for notices too large to add up."""
+    problems = repeated_notices(request.notices)
+    if request.occ_positions is not None:
+        problems += repeated_pools(request.occ_positions)
+    overflows = (
+        request.notices.locators[0].problem(
+            f"the notices of {pool_name(pool.occ_account, pool.series)} must add up to at most "
+            f"{INT64_MAX} contracts",
+            column="quantity",
+            rule="P5",
+        )
+        for pool in request.positions.assigned.overflowing()
+    )
+    return problems + Problems.of(*overflows)
 
 
 def _term_problems(request: RunRequest) -> Problems:
