@@ -44,7 +44,7 @@ def from_series_allocation(
     pool = allocation.pool
     series, occ_account = allocation.series, request.occ_account
     response = pb.AllocateSeriesResponse(
-        seed=_remembered_seed(allocation.seed),
+        seed=_seed(allocation.seed),
         pool=lottery_pb2.Pool(
             occ_account=occ_account,
             series=series,
@@ -206,12 +206,8 @@ def _figure(figure: Fraction | Decimal) -> pb.Figure:
 
 
 @functools.lru_cache(maxsize=64)
-def _remembered_seed(seed: Seed) -> lottery_pb2.Seed:
-    """Return the message of a seed, which is copied into each response of its date."""
-    return _seed(seed)
-
-
 def _seed(seed: Seed) -> lottery_pb2.Seed:
+    """Return the message of a seed, which is copied into each response of its date."""
     volumes = _copies(lottery_pb2.ExchangeVolume, seed.volumes)
     return _copied(lottery_pb2.Seed, seed, volumes=volumes, composite=str(seed.composite))
 

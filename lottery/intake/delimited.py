@@ -74,14 +74,20 @@ def describe_format(data: bytes) -> str | None:
     return "binary data" if b"\x00" in data else None
 
 
-def csv_names(content: bytes | memoryview | mmap.mmap) -> list[str] | str:
-    """Return the column names of a CSV file's first line, or why there are none."""
-    data = bytes(memoryview(content)[:_HEADER_BYTES]).removeprefix(BYTE_ORDER_MARK)
+def refused_as_csv(data: bytes) -> str | None:
+    """Return why a file is surely not CSV, judged by its first bytes."""
     if not data:
         return "the file is empty"
     found = describe_format(data)
-    if found:
-        return f"expected CSV, got {found}"
+    return f"expected CSV, got {found}" if found else None
+
+
+def csv_names(content: bytes | memoryview | mmap.mmap) -> list[str] | str:
+    """Return the column names of a CSV file's first line, or why there are none."""
+    data = bytes(memoryview(content)[:_HEADER_BYTES]).removeprefix(BYTE_ORDER_MARK)
+    refusal = refused_as_csv(data)
+    if refusal is not None:
+        return refusal
     try:
         line = _LINE_END.split(data, maxsplit=1)[0].decode()
         return next(csv.reader([line], strict=True), [])

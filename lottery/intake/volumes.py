@@ -16,7 +16,7 @@ import numpy as np
 
 from lottery.errors import INVALID_INPUT, INVALID_SEED, Problem, Problems, escape, quote
 from lottery.intake.columns import check_names
-from lottery.intake.delimited import BYTE_ORDER_MARK, describe_format
+from lottery.intake.delimited import BYTE_ORDER_MARK, refused_as_csv
 from lottery.intake.sources import ReceivedVolumes, RowLocator, SourceFile
 from lottery.method.methodology import Security
 from lottery.method.seed import ExchangeAsk
@@ -88,11 +88,9 @@ def _read_csv(data: bytes, securities: Sequence[Security], locator: RowLocator) 
 
 def _csv_rows(data: bytes) -> list[list[str]] | str:
     """Return the rows of a CSV file, or why it is refused."""
-    if not data:
-        return "the file is empty"
-    found = describe_format(data)
-    if found:
-        return f"expected CSV, got {found}"
+    refusal = refused_as_csv(data)
+    if refusal is not None:
+        return refusal
     try:
         text = data.removeprefix(BYTE_ORDER_MARK).decode()
         return list(csv.reader(io.StringIO(text, newline=""), strict=True))

@@ -87,10 +87,9 @@ class Ledger(LedgerReader):
         Raises:
             LedgerNotFound: The directory has no ledger.
         """
-        if not (directory / DATABASE).is_file():
-            raise LedgerNotFound(f"no ledger at {directory}; check --ledger")
         ledger = cls(directory, lock_seconds=lock_seconds, key=key)
-        if ledger._version() == 0:  # A process was killed while creating the ledger.
+        # A process that is killed while creating the ledger leaves a file without tables.
+        if not (directory / DATABASE).is_file() or ledger._version() == 0:
             raise LedgerNotFound(f"no ledger at {directory}; check --ledger")
         return ledger
 
