@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import pyarrow as pa
 
 from lottery.day.assigned_pools import AssignedPools, assigned_pools
 from lottery.day.keys import KeyedPositions
 from lottery.day.tables import NOTICES, OCC_POSITIONS, OCC_REPORT_COLUMNS
-from lottery.errors import Problems, quote
+from lottery.errors import NO_PROBLEMS, Problems, quote
 from lottery.intake.arrow import read_arrow
 from lottery.intake.columns import (
     NOTICE_COLUMNS,
@@ -48,6 +48,7 @@ FIXML: Final = ".xml"
 MAX_VOLUMES_BYTES: Final = 1 << 20
 """Maximum size of a file of volumes in bytes; its four rows have a few hundred."""
 
+_Result = TypeVar("_Result")
 _Blocks: TypeAlias = Callable[[], Iterator[bytes]]
 _Convert: TypeAlias = Callable[[Reading], Reading]
 _READERS: Final[dict[str, Callable[[pa.Buffer, Sequence[str], str], Reading]]] = {
@@ -111,26 +112,20 @@ def read_positions(
             locator=locator,
             problems=problems,
         )
-    data = pa.py_buffer(mapped)
-    before = _identity(path)
-    # Another thread takes the digest of the same bytes meanwhile.
-    with ThreadPoolExecutor(1) as other_thread:
-        file = other_thread.submit(
-            SourceFile.of, "positions", _name(path), suffix, memoryview(mapped)
-        )
-        blocks = _position_blocks(mapped, data, suffix, locator.source, memory)
-        assigned = assigned_pools(notices_of_all(blocks)) if assigned is None else assigned
-        received = read_positions_of(blocks, assigned, order, locator=locator, memory=memory)
-        received = replace(received, sources=(file.result(),))
-    if _identity(path) != before:
-        changed = locator.problem("the file changed while it was read; run again")
-        return replace(received, problems=received.problems + Problems.of(changed))
-    return received
+
+    def read() -> ReceivedPositions:
+        blocks = _position_blocks(mapped, suffix, locator.source, memory)
+        pools = assigned_pools(notices_of_all(blocks)) if assigned is None else assigned
+        return read_positions_of(blocks, pools, order, locator=locator, memory=memory)
+
+    received, file, changed = _read_and_digest(path, "positions", mapped, locator, read)
+    return replace(received, sources=(file,), problems=received.problems + changed)
 
 
 def _position_blocks(
-    mapped: mmap.mmap | bytes, data: pa.Buffer, suffix: str, source: str, memory: MemoryLimit
+    mapped: mmap.mmap | bytes, suffix: str, source: str, memory: MemoryLimit
 ) -> PositionBlocks:
+    data = pa.py_buffer(mapped)
     if suffix == ".csv":
         memory.check(source, data.size * TEXT_FACTOR)
         return PositionBlocks.of([read_csv(data, POSITION_COLUMNS, source)])
@@ -266,19 +261,38 @@ def _read_rows(
     mapped = _mapped(path)
     if isinstance(mapped, str):
         return _refused(source, schema, mapped)
-    data = pa.py_buffer(mapped)
+
+    def read() -> Reading:
+        raw = reader(pa.py_buffer(mapped), required, source)
+        return raw if raw.table is None else convert(raw)
+
+    found, file, changed = _read_and_digest(path, role, mapped, RowLocator(source=source), read)
+    return _received(replace(found, problems=found.problems + changed), schema, file)
+
+
+def _read_and_digest(
+    path: Path,
+    role: str,
+    mapped: mmap.mmap | bytes,
+    locator: RowLocator,
+    read: Callable[[], _Result],
+) -> tuple[_Result, SourceFile, Problems]:
+    """Read a mapped file while another thread takes the digest of the same bytes.
+
+    Returns:
+        What `read` returns, the source, and a problem if the file was changed meanwhile.
+    """
     before = _identity(path)
-    # Another thread takes the digest of the same bytes meanwhile.
     with ThreadPoolExecutor(1) as other_thread:
-        file = other_thread.submit(SourceFile.of, role, _name(path), suffix, memoryview(data))
-        read = reader(data, required, source)
-        if read.table is not None:
-            read = convert(read)
-        received = _received(read, schema, file.result())
-    if _identity(path) != before:
-        changed = read.locator.problem("the file changed while it was read; run again")
-        return replace(received, problems=received.problems + Problems.of(changed))
-    return received
+        file = other_thread.submit(
+            SourceFile.of, role, _name(path), path.suffix.lower(), memoryview(mapped)
+        )
+        result = read()
+        source = file.result()
+    if _identity(path) == before:
+        return result, source, NO_PROBLEMS
+    changed = locator.problem("the file changed while it was read; run again")
+    return result, source, Problems.of(changed)
 
 
 def _received(read: Reading, schema: pa.Schema, file: SourceFile) -> Received:
