@@ -200,8 +200,7 @@ def read_table(
 def what_is_wrong(directory: Path, file: EvidenceFile) -> str | None:
     """Return what a file has instead of its recorded digest and size, or None if it has both."""
     try:
-        digest = _sha256(directory / file.name)
-        size = (directory / file.name).stat().st_size
+        digest, size = _digest_and_size(directory / file.name)
     except (FileNotFoundError, NotADirectoryError):
         return "the file is missing"
     except OSError as error:
@@ -278,13 +277,11 @@ def _seal(directory: Path, name: str) -> EvidenceFile:
     """Sync a file to disk, make it read-only, and return it with its digest."""
     path = directory / name
     sync_file(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = file.tell()
+    digest, size = _digest_and_size(path)
     path.chmod(_READ_ONLY)
     return EvidenceFile(name=name, sha256=digest, size=size)
 
 
-def _sha256(path: Path) -> str:
+def _digest_and_size(path: Path) -> tuple[str, int]:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
