@@ -1,47 +1,44 @@
-"""Durability and locking: the only module that asks the disk for either.
+"""Durability: files that are there whole or not at all, also after a power cut.
 
-POSIX only: `fsync` of files and directories, `rename` and `link` within a directory, `flock`.
+POSIX only: `fsync` of files and directories, `rename` and `link` within a directory.
 
 Not here: what is written, and which error of the project a failure becomes; these functions raise
 `OSError` as it comes.
 
 Invariants:
-- A file written here is there whole or not at all, also after a power cut.
-- A failed write leaves no file behind; only a killed process leaves a temporary one,
-  `.<32 hexadecimal digits>.tmp`.
+- A failed write leaves no file behind. A killed process leaves none of `create_file`, and of the
+  others a temporary one, `.<32 hexadecimal digits>.tmp`.
+- A symbolic link is never followed at the end of a path.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import secrets
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-_LOCK_POLL_SECONDS: Final = 0.02
+_NO_UNNAMED_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+"""What file systems without `O_TMPFILE` answer to it."""
 
 
 @contextmanager
-def atomic_file(path: Path, *, mode: int = 0o666, overwrite: bool = True) -> Iterator[BinaryIO]:
-    """Open a file that gets its name when the block succeeds, and is removed when it fails.
+def atomic_file(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Open a file that takes its name, from another file too, when the block succeeds.
 
     Args:
         path: The name that the file gets, in a directory that exists.
         mode: Permissions, less the umask.
-        overwrite: Whether a file of that name is replaced.
 
     Yields:
         The file, open for writing and reading. Its `name` is the path of the temporary file, for
         writers that need a path; they must write to it in place.
-
-    Raises:
-        FileExistsError: `overwrite` is false, and something has that name.
     """
-    temporary = path.with_name(f".{secrets.token_hex(16)}.tmp")
+    temporary = temporary_path(path.parent)
 
     def exclusively(name: str, flags: int) -> int:
         return os.open(name, flags | os.O_NOFOLLOW, mode)
@@ -51,24 +48,65 @@ def atomic_file(path: Path, *, mode: int = 0o666, overwrite: bool = True) -> Ite
             yield cast("BinaryIO", file)
             file.flush()
             os.fsync(file.fileno())
-            if overwrite:
-                temporary.replace(path)
-            else:  # A link, unlike a rename, never replaces a file that another process made.
-                os.link(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 
-def write_file(path: Path, content: bytes, *, mode: int = 0o666, overwrite: bool = True) -> None:
-    """Write a whole file; arguments and errors are those of `atomic_file`."""
-    with atomic_file(path, mode=mode, overwrite=overwrite) as file:
+def write_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Write a whole file, in the place of another one; arguments are those of `atomic_file`."""
+    with atomic_file(path, mode=mode) as file:
         file.write(content)
+
+
+def create_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Write a whole file that gets its name only once it is durable.
+
+    Args:
+        path: The name that the file gets, in a directory that exists.
+        content: Its bytes.
+        mode: Permissions, less the umask.
+
+    Raises:
+        FileExistsError: Something has that name.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with _unnamed_file(path.parent, mode) as (descriptor, name):
+            _write_all(descriptor, content)
+            os.fsync(descriptor)
+            # A link, unlike a rename, never replaces a file that another process made.
+            os.link(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file for reading; a symbolic link is an error.
+
+    Raises:
+        OSError: There is no such file, or it cannot be read.
+    """
+    # Without waiting: a pipe in the place of a file would hold the process up for ever.
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file's bytes; errors are those of `open_file`."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def temporary_path(directory: Path) -> Path:
+    """Return a path that nothing has and nobody can guess."""
+    return directory / f".{secrets.token_hex(16)}.tmp"
 
 
 def sync_file(path: Path) -> None:
     """Make the content of a file durable, whoever wrote it."""
-    _sync(path, os.O_RDONLY)
+    _sync(path, os.O_RDONLY | os.O_NOFOLLOW)
 
 
 def sync_directory(directory: Path) -> None:
@@ -77,34 +115,30 @@ def sync_directory(directory: Path) -> None:
 
 
 @contextmanager
-def lock_directory(
-    directory: Path, *, seconds: float = 0.0, shared: bool = False
-) -> Iterator[None]:
-    """Hold the lock of a directory, which ends with the block or with the process.
-
-    Args:
-        directory: The directory; nothing is written to it.
-        seconds: How long to wait for other holders.
-        shared: Whether others may hold it too, if they share it.
-
-    Raises:
-        TimeoutError: Another process still held the lock after that time.
-    """
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    deadline = time.monotonic() + seconds
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _unnamed_file(directory: Path, mode: int) -> Iterator[tuple[int, str]]:
+    """Open a file that is gone if nobody links it; yield its descriptor and what to link."""
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{directory} is locked by another process") from None
-                time.sleep(_LOCK_POLL_SECONDS)
-        yield
+        descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR, mode)
+        name, temporary = f"/proc/self/fd/{descriptor}", None
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED_FILES:
+            raise
+        temporary = temporary_path(directory)
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, mode)
+        name = str(temporary)
+    try:
+        yield descriptor, name
     finally:
         os.close(descriptor)
+        if temporary is not None:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -338,10 +338,16 @@ class LedgerUnwritable(LotteryError):
     reason = "LEDGER_UNWRITABLE"
 
 
-class LedgerUnfinished(LotteryError):
-    """The run is recorded, but some of the ledger's files could not be written after it.
+class ConnectionLost(LotteryError):
+    """The database's connection was lost; the same call finds what was committed."""
 
-    The same command finds the run recorded; the next write completes the files.
+    reason = "CONNECTION_LOST"
+
+
+class LedgerUnfinished(LotteryError):
+    """The entry is committed, but the files that publish it could not be written.
+
+    The same command finds it recorded and publishes it; so does the next write.
     """
 
     reason = "LEDGER_UNFINISHED"

@@ -65,7 +65,7 @@ def serve(settings: Settings) -> None:
         port=server.port,
         health_port=server.health.port,
         metrics_port=None if server.metrics is None else server.metrics.port,
-        ledger=str(settings.ledger),
+        ledger=settings.ledger,
         tls=settings.tls_certificate is not None,
     )
     signal.sigwait(STOP_SIGNALS)

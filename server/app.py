@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import grpc
 from grpc_reflection.v1alpha import reflection
 
+from lottery import operations
 from lottery.operations.inputs import MemoryLimit
 from lottery.operations.runs import Ledger
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
@@ -61,9 +62,9 @@ def create_server(settings: Settings) -> LotteryServer:
         LotteryError: The ledger cannot be opened.
     """
     credentials = security.credentials(settings)
-    ledger = Ledger.create(
-        settings.ledger, lock_seconds=settings.lock_seconds, key=settings.signing_key
-    )
+    ledger_settings = settings.ledger_settings()
+    ledger = operations.open_ledger(ledger_settings)
+    ledger.publish()  # What a killed process has committed and not published.
     services = grpc.server(
         futures.ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc"),
         interceptors=[CanonicalLog()],
@@ -83,7 +84,7 @@ def create_server(settings: Settings) -> LotteryServer:
         services,
     )
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(
-        AuditService(ledger, lock_seconds=settings.lock_seconds, identify=security.identity_of),
+        AuditService(ledger, settings=ledger_settings, identify=security.identity_of),
         services,
     )
     reflection.enable_server_reflection(

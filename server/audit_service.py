@@ -26,11 +26,11 @@ class AuditService(pb_grpc.AuditServiceServicer):
         self,
         ledger: Ledger,
         *,
-        lock_seconds: float,
+        settings: operations.LedgerSettings,
         identify: Callable[[grpc.ServicerContext], Identity],
     ) -> None:
         self._ledger = ledger
-        self._lock_seconds = lock_seconds
+        self._settings = settings
         self._identify = identify
 
     @aborting
@@ -44,9 +44,9 @@ class AuditService(pb_grpc.AuditServiceServicer):
         return pb.ReplayRunResponse(result=responses.from_replayed(replayed))
 
     @aborting_stream
-    def ReplayDay(
-        self, request: pb.ReplayDayRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.ReplayDayResponse]:
+    def ReplayRuns(
+        self, request: pb.ReplayRunsRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ReplayRunsResponse]:
         first, last = requests.to_dates(request)
         requester, engine = self._requester(context), requests.to_engine(request.engine)
         for replayed in operations.replay_dates(
@@ -54,18 +54,13 @@ class AuditService(pb_grpc.AuditServiceServicer):
         ):
             if not context.is_active():
                 return
-            yield pb.ReplayDayResponse(result=responses.from_replayed(replayed))
+            yield pb.ReplayRunsResponse(result=responses.from_replayed(replayed))
 
     @aborting
     def VerifyLedger(
         self, request: pb.VerifyLedgerRequest, context: grpc.ServicerContext
     ) -> pb.VerifyLedgerResponse:
-        faults = operations.verify_ledger(
-            self._ledger.directory,
-            key_file=self._ledger.key_file,
-            keys=requests.to_keys(request.keys),
-            lock_seconds=self._lock_seconds,
-        )
+        faults = operations.verify_ledger(self._settings, keys=requests.to_keys(request.keys))
         response = responses.from_faults(faults)
         telemetry.note(fault_count=len(response.faults))
         return response

@@ -64,18 +64,28 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     ) -> pb.RunLotteryResponse:
         received = run_stream.receive_run(request, max_rows=self._max_rows, memory=self._memory)
         _require_active(context)
-        asked = run_stream.to_run_request(received, self._identify(context))
+        asked = run_stream.to_run_request(
+            received, self._identify(context), partial(operations.methodology_for, self._ledger)
+        )
         recorded = operations.run_lottery(
-            lambda: self._ledger, asked, proceed=partial(_require_active, context)
+            self._ledger, asked, proceed=partial(_require_active, context)
         )
         _note_run(recorded)
         return responses.from_recorded(recorded)
 
     @aborting
+    def GetCharter(
+        self, request: pb.GetCharterRequest, context: grpc.ServicerContext
+    ) -> pb.GetCharterResponse:
+        business_date, problems = requests.to_business_date(request.business_date)
+        problems.refuse_if_any()
+        return responses.from_charter(self._ledger.charter_for(business_date))
+
+    @aborting
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
-        record = self._ledger.get(request.run)
-        superseded_by = self._ledger.superseded_by(record.run)
-        return pb.GetRunResponse(run=responses.from_record(record, superseded_by))
+        return pb.GetRunResponse(
+            run=responses.from_run(operations.recorded_run(self._ledger, request.run))
+        )
 
     @aborting
     def ListRuns(
@@ -86,8 +96,10 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             last=requests.to_date(request.last_date, "last_date"),
             after=_page_token(request.page_token),
         )
-        superseded = self._ledger.supersedings()
-        runs = (responses.from_record(record, superseded.get(record.run)) for record in records)
+        runs = (
+            responses.from_record(record, self._ledger.superseded_by(record.run))
+            for record in records
+        )
         return _page(runs, request.page_size)
 
     @aborting_stream
@@ -144,7 +156,7 @@ def _note_run(recorded: operations.RecordedRun) -> None:
         already_recorded=recorded.already_recorded,
         pool_count=record.pool_count,
         notice_count=record.notice_count,
-        break_count=len(record.breaks),
+        break_count=record.break_count,
     )
     if not recorded.already_recorded:
         telemetry.count_contracts(

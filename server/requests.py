@@ -102,7 +102,7 @@ def to_date(date: date_pb2.Date, source: str) -> dt.date | None:
         raise refused(source, f"expected a calendar date, got {got}") from None
 
 
-def to_dates(request: audit_service_pb2.ReplayDayRequest) -> tuple[dt.date | None, dt.date | None]:
+def to_dates(request: audit_service_pb2.ReplayRunsRequest) -> tuple[dt.date | None, dt.date | None]:
     """Return the first and the last date to replay; None leaves that end open.
 
     Raises:
@@ -151,16 +151,18 @@ def to_business_date(date: date_pb2.Date) -> tuple[dt.date, Problems]:
     return business_date, Problems()
 
 
-def to_methodology(decisions: lottery_pb2.Decisions) -> tuple[Methodology, Problems]:
-    """Return the methodology with the decisions; an unknown choice is a problem."""
+def to_methodology(
+    decisions: lottery_pb2.Decisions, known: Methodology = JPMS_2024_09_06
+) -> tuple[Methodology, Problems]:
+    """Return a methodology with other decisions; an unknown choice is a problem."""
     chosen = {field.name: choice for field, choice in decisions.ListFields()}
     if not chosen:
-        return JPMS_2024_09_06, Problems()
+        return known, Problems()
     try:
-        return JPMS_2024_09_06.deciding(chosen), Problems()
+        return known.deciding(chosen), Problems()
     except ValueError as error:
         problem = Problem(source="decisions", message=str(error))
-        return JPMS_2024_09_06, Problems.of(problem)
+        return known, Problems.of(problem)
 
 
 def _rows_of(positions: Sequence[pb.AccountPosition], max_rows: int) -> tuple[list[str], list[int]]:

@@ -19,10 +19,11 @@ from google.type import date_pb2
 from lottery import operations
 from lottery.operations.explain import PoolWorking
 from lottery.operations.inputs import with_own_labels, write_arrow
+from lottery.operations.ledgers import Charter
 from lottery.operations.odds import OccWheelOdds, RandomDrawOdds
 from lottery.operations.proofs import leaf_hash
 from lottery.operations.replay import Replayed
-from lottery.operations.runs import RunRecord
+from lottery.operations.runs import RunRecord, canonical
 from lottery.operations.seed import Seed
 from lottery.operations.verification import Fault
 from lottery.v1 import audit_service_pb2, lottery_pb2
@@ -63,7 +64,7 @@ def from_series_allocation(
 def from_recorded(recorded: operations.RecordedRun) -> pb.RunLotteryResponse:
     """Convert a run that `RunLottery` recorded or found recorded."""
     return pb.RunLotteryResponse(
-        run=from_record(recorded.record, recorded.superseded_by),
+        run=from_run(recorded),
         already_recorded=recorded.already_recorded,
     )
 
@@ -74,8 +75,26 @@ def from_derived(derived: operations.DerivedSeed) -> pb.DeriveSeedResponse:
     return pb.DeriveSeedResponse(seed=_seed(derived.seed), warnings=warnings)
 
 
+def from_charter(charter: Charter) -> pb.GetCharterResponse:
+    """Convert a charter; the message contains its canonical bytes."""
+    return pb.GetCharterResponse(
+        method=charter.method.id,
+        decisions=charter.method.decisions,
+        approval_reference=charter.approval_reference,
+        notice_version=charter.notice_version,
+        entry=canonical(charter),
+    )
+
+
+def from_run(recorded: operations.RecordedRun) -> lottery_pb2.Run:
+    """Convert a recorded run with its breaks."""
+    run = from_record(recorded.record, recorded.superseded_by)
+    run.breaks.extend(_copies(lottery_pb2.Break, recorded.breaks))
+    return run
+
+
 def from_record(record: RunRecord, superseded_by: str | None) -> lottery_pb2.Run:
-    """Convert a run record; the message contains its canonical bytes."""
+    """Convert a run record, without its breaks; the message contains its canonical bytes."""
     run = _copied(
         lottery_pb2.Run,
         record,
@@ -84,10 +103,9 @@ def from_record(record: RunRecord, superseded_by: str | None) -> lottery_pb2.Run
         method=record.method.id,
         decisions=record.method.decisions,
         seed=_seed(record.seed),
-        breaks=_copies(lottery_pb2.Break, record.breaks),
         warnings=_copies(lottery_pb2.Warning, record.warnings),
         recorded_at=None,
-        record=record.canonical(),
+        record=canonical(record),
         superseded_by=superseded_by,
     )
     run.recorded_at.FromJsonString(record.recorded_at)

@@ -6,12 +6,13 @@ asked for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lottery import operations
 from lottery.errors import Problem, Problems
-from lottery.operations.inputs import IncomingRows, MemoryLimit, assigned_pools
+from lottery.operations.inputs import IncomingRows, MemoryLimit, Methodology, assigned_pools
 from lottery.operations.requester import Identity
 from lottery.v1 import lottery_service_pb2 as pb
 from server import requests
@@ -98,8 +99,17 @@ def receive_run(
     )
 
 
-def to_run_request(received: ReceivedRun | None, requested_by: Identity) -> operations.RunRequest:
+def to_run_request(
+    received: ReceivedRun | None,
+    requested_by: Identity,
+    methodology_for: Callable[[dt.date], Methodology],
+) -> operations.RunRequest:
     """Convert a stream that was read to its end.
+
+    Args:
+        received: The stream.
+        requested_by: Who sent it.
+        methodology_for: Returns the charter's method for a date (C1).
 
     Raises:
         Refused: There is no spec.
@@ -108,7 +118,11 @@ def to_run_request(received: ReceivedRun | None, requested_by: Identity) -> oper
         raise requests.refused("spec", "expected a spec in the first message, got none")
     spec = received.spec
     business_date, date_problems = requests.to_business_date(spec.business_date)
-    methodology, decision_problems = requests.to_methodology(spec.decisions)
+    charter = methodology_for(business_date)
+    methodology, decision_problems = requests.to_methodology(spec.decisions, charter)
+    if not decision_problems and methodology != charter:
+        message = "expected the decisions of the charter, got others; leave them out"
+        decision_problems = Problems.of(Problem(source="decisions", message=message, rule="C1"))
     problems = date_problems + decision_problems
     set_fields = {field.name: value for field, value in spec.ListFields()}
     for name, rows in (

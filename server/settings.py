@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lottery.operations.ledgers import LedgerSettings
 from server.binding import UNIX, host_and_port
 
 
@@ -29,7 +30,20 @@ class Settings(BaseSettings):
     metrics_listen: str = Field(
         "127.0.0.1:9464", description="Address of the Prometheus metrics; empty turns them off."
     )
-    ledger: Path = Field(Path("lottery-ledger"), description="Directory of the ledger.")
+    ledger: str = Field(
+        "lottery-ledger", description="Directory of the ledger, or `postgresql://…`."
+    )
+    objects: str | None = Field(
+        None,
+        description="Directory or bucket URL (`s3://`, `gs://`, `az://`) for the evidence and the "
+        "published log; needed with PostgreSQL.",
+    )
+    archive: str | None = Field(
+        None, description="A second directory or bucket URL for all that is published."
+    )
+    archive_mode: Literal["sync", "async"] = Field(
+        "sync", description="Whether a write is answered once it is archived, or before."
+    )
     signing_key: Path | None = Field(
         None, description="File of the log's private key. Defaults to `signing.key` in the ledger."
     )
@@ -71,7 +85,26 @@ class Settings(BaseSettings):
         "info", description="Lowest level that is logged."
     )
 
-    @field_validator("signing_key", "tls_certificate", "tls_key", "tls_client_ca", mode="before")
+    def ledger_settings(self) -> LedgerSettings:
+        """Return where the ledger is."""
+        return LedgerSettings(
+            ledger=self.ledger,
+            objects=self.objects,
+            key_file=self.signing_key,
+            lock_seconds=self.lock_seconds,
+            archive=self.archive,
+            archives_first=self.archive_mode == "sync",
+        )
+
+    @field_validator(
+        "signing_key",
+        "objects",
+        "archive",
+        "tls_certificate",
+        "tls_key",
+        "tls_client_ca",
+        mode="before",
+    )
     @classmethod
     def _empty_is_none(cls, path: object) -> object:
         return path or None

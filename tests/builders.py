@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from lottery import operations
 from lottery.audit.replay import Engine, Replayed, replay
-from lottery.audit.verify_log import Fault
+from lottery.audit.verify import Fault
 from lottery.day.allocate import Day, allocate
 from lottery.day.assigned_pools import assigned_pools
 from lottery.day.keys import key_table
@@ -34,12 +34,13 @@ from lottery.day.tables import LABEL, NOTICE_ROWS, NOTICES, POSITION_ROWS, POSIT
 from lottery.errors import Refused
 from lottery.intake import files
 from lottery.intake.wire import IncomingRows, volumes_of_asks
-from lottery.ledger.commit import KEY_FILE, Ledger
+from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
 from lottery.method.seed import ExchangeAsk
-from lottery.operations import verification
+from lottery.operations.ledgers import CharterTerms, LedgerSettings, init_ledger, open_ledger
 from lottery.operations.requester import Requester
+from lottery.stores.sqlite import FILE as DATABASE
 from lottery.tlog.keys import VerifierKey
 from tests.reference import Row
 
@@ -367,11 +368,33 @@ def request_of_wire(
     )
 
 
-def record_in(
-    ledger: Path, request: operations.RunRequest, *, lock_seconds: float = 30.0
-) -> operations.RecordedRun:
+def settings_of(ledger: Path, **given: Any) -> LedgerSettings:
+    """Return the settings of the ledger in a directory; more arguments are `LedgerSettings`'."""
+    return LedgerSettings(ledger=str(ledger), **given)
+
+
+def made(ledger: Path, methodology: Methodology = JPMS_2024_09_06, **given: Any) -> Ledger:
+    """Open the ledger in a directory; if there is none, make it with a method's decisions."""
+    settings = settings_of(ledger, **given)
+    if (ledger / DATABASE).exists():
+        return open_ledger(settings)
+    decisions = {name: methodology.decisions()[name] for name in ("account_order", "zero_hit")}
+    return init_ledger(settings, CharterTerms(decisions=decisions), TESTER)
+
+
+def opened(ledger: Path, **given: Any) -> Ledger:
+    """Open the ledger in a directory; more arguments are those of `LedgerSettings`."""
+    return open_ledger(settings_of(ledger, **given))
+
+
+def record_in(ledger: Path, request: operations.RunRequest, **given: Any) -> operations.RecordedRun:
     """Run a request and record it in the ledger in a directory, which is made if need be."""
-    return operations.run_lottery(lambda: Ledger.create(ledger, lock_seconds=lock_seconds), request)
+    return operations.run_lottery(made(ledger, request.methodology, **given), request)
+
+
+def evidence_in(ledger: Path, run: str) -> Path:
+    """Return the folder of a run's evidence in the ledger in a directory."""
+    return ledger / opened(ledger).get(run).folder
 
 
 def copied(directory: Path, to: Path) -> Path:
@@ -384,40 +407,29 @@ def copied(directory: Path, to: Path) -> Path:
 
 def replays_of(ledger: Path, engine: Engine = Engine.COMPILED) -> list[Replayed]:
     """Replay every run of the ledger in a directory."""
-    return list(operations.replay_dates(Ledger.open(ledger), REQUESTER, engine=engine))
+    return list(operations.replay_dates(opened(ledger), REQUESTER, engine=engine))
 
 
 def replay_of(ledger: Path, run: str, engine: Engine = Engine.COMPILED) -> Replayed:
     """Replay a run of the ledger in a directory."""
-    return operations.replay_run(Ledger.open(ledger), run, REQUESTER, engine=engine)
+    return operations.replay_run(opened(ledger), run, REQUESTER, engine=engine)
 
 
-def faults_of(
-    ledger: Path, *, key_file: Path | None = None, keys: Sequence[VerifierKey] = ()
-) -> list[Fault]:
+def faults_of(ledger: Path, *, keys: Sequence[VerifierKey] = (), **given: Any) -> list[Fault]:
     """Return what `lottery verify` finds wrong with the ledger in a directory."""
-    return list(
-        verification.verify_ledger(
-            ledger,
-            key_file=key_file or ledger / KEY_FILE,
-            keys=keys,
-            lock_seconds=30.0,
-            progress=lambda *_: None,
-        )
-    )
+    return list(operations.verify_ledger(settings_of(ledger, **given), keys=keys))
 
 
 def assert_sound(ledger: Path) -> None:
-    """Assert that a ledger is whole, signed and mirrored, and that every run of it replays.
+    """Assert that a ledger is whole and signed, and that every run of it replays.
 
-    Nothing is added to the ledger: a replay by `lottery replay` would be an entry of its trail.
+    Nothing is added to the ledger: a replay by `lottery replay` would be an entry of its log.
     """
     assert faults_of(ledger) == []
-    assert not (ledger / "unfinished").exists()
-    assert (ledger / "mirror.db").read_bytes() == (ledger / "ledger.db").read_bytes()
-    opened = Ledger.open(ledger)
-    for record in opened.iterate():
-        assert replay(record, opened.evidence_of(record)).mismatches == ()
+    there = opened(ledger)
+    for record in there.iterate():
+        with there.evidence_of(record) as folder:
+            assert replay(record, folder).mismatches == ()
 
 
 @contextmanager

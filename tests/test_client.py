@@ -771,7 +771,7 @@ class FakeLog(audit_service_pb2_grpc.AuditServiceServicer):
     def ReplayRun(self, request: object, context: object) -> NoReturn:  # noqa: N802
         raise NotImplementedError
 
-    def ReplayDay(self, request: object, context: object) -> NoReturn:  # noqa: N802
+    def ReplayRuns(self, request: object, context: object) -> NoReturn:  # noqa: N802
         raise NotImplementedError
 
     def VerifyLedger(self, request: object, context: object) -> NoReturn:  # noqa: N802

@@ -31,7 +31,8 @@ from lottery.audit.bundle import (
 from lottery.audit.replay import Mismatch
 from lottery.errors import LedgerDamaged, LotteryError, Problem, Refused, quote
 from lottery.ledger import evidence
-from lottery.ledger.run_record import EVIDENCE_NAME, RunRecord, read_record
+from lottery.ledger.entry import read_run
+from lottery.ledger.run_record import EVIDENCE_NAME, RunRecord
 from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import VerifierKey
 from lottery.tlog.proof import LogProof, verify_entry
@@ -86,7 +87,7 @@ def opened_bundle(path: Path, keys: Sequence[VerifierKey]) -> Iterator[OpenedBun
             _refuse(path, f"cannot be read as a bundle: {_text_of(error)}")
         try:
             canonical = (directory / evidence.RUN_FILE).read_bytes()
-            record = read_record(canonical)
+            record = read_run(canonical)
         except (OSError, LedgerDamaged) as error:
             _refuse(path, f"{evidence.RUN_FILE} is not a run record: {_text_of(error)}")
         named = {*TEXT_FILES, *(file.name for file in record.evidence)}

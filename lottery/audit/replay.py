@@ -83,7 +83,6 @@ def replay(record: RunRecord, directory: Path, *, engine: Engine = Engine.COMPIL
     is_compiled = engine is Engine.COMPILED
     steps: tuple[Step, ...] = (
         _digests,
-        _run_file,
         compare_sources,
         compare_seed,
         compare_notices,
@@ -116,13 +115,3 @@ def _digests(record: RunRecord, directory: Path) -> Iterator[Difference]:
         wrong = evidence.what_is_wrong(directory, file)
         if wrong is not None:
             yield Difference(file.name, f"sha256 {file.sha256}, {file.size} bytes", wrong)
-
-
-def _run_file(record: RunRecord, directory: Path) -> Iterator[Difference]:
-    try:
-        kept = (directory / evidence.RUN_FILE).read_bytes()
-    except OSError as error:
-        yield Difference(evidence.RUN_FILE, "readable", error.strerror or error)
-        return
-    if kept != record.canonical():
-        yield Difference(evidence.RUN_FILE, "the record's canonical bytes", "other bytes")

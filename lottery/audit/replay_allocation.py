@@ -111,7 +111,7 @@ def _day(record: RunRecord, directory: Path, day: Day) -> Iterator[Difference]:
         "notice_count": sum(day.pools.column("notice_count").to_pylist()),
         "assigned_quantity": sum(day.pools.column("assigned_quantity").to_pylist()),
         "allocated_quantity": day.allocated_quantity,
-        "breaks": day.breaks,
+        "break_count": len(day.breaks),
     }
     recorded = {name: getattr(record, name) for name in figures}
     yield from compare_members("run.json", recorded, figures)

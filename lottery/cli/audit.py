@@ -26,13 +26,12 @@ from lottery.cli.session import Session, command
 from lottery.errors import RunNotFound, quote
 from lottery.operations.explain import wording
 from lottery.operations.proofs import (
-    TrailEntry,
+    Entry,
     VerifierKey,
+    as_json,
     create_key_file,
-    read_key_file,
 )
 from lottery.operations.replay import Engine, Replayed
-from lottery.operations.requester import system_identity
 from lottery.operations.verification import Fault
 
 
@@ -157,30 +156,11 @@ def keys(
 
 
 @command
-def cosign(
-    session: Session,
-    key: Annotated[Path, typer.Option(metavar="FILE", help="The other signer's private key.")],
-) -> None:
-    """Add another signature to the log's latest checkpoint, once the log is verified.
-
-    Exit codes: 0 signed, 6 the log is not what was signed before.
-    """
-    signer = read_key_file(key)
-    ledger = open_local_backend(session).ledger()
-    signed = operations.cosign(ledger, signer, system_identity())
-    note = signed.note.decode("utf-8")
-    session.show(
-        {"tree_size": signed.tree_size, "signed_by": signer.name, "checkpoint": note},
-        lambda console: console.print(note, end="", soft_wrap=True),
-    )
-
-
-@command
 def trail(session: Session) -> None:
     """List who did what to the ledger, and when."""
     entries = list(operations.trail(open_local_backend(session).ledger()))
     session.show(
-        {"entries": [entry.as_json() for entry in entries]},
+        {"entries": [as_json(entry) for entry in entries]},
         lambda console: _show_trail(console, entries),
     )
 
@@ -209,15 +189,17 @@ def _show_faults(console: Console, faults: list[Fault]) -> None:
     console.print(verdict if faults else "The ledger is sound", style="bold")
 
 
-def _show_trail(console: Console, entries: list[TrailEntry]) -> None:
+def _show_trail(console: Console, entries: list[Entry]) -> None:
     made = text.table("when (UTC)", "what", "of", "outcome", "who", "software")
     for entry in entries:
+        document = as_json(entry)
+        subject = document.get("subject") or document.get("run") or document.get("public_key") or ""
         made.add_row(
-            entry.at[:19].replace("T", " "),
-            entry.operation,
-            entry.subject,
-            entry.outcome,
-            f"{entry.by.name} on {entry.by.host}",
+            entry.recorded_at[:19].replace("T", " "),
+            entry.type,
+            subject,
+            document.get("outcome", ""),
+            f"{entry.requested_by.name} on {entry.requested_by.host}",
             entry.software.version,
         )
     console.print(made)

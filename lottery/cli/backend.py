@@ -14,7 +14,7 @@ from lottery.cli.local_backend import LocalBackend
 from lottery.cli.session import Session
 from lottery.errors import escape, quote
 from lottery.operations.inputs import VARIABLE, MemoryLimit
-from lottery.operations.runs import LOCK_SECONDS
+from lottery.operations.ledgers import LOCK_SECONDS, LedgerSettings
 
 if TYPE_CHECKING:
     from lottery.cli.remote_backend import RemoteBackend
@@ -58,16 +58,36 @@ def open_local_backend(session: Session) -> LocalBackend:
             "without --server"
         )
     ledger = session.ledger or DEFAULT_LEDGER
-    if "://" in ledger:
-        raise typer.BadParameter(f"--ledger must be a directory, got {escape(ledger)}")
     if not ledger.isprintable():
         raise typer.BadParameter(f"--ledger must be printable text, got {quote(ledger)}")
-    key = os.environ.get("LOTTERY_SIGNING_KEY")
-    return LocalBackend(
-        Path(ledger),
+    return LocalBackend(ledger_settings(session, ledger), warn=session.warn)
+
+
+def ledger_settings(session: Session, ledger: str) -> LedgerSettings:
+    """Return where a ledger is.
+
+    Raises:
+        typer.BadParameter: A setting in the environment is wrong.
+    """
+    scheme, separator, _ = ledger.partition("://")
+    if separator and scheme != "postgresql":
+        raise typer.BadParameter(
+            f"--ledger must be a directory or postgresql://…, got {escape(ledger)}"
+        )
+    if separator and not session.objects:
+        raise typer.BadParameter(
+            "--ledger postgresql://… needs --objects, a directory or a bucket's URL"
+        )
+    key, mode = os.environ.get("LOTTERY_SIGNING_KEY"), os.environ.get("LOTTERY_ARCHIVE_MODE")
+    if mode not in (None, "", "sync", "async"):
+        raise typer.BadParameter(f"LOTTERY_ARCHIVE_MODE must be sync or async, got {quote(mode)}")
+    return LedgerSettings(
+        ledger=ledger,
+        objects=session.objects or None,
+        key_file=Path(key) if key else None,
         lock_seconds=_lock_seconds(),
-        key=Path(key) if key else None,
-        warn=session.warn,
+        archive=session.archive or None,
+        archives_first=mode != "async",
     )
 
 

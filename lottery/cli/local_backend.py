@@ -14,7 +14,7 @@ import pyarrow as pa
 from lottery import operations
 from lottery.cli.output import writing_whole
 from lottery.operations.explain import PoolWorking
-from lottery.operations.inputs import ReceivedVolumes
+from lottery.operations.inputs import Methodology, ReceivedVolumes
 from lottery.operations.proofs import VerifierKey
 from lottery.operations.replay import Engine, Replayed
 from lottery.operations.report import PageRequest
@@ -24,30 +24,22 @@ from lottery.operations.verification import Fault, VerifyProgress
 
 
 class LocalBackend:
-    """The ledger of a directory.
+    """A ledger.
 
     Args:
-        ledger: The directory.
-        lock_seconds: How long to wait for another writer.
-        key: The file of the log's private key, if it is not in the ledger.
+        settings: Where it is.
         warn: Receives warnings.
     """
 
-    def __init__(
-        self,
-        ledger: Path,
-        *,
-        lock_seconds: float,
-        key: Path | None,
-        warn: Callable[[str], None],
-    ) -> None:
-        self._directory = ledger
-        self._lock_seconds = lock_seconds
-        self._key = key
+    def __init__(self, settings: operations.LedgerSettings, *, warn: Callable[[str], None]) -> None:
+        self.settings = settings
         self._requester = operations.Requester(by=system_identity(), warn=warn)
 
     def ledger(self) -> Ledger:
-        return Ledger.open(self._directory, lock_seconds=self._lock_seconds, key=self._key)
+        return operations.open_ledger(self.settings)
+
+    def methodology(self, business_date: dt.date) -> Methodology:
+        return operations.methodology_for(self.ledger(), business_date)
 
     def seed(self, volumes: ReceivedVolumes) -> operations.DerivedSeed:
         return operations.derive_seed(volumes)
@@ -55,14 +47,10 @@ class LocalBackend:
     def run(
         self, request: operations.RunRequest, progress: operations.Progress
     ) -> operations.RecordedRun:
-        return operations.run_lottery(
-            lambda: Ledger.create(self._directory, lock_seconds=self._lock_seconds, key=self._key),
-            request,
-            progress=progress,
-        )
+        return operations.run_lottery(self.ledger(), request, progress=progress)
 
-    def get_run(self, run: str) -> RunRecord:
-        return self.ledger().get(run)
+    def get_run(self, run: str) -> operations.RecordedRun:
+        return operations.recorded_run(self.ledger(), run)
 
     def list_runs(
         self, *, first: dt.date | None = None, last: dt.date | None = None
@@ -96,13 +84,7 @@ class LocalBackend:
         )
 
     def verify(self, keys: Sequence[VerifierKey], progress: VerifyProgress) -> Iterator[Fault]:
-        return operations.verify_ledger(
-            self._directory,
-            key_file=self._key,
-            keys=keys,
-            lock_seconds=self._lock_seconds,
-            progress=progress,
-        )
+        return operations.verify_ledger(self.settings, keys=keys, progress=progress)
 
     def export(self, run: str, path: Path) -> str:
         with writing_whole(path) as file:

@@ -9,8 +9,14 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from lottery.cli import audit, check, exits, odds, report, run, seeds, serve, show
-from lottery.cli.options import JsonOption, RootLedgerOption, ServerOption
+from lottery.cli import audit, care, check, exits, odds, report, run, seeds, serve, show
+from lottery.cli.options import (
+    JsonOption,
+    RootArchiveOption,
+    RootLedgerOption,
+    RootObjectsOption,
+    ServerOption,
+)
 from lottery.cli.session import Session
 from lottery.version import VERSION
 
@@ -36,6 +42,8 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's own signature.
 def options(
     context: typer.Context,
     ledger: RootLedgerOption = None,
+    objects: RootObjectsOption = None,
+    archive: RootArchiveOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
     version: Annotated[
@@ -43,13 +51,15 @@ def options(
     ] = False,
 ) -> None:
     """Take the global options, which may stand before or after the command."""
-    context.obj = Session(ledger=ledger, server=server, as_json=as_json)
+    context.obj = Session(
+        ledger=ledger, objects=objects, archive=archive, server=server, as_json=as_json
+    )
 
 
 for _command in (
     *(run.run, check.check, seeds.seed, seeds.seeds, show.runs, show.show, show.explain, odds.odds),
-    *(audit.replay, audit.verify, audit.export, report.report, audit.keys, audit.cosign),
-    *(audit.trail, serve.serve, serve.health),
+    *(audit.replay, audit.verify, audit.export, report.report, audit.keys),
+    *(audit.trail, care.init, serve.serve, serve.health),
 ):
     app.command()(_command)
 

@@ -16,7 +16,15 @@ from lottery.operations.proofs import VerifierKey
 
 BUNDLE_SUFFIX: Final = ".zip"
 
-_LEDGER_HELP: Final = "The ledger's directory; $LOTTERY_LEDGER or ./lottery-ledger by default."
+_LEDGER_HELP: Final = (
+    "The ledger: a directory, or postgresql://…; $LOTTERY_LEDGER or ./lottery-ledger by default."
+)
+_OBJECTS_HELP: Final = (
+    "A directory or bucket for evidence and the published log, with PostgreSQL; $LOTTERY_OBJECTS."
+)
+_ARCHIVE_HELP: Final = (
+    "A second directory or bucket that gets all that is published; $LOTTERY_ARCHIVE."
+)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 RootLedgerOption = Annotated[
@@ -27,6 +35,20 @@ RootLedgerOption = Annotated[
 ]
 # Without the variable: after the command it would override the option before the command.
 LedgerOption = Annotated[str | None, typer.Option("--ledger", metavar="DIR", help=_LEDGER_HELP)]
+RootObjectsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--objects", metavar="URL", envvar="LOTTERY_OBJECTS", show_envvar=False, help=_OBJECTS_HELP
+    ),
+]
+ObjectsOption = Annotated[str | None, typer.Option("--objects", metavar="URL", help=_OBJECTS_HELP)]
+RootArchiveOption = Annotated[
+    str | None,
+    typer.Option(
+        "--archive", metavar="URL", envvar="LOTTERY_ARCHIVE", show_envvar=False, help=_ARCHIVE_HELP
+    ),
+]
+ArchiveOption = Annotated[str | None, typer.Option("--archive", metavar="URL", help=_ARCHIVE_HELP)]
 ServerOption = Annotated[
     str | None,
     typer.Option("--server", metavar="HOST:PORT", help="Send the command to a server, over gRPC."),

@@ -22,7 +22,7 @@ import typer
 
 from lottery.durable import atomic_file, write_file
 from lottery.errors import OutputUnwritable, escape
-from lottery.operations.runs import RUN_FILE, RunRecord, write_parquet
+from lottery.operations.runs import RUN_FILE, RunRecord, canonical, write_parquet
 
 
 class OutputFormat(StrEnum):
@@ -79,7 +79,7 @@ def write_output(
                         write_parquet(table, path)
                     case OutputFormat.XLSX:
                         _write_xlsx(name, table, path, record)
-        write_file(directory / RUN_FILE, record.canonical())
+        write_file(directory / RUN_FILE, canonical(record))
     except OSError as error:
         raise OutputUnwritable(
             f"--output {escape(str(directory))}: {error.strerror}; the run is recorded, run the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from lottery.cli.output import writing_whole
 from lottery.client import LotteryClient
 from lottery.errors import Problem, Refused
 from lottery.operations.inputs import (
+    JPMS_2024_09_06,
     Methodology,
     Received,
     ReceivedPositions,
@@ -24,6 +26,9 @@ from lottery.operations.verification import Fault, VerifyProgress
 
 class RemoteBackend(LotteryClient):
     """A connection to a server, with the methods of `LocalBackend`."""
+
+    def methodology(self, business_date: dt.date) -> Methodology:
+        return JPMS_2024_09_06.deciding(self.get_charter(business_date))
 
     def seed(self, volumes: ReceivedVolumes) -> operations.DerivedSeed:
         volumes.problems.refuse_if_any()
@@ -54,7 +59,6 @@ class RemoteBackend(LotteryClient):
                 occ_positions=(
                     None if request.occ_positions is None else request.occ_positions.table
                 ),
-                decisions=_choices(request.methodology),
             )
         except Refused as error:
             # Refuses the same, by the files' own rows, and all of it.
@@ -85,13 +89,8 @@ class RemoteBackend(LotteryClient):
         with tempfile.TemporaryDirectory(prefix="lottery-report-") as directory:
             path = Path(directory) / "run.zip"
             exported = self.export(run, path)
-            date = self.get_run(exported).business_date
-            superseding = (
-                record.run
-                for record in self.list_runs(first=date, last=date)
-                if exported in record.supersedes
-            )
-            supersession = Supersession(is_known=True, superseded_by=next(superseding, None))
+            superseded_by = self.get_run(exported).superseded_by
+            supersession = Supersession(is_known=True, superseded_by=superseded_by)
             return operations.report_bundle(path, (), request, supersession)
 
 

@@ -12,17 +12,9 @@ import typer
 from lottery import operations
 from lottery.cli import exits, output, text
 from lottery.cli.backend import memory_limit, open_backend
-from lottery.cli.options import (
-    AccountOrderOption,
-    PositionsOption,
-    VolumesOption,
-    ZeroHitOption,
-    methodology_of,
-    read_date,
-)
+from lottery.cli.options import PositionsOption, VolumesOption, read_date
 from lottery.cli.session import Session, command
 from lottery.errors import quote
-from lottery.operations.inputs import AccountOrder, ZeroHit
 from lottery.operations.requester import system_identity
 from lottery.operations.runs import GROSS, NET, summary
 from lottery.operations.validation import CYCLES
@@ -84,8 +76,6 @@ def run(
             help="OCC's position reports, .xml (FIXML), to compare with the positions' totals."
         ),
     ] = None,
-    account_order: AccountOrderOption = AccountOrder.NUMERIC,
-    zero_hit: ZeroHitOption = ZeroHit.WRAP,
     more_superseded: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="RUN")] = None,
 ) -> None:
     """Allocate a business date, or one cycle of it, and record the run.
@@ -103,7 +93,7 @@ def run(
                 notices=notices, positions=positions, volumes=volumes, occ_positions=occ_positions
             ),
             business_date=business_date,
-            methodology=methodology_of(account_order, zero_hit),
+            methodology=backend.methodology(business_date),
             requested_by=system_identity(),
             memory=memory_limit(),
             progress=step,
@@ -115,20 +105,14 @@ def run(
             reason=reason,
             positions_basis=positions_basis,
         )
-        outcome = backend.run(request, step)
-        record = outcome.record
+        recorded = backend.run(request, step)
+        record = recorded.record
         if output_directory is not None:
             step("writing the output")
             allocations, pools = backend.allocations(record.run), backend.pools(record.run)
             output.write_output(output_directory, output_format, record, allocations, pools)
-    already, superseded_by = outcome.already_recorded, outcome.superseded_by
-    session.show(
-        summary(record, already_recorded=already, superseded_by=superseded_by),
-        lambda console: text.show_run(
-            console, record, already_recorded=already, superseded_by=superseded_by
-        ),
-    )
-    raise typer.Exit(exits.BREAKS if record.breaks else exits.DONE)
+    session.show(summary(recorded), lambda console: text.show_run(console, recorded))
+    raise typer.Exit(exits.BREAKS if record.break_count else exits.DONE)
 
 
 def _superseded(

@@ -17,7 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lottery.cli.exits import exit_code
-from lottery.cli.options import JsonOption, LedgerOption, ServerOption
+from lottery.cli.options import (
+    ArchiveOption,
+    JsonOption,
+    LedgerOption,
+    ObjectsOption,
+    ServerOption,
+)
 from lottery.errors import Conflict, LedgerBusy, LedgerUnwritable, LotteryError, Refused
 from lottery.operations import report_compiling
 
@@ -41,12 +47,16 @@ class Session:
     """One command's global options, and its way to print: text for people, or JSON.
 
     Attributes:
-        ledger: The ledger's directory; None for the default.
+        ledger: The ledger's directory or database; None for the default.
+        objects: The directory or bucket of its files; None for the ledger's own directory.
+        archive: The directory or bucket that gets all that is published; None for none.
         server: The server that does the work; None for this process.
         as_json: Whether standard output is one JSON document.
     """
 
     ledger: str | None = None
+    objects: str | None = None
+    archive: str | None = None
     server: str | None = None
     as_json: bool = False
 
@@ -139,11 +149,20 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         context: typer.Context,
         *,
         ledger: str | None,
+        objects: str | None,
+        archive: str | None,
         server: str | None,
         as_json: bool,
         **arguments: Any,
     ) -> None:
-        session = session_of(context, ledger=ledger, server=server, as_json=as_json)
+        session = session_of(
+            context,
+            ledger=ledger,
+            objects=objects,
+            archive=archive,
+            server=server,
+            as_json=as_json,
+        )
         try:
             function(session, **arguments)
         except LotteryError as error:
@@ -158,6 +177,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             _parameter("context", typer.Context, inspect.Parameter.empty),
             *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own),
             _parameter("ledger", LedgerOption, None),
+            _parameter("objects", ObjectsOption, None),
+            _parameter("archive", ArchiveOption, None),
             _parameter("server", ServerOption, None),
             _parameter("as_json", JsonOption, default=False),
         ]

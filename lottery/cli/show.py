@@ -23,7 +23,7 @@ from lottery.cli.options import (
 from lottery.cli.seeds import seed_document
 from lottery.cli.session import Session, command
 from lottery.operations.explain import PoolWorking, wording
-from lottery.operations.runs import RunRecord, summary
+from lottery.operations.runs import RunRecord, as_json, brief
 
 
 @command
@@ -33,7 +33,7 @@ def runs(session: Session, first: FromOption = None, last: ToOption = None) -> N
     with open_backend(session) as backend:
         records = list(backend.list_runs(first=dates[0], last=dates[1]))
     superseded = _superseded_by(records)
-    documents = [summary(record, superseded_by=superseded.get(record.run)) for record in records]
+    documents = [brief(record, superseded.get(record.run)) for record in records]
     session.show(
         {"runs": documents},
         lambda console: _show_runs(console, records, superseded, within=any(dates)),
@@ -50,12 +50,12 @@ def show(
 ) -> None:
     """Show a recorded run: its record and its pools."""
     with open_backend(session) as backend:
-        record = backend.get_run(run)
-        date = record.business_date
-        superseded_by = _superseded_by(backend.list_runs(first=date, last=date)).get(record.run)
+        recorded = backend.get_run(run)
+        record = recorded.record
         document: dict[str, Any] = {
-            **record.as_json(),
-            "superseded_by": superseded_by,
+            **as_json(record),
+            "breaks": [dataclasses.asdict(broken) for broken in recorded.breaks],
+            "superseded_by": recorded.superseded_by,
             "pools": backend.pools(record.run).to_pylist(),
         }
         if with_allocations:
@@ -65,7 +65,7 @@ def show(
             document["allocations"] = rows.to_pylist()
 
     def as_text(console: Console) -> None:
-        text.show_run(console, record, already_recorded=None, superseded_by=superseded_by)
+        text.show_run(console, recorded)
         text.show_pools(console, document["pools"])
         if with_allocations:
             text.show_allocations(console, document["allocations"])
@@ -122,7 +122,7 @@ def _show_runs(
             str(record.cycle),
             f"{record.notice_count:,}",
             f"{record.assigned_quantity:,}",
-            f"{len(record.breaks):,}",
+            f"{record.break_count:,}",
             record.seed.composite_with_cut,
             record.recorded_at[:16].replace("T", " "),
             *(linked if links else ()),

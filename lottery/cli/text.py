@@ -9,9 +9,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lottery.operations import RecordedRun
 from lottery.operations.explain import NumberRange, PoolWorking, wording
 from lottery.operations.replay import Replayed
-from lottery.operations.runs import GROSS, Break, RunRecord
+from lottery.operations.runs import GROSS, Break
 from lottery.operations.seed import RuleWarning, Seed
 
 BREAKS_SHOWN: Final = 50
@@ -37,16 +38,11 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
     return made
 
 
-def show_run(
-    console: Console,
-    record: RunRecord,
-    *,
-    already_recorded: bool | None,
-    superseded_by: str | None,
-) -> None:
+def show_run(console: Console, recorded: RecordedRun) -> None:
     """Print a run in a few lines, with its breaks and its warnings."""
-    recorded = "was already recorded" if already_recorded else "is recorded"
-    console.print(f"Run {record.run} {recorded}: {record.state}", style="bold")
+    record, superseded_by = recorded.record, recorded.superseded_by
+    already = "was already recorded" if recorded.already_recorded else "is recorded"
+    console.print(f"Run {record.run} {already}: {record.state}", style="bold")
     console.print(
         f"  {record.business_date}, cycle {record.cycle}, method {record.method.id}, "
         f"{record.recorded_at} by {record.requested_by.name} on {record.requested_by.host}"
@@ -71,10 +67,10 @@ def show_run(
     console.print(
         f"  {_count(record.notice_count, 'notice')} for {_count(record.pool_count, 'pool')}, "
         f"{_count(record.assigned_quantity, 'contract')}: {record.allocated_quantity:,} allocated"
-        + (f", {broken:,} in {_count(len(record.breaks), 'break')}" if record.breaks else "")
+        + (f", {broken:,} in {_count(record.break_count, 'break')}" if record.break_count else "")
     )
     show_warnings(console, record.warnings)
-    show_breaks(console, record.breaks)
+    show_breaks(console, recorded.breaks)
 
 
 def show_warnings(console: Console, warnings: Iterable[RuleWarning]) -> None:

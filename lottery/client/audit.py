@@ -18,7 +18,7 @@ from typing import BinaryIO, Final
 
 from lottery.audit.bundle_reader import OpenedBundle, opened_bundle
 from lottery.audit.replay import Engine, Replayed
-from lottery.audit.verify_log import Fault
+from lottery.audit.verify import Fault
 from lottery.client.errors import call, stream
 from lottery.client.values import date_of, replayed_of
 from lottery.errors import ProofInvalid, quote
@@ -102,12 +102,12 @@ class AuditCalls:
         Raises:
             EngineMissing: The engine is not installed on the server.
         """
-        request = audit_service_pb2.ReplayDayRequest(
+        request = audit_service_pb2.ReplayRunsRequest(
             business_date=date_of(first),
             last_date=date_of(last if last is not None or first is None else dt.date.max),
             engine=_ENGINES[engine],
         )
-        for response in stream(self._audit.ReplayDay, request, self._timeout):
+        for response in stream(self._audit.ReplayRuns, request, self._timeout):
             yield replayed_of(response.result)
 
     def verify_ledger(self, keys: Sequence[VerifierKey] = ()) -> Verified:
@@ -192,7 +192,7 @@ class AuditCalls:
 
         Args:
             run: The run.
-            canonical: Its record's bytes, `RunRecord.canonical()`.
+            canonical: Its record's bytes, `entry.canonical`.
             key: The log's public key as known from elsewhere.
 
         Raises:

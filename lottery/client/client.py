@@ -16,9 +16,11 @@ from lottery.audit.explain import PoolWorking
 from lottery.client.audit import AuditCalls
 from lottery.client.errors import call, stream
 from lottery.client.values import allocation_of, date_of, odds_of, pool_of, seed_of, working_of
+from lottery.day.allocate import Break
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table, with_own_labels, write_arrow
-from lottery.ledger.run_record import RunRecord, read_record
+from lottery.ledger.entry import read_run
+from lottery.ledger.run_record import RunRecord
 from lottery.method.seed import ExchangeAsk, RuleWarning, Seed
 from lottery.operations import DerivedSeed, RecordedRun, SeriesOdds
 from lottery.v1 import (
@@ -205,20 +207,22 @@ class LotteryClient(AuditCalls):
         )
         messages = _run_messages(spec, notices, positions, occ_positions)
         response = call(self._lottery.RunLottery, messages, self._timeout)
-        return RecordedRun(
-            record=read_record(response.run.record),
-            already_recorded=response.already_recorded,
-            superseded_by=response.run.superseded_by or None,
-        )
+        return _recorded_run(response.run, already_recorded=response.already_recorded)
 
-    def get_run(self, run: str) -> RunRecord:
-        """Return the record of a run, or of the `latest`.
+    def get_charter(self, business_date: dt.date) -> Mapping[str, str]:
+        """Return the decisions of the charter that holds for a date, by name (C1)."""
+        request = lottery_service_pb2.GetCharterRequest(business_date=date_of(business_date))
+        return dict(call(self._lottery.GetCharter, request, self._timeout).decisions)
+
+    def get_run(self, run: str) -> RecordedRun:
+        """Return a recorded run, or the `latest`.
 
         Raises:
             RunNotFound: There is no such run.
         """
         request = lottery_service_pb2.GetRunRequest(run=run)
-        return read_record(call(self._lottery.GetRun, request, self._timeout).run.record)
+        run_message = call(self._lottery.GetRun, request, self._timeout).run
+        return _recorded_run(run_message, already_recorded=True)
 
     def list_runs(
         self, *, first: dt.date | None = None, last: dt.date | None = None
@@ -229,7 +233,7 @@ class LotteryClient(AuditCalls):
         )
         while True:
             page = call(self._lottery.ListRuns, request, self._timeout)
-            yield from (read_record(run.record) for run in page.runs)
+            yield from (read_run(run.record) for run in page.runs)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
@@ -368,6 +372,24 @@ def _asks(asks: Iterable[ExchangeAsk]) -> list[lottery_pb2.ExchangeAsk]:
         lottery_pb2.ExchangeAsk(security_number=ask.security_number, ask_price=ask.ask_price)
         for ask in asks
     ]
+
+
+def _recorded_run(run: lottery_pb2.Run, *, already_recorded: bool) -> RecordedRun:
+    return RecordedRun(
+        record=read_run(run.record),
+        already_recorded=already_recorded,
+        superseded_by=run.superseded_by or None,
+        breaks=tuple(
+            Break(
+                occ_account=broken.occ_account,
+                series=broken.series,
+                reason=broken.reason,
+                assigned_quantity=broken.assigned_quantity,
+                total_short=broken.total_short,
+            )
+            for broken in run.breaks
+        ),
+    )
 
 
 def _decisions(decisions: Mapping[str, str] | None) -> lottery_pb2.Decisions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -47,6 +47,42 @@ def read_arrow(
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         return refused(f"expected an Arrow IPC stream: {first_line(error)}")
     return Reading(locator=locator, table=table, problems=problems)
+
+
+def read_kept_arrow(
+    content: bytes, required: Sequence[str], locator: RowLocator, optional: Sequence[str]
+) -> Reading:
+    """Read the streams of a kept source, one after the other, as one.
+
+    Returns:
+        The raw columns of all of them; no table if one of them is refused.
+    """
+    parts: list[pa.Table] = []
+    problems = Problems()
+    for payload in _streams_in(content):
+        reading = read_arrow(payload, required, locator, optional)
+        problems += reading.problems
+        if reading.table is None:
+            return Reading(locator=locator, problems=problems)
+        parts.append(reading.table)
+    table = pa.concat_tables(parts, promote_options="permissive")
+    return Reading(locator=locator, table=table, problems=problems)
+
+
+def _streams_in(content: bytes) -> Iterator[bytes]:
+    """Yield the streams that were joined; what is no stream is yielded as it is, to be refused."""
+    source = pa.BufferReader(content)
+    while source.tell() < len(content) or not content:
+        start = source.tell()
+        try:
+            with pa.ipc.open_stream(source) as reader:
+                reader.read_all()
+        except (pa.ArrowException, OSError, UnicodeDecodeError):
+            yield content[start:]
+            return
+        yield content[start : source.tell()]
+        if not content:
+            return
 
 
 def read_arrow_table(payload: bytes) -> pa.Table:

@@ -18,7 +18,7 @@ from lottery.day.assigned_pools import AssignedPools, assigned_pools
 from lottery.day.keys import KeyedPositions
 from lottery.day.tables import NOTICES, OCC_POSITIONS, OCC_REPORT_COLUMNS
 from lottery.errors import NO_PROBLEMS, Problems, quote
-from lottery.intake.arrow import read_arrow
+from lottery.intake.arrow import read_kept_arrow
 from lottery.intake.columns import (
     NOTICE_COLUMNS,
     OCC_POSITION_COLUMNS,
@@ -187,7 +187,8 @@ def notices_of_source(source: SourceFile, business_date: dt.date) -> Received:
         return _received(read, NOTICES, source)
     if source.suffix == ".arrows":
         locator = RowLocator(source=source.name)
-        raw = read_arrow(content, NOTICE_COLUMNS, locator, (*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS))
+        optional = (*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS)
+        raw = read_kept_arrow(content, NOTICE_COLUMNS, locator, optional)
     elif source.suffix in _READERS:
         raw = _READERS[source.suffix](pa.py_buffer(content), NOTICE_COLUMNS, source.name)
     else:
@@ -207,7 +208,8 @@ def occ_positions_of_source(source: SourceFile, business_date: dt.date) -> Recei
     if source.suffix == FIXML:
         read = _fixml_occ_positions(lambda: iter((content,)), source.name, business_date)
     elif source.suffix == ".arrows":
-        read = read_arrow(content, OCC_POSITION_COLUMNS, RowLocator(source=source.name))
+        locator = RowLocator(source=source.name)
+        read = read_kept_arrow(content, OCC_POSITION_COLUMNS, locator, OPTIONAL_COLUMNS)
         read = read if read.table is None else to_occ_positions(read)
     else:
         message = f"OCC's positions are not kept as {quote(source.suffix)}"

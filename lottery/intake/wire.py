@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -201,10 +202,17 @@ class IncomingRows:
         return pa.concat_tables(tables), problems
 
     def _arrow_sources(self) -> tuple[SourceFile, ...]:
-        return tuple(
-            self._source(f"arrow-{number:04d}", payload)
-            for number, payload in enumerate(self._payloads, start=1)
-        )
+        """Return the payloads as one source: Arrow IPC streams, one after the other."""
+        if not self._payloads:
+            return ()
+        if self.role == "positions":  # They are not kept, so that they need not be joined.
+            digest = hashlib.sha256()
+            for payload in self._payloads:
+                digest.update(payload)
+            source = self._source("arrow", b"")
+            size = sum(map(len, self._payloads))
+            return (replace(source, sha256=digest.hexdigest(), size=size),)
+        return (self._source("arrow", b"".join(self._payloads)),)
 
     def _count(self, rows: int) -> None:
         self.row_count += rows

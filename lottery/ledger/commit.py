@@ -1,254 +1,370 @@
-"""The ledger: append-only tables of run records beside the folders of their evidence.
+"""The ledger: one log, one place that decides, files that anybody can read.
 
-    DIR/ledger.db, mirror.db, checkpoints    what `write_transaction` keeps consistent
-    DIR/signing.key                          the log's private key, unless it is kept elsewhere
-    DIR/evidence/DATE/RUN/                   the read-only files of a recorded run
-    DIR/staging/                             runs being written, and remains of killed processes
+    LEDGER/log/...                 the published log (`publish`)
+    LEDGER/evidence/DATE/DIGEST/   the files of a run, named after their content (`evidence`)
+    LEDGER/ledger.db               SQLite: what decides; or PostgreSQL, elsewhere (`schema`)
+    LEDGER/signing.key             the log's private key, unless it is kept elsewhere
+
+SQL alone decides order and conflicts, in one transaction; objects never decide. A write puts its
+evidence, takes the writer's lock, answers what is known, checks every rule against what stands,
+refuses to sign a second history, inserts the entry with its signed head, commits, and publishes.
 
 Invariants:
-- A run is recorded whole or not at all: its evidence is on disk before its row is committed, and
-  readers start from the row.
+- Acknowledged is: committed and published.
+- A process that is killed leaves nothing to recover: what is committed is published by whoever
+  comes next, and evidence that no entry names is removed by `lottery sweep`.
+- A run is recorded whole or not at all: its evidence is durable before its entry is inserted, and
+  readers start from the entry.
 - No notice is allocated twice, no pool is allocated again without a stated positions basis, a date
   has one seed, a request id has one content, and a run is superseded at most once. All of this is
   checked under the lock that the insert needs.
-- The record is a leaf of the log: row, leaf and signed checkpoint are one transaction.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar, cast
 
 import sqlalchemy as sa
 
-from lottery.durable import sync_directory
 from lottery.errors import (
+    ConnectionLost,
     KeyUnusable,
     LedgerBusy,
-    LedgerDamaged,
-    LedgerNotFound,
+    LedgerUnfinished,
     LedgerUnwritable,
+    LotteryError,
+    Problem,
+    Refused,
 )
-from lottery.ledger import evidence, log, trail, write_transaction
-from lottery.ledger.database import (
-    APPLICATION_ID,
-    LOG,
-    RUNS,
-    SCHEMA_VERSION,
-    SUPERSEDINGS,
-    TRAIL,
-    metadata,
+from lottery.ledger import evidence, log, queries
+from lottery.ledger.draft import Place, RecordedRun, RunDraft, RunKey, finished_record
+from lottery.ledger.entry import (
+    Activity,
+    Charter,
+    Entry,
+    NamedRequest,
+    NextKey,
+    canonical,
+    digest_of,
 )
-from lottery.ledger.draft import RecordedRun, RunDraft, RunKey, finished_record
-from lottery.ledger.queries import (
-    is_recorded,
-    next_index,
-    next_sequence,
-    recorded_run,
-    standing_runs,
-    superseding_run,
-)
+from lottery.ledger.ports import Clock, Objects, Ports
+from lottery.ledger.publish import publish, published_size, refuse_other_history
 from lottery.ledger.reader import LedgerReader
 from lottery.ledger.rules import refuse_conflicts, refuse_superseding
-from lottery.ledger.run_record import EvidenceFile, RunRecord
-from lottery.ledger.staging import staging_folder
-from lottery.ledger.write_transaction import DATABASE
-from lottery.tlog.keys import SigningKey, create_key_file, read_key_file
+from lottery.ledger.run_record import (
+    EvidenceFile,
+    Identity,
+    MethodRecord,
+    RunRecord,
+    Software,
+    evidence_folder,
+)
+from lottery.tlog.keys import SigningKey, VerifierKey, read_key_file
+from lottery.version import NAME, VERSION
 
-KEY_FILE: Final = "signing.key"
-LOCK_SECONDS: Final = 30.0
-"""Seconds that a writer waits for another one before it gives up."""
+ATTEMPTS: Final = 5
+"""How often a write is tried whose connection is lost."""
+SOFTWARE: Final = Software(name=NAME, version=VERSION)
+
+_Answer = TypeVar("_Answer")
+Compose = Callable[[sa.Connection, log.Log, log.Head], "Entry | _Answer"]
+"""Returns the entry to add, or the answer of a write that has nothing to add."""
 
 
 class Ledger(LedgerReader):
-    """A ledger in a directory, for reading and writing.
+    """A ledger, for reading and writing.
 
     Args:
-        directory: Its directory.
-        lock_seconds: Seconds to wait for another writer.
-        key: The file of the log's private key; by default `signing.key` in the directory.
+        ports: Where it is.
+        key_file: The file of the log's private key.
+        archive: A second place for all that is published, or None.
+        archives_first: Whether a write is answered only once it is archived.
     """
 
     def __init__(
-        self, directory: Path, *, lock_seconds: float = LOCK_SECONDS, key: Path | None = None
+        self,
+        ports: Ports,
+        *,
+        key_file: Path,
+        archive: Objects | None = None,
+        archives_first: bool = True,
     ) -> None:
-        super().__init__(directory, lock_seconds=lock_seconds)
-        self.key_file = key or directory / KEY_FILE
-
-    @classmethod
-    def open(
-        cls, directory: Path, *, lock_seconds: float = LOCK_SECONDS, key: Path | None = None
-    ) -> Ledger:
-        """Open a ledger for reading.
-
-        Raises:
-            LedgerNotFound: The directory has no ledger.
-        """
-        ledger = cls(directory, lock_seconds=lock_seconds, key=key)
-        # A process that is killed while creating the ledger leaves a file without tables.
-        if not (directory / DATABASE).is_file() or ledger._version() == 0:
-            raise LedgerNotFound(f"no ledger at {directory}; check --ledger")
-        return ledger
-
-    @classmethod
-    def create(
-        cls, directory: Path, *, lock_seconds: float = LOCK_SECONDS, key: Path | None = None
-    ) -> Ledger:
-        """Open a ledger for writing, creating it if the directory has none.
-
-        Raises:
-            LedgerNotFound: The path, or one above it, is not a directory.
-            LedgerUnwritable: The directory cannot be created or written.
-            LedgerBusy: Another process holds the write lock.
-            LedgerDamaged: The ledger's database is missing or of another version.
-            KeyUnusable: The key cannot be read or created, or is not the log's.
-        """
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            for name in (write_transaction.EVIDENCE, write_transaction.STAGING):
-                (directory / name).mkdir(exist_ok=True)
-            ledger = cls(directory, lock_seconds=lock_seconds, key=key)
-            if ledger._version() == 0:
-                ledger._make()
-            ledger.recover()
-        except (FileExistsError, NotADirectoryError) as error:
-            message = f"expected a directory at {error.filename}; check --ledger"
-            raise LedgerNotFound(message) from error
-        except OSError as error:
-            raise LedgerUnwritable(f"{directory}: {error.strerror}") from error
-        return ledger
-
-    def recover(self) -> None:
-        """Complete or withdraw the write that a killed process left unfinished, if there is one.
-
-        Raises:
-            LedgerBusy: Another process holds the write lock.
-            KeyUnusable: The log's key, needed to enter the recovery in the trail, is not available.
-        """
-        if write_transaction.is_unfinished(self.directory):
-            with write_transaction.locked(self.directory, self._lock_seconds):
-                self._recover()
+        super().__init__(ports)
+        self.key_file = key_file
+        self.archive = archive
+        self._archives_first = archives_first
 
     def record(
-        self, draft: RunDraft, key: RunKey, *, proceed: Callable[[], None] | None = None
+        self,
+        draft: RunDraft,
+        key: RunKey,
+        *,
+        proceed: Callable[[], None] | None = None,
     ) -> RecordedRun:
-        """Record a run once.
+        """Record a run, or return what a repeated request has recorded.
 
         Args:
             draft: The run.
             key: What makes it recorded only once.
-            proceed: Called right before the commit; raises to record nothing.
+            proceed: Called right before the run is inserted; raises to record nothing.
 
         Raises:
             Conflict: The run contradicts what is recorded.
             RunNotFound: A run that it supersedes is not recorded.
-            Refused: A run that it supersedes is of another date.
+            Refused: A run that it supersedes is of another date, or its decisions are not those of
+                the charter.
             LedgerBusy: Another process holds the write lock, or the standing runs of the date
                 have changed since gross positions were made net of them.
             LedgerUnwritable: The evidence cannot be written.
-            LedgerDamaged: The ledger's files are not what was signed; nothing more is recorded.
+            LedgerUnfinished: The run is committed, but cannot be published now.
+            LedgerDamaged: The ledger is not what was signed; nothing more is recorded.
         """
         known = self.known(key)
-        if known is not None:
-            return known
+        if known is not None and known.is_named:
+            self.publish()  # What answers a request must be published too.
+            return self._with_breaks(known)
+        checked = () if known is not None else self._check_standing(draft)
         try:
-            with staging_folder(self.directory / write_transaction.STAGING) as staged:
-                files = evidence.write_evidence(staged, draft)
-                return self._record_staged(draft, key, staged, files, proceed)
+            files = self._put_evidence(draft) if known is None else ()
         except OSError as error:
-            raise LedgerUnwritable(f"{self.directory}: {error.strerror or error}") from error
+            raise LedgerUnwritable(
+                f"{self.ports.objects.place}: {error.strerror or error}"
+            ) from error
+        tried: set[str] = set()
 
-    def enter(self, entry: trail.TrailEntry) -> None:
-        """Add an entry to the trail.
-
-        Raises:
-            LedgerBusy: Another process holds the write lock.
-            LedgerUnwritable: The ledger cannot be written.
-            KeyUnusable: The log's key is not available.
-        """
-        with self.changing_log() as connection:
-            self.enter_within(connection, entry)
-
-    @contextmanager
-    def changing_log(self) -> Iterator[sa.Connection]:
-        """Open a write transaction for the functions of `ledger.log`.
-
-        Raises:
-            LedgerBusy: Another process holds the write lock.
-            LedgerUnwritable: The ledger cannot be written.
-        """
-        try:
-            with self._writing() as transaction:
-                transaction.announce()
-                yield transaction.connection
-        except OSError as error:
-            raise LedgerUnwritable(f"{self.directory}: {error.strerror or error}") from error
-
-    def enter_within(self, connection: sa.Connection, entry: trail.TrailEntry) -> None:
-        """Add an entry to the trail, in the transaction of the operation that it describes.
-
-        Raises:
-            KeyUnusable: The log's key is not available.
-        """
-        self._enter(connection, entry, self._signing_key())
-
-    def _record_staged(
-        self,
-        draft: RunDraft,
-        key: RunKey,
-        staged: Path,
-        files: tuple[EvidenceFile, ...],
-        proceed: Callable[[], None] | None,
-    ) -> RecordedRun:
-        with self._writing() as transaction:
-            connection = transaction.connection
-            known = recorded_run(connection, key)
-            if known is not None:
-                return known
-            self._refuse_contradictions(connection, draft)
-            business_date = draft.business_date.isoformat()
-            sequence = next_sequence(connection, business_date)
-            run = f"{business_date}-{sequence:03d}"
-            record = finished_record(draft, key, run, files)
-            canonical = evidence.write_record(staged, record)
-            signing_key = self._signing_key()
+        def compose(
+            connection: sa.Connection, signer: log.Log, head: log.Head
+        ) -> RunRecord | NamedRequest | RecordedRun:
+            found = queries.recorded_run(connection, key)
+            if found is not None:
+                return self._known_or_named(connection, found, draft, key, tried)
+            record = self._place(connection, signer, head, draft, key, files, checked)
+            tried.add(digest_of(canonical(record)))
             if proceed is not None:
                 proceed()
-            target = self.evidence_of(record)
-            if target.exists():
-                raise LedgerDamaged(
-                    f"{target} exists, but no run {run} is recorded; nothing more is recorded"
-                )
-            transaction.announce(run)
-            self._move_evidence(staged, target)
-            self._insert(connection, record, sequence, canonical)
-            log.append(connection, log.RUNS_TREE, canonical, log.read_log(connection), signing_key)
-            entry = trail.entry_now(trail.RUN_RECORDED, run, record.state, draft.requested_by)
-            self._enter(connection, entry, signing_key)
-        return RecordedRun(record=record, already_recorded=False)
+            return record
 
-    def _refuse_contradictions(self, connection: sa.Connection, draft: RunDraft) -> None:
-        """Refuse a draft that breaks one of the ledger's rules.
+        done = self._append(compose)
+        if isinstance(done, RecordedRun):
+            return self._with_breaks(done)
+        if isinstance(done, NamedRequest):
+            found = self.known(key)
+            assert found is not None, "the entry that names it is committed"  # noqa: S101
+            return self._with_breaks(found)
+        record = cast("RunRecord", done)
+        return RecordedRun(record=record, already_recorded=False, breaks=draft.day.breaks)
+
+    def enter(self, kind: str, subject: str, outcome: str, by: Identity) -> None:
+        """Record what somebody did with the record, as an entry of the log.
+
+        Args:
+            kind: A type of `entry.Activity`.
+            subject: A run, a range of dates, or the ledger.
+            outcome: How it ended, in a few words.
+            by: The requester.
+
+        Raises:
+            LedgerBusy: Another process holds the write lock.
+            LedgerUnwritable: The ledger cannot be written.
+            KeyUnusable: The log's key is not available.
+        """
+        self._append(
+            lambda *_: Activity(
+                type=kind,  # type: ignore[arg-type]
+                subject=subject,
+                outcome=outcome,
+                requested_by=by,
+                recorded_at=rfc3339(self.ports.clock),
+                software=SOFTWARE,
+            )
+        )
+
+    def amend(
+        self,
+        make: Callable[[Charter], Charter],
+        refuse: Callable[[sa.Connection, Charter], None],
+    ) -> Charter:
+        """Add a charter after the last one.
+
+        Args:
+            make: Returns the new charter, given the last one.
+            refuse: Refuses a charter that contradicts what is recorded.
+        """
+
+        def compose(connection: sa.Connection, *_: object) -> Charter:
+            digest, last = queries.charters(connection)[-1]
+            charter = replace(make(last), previous=digest, recorded_at=rfc3339(self.ports.clock))
+            refuse(connection, charter)
+            return charter
+
+        return cast("Charter", self._append(compose))
+
+    def rotate(self, next_key: VerifierKey, by: Identity) -> NextKey:
+        """Name the log's next key, in an entry whose head the present key signs.
+
+        Args:
+            next_key: The next key, under the log's origin.
+            by: The requester.
+
+        Raises:
+            KeyUnusable: The key has another name, or is the log's already.
+        """
+
+        def compose(_: sa.Connection, signer: log.Log, head: log.Head) -> NextKey:
+            if next_key.name != signer.origin:
+                raise KeyUnusable(
+                    f"expected a key of the name {signer.origin}, got {next_key.name}"
+                )
+            if any(next_key == known for _, known in signer.keys):
+                raise KeyUnusable(f"expected a new key, got {next_key}, which the log has had")
+            return NextKey(
+                public_key=str(next_key),
+                signs_from=head.tree_size + 2,
+                requested_by=by,
+                recorded_at=rfc3339(self.ports.clock),
+                software=SOFTWARE,
+            )
+
+        return cast("NextKey", self._append(compose))
+
+    def publish(self) -> int:
+        """Publish what is committed and not published, and archive it if there is an archive.
+
+        Returns:
+            The published size of the log.
+
+        Raises:
+            LedgerUnfinished: The objects cannot be written now.
+            LedgerDamaged: Another history is published there.
+        """
+        size = self._published(self.ports.objects, None)
+        if self.archive is not None and self._archives_first:
+            self.publish_archive()
+        return size
+
+    def publish_archive(self) -> int:
+        """Bring the archive to what is committed; return its size."""
+        assert self.archive is not None, "the caller has one"  # noqa: S101
+        return self._published(self.archive, self.ports.objects)
+
+    def _published(self, objects: Objects, source: Objects | None) -> int:
+        try:
+            with self.reading() as connection:
+                size = log.read_size(connection)
+            if size == published_size(objects):
+                return size
+            with self.ports.database.publishing() as connection:
+                self.refuse_other_ledger(connection)
+                return publish(connection, objects, source=source)
+        except (OSError, LedgerBusy, ConnectionLost) as error:
+            raise LedgerUnfinished(
+                f"{objects.place}: {error}; what was recorded is committed and not published yet; "
+                "the same command, or the next write, publishes it"
+            ) from error
+
+    def _append(self, compose: Compose[_Answer]) -> Entry | _Answer:
+        """Add the entry that `compose` returns, under the writer's lock, and publish.
+
+        A connection that is lost while it commits leaves open whether it did. Then everything is
+        done again: `compose` finds what was committed, because the lock is not got before the old
+        transaction is over.
+        """
+        lost: ConnectionLost | None = None
+        for _ in range(ATTEMPTS):
+            try:
+                with self.ports.database.writing() as connection:
+                    done = self._append_within(connection, compose)
+                break
+            except ConnectionLost as error:
+                lost = error
+        else:
+            assert lost is not None, "there was an attempt"  # noqa: S101
+            raise lost
+        self.publish()
+        return done
+
+    def _append_within(
+        self, connection: sa.Connection, compose: Compose[_Answer]
+    ) -> Entry | _Answer:
+        self.refuse_other_ledger(connection)
+        signer = log.read_log(connection)
+        head = log.read_head(connection, signer)
+        composed = compose(connection, signer, head)
+        if not isinstance(composed, Entry):
+            return composed
+        key = self._signing_key(signer)
+        encoded = canonical(composed)
+        try:
+            refuse_other_history(self.ports.objects, head)
+        except OSError as error:
+            raise LedgerUnwritable(
+                f"{self.ports.objects.place}: {error.strerror or error}"
+            ) from error
+        log.append(connection, signer, head, composed, encoded, key)
+        return composed
+
+    def _put_evidence(self, draft: RunDraft) -> tuple[EvidenceFile, ...]:
+        """Write the evidence; its folder is its content, so that a second try writes the same."""
+        with self.ports.objects.staging() as staged:
+            files = evidence.write_evidence(staged, draft)
+            self.ports.objects.take(staged, evidence_folder(draft.business_date, files))
+        return files
+
+    def _check_standing(self, draft: RunDraft) -> tuple[str, ...]:
+        """Check the runs that stand before the lock is held; return their ids."""
+        date = draft.business_date.isoformat()
+        standing = self.standing(date, draft.superseding)
+        self._refuse_conflicts(standing, draft)
+        return tuple(record.run for record in standing)
+
+    def _place(
+        self,
+        connection: sa.Connection,
+        signer: log.Log,
+        head: log.Head,
+        draft: RunDraft,
+        key: RunKey,
+        files: tuple[EvidenceFile, ...],
+        checked: tuple[str, ...],
+    ) -> RunRecord:
+        """Return a draft's record, once every rule is checked against what is proved to stand.
 
         Raises:
             Conflict: It contradicts what is recorded.
             RunNotFound: A run that it supersedes is not recorded.
-            Refused: A run that it supersedes is of another date.
+            Refused: A run that it supersedes is of another date, or its decisions are not those of
+                the charter.
             LedgerBusy: The standing runs of the date have changed since gross positions were made
                 net of them.
         """
-        business_date = draft.business_date.isoformat()
+        date = draft.business_date.isoformat()
+        runs = queries.proved_runs_of_date(connection, signer, head, date)
         for superseded in draft.superseding.runs:
-            refuse_superseding(
-                superseded,
-                recorded=is_recorded(connection, superseded),
-                superseded_by=superseding_run(connection, superseded),
-                business_date=business_date,
+            refuse_superseding(runs, superseded, date)
+        standing = runs.standing(draft.superseding)
+        self._refuse_conflicts([one for one in standing if one.run not in checked], draft)
+        if draft.standing not in (None, tuple(record.run for record in standing)):
+            raise LedgerBusy(
+                f"another run of {date} was recorded while earlier assignments were being taken off"
             )
-        standing = standing_runs(connection, business_date, draft.superseding)
+        charter_digest, charter = queries.charter_in_force(
+            queries.charters(connection), draft.business_date
+        )
+        method = MethodRecord.of(draft.methodology)
+        if charter.method != method:
+            raise Refused([_undecided(charter.method, method)])
+        place = Place(
+            run=f"{date}-{len(runs.records) + 1:03d}",
+            previous=runs.last_digest,
+            charter=charter_digest,
+            recorded_at=rfc3339(self.ports.clock),
+        )
+        return finished_record(draft, key, place, files)
+
+    def _refuse_conflicts(self, standing: list[RunRecord], draft: RunDraft) -> None:
         refuse_conflicts(
             standing,
             self.read,
@@ -257,117 +373,108 @@ class Ledger(LedgerReader):
             pools=draft.day.pools,
             positions_basis=draft.positions_basis,
         )
-        if draft.standing not in (None, tuple(record.run for record in standing)):
-            raise LedgerBusy(
-                f"another run of {business_date} was recorded while earlier assignments were "
-                "being taken off"
+
+    def _known_or_named(
+        self,
+        connection: sa.Connection,
+        found: RecordedRun,
+        draft: RunDraft,
+        key: RunKey,
+        tried: set[str],
+    ) -> NamedRequest | RecordedRun:
+        """Return what answers a known request; one of known content gets its id entered."""
+        if not found.is_named:
+            return NamedRequest(
+                request_id=key.request_id,
+                run=found.record.run,
+                requested_by=draft.requested_by,
+                recorded_at=rfc3339(self.ports.clock),
+                software=SOFTWARE,
             )
+        # The transaction whose end was not known did commit it.
+        _, encoded = queries.stored_leaf(connection, found.record.run)
+        return replace(found, already_recorded=digest_of(encoded) not in tried)
 
-    def _enter(self, connection: sa.Connection, entry: trail.TrailEntry, key: SigningKey) -> None:
-        leaf = entry.canonical()
-        connection.execute(
-            sa.insert(TRAIL).values(
-                trail_index=next_index(connection, TRAIL.c.trail_index), entry=leaf
-            )
-        )
-        log.append(connection, log.TRAIL_TREE, leaf, log.read_log(connection), key)
+    def _with_breaks(self, found: RecordedRun) -> RecordedRun:
+        """Return a known run with its breaks."""
+        return replace(found, breaks=self.breaks_of(found.record))
 
-    def _insert(
-        self, connection: sa.Connection, record: RunRecord, sequence: int, canonical: bytes
-    ) -> None:
-        connection.execute(
-            sa.insert(RUNS).values(
-                log_index=next_index(connection, RUNS.c.log_index),
-                run=record.run,
-                business_date=record.business_date.isoformat(),
-                sequence=sequence,
-                request_id=record.request_id,
-                content_sha256=record.content_sha256,
-                record=canonical,
-            )
-        )
-        for superseded in record.supersedes:
-            connection.execute(
-                sa.insert(SUPERSEDINGS).values(superseded=superseded, run=record.run)
-            )
-
-    def _move_evidence(self, staged: Path, target: Path) -> None:
-        """Move a run's folder to where readers look for it, as the holder of the lock."""
-        target.parent.mkdir(exist_ok=True)
-        staged.rename(target)
-        sync_directory(target.parent)
-        sync_directory(target.parent.parent)
-
-    def _make(self) -> None:
-        """Create the tables, the key if there is none, and the trail's first entry."""
-        with write_transaction.locked(self.directory, self._lock_seconds):
-            if self._version() != 0:  # Another process has just created it.
-                return
-            write_transaction.refuse_remains(self.directory)
-            key = self._first_key()
-            with write_transaction.transaction(self.directory, self._engine) as transaction:
-                connection = transaction.connection
-                transaction.announce()
-                metadata.create_all(connection, checkfirst=False)
-                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                connection.execute(
-                    sa.insert(LOG).values(origin=key.name, public_key=str(key.verifier))
-                )
-                made = trail.entry_now(
-                    trail.LEDGER_MADE, str(key.verifier), "made", trail.system_identity()
-                )
-                self._enter(connection, made, key)
-
-    def _first_key(self) -> SigningKey:
-        """Read the key, or create it."""
-        if not self.key_file.exists():
-            name = f"options-assignment-lottery/{secrets.token_hex(4)}"
-            return create_key_file(self.key_file, name)
-        return read_key_file(self.key_file)
-
-    def _signing_key(self) -> SigningKey:
+    def _signing_key(self, signer: log.Log) -> SigningKey:
         """Read the log's private key.
 
         Raises:
             KeyUnusable: It is not available, or is not the log's.
         """
-        key, public_key = read_key_file(self.key_file), self.log().key
-        if key.verifier != public_key:
+        key = read_key_file(self.key_file)
+        if key.verifier != signer.key:
             raise KeyUnusable(
-                f"expected the key {public_key} in {self.key_file}, got {key.verifier}; check --key"
+                f"expected the key {signer.key} in {self.key_file}, got {key.verifier}; "
+                "check LOTTERY_SIGNING_KEY"
             )
         return key
 
-    def _recover(self) -> None:
-        """Recover as the holder of the lock."""
-        if not write_transaction.is_unfinished(self.directory):
-            return
-        key = self._signing_key()
-        interrupted = write_transaction.recover(self.directory, self._engine)
-        with write_transaction.transaction(self.directory, self._engine) as transaction:
-            transaction.announce()
-            entry = trail.entry_now(
-                trail.WRITE_RECOVERED, interrupted, "complete", trail.system_identity()
-            )
-            self._enter(transaction.connection, entry, key)
 
-    def _version(self) -> int:
-        """Return the schema's version, or 0 if there are no tables yet."""
-        if not (self.directory / DATABASE).exists():  # Connecting would create an empty file.
-            return 0
-        with self._reading() as connection:
-            version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-        if version not in (0, SCHEMA_VERSION):
-            raise LedgerDamaged(
-                f"expected schema version {SCHEMA_VERSION} in {self.directory}, got {version}"
-            )
-        return version
+def make_ledger(ports: Ports, charter: Charter, key: SigningKey) -> None:
+    """Make a ledger: its tables, and its charter as the first entry of its log.
 
-    @contextmanager
-    def _writing(self) -> Iterator[write_transaction.Transaction]:
-        """Open a transaction as the only writer, after recovering an unfinished one."""
-        with write_transaction.locked(self.directory, self._lock_seconds):
-            self._recover()
-            with write_transaction.transaction(self.directory, self._engine) as transaction:
-                yield transaction
+    Nothing else makes one. Where there is one with this very charter already, but for its time, it
+    is left as it is.
+
+    Args:
+        ports: Where it is to be.
+        charter: Its charter, with the key's name as origin and the public key.
+        key: The log's private key.
+
+    Raises:
+        Refused: A ledger with another charter is there.
+        LedgerDamaged: Files of a ledger are there, whose database is not.
+        LedgerUnwritable: It cannot be written.
+    """
+    try:
+        with ports.database.make() as connection:
+            if log.read_size(connection):
+                there = queries.charters(connection)[0][1]
+                if (
+                    replace(
+                        there,
+                        requested_by=charter.requested_by,
+                        recorded_at=charter.recorded_at,
+                        software=charter.software,
+                    )
+                    != charter
+                ):
+                    raise _already_made(ports)
+                return
+            refuse_other_history(ports.objects, log.EMPTY)
+            signer = log.Log(origin=charter.origin, keys=((1, key.verifier),))
+            log.append(connection, signer, log.EMPTY, charter, canonical(charter), key)
+    except OSError as error:
+        raise LedgerUnwritable(f"{ports.objects.place}: {error.strerror or error}") from error
+
+
+def rfc3339(clock: Clock) -> str:
+    """Return the present time in UTC with microseconds (RFC 3339)."""
+    return clock().isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _already_made(ports: Ports) -> LotteryError:
+    message = (
+        f"there is a ledger with another charter at {ports.database.place}; lottery charter shows "
+        "it, and lottery charter amend changes it"
+    )
+    return Refused([Problem(source="charter", message=message)])
+
+
+def _undecided(charter: MethodRecord, given: MethodRecord) -> Problem:
+    """Return the problem of decisions that are not the charter's (C1)."""
+    differing = ", ".join(
+        f"{name} {charter.decisions.get(name)}, got {choice}"
+        for name, choice in given.decisions.items()
+        if charter.decisions.get(name) != choice
+    )
+    return Problem(
+        source="decisions",
+        message=f"expected those of the charter: {differing or charter.id}; lottery charter amend "
+        "changes them for later dates",
+        rule="C1",
+    )

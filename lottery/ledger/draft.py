@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from lottery.day.allocate import Day
+from lottery.day.allocate import Break, Day
 from lottery.intake.sources import SourceFile
 from lottery.ledger.run_record import (
     ALLOCATED,
     ALLOCATED_WITH_BREAKS,
-    RECORD_FORMAT,
     EvidenceFile,
     Identity,
     MethodRecord,
@@ -25,7 +24,6 @@ from lottery.ledger.run_record import (
     SourceRecord,
     Superseding,
 )
-from lottery.ledger.trail import utc_now
 from lottery.method.methodology import Methodology
 from lottery.method.seed import RuleWarning, Seed
 from lottery.version import NAME, VERSION
@@ -94,28 +92,50 @@ class RecordedRun:
         record: The run's record.
         already_recorded: Whether the run had been recorded before.
         superseded_by: The run that supersedes it since.
+        breaks: Its pools that are breaks.
+        is_named: Whether the request's own id has been answered before.
     """
 
     record: RunRecord
     already_recorded: bool
     superseded_by: str | None = None
+    breaks: tuple[Break, ...] = ()
+    is_named: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a draft gets its place in the log, known under the writer's lock alone.
+
+    Attributes:
+        run: The run's id.
+        previous: The SHA-256 of the entry before it of its date, or None.
+        charter: The SHA-256 of the charter in force.
+        recorded_at: The time, UTC (RFC 3339).
+    """
+
+    run: str
+    previous: str | None
+    charter: str
+    recorded_at: str
 
 
 def finished_record(
-    draft: RunDraft, key: RunKey, run: str, evidence: tuple[EvidenceFile, ...]
+    draft: RunDraft, key: RunKey, place: Place, evidence: tuple[EvidenceFile, ...]
 ) -> RunRecord:
     """Return the record of a draft.
 
     Args:
         draft: The draft.
         key: What makes it recorded only once.
-        run: The run's id.
+        place: Its place in the log.
         evidence: Its evidence files.
     """
     day = draft.day
     return RunRecord(
-        format=RECORD_FORMAT,
-        run=run,
+        run=place.run,
+        previous=place.previous,
+        charter=place.charter,
         business_date=draft.business_date,
         cycle=draft.cycle,
         state=ALLOCATED_WITH_BREAKS if day.breaks else ALLOCATED,
@@ -131,7 +151,7 @@ def finished_record(
         notice_count=draft.notices.num_rows,
         assigned_quantity=sum(day.pools.column("assigned_quantity").to_pylist()),
         allocated_quantity=day.allocated_quantity,
-        breaks=day.breaks,
+        break_count=len(day.breaks),
         warnings=draft.warnings,
         sources=tuple(
             SourceRecord(
@@ -145,6 +165,6 @@ def finished_record(
         ),
         evidence=evidence,
         requested_by=draft.requested_by,
-        recorded_at=utc_now(),
+        recorded_at=place.recorded_at,
         software=Software(name=NAME, version=VERSION),
     )

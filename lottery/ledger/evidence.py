@@ -8,7 +8,8 @@ directory as one table.
 Invariants:
 - The same tables give the same bytes under one version of the software: the number of part files
   follows from the number of rows alone.
-- Every file is synced to disk before the run is recorded.
+- A file is read once: the bytes that are parsed are those whose digest was compared. Nothing is
+  mapped, so that a file that is cut short cannot end the process.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ from lottery.day.tables import (
     TAKEN_OFF,
 )
 from lottery.day.threads import THREADS, in_threads
-from lottery.durable import sync_directory, sync_file
+from lottery.durable import open_file, read_file
 from lottery.errors import LedgerDamaged, LedgerUnwritable, quote
 from lottery.ledger.draft import RunDraft
+from lottery.ledger.ports import Objects
 from lottery.ledger.run_record import EvidenceFile, RunRecord
 
 NOTICES_FILE: Final = "notices.parquet"
@@ -47,6 +49,7 @@ TAKEN_OFF_FILE: Final = "taken_off.parquet"
 OCC_REPORTS_FILE: Final = "occ_reports.parquet"
 """Only of runs whose notices came with further statements of OCC."""
 RUN_FILE: Final = "run.json"
+"""A run's entry, in a bundle and in the output."""
 SOURCES: Final = "sources"
 
 TABLES: Final = {
@@ -60,12 +63,13 @@ TABLES: Final = {
 LARGE_TABLE_ROWS: Final = 100_000
 """Minimum number of rows of a table that is written as part files."""
 PART_ROWS: Final = 1 << 20
-"""Maximum number of rows of a part file, and of a row group."""
-_READ_ONLY: Final = 0o444
+"""Maximum number of rows of a row group, and of a part file as long as there are few."""
+MOST_PARTS: Final = 16
+"""Maximum number of part files of a table: the record names each, and is small."""
 
 
 def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]:
-    """Write a run's files and sync them to disk.
+    """Write a run's files.
 
     Args:
         directory: An empty folder.
@@ -88,7 +92,7 @@ def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]
     if draft.occ_reports is not None:
         tables[OCC_REPORTS_FILE] = sorted_occ_reports(draft.occ_reports)
     written = [
-        _seal(directory, file)
+        _with_digest(directory, file)
         for name, table in tables.items()
         for file in write_table(table, directory, name)
     ]
@@ -97,22 +101,11 @@ def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]
         if source.content is not None:
             name = f"{SOURCES}/{source.kept_as}"
             source.write(directory / name)
-            sealed = _seal(directory, name)
-            if sealed.sha256 != source.sha256:
+            kept = _with_digest(directory, name)
+            if kept.sha256 != source.sha256:
                 raise LedgerUnwritable(f"{quote(source.name)} was changed while it was read")
-            written.append(sealed)
-    for folder in {(directory / file.name).parent for file in written} | {directory / SOURCES}:
-        sync_directory(folder)
+            written.append(kept)
     return tuple(sorted(written, key=lambda file: file.name))
-
-
-def write_record(directory: Path, record: RunRecord) -> bytes:
-    """Write `run.json`, sync the folder, and return the record's canonical bytes."""
-    canonical = record.canonical()
-    (directory / RUN_FILE).write_bytes(canonical)
-    _seal(directory, RUN_FILE)
-    sync_directory(directory)
-    return canonical
 
 
 def write_table(table: pa.Table, directory: Path, name: str) -> Sequence[str]:
@@ -130,7 +123,7 @@ def write_table(table: pa.Table, directory: Path, name: str) -> Sequence[str]:
         write_parquet(table, directory / name)
         return [name]
     # As few part files as possible, an equal number for each thread, and of nearly equal size.
-    part_count = -(-table.num_rows // (THREADS * PART_ROWS)) * THREADS
+    part_count = min(-(-table.num_rows // (THREADS * PART_ROWS)) * THREADS, MOST_PARTS)
     names = [_part_name(name, part) for part in range(part_count)]
     (directory / names[0]).parent.mkdir()
 
@@ -173,28 +166,45 @@ def sorted_occ_reports(occ_reports: pa.Table) -> pa.Table:
     return _sorted(occ_reports, ("occ_account", "notice_id"))
 
 
-def read_table(
-    directory: Path,
-    name: str,
-    where: pc.Expression | None = None,
-    *,
-    files: Sequence[str] | None = None,
-) -> pa.Table:
-    """Read a table of the evidence in its schema.
+def read_table(directory: Path, name: str, where: pc.Expression | None = None) -> pa.Table:
+    """Read a table of an evidence folder in its schema; its digests are not looked at.
 
     Args:
         directory: The run's folder.
         name: The table's file, one of `TABLES`.
         where: A filter of rows; tables are sorted by pool, so that a pool's rows are found without
             reading all of them.
-        files: The files that make up the table; by default those that the folder has.
 
     Raises:
         LedgerDamaged: A file is missing, damaged, or has other columns.
     """
-    if files is None:
-        files = _files_in(directory, name)
+    files = _files_in(directory, name)
     return pa.concat_tables([_read_file(directory, file, TABLES[name], where) for file in files])
+
+
+def read_recorded(
+    objects: Objects, record: RunRecord, name: str, where: pc.Expression | None = None
+) -> pa.Table:
+    """Read a table of a recorded run, each file of which has its recorded digest.
+
+    Args:
+        objects: The objects that have the evidence.
+        record: The run.
+        name: The table's file, one of `TABLES`.
+        where: A filter of rows, as for `read_table`.
+
+    Raises:
+        LedgerDamaged: A file is missing, or is not what was recorded.
+    """
+    files = record.files_of(name)
+    if not files:
+        raise LedgerDamaged(f"the record of run {record.run} has no {name}")
+    return pa.concat_tables(
+        [
+            _parsed(_recorded_bytes(objects, record, file), file.name, TABLES[name], where)
+            for file in files
+        ]
+    )
 
 
 def what_is_wrong(directory: Path, file: EvidenceFile) -> str | None:
@@ -247,16 +257,47 @@ def _files_in(directory: Path, name: str) -> Sequence[str]:
 def _read_file(
     directory: Path, file: str, schema: pa.Schema, where: pc.Expression | None
 ) -> pa.Table:
+    shown = f"{directory.name}/{file}"
+    try:
+        content = read_file(directory / file)
+    except FileNotFoundError as error:
+        raise LedgerDamaged(f"{shown} is missing") from error
+    except OSError as error:
+        raise LedgerDamaged(f"cannot read {shown}: {error.strerror}") from error
+    return _parsed(content, shown, schema, where)
+
+
+def _recorded_bytes(objects: Objects, record: RunRecord, file: EvidenceFile) -> bytes:
+    name = f"{record.folder}/{file.name}"
+    try:
+        content = objects.get(name)
+    except FileNotFoundError as error:
+        raise LedgerDamaged(f"{name} of run {record.run} is missing") from error
+    except OSError as error:
+        raise LedgerDamaged(f"cannot read {name}: {error.strerror or error}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != file.sha256:
+        raise LedgerDamaged(
+            f"{record.run}/{file.name} is not what was recorded: sha256 {digest}; "
+            f"expected sha256 {file.sha256}"
+        )
+    return content
+
+
+def _parsed(content: bytes, shown: str, schema: pa.Schema, where: pc.Expression | None) -> pa.Table:
+    """Parse a file's bytes as a table of a schema.
+
+    Raises:
+        LedgerDamaged: They are not one.
+    """
     try:
         table = pq.read_table(
-            directory / file, memory_map=True, filters=where, page_checksum_verification=True
+            pa.BufferReader(content), filters=where, page_checksum_verification=True
         )
         table.validate(full=True)
         return table.select(schema.names).cast(schema)
-    except FileNotFoundError as error:
-        raise LedgerDamaged(f"{directory.name}/{file} is missing") from error
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise LedgerDamaged(f"cannot read {directory.name}/{file}: {error}") from error
+        raise LedgerDamaged(f"cannot read {shown}: {error}") from error
 
 
 def _sorted(table: pa.Table, keys: tuple[str, ...]) -> pa.Table:
@@ -273,15 +314,11 @@ def _sorted(table: pa.Table, keys: tuple[str, ...]) -> pa.Table:
     return taken.combine_chunks()
 
 
-def _seal(directory: Path, name: str) -> EvidenceFile:
-    """Sync a file to disk, make it read-only, and return it with its digest."""
-    path = directory / name
-    sync_file(path)
-    digest, size = _digest_and_size(path)
-    path.chmod(_READ_ONLY)
+def _with_digest(directory: Path, name: str) -> EvidenceFile:
+    digest, size = _digest_and_size(directory / name)
     return EvidenceFile(name=name, sha256=digest, size=size)
 
 
 def _digest_and_size(path: Path) -> tuple[str, int]:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()

@@ -1,31 +1,39 @@
-"""The two logs in the database, of the runs and of the trail, each an RFC 9162 tree.
-
-A leaf, the nodes that it completes, and the checkpoint signed over it are one transaction.
+"""The log in the database: an RFC 9162 tree of entries, with a signed head of every size.
 
 Invariants:
-- A new checkpoint extends the one signed before: that one is verified first, and the new tree is
-  its compact range with one more leaf.
-- Appending and proving read log n nodes.
+- A new head extends the one before: that one is verified first, and the new tree is its compact
+  range with one more leaf.
+- An entry, its nodes, the rows that follow from it and its head are one transaction.
+- Appending and proving read log n nodes, in one query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import bisect
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from lottery.errors import LedgerDamaged
-from lottery.ledger.database import CHECKPOINTS, LOG, NODES
+from lottery.ledger.entry import Charter, Entry, NamedRequest, NextKey
+from lottery.ledger.run_record import RunRecord
+from lottery.ledger.schema import (
+    ENTRIES,
+    HEADS,
+    KEYS,
+    LEDGER,
+    NODES,
+    REQUESTS,
+    RUNS,
+    SCHEMA_VERSION,
+)
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from lottery.tlog.keys import SigningKey, VerifierKey
-from lottery.tlog.note import join_notes
 
-RUNS_TREE: Final = "runs"
-TRAIL_TREE: Final = "trail"
+Row = tuple[sa.Table, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,163 +42,224 @@ class Log:
 
     Attributes:
         origin: Its name in its checkpoints.
-        key: Its public key.
+        keys: Its public keys, each with the first size that it signs, ascending from 1.
     """
 
     origin: str
-    key: VerifierKey
+    keys: tuple[tuple[int, VerifierKey], ...]
 
-    def origin_of(self, tree: str) -> str:
-        """Return the origin line of a tree's checkpoints."""
-        return self.origin if tree == RUNS_TREE else f"{self.origin}/{tree}"
+    @property
+    def key(self) -> VerifierKey:
+        """The key that signs the next head."""
+        return self.keys[-1][1]
+
+    def key_of(self, tree_size: int) -> VerifierKey:
+        """Return the key that signs the head of a size."""
+        sizes = [signs_from for signs_from, _ in self.keys]
+        return self.keys[max(bisect.bisect_right(sizes, tree_size) - 1, 0)][1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignedCheckpoint:
-    """A checkpoint as the database has it.
+class Head:
+    """The signed head of the log.
 
     Attributes:
-        position: Its index among all checkpoints.
-        tree: The tree that it states the root of.
-        tree_size: Number of leaves of that tree.
-        note: The bytes of the signed note.
-        ends_at: Offset of its end in the checkpoint file.
+        tree_size: Number of entries; 0 for a log that has none yet.
+        note: The bytes of the signed note, empty at size 0.
+        compact_range: The compact range of the tree.
     """
 
-    position: int
-    tree: str
     tree_size: int
     note: bytes
-    ends_at: int
+    compact_range: tuple[bytes, ...]
+
+
+EMPTY: Final = Head(tree_size=0, note=b"", compact_range=())
 
 
 def read_log(connection: sa.Connection) -> Log:
     """Return the identity of the log.
 
     Raises:
-        LedgerDamaged: The table has not exactly one row.
-        KeyUnusable: The public key is malformed.
+        LedgerDamaged: The tables do not have it, or are of another version.
+        KeyUnusable: A public key is malformed.
     """
-    rows = connection.execute(sa.select(LOG.c.origin, LOG.c.public_key)).all()
-    if len(rows) != 1:
-        raise LedgerDamaged(f"expected one row in the table log, got {len(rows)}")
-    return Log(origin=rows[0].origin, key=VerifierKey.parse(rows[0].public_key))
+    rows = connection.execute(sa.select(LEDGER)).all()
+    keys = connection.execute(sa.select(KEYS).order_by(KEYS.c.signs_from)).all()
+    if len(rows) != 1 or not keys:
+        raise LedgerDamaged(
+            f"expected one row in the table ledger and a key, got {len(rows)} and {len(keys)}"
+        )
+    if rows[0].schema_version != SCHEMA_VERSION:
+        raise LedgerDamaged(
+            f"expected schema version {SCHEMA_VERSION}, got {rows[0].schema_version}"
+        )
+    return Log(
+        origin=rows[0].origin,
+        keys=tuple((row.signs_from, VerifierKey.parse(row.public_key)) for row in keys),
+    )
 
 
-def append(connection: sa.Connection, tree: str, leaf: bytes, log: Log, key: SigningKey) -> None:
-    """Add a leaf to a tree, and sign its new checkpoint.
+def read_size(connection: sa.Connection) -> int:
+    """Return the number of entries that are signed."""
+    return connection.execute(sa.select(sa.func.max(HEADS.c.tree_size))).scalar() or 0
+
+
+def read_head(connection: sa.Connection, log: Log) -> Head:
+    """Return the log's head, verified.
+
+    Raises:
+        LedgerDamaged: The nodes do not give the root that was signed.
+        CheckpointInvalid: The head is not signed by the log's key.
+    """
+    size = read_size(connection)
+    if not size:
+        return EMPTY
+    note = note_of(connection, size)
+    signed = open_checkpoint(note, [log.key_of(size)], origin=log.origin).checkpoint
+    compact_range = merkle.compact_range_of(size, node_reader(connection, size, 0))
+    root = merkle.root_of_compact_range(compact_range)
+    if (signed.size, signed.root) != (size, root):
+        raise LedgerDamaged(
+            f"expected the signed root {signed.root.hex()} of {signed.size} entries, got "
+            f"{root.hex()} of {size}; nothing more is signed; lottery verify says what is wrong"
+        )
+    return Head(tree_size=size, note=note, compact_range=compact_range)
+
+
+def append(
+    connection: sa.Connection, log: Log, head: Head, entry: Entry, encoded: bytes, key: SigningKey
+) -> Head:
+    """Add an entry with every row that follows from it, and sign the new head.
 
     Args:
-        connection: Within the transaction that writes the leaf's own row.
-        tree: `RUNS_TREE` or `TRAIL_TREE`.
-        leaf: The leaf's bytes.
+        connection: A transaction of the only writer.
         log: The log's identity.
+        head: Its head, as `read_head` returned it.
+        entry: The entry.
+        encoded: Its canonical bytes.
         key: The log's private key.
+    """
+    compact_range, nodes = merkle.append(
+        head.tree_size, head.compact_range, merkle.leaf_hash(encoded)
+    )
+    size = head.tree_size + 1
+    root = merkle.root_of_compact_range(compact_range)
+    note = sign_checkpoint(Checkpoint(origin=log.origin, size=size, root=root), key)
+    for table, values in rows_of(head.tree_size, entry, encoded):
+        connection.execute(sa.insert(table).values(values))
+    connection.execute(sa.insert(NODES), list(map(node_row, nodes)))
+    connection.execute(sa.insert(HEADS).values(tree_size=size, note=note))
+    return Head(tree_size=size, note=note, compact_range=compact_range)
+
+
+def rows_of(log_index: int, entry: Entry, encoded: bytes) -> Iterator[Row]:
+    """Yield the rows that follow from an entry, each with its table; nodes and head are apart."""
+    yield ENTRIES, {"log_index": log_index, "type": entry.type, "entry": encoded}
+    if isinstance(entry, RunRecord):
+        yield (
+            RUNS,
+            {
+                "run": entry.run,
+                "log_index": log_index,
+                "business_date": entry.business_date.isoformat(),
+                "sequence": sequence_of(entry.run),
+                "content_sha256": entry.content_sha256,
+            },
+        )
+    if isinstance(entry, RunRecord | NamedRequest):
+        yield REQUESTS, {"request_id": entry.request_id, "run": entry.run}
+    elif isinstance(entry, NextKey):
+        yield KEYS, {"signs_from": entry.signs_from, "public_key": entry.public_key}
+    elif isinstance(entry, Charter) and entry.public_key is not None:
+        yield LEDGER, {"origin": entry.origin, "schema_version": SCHEMA_VERSION}
+        yield KEYS, {"signs_from": 1, "public_key": entry.public_key}
+
+
+def node_row(node: merkle.Node) -> Mapping[str, Any]:
+    """Return the row of a node."""
+    return {"level": node.level, "position": node.index, "hash": node.hash}
+
+
+def sequence_of(run: str) -> int:
+    """Return the number of a run within its date, from 1."""
+    return int(run.rpartition("-")[2])
+
+
+def note_of(connection: sa.Connection, tree_size: int) -> bytes:
+    """Return the signed head of a size.
 
     Raises:
-        LedgerDamaged: The nodes do not give the root that was signed last.
-        CheckpointInvalid: The last checkpoint is not signed by the log's key.
+        LedgerDamaged: It is missing.
     """
-    before = latest_checkpoint(connection, tree)
-    size = 0 if before is None else before.tree_size
-    subtrees = merkle.compact_range_of(size, partial(node, connection, tree))
-    if before is not None:
-        signed = open_checkpoint(before.note, [log.key], origin=log.origin_of(tree)).checkpoint
-        root = merkle.root_of_compact_range(subtrees)
-        if (signed.size, signed.root) != (size, root):
-            raise LedgerDamaged(
-                f"expected the signed root {signed.root.hex()} of {signed.size} leaves, "
-                f"got {root.hex()} of {size} in the tree {tree}; nothing more is signed"
-            )
-    subtrees, completed = merkle.append(size, subtrees, merkle.leaf_hash(leaf))
-    rows = [
-        {"tree": tree, "level": new.level, "position": new.index, "hash": new.hash}
-        for new in completed
-    ]
-    connection.execute(sa.insert(NODES), rows)
-    checkpoint = Checkpoint(
-        origin=log.origin_of(tree), size=size + 1, root=merkle.root_of_compact_range(subtrees)
-    )
-    add_checkpoint(connection, tree, size + 1, sign_checkpoint(checkpoint, key))
-
-
-def add_checkpoint(connection: sa.Connection, tree: str, tree_size: int, note: bytes) -> None:
-    """Store a signed checkpoint after all others."""
-    last = last_checkpoint(connection)
-    position, starts_at = (0, 0) if last is None else (last.position + 1, last.ends_at)
-    connection.execute(
-        sa.insert(CHECKPOINTS).values(
-            position=position,
-            tree=tree,
-            tree_size=tree_size,
-            note=note,
-            ends_at=starts_at + len(join_notes([note])),
-        )
-    )
-
-
-def last_checkpoint(connection: sa.Connection) -> SignedCheckpoint | None:
-    """Return the checkpoint of either tree that was signed last."""
-    return _first(connection, _CHECKPOINTS.order_by(CHECKPOINTS.c.position.desc()))
-
-
-def latest_checkpoint(connection: sa.Connection, tree: str) -> SignedCheckpoint | None:
-    """Return a tree's latest checkpoint with all cosignatures, or None if the tree is empty."""
-    return _first(
-        connection,
-        _CHECKPOINTS.where(CHECKPOINTS.c.tree == tree).order_by(
-            CHECKPOINTS.c.tree_size.desc(), CHECKPOINTS.c.position.desc()
-        ),
-    )
-
-
-def first_checkpoint_of(
-    connection: sa.Connection, tree: str, tree_size: int
-) -> SignedCheckpoint | None:
-    """Return the checkpoint of a size as it was signed first, without later cosignatures."""
-    of_size = _CHECKPOINTS.where(CHECKPOINTS.c.tree == tree, CHECKPOINTS.c.tree_size == tree_size)
-    return _first(connection, of_size.order_by(CHECKPOINTS.c.position))
-
-
-def checkpoints_after(connection: sa.Connection, position: int) -> list[SignedCheckpoint]:
-    """Return the checkpoints after the one at a position; after -1 are all of them."""
-    query = _CHECKPOINTS.where(CHECKPOINTS.c.position > position).order_by(CHECKPOINTS.c.position)
-    return [SignedCheckpoint(**row._asdict()) for row in connection.execute(query)]
-
-
-def all_checkpoints(connection: sa.Connection) -> Iterator[SignedCheckpoint]:
-    """Yield every checkpoint in the order of signing."""
-    for row in connection.execute(_CHECKPOINTS.order_by(CHECKPOINTS.c.position)).yield_per(256):
-        yield SignedCheckpoint(**row._asdict())
-
-
-def node(connection: sa.Connection, tree: str, level: int, position: int) -> bytes:
-    """Return the hash of a complete subtree.
-
-    Raises:
-        LedgerDamaged: The node is missing.
-    """
-    found = connection.execute(
-        sa.select(NODES.c.hash).where(
-            NODES.c.tree == tree, NODES.c.level == level, NODES.c.position == position
-        )
+    note = connection.execute(
+        sa.select(HEADS.c.note).where(HEADS.c.tree_size == tree_size)
     ).scalar()
-    if found is None:
-        raise LedgerDamaged(f"the tree {tree} has no node {position} of level {level}")
-    return bytes(found)
+    if note is None:
+        raise LedgerDamaged(
+            f"expected a head of {tree_size} entries, got none; lottery verify says what is wrong"
+        )
+    return bytes(note)
 
 
-_CHECKPOINTS: Final = sa.select(
-    CHECKPOINTS.c.position,
-    CHECKPOINTS.c.tree,
-    CHECKPOINTS.c.tree_size,
-    CHECKPOINTS.c.note,
-    CHECKPOINTS.c.ends_at,
-)
+def entries_between(connection: sa.Connection, first: int, end: int) -> list[bytes]:
+    """Return the entries from index `first` to before `end`.
+
+    Raises:
+        LedgerDamaged: One is missing.
+    """
+    query = sa.select(ENTRIES.c.entry).where(
+        ENTRIES.c.log_index >= first, ENTRIES.c.log_index < end
+    )
+    rows = connection.execute(query.order_by(ENTRIES.c.log_index)).scalars().all()
+    if len(rows) != end - first:
+        raise LedgerDamaged(f"expected entries {first} to {end - 1}, got {len(rows)} of them")
+    return [bytes(row) for row in rows]
 
 
-def _first(
-    connection: sa.Connection, query: sa.Select[tuple[int, str, int, bytes, int]]
-) -> SignedCheckpoint | None:
-    row = connection.execute(query.limit(1)).first()
-    return None if row is None else SignedCheckpoint(**row._asdict())
+def nodes_of(connection: sa.Connection, places: Iterable[tuple[int, int]]) -> merkle.NodeOf:
+    """Return a `NodeOf` of some subtrees, which are read in one query.
+
+    Args:
+        connection: The connection.
+        places: Level and index of each.
+
+    Raises:
+        LedgerDamaged: One is missing.
+    """
+    wanted = sorted(set(places))
+    query = sa.select(NODES.c.level, NODES.c.position, NODES.c.hash).where(
+        sa.tuple_(NODES.c.level, NODES.c.position).in_(wanted)
+    )
+    found = {(row.level, row.position): bytes(row.hash) for row in connection.execute(query)}
+    for level, index in wanted:
+        if (level, index) not in found:
+            raise LedgerDamaged(f"expected a node {index} of level {level}, got none")
+    return lambda level, index: found[level, index]
+
+
+def node_reader(connection: sa.Connection, size: int, index: int) -> merkle.NodeOf:
+    """Return a `NodeOf` for the root of a tree and the inclusion of one of its leaves."""
+    places: list[tuple[int, int]] = []
+
+    def note(level: int, position: int) -> bytes:
+        places.append((level, position))
+        return merkle.EMPTY_ROOT
+
+    merkle.compact_range_of(size, note)
+    merkle.inclusion_proof(index, size, note)
+    return nodes_of(connection, places)
+
+
+def consistency_proof(
+    connection: sa.Connection, first_size: int, second_size: int
+) -> tuple[bytes, ...]:
+    """Return the proof that the log of one size begins with that of another (RFC 9162, 2.1.4)."""
+    places: list[tuple[int, int]] = []
+
+    def note(level: int, position: int) -> bytes:
+        places.append((level, position))
+        return merkle.EMPTY_ROOT
+
+    merkle.consistency_proof(first_size, second_size, note)
+    return merkle.consistency_proof(first_size, second_size, nodes_of(connection, places))

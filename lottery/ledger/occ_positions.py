@@ -18,7 +18,7 @@ DIFFERS: Final = "OCC_SHORT_DIFFERS"
 MORE_DIFFER: Final = "OCC_SHORT_DIFFERS_MORE"
 CODES: Final = frozenset({DIFFERS, MORE_DIFFER})
 RULE: Final = "P1"
-WARNINGS_LISTED: Final = 100
+WARNINGS_LISTED: Final = 20
 """Maximum number of warnings about single pools; one more counts the rest."""
 
 _POOL: Final = ["occ_account", "series"]

@@ -7,7 +7,7 @@ that a simulation can stand in their place. Their adapters are in `lottery.store
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,9 @@ class Objects(Protocol):
         Raises:
             FileExistsError: An object has the name, and other bytes.
         """
+
+    def create_all(self, contents: Mapping[str, bytes]) -> None:
+        """Write several objects as `create` does, each whole or not at all."""
 
     def staging(self) -> AbstractContextManager[Path]:
         """Return a new folder on disk for files that `take` is to have; it is removed at the end.

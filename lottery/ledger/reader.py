@@ -1,40 +1,50 @@
-"""Reading a ledger: its records, its evidence, its trail and its log."""
+"""Reading a ledger: its entries, its evidence and its log."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from lottery.errors import LedgerDamaged, RunNotFound
-from lottery.ledger import evidence, log, trail, write_transaction
-from lottery.ledger.database import RUNS, SUPERSEDINGS, TRAIL, connect, translated
+from lottery.day.allocate import Break
+from lottery.errors import LedgerDamaged, LedgerNotFound
+from lottery.ledger import evidence, log, queries
 from lottery.ledger.draft import RecordedRun, RunKey
-from lottery.ledger.queries import recorded_run, standing_runs, superseding_run
-from lottery.ledger.run_record import RunRecord, Superseding, read_record
+from lottery.ledger.entry import Charter, Entry, read_entry, read_run
+from lottery.ledger.ports import Ports
+from lottery.ledger.run_record import RUN, RunRecord, Superseding
+from lottery.ledger.schema import ENTRIES, RUNS
 
 
 class LedgerReader:
-    """A ledger in a directory, for reading.
+    """A ledger, for reading.
 
     Args:
-        directory: Its directory.
-        lock_seconds: Seconds to wait for a writer.
+        ports: Where it is.
+
+    Raises:
+        LedgerNotFound: There is no ledger.
+        LedgerDamaged: Its tables are of another version.
     """
 
-    def __init__(self, directory: Path, *, lock_seconds: float) -> None:
-        self.directory = directory
-        self._lock_seconds = lock_seconds
-        self._engine = connect(directory / write_transaction.DATABASE, lock_seconds)
+    def __init__(self, ports: Ports) -> None:
+        self.ports = ports
+        if not ports.database.exists():
+            raise LedgerNotFound(
+                f"no ledger at {ports.database.place}; check --ledger, or make one with "
+                "lottery init"
+            )
+        with ports.database.reading() as connection:
+            self._origin = log.read_log(connection).origin
 
     def close(self) -> None:
         """Close the database's connections."""
-        self._engine.dispose()
+        self.ports.database.close()
 
     def known(self, key: RunKey) -> RecordedRun | None:
         """Return the run that a request, or another one with the same content, has recorded.
@@ -42,15 +52,25 @@ class LedgerReader:
         Raises:
             Conflict: The request id has recorded another content.
         """
-        with self._reading() as connection:
-            return recorded_run(connection, key)
+        with self.reading() as connection:
+            return queries.recorded_run(connection, key)
 
-    def trail_entries(self) -> Iterator[trail.TrailEntry]:
-        """Yield the trail's entries in their order."""
-        query = sa.select(TRAIL.c.entry).order_by(TRAIL.c.trail_index)
-        with self._reading() as connection:
-            rows = connection.execute(query).scalars().all()
-        return (trail.read_entry(row) for row in rows)
+    def charters(self) -> tuple[Charter, ...]:
+        """Return every charter in the order of recording."""
+        with self.reading() as connection:
+            return tuple(charter for _, charter in queries.charters(connection))
+
+    def charter_for(self, business_date: dt.date) -> Charter:
+        """Return the charter that holds for a date (C1)."""
+        with self.reading() as connection:
+            return queries.charter_in_force(queries.charters(connection), business_date)[1]
+
+    def trail(self) -> Iterator[Entry]:
+        """Yield the entries that are not of a run, in order: who did what with the ledger."""
+        query = sa.select(ENTRIES.c.entry).where(ENTRIES.c.type != RUN)
+        with self.reading() as connection:
+            rows = connection.execute(query.order_by(ENTRIES.c.log_index)).scalars().all()
+        return (read_entry(bytes(row)) for row in rows)
 
     def iterate(
         self,
@@ -63,19 +83,23 @@ class LedgerReader:
 
         They are in the order of their dates, and within a date as they were recorded.
         """
-        query = sa.select(RUNS.c.record).order_by(RUNS.c.business_date, RUNS.c.sequence)
+        query = (
+            sa.select(ENTRIES.c.entry)
+            .join(RUNS, RUNS.c.log_index == ENTRIES.c.log_index)
+            .order_by(RUNS.c.business_date, RUNS.c.sequence)
+        )
         if first is not None:
             query = query.where(RUNS.c.business_date >= first.isoformat())
         if last is not None:
             query = query.where(RUNS.c.business_date <= last.isoformat())
         if after is not None:
-            date, _, sequence = after.rpartition("-")
+            date, _, _ = after.rpartition("-")
             query = query.where(
-                sa.tuple_(RUNS.c.business_date, RUNS.c.sequence) > (date, int(sequence))
+                sa.tuple_(RUNS.c.business_date, RUNS.c.sequence) > (date, log.sequence_of(after))
             )
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(query).scalars().all()
-        return (read_record(row) for row in rows)
+        return (read_run(bytes(row)) for row in rows)
 
     def get(self, run: str) -> RunRecord:
         """Return the record of a run; `latest` is the run that was recorded last.
@@ -83,40 +107,28 @@ class LedgerReader:
         Raises:
             RunNotFound: There is no such run.
         """
-        return read_record(self.leaf(run)[1])
-
-    def leaf(self, run: str) -> tuple[int, bytes]:
-        """Return a run's index in the log, and its canonical bytes as they are stored.
-
-        Raises:
-            RunNotFound: There is no such run.
-        """
-        query = sa.select(RUNS.c.log_index, RUNS.c.record)
-        if run == "latest":
-            query = query.order_by(RUNS.c.log_index.desc()).limit(1)
-        else:
-            query = query.where(RUNS.c.run == run)
-        with self._reading() as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            raise RunNotFound(run)
-        return int(row.log_index), bytes(row.record)
+        with self.reading() as connection:
+            return read_run(queries.stored_leaf(connection, run)[1])
 
     def superseded_by(self, run: str) -> str | None:
         """Return the run that supersedes a run, or None if it is standing."""
-        with self._reading() as connection:
-            return superseding_run(connection, run)
-
-    def supersedings(self) -> dict[str, str]:
-        """Return every superseded run with the run that supersedes it."""
-        query = sa.select(SUPERSEDINGS.c.superseded, SUPERSEDINGS.c.run)
-        with self._reading() as connection:
-            return {row.superseded: row.run for row in connection.execute(query)}
+        with self.reading() as connection:
+            return queries.superseding_run(connection, run)
 
     def standing(self, business_date: str, superseding: Superseding) -> list[RunRecord]:
         """Return the standing runs of a date, without those that are about to be superseded."""
-        with self._reading() as connection:
-            return standing_runs(connection, business_date, superseding)
+        with self.reading() as connection:
+            return queries.runs_of_date(connection, business_date).standing(superseding)
+
+    def breaks_of(self, record: RunRecord) -> tuple[Break, ...]:
+        """Return the breaks of a run, from its evidence.
+
+        Raises:
+            LedgerDamaged: A file is not what was recorded.
+        """
+        if not record.break_count:
+            return ()
+        return breaks_in(self.read(record, evidence.POOLS_FILE))
 
     def read(self, record: RunRecord, name: str, where: pc.Expression | None = None) -> pa.Table:
         """Read a table of a run's evidence, or the rows that a filter selects.
@@ -129,29 +141,14 @@ class LedgerReader:
     def reader(self, record: RunRecord) -> Callable[[str, pc.Expression | None], pa.Table]:
         """Return a function that reads tables of a run's evidence.
 
-        Each file is compared with its recorded digest once, when it is read first.
-
         Raises:
             LedgerDamaged: When called for a table whose files are not what was recorded.
         """
-        verified: set[str] = set()
+        return lambda name, where: evidence.read_recorded(self.ports.objects, record, name, where)
 
-        def read(name: str, where: pc.Expression | None) -> pa.Table:
-            files = record.files_of(name)
-            if not files:
-                raise LedgerDamaged(f"the record of run {record.run} has no {name}")
-            folder = self.evidence_of(record)
-            if name not in verified:
-                for file in files:
-                    evidence.refuse_changed(folder, record.run, file)
-                verified.add(name)
-            return evidence.read_table(folder, name, where, files=[file.name for file in files])
-
-        return read
-
-    def evidence_of(self, record: RunRecord) -> Path:
-        """Return the folder of a run's evidence."""
-        return write_transaction.evidence_folder(self.directory, record.run)
+    def evidence_of(self, record: RunRecord) -> AbstractContextManager[Path]:
+        """Open the folder of a run's evidence, of which nothing may be written."""
+        return self.ports.objects.local(record.folder)
 
     def log(self) -> log.Log:
         """Return the identity of the log.
@@ -159,16 +156,44 @@ class LedgerReader:
         Raises:
             LedgerDamaged: The database does not have it.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             return log.read_log(connection)
 
     @contextmanager
-    def reading_log(self) -> Iterator[sa.Connection]:
-        """Open a connection for the functions of `ledger.log`; it sees one state throughout."""
-        with self._reading() as connection:
+    def reading(self) -> Iterator[sa.Connection]:
+        """Open a connection that sees one state of this very ledger throughout.
+
+        Raises:
+            LedgerDamaged: Another ledger is in its place.
+        """
+        with self.ports.database.reading() as connection:
+            self.refuse_other_ledger(connection)
             yield connection
 
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with translated(self.directory), self._engine.connect() as connection:
-            yield connection
+    def refuse_other_ledger(self, connection: sa.Connection) -> None:
+        """Refuse to go on with a ledger that was put in the place of the one that was opened.
+
+        Raises:
+            LedgerDamaged: Its log has another origin.
+        """
+        origin = log.read_log(connection).origin
+        if origin != self._origin:
+            raise LedgerDamaged(
+                f"expected the log {self._origin} at {self.ports.database.place}, got {origin}: "
+                "another ledger is in its place; start again"
+            )
+
+
+def breaks_in(pools: pa.Table) -> tuple[Break, ...]:
+    """Return the breaks among pools, `tables.POOLS`."""
+    broken = pools.filter(pc.is_valid(pools.column("break_reason")))
+    return tuple(
+        Break(
+            occ_account=pool["occ_account"],
+            series=pool["series"],
+            reason=pool["break_reason"],
+            assigned_quantity=pool["assigned_quantity"],
+            total_short=pool["total_short"],
+        )
+        for pool in broken.to_pylist()
+    )

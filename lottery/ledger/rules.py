@@ -22,6 +22,7 @@ from lottery.errors import (
     RunNotFound,
 )
 from lottery.ledger import evidence
+from lottery.ledger.queries import DateRuns
 from lottery.ledger.run_record import RunRecord
 from lottery.method.seed import Seed
 
@@ -74,15 +75,12 @@ def refuse_conflicts(
         _refuse_overlap(record, read, given, once)
 
 
-def refuse_superseding(
-    run: str, *, recorded: bool, superseded_by: str | None, business_date: str
-) -> None:
+def refuse_superseding(runs: DateRuns, superseded: str, business_date: str) -> None:
     """Refuse to supersede a run that cannot be superseded.
 
     Args:
-        run: The run to supersede.
-        recorded: Whether it is recorded.
-        superseded_by: The run that already supersedes it, if any.
+        runs: The runs of the date.
+        superseded: The run to supersede.
         business_date: The date of the run that is to supersede it.
 
     Raises:
@@ -90,15 +88,16 @@ def refuse_superseding(
         Refused: It is of another date.
         Conflict: It is already superseded.
     """
-    if not recorded:
-        raise RunNotFound(run)
-    if not run.startswith(f"{business_date}-"):
-        message = f"expected a run of {business_date} to supersede, got {run}"
+    if not superseded.startswith(f"{business_date}-"):
+        message = f"expected a run of {business_date} to supersede, got {superseded}"
         raise Refused([Problem(source="supersede", message=message)])
+    if not runs.has(superseded):
+        raise RunNotFound(superseded)
+    superseded_by = runs.superseded_by().get(superseded)
     if superseded_by is not None:
         raise Conflict(
             RUN_SUPERSEDED,
-            f"run {run} is already superseded by run {superseded_by}",
+            f"run {superseded} is already superseded by run {superseded_by}",
             run=superseded_by,
         )
 

@@ -1,37 +1,25 @@
-"""The run record and its canonical bytes (RFC 8785, JSON Canonicalization Scheme).
+"""The run record: the log's entry of a run.
 
-The record states who asked for what, the steps of the seed, the decisions, and the SHA-256 of every
-evidence file. Its canonical bytes are a leaf of the log.
-
-Invariants:
-- Reading canonical bytes gives an equal record, which has the same canonical bytes.
-- Integers beyond 2**53 - 1 are strings in the JSON, because many readers parse numbers as doubles.
+It states who asked for what, the steps of the seed, the decisions, and the SHA-256 of every
+evidence file. Its breaks are in the evidence's pools, because an entry is small.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import functools
+import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
 
 import rfc8785
-from pydantic import (
-    AfterValidator,
-    SerializerFunctionWrapHandler,
-    TypeAdapter,
-    ValidationError,
-    WrapSerializer,
-)
+from pydantic import AfterValidator, SerializerFunctionWrapHandler, WrapSerializer
 
-from lottery.day.allocate import Break
 from lottery.errors import LedgerDamaged, quote
 from lottery.method.methodology import METHODOLOGIES, Methodology
 from lottery.method.seed import RuleWarning, Seed
 
-RECORD_FORMAT: Final = "lottery.run/1"
+RUN: Final = "run"
 ALLOCATED: Final = "ALLOCATED"
 ALLOCATED_WITH_BREAKS: Final = "ALLOCATED_WITH_BREAKS"
 
@@ -44,7 +32,6 @@ EVIDENCE_NAME: Final = (
     r"(?:(?:sources/)?[A-Za-z0-9_][A-Za-z0-9_.-]*|[a-z_]+/part-(?:0|[1-9][0-9]{0,4})\.parquet)"
 )
 """The only file names that a record may refer to, as a pattern; all are in the run's own folder."""
-_SAFE_INTEGER: Final = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,18 +126,24 @@ class RunRecord:
     """One recorded run.
 
     Attributes:
-        assigned_quantity: Contracts of all notices, including those of broken pools.
-        allocated_quantity: Contracts allocated to accounts.
-        content_sha256: The digest of what the run's result follows from (`ledger.content`).
-        supersedes: The runs of its date that it supersedes.
-        reason: Why it supersedes them; None if it supersedes nothing.
+        previous: The SHA-256 of the entry before it of its date, None for the first: the runs of a
+            date are a chain, so that none of them can be overlooked.
+        charter: The SHA-256 of the charter that was in force.
+        supersedes: The runs of its date that it supersedes, sorted.
+        reason: Why it supersedes them.
         positions_basis: `net`, `gross`, or None if the request did not state it.
         taken_off: The runs whose assignments were taken off gross positions.
-        evidence: Every file of the evidence folder except `run.json`, which is this record.
+        assigned_quantity: Contracts of all notices, including those of broken pools.
+        allocated_quantity: Contracts allocated to accounts.
+        break_count: Pools that are breaks; `pools.parquet` has them with both figures (D5).
+        content_sha256: The digest of what the run's result follows from (`ledger.content`).
+        evidence: Every file of its evidence, sorted by name.
     """
 
-    format: str
+    type: Literal["run"] = RUN
     run: str
+    previous: str | None
+    charter: str
     business_date: dt.date
     cycle: int
     state: str
@@ -166,7 +159,7 @@ class RunRecord:
     notice_count: int
     assigned_quantity: int
     allocated_quantity: int
-    breaks: tuple[Break, ...]
+    break_count: int
     warnings: tuple[RuleWarning, ...]
     sources: tuple[SourceRecord, ...]
     evidence: tuple[EvidenceFile, ...]
@@ -174,14 +167,10 @@ class RunRecord:
     recorded_at: str
     software: Software
 
-    def canonical(self) -> bytes:
-        """Return the canonical bytes (RFC 8785)."""
-        return rfc8785.dumps(self.as_json())
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the record as plain JSON values."""
-        document = _adapter().dump_python(self, mode="json")
-        return {name: _without_large_integers(value) for name, value in document.items()}
+    @property
+    def folder(self) -> str:
+        """The name of its evidence folder among the objects."""
+        return evidence_folder(self.business_date, self.evidence)
 
     def digest_of(self, name: str) -> EvidenceFile | None:
         """Return the recorded digest of an evidence file, or None if the record has none."""
@@ -196,92 +185,17 @@ class RunRecord:
         return (*whole, *sorted(parts, key=lambda file: (len(file.name), file.name)))
 
 
-def read_record(canonical: bytes) -> RunRecord:
-    """Parse the canonical bytes of a record.
+def evidence_folder(business_date: dt.date, files: tuple[EvidenceFile, ...]) -> str:
+    """Return the folder of evidence files among the objects: its name is its content.
 
-    Raises:
-        LedgerDamaged: The bytes are not a record of this format, or are not canonical.
+    The last part of it is the first 16 hexadecimal digits of the SHA-256 of the file list, the
+    member `evidence` of the entry in canonical form (RFC 8785).
     """
-    try:
-        record = _adapter().validate_json(canonical)
-    except ValidationError as error:
-        raise LedgerDamaged(f"cannot read a run record: {error.errors()[0]['msg']}") from error
-    if record.format != RECORD_FORMAT:
-        raise LedgerDamaged(
-            f"expected a run record of the format {RECORD_FORMAT}, got {quote(record.format)}"
-        )
-    if not is_run_id(record.run):
-        raise LedgerDamaged(f"expected a run id in a run record, got {quote(record.run)}")
-    names = [file.name for file in record.evidence]
-    names += [
-        f"sources/{source.kept_as}" for source in record.sources if source.kept_as is not None
-    ]
-    for name in names:
-        if not re.fullmatch(EVIDENCE_NAME, name):
-            raise LedgerDamaged(
-                f"the record of run {record.run} refers to {quote(name)}, "
-                "which is not the name of an evidence file"
-            )
-    if record.canonical() != canonical:
-        raise LedgerDamaged(f"the record of run {record.run} is not in canonical form")
-    return record
+    listed: Any = [{"name": file.name, "sha256": file.sha256, "size": file.size} for file in files]
+    digest = hashlib.sha256(rfc8785.dumps(listed)).hexdigest()
+    return f"evidence/{business_date.isoformat()}/{digest[:16]}"
 
 
 def is_run_id(text: str) -> bool:
     """Return whether a text has the form of a run id, such as `2024-09-16-001`."""
     return re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{3,9}", text) is not None
-
-
-def summary(
-    record: RunRecord,
-    *,
-    already_recorded: bool | None = None,
-    superseded_by: str | None = None,
-) -> Mapping[str, Any]:
-    """Return what `lottery run --json` prints of a record.
-
-    Args:
-        record: The record.
-        already_recorded: Whether it had been recorded before; None leaves the member out.
-        superseded_by: The run that supersedes it.
-    """
-    return {
-        "run": record.run,
-        "state": record.state,
-        **({} if already_recorded is None else {"already_recorded": already_recorded}),
-        "business_date": record.business_date.isoformat(),
-        "cycle": record.cycle,
-        "supersedes": list(record.supersedes),
-        "reason": record.reason,
-        "positions_basis": record.positions_basis,
-        "taken_off": list(record.taken_off),
-        "method": record.method.id,
-        "composite": str(record.seed.composite),
-        "digits": record.seed.digits,
-        "fraction": record.seed.fraction,
-        "pool_count": record.pool_count,
-        "notice_count": record.notice_count,
-        "assigned_quantity": record.assigned_quantity,
-        "allocated_quantity": record.allocated_quantity,
-        "breaks": [asdict(broken) for broken in record.breaks],
-        "warnings": [asdict(warning) for warning in record.warnings],
-        "request_id": record.request_id,
-        "recorded_at": record.recorded_at,
-        "superseded_by": superseded_by,
-    }
-
-
-def _without_large_integers(value: Any) -> Any:
-    """Return JSON values with the integers that a double cannot hold as strings."""
-    if isinstance(value, dict):
-        return {name: _without_large_integers(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_without_large_integers(member) for member in value]
-    if isinstance(value, int) and abs(value) > _SAFE_INTEGER:
-        return str(value)
-    return value
-
-
-@functools.cache
-def _adapter() -> TypeAdapter[RunRecord]:
-    return TypeAdapter(RunRecord)

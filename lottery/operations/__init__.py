@@ -16,6 +16,13 @@ from lottery.operations.allocate_series import SeriesAllocation, SeriesRequest, 
 from lottery.operations.explain import explain
 from lottery.operations.exports import export_run, exported_parts
 from lottery.operations.inputs import RunFiles, read_request, read_volumes
+from lottery.operations.ledgers import (
+    CharterTerms,
+    LedgerSettings,
+    init_ledger,
+    methodology_for,
+    open_ledger,
+)
 from lottery.operations.odds import NamedOdds, OddsRequest, SeriesOdds, decimal_text, series_odds
 from lottery.operations.proofs import (
     Inclusion,
@@ -36,13 +43,15 @@ from lottery.operations.run import (
     compute_day,
     run_lottery,
 )
-from lottery.operations.runs import allocations, pools
+from lottery.operations.runs import allocations, pools, recorded_run
 from lottery.operations.seed import DerivedSeed, derive_seed
-from lottery.operations.verification import cosign, verify_ledger
+from lottery.operations.verification import verify_ledger
 
 __all__ = [
+    "CharterTerms",
     "DerivedSeed",
     "Inclusion",
+    "LedgerSettings",
     "NamedOdds",
     "OddsRequest",
     "Page",
@@ -61,18 +70,21 @@ __all__ = [
     "checkpoint",
     "compute_day",
     "consistency",
-    "cosign",
     "decimal_text",
     "derive_seed",
     "explain",
     "export_run",
     "exported_parts",
     "inclusion",
+    "init_ledger",
+    "methodology_for",
+    "open_ledger",
     "pools",
     "public_keys",
     "read_pool",
     "read_request",
     "read_volumes",
+    "recorded_run",
     "replay_bundle",
     "replay_dates",
     "replay_run",

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import sqlalchemy as sa
 
 from lottery.audit.bundle import ProvenRun
-from lottery.errors import LedgerDamaged, Problem, Refused, RunNotFound
-from lottery.ledger import log
+from lottery.errors import Problem, Refused
+from lottery.ledger import log, queries
 from lottery.ledger.commit import Ledger
-from lottery.ledger.run_record import read_record
-from lottery.ledger.trail import TrailEntry
+from lottery.ledger.entry import Entry, as_json, read_run
+from lottery.ledger.publish import witnessed_name
 from lottery.tlog import merkle
 from lottery.tlog.keys import VerifierKey, create_key_file, read_key_file
 from lottery.tlog.merkle import leaf_hash
 from lottery.tlog.proof import LogProof
 
 __all__ = [
+    "Entry",
     "Inclusion",
     "PublicKeys",
-    "TrailEntry",
+    "SignedHead",
     "VerifierKey",
+    "as_json",
     "checkpoint",
     "consistency",
     "create_key_file",
@@ -56,7 +58,7 @@ class Inclusion:
     Attributes:
         run: The run.
         canonical: The leaf: the bytes of the run's record.
-        tree_size: Number of leaves in the tree.
+        tree_size: Number of entries in the tree.
         proof: The proof, with the checkpoint of that size.
     """
 
@@ -66,23 +68,30 @@ class Inclusion:
     proof: LogProof
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedHead:
+    """The signed head of the log.
+
+    Attributes:
+        tree_size: Number of entries.
+        note: The signed note, with the cosignatures of witnesses if it has them.
+    """
+
+    tree_size: int
+    note: bytes
+
+
 def public_keys(ledger: Ledger) -> PublicKeys:
-    """Return the log's origin and public key."""
+    """Return the log's origin and the public key that signs its next head."""
     found = ledger.log()
     return PublicKeys(origin=found.origin, key=found.key)
 
 
-def checkpoint(ledger: Ledger) -> log.SignedCheckpoint:
-    """Return the latest checkpoint of the runs, with all of its cosignatures.
-
-    Raises:
-        RunNotFound: No run is recorded, so that nothing is signed.
-    """
-    with ledger.reading_log() as connection:
-        latest = log.latest_checkpoint(connection, log.RUNS_TREE)
-    if latest is None:
-        raise RunNotFound("latest")
-    return latest
+def checkpoint(ledger: Ledger) -> SignedHead:
+    """Return the latest head."""
+    with ledger.reading() as connection:
+        size = log.read_size(connection)
+        return SignedHead(tree_size=size, note=_note(ledger, connection, size))
 
 
 def inclusion(ledger: Ledger, run: str, tree_size: int | None = None) -> Inclusion:
@@ -91,26 +100,21 @@ def inclusion(ledger: Ledger, run: str, tree_size: int | None = None) -> Inclusi
     Args:
         ledger: The ledger.
         run: The run, or `latest`.
-        tree_size: Number of leaves in the tree to prove it in; None for all of them.
+        tree_size: Number of entries in the tree to prove it in; None for all of them.
 
     Raises:
         RunNotFound: There is no such run.
         Refused: The tree of that size does not have the run, or is larger than the log.
     """
-    index, canonical = ledger.leaf(run)
-    latest = checkpoint(ledger)
-    size = latest.tree_size if tree_size is None else tree_size
-    if not index < size <= latest.tree_size:
-        message = (
-            f"tree size must be {index + 1} to {latest.tree_size} to have entry {index}, got {size}"
-        )
-        raise Refused([Problem(source="tree_size", message=message)])
-    with ledger.reading_log() as connection:
-        signed = latest if size == latest.tree_size else _first_checkpoint(connection, size)
-        proof = _proof(connection, index, signed)
-    return Inclusion(
-        run=read_record(canonical).run, canonical=canonical, tree_size=size, proof=proof
-    )
+    with ledger.reading() as connection:
+        index, canonical = queries.stored_leaf(connection, run)
+        latest = log.read_size(connection)
+        size = latest if tree_size is None else tree_size
+        if not index < size <= latest:
+            message = f"tree size must be {index + 1} to {latest} to have entry {index}, got {size}"
+            raise Refused([Problem(source="tree_size", message=message)])
+        proof = _proof(ledger, connection, index, size)
+    return Inclusion(run=read_run(canonical).run, canonical=canonical, tree_size=size, proof=proof)
 
 
 def consistency(
@@ -124,20 +128,18 @@ def consistency(
     Raises:
         Refused: The sizes are not 1 or more, in order, and at most the log's.
     """
-    latest = checkpoint(ledger).tree_size
-    size = latest if second_size is None else second_size
-    if not 1 <= first_size <= size <= latest:
-        message = f"sizes must be in order from 1 to {latest}, got {first_size} and {size}"
-        raise Refused([Problem(source="first_size", message=message)])
-    with ledger.reading_log() as connection:
-        node_of = partial(log.node, connection, log.RUNS_TREE)
-        return size, merkle.consistency_proof(first_size, size, node_of)
+    with ledger.reading() as connection:
+        latest = log.read_size(connection)
+        size = latest if second_size is None else second_size
+        if not 1 <= first_size <= size <= latest:
+            message = f"sizes must be in order from 1 to {latest}, got {first_size} and {size}"
+            raise Refused([Problem(source="first_size", message=message)])
+        return size, log.consistency_proof(connection, first_size, size)
 
 
-def proven_run(ledger: Ledger, run: str) -> ProvenRun:
-    """Return a run and the proof that it is in the log, as signed when it was recorded.
-
-    Cosignatures that were added later are left out, so that they change nothing.
+@contextmanager
+def proven_run(ledger: Ledger, run: str) -> Iterator[ProvenRun]:
+    """Open a run's evidence, with the proof that it is in the log as signed when it was recorded.
 
     Args:
         ledger: The ledger.
@@ -146,36 +148,30 @@ def proven_run(ledger: Ledger, run: str) -> ProvenRun:
     Raises:
         RunNotFound: There is no such run.
     """
-    index, canonical = ledger.leaf(run)
-    record = read_record(canonical)
-    with ledger.reading_log() as connection:
-        proof = _proof(connection, index, _first_checkpoint(connection, index + 1))
-        key = log.read_log(connection).key
-    return ProvenRun(
-        record=record,
-        canonical=canonical,
-        directory=ledger.evidence_of(record),
-        proof=proof,
-        key=key,
-    )
-
-
-def trail(ledger: Ledger) -> Iterator[TrailEntry]:
-    """Return the entries of the trail, in order."""
-    return ledger.trail_entries()
-
-
-def _first_checkpoint(connection: sa.Connection, size: int) -> log.SignedCheckpoint:
-    """Return the checkpoint of a size without cosignatures."""
-    first = log.first_checkpoint_of(connection, log.RUNS_TREE, size)
-    if first is None:
-        raise LedgerDamaged(
-            f"expected a checkpoint of {size} leaves, got none; lottery verify says what is wrong"
+    with ledger.reading() as connection:
+        index, canonical = queries.stored_leaf(connection, run)
+        proof = _proof(ledger, connection, index, index + 1)
+        key = log.read_log(connection).key_of(index + 1)
+    record = read_run(canonical)
+    with ledger.evidence_of(record) as directory:
+        yield ProvenRun(
+            record=record, canonical=canonical, directory=directory, proof=proof, key=key
         )
-    return first
 
 
-def _proof(connection: sa.Connection, index: int, signed: log.SignedCheckpoint) -> LogProof:
-    node_of = partial(log.node, connection, log.RUNS_TREE)
-    hashes = merkle.inclusion_proof(index, signed.tree_size, node_of)
-    return LogProof(index=index, hashes=hashes, note=signed.note)
+def trail(ledger: Ledger) -> Iterator[Entry]:
+    """Return the entries that are not of a run, in order."""
+    return ledger.trail()
+
+
+def _note(ledger: Ledger, connection: sa.Connection, size: int) -> bytes:
+    """Return the head of a size, with its cosignatures if there are any."""
+    try:
+        return ledger.ports.objects.get(witnessed_name(size))
+    except OSError:
+        return log.note_of(connection, size)
+
+
+def _proof(ledger: Ledger, connection: sa.Connection, index: int, size: int) -> LogProof:
+    hashes = merkle.inclusion_proof(index, size, log.node_reader(connection, size, index))
+    return LogProof(index=index, hashes=hashes, note=_note(ledger, connection, size))

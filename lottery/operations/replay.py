@@ -10,7 +10,8 @@ from lottery.audit.bundle_reader import opened_bundle
 from lottery.audit.replay import Engine, Mismatch, Replayed, replay
 from lottery.errors import EngineMissing
 from lottery.ledger.commit import Ledger
-from lottery.ledger.trail import RUNS_REPLAYED
+from lottery.ledger.entry import REPLAY
+from lottery.ledger.run_record import RunRecord
 from lottery.operations.requester import Requester
 from lottery.tlog.keys import VerifierKey
 
@@ -18,16 +19,16 @@ __all__ = ["Engine", "Mismatch", "Replayed", "replay_bundle", "replay_dates", "r
 
 
 def replay_run(ledger: Ledger, run: str, requester: Requester, *, engine: Engine) -> Replayed:
-    """Replay one run and enter the outcome in the trail.
+    """Replay one run and enter the outcome in the log.
 
     Raises:
         RunNotFound: There is no such run.
         EngineMissing: The engine is not installed.
     """
     record = ledger.get(run)
-    replayed = replay(record, ledger.evidence_of(record), engine=engine)
+    replayed = _replay(ledger, record, engine)
     outcome = "matches" if replayed.matched else "differs"
-    requester.enter(ledger, RUNS_REPLAYED, record.run, f"{outcome} ({engine.value})")
+    requester.enter(ledger, REPLAY, record.run, f"{outcome} ({engine.value})")
     return replayed
 
 
@@ -41,7 +42,7 @@ def replay_dates(
 ) -> Iterator[Replayed]:
     """Replay every run between two dates, both inclusive, superseded runs included.
 
-    The trail gets one entry for all of them, also if the caller stops early.
+    The log gets one entry for all of them, also if the caller stops early.
 
     Args:
         ledger: The ledger.
@@ -57,7 +58,7 @@ def replay_dates(
     is_installed = True
     try:
         for record in ledger.iterate(first=first, last=last):
-            replayed = replay(record, ledger.evidence_of(record), engine=engine)
+            replayed = _replay(ledger, record, engine)
             count += 1
             matched += replayed.matched
             yield replayed
@@ -68,7 +69,7 @@ def replay_dates(
         if is_installed:
             dates = f"{first or 'the first date'} to {last or 'the last date'}"
             outcome = f"{matched} of {count} match ({engine.value})"
-            requester.enter(ledger, RUNS_REPLAYED, dates, outcome)
+            requester.enter(ledger, REPLAY, dates, outcome)
 
 
 def replay_bundle(
@@ -88,3 +89,8 @@ def replay_bundle(
     with opened_bundle(path, keys) as bundle:
         replayed = replay(bundle.record, bundle.directory, engine=engine)
         return Replayed(run=replayed.run, mismatches=bundle.mismatches + replayed.mismatches)
+
+
+def _replay(ledger: Ledger, record: RunRecord, engine: Engine) -> Replayed:
+    with ledger.evidence_of(record) as directory:
+        return replay(record, directory, engine=engine)

@@ -13,7 +13,7 @@ from lottery.audit.report.request import PageRequest, Supersession
 from lottery.audit.report.run_page import RunPage, run_page
 from lottery.errors import LedgerDamaged
 from lottery.ledger.commit import Ledger
-from lottery.ledger.trail import RUN_REPORTED
+from lottery.ledger.entry import REPORT
 from lottery.operations.proofs import proven_run
 from lottery.operations.requester import Requester
 from lottery.tlog.keys import VerifierKey
@@ -39,7 +39,7 @@ class Page:
 
 
 def report(ledger: Ledger, run: str, request: PageRequest, requester: Requester) -> Page:
-    """Return the page of a recorded run, and enter into the trail that it was made.
+    """Return the page of a recorded run, and enter in the log that it was made.
 
     Args:
         ledger: The ledger.
@@ -52,13 +52,13 @@ def report(ledger: Ledger, run: str, request: PageRequest, requester: Requester)
         NotInRun: A series or an account asked for is not in it.
         LedgerDamaged: Its evidence is not what was recorded.
     """
-    proven = proven_run(ledger, run)
-    supersession = Supersession(
-        is_known=True, superseded_by=ledger.superseded_by(proven.record.run)
-    )
-    page = _page(proven, request, supersession)
+    with proven_run(ledger, run) as proven:
+        supersession = Supersession(
+            is_known=True, superseded_by=ledger.superseded_by(proven.record.run)
+        )
+        page = _page(proven, request, supersession)
     outcome = "one account" if request.account is not None else "the run"
-    requester.enter(ledger, RUN_REPORTED, page.run, f"a page about {outcome}")
+    requester.enter(ledger, REPORT, page.run, f"a page about {outcome}")
     return page
 
 

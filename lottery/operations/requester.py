@@ -1,4 +1,4 @@
-"""Who asks for an operation that records no run, but is entered in the trail."""
+"""Who asks for an operation that records no run, but is an entry of the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lottery.errors import LotteryError
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
-from lottery.ledger.trail import entry_now, system_identity
+from lottery.stores.system import system_identity
 
 __all__ = ["Identity", "Requester", "system_identity"]
 
@@ -19,16 +19,16 @@ class Requester:
 
     Attributes:
         by: Who it is.
-        warn: Receives a warning when an operation could not be entered in the trail: the ledger
-            is on a read-only medium, or the log's key is not here.
+        warn: Receives a warning when an operation could not be entered in the log: the ledger is on
+            a read-only medium, or the log's key is not here.
     """
 
     by: Identity
     warn: Callable[[str], None] = lambda _: None
 
-    def enter(self, ledger: Ledger, operation: str, subject: str, outcome: str) -> None:
-        """Enter an operation in the trail, or warn that this was not possible."""
+    def enter(self, ledger: Ledger, kind: str, subject: str, outcome: str) -> None:
+        """Enter an operation in the log, or warn that this was not possible."""
         try:
-            ledger.enter(entry_now(operation, subject, outcome, self.by))
+            ledger.enter(kind, subject, outcome, self.by)
         except LotteryError as error:
-            self.warn(f"this {operation} of {subject} is not in the trail: {error}")
+            self.warn(f"this {kind} of {subject} is not in the log: {error}")

@@ -49,7 +49,10 @@ REASON_CHARACTERS: Final = 1_000
 OCC_ACCOUNT_ON_ONE_SIDE: Final = "OCC_ACCOUNT_ON_ONE_SIDE"
 """Code of the warning that only one of notices and positions carries OCC accounts (P3)."""
 
-_REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
+DERIVED_ID: Final = "content-"
+"""What the request ids begin with that are derived from the content, and no other."""
+
+_REQUEST_ID: Final = re.compile(rf"(?!{DERIVED_ID})[!-~]{{1,128}}")
 
 Progress = Callable[[str], None]
 """Receives the name of each step as it starts."""
@@ -72,7 +75,7 @@ class RunRequest:
         reason: Why it supersedes them.
         positions_basis: `net` or `gross`; required if a pool was already allocated on the date.
         occ_positions: OCC's own figures, to compare with the positions as given.
-        methodology: The method with its decisions.
+        methodology: The method with its decisions, which must be those of the charter (C1).
     """
 
     business_date: dt.date
@@ -98,7 +101,7 @@ class RunRequest:
 
 
 def run_lottery(
-    open_ledger: Callable[[], Ledger],
+    ledger: Ledger,
     request: RunRequest,
     *,
     proceed: Callable[[], None] | None = None,
@@ -107,7 +110,7 @@ def run_lottery(
     """Allocate a day and record it.
 
     Args:
-        open_ledger: Opens the ledger for writing; called only if the request itself is sound.
+        ledger: The ledger.
         request: The day.
         proceed: Called between the steps and right before the commit; raises to record nothing.
         progress: Receives the name of each step.
@@ -123,9 +126,8 @@ def run_lottery(
         proceed()
     if progress is not None:
         progress("recording")
-    ledger = open_ledger()
     draft, content = _superseding_draft(ledger, request, draft)
-    key = RunKey(request_id=request.request_id or f"content-{content}", content_sha256=content)
+    key = RunKey(request_id=request.request_id or f"{DERIVED_ID}{content}", content_sha256=content)
     known = ledger.known(key)
     if known is not None:
         return known
@@ -246,8 +248,8 @@ def _term_problems(request: RunRequest) -> Problems:
     if request.request_id is not None and not _REQUEST_ID.fullmatch(request.request_id):
         refuse(
             "request_id",
-            "a request id must be 1 to 128 printable ASCII characters without spaces, "
-            f"got {quote(request.request_id)}",
+            "a request id must be 1 to 128 printable ASCII characters without spaces, and must not "
+            f"begin with {DERIVED_ID}, as derived ones do; got {quote(request.request_id)}",
         )
     for run in request.supersedes:
         if run != "latest" and not is_run_id(run):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import reduce
 from operator import and_
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.allocate import Break
 from lottery.ledger import evidence
-from lottery.ledger.commit import LOCK_SECONDS, Ledger
+from lottery.ledger.commit import Ledger
+from lottery.ledger.draft import RecordedRun
+from lottery.ledger.entry import as_json, canonical
 from lottery.ledger.evidence import RUN_FILE, write_parquet
 from lottery.ledger.run_record import (
     ALLOCATED,
@@ -18,8 +23,8 @@ from lottery.ledger.run_record import (
     NET,
     RunRecord,
     is_run_id,
-    summary,
 )
+from lottery.operations.ledgers import LOCK_SECONDS
 from lottery.operations.validation import checked_series
 
 __all__ = [
@@ -32,8 +37,12 @@ __all__ = [
     "Ledger",
     "RunRecord",
     "allocations",
+    "as_json",
+    "brief",
+    "canonical",
     "is_run_id",
     "pools",
+    "recorded_run",
     "summary",
     "write_parquet",
 ]
@@ -74,3 +83,65 @@ def pools(ledger: Ledger, run: str) -> pa.Table:
         RunNotFound: There is no such run.
     """
     return ledger.read(ledger.get(run), evidence.POOLS_FILE)
+
+
+def recorded_run(ledger: Ledger, run: str) -> RecordedRun:
+    """Return what is recorded of a run, with its breaks.
+
+    Args:
+        ledger: The ledger.
+        run: The run, or `latest`.
+
+    Raises:
+        RunNotFound: There is no such run.
+        LedgerDamaged: Its evidence is not what was recorded.
+    """
+    record = ledger.get(run)
+    return RecordedRun(
+        record=record,
+        already_recorded=True,
+        superseded_by=ledger.superseded_by(record.run),
+        breaks=ledger.breaks_of(record),
+    )
+
+
+def summary(recorded: RecordedRun) -> Mapping[str, Any]:
+    """Return what `lottery run --json` prints of a recorded run."""
+    return {
+        **brief(recorded.record, recorded.superseded_by),
+        "already_recorded": recorded.already_recorded,
+        "breaks": [asdict(broken) for broken in recorded.breaks],
+    }
+
+
+def brief(record: RunRecord, superseded_by: str | None) -> Mapping[str, Any]:
+    """Return what `lottery runs --json` prints of a run.
+
+    Args:
+        record: Its record.
+        superseded_by: The run that supersedes it, or None.
+    """
+    return {
+        "run": record.run,
+        "state": record.state,
+        "business_date": record.business_date.isoformat(),
+        "cycle": record.cycle,
+        "supersedes": list(record.supersedes),
+        "reason": record.reason,
+        "positions_basis": record.positions_basis,
+        "taken_off": list(record.taken_off),
+        "charter": record.charter,
+        "method": record.method.id,
+        "composite": str(record.seed.composite),
+        "digits": record.seed.digits,
+        "fraction": record.seed.fraction,
+        "pool_count": record.pool_count,
+        "notice_count": record.notice_count,
+        "assigned_quantity": record.assigned_quantity,
+        "allocated_quantity": record.allocated_quantity,
+        "break_count": record.break_count,
+        "warnings": [asdict(warning) for warning in record.warnings],
+        "request_id": record.request_id,
+        "recorded_at": record.recorded_at,
+        "superseded_by": superseded_by,
+    }

@@ -26,7 +26,7 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from lottery.durable import write_file
+from lottery.durable import create_file
 from lottery.errors import KeyUnusable, escape, quote
 
 KEY_ID_SIZE: Final = 4
@@ -182,7 +182,7 @@ def create_key_file(path: Path, name: str) -> SigningKey:
     """
     key, shown = SigningKey.generate(name), escape(str(path))
     try:
-        write_file(path, f"{key.text()}\n".encode(), mode=_KEY_FILE_MODE, overwrite=False)
+        create_file(path, f"{key.text()}\n".encode(), mode=_KEY_FILE_MODE)
     except FileExistsError as error:
         raise KeyUnusable(f"{shown} already exists; a key is never overwritten") from error
     except OSError as error:

@@ -96,8 +96,8 @@ class ReplayRunResponse(_message.Message):
 Global___ReplayRunResponse: _TypeAlias = ReplayRunResponse  # noqa: Y015
 
 @_typing.final
-class ReplayDayRequest(_message.Message):
-    """Request message for AuditService.ReplayDay."""
+class ReplayRunsRequest(_message.Message):
+    """Request message for AuditService.ReplayRuns."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -129,11 +129,11 @@ class ReplayDayRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReplayDayRequest: _TypeAlias = ReplayDayRequest  # noqa: Y015
+Global___ReplayRunsRequest: _TypeAlias = ReplayRunsRequest  # noqa: Y015
 
 @_typing.final
-class ReplayDayResponse(_message.Message):
-    """Response message for AuditService.ReplayDay: the result for one run."""
+class ReplayRunsResponse(_message.Message):
+    """Response message for AuditService.ReplayRuns: the result for one run."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -153,7 +153,7 @@ class ReplayDayResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReplayDayResponse: _TypeAlias = ReplayDayResponse  # noqa: Y015
+Global___ReplayRunsResponse: _TypeAlias = ReplayRunsResponse  # noqa: Y015
 
 @_typing.final
 class VerifyLedgerRequest(_message.Message):

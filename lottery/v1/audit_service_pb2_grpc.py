@@ -44,10 +44,10 @@ class AuditServiceStub:
                 request_serializer=lottery_dot_v1_dot_audit__service__pb2.ReplayRunRequest.SerializeToString,
                 response_deserializer=lottery_dot_v1_dot_audit__service__pb2.ReplayRunResponse.FromString,
                 _registered_method=True)
-        self.ReplayDay = channel.unary_stream(
-                '/lottery.v1.AuditService/ReplayDay',
-                request_serializer=lottery_dot_v1_dot_audit__service__pb2.ReplayDayRequest.SerializeToString,
-                response_deserializer=lottery_dot_v1_dot_audit__service__pb2.ReplayDayResponse.FromString,
+        self.ReplayRuns = channel.unary_stream(
+                '/lottery.v1.AuditService/ReplayRuns',
+                request_serializer=lottery_dot_v1_dot_audit__service__pb2.ReplayRunsRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_audit__service__pb2.ReplayRunsResponse.FromString,
                 _registered_method=True)
         self.VerifyLedger = channel.unary_unary(
                 '/lottery.v1.AuditService/VerifyLedger',
@@ -97,8 +97,8 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ReplayDay(self, request, context):
-        """ReplayDay replays every run of one or several business dates and streams one result per run, in
+    def ReplayRuns(self, request, context):
+        """ReplayRuns replays every run of one or several business dates and streams one result per run, in
         the order they were recorded.
 
         Errors include:
@@ -175,10 +175,10 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     request_deserializer=lottery_dot_v1_dot_audit__service__pb2.ReplayRunRequest.FromString,
                     response_serializer=lottery_dot_v1_dot_audit__service__pb2.ReplayRunResponse.SerializeToString,
             ),
-            'ReplayDay': grpc.unary_stream_rpc_method_handler(
-                    servicer.ReplayDay,
-                    request_deserializer=lottery_dot_v1_dot_audit__service__pb2.ReplayDayRequest.FromString,
-                    response_serializer=lottery_dot_v1_dot_audit__service__pb2.ReplayDayResponse.SerializeToString,
+            'ReplayRuns': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReplayRuns,
+                    request_deserializer=lottery_dot_v1_dot_audit__service__pb2.ReplayRunsRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_audit__service__pb2.ReplayRunsResponse.SerializeToString,
             ),
             'VerifyLedger': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyLedger,
@@ -249,7 +249,7 @@ class AuditService:
             _registered_method=True)
 
     @staticmethod
-    def ReplayDay(request,
+    def ReplayRuns(request,
             target,
             options=(),
             channel_credentials=None,
@@ -262,9 +262,9 @@ class AuditService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/lottery.v1.AuditService/ReplayDay',
-            lottery_dot_v1_dot_audit__service__pb2.ReplayDayRequest.SerializeToString,
-            lottery_dot_v1_dot_audit__service__pb2.ReplayDayResponse.FromString,
+            '/lottery.v1.AuditService/ReplayRuns',
+            lottery_dot_v1_dot_audit__service__pb2.ReplayRunsRequest.SerializeToString,
+            lottery_dot_v1_dot_audit__service__pb2.ReplayRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

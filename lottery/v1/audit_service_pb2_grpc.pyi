@@ -47,8 +47,8 @@ class AuditServiceStub:
     - INVALID_ARGUMENT (INVALID_INPUT): the engine is unknown.
     - FAILED_PRECONDITION (ENGINE_MISSING): the engine is not installed on the server.
     """
-    ReplayDay: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ReplayDayRequest, _audit_service_pb2.ReplayDayResponse]
-    """ReplayDay replays every run of one or several business dates and streams one result per run, in
+    ReplayRuns: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ReplayRunsRequest, _audit_service_pb2.ReplayRunsResponse]
+    """ReplayRuns replays every run of one or several business dates and streams one result per run, in
     the order they were recorded.
 
     Errors include:
@@ -113,8 +113,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
     - INVALID_ARGUMENT (INVALID_INPUT): the engine is unknown.
     - FAILED_PRECONDITION (ENGINE_MISSING): the engine is not installed on the server.
     """
-    ReplayDay: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ReplayDayRequest, _audit_service_pb2.ReplayDayResponse]  # type: ignore[assignment]
-    """ReplayDay replays every run of one or several business dates and streams one result per run, in
+    ReplayRuns: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ReplayRunsRequest, _audit_service_pb2.ReplayRunsResponse]  # type: ignore[assignment]
+    """ReplayRuns replays every run of one or several business dates and streams one result per run, in
     the order they were recorded.
 
     Errors include:
@@ -184,12 +184,12 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def ReplayDay(
+    def ReplayRuns(
         self,
-        request: _audit_service_pb2.ReplayDayRequest,
+        request: _audit_service_pb2.ReplayRunsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.ReplayDayResponse], _abc.AsyncIterator[_audit_service_pb2.ReplayDayResponse]]:
-        """ReplayDay replays every run of one or several business dates and streams one result per run, in
+    ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.ReplayRunsResponse], _abc.AsyncIterator[_audit_service_pb2.ReplayRunsResponse]]:
+        """ReplayRuns replays every run of one or several business dates and streams one result per run, in
         the order they were recorded.
 
         Errors include:

@@ -457,6 +457,8 @@ class Run(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
     POSITIONS_BASIS_FIELD_NUMBER: _builtins.int
+    BREAK_COUNT_FIELD_NUMBER: _builtins.int
+    CHARTER_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """The id of the run, for example `2024-09-16-001`."""
     state: Global___RunState.ValueType
@@ -483,6 +485,10 @@ class Run(_message.Message):
     """The id of the run that supersedes this one; empty if this run is standing."""
     positions_basis: _builtins.str
     """The positions basis: `net` or `gross`; empty if the request did not state it."""
+    break_count: _builtins.int
+    """The number of pools that could not be allocated."""
+    charter: _builtins.str
+    """SHA-256 of the charter's entry that was in force, hexadecimal."""
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
         """The business date that the run is for."""
@@ -497,7 +503,7 @@ class Run(_message.Message):
 
     @_builtins.property
     def breaks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Break]:
-        """The pools that could not be allocated."""
+        """The pools that could not be allocated; ListRuns leaves them out, and has their number alone."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
@@ -534,10 +540,12 @@ class Run(_message.Message):
         reason: _builtins.str = ...,
         superseded_by: _builtins.str = ...,
         positions_basis: _builtins.str = ...,
+        break_count: _builtins.int = ...,
+        charter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "recorded_at", b"recorded_at", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "breaks", b"breaks", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "positions_basis", b"positions_basis", "reason", b"reason", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "break_count", b"break_count", "breaks", b"breaks", "business_date", b"business_date", "charter", b"charter", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "positions_basis", b"positions_basis", "reason", b"reason", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -414,6 +414,90 @@ class RunLotteryResponse(_message.Message):
 Global___RunLotteryResponse: _TypeAlias = RunLotteryResponse  # noqa: Y015
 
 @_typing.final
+class GetCharterRequest(_message.Message):
+    """Request message for LotteryService.GetCharter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_DATE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def business_date(self) -> _date_pb2.Date:
+        """The business date."""
+
+    def __init__(
+        self,
+        *,
+        business_date: _date_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCharterRequest: _TypeAlias = GetCharterRequest  # noqa: Y015
+
+@_typing.final
+class GetCharterResponse(_message.Message):
+    """Response message for LotteryService.GetCharter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class DecisionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    APPROVAL_REFERENCE_FIELD_NUMBER: _builtins.int
+    NOTICE_VERSION_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """Id of the method."""
+    approval_reference: _builtins.str
+    """The firm's reference of the approval or filing; empty if it gave none."""
+    notice_version: _builtins.str
+    """Version of the firm's notice to customers; empty if it gave none."""
+    entry: _builtins.bytes
+    """The charter's entry in the log, in canonical form (RFC 8785)."""
+    @_builtins.property
+    def decisions(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Every named decision and its choice."""
+
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        decisions: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        approval_reference: _builtins.str = ...,
+        notice_version: _builtins.str = ...,
+        entry: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_reference", b"approval_reference", "decisions", b"decisions", "entry", b"entry", "method", b"method", "notice_version", b"notice_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCharterResponse: _TypeAlias = GetCharterResponse  # noqa: Y015
+
+@_typing.final
 class GetRunRequest(_message.Message):
     """Request message for LotteryService.GetRun."""
 

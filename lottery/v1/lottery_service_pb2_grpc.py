@@ -53,6 +53,11 @@ class LotteryServiceStub:
                 request_serializer=lottery_dot_v1_dot_lottery__service__pb2.RunLotteryRequest.SerializeToString,
                 response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.RunLotteryResponse.FromString,
                 _registered_method=True)
+        self.GetCharter = channel.unary_unary(
+                '/lottery.v1.LotteryService/GetCharter',
+                request_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetCharterRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.GetCharterResponse.FromString,
+                _registered_method=True)
         self.GetRun = channel.unary_unary(
                 '/lottery.v1.LotteryService/GetRun',
                 request_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetRunRequest.SerializeToString,
@@ -129,6 +134,13 @@ class LotteryServiceServicer:
         - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.
         - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
         - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCharter(self, request, context):
+        """GetCharter returns the charter that holds for a business date: the method and its decisions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -211,6 +223,11 @@ def add_LotteryServiceServicer_to_server(servicer, server):
                     servicer.RunLottery,
                     request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.RunLotteryRequest.FromString,
                     response_serializer=lottery_dot_v1_dot_lottery__service__pb2.RunLotteryResponse.SerializeToString,
+            ),
+            'GetCharter': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCharter,
+                    request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.GetCharterRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetCharterResponse.SerializeToString,
             ),
             'GetRun': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRun,
@@ -323,6 +340,33 @@ class LotteryService:
             '/lottery.v1.LotteryService/RunLottery',
             lottery_dot_v1_dot_lottery__service__pb2.RunLotteryRequest.SerializeToString,
             lottery_dot_v1_dot_lottery__service__pb2.RunLotteryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCharter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.LotteryService/GetCharter',
+            lottery_dot_v1_dot_lottery__service__pb2.GetCharterRequest.SerializeToString,
+            lottery_dot_v1_dot_lottery__service__pb2.GetCharterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,6 +72,8 @@ class LotteryServiceStub:
     - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
     - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
     """
+    GetCharter: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.GetCharterRequest, _lottery_service_pb2.GetCharterResponse]
+    """GetCharter returns the charter that holds for a business date: the method and its decisions."""
     GetRun: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.GetRunRequest, _lottery_service_pb2.GetRunResponse]
     """GetRun returns a recorded run.
 
@@ -157,6 +159,8 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
     - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
     """
+    GetCharter: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.GetCharterRequest, _lottery_service_pb2.GetCharterResponse]  # type: ignore[assignment]
+    """GetCharter returns the charter that holds for a business date: the method and its decisions."""
     GetRun: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.GetRunRequest, _lottery_service_pb2.GetRunResponse]  # type: ignore[assignment]
     """GetRun returns a recorded run.
 
@@ -257,6 +261,14 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
         - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
         """
+
+    @_abc_1.abstractmethod
+    def GetCharter(
+        self,
+        request: _lottery_service_pb2.GetCharterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lottery_service_pb2.GetCharterResponse, _abc.Awaitable[_lottery_service_pb2.GetCharterResponse]]:
+        """GetCharter returns the charter that holds for a business date: the method and its decisions."""
 
     @_abc_1.abstractmethod
     def GetRun(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lottery.audit.verify import verify
-from lottery.audit.verify_log import Fault
+from lottery.audit.verify import Fault
 from lottery.errors import CheckpointInvalid, LedgerDamaged
 from lottery.intake import files
 from lottery.ledger import evidence

@@ -20,13 +20,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from lottery.cli.main import main
-from lottery.ledger import write_transaction
-from lottery.ledger.commit import Ledger
-from lottery.ledger.write_transaction import DATABASE
+from lottery.ledger.entry import as_json
+from lottery.stores.sqlite import FILE as DATABASE
+from lottery.stores.sqlite import SqliteDatabase
 from lottery.tlog.keys import SigningKey
 from server.app import create_server
 from server.settings import Settings
-from tests.builders import AAPL, OTHER_ASKS, PUBLISHED, SmallDay, position, write_files
+from tests.builders import (
+    AAPL,
+    OTHER_ASKS,
+    PUBLISHED,
+    SmallDay,
+    evidence_in,
+    made,
+    opened,
+    position,
+    write_files,
+)
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "2024-09-16"
 EXAMPLE_RUN = "2024-09-16-001"
@@ -93,7 +103,7 @@ class Door:
         """Return the recorded runs, read from the ledger itself."""
         if not (self.ledger / DATABASE).exists():
             return []
-        return [record.run for record in Ledger.open(self.ledger).iterate()]
+        return [record.run for record in opened(self.ledger).iterate()]
 
 
 def lottery(*arguments: object) -> Answer:
@@ -169,9 +179,12 @@ def superseding(
 
 @contextmanager
 def serving(ledger: Path, **given: Any) -> Iterator[Door]:
-    """Serve a ledger while the block runs."""
+    """Serve a ledger while the block runs; it is made if there is none."""
+    made(ledger)
     ports = {"listen": LOOPBACK, "health_listen": LOOPBACK, "metrics_listen": ""}
-    server = create_server(Settings(**{**ports, "ledger": ledger, "grace_seconds": 5.0, **given}))
+    server = create_server(
+        Settings(**{**ports, "ledger": str(ledger), "grace_seconds": 5.0, **given})
+    )
     server.start()
     try:
         yield Door(ledger=ledger, options=("--server", f"127.0.0.1:{server.port}"))
@@ -180,14 +193,15 @@ def serving(ledger: Path, **given: Any) -> Iterator[Door]:
 
 
 def files_of(ledger: Path) -> Door:
-    """Return the way to a ledger by its files."""
+    """Return the way to a ledger by its files; it is made if there is none."""
+    made(ledger)
     return Door(ledger=ledger, options=("--ledger", str(ledger)))
 
 
 @contextmanager
 def write_lock(ledger: Path) -> Iterator[None]:
     """Hold the ledger's write lock, as another process that records does."""
-    with write_transaction.locked(ledger, 0.0):
+    with SqliteDatabase(ledger / DATABASE, lock_seconds=0.0).writing():
         yield
 
 
@@ -217,18 +231,18 @@ def flip_a_bit(path: Path) -> None:
 
 def trail_of(ledger: Path) -> list[tuple[str, str, str]]:
     """Return operation, subject and outcome of the trail's entries, without the ledger's making."""
-    entries = [entry.as_json() for entry in Ledger.open(ledger).trail_entries()]
-    return [(entry["operation"], entry["subject"], entry["outcome"]) for entry in entries[1:]]
+    entries = [as_json(entry) for entry in opened(ledger).trail()]
+    return [(entry["type"], entry["subject"], entry["outcome"]) for entry in entries[1:]]
 
 
 def public_key(ledger: Path) -> str:
     """Return the public key of a ledger's log."""
-    return str(Ledger.open(ledger).log().key)
+    return str(opened(ledger).log().key)
 
 
 def evidence_file(ledger: Path, name: str, run: str = EXAMPLE_RUN) -> Path:
     """Return the path of a file of a run's evidence."""
-    return ledger / "evidence" / run.rpartition("-")[0] / run / name
+    return evidence_in(ledger, run) / name
 
 
 def swap_first_two(path: Path, column: str) -> None:

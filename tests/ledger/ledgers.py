@@ -13,9 +13,9 @@ import pytest
 
 from lottery import operations
 from lottery.errors import Conflict
-from lottery.ledger.commit import Ledger
-from lottery.ledger.write_transaction import DATABASE
-from tests.builders import AAPL, GE, META, PUBLISHED, SmallDay, notice, position
+from lottery.ledger.entry import as_json
+from lottery.stores.sqlite import FILE as DATABASE
+from tests.builders import AAPL, GE, META, PUBLISHED, SmallDay, notice, opened, position
 
 Run: TypeAlias = Callable[..., operations.RecordedRun]
 """Runs a day into the test's ledger; the named arguments are those of `builders.request_of`."""
@@ -31,7 +31,7 @@ GE_COVERED = SmallDay(notices=[notice("G1", GE, 25)], positions=[position(GE, "9
 
 
 def runs_in(ledger: Path) -> list[str]:
-    return [record.run for record in Ledger.open(ledger).iterate()]
+    return [record.run for record in opened(ledger).iterate()]
 
 
 def folders_in(ledger: Path) -> list[str]:
@@ -48,11 +48,9 @@ def files_in(directory: Path) -> dict[str, str]:
 
 
 def trail_of(ledger: Path) -> list[tuple[str, str, str]]:
-    """Return operation, subject and outcome of the trail's entries."""
-    return [
-        (entry.operation, entry.subject, entry.outcome)
-        for entry in Ledger.open(ledger).trail_entries()
-    ]
+    """Return type, subject and outcome of the entries that are not of a run, nor the charter."""
+    entries = [as_json(entry) for entry in opened(ledger).trail()][1:]
+    return [(entry["type"], entry["subject"], entry["outcome"]) for entry in entries]
 
 
 @contextmanager

@@ -166,7 +166,7 @@ def test_a_run_is_replayed_by_the_engine_that_was_asked_for(
         return
     for failure in (
         failure_to(log, request),
-        failure_to(log, pb.ReplayDayRequest(engine=engine)),
+        failure_to(log, pb.ReplayRunsRequest(engine=engine)),
     ):
         assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "ENGINE_MISSING")
         assert "options-assignment-lottery[sql]" in failure.message
@@ -267,7 +267,7 @@ def test_sizes_out_of_order_or_beyond_the_log_are_an_invalid_argument(
 def test_an_engine_that_is_none_is_an_invalid_argument(log: Stubs) -> None:
     unknown: Any = 99
     run = pb.ReplayRunRequest(run="latest", engine=unknown)
-    day = pb.ReplayDayRequest(engine=unknown)
+    day = pb.ReplayRunsRequest(engine=unknown)
 
     for failure in (
         failure_to(log, run),
@@ -277,9 +277,9 @@ def test_an_engine_that_is_none_is_an_invalid_argument(log: Stubs) -> None:
 
 
 def test_every_run_of_the_dates_is_replayed_by_the_statement(log: Stubs) -> None:
-    request = pb.ReplayDayRequest(engine=pb.REPLAY_ENGINE_SQL)
+    request = pb.ReplayRunsRequest(engine=pb.REPLAY_ENGINE_SQL)
 
-    results = [response.result for response in log.audit.ReplayDay(request)]
+    results = [response.result for response in log.audit.ReplayRuns(request)]
 
     assert [(result.run, result.matched) for result in results] == [
         (f"2024-09-16-{number:03d}", True) for number in range(1, SIZES + 1)
@@ -479,8 +479,8 @@ def test_a_replay_of_days_is_one_entry_of_the_trail(server: LotteryServer, stubs
     run_day(stubs, replace(PUBLISHED, date=NEXT_DATE))
     before = len(list(server.ledger.trail_entries()))
 
-    list(stubs.audit.ReplayDay(pb.ReplayDayRequest(business_date=date_of(PUBLISHED.date))))
-    list(stubs.audit.ReplayDay(pb.ReplayDayRequest()))
+    list(stubs.audit.ReplayRuns(pb.ReplayRunsRequest(business_date=date_of(PUBLISHED.date))))
+    list(stubs.audit.ReplayRuns(pb.ReplayRunsRequest()))
 
     added = list(server.ledger.trail_entries())[before:]
     assert [(entry.operation, entry.subject, entry.outcome) for entry in added] == [

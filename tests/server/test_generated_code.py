@@ -123,7 +123,7 @@ def test_the_business_date_is_googles() -> None:
         (
             audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
             (
-                "ReplayRun ReplayDay VerifyLedger ExportRun GetCheckpoint GetInclusionProof "
+                "ReplayRun ReplayRuns VerifyLedger ExportRun GetCheckpoint GetInclusionProof "
                 "GetConsistencyProof"
             ),
         ),

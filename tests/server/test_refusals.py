@@ -151,8 +151,8 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
                 pb.ListRunsRequest(page_token="tomorrow"),  # noqa: S106 - no secret.
                 pb.ListRunsRequest(first_date=NO_DATE),
                 pb.ListRunsRequest(last_date=NO_DATE),
-                audit_pb.ReplayDayRequest(business_date=NO_DATE),
-                audit_pb.ReplayDayRequest(last_date=NO_DATE),
+                audit_pb.ReplayRunsRequest(business_date=NO_DATE),
+                audit_pb.ReplayRunsRequest(last_date=NO_DATE),
             )
         ),
         *(

@@ -381,7 +381,7 @@ def test_runs_are_listed_by_date(
 def test_dates_are_replayed_run_by_run(
     two_dates: Stubs, between: dict[str, Any], runs: list[str]
 ) -> None:
-    responses = two_dates.audit.ReplayDay(audit_service_pb2.ReplayDayRequest(**between))
+    responses = two_dates.audit.ReplayRuns(audit_service_pb2.ReplayRunsRequest(**between))
 
     assert [(response.result.run, response.result.matched) for response in responses] == [
         (run, True) for run in runs

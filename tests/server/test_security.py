@@ -121,7 +121,7 @@ def test_over_mutual_tls_the_record_and_the_trail_have_the_certificates_name(
         record = read_record(run_day(stubs, PUBLISHED).run.record)
         for request in (
             audit_pb.ReplayRunRequest(run="latest"),
-            audit_pb.ReplayDayRequest(),
+            audit_pb.ReplayRunsRequest(),
             audit_pb.ExportRunRequest(run="latest"),
         ):
             read(send(stubs, request))

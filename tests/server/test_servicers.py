@@ -132,7 +132,7 @@ ANSWERS: Final[Sequence[tuple[Request, Callable[..., object], object]]] = (
     ),
     (audit.ReplayRunRequest(run=RUN), lambda answer: answer.result.matched, True),
     (
-        audit.ReplayDayRequest(),
+        audit.ReplayRunsRequest(),
         lambda answer: (answer.result.run, answer.result.matched),
         (RUN, True),
     ),
@@ -168,7 +168,7 @@ REFUSALS: Final[Sequence[tuple[Request, grpc.StatusCode]]] = (
     (pb.StreamAllocationsRequest(run="2024-09-16-002"), grpc.StatusCode.NOT_FOUND),
     (pb.ExplainPoolRequest(run=RUN, account="4711"), grpc.StatusCode.NOT_FOUND),
     (
-        audit.ReplayDayRequest(business_date=date_pb2.Date(year=2024, month=9, day=31)),
+        audit.ReplayRunsRequest(business_date=date_pb2.Date(year=2024, month=9, day=31)),
         grpc.StatusCode.INVALID_ARGUMENT,
     ),
 )

@@ -98,7 +98,7 @@ CALLS: Final[Sequence[tuple[Any, str, str | None]]] = [
         "INVALID_INPUT",
     ),
     (audit_pb.ReplayRunRequest(run="latest"), "OK", None),
-    (audit_pb.ReplayDayRequest(), "OK", None),
+    (audit_pb.ReplayRunsRequest(), "OK", None),
     (audit_pb.VerifyLedgerRequest(), "OK", None),
     (audit_pb.VerifyLedgerRequest(keys=[ACCOUNT]), "INVALID_ARGUMENT", "INVALID_INPUT"),
     (audit_pb.ExportRunRequest(run="latest"), "OK", None),
@@ -335,11 +335,11 @@ def test_a_replay_that_could_not_be_entered_in_the_trail_says_so_in_the_log(
         run_day(stubs, DAY)
         (tmp_path / "ledger/signing.key").unlink()
         stubs.audit.ReplayRun(audit_pb.ReplayRunRequest(run="latest"))
-        list(stubs.audit.ReplayDay(audit_pb.ReplayDayRequest()))
+        list(stubs.audit.ReplayRuns(audit_pb.ReplayRunsRequest()))
         faults = stubs.audit.VerifyLedger(audit_pb.VerifyLedgerRequest()).faults
 
     lines = {line["method"]: line for line in map(json.loads, log.getvalue().splitlines())}
-    for name in ("ReplayRun", "ReplayDay"):
+    for name in ("ReplayRun", "ReplayRuns"):
         assert lines[name]["code"] == "OK"
         assert lines[name]["warning"].startswith("this RUNS_REPLAYED of ")
         assert "signing.key cannot be read" in lines[name]["warning"]

@@ -143,7 +143,6 @@ def _without_others(record: RunRecord, *, masked: bool) -> RunRecord:
     return replace(
         masked_record(record) if masked else record,
         reason=None,
-        breaks=(),
         sources=(),
         warnings=tuple(one for one in record.warnings if one.code in SEED_WARNINGS),
     )

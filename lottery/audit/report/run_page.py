@@ -24,6 +24,7 @@ from lottery.audit.report.request import PageRequest, Supersession
 from lottery.day.allocate import Break
 from lottery.errors import NotInRun, quote
 from lottery.ledger import evidence
+from lottery.ledger.reader import breaks_in
 from lottery.ledger.run_record import RunRecord
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import open_checkpoint
@@ -112,13 +113,14 @@ def run_page(run: ProvenRun, request: PageRequest, supersession: Supersession) -
     record = masked_record(run.record) if request.mask_accounts else run.record
     sections = tuple(pool_sections(record, read, rows_shown, names))
     anchors = {(one.working.occ_account, one.working.series): one.anchor for one in sections}
-    unlisted = record.breaks[BREAKS_LISTED:]
+    breaks = breaks_in(pools)
+    unlisted = breaks[BREAKS_LISTED:]
     return RunPage(
         record=record,
         supersession=supersession,
         proof=proof,
         masked=request.mask_accounts,
-        breaks=record.breaks[:BREAKS_LISTED],
+        breaks=breaks[:BREAKS_LISTED],
         breaks_left_out=LeftOut(
             count=len(unlisted), assigned_quantity=sum(one.assigned_quantity for one in unlisted)
         ),

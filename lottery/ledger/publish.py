@@ -1,0 +1,226 @@
+"""Publishing: the log and the evidence as files that anybody can read without this software.
+
+    log/checkpoint                  the latest head, with the cosignatures of witnesses
+    log/tile/..., tile/entries/...  C2SP tlog-tiles
+    log/heads/000000000042          every head as it was signed
+    log/witnessed/000000000042      the same head with the cosignatures that a policy asks for
+    evidence/DATE/DIGEST/RUN.json   a run's entry beside its evidence
+
+Anyone may publish, at any time, and twice does no harm: everything follows from the rows. So a
+process that is killed leaves nothing to recover.
+
+Invariants:
+- Heads are published in order and never overwritten. A file that has other bytes is the sign of a
+  second history, and ends publishing.
+- Partial tiles are removed once the full one is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import sqlalchemy as sa
+
+from lottery.errors import CheckpointInvalid, LedgerDamaged
+from lottery.ledger import log
+from lottery.ledger.entry import read_entry
+from lottery.ledger.evidence import refuse_changed
+from lottery.ledger.ports import Objects
+from lottery.ledger.run_record import RunRecord
+from lottery.tlog.checkpoint import Checkpoint
+from lottery.tlog.note import SignedNote
+from lottery.tlog.tiles import (
+    TILE_WIDTH,
+    EntryBundle,
+    Tile,
+    bundles_between,
+    encode_bundle,
+    tile_bytes,
+    tiles_between,
+)
+
+CHECKPOINT: Final = "log/checkpoint"
+HEADS: Final = "log/heads"
+WITNESSED: Final = "log/witnessed"
+EVIDENCE: Final = "evidence"
+_LOG: Final = "log"
+
+
+def head_name(tree_size: int) -> str:
+    """Return the name of a head among the objects."""
+    return f"{HEADS}/{tree_size:012d}"
+
+
+def witnessed_name(tree_size: int) -> str:
+    """Return the name of a head with its cosignatures."""
+    return f"{WITNESSED}/{tree_size:012d}"
+
+
+def run_file(record: RunRecord) -> str:
+    """Return the name of a run's entry beside its evidence."""
+    return f"{record.folder}/{record.run}.json"
+
+
+def published_size(objects: Objects) -> int:
+    """Return the size of the checkpoint that is published, which nobody has verified; 0 for none.
+
+    Raises:
+        LedgerDamaged: The file is not a checkpoint.
+    """
+    try:
+        note = objects.get(CHECKPOINT)
+    except FileNotFoundError:
+        return 0
+    return _checkpoint_in(note, objects).size
+
+
+def refuse_other_history(objects: Objects, head: log.Head) -> None:
+    """Refuse to sign after a head if others have seen another history, or a later one.
+
+    A database that is an older copy of itself gets no second history (the fence).
+
+    Raises:
+        LedgerDamaged: A later head is published, or another one of this size.
+    """
+    refusal = (
+        f"in {objects.place}: the database is an older copy of itself, or of another ledger; "
+        "nothing is signed; restore the one that was in use, or see lottery rebuild"
+    )
+    size = head.tree_size
+    if (published := published_size(objects)) > size:
+        raise LedgerDamaged(f"expected at most {size} published entries, got {published} {refusal}")
+    if size and _get(objects, head_name(size)) not in (None, head.note):
+        raise LedgerDamaged(f"expected our head of {size} entries, got another one {refusal}")
+    if _get(objects, head_name(size + 1)) is not None:
+        raise LedgerDamaged(f"expected no head after {size} entries, got one {refusal}")
+
+
+def publish(connection: sa.Connection, objects: Objects, *, source: Objects | None = None) -> int:
+    """Publish every head that is committed and not published yet, in order.
+
+    Args:
+        connection: A transaction of the only publisher.
+        objects: Where to publish.
+        source: For an archive: the objects that have the evidence, which is copied first.
+
+    Returns:
+        The size that is published.
+
+    Raises:
+        LedgerDamaged: What is published is not of this log.
+        OSError: The objects cannot be read or written.
+    """
+    size = log.read_size(connection)
+    done = published_size(objects)
+    if done > size:
+        raise LedgerDamaged(
+            f"expected at most {size} published entries in {objects.place}, got {done}: the "
+            "database is an older copy of itself; restore the one that was in use"
+        )
+    if done:
+        _refuse_other_checkpoint(connection, objects, done)
+    for tree_size in range(done + 1, size + 1):
+        try:
+            _publish_head(connection, objects, tree_size, source)
+        except FileExistsError as error:
+            raise LedgerDamaged(
+                f"{objects.place}: {error.strerror}: another history is published there"
+            ) from error
+    if size > done:
+        objects.put(CHECKPOINT, log.note_of(connection, size))
+        _remove_partial_tiles(objects, done, size)
+    return size
+
+
+def log_files(size: int) -> Iterator[str]:
+    """Yield the names of the tiles and bundles of a log of a size, as publishing leaves them.
+
+    Of the last row of each level, that is every width up to its present one.
+    """
+    for file in _files_between(0, size):
+        if file.width == TILE_WIDTH:
+            yield f"{_LOG}/{file.path}"
+        else:
+            for width in range(1, file.width + 1):
+                yield f"{_LOG}/{_narrowed(file, width).path}"
+
+
+def _publish_head(
+    connection: sa.Connection, objects: Objects, tree_size: int, source: Objects | None
+) -> None:
+    encoded = log.entries_between(connection, tree_size - 1, tree_size)[0]
+    contents: dict[str, bytes] = {}
+    entry = read_entry(encoded)
+    if isinstance(entry, RunRecord):
+        if source is not None:
+            copy_evidence(entry, source, objects)
+        contents[run_file(entry)] = encoded
+    for bundle in bundles_between(tree_size - 1, tree_size):
+        start = bundle.index * TILE_WIDTH
+        entries = log.entries_between(connection, start, start + bundle.width)
+        contents[f"{_LOG}/{bundle.path}"] = encode_bundle(entries)
+    tiles = list(tiles_between(tree_size - 1, tree_size))
+    node_of = log.nodes_of(connection, (place for tile in tiles for place in _places(tile)))
+    for tile in tiles:
+        contents[f"{_LOG}/{tile.path}"] = tile_bytes(tile, node_of)
+    objects.create_all(contents)
+    # Last: a head that is there says that all of the log up to it is.
+    objects.create(head_name(tree_size), log.note_of(connection, tree_size))
+
+
+def copy_evidence(record: RunRecord, source: Objects, target: Objects) -> None:
+    """Copy a run's evidence, each file of which is compared with its recorded digest."""
+    with source.local(record.folder) as folder, target.staging() as staged:
+        for file in record.evidence:
+            refuse_changed(folder, record.run, file)
+            (staged / file.name).parent.mkdir(parents=True, exist_ok=True)
+            (staged / file.name).write_bytes((folder / file.name).read_bytes())
+        target.take(staged, record.folder)
+
+
+def _places(tile: Tile) -> Iterator[tuple[int, int]]:
+    for number in range(tile.width):
+        yield 8 * tile.level, tile.index * TILE_WIDTH + number
+
+
+def _refuse_other_checkpoint(connection: sa.Connection, objects: Objects, size: int) -> None:
+    published = SignedNote.parse(objects.get(CHECKPOINT)).text
+    if published != SignedNote.parse(log.note_of(connection, size)).text:
+        raise LedgerDamaged(
+            f"expected our checkpoint of {size} entries in {objects.place}, got another one: "
+            "another history is published there"
+        )
+
+
+def _remove_partial_tiles(objects: Objects, first_size: int, second_size: int) -> None:
+    """Remove the partial tiles of those that are full now."""
+    for file in _files_between(first_size, second_size):
+        if file.width == TILE_WIDTH:
+            for width in range(1, TILE_WIDTH):
+                objects.delete(f"{_LOG}/{_narrowed(file, width).path}")
+
+
+def _files_between(first_size: int, second_size: int) -> Iterator[Tile | EntryBundle]:
+    yield from tiles_between(first_size, second_size)
+    yield from bundles_between(first_size, second_size)
+
+
+def _narrowed(file: Tile | EntryBundle, width: int) -> Tile | EntryBundle:
+    if isinstance(file, Tile):
+        return Tile(level=file.level, index=file.index, width=width)
+    return EntryBundle(index=file.index, width=width)
+
+
+def _checkpoint_in(note: bytes, objects: Objects) -> Checkpoint:
+    try:
+        return Checkpoint.parse(SignedNote.parse(note).text)
+    except CheckpointInvalid as error:
+        raise LedgerDamaged(f"{CHECKPOINT} in {objects.place}: {error}") from error
+
+
+def _get(objects: Objects, name: str) -> bytes | None:
+    try:
+        return objects.get(name)
+    except FileNotFoundError:
+        return None

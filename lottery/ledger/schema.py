@@ -1,0 +1,141 @@
+"""The ledger's SQL tables, for SQLite and PostgreSQL, append-only by their own triggers.
+
+The entries are the record. Every other row follows from them, so that `lottery rebuild` makes all
+of them again from the published files, and `lottery verify` compares them one by one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+APPLICATION_ID: Final = 0x4C4F5454
+"""LOTT: in a SQLite file's header for file(1), and the locks of PostgreSQL."""
+SCHEMA_VERSION: Final = 3
+
+metadata = sa.MetaData()
+
+LEDGER: Final = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("origin", sa.Text, primary_key=True),
+    sa.Column("schema_version", sa.Integer, nullable=False),
+    sqlite_strict=True,
+)
+"""The log's origin and the version of these tables, in one row."""
+
+KEYS: Final = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("signs_from", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("public_key", sa.Text, nullable=False),
+    sqlite_strict=True,
+)
+"""The log's public keys (C2SP vkey), each with the first size of the log that it signs."""
+
+ENTRIES: Final = sa.Table(
+    "entries",
+    metadata,
+    sa.Column("log_index", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("type", sa.Text, nullable=False, index=True),
+    sa.Column("entry", sa.LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+"""The log: canonical JSON (RFC 8785)."""
+
+NODES: Final = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""The complete subtrees of the log, so that appending and proving take log n steps."""
+
+HEADS: Final = sa.Table(
+    "heads",
+    metadata,
+    sa.Column("tree_size", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("note", sa.LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+"""The signed checkpoint of every size of the log, from 1."""
+
+RUNS: Final = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("log_index", sa.Integer, nullable=False, unique=True),
+    sa.Column("business_date", sa.Text, nullable=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("content_sha256", sa.Text, nullable=False, index=True),
+    sa.UniqueConstraint("business_date", "sequence"),
+    sqlite_strict=True,
+)
+"""Where the entries of the runs are."""
+
+REQUESTS: Final = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sqlite_strict=True,
+)
+"""The run that answers a request id: the one that it recorded, or one with the same content."""
+
+
+def _make_append_only(table: sa.Table) -> None:
+    """Add the triggers that refuse to change, delete or replace a row."""
+    for action in ("UPDATE", "DELETE"):
+        _add_sqlite_trigger(table, action, "")
+    # REPLACE deletes without firing the trigger of DELETE, so inserts are checked too.
+    unique = sorted(
+        [column.name for column in constraint.columns]
+        for constraint in table.constraints
+        if isinstance(constraint, sa.PrimaryKeyConstraint | sa.UniqueConstraint)
+    )
+    same = " OR ".join(" AND ".join(f"{name} = NEW.{name}" for name in names) for names in unique)
+    is_there = f" WHERE EXISTS (SELECT 1 FROM {table.name} WHERE {same})"  # noqa: S608
+    _add_sqlite_trigger(table, "INSERT", is_there)
+    for name, actions, level in (
+        ("refuse_change", "UPDATE OR DELETE", "ROW"),
+        ("refuse_truncate", "TRUNCATE", "STATEMENT"),
+    ):
+        _after_create(
+            table,
+            f"CREATE TRIGGER {table.name}_{name} BEFORE {actions} ON {table.name} "
+            f"FOR EACH {level} EXECUTE FUNCTION lottery_refuse_change()",
+            "postgresql",
+        )
+
+
+def _add_sqlite_trigger(table: sa.Table, action: str, condition: str) -> None:
+    name = f"{table.name}_refuse_{'replace' if action == 'INSERT' else action.lower()}"
+    _after_create(
+        table,
+        f"CREATE TRIGGER {name} BEFORE {action} ON {table.name} BEGIN "
+        f"SELECT RAISE(ABORT, 'the ledger is append-only'){condition}; END",
+        "sqlite",
+    )
+
+
+def _after_create(table: sa.Table, text: str, dialect: str) -> None:
+    ddl = sa.DDL(text).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
+    sa.event.listen(table, "after_create", ddl)
+
+
+_REFUSING_FUNCTION: Final = """
+CREATE OR REPLACE FUNCTION lottery_refuse_change() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN RAISE EXCEPTION ''the ledger is append-only''; END'
+"""
+
+for _table in metadata.sorted_tables:
+    _make_append_only(_table)
+sa.event.listen(
+    metadata,
+    "before_create",
+    sa.DDL(_REFUSING_FUNCTION).execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
+)

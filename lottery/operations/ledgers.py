@@ -1,0 +1,242 @@
+"""The composition root: which database, objects and key a ledger's settings mean.
+
+--ledger DIR                            SQLite and files in a directory
+--ledger postgresql://… --objects …     PostgreSQL, with a directory or a bucket
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lottery.errors import KeyUnusable, LedgerNotFound, LedgerUnwritable, Problem, Refused
+from lottery.ledger.commit import SOFTWARE, Ledger, make_ledger, rfc3339
+from lottery.ledger.entry import Charter
+from lottery.ledger.ports import Database, Objects, Ports
+from lottery.ledger.run_record import Identity, MethodRecord
+from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.stores import directory, sqlite, system
+from lottery.tlog.keys import create_key_file, read_key_file
+
+KEY_FILE: Final = "signing.key"
+LOCK_SECONDS: Final = 30.0
+"""Seconds that a writer waits for another one before it gives up."""
+TEXT_CHARACTERS: Final = 1_000
+"""Maximum length of a charter's texts."""
+
+
+__all__ = [
+    "Charter",
+    "CharterTerms",
+    "Ledger",
+    "LedgerSettings",
+    "init_ledger",
+    "methodology_for",
+    "open_database",
+    "open_ledger",
+    "open_objects",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerSettings:
+    """Where a ledger is.
+
+    Attributes:
+        ledger: A directory, or `postgresql://…`.
+        objects: A directory or a bucket's URL for evidence and the published log; None for the
+            ledger's own directory.
+        key_file: The file of the log's private key; None for `signing.key` in the directory.
+        lock_seconds: How long to wait for another writer.
+        archive: A second directory or bucket for all that is published, or None.
+        archives_first: Whether a write is answered only once it is archived.
+    """
+
+    ledger: str
+    objects: str | None = None
+    key_file: Path | None = None
+    lock_seconds: float = LOCK_SECONDS
+    archive: str | None = None
+    archives_first: bool = True
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the ledger is a directory with SQLite."""
+        return "://" not in self.ledger
+
+    def signing_key(self) -> Path:
+        """Return the file of the log's private key.
+
+        Raises:
+            KeyUnusable: None is named, and there is no directory to look in.
+        """
+        if self.key_file is not None:
+            return self.key_file
+        place = self.ledger if self.is_directory else self.objects or ""
+        if "://" in place:
+            raise KeyUnusable("expected the log's private key; set LOTTERY_SIGNING_KEY to its file")
+        return Path(place) / KEY_FILE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharterTerms:
+    """What a charter is to say (C1).
+
+    Attributes:
+        decisions: Names to choices; a name that is left out keeps the method's own choice.
+        approval_reference: The firm's reference of the approval or filing.
+        notice_version: The version of its notice to customers.
+    """
+
+    decisions: Mapping[str, str]
+    approval_reference: str = ""
+    notice_version: str = ""
+
+    def method(self) -> MethodRecord:
+        """Return the method with these decisions.
+
+        Raises:
+            Refused: A name or a choice is unknown, or a text is not one line.
+        """
+        problems = [
+            Problem(
+                source=name,
+                message=f"expected one line of at most {TEXT_CHARACTERS} printable characters",
+            )
+            for name, text in (
+                ("approval_reference", self.approval_reference),
+                ("notice_version", self.notice_version),
+            )
+            if not (text.isprintable() and len(text) <= TEXT_CHARACTERS)
+        ]
+        try:
+            method = MethodRecord.of(JPMS_2024_09_06.deciding(self.decisions))
+        except ValueError as error:
+            problems.append(Problem(source="decision", message=str(error), rule="C1"))
+        if problems:
+            raise Refused(problems)
+        return method
+
+
+def open_ledger(settings: LedgerSettings) -> Ledger:
+    """Open a ledger, which is never created by opening it.
+
+    Raises:
+        LedgerNotFound: There is none.
+        LedgerBusy: Another process holds the lock.
+        LedgerDamaged: It is of another version, or not a ledger's.
+        KeyUnusable: No private key is named.
+    """
+    return Ledger(
+        _ports(settings),
+        key_file=settings.signing_key(),
+        archive=None if settings.archive is None else open_objects(settings.archive),
+        archives_first=settings.archives_first,
+    )
+
+
+def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> Ledger:
+    """Make a ledger with its charter, and its key if there is none yet.
+
+    Args:
+        settings: Where it is to be.
+        terms: What its charter says.
+        by: The requester.
+
+    Raises:
+        Refused: A decision is unknown, or a ledger with another charter is there.
+        LedgerNotFound: A path is not a directory.
+        LedgerDamaged: Files of a ledger are there, whose database is not.
+        LedgerUnwritable: It cannot be written.
+        KeyUnusable: The key cannot be read or made.
+    """
+    method = terms.method()
+    for place in (settings.ledger, settings.objects, settings.archive):
+        if place is not None and "://" not in place:
+            _make_directory(Path(place))
+    key_file = settings.signing_key()
+    if not key_file.exists():
+        create_key_file(key_file, f"options-assignment-lottery/{secrets.token_hex(4)}")
+    key = read_key_file(key_file)
+    make_ledger(
+        _ports(settings),
+        Charter(
+            origin=key.name,
+            public_key=str(key.verifier),
+            method=method,
+            approval_reference=terms.approval_reference,
+            notice_version=terms.notice_version,
+            holds_from=None,
+            previous=None,
+            requested_by=by,
+            recorded_at=rfc3339(system.clock),
+            software=SOFTWARE,
+        ),
+        key,
+    )
+    ledger = open_ledger(settings)
+    ledger.publish()
+    return ledger
+
+
+def methodology_for(ledger: Ledger, business_date: dt.date) -> Methodology:
+    """Return the method with the decisions of the charter that holds for a date (C1)."""
+    return ledger.charter_for(business_date).method.methodology()
+
+
+def open_database(settings: LedgerSettings) -> Database:
+    """Return the database of a ledger's settings; nothing is opened yet."""
+    if settings.is_directory:
+        path = Path(settings.ledger) / sqlite.FILE
+        return sqlite.SqliteDatabase(path, lock_seconds=settings.lock_seconds)
+    # Loads the driver, which is an extra.
+    from lottery.stores.postgresql import PostgresqlDatabase  # noqa: PLC0415
+
+    return PostgresqlDatabase(settings.ledger, lock_seconds=settings.lock_seconds)
+
+
+def open_objects(place: str) -> Objects:
+    """Return the objects of a directory or a bucket.
+
+    Raises:
+        LedgerNotFound: The directory is not one.
+    """
+    if "://" in place:
+        # Loads the library, which is an extra.
+        from lottery.stores.bucket import open_bucket  # noqa: PLC0415
+
+        return open_bucket(place)
+    if not Path(place).is_dir():
+        raise LedgerNotFound(
+            f"expected a directory at {place}; check --ledger and --objects, or make a ledger with "
+            "lottery init"
+        )
+    return directory.Directory(Path(place))
+
+
+def _ports(settings: LedgerSettings) -> Ports:
+    objects = settings.objects or settings.ledger
+    if "://" in objects and settings.objects is None:
+        raise LedgerNotFound(
+            "a ledger in a database needs --objects: a directory or a bucket's URL"
+        )
+    return Ports(
+        clock=system.clock,
+        ids=system.ids,
+        database=open_database(settings),
+        objects=open_objects(objects),
+    )
+
+
+def _make_directory(path: Path) -> None:
+    """Make a directory that only its owner may enter; one that is there is left as it is."""
+    try:
+        path.mkdir(mode=directory.FOLDER_MODE, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise LedgerNotFound(f"expected a directory at {error.filename}; check --ledger") from error
+    except OSError as error:
+        raise LedgerUnwritable(f"{path}: {error.strerror}") from error
