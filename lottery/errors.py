@@ -320,6 +320,12 @@ class NotInRun(LotteryError):
     reason = "NOT_IN_RUN"
 
 
+class AllocationWrong(LotteryError):
+    """An allocation does not hold the rules when other code looks at it; nothing is recorded."""
+
+    reason = "ALLOCATION_WRONG"
+
+
 class LedgerNotFound(LotteryError):
     """The path holds no ledger; reading never creates one."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from lottery.errors import (
+    AllocationWrong,
     CheckpointInvalid,
     Conflict,
+    ConnectionLost,
     EngineMissing,
     KeyUnusable,
     LedgerBusy,
@@ -47,6 +49,8 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     CheckpointInvalid: MISMATCH,
     ProofInvalid: MISMATCH,
     LedgerDamaged: MISMATCH,
+    AllocationWrong: MISMATCH,
+    ConnectionLost: TRY_AGAIN,
     LedgerBusy: TRY_AGAIN,
     LedgerUnfinished: TRY_AGAIN,
     LedgerUnwritable: TRY_AGAIN,

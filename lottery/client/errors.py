@@ -15,6 +15,7 @@ from lottery.errors import (
     CONFLICTS,
     CheckpointInvalid,
     Conflict,
+    ConnectionLost,
     EngineMissing,
     KeyUnusable,
     LedgerBusy,
@@ -113,7 +114,7 @@ _BY_REASON: Final[Mapping[str, Callable[[str, Mapping[str, str]], LotteryError]]
 _MESSAGE_ALONE: Final[Mapping[str, type[LotteryError]]] = {
     error.reason: error
     for error in (
-        *(CheckpointInvalid, EngineMissing, KeyUnusable, LedgerBusy, LedgerDamaged),
+        *(CheckpointInvalid, ConnectionLost, EngineMissing, KeyUnusable, LedgerBusy, LedgerDamaged),
         *(LedgerNotFound, LedgerUnfinished, LedgerUnwritable, NotInRun, ProofInvalid),
     )
 }

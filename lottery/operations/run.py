@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lottery.day.allocate import Day, PositionsInvalid, allocate
 from lottery.day.keys import KeyedPositions, key_table
+from lottery.day.recheck import recheck
 from lottery.day.tables import INT64_MAX
 from lottery.day.taken_off import take_off
 from lottery.errors import NO_PROBLEMS, Problem, ProblemCollector, Problems, quote
@@ -216,6 +217,14 @@ def _allocate(
         problems.refuse_if_any()
         raise
     problems.refuse_if_any()
+    assert seed is not None, "a seed that is refused has problems"  # noqa: S101
+    recheck(
+        day,
+        received.assigned,
+        positions,
+        ten_thousandths=seed.ten_thousandths,
+        zero_hit=request.methodology.zero_hit,
+    )
     return day
 
 
