@@ -284,7 +284,7 @@ class Bucket:
                 )
             try:
                 return self._body(name, answer, span or (0, answer.meta["size"]))
-            except OSError:  # obstore sends a request again, but not for a body that broke off.
+            except OSError:  # obstore itself goes on with a body only where a store gives ETags.
                 left -= 1
                 if not left:
                     raise

@@ -153,6 +153,9 @@ class PostgresServer:
         process = int((self._data / "postmaster.pid").read_text("ascii").split()[0])
         os.kill(process, signal.SIGKILL)
         wait_until(lambda: not _runs(process), "the killed server to end")
+        wait_until(lambda: not _processes_in(self._data), "the killed server's processes to end")
+        # A dead process that nobody buries counts as running for a server that starts.
+        (self._data / "postmaster.pid").unlink()
 
     def standby(self) -> PostgresServer:
         """Return a server that follows this one asynchronously; enter it to start it."""
@@ -238,6 +241,16 @@ def _exists(user: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _processes_in(directory: Path) -> list[Path]:
+    """Return the processes that work in a directory, as all of a server do."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if link.readlink() == directory:
+                found.append(link)
+    return found
 
 
 def _runs(process: int) -> bool:
