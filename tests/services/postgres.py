@@ -156,6 +156,7 @@ class PostgresServer:
         wait_until(lambda: not _processes_in(self._data), "the killed server's processes to end")
         # A dead process that nobody buries counts as running for a server that starts.
         (self._data / "postmaster.pid").unlink()
+        (self.socket_directory / f".s.PGSQL.{self.port}.lock").unlink(missing_ok=True)
 
     def standby(self) -> PostgresServer:
         """Return a server that follows this one asynchronously; enter it to start it."""

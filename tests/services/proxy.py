@@ -40,6 +40,7 @@ class TcpProxy:
         accepted: The number of connections that it accepted.
         cuts: The number of connections that were cut by a rule.
         delay_seconds: How long each piece of an answer is held back.
+        resets: Whether a client whose connection is cut gets a reset, and not an end of file.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -55,6 +56,7 @@ class TcpProxy:
         self.accepted = 0
         self.cuts = 0
         self.delay_seconds = 0.0
+        self.resets = False
         self.rules: list[_Rule] = []
 
     def __enter__(self) -> Self:
@@ -77,7 +79,7 @@ class TcpProxy:
         threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
 
     def refuse(self) -> None:
-        """Refuse new connections; those that are open stay."""
+        """Refuse new connections; those on which something was passed on stay."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with contextlib.suppress(OSError):
@@ -192,6 +194,7 @@ class _Pair:
         self._client = client
         self._server = server
         self._answer_is_lost = threading.Event()
+        self._closed = False
         self._pumps_left = 2
         self._lock = threading.Lock()
 
@@ -200,18 +203,25 @@ class _Pair:
             threading.Thread(target=self._until_closed, args=(pump,), daemon=True).start()
 
     def close(self) -> None:
-        """Reset the client's connection, and end the server's."""
-        with contextlib.suppress(OSError):
-            self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        for end in (self._client, self._server):
+        """End both connections, the client's by a reset if the proxy resets."""
+        with self._lock:
+            self._closed = True
+        how = socket.SHUT_RDWR
+        if self._proxy.resets:
             with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            how = socket.SHUT_RD  # Which wakes the thread that reads, and sends nothing.
+        for end, ending in ((self._client, how), (self._server, socket.SHUT_RDWR)):
+            with contextlib.suppress(OSError):
+                end.shutdown(ending)
             end.close()
         self._proxy.forget(self)
 
     def _until_closed(self, pump: Callable[[], None]) -> None:
-        with contextlib.suppress(OSError):
+        try:
             pump()
+        except OSError:  # One side is gone, and the other one hears of it.
+            self.close()
         with self._lock:
             self._pumps_left -= 1
             is_last = self._pumps_left == 0
@@ -222,12 +232,12 @@ class _Pair:
         sent = bytearray()
         while data := self._client.recv(65536):
             self._proxy.moving()
-            if not self._proxy.rules:
-                sent.clear()  # A rule is about what is sent after it was made.
             before = len(sent)
             sent += data
             rule = self._proxy.rule_for(sent)
             if rule is None:
+                if not self._proxy.rules:
+                    sent.clear()  # A rule is about what is sent after it was made.
                 self._server.sendall(data)
                 continue
             if rule.client_bytes is not None:
@@ -240,7 +250,7 @@ class _Pair:
                 self._server.sendall(data)
             self.close()
             return
-        self._server.shutdown(socket.SHUT_WR)
+        self._end(self._server)
 
     def _to_client(self) -> None:
         while data := self._server.recv(65536):
@@ -249,4 +259,10 @@ class _Pair:
                 return
             self._proxy.held_back()
             self._client.sendall(data)
-        self._client.shutdown(socket.SHUT_WR)
+        self._end(self._client)
+
+    def _end(self, receiver: socket.socket) -> None:
+        """Pass on that nothing more comes, unless the connection is being cut."""
+        with self._lock:
+            if not self._closed:
+                receiver.shutdown(socket.SHUT_WR)

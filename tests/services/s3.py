@@ -32,6 +32,7 @@ _AUTHORIZATION: Final = (
     "AWS4-HMAC-SHA256 Credential=test/20200101/us-east-1/s3/aws4_request, "
     "SignedHeaders=host, Signature=00"
 )
+_POLL_SECONDS: Final = 0.02
 _NUMBERS: Final = itertools.count(1)
 _HOP_BY_HOP: Final = {"connection", "keep-alive", "transfer-encoding"}
 _EMPTY_LIST: Final = (
@@ -70,7 +71,9 @@ class S3Server:
         )
         self._server = server
         self.port = server.port
-        self._thread = threading.Thread(target=server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=server.serve_forever, args=(_POLL_SECONDS,), daemon=True
+        )
         self._thread.start()
         return self
 
@@ -94,13 +97,18 @@ class S3Server:
         return name
 
     def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Send a request by itself, for what obstore would not send, and return the answer."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=30)
-        with contextlib.closing(connection):
-            headers = {"Authorization": _AUTHORIZATION, "Content-Length": str(len(body))}
-            connection.request(method, path, body=body, headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+        """Send a request by itself, for what obstore would not send; see `request`."""
+        return request(self.port, method, path, body)
+
+
+def request(port: int, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    """Send a request to an S3 at a port of loopback, and return the answer's status and body."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    with contextlib.closing(connection):
+        headers = {"Authorization": _AUTHORIZATION, "Content-Length": str(len(body))}
+        connection.request(method, path, body=body, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 def environment_of(port: int) -> dict[str, str]:
@@ -190,7 +198,9 @@ class FaultyS3:
     def __enter__(self) -> Self:
         self._server = _Server(self)
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True
+        )
         self._thread.start()
         return self
 
