@@ -257,7 +257,7 @@ class Ledger(LedgerReader):
             if size == published_size(objects):
                 return size
             with self.ports.database.publishing() as connection:
-                self.refuse_other_ledger(connection)
+                self.own_log(connection)
                 return publish(connection, objects, source=source)
         except (OSError, LedgerBusy, ConnectionLost) as error:
             raise LedgerUnfinished(
@@ -289,8 +289,7 @@ class Ledger(LedgerReader):
     def _append_within(
         self, connection: sa.Connection, compose: Compose[_Answer]
     ) -> Entry | _Answer:
-        self.refuse_other_ledger(connection)
-        signer = log.read_log(connection)
+        signer = self.own_log(connection)
         head = log.read_head(connection, signer)
         composed = compose(connection, signer, head)
         if not isinstance(composed, Entry):

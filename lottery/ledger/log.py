@@ -217,6 +217,36 @@ def entries_between(connection: sa.Connection, first: int, end: int) -> list[byt
     return [bytes(row) for row in rows]
 
 
+def notes_between(connection: sa.Connection, first: int, last: int) -> list[bytes]:
+    """Return the signed heads of the sizes from `first` to `last`.
+
+    Raises:
+        LedgerDamaged: One is missing.
+    """
+    query = sa.select(HEADS.c.note).where(HEADS.c.tree_size >= first, HEADS.c.tree_size <= last)
+    rows = connection.execute(query.order_by(HEADS.c.tree_size)).scalars().all()
+    if len(rows) != last - first + 1:
+        raise LedgerDamaged(f"expected heads of {first} to {last} entries, got {len(rows)} of them")
+    return [bytes(row) for row in rows]
+
+
+def nodes_between(connection: sa.Connection, level: int, first: int, end: int) -> list[bytes]:
+    """Return the hashes of a level from index `first` to before `end`.
+
+    Raises:
+        LedgerDamaged: One is missing.
+    """
+    query = sa.select(NODES.c.hash).where(
+        NODES.c.level == level, NODES.c.position >= first, NODES.c.position < end
+    )
+    rows = connection.execute(query.order_by(NODES.c.position)).scalars().all()
+    if len(rows) != end - first:
+        raise LedgerDamaged(
+            f"expected nodes {first} to {end - 1} of level {level}, got {len(rows)} of them"
+        )
+    return [bytes(row) for row in rows]
+
+
 def nodes_of(connection: sa.Connection, places: Iterable[tuple[int, int]]) -> merkle.NodeOf:
     """Return a `NodeOf` of some subtrees, which are read in one query.
 

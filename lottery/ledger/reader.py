@@ -167,21 +167,22 @@ class LedgerReader:
             LedgerDamaged: Another ledger is in its place.
         """
         with self.ports.database.reading() as connection:
-            self.refuse_other_ledger(connection)
+            self.own_log(connection)
             yield connection
 
-    def refuse_other_ledger(self, connection: sa.Connection) -> None:
-        """Refuse to go on with a ledger that was put in the place of the one that was opened.
+    def own_log(self, connection: sa.Connection) -> log.Log:
+        """Return the identity of the log, which is that of the ledger that was opened.
 
         Raises:
-            LedgerDamaged: Its log has another origin.
+            LedgerDamaged: Another ledger was put in its place.
         """
-        origin = log.read_log(connection).origin
-        if origin != self._origin:
+        found = log.read_log(connection)
+        if found.origin != self._origin:
             raise LedgerDamaged(
-                f"expected the log {self._origin} at {self.ports.database.place}, got {origin}: "
-                "another ledger is in its place; start again"
+                f"expected the log {self._origin} at {self.ports.database.place}, got "
+                f"{found.origin}: another ledger is in its place; start again"
             )
+        return found
 
 
 def breaks_in(pools: pa.Table) -> tuple[Break, ...]:
