@@ -52,7 +52,9 @@ _CODES: Final[Mapping[str, grpc.StatusCode]] = {
         grpc.StatusCode.NOT_FOUND: ("RUN_NOT_FOUND", "NOT_IN_RUN"),
         grpc.StatusCode.RESOURCE_EXHAUSTED: ("LIMIT_EXCEEDED",),
         grpc.StatusCode.UNAVAILABLE: ("LEDGER_BUSY", "LEDGER_UNFINISHED", "LEDGER_UNWRITABLE"),
-        grpc.StatusCode.DATA_LOSS: ("LEDGER_DAMAGED", "CHECKPOINT_INVALID", "PROOF_INVALID"),
+        grpc.StatusCode.DATA_LOSS: (
+            *("LEDGER_DAMAGED", "CHECKPOINT_INVALID", "PROOF_INVALID", "WITNESS_AHEAD"),
+        ),
         grpc.StatusCode.CANCELLED: ("ABANDONED",),
     }.items()
     for reason in reasons

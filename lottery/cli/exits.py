@@ -23,6 +23,7 @@ from lottery.errors import (
     Refused,
     RunNotFound,
     ServerAway,
+    WitnessAhead,
 )
 
 DONE: Final = 0
@@ -47,6 +48,7 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     CheckpointInvalid: MISMATCH,
     ProofInvalid: MISMATCH,
     LedgerDamaged: MISMATCH,
+    WitnessAhead: MISMATCH,
     LedgerBusy: TRY_AGAIN,
     LedgerUnfinished: TRY_AGAIN,
     LedgerUnwritable: TRY_AGAIN,

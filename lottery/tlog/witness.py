@@ -116,11 +116,13 @@ class Response:
         status: Status code of HTTP.
         content_type: Media type of the body.
         body: The cosignature lines, the size, the checkpoint, or why there are none.
+        cause: What the operator is to know of it, and nobody else; empty for nothing.
     """
 
     status: HTTPStatus
     content_type: str = TEXT_TYPE
     body: bytes
+    cause: str = ""
 
 
 class Witness:
@@ -202,9 +204,12 @@ class Witness:
             with lock_directory(self._folder(checkpoint.origin), seconds=_LOCK_SECONDS):
                 return self._advance(request, checkpoint, verified, now)
         except (OSError, LedgerDamaged) as error:
-            # Whoever asks is not shown where the state is kept; the operator is, at the next start.
-            message = f"the state cannot be read or written ({type(error).__name__}); try again"
-            return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, message)
+            # Whoever asks is not shown where the state is kept.
+            return Response(
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+                body=b"the state cannot be read or written; try again\n",
+                cause=str(error),
+            )
 
     def latest_checkpoint(self, log_hash: str) -> Response:
         """Return the checkpoint of a log that was cosigned last.
