@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from lottery.cli import audit, check, exits, odds, report, run, seeds, serve, show
+from lottery.cli import audit, check, exits, odds, report, run, seeds, serve, show, witness
 from lottery.cli.options import JsonOption, RootLedgerOption, ServerOption
 from lottery.cli.session import Session
 from lottery.version import VERSION
@@ -52,6 +52,7 @@ for _command in (
     *(audit.trail, serve.serve, serve.health),
 ):
     app.command()(_command)
+app.add_typer(witness.app)
 
 
 def main() -> None:
