@@ -42,6 +42,7 @@ __all__ = [
     "open_database",
     "open_ledger",
     "open_objects",
+    "probe_objects",
 ]
 
 
@@ -193,6 +194,25 @@ def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> 
     ledger = open_ledger(settings)
     ledger.publish()
     return ledger
+
+
+def probe_objects(ledger: Ledger) -> list[str]:
+    """Try out what a ledger's bucket promises, as a server does when it starts.
+
+    Returns:
+        A sentence for each promise that the ledger does not rest on and that is not kept.
+
+    Raises:
+        LedgerUnwritable: The bucket cannot be used.
+    """
+    objects = ledger.ports.objects
+    if isinstance(objects, directory.Directory):
+        return []
+    from lottery.stores.bucket import Bucket  # noqa: PLC0415 - loads the library, an extra.
+    from lottery.stores.bucket_probe import probe  # noqa: PLC0415 - as above.
+
+    assert isinstance(objects, Bucket), "there are no other objects"  # noqa: S101
+    return probe(objects, ledger.ports.ids)
 
 
 def methodology_for(ledger: Ledger, business_date: dt.date) -> Methodology:
