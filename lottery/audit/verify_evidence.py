@@ -8,11 +8,8 @@ from lottery.audit.fault import Fault, Tally
 from lottery.errors import escape
 from lottery.ledger.evidence import what_is_wrong
 from lottery.ledger.ports import Objects
-from lottery.ledger.publish import EVIDENCE, run_file
+from lottery.ledger.publish import EVIDENCE, FOLDER_PARTS, run_file
 from lottery.ledger.run_record import RunRecord
-
-_FOLDER_PARTS = 3
-"""evidence, the date, and the digest."""
 
 
 def evidence_faults(
@@ -39,8 +36,8 @@ def evidence_faults(
     unnamed: set[str] = set()
     for name in sorted(there):
         parts = name.split("/")
-        folder = "/".join(parts[:_FOLDER_PARTS])
-        if len(parts) <= _FOLDER_PARTS:
+        folder = "/".join(parts[:FOLDER_PARTS])
+        if len(parts) <= FOLDER_PARTS:
             yield Fault(where=escape(name), problem="expected a folder of evidence, got a file")
         elif folder not in named:
             unnamed.add(folder)
@@ -54,9 +51,9 @@ def other_dates(objects: Objects, dates: set[str], tally: Tally) -> Iterator[Fau
     unnamed: set[str] = set()
     for found in objects.list(EVIDENCE):
         parts = found.name.split("/")
-        if len(parts) > _FOLDER_PARTS and parts[1] not in dates:
-            unnamed.add("/".join(parts[:_FOLDER_PARTS]))
-        elif len(parts) <= _FOLDER_PARTS and parts[1] not in dates:
+        if len(parts) > FOLDER_PARTS and parts[1] not in dates:
+            unnamed.add("/".join(parts[:FOLDER_PARTS]))
+        elif len(parts) <= FOLDER_PARTS and parts[1] not in dates:
             problem = "expected a folder of evidence, got a file"
             yield Fault(where=escape(found.name), problem=problem)
     tally.unnamed_folders += len(unnamed)
