@@ -62,8 +62,9 @@ from lottery.ledger.run_record import (
     Software,
     evidence_folder,
 )
+from lottery.ledger.signing import take_key
 from lottery.ledger.witnessing import Warn, cosign_head
-from lottery.tlog.keys import SigningKey, VerifierKey, read_key_file
+from lottery.tlog.keys import SigningKey, VerifierKey
 from lottery.tlog.policy import Policy
 from lottery.version import NAME, VERSION
 
@@ -312,7 +313,7 @@ class Ledger(LedgerReader):
         composed = compose(connection, signer, head)
         if not isinstance(composed, Entry):
             return composed
-        key = self._signing_key(signer)
+        key = take_key(self.key_file, signer.key)
         encoded = canonical(composed)
         try:
             refuse_other_history(self.ports.objects, head)
@@ -415,20 +416,6 @@ class Ledger(LedgerReader):
     def _with_breaks(self, found: RecordedRun) -> RecordedRun:
         """Return a known run with its breaks."""
         return replace(found, breaks=self.breaks_of(found.record))
-
-    def _signing_key(self, signer: log.Log) -> SigningKey:
-        """Read the log's private key.
-
-        Raises:
-            KeyUnusable: It is not available, or is not the log's.
-        """
-        key = read_key_file(self.key_file)
-        if key.verifier != signer.key:
-            raise KeyUnusable(
-                f"expected the key {signer.key} in {self.key_file}, got {key.verifier}; "
-                "check LOTTERY_SIGNING_KEY"
-            )
-        return key
 
 
 def make_ledger(ports: Ports, charter: Charter, key: SigningKey) -> None:

@@ -42,6 +42,7 @@ __all__ = [
     "open_database",
     "open_ledger",
     "open_objects",
+    "open_ports",
     "probe_objects",
 ]
 
@@ -143,7 +144,7 @@ def open_ledger(settings: LedgerSettings, warn: Warn = lambda _: None) -> Ledger
         KeyUnusable: No private key is named.
     """
     return Ledger(
-        _ports(settings),
+        open_ports(settings),
         key_file=settings.signing_key(),
         archive=None if settings.archive is None else open_objects(settings.archive),
         archives_first=settings.archives_first,
@@ -176,7 +177,7 @@ def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> 
         create_key_file(key_file, f"options-assignment-lottery/{secrets.token_hex(4)}")
     key = read_key_file(key_file)
     make_ledger(
-        _ports(settings),
+        open_ports(settings),
         Charter(
             origin=key.name,
             public_key=str(key.verifier),
@@ -250,7 +251,12 @@ def open_objects(place: str) -> Objects:
     return directory.Directory(Path(place))
 
 
-def _ports(settings: LedgerSettings) -> Ports:
+def open_ports(settings: LedgerSettings) -> Ports:
+    """Return the ports of a ledger's settings.
+
+    Raises:
+        LedgerNotFound: The place of its objects is not one.
+    """
     objects = settings.objects or settings.ledger
     if "://" in objects and settings.objects is None:
         raise LedgerNotFound(
