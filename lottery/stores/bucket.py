@@ -1,0 +1,343 @@
+"""Objects in a bucket: S3 and what speaks its protocol, Google Cloud Storage and Azure.
+
+An adapter of `lottery.ledger.ports.Objects` over obstore. Credentials, region and endpoint come
+from the environment, by the names that obstore has for them (`AWS_ENDPOINT_URL`,
+`AWS_ALLOW_HTTP`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME` and so on).
+
+Not here: whether the store keeps what it promises (`lottery.stores.bucket_probe`).
+
+Invariants:
+- No method trusts a conditional write. What a store says of one is a reason to read the object and
+  compare its bytes: a write that is sent again finds what it wrote itself, some stores ignore the
+  condition, and others race.
+- Nothing shorter than the object is ever returned.
+- A message names the object and the bucket, and never a credential.
+- Every call ends: requests, retries and attempts have limits.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from lottery.errors import EngineMissing, quote
+from lottery.ledger.ports import ObjectInfo
+from lottery.stores.bucket_settings import LIMITS, Limits, checked_name, connect, summary
+
+try:
+    import obstore
+    from obstore import exceptions
+except ImportError as error:
+    raise EngineMissing(
+        "obstore is not installed; run pip install 'options-assignment-lottery[objects]'"
+    ) from error
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+    from obstore.store import ObjectStore
+
+_ATTEMPTS: Final = 3
+"""How often a body that broke off is asked for, and how often a write that was refused for an
+object that is not there is sent."""
+
+_CHUNK_BYTES: Final = 8 << 20
+"""A file up to this size is one request; a larger one is written and read in parts of it."""
+
+_PARALLEL: Final = 4
+"""Files that are on their way at one time."""
+
+_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "specified bucket does not exist")
+"""What stores say in an answer of 404 when it is the bucket that is not there."""
+
+
+def open_bucket(url: str, *, limits: Limits = LIMITS) -> Bucket:
+    """Return the objects below a URL; nothing is asked of the store yet.
+
+    Args:
+        url: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or, in memory and
+            for tests, `memory:///`.
+        limits: How long a request and its retries may take.
+
+    Raises:
+        ValueError: The URL is not such a one, or what the environment says is not enough.
+    """
+    store, name = connect(url, limits)
+    return Bucket(store, name)
+
+
+class Bucket:
+    """Objects below a prefix of a bucket; the methods are those of `lottery.ledger.ports.Objects`.
+
+    Attributes:
+        conditional: Whether the store was seen to refuse a second write of a name, as
+            `lottery.stores.bucket_probe` finds out. As long as it is false, a name is read before
+            it is created, because a store that ignores the condition replaces what is there.
+    """
+
+    def __init__(self, store: ObjectStore, place: str) -> None:
+        """Take the store of obstore, and its URL for messages."""
+        self._store = store
+        self._place = place
+        self.conditional = False
+
+    @property
+    def place(self) -> str:
+        """The URL, for messages."""
+        return self._place
+
+    def get(self, name: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises:
+            FileNotFoundError: There is no such object.
+            OSError: It could not be read, or broke off; a missing bucket is no missing object.
+        """
+        return self._read(checked_name(name))
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write an object, in the place of the one that has the name."""
+        with self._errors("write", checked_name(name)):
+            obstore.put(self._store, name, content, use_multipart=False)
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write an object that never changes; one that has these bytes already is left alone.
+
+        Raises:
+            FileExistsError: An object has the name, and other bytes.
+        """
+
+        def same() -> bool:
+            return self._read(name) == content
+
+        checked_name(name)
+        if self.conditional or not self._has(name, same):
+            self._write_once(name, same, lambda: self.write_if_absent(name, content))
+
+    def write_if_absent(self, name: str, content: bytes) -> bool:
+        """Ask the store to write an object if none has its name, and return its answer.
+
+        The answer proves nothing: False may be said of an object that this call wrote itself. On a
+        store that knows no conditional writes the object is written.
+        """
+        with self._errors("write", checked_name(name)):
+            try:
+                obstore.put(self._store, name, content, mode="create", use_multipart=False)
+            except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+                return False
+            except (exceptions.NotSupportedError, exceptions.GenericError) as error:
+                if not _is_unsupported(error):
+                    raise
+                obstore.put(self._store, name, content, use_multipart=False)
+        return True
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Return a new folder on disk that only this user can read; it is removed at the end."""
+        with tempfile.TemporaryDirectory(prefix="lottery-") as folder:  # Made with mode 0700.
+            yield Path(folder)
+
+    def take(self, staged: Path, prefix: str) -> None:
+        """Make an object `prefix/NAME` of every file NAME below a staging folder.
+
+        Raises:
+            FileExistsError: An object has one of the names, and other bytes.
+        """
+        files = sorted(path for path in staged.rglob("*") if not path.is_dir())
+        names = [checked_name(f"{prefix}/{path.relative_to(staged).as_posix()}") for path in files]
+        _in_parallel(self._take_file, zip(files, names, strict=True))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield the objects below `prefix/`, or all of them, in no particular order.
+
+        Names that the port does not allow, such as a console's empty `folder/`, are left out.
+        """
+        for found in self._listed(prefix):
+            try:
+                name = checked_name(found["path"])
+            except ValueError:
+                continue
+            yield ObjectInfo(name=name, size=found["size"], modified=found["last_modified"])
+
+    def delete(self, name: str) -> None:
+        """Remove an object, if there is one."""
+        try:
+            with self._errors("delete", checked_name(name), reads=True):
+                obstore.delete(self._store, name)
+        except FileNotFoundError:
+            return  # Google and Azure say so, where Amazon does not.
+
+    @contextmanager
+    def local(self, prefix: str) -> Iterator[Path]:
+        """Return a folder on disk that has copies of the objects below `prefix/`.
+
+        Raises:
+            OSError: An object was not read whole, or has a name that could lie elsewhere on disk.
+        """
+        with self.staging() as folder:
+            _in_parallel(self._download, self._copies(folder, prefix))
+            yield folder
+
+    def _write_once(self, name: str, same: Callable[[], bool], write: Callable[[], object]) -> None:
+        """Write an object that never changes; whatever the store answers, the bytes decide.
+
+        Args:
+            name: The object's name, for messages.
+            same: Reads the object and returns whether it has the bytes to be written.
+            write: Writes it, and returns False if the store says that it exists.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                answer = write()
+            except OSError:
+                # It may have been written before its answer was lost.
+                if self._has(name, same):
+                    return
+                raise
+            if answer is not False or self._has(name, same):
+                return
+            # Refused for an object that is not there: another writer's was under way and failed.
+        raise OSError(
+            f"cannot write {quote(name)} in {self.place}: the store says that it exists, and when "
+            f"it is read that it does not, {_ATTEMPTS} times; look for another writer, and repeat"
+        )
+
+    def _has(self, name: str, same: Callable[[], bool]) -> bool:
+        """Return whether an object is there, which then has these bytes."""
+        try:
+            if same():
+                return True
+        except FileNotFoundError:
+            return False
+        raise FileExistsError(
+            f"{quote(name)} in {self.place} has other bytes than those to be written; such an "
+            "object never changes: find out who wrote it before anything is written again"
+        )
+
+    def _take_file(self, path: Path, name: str) -> None:
+        size = path.stat().st_size
+        if size <= _CHUNK_BYTES:
+            self.create(name, path.read_bytes())
+            return
+
+        def same() -> bool:
+            return self._size(name) == size and self._has_bytes_of(path, name)
+
+        def write() -> None:  # In parts, which takes no condition.
+            with self._errors("write", name):
+                obstore.put(
+                    self._store, name, path, chunk_size=_CHUNK_BYTES, max_concurrency=_PARALLEL
+                )
+
+        if not self._has(name, same):
+            self._write_once(name, same, write)
+
+    def _has_bytes_of(self, path: Path, name: str) -> bool:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            return all(part == file.read(len(part)) for part in self._parts(name, size))
+
+    def _copies(self, folder: Path, prefix: str) -> Iterator[tuple[Path, str, int]]:
+        """Yield the path below a folder, the name and the size of each object below a prefix."""
+        for found in self._listed(prefix):
+            below = found["path"].removeprefix(f"{prefix}/") if prefix else found["path"]
+            if not found["path"]:
+                continue  # The prefix itself, as consoles make it.
+            try:
+                checked_name(found["path"])
+            except ValueError as error:
+                raise OSError(f"cannot copy from {self.place}: {error}") from None
+            yield folder / below, found["path"], found["size"]
+
+    def _download(self, path: Path, name: str, size: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            for part in self._parts(name, size):
+                file.write(part)
+
+    def _listed(self, prefix: str) -> Iterator[ObjectMeta]:
+        if prefix:
+            checked_name(prefix)
+        with self._errors("list", prefix):
+            for batch in obstore.list(self._store, prefix or None, chunk_size=1000):
+                yield from batch
+
+    def _size(self, name: str) -> int:
+        with self._errors("read", name, reads=True):
+            return obstore.get(self._store, name).meta["size"]
+
+    def _parts(self, name: str, size: int) -> Iterator[bytes]:
+        """Yield an object's bytes, each part by a request of its own."""
+        for start in range(0, size, _CHUNK_BYTES):
+            yield self._read(name, (start, min(start + _CHUNK_BYTES, size)))
+
+    def _read(self, name: str, span: tuple[int, int] | None = None) -> bytes:
+        """Return an object's bytes, or those from one offset to another."""
+        left = _ATTEMPTS
+        while True:
+            with self._errors("read", name, reads=True):
+                answer = obstore.get(
+                    self._store, name, options={"range": span} if span is not None else None
+                )
+            try:
+                return self._body(name, answer, span or (0, answer.meta["size"]))
+            except OSError:  # obstore itself goes on with a body only where a store gives ETags.
+                left -= 1
+                if not left:
+                    raise
+
+    def _body(self, name: str, answer: obstore.GetResult, span: tuple[int, int]) -> bytes:
+        with self._errors("read", name):
+            content = bytes(answer.bytes())
+        expected = span[1] - span[0]
+        if len(content) != expected:
+            raise OSError(
+                f"cannot read {quote(name)} in {self.place}: expected {expected} bytes from offset "
+                f"{span[0]} on, got {len(content)}; repeat the call"
+            )
+        return content
+
+    @contextmanager
+    def _errors(self, doing: str, name: str, *, reads: bool = False) -> Iterator[None]:
+        """Raise obstore's errors as the port has them.
+
+        Args:
+            doing: The verb of the message.
+            name: The object's name.
+            reads: Whether a missing object is an answer; a write that says so misses its bucket.
+        """
+        # Its errors' further lines show requests whole, and are kept out of a traceback as well.
+        try:
+            yield
+        except FileNotFoundError as error:
+            if reads and not any(text in str(error) for text in _NO_BUCKET):
+                raise FileNotFoundError(f"there is no {quote(name)} in {self.place}") from None
+            raise OSError(self._message(doing, name, error)) from None
+        except (exceptions.BaseError, ValueError) as error:
+            raise OSError(self._message(doing, name, error)) from None
+
+    def _message(self, doing: str, name: str, error: Exception) -> str:
+        subject = f"{quote(name)} in {self.place}" if name else self.place
+        return f"cannot {doing} {subject}: {summary(error)}"
+
+
+def _is_unsupported(error: Exception) -> bool:
+    """Return whether a store said that it knows no conditional writes."""
+    return isinstance(error, exceptions.NotSupportedError) or any(
+        text in str(error) for text in ("501 Not Implemented", "<Code>NotImplemented</Code>")
+    )
+
+
+def _in_parallel(do: Callable[..., None], items: Iterable[tuple[object, ...]]) -> None:
+    """Call a function with each item, a few at a time; after an error no further one begins."""
+    with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="bucket") as pool:
+        futures = [pool.submit(do, *item) for item in items]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

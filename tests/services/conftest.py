@@ -1,0 +1,7 @@
+"""The services themselves."""
+
+from __future__ import annotations
+
+from tests.services.fixtures import database_url, faulty_s3, postgres, s3, s3_url
+
+__all__ = ["database_url", "faulty_s3", "postgres", "s3", "s3_url"]

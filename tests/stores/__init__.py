@@ -1,0 +1,1 @@
+"""The ledger's adapters, against the services that they are for."""
