@@ -125,7 +125,7 @@ def publish(connection: sa.Connection, objects: Objects, *, source: Objects | No
             _publish_head(connection, objects, tree_size, source)
         except FileExistsError as error:
             raise LedgerDamaged(
-                f"{objects.place}: {error.strerror}: another history is published there"
+                f"{objects.place}: {error.strerror or error}: another history is published there"
             ) from error
     if size > done:
         objects.put(CHECKPOINT, log.note_of(connection, size))

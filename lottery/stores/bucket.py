@@ -17,7 +17,7 @@ Invariants:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +94,10 @@ class Bucket:
         checked_name(name)
         if self.conditional or not self._has(name, same):
             self._write_once(name, same, lambda: self.write_if_absent(name, content))
+
+    def create_all(self, contents: Mapping[str, bytes]) -> None:
+        """Write several objects as `create` does, a few at a time."""
+        _in_parallel(self.create, contents.items())
 
     def write_if_absent(self, name: str, content: bytes) -> bool:
         """Ask the store to write an object if none has its name, and return its answer.
