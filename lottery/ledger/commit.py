@@ -320,7 +320,11 @@ class Ledger(LedgerReader):
     def _check_standing(self, draft: RunDraft) -> tuple[str, ...]:
         """Check the runs that stand before the lock is held; return their ids."""
         date = draft.business_date.isoformat()
-        standing = self.standing(date, draft.superseding)
+        with self.reading() as connection:
+            runs = queries.runs_of_date(connection, date)
+        for superseded in draft.superseding.runs:
+            refuse_superseding(runs, superseded, date)
+        standing = runs.standing(draft.superseding)
         self._refuse_conflicts(standing, draft)
         return tuple(record.run for record in standing)
 
