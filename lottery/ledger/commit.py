@@ -48,7 +48,6 @@ from lottery.ledger.entry import (
     NamedRequest,
     NextKey,
     canonical,
-    digest_of,
 )
 from lottery.ledger.ports import Clock, Objects, Ports
 from lottery.ledger.publish import publish, published_size, refuse_other_history
@@ -142,16 +141,14 @@ class Ledger(LedgerReader):
             raise LedgerUnwritable(
                 f"{self.ports.objects.place}: {error.strerror or error}"
             ) from error
-        tried: set[str] = set()
 
         def compose(
             connection: sa.Connection, signer: log.Log, head: log.Head
         ) -> RunRecord | NamedRequest | RecordedRun:
             found = queries.recorded_run(connection, key)
             if found is not None:
-                return self._known_or_named(connection, found, draft, key, tried)
+                return found if found.is_named else self._named(found, draft, key)
             record = self._place(connection, signer, head, draft, key, files, checked)
-            tried.add(digest_of(canonical(record)))
             if proceed is not None:
                 proceed()
             return record
@@ -277,17 +274,17 @@ class Ledger(LedgerReader):
     def _append(self, compose: Compose[_Answer]) -> Entry | _Answer:
         """Add the entry that `compose` returns, under the writer's lock, and publish.
 
-        A connection that is lost while it commits leaves open whether it did. Then everything is
-        done again: `compose` finds what was committed, because the lock is not got before the old
-        transaction is over.
+        A connection that is lost while it commits leaves open whether it did. The lock is not got
+        again before the old transaction is over: then the entry is where it was to be, or nowhere.
         """
         if self._witnesses is not None:  # One that is ahead is found before anything is signed.
             self._cosign(self._witnesses)
         lost: ConnectionLost | None = None
+        tried: dict[int, Entry] = {}
         for _ in range(ATTEMPTS):
             try:
                 with self.ports.database.writing() as connection:
-                    done = self._append_within(connection, compose)
+                    done = self._append_within(connection, compose, tried)
                 break
             except ConnectionLost as error:
                 lost = error
@@ -306,10 +303,16 @@ class Ledger(LedgerReader):
             self._warn(f"the cosigned head is not published: {error}")
 
     def _append_within(
-        self, connection: sa.Connection, compose: Compose[_Answer]
+        self, connection: sa.Connection, compose: Compose[_Answer], tried: dict[int, Entry]
     ) -> Entry | _Answer:
+        """Add an entry, unless one that was tried before is committed; what is tried is noted."""
         signer = self.own_log(connection)
         head = log.read_head(connection, signer)
+        for index, entry in tried.items():
+            if index < head.tree_size and log.entries_between(connection, index, index + 1) == [
+                canonical(entry)
+            ]:
+                return entry
         composed = compose(connection, signer, head)
         if not isinstance(composed, Entry):
             return composed
@@ -321,6 +324,7 @@ class Ledger(LedgerReader):
             raise LedgerUnwritable(
                 f"{self.ports.objects.place}: {error.strerror or error}"
             ) from error
+        tried[head.tree_size] = composed
         log.append(connection, signer, head, composed, encoded, key)
         return composed
 
@@ -334,7 +338,11 @@ class Ledger(LedgerReader):
     def _check_standing(self, draft: RunDraft) -> tuple[str, ...]:
         """Check the runs that stand before the lock is held; return their ids."""
         date = draft.business_date.isoformat()
-        standing = self.standing(date, draft.superseding)
+        with self.reading() as connection:
+            runs = queries.runs_of_date(connection, date)
+        for superseded in draft.superseding.runs:
+            refuse_superseding(runs, superseded, date)
+        standing = runs.standing(draft.superseding)
         self._refuse_conflicts(standing, draft)
         return tuple(record.run for record in standing)
 
@@ -392,26 +400,15 @@ class Ledger(LedgerReader):
             positions_basis=draft.positions_basis,
         )
 
-    def _known_or_named(
-        self,
-        connection: sa.Connection,
-        found: RecordedRun,
-        draft: RunDraft,
-        key: RunKey,
-        tried: set[str],
-    ) -> NamedRequest | RecordedRun:
-        """Return what answers a known request; one of known content gets its id entered."""
-        if not found.is_named:
-            return NamedRequest(
-                request_id=key.request_id,
-                run=found.record.run,
-                requested_by=draft.requested_by,
-                recorded_at=rfc3339(self.ports.clock),
-                software=SOFTWARE,
-            )
-        # The transaction whose end was not known did commit it.
-        _, encoded = queries.stored_leaf(connection, found.record.run)
-        return replace(found, already_recorded=digest_of(encoded) not in tried)
+    def _named(self, found: RecordedRun, draft: RunDraft, key: RunKey) -> NamedRequest:
+        """Return the entry of a further request id of a recorded run."""
+        return NamedRequest(
+            request_id=key.request_id,
+            run=found.record.run,
+            requested_by=draft.requested_by,
+            recorded_at=rfc3339(self.ports.clock),
+            software=SOFTWARE,
+        )
 
     def _with_breaks(self, found: RecordedRun) -> RecordedRun:
         """Return a known run with its breaks."""

@@ -129,10 +129,8 @@ def run_lottery(
         progress("recording")
     draft, content = _superseding_draft(ledger, request, draft)
     key = RunKey(request_id=request.request_id or f"{DERIVED_ID}{content}", content_sha256=content)
-    known = ledger.known(key)
-    if known is not None:
-        return known
-    if request.positions_basis == GROSS:
+    # What is known is not computed again: its own run may have been taken off.
+    if request.positions_basis == GROSS and ledger.known(key) is None:
         draft = _net_draft(ledger, request, draft)
     if proceed is not None:
         proceed()
