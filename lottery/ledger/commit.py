@@ -246,9 +246,12 @@ class Ledger(LedgerReader):
             LedgerUnfinished: The objects cannot be written now.
             LedgerDamaged: Another history is published there.
         """
-        size = self._published(self.ports.objects, None)
+        return self._publish_all()
+
+    def _publish_all(self, *, is_behind: bool = False) -> int:
+        size = self._published(self.ports.objects, None, is_behind=is_behind)
         if self.archive is not None and self._archives_first:
-            self.publish_archive()
+            self._published(self.archive, self.ports.objects, is_behind=is_behind)
         return size
 
     def publish_archive(self) -> int:
@@ -256,12 +259,15 @@ class Ledger(LedgerReader):
         assert self.archive is not None, "the caller has one"  # noqa: S101
         return self._published(self.archive, self.ports.objects)
 
-    def _published(self, objects: Objects, source: Objects | None) -> int:
+    def _published(
+        self, objects: Objects, source: Objects | None, *, is_behind: bool = False
+    ) -> int:
         try:
-            with self.reading() as connection:
-                size = log.read_size(connection)
-            if size == published_size(objects):
-                return size
+            if not is_behind:  # It may be, which is seen without a lock.
+                with self.reading() as connection:
+                    size = log.read_size(connection)
+                if size == published_size(objects):
+                    return size
             with self.ports.database.publishing() as connection:
                 self.own_log(connection)
                 return publish(connection, objects, source=source)
@@ -291,7 +297,7 @@ class Ledger(LedgerReader):
         else:
             assert lost is not None, "there was an attempt"  # noqa: S101
             raise lost
-        self.publish()
+        self._publish_all(is_behind=isinstance(done, Entry))
         if self._witnesses is not None:
             self._cosign(self._witnesses)
         return done
@@ -382,6 +388,10 @@ class Ledger(LedgerReader):
         method = MethodRecord.of(draft.methodology)
         if charter.method != method:
             raise Refused([_undecided(charter.method, method)])
+        folder = evidence_folder(draft.business_date, files)
+        if sum(1 for _ in self.ports.objects.list(folder)) < len(files):
+            # What an abandoned try left is the same folder, and may have been swept just now.
+            raise LedgerBusy(f"{folder} was swept while the run was on its way; try again")
         place = Place(
             run=f"{date}-{len(runs.records) + 1:03d}",
             previous=runs.last_digest,
