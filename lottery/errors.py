@@ -383,6 +383,35 @@ class CheckpointInvalid(LotteryError):
     reason = "CHECKPOINT_INVALID"
 
 
+class WitnessAhead(LotteryError):
+    """A witness has cosigned a checkpoint of this log that the log itself does not know.
+
+    The log's database is an older copy of itself, or the log has two histories: it must sign
+    nothing more before people have found out which.
+
+    Attributes:
+        witness: The witness's name in the policy.
+        witness_size: The size that the witness cosigned.
+        log_size: The size that the log knows; if it is not the smaller one, the roots differ.
+    """
+
+    reason = "WITNESS_AHEAD"
+
+    def __init__(self, message: str, *, witness: str, witness_size: int, log_size: int) -> None:
+        self.witness = witness
+        self.witness_size = witness_size
+        self.log_size = log_size
+        super().__init__(message)
+
+    def details(self) -> Mapping[str, str]:
+        """Return the witness and both sizes."""
+        return {
+            "witness": escape(self.witness),
+            "witness_size": str(self.witness_size),
+            "log_size": str(self.log_size),
+        }
+
+
 class KeyUnusable(LotteryError):
     """A signing key or public key is missing, malformed, or not the log's."""
 

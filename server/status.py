@@ -54,7 +54,9 @@ _CODES: Final[Mapping[str, grpc.StatusCode]] = {
         grpc.StatusCode.UNAVAILABLE: (
             *("CONNECTION_LOST", "LEDGER_BUSY", "LEDGER_UNFINISHED", "LEDGER_UNWRITABLE"),
         ),
-        grpc.StatusCode.DATA_LOSS: ("LEDGER_DAMAGED", "CHECKPOINT_INVALID", "PROOF_INVALID"),
+        grpc.StatusCode.DATA_LOSS: (
+            *("LEDGER_DAMAGED", "CHECKPOINT_INVALID", "PROOF_INVALID", "WITNESS_AHEAD"),
+        ),
         grpc.StatusCode.CANCELLED: ("ABANDONED",),
     }.items()
     for reason in reasons

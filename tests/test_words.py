@@ -36,7 +36,6 @@ FORMS: Final = {
     "slot": "slots?",
     "noticed pool": "noticed",
     "edge": "edges?",
-    "head": "heads?",
     "asker": "askers?",
     "complain": "complain(?:s|ed|ing|ts?)?",
     "desk": "desks?",

@@ -25,6 +25,7 @@ from lottery.errors import (
     Refused,
     RunNotFound,
     ServerAway,
+    WitnessAhead,
 )
 
 DONE: Final = 0
@@ -51,6 +52,7 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     LedgerDamaged: MISMATCH,
     AllocationWrong: MISMATCH,
     ConnectionLost: TRY_AGAIN,
+    WitnessAhead: MISMATCH,
     LedgerBusy: TRY_AGAIN,
     LedgerUnfinished: TRY_AGAIN,
     LedgerUnwritable: TRY_AGAIN,

@@ -33,10 +33,11 @@ class LocalBackend:
 
     def __init__(self, settings: operations.LedgerSettings, *, warn: Callable[[str], None]) -> None:
         self.settings = settings
+        self._warn = warn
         self._requester = operations.Requester(by=system_identity(), warn=warn)
 
     def ledger(self) -> Ledger:
-        return operations.open_ledger(self.settings)
+        return operations.open_ledger(self.settings, self._warn)
 
     def methodology(self, business_date: dt.date) -> Methodology:
         return operations.methodology_for(self.ledger(), business_date)

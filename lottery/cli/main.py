@@ -9,7 +9,19 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from lottery.cli import audit, care, check, exits, odds, report, run, seeds, serve, show
+from lottery.cli import (
+    audit,
+    care,
+    check,
+    exits,
+    odds,
+    report,
+    run,
+    seeds,
+    serve,
+    show,
+    witness,
+)
 from lottery.cli.options import (
     JsonOption,
     RootArchiveOption,
@@ -62,6 +74,7 @@ for _command in (
     *(audit.trail, care.init, serve.serve, serve.health),
 ):
     app.command()(_command)
+app.add_typer(witness.app)
 
 
 def main() -> None:

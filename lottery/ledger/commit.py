@@ -63,7 +63,9 @@ from lottery.ledger.run_record import (
     evidence_folder,
 )
 from lottery.ledger.signing import take_key
+from lottery.ledger.witnessing import Warn, cosign_head
 from lottery.tlog.keys import SigningKey, VerifierKey
+from lottery.tlog.policy import Policy
 from lottery.version import NAME, VERSION
 
 ATTEMPTS: Final = 5
@@ -83,6 +85,8 @@ class Ledger(LedgerReader):
         key_file: The file of the log's private key.
         archive: A second place for all that is published, or None.
         archives_first: Whether a write is answered only once it is archived.
+        witnesses: The policy of the witnesses that are asked to cosign, or None.
+        warn: Receives what deserves attention and stops nothing.
     """
 
     def __init__(
@@ -92,8 +96,12 @@ class Ledger(LedgerReader):
         key_file: Path,
         archive: Objects | None = None,
         archives_first: bool = True,
+        witnesses: Policy | None = None,
+        warn: Warn = lambda _: None,
     ) -> None:
         super().__init__(ports)
+        self._witnesses = witnesses
+        self._warn = warn
         self.key_file = key_file
         self.archive = archive
         self._archives_first = archives_first
@@ -273,6 +281,8 @@ class Ledger(LedgerReader):
         done again: `compose` finds what was committed, because the lock is not got before the old
         transaction is over.
         """
+        if self._witnesses is not None:  # One that is ahead is found before anything is signed.
+            self._cosign(self._witnesses)
         lost: ConnectionLost | None = None
         for _ in range(ATTEMPTS):
             try:
@@ -285,7 +295,15 @@ class Ledger(LedgerReader):
             assert lost is not None, "there was an attempt"  # noqa: S101
             raise lost
         self.publish()
+        if self._witnesses is not None:
+            self._cosign(self._witnesses)
         return done
+
+    def _cosign(self, policy: Policy) -> None:
+        try:
+            cosign_head(self.ports, policy, self._warn)
+        except (OSError, LedgerBusy, ConnectionLost) as error:
+            self._warn(f"the cosigned head is not published: {error}")
 
     def _append_within(
         self, connection: sa.Connection, compose: Compose[_Answer]

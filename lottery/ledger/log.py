@@ -258,8 +258,12 @@ def nodes_of(connection: sa.Connection, places: Iterable[tuple[int, int]]) -> me
         LedgerDamaged: One is missing.
     """
     wanted = sorted(set(places))
+    # Not a tuple that is in a list: SQLite would scan the table for it.
+    conditions = [
+        sa.and_(NODES.c.level == level, NODES.c.position == index) for level, index in wanted
+    ]
     query = sa.select(NODES.c.level, NODES.c.position, NODES.c.hash).where(
-        sa.tuple_(NODES.c.level, NODES.c.position).in_(wanted)
+        sa.or_(sa.false(), *conditions)
     )
     found = {(row.level, row.position): bytes(row.hash) for row in connection.execute(query)}
     for level, index in wanted:

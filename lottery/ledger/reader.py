@@ -16,6 +16,7 @@ from lottery.errors import LedgerDamaged, LedgerNotFound
 from lottery.ledger import evidence, log, queries
 from lottery.ledger.draft import RecordedRun, RunKey
 from lottery.ledger.entry import Charter, Entry, read_entry, read_run
+from lottery.ledger.log import Log
 from lottery.ledger.ports import Ports
 from lottery.ledger.run_record import RUN, RunRecord, Superseding
 from lottery.ledger.schema import ENTRIES, RUNS
@@ -150,7 +151,7 @@ class LedgerReader:
         """Open the folder of a run's evidence, of which nothing may be written."""
         return self.ports.objects.local(record.folder)
 
-    def log(self) -> log.Log:
+    def log(self) -> Log:
         """Return the identity of the log.
 
         Raises:
@@ -170,7 +171,7 @@ class LedgerReader:
             self.own_log(connection)
             yield connection
 
-    def own_log(self, connection: sa.Connection) -> log.Log:
+    def own_log(self, connection: sa.Connection) -> Log:
         """Return the identity of the log, which is that of the ledger that was opened.
 
         Raises:

@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lottery.durable import read_file
 from lottery.errors import KeyUnusable, LedgerNotFound, LedgerUnwritable, Problem, Refused
 from lottery.ledger.commit import SOFTWARE, Ledger, make_ledger, rfc3339
 from lottery.ledger.entry import Charter
 from lottery.ledger.ports import Database, Objects, Ports
 from lottery.ledger.run_record import Identity, MethodRecord
+from lottery.ledger.witnessing import Warn
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.stores import directory, sqlite, system
 from lottery.tlog.keys import create_key_file, read_key_file
+from lottery.tlog.policy import Policy
 
 KEY_FILE: Final = "signing.key"
 LOCK_SECONDS: Final = 30.0
@@ -55,6 +58,7 @@ class LedgerSettings:
         lock_seconds: How long to wait for another writer.
         archive: A second directory or bucket for all that is published, or None.
         archives_first: Whether a write is answered only once it is archived.
+        witness_policy: The file that names the witnesses (C2SP tlog-policy), or None.
     """
 
     ledger: str
@@ -63,6 +67,7 @@ class LedgerSettings:
     lock_seconds: float = LOCK_SECONDS
     archive: str | None = None
     archives_first: bool = True
+    witness_policy: Path | None = None
 
     @property
     def is_directory(self) -> bool:
@@ -123,10 +128,15 @@ class CharterTerms:
         return method
 
 
-def open_ledger(settings: LedgerSettings) -> Ledger:
+def open_ledger(settings: LedgerSettings, warn: Warn = lambda _: None) -> Ledger:
     """Open a ledger, which is never created by opening it.
 
+    Args:
+        settings: Where it is.
+        warn: Receives what deserves attention and stops nothing.
+
     Raises:
+        Refused: The file of the witnesses is not a policy.
         LedgerNotFound: There is none.
         LedgerBusy: Another process holds the lock.
         LedgerDamaged: It is of another version, or not a ledger's.
@@ -137,6 +147,8 @@ def open_ledger(settings: LedgerSettings) -> Ledger:
         key_file=settings.signing_key(),
         archive=None if settings.archive is None else open_objects(settings.archive),
         archives_first=settings.archives_first,
+        witnesses=None if settings.witness_policy is None else _policy(settings.witness_policy),
+        warn=warn,
     )
 
 
@@ -236,6 +248,14 @@ def open_ports(settings: LedgerSettings) -> Ports:
         database=open_database(settings),
         objects=open_objects(objects),
     )
+
+
+def _policy(path: Path) -> Policy:
+    try:
+        return Policy.parse(read_file(path))
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}; check LOTTERY_WITNESS_POLICY"
+        raise Refused([Problem(source=str(path), message=message)]) from error
 
 
 def _make_directory(path: Path) -> None:

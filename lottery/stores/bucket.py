@@ -4,14 +4,13 @@ An adapter of `lottery.ledger.ports.Objects` over obstore. Credentials, region a
 from the environment, by the names that obstore has for them (`AWS_ENDPOINT_URL`,
 `AWS_ALLOW_HTTP`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME` and so on).
 
-Not here: whether the store keeps what it promises (`lottery.stores.bucket_probe`).
+Not here: the requests themselves (`lottery.stores.bucket_requests`), and whether the store keeps
+what it promises (`lottery.stores.bucket_probe`).
 
 Invariants:
 - No method trusts a conditional write. What a store says of one is a reason to read the object and
   compare its bytes: a write that is sent again finds what it wrote itself, some stores ignore the
   condition, and others race.
-- Nothing shorter than the object is ever returned.
-- A message names the object and the bucket, and never a credential.
 - Every call ends: requests, retries and attempts have limits.
 """
 
@@ -22,36 +21,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from lottery.errors import EngineMissing, quote
+from lottery.errors import quote
 from lottery.ledger.ports import ObjectInfo
-from lottery.stores.bucket_settings import LIMITS, Limits, checked_name, connect, summary
-
-try:
-    import obstore
-    from obstore import exceptions
-except ImportError as error:
-    raise EngineMissing(
-        "obstore is not installed; run pip install 'options-assignment-lottery[objects]'"
-    ) from error
-
-if TYPE_CHECKING:
-    from obstore import ObjectMeta
-    from obstore.store import ObjectStore
+from lottery.stores.bucket_requests import CHUNK_BYTES, Requests
+from lottery.stores.bucket_settings import LIMITS, Limits, checked_name
 
 _ATTEMPTS: Final = 3
-"""How often a body that broke off is asked for, and how often a write that was refused for an
-object that is not there is sent."""
-
-_CHUNK_BYTES: Final = 8 << 20
-"""A file up to this size is one request; a larger one is written and read in parts of it."""
+"""How often a write is sent that is refused for an object that is not there."""
 
 _PARALLEL: Final = 4
 """Files that are on their way at one time."""
-
-_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "specified bucket does not exist")
-"""What stores say in an answer of 404 when it is the bucket that is not there."""
 
 
 def open_bucket(url: str, *, limits: Limits = LIMITS) -> Bucket:
@@ -65,8 +46,7 @@ def open_bucket(url: str, *, limits: Limits = LIMITS) -> Bucket:
     Raises:
         ValueError: The URL is not such a one, or what the environment says is not enough.
     """
-    store, name = connect(url, limits)
-    return Bucket(store, name)
+    return Bucket(Requests(url, limits))
 
 
 class Bucket:
@@ -78,16 +58,15 @@ class Bucket:
             it is created, because a store that ignores the condition replaces what is there.
     """
 
-    def __init__(self, store: ObjectStore, place: str) -> None:
-        """Take the store of obstore, and its URL for messages."""
-        self._store = store
-        self._place = place
+    def __init__(self, requests: Requests) -> None:
+        """Take the requests to the store."""
+        self._requests = requests
         self.conditional = False
 
     @property
     def place(self) -> str:
         """The URL, for messages."""
-        return self._place
+        return self._requests.place
 
     def get(self, name: str) -> bytes:
         """Return an object's bytes.
@@ -96,12 +75,11 @@ class Bucket:
             FileNotFoundError: There is no such object.
             OSError: It could not be read, or broke off; a missing bucket is no missing object.
         """
-        return self._read(checked_name(name))
+        return self._requests.read(checked_name(name))
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object, in the place of the one that has the name."""
-        with self._errors("write", checked_name(name)):
-            obstore.put(self._store, name, content, use_multipart=False)
+        self._requests.write(checked_name(name), content)
 
     def create(self, name: str, content: bytes) -> None:
         """Write an object that never changes; one that has these bytes already is left alone.
@@ -111,7 +89,7 @@ class Bucket:
         """
 
         def same() -> bool:
-            return self._read(name) == content
+            return self._requests.read(name) == content
 
         checked_name(name)
         if self.conditional or not self._has(name, same):
@@ -127,16 +105,7 @@ class Bucket:
         The answer proves nothing: False may be said of an object that this call wrote itself. On a
         store that knows no conditional writes the object is written.
         """
-        with self._errors("write", checked_name(name)):
-            try:
-                obstore.put(self._store, name, content, mode="create", use_multipart=False)
-            except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-                return False
-            except (exceptions.NotSupportedError, exceptions.GenericError) as error:
-                if not _is_unsupported(error):
-                    raise
-                obstore.put(self._store, name, content, use_multipart=False)
-        return True
+        return self._requests.write_if_absent(checked_name(name), content)
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
@@ -159,7 +128,7 @@ class Bucket:
 
         Names that the port does not allow, such as a console's empty `folder/`, are left out.
         """
-        for found in self._listed(prefix):
+        for found in self._requests.listed(checked_name(prefix) if prefix else prefix):
             try:
                 name = checked_name(found["path"])
             except ValueError:
@@ -168,11 +137,7 @@ class Bucket:
 
     def delete(self, name: str) -> None:
         """Remove an object, if there is one."""
-        try:
-            with self._errors("delete", checked_name(name), reads=True):
-                obstore.delete(self._store, name)
-        except FileNotFoundError:
-            return  # Google and Azure say so, where Amazon does not.
+        self._requests.delete(checked_name(name))
 
     @contextmanager
     def local(self, prefix: str) -> Iterator[Path]:
@@ -223,30 +188,24 @@ class Bucket:
 
     def _take_file(self, path: Path, name: str) -> None:
         size = path.stat().st_size
-        if size <= _CHUNK_BYTES:
+        if size <= CHUNK_BYTES:
             self.create(name, path.read_bytes())
             return
 
         def same() -> bool:
-            return self._size(name) == size and self._has_bytes_of(path, name)
-
-        def write() -> None:  # In parts, which takes no condition.
-            with self._errors("write", name):
-                obstore.put(
-                    self._store, name, path, chunk_size=_CHUNK_BYTES, max_concurrency=_PARALLEL
-                )
+            return self._requests.size(name) == size and self._has_bytes_of(path, name)
 
         if not self._has(name, same):
-            self._write_once(name, same, write)
+            self._write_once(name, same, lambda: self._requests.upload(name, path))
 
     def _has_bytes_of(self, path: Path, name: str) -> bool:
         with path.open("rb") as file:
             size = path.stat().st_size
-            return all(part == file.read(len(part)) for part in self._parts(name, size))
+            return all(part == file.read(len(part)) for part in self._requests.parts(name, size))
 
     def _copies(self, folder: Path, prefix: str) -> Iterator[tuple[Path, str, int]]:
         """Yield the path below a folder, the name and the size of each object below a prefix."""
-        for found in self._listed(prefix):
+        for found in self._requests.listed(checked_name(prefix) if prefix else prefix):
             below = found["path"].removeprefix(f"{prefix}/") if prefix else found["path"]
             if not found["path"]:
                 continue  # The prefix itself, as consoles make it.
@@ -259,80 +218,8 @@ class Bucket:
     def _download(self, path: Path, name: str, size: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
-            for part in self._parts(name, size):
+            for part in self._requests.parts(name, size):
                 file.write(part)
-
-    def _listed(self, prefix: str) -> Iterator[ObjectMeta]:
-        if prefix:
-            checked_name(prefix)
-        with self._errors("list", prefix):
-            for batch in obstore.list(self._store, prefix or None, chunk_size=1000):
-                yield from batch
-
-    def _size(self, name: str) -> int:
-        with self._errors("read", name, reads=True):
-            return obstore.get(self._store, name).meta["size"]
-
-    def _parts(self, name: str, size: int) -> Iterator[bytes]:
-        """Yield an object's bytes, each part by a request of its own."""
-        for start in range(0, size, _CHUNK_BYTES):
-            yield self._read(name, (start, min(start + _CHUNK_BYTES, size)))
-
-    def _read(self, name: str, span: tuple[int, int] | None = None) -> bytes:
-        """Return an object's bytes, or those from one offset to another."""
-        left = _ATTEMPTS
-        while True:
-            with self._errors("read", name, reads=True):
-                answer = obstore.get(
-                    self._store, name, options={"range": span} if span is not None else None
-                )
-            try:
-                return self._body(name, answer, span or (0, answer.meta["size"]))
-            except OSError:  # obstore itself goes on with a body only where a store gives ETags.
-                left -= 1
-                if not left:
-                    raise
-
-    def _body(self, name: str, answer: obstore.GetResult, span: tuple[int, int]) -> bytes:
-        with self._errors("read", name):
-            content = bytes(answer.bytes())
-        expected = span[1] - span[0]
-        if len(content) != expected:
-            raise OSError(
-                f"cannot read {quote(name)} in {self.place}: expected {expected} bytes from offset "
-                f"{span[0]} on, got {len(content)}; repeat the call"
-            )
-        return content
-
-    @contextmanager
-    def _errors(self, doing: str, name: str, *, reads: bool = False) -> Iterator[None]:
-        """Raise obstore's errors as the port has them.
-
-        Args:
-            doing: The verb of the message.
-            name: The object's name.
-            reads: Whether a missing object is an answer; a write that says so misses its bucket.
-        """
-        # Its errors' further lines show requests whole, and are kept out of a traceback as well.
-        try:
-            yield
-        except FileNotFoundError as error:
-            if reads and not any(text in str(error) for text in _NO_BUCKET):
-                raise FileNotFoundError(f"there is no {quote(name)} in {self.place}") from None
-            raise OSError(self._message(doing, name, error)) from None
-        except (exceptions.BaseError, ValueError) as error:
-            raise OSError(self._message(doing, name, error)) from None
-
-    def _message(self, doing: str, name: str, error: Exception) -> str:
-        subject = f"{quote(name)} in {self.place}" if name else self.place
-        return f"cannot {doing} {subject}: {summary(error)}"
-
-
-def _is_unsupported(error: Exception) -> bool:
-    """Return whether a store said that it knows no conditional writes."""
-    return isinstance(error, exceptions.NotSupportedError) or any(
-        text in str(error) for text in ("501 Not Implemented", "<Code>NotImplemented</Code>")
-    )
 
 
 def _in_parallel(do: Callable[..., None], items: Iterable[tuple[object, ...]]) -> None:

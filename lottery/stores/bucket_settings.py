@@ -118,6 +118,8 @@ def summary(error: Exception) -> str:
     code = re.search(r"<Code>(\w+)</Code>", text)
     line = re.sub(r"//[^/@\s]*@", "//", text.partition("\n")[0])
     line = re.sub(r"\?\S*", "", line.partition(": <?xml")[0])
+    if line.endswith("builder error"):  # All that is said of an endpoint that is not allowed.
+        line += "; for an endpoint that begins with http:// set AWS_ALLOW_HTTP=true, or its like"
     return escape(f"{line.strip()} ({code[1]})" if code else line.strip(), _MESSAGE_LIMIT)
 
 

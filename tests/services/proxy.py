@@ -240,16 +240,14 @@ class _Pair:
                     sent.clear()  # A rule is about what is sent after it was made.
                 self._server.sendall(data)
                 continue
+            self._answer_is_lost.set()
             if rule.client_bytes is not None:
                 self._server.sendall(data[: max(rule.client_bytes - before, 0)])
-            elif rule.when is Cut.ANSWERED:
-                self._answer_is_lost.set()
+            elif rule.when is not Cut.UNSENT:
                 self._server.sendall(data)
-                continue
-            elif rule.when is Cut.SENT:
-                self._server.sendall(data)
-            self.close()
-            return
+            if rule.when is not Cut.ANSWERED:
+                self.close()
+                return
         self._end(self._server)
 
     def _to_client(self) -> None:

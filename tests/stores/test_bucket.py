@@ -239,6 +239,15 @@ def test_messages_hold_no_credential(s3_url: str, monkeypatch: pytest.MonkeyPatc
     assert "\n" not in str(caught.value)
 
 
+def test_an_endpoint_without_tls_has_to_be_allowed(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+
+    with pytest.raises(OSError, match="set AWS_ALLOW_HTTP=true"):
+        open_bucket(s3_url, limits=IMPATIENT).get("a")
+
+
 def test_what_others_put_there_is_not_listed(s3: S3Server, s3_url: str) -> None:
     bucket = open_bucket(s3_url)
     bucket.put("evidence/a", b"1")
