@@ -151,6 +151,7 @@ class Ledger(LedgerReader):
             if found is not None:
                 return self._known_or_named(connection, found, draft, key, tried)
             record = self._place(connection, signer, head, draft, key, files, checked)
+            self._refuse_swept(record)
             tried.add(digest_of(canonical(record)))
             if proceed is not None:
                 proceed()
@@ -330,6 +331,21 @@ class Ledger(LedgerReader):
             files = evidence.write_evidence(staged, draft)
             self.ports.objects.take(staged, evidence_folder(draft.business_date, files))
         return files
+
+    def _refuse_swept(self, record: RunRecord) -> None:
+        """Refuse to name evidence that is gone: a sweep took it for what a killed process left.
+
+        Raises:
+            LedgerBusy: It is; the same call writes it again.
+            LedgerUnwritable: The objects cannot be read.
+        """
+        objects = self.ports.objects
+        try:
+            there = {found.name for found in objects.list(record.folder)}
+        except OSError as error:
+            raise LedgerUnwritable(f"{objects.place}: {error.strerror or error}") from error
+        if not there.issuperset(f"{record.folder}/{file.name}" for file in record.evidence):
+            raise LedgerBusy(f"the evidence in {record.folder} was removed by lottery sweep")
 
     def _check_standing(self, draft: RunDraft) -> tuple[str, ...]:
         """Check the runs that stand before the lock is held; return their ids."""
