@@ -149,6 +149,7 @@ class Ledger(LedgerReader):
             if found is not None:
                 return found if found.is_named else self._named(found, draft, key)
             record = self._place(connection, signer, head, draft, key, files, checked)
+            self._refuse_swept(record)
             if proceed is not None:
                 proceed()
             return record
@@ -341,6 +342,21 @@ class Ledger(LedgerReader):
             self.ports.objects.take(staged, evidence_folder(draft.business_date, files))
         return files
 
+    def _refuse_swept(self, record: RunRecord) -> None:
+        """Refuse to name evidence that is gone: a sweep took it for what a killed process left.
+
+        Raises:
+            LedgerBusy: It is; the same call writes it again.
+            LedgerUnwritable: The objects cannot be read.
+        """
+        objects = self.ports.objects
+        try:
+            there = {found.name for found in objects.list(record.folder)}
+        except OSError as error:
+            raise LedgerUnwritable(f"{objects.place}: {error.strerror or error}") from error
+        if not there.issuperset(f"{record.folder}/{file.name}" for file in record.evidence):
+            raise LedgerBusy(f"the evidence in {record.folder} was removed by lottery sweep")
+
     def _check_standing(self, draft: RunDraft) -> tuple[str, ...]:
         """Check the runs that stand before the lock is held; return their ids."""
         date = draft.business_date.isoformat()
@@ -388,10 +404,6 @@ class Ledger(LedgerReader):
         method = MethodRecord.of(draft.methodology)
         if charter.method != method:
             raise Refused([_undecided(charter.method, method)])
-        folder = evidence_folder(draft.business_date, files)
-        if sum(1 for _ in self.ports.objects.list(folder)) < len(files):
-            # What an abandoned try left is the same folder, and may have been swept just now.
-            raise LedgerBusy(f"{folder} was swept while the run was on its way; try again")
         place = Place(
             run=f"{date}-{len(runs.records) + 1:03d}",
             previous=runs.last_digest,

@@ -132,8 +132,9 @@ def publish(connection: sa.Connection, objects: Objects, *, source: Objects | No
                 f"{objects.place}: {error}: another history is published there"
             ) from error
     if size > done:
-        objects.put(CHECKPOINT, log.note_of(connection, size))
+        # Before the checkpoint: after it, nobody would know that they are to be removed.
         _remove_partial_tiles(objects, done, size)
+        objects.put(CHECKPOINT, log.note_of(connection, size))
     return size
 
 

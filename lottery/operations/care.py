@@ -237,7 +237,7 @@ def _or_last(given: str | None, last: str) -> str:
 def _unnamed_folders(
     connection: sa.Connection, objects: Objects
 ) -> dict[str, dict[str, dt.datetime]]:
-    """Return the files of evidence folders that no entry names, with when they were written."""
+    """Return the folders of evidence that no entry names, each with its files and their times."""
     found: dict[str, dict[str, dt.datetime]] = {}
     for info in objects.list(EVIDENCE):
         parts = info.name.split("/")
