@@ -130,17 +130,17 @@ class Ledger(LedgerReader):
             LedgerUnfinished: The run is committed, but cannot be published now.
             LedgerDamaged: The ledger is not what was signed; nothing more is recorded.
         """
+        standing = self.standing(draft.business_date.isoformat(), draft.superseding)
+        # Asked after the standing runs: where this very run is one of them, it is known.
         known = self.known(key)
         if known is not None and known.is_named:
             self.publish()  # What answers a request must be published too.
             return self._with_breaks(known)
-        checked = () if known is not None else self._check_standing(draft)
-        try:
-            files = self._put_evidence(draft) if known is None else ()
-        except OSError as error:
-            raise LedgerUnwritable(
-                f"{self.ports.objects.place}: {error.strerror or error}"
-            ) from error
+        files: tuple[EvidenceFile, ...] = ()
+        if known is None:
+            self._refuse_conflicts(standing, draft)
+            files = self._put_evidence(draft)
+        checked = tuple(record.run for record in standing)
         tried: set[str] = set()
 
         def compose(
@@ -324,18 +324,20 @@ class Ledger(LedgerReader):
         return composed
 
     def _put_evidence(self, draft: RunDraft) -> tuple[EvidenceFile, ...]:
-        """Write the evidence; its folder is its content, so that a second try writes the same."""
-        with self.ports.objects.staging() as staged:
-            files = evidence.write_evidence(staged, draft)
-            self.ports.objects.take(staged, evidence_folder(draft.business_date, files))
-        return files
+        """Write the evidence; its folder is its content, so that a second try writes the same.
 
-    def _check_standing(self, draft: RunDraft) -> tuple[str, ...]:
-        """Check the runs that stand before the lock is held; return their ids."""
-        date = draft.business_date.isoformat()
-        standing = self.standing(date, draft.superseding)
-        self._refuse_conflicts(standing, draft)
-        return tuple(record.run for record in standing)
+        Raises:
+            LedgerUnwritable: It cannot be written.
+        """
+        try:
+            with self.ports.objects.staging() as staged:
+                files = evidence.write_evidence(staged, draft)
+                self.ports.objects.take(staged, evidence_folder(draft.business_date, files))
+        except OSError as error:
+            raise LedgerUnwritable(
+                f"{self.ports.objects.place}: {error.strerror or error}"
+            ) from error
+        return files
 
     def _place(
         self,
