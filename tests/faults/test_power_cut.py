@@ -130,20 +130,19 @@ def _cut_power(folder: Path, name: str, sample: int | None) -> None:
 
 
 def _cuts(disk: Disk, ended: traced.Ended) -> Iterator[Cut]:
-    """Yield the states that differ in more than what has a hidden name; the last are acknowledged."""
+    """Yield the states that differ in more than hidden names; those of the end are acknowledged."""
     seen: set[object] = set()
-    changing = ended.calls
-    for number, call in enumerate(changing, 1):
-        if not disk.apply(call) and number < len(changing):
+    for number, call in enumerate(ended.calls, 1):
+        if not disk.apply(call) and number < len(ended.calls):
             continue
-        acknowledged = number == len(changing)
+        acknowledged = number == len(ended.calls)
         for what, state in disk.states():
             shown = frozenset(
                 (path, content) for path, content in state.items() if not path.startswith(".")
             )
             if acknowledged or shown not in seen:
                 seen.add(shown)
-                where = f"call {number} of {len(changing)}, {call.name}: {what}"
+                where = f"call {number} of {len(ended.calls)}, {call.name}: {what}"
                 yield Cut(where=where, state=state, acknowledged=acknowledged)
 
 
