@@ -48,10 +48,10 @@ from lottery.ledger.entry import (
     NamedRequest,
     NextKey,
     canonical,
-    digest_of,
 )
 from lottery.ledger.ports import Clock, Objects, Ports
 from lottery.ledger.publish import publish, published_size, refuse_other_history
+from lottery.ledger.queries import DateRuns
 from lottery.ledger.reader import LedgerReader
 from lottery.ledger.rules import refuse_conflicts, refuse_superseding
 from lottery.ledger.run_record import (
@@ -62,8 +62,9 @@ from lottery.ledger.run_record import (
     Software,
     evidence_folder,
 )
+from lottery.ledger.signing import take_key
 from lottery.ledger.witnessing import Warn, cosign_head
-from lottery.tlog.keys import SigningKey, VerifierKey, read_key_file
+from lottery.tlog.keys import SigningKey, VerifierKey
 from lottery.tlog.policy import Policy
 from lottery.version import NAME, VERSION
 
@@ -130,27 +131,23 @@ class Ledger(LedgerReader):
             LedgerUnfinished: The run is committed, but cannot be published now.
             LedgerDamaged: The ledger is not what was signed; nothing more is recorded.
         """
-        standing = self.standing(draft.business_date.isoformat(), draft.superseding)
-        # Asked after the standing runs: where this very run is one of them, it is known.
+        with self.reading() as connection:
+            runs = queries.runs_of_date(connection, draft.business_date.isoformat())
+        # Asked after the date's runs: where this very run is one of them, it is known.
         known = self.known(key)
         if known is not None and known.is_named:
             self.publish()  # What answers a request must be published too.
             return self._with_breaks(known)
-        files: tuple[EvidenceFile, ...] = ()
-        if known is None:
-            self._refuse_conflicts(standing, draft)
-            files = self._put_evidence(draft)
-        checked = tuple(record.run for record in standing)
-        tried: set[str] = set()
+        checked = () if known is not None else self._check_standing(runs, draft)
+        files = () if known is not None else self._put_evidence(draft)
 
         def compose(
             connection: sa.Connection, signer: log.Log, head: log.Head
         ) -> RunRecord | NamedRequest | RecordedRun:
             found = queries.recorded_run(connection, key)
             if found is not None:
-                return self._known_or_named(connection, found, draft, key, tried)
+                return found if found.is_named else self._named(found, draft, key)
             record = self._place(connection, signer, head, draft, key, files, checked)
-            tried.add(digest_of(canonical(record)))
             if proceed is not None:
                 proceed()
             return record
@@ -276,17 +273,17 @@ class Ledger(LedgerReader):
     def _append(self, compose: Compose[_Answer]) -> Entry | _Answer:
         """Add the entry that `compose` returns, under the writer's lock, and publish.
 
-        A connection that is lost while it commits leaves open whether it did. Then everything is
-        done again: `compose` finds what was committed, because the lock is not got before the old
-        transaction is over.
+        A connection that is lost while it commits leaves open whether it did. The lock is not got
+        again before the old transaction is over: then the entry is where it was to be, or nowhere.
         """
         if self._witnesses is not None:  # One that is ahead is found before anything is signed.
             self._cosign(self._witnesses)
         lost: ConnectionLost | None = None
+        tried: dict[int, Entry] = {}
         for _ in range(ATTEMPTS):
             try:
                 with self.ports.database.writing() as connection:
-                    done = self._append_within(connection, compose)
+                    done = self._append_within(connection, compose, tried)
                 break
             except ConnectionLost as error:
                 lost = error
@@ -305,14 +302,20 @@ class Ledger(LedgerReader):
             self._warn(f"the cosigned head is not published: {error}")
 
     def _append_within(
-        self, connection: sa.Connection, compose: Compose[_Answer]
+        self, connection: sa.Connection, compose: Compose[_Answer], tried: dict[int, Entry]
     ) -> Entry | _Answer:
+        """Add an entry, unless one that was tried before is committed; what is tried is noted."""
         signer = self.own_log(connection)
         head = log.read_head(connection, signer)
+        for index, entry in tried.items():
+            if index < head.tree_size and log.entries_between(connection, index, index + 1) == [
+                canonical(entry)
+            ]:
+                return entry
         composed = compose(connection, signer, head)
         if not isinstance(composed, Entry):
             return composed
-        key = self._signing_key(signer)
+        key = take_key(self.key_file, signer.key)
         encoded = canonical(composed)
         try:
             refuse_other_history(self.ports.objects, head)
@@ -320,6 +323,7 @@ class Ledger(LedgerReader):
             raise LedgerUnwritable(
                 f"{self.ports.objects.place}: {error.strerror or error}"
             ) from error
+        tried[head.tree_size] = composed
         log.append(connection, signer, head, composed, encoded, key)
         return composed
 
@@ -338,6 +342,14 @@ class Ledger(LedgerReader):
                 f"{self.ports.objects.place}: {error.strerror or error}"
             ) from error
         return files
+
+    def _check_standing(self, runs: DateRuns, draft: RunDraft) -> tuple[str, ...]:
+        """Check the runs that stand before the lock is held; return their ids."""
+        for superseded in draft.superseding.runs:
+            refuse_superseding(runs, superseded, draft.business_date.isoformat())
+        standing = runs.standing(draft.superseding)
+        self._refuse_conflicts(standing, draft)
+        return tuple(record.run for record in standing)
 
     def _place(
         self,
@@ -393,44 +405,19 @@ class Ledger(LedgerReader):
             positions_basis=draft.positions_basis,
         )
 
-    def _known_or_named(
-        self,
-        connection: sa.Connection,
-        found: RecordedRun,
-        draft: RunDraft,
-        key: RunKey,
-        tried: set[str],
-    ) -> NamedRequest | RecordedRun:
-        """Return what answers a known request; one of known content gets its id entered."""
-        if not found.is_named:
-            return NamedRequest(
-                request_id=key.request_id,
-                run=found.record.run,
-                requested_by=draft.requested_by,
-                recorded_at=rfc3339(self.ports.clock),
-                software=SOFTWARE,
-            )
-        # The transaction whose end was not known did commit it.
-        _, encoded = queries.stored_leaf(connection, found.record.run)
-        return replace(found, already_recorded=digest_of(encoded) not in tried)
+    def _named(self, found: RecordedRun, draft: RunDraft, key: RunKey) -> NamedRequest:
+        """Return the entry of a further request id of a recorded run."""
+        return NamedRequest(
+            request_id=key.request_id,
+            run=found.record.run,
+            requested_by=draft.requested_by,
+            recorded_at=rfc3339(self.ports.clock),
+            software=SOFTWARE,
+        )
 
     def _with_breaks(self, found: RecordedRun) -> RecordedRun:
         """Return a known run with its breaks."""
         return replace(found, breaks=self.breaks_of(found.record))
-
-    def _signing_key(self, signer: log.Log) -> SigningKey:
-        """Read the log's private key.
-
-        Raises:
-            KeyUnusable: It is not available, or is not the log's.
-        """
-        key = read_key_file(self.key_file)
-        if key.verifier != signer.key:
-            raise KeyUnusable(
-                f"expected the key {signer.key} in {self.key_file}, got {key.verifier}; "
-                "check LOTTERY_SIGNING_KEY"
-            )
-        return key
 
 
 def make_ledger(ports: Ports, charter: Charter, key: SigningKey) -> None:

@@ -44,6 +44,8 @@ CHECKPOINT: Final = "log/checkpoint"
 HEADS: Final = "log/heads"
 WITNESSED: Final = "log/witnessed"
 EVIDENCE: Final = "evidence"
+FOLDER_PARTS: Final = 3
+"""Number of parts of the name of a folder of evidence: this one, the date, and the digest."""
 BATCH: Final = 64
 """Maximum number of heads whose files are written together."""
 _LOG: Final = "log"

@@ -14,12 +14,16 @@ APPLICATION_ID: Final = 0x4C4F5454
 """LOTT: in a SQLite file's header for file(1), and the locks of PostgreSQL."""
 SCHEMA_VERSION: Final = 3
 
+_TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Text in the order of its bytes: ids are looked up by what they begin with, and a database's own
+language may leave out hyphens where it compares."""
+
 metadata = sa.MetaData()
 
 LEDGER: Final = sa.Table(
     "ledger",
     metadata,
-    sa.Column("origin", sa.Text, primary_key=True),
+    sa.Column("origin", _TEXT, primary_key=True),
     sa.Column("schema_version", sa.Integer, nullable=False),
     sqlite_strict=True,
 )
@@ -29,7 +33,7 @@ KEYS: Final = sa.Table(
     "keys",
     metadata,
     sa.Column("signs_from", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("public_key", sa.Text, nullable=False),
+    sa.Column("public_key", _TEXT, nullable=False),
     sqlite_strict=True,
 )
 """The log's public keys (C2SP vkey), each with the first size of the log that it signs."""
@@ -38,7 +42,7 @@ ENTRIES: Final = sa.Table(
     "entries",
     metadata,
     sa.Column("log_index", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("type", sa.Text, nullable=False, index=True),
+    sa.Column("type", _TEXT, nullable=False, index=True),
     sa.Column("entry", sa.LargeBinary, nullable=False),
     sqlite_strict=True,
 )
@@ -67,11 +71,11 @@ HEADS: Final = sa.Table(
 RUNS: Final = sa.Table(
     "runs",
     metadata,
-    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("run", _TEXT, primary_key=True),
     sa.Column("log_index", sa.Integer, nullable=False, unique=True),
-    sa.Column("business_date", sa.Text, nullable=False),
+    sa.Column("business_date", _TEXT, nullable=False),
     sa.Column("sequence", sa.Integer, nullable=False),
-    sa.Column("content_sha256", sa.Text, nullable=False, index=True),
+    sa.Column("content_sha256", _TEXT, nullable=False, index=True),
     sa.UniqueConstraint("business_date", "sequence"),
     sqlite_strict=True,
 )
@@ -80,8 +84,8 @@ RUNS: Final = sa.Table(
 REQUESTS: Final = sa.Table(
     "requests",
     metadata,
-    sa.Column("request_id", sa.Text, primary_key=True),
-    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("request_id", _TEXT, primary_key=True),
+    sa.Column("run", _TEXT, nullable=False),
     sqlite_strict=True,
 )
 """The run that answers a request id: the one that it recorded, or one with the same content."""

@@ -42,6 +42,8 @@ __all__ = [
     "open_database",
     "open_ledger",
     "open_objects",
+    "open_ports",
+    "probe_objects",
 ]
 
 
@@ -142,7 +144,7 @@ def open_ledger(settings: LedgerSettings, warn: Warn = lambda _: None) -> Ledger
         KeyUnusable: No private key is named.
     """
     return Ledger(
-        _ports(settings),
+        open_ports(settings),
         key_file=settings.signing_key(),
         archive=None if settings.archive is None else open_objects(settings.archive),
         archives_first=settings.archives_first,
@@ -175,7 +177,7 @@ def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> 
         create_key_file(key_file, f"options-assignment-lottery/{secrets.token_hex(4)}")
     key = read_key_file(key_file)
     make_ledger(
-        _ports(settings),
+        open_ports(settings),
         Charter(
             origin=key.name,
             public_key=str(key.verifier),
@@ -193,6 +195,25 @@ def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> 
     ledger = open_ledger(settings)
     ledger.publish()
     return ledger
+
+
+def probe_objects(ledger: Ledger) -> list[str]:
+    """Try out what a ledger's bucket promises, as a server does when it starts.
+
+    Returns:
+        A sentence for each promise that the ledger does not rest on and that is not kept.
+
+    Raises:
+        LedgerUnwritable: The bucket cannot be used.
+    """
+    objects = ledger.ports.objects
+    if isinstance(objects, directory.Directory):
+        return []
+    from lottery.stores.bucket import Bucket  # noqa: PLC0415 - loads the library, an extra.
+    from lottery.stores.bucket_probe import probe  # noqa: PLC0415 - as above.
+
+    assert isinstance(objects, Bucket), "there are no other objects"  # noqa: S101
+    return probe(objects, ledger.ports.ids)
 
 
 def methodology_for(ledger: Ledger, business_date: dt.date) -> Methodology:
@@ -230,7 +251,12 @@ def open_objects(place: str) -> Objects:
     return directory.Directory(Path(place))
 
 
-def _ports(settings: LedgerSettings) -> Ports:
+def open_ports(settings: LedgerSettings) -> Ports:
+    """Return the ports of a ledger's settings.
+
+    Raises:
+        LedgerNotFound: The place of its objects is not one.
+    """
     objects = settings.objects or settings.ledger
     if "://" in objects and settings.objects is None:
         raise LedgerNotFound(

@@ -96,7 +96,7 @@ class Bucket:
             self._write_once(name, same, lambda: self.write_if_absent(name, content))
 
     def create_all(self, contents: Mapping[str, bytes]) -> None:
-        """Write several objects that never change, a few at a time; errors as for `create`."""
+        """Write several objects as `create` does, a few at a time."""
         _in_parallel(self.create, contents.items())
 
     def write_if_absent(self, name: str, content: bytes) -> bool:

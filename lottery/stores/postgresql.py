@@ -5,19 +5,27 @@ Invariants:
   a higher level would take its snapshot before the lock is got. Locks end with the transaction:
   those of a session would leak through a pooler.
 - A connection that is lost while a transaction ends is `ConnectionLost`: only a later transaction
-  under the same lock can tell whether it was committed.
+  under the same lock can tell whether it was committed. Until the first statements are done nothing
+  can have happened, and they are tried again, so that a server may restart.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from lottery.errors import ConnectionLost, LedgerBusy, LedgerDamaged, LedgerUnwritable
+from lottery.errors import (
+    ConnectionLost,
+    LedgerBusy,
+    LedgerDamaged,
+    LedgerUnwritable,
+    LotteryError,
+)
 from lottery.ledger.schema import APPLICATION_ID, LEDGER, metadata
 
 SCHEME: Final = "postgresql"
@@ -25,9 +33,14 @@ _WRITERS: Final = APPLICATION_ID
 _PUBLISHERS: Final = APPLICATION_ID + 1
 _POOL_SIZE: Final = 8
 _CONNECT_SECONDS: Final = 10
+_RETRY_SECONDS: Final = 0.1
 _LOCK_NOT_AVAILABLE: Final = "55P03"
-_NOT_DAMAGE: Final = ("08", "53", "57", "58")
-"""SQLSTATE classes of connections, resources, operators and the system."""
+_NOT_DAMAGE: Final = ("08", "40", "53", "57", "58")
+"""SQLSTATE classes of connections, rollbacks, resources, operators and the system."""
+_REFUSING: Final = ("25", "28", "3D", "3F", "42")
+"""SQLSTATE classes of a server that has no such database, or lets nobody write to it."""
+_ENDING: Final = ("FATAL", "PANIC")
+"""Severities after which a server ends the connection."""
 
 
 class PostgresqlDatabase:
@@ -35,7 +48,7 @@ class PostgresqlDatabase:
 
     Args:
         url: `postgresql://user@host/database`; the password may come in the URL.
-        lock_seconds: Seconds to wait for another process's lock.
+        lock_seconds: Seconds to wait for another process's lock, and for a server that is away.
     """
 
     def __init__(self, url: str, *, lock_seconds: float) -> None:
@@ -43,16 +56,19 @@ class PostgresqlDatabase:
         self._shown = parsed.render_as_string(hide_password=True)
         socket = parsed.query.get("host")
         if isinstance(socket, str):  # libpq's way to name the folder of a Unix socket.
-            rest = {name: value for name, value in parsed.query.items() if name != "host"}
-            path = f"{socket}/.s.PGSQL.{parsed.port or 5432}"
+            given = ("host", "port")
+            rest = {name: value for name, value in parsed.query.items() if name not in given}
+            port = parsed.port or parsed.query.get("port", "5432")
+            path = f"{socket}/.s.PGSQL.{port}"
             parsed = parsed.set(query={**rest, "unix_sock": path}, host=None, port=None)
-        self._lock_milliseconds = max(1, int(lock_seconds * 1000))
+        self._lock_seconds = lock_seconds
         self._engine = sa.create_engine(
             parsed.set(drivername="postgresql+pg8000"),
             isolation_level="READ COMMITTED",
             connect_args={"timeout": _CONNECT_SECONDS},
             pool_size=_POOL_SIZE,
             max_overflow=_POOL_SIZE,
+            pool_timeout=lock_seconds,
             pool_pre_ping=True,
         )
         self._reading_engine = self._engine.execution_options(isolation_level="REPEATABLE READ")
@@ -62,6 +78,17 @@ class PostgresqlDatabase:
             # A server that is gone without a word must not hold a thread up for ever; no statement
             # of the ledger takes that long once its lock is got.
             connection._usock.settimeout(lock_seconds + 2 * _CONNECT_SECONDS)  # noqa: SLF001
+
+        @sa.event.listens_for(self._engine, "handle_error")
+        def lose(context: sa.ExceptionContext) -> None:
+            # pg8000 lets errors of the socket through as they come, which SQLAlchemy knows nothing
+            # about; one that the caller raises within the transaction does not come by here.
+            error = context.original_exception
+            if isinstance(error, OSError):
+                context.is_disconnect = True
+                raise self._lost(error)
+            if _fields(error).get("V") in _ENDING:
+                context.is_disconnect = True
 
     @property
     def place(self) -> str:
@@ -84,15 +111,17 @@ class PostgresqlDatabase:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one state and writes nothing; see `ports.Database`."""
-        with self._translated(), self._reading_engine.connect() as connection, connection.begin():
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        with self._began(self._reading_engine, "SET TRANSACTION READ ONLY") as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Open a transaction as the only writer; see `ports.Database`."""
         with self._holding(_WRITERS) as connection:
+            # A commit that is answered before it is durable would be one that a crash takes back.
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
             yield connection
+            connection.commit()
 
     @contextmanager
     def publishing(self) -> Iterator[sa.Connection]:
@@ -106,12 +135,51 @@ class PostgresqlDatabase:
 
     @contextmanager
     def _holding(self, lock: int) -> Iterator[sa.Connection]:
-        with self._translated(), self._engine.connect() as connection, connection.begin():
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {self._lock_milliseconds}")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock})")
-            # A commit that is answered before it is durable would be one that a crash takes back.
-            connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
+        milliseconds = max(1, int(self._lock_seconds * 1000))
+        with self._began(
+            self._engine,
+            f"SET LOCAL lock_timeout = {milliseconds}",
+            f"SELECT pg_advisory_xact_lock({lock})",
+        ) as connection:
             yield connection
+
+    @contextmanager
+    def _began(self, engine: sa.Engine, *statements: str) -> Iterator[sa.Connection]:
+        """Begin a transaction, which is rolled back at the end if it is not committed."""
+        connection = self._first(engine, statements)
+        try:
+            with self._translated():
+                yield connection
+        finally:
+            # What is to be kept is committed: a connection that is lost now loses nothing.
+            with suppress(DBAPIError, ConnectionLost):
+                connection.close()
+
+    def _first(self, engine: sa.Engine, statements: tuple[str, ...]) -> sa.Connection:
+        """Connect and run the first statements; a server that is away is waited for."""
+        deadline = time.monotonic() + self._lock_seconds
+        while True:
+            try:
+                return self._tried(engine, statements)
+            except ConnectionLost:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_RETRY_SECONDS)
+
+    def _tried(self, engine: sa.Engine, statements: tuple[str, ...]) -> sa.Connection:
+        try:
+            with self._translated():
+                connection = engine.connect()
+                try:
+                    for statement in statements:
+                        connection.exec_driver_sql(statement)
+                except (DBAPIError, ConnectionLost):
+                    with suppress(DBAPIError, ConnectionLost):
+                        connection.close()
+                    raise
+                return connection
+        except OSError as error:  # While connecting, which has no `handle_error`.
+            raise self._lost(error) from error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -119,27 +187,28 @@ class PostgresqlDatabase:
         try:
             yield
         except DBAPIError as error:
-            state, message = _state_and_message(error)
-            if state == _LOCK_NOT_AVAILABLE:
-                raise LedgerBusy(f"another process is writing to {self._shown}") from error
-            if error.connection_invalidated or (
-                isinstance(error, InterfaceError | OperationalError) and not state
-            ):
-                raise ConnectionLost(
-                    f"{self._shown}: the connection was lost: {message}"
-                ) from error
-            if state.startswith(_NOT_DAMAGE):
-                raise ConnectionLost(f"{self._shown}: {message}") from error
-            if state.startswith(("42", "3F", "28")):
-                raise LedgerUnwritable(f"{self._shown}: {message}") from error
-            raise LedgerDamaged(f"{self._shown}: {message}") from error
-        except OSError as error:
-            raise ConnectionLost(f"{self._shown}: the connection was lost: {error}") from error
+            raise self._translation(error) from error
+        except sa.exc.TimeoutError as error:
+            raise LedgerBusy(f"{self._shown}: {error}") from error
+
+    def _translation(self, error: DBAPIError) -> LotteryError:
+        fields = _fields(error.orig)
+        state, message = fields.get("C", ""), fields.get("M", str(error.orig))
+        if state == _LOCK_NOT_AVAILABLE:
+            return LedgerBusy(f"another process is writing to {self._shown}")
+        # The server did not answer, or says that it cannot now.
+        silent = isinstance(error, InterfaceError | OperationalError) and not state
+        if silent or error.connection_invalidated or state.startswith(_NOT_DAMAGE):
+            return self._lost(message)
+        if state.startswith(_REFUSING):
+            return LedgerUnwritable(f"{self._shown}: {message}")
+        return LedgerDamaged(f"{self._shown}: {message}")
+
+    def _lost(self, what: object) -> ConnectionLost:
+        return ConnectionLost(f"{self._shown}: the connection was lost: {what}")
 
 
-def _state_and_message(error: DBAPIError) -> tuple[str, str]:
-    """Return the SQLSTATE, empty if the server did not answer, and the server's message."""
-    fields = error.orig.args[0] if error.orig is not None and error.orig.args else ""
-    if isinstance(fields, dict):
-        return fields.get("C", ""), fields.get("M", "")
-    return "", str(fields)
+def _fields(error: BaseException | None) -> dict[str, str]:
+    """Return the fields of the server's answer, none if there was no answer."""
+    fields = error.args[0] if error is not None and error.args else None
+    return fields if isinstance(fields, dict) else {}

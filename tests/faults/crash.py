@@ -27,6 +27,7 @@ from lottery import operations
 from lottery.errors import LotteryError
 from lottery.ledger.commit import Ledger
 from lottery.operations.ledgers import CharterTerms, LedgerSettings, init_ledger, open_ledger
+from lottery.operations.verification import verify_ledger
 from tests.builders import TESTER, made
 from tests.faults import look, tasks
 
@@ -241,7 +242,7 @@ def _check(plan: Plan, summary: Summary, task: int) -> None:
     ledger = open_ledger(plan.settings)
     _until_done(lambda: tasks.recorded(ledger, task), plan.retried)
     summary.faults = [*look.problems_of(ledger)]
-
+    summary.faults += [f"{fault.where}: {fault.problem}" for fault in verify_ledger(plan.settings)]
     summary.doubled += look.doubled(ledger)
     runs = [record.run for record in ledger.iterate()]
     ledger.close()

@@ -1,0 +1,1 @@
+"""What every ledger promises, whichever database decides and wherever its objects lie."""
