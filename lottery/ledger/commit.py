@@ -51,6 +51,7 @@ from lottery.ledger.entry import (
 )
 from lottery.ledger.ports import Clock, Objects, Ports
 from lottery.ledger.publish import publish, published_size, refuse_other_history
+from lottery.ledger.queries import DateRuns
 from lottery.ledger.reader import LedgerReader
 from lottery.ledger.rules import refuse_conflicts, refuse_superseding
 from lottery.ledger.run_record import (
@@ -130,17 +131,15 @@ class Ledger(LedgerReader):
             LedgerUnfinished: The run is committed, but cannot be published now.
             LedgerDamaged: The ledger is not what was signed; nothing more is recorded.
         """
+        with self.reading() as connection:
+            runs = queries.runs_of_date(connection, draft.business_date.isoformat())
+        # Asked after the date's runs: where this very run is one of them, it is known.
         known = self.known(key)
         if known is not None and known.is_named:
             self.publish()  # What answers a request must be published too.
             return self._with_breaks(known)
-        checked = () if known is not None else self._check_standing(draft)
-        try:
-            files = self._put_evidence(draft) if known is None else ()
-        except OSError as error:
-            raise LedgerUnwritable(
-                f"{self.ports.objects.place}: {error.strerror or error}"
-            ) from error
+        checked = () if known is not None else self._check_standing(runs, draft)
+        files = () if known is not None else self._put_evidence(draft)
 
         def compose(
             connection: sa.Connection, signer: log.Log, head: log.Head
@@ -336,10 +335,19 @@ class Ledger(LedgerReader):
         return composed
 
     def _put_evidence(self, draft: RunDraft) -> tuple[EvidenceFile, ...]:
-        """Write the evidence; its folder is its content, so that a second try writes the same."""
-        with self.ports.objects.staging() as staged:
-            files = evidence.write_evidence(staged, draft)
-            self.ports.objects.take(staged, evidence_folder(draft.business_date, files))
+        """Write the evidence; its folder is its content, so that a second try writes the same.
+
+        Raises:
+            LedgerUnwritable: It cannot be written.
+        """
+        try:
+            with self.ports.objects.staging() as staged:
+                files = evidence.write_evidence(staged, draft)
+                self.ports.objects.take(staged, evidence_folder(draft.business_date, files))
+        except OSError as error:
+            raise LedgerUnwritable(
+                f"{self.ports.objects.place}: {error.strerror or error}"
+            ) from error
         return files
 
     def _refuse_swept(self, record: RunRecord) -> None:
@@ -357,13 +365,10 @@ class Ledger(LedgerReader):
         if not there.issuperset(f"{record.folder}/{file.name}" for file in record.evidence):
             raise LedgerBusy(f"the evidence in {record.folder} was removed by lottery sweep")
 
-    def _check_standing(self, draft: RunDraft) -> tuple[str, ...]:
+    def _check_standing(self, runs: DateRuns, draft: RunDraft) -> tuple[str, ...]:
         """Check the runs that stand before the lock is held; return their ids."""
-        date = draft.business_date.isoformat()
-        with self.reading() as connection:
-            runs = queries.runs_of_date(connection, date)
         for superseded in draft.superseding.runs:
-            refuse_superseding(runs, superseded, date)
+            refuse_superseding(runs, superseded, draft.business_date.isoformat())
         standing = runs.standing(draft.superseding)
         self._refuse_conflicts(standing, draft)
         return tuple(record.run for record in standing)
