@@ -28,6 +28,7 @@ from lottery.ledger.entry import read_entry
 from lottery.ledger.evidence import refuse_changed
 from lottery.ledger.ports import Objects
 from lottery.ledger.run_record import RunRecord
+from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint
 from lottery.tlog.note import SignedNote
 from lottery.tlog.tiles import (
@@ -156,12 +157,14 @@ def _publish_head(
         if source is not None:
             copy_evidence(entry, source, objects)
         contents[run_file(entry)] = encoded
-    for bundle in bundles_between(tree_size - 1, tree_size):
-        start = bundle.index * TILE_WIDTH
-        entries = log.entries_between(connection, start, start + bundle.width)
-        contents[f"{_LOG}/{bundle.path}"] = encode_bundle(entries)
+    (bundle,) = bundles_between(tree_size - 1, tree_size)
+    start = bundle.index * TILE_WIDTH
+    entries = log.entries_between(connection, start, start + bundle.width)
+    contents[f"{_LOG}/{bundle.path}"] = encode_bundle(entries)
     tiles = list(tiles_between(tree_size - 1, tree_size))
     node_of = log.nodes_of(connection, (place for tile in tiles for place in _places(tile)))
+    for index, each in enumerate(entries, start):
+        _refuse_other_leaf(node_of, index, each)
     for tile in tiles:
         contents[f"{_LOG}/{tile.path}"] = tile_bytes(tile, node_of)
     objects.create_all(contents)
@@ -177,6 +180,15 @@ def copy_evidence(record: RunRecord, source: Objects, target: Objects) -> None:
             (staged / file.name).parent.mkdir(parents=True, exist_ok=True)
             (staged / file.name).write_bytes((folder / file.name).read_bytes())
         target.take(staged, record.folder)
+
+
+def _refuse_other_leaf(node_of: merkle.NodeOf, index: int, encoded: bytes) -> None:
+    """Refuse to publish a hash that is not that of its entry."""
+    if node_of(0, index) != merkle.leaf_hash(encoded):
+        raise LedgerDamaged(
+            f"expected the hash of entry {index} in the table nodes, got another; nothing more is "
+            "published; lottery verify says what is wrong"
+        )
 
 
 def _places(tile: Tile) -> Iterator[tuple[int, int]]:
