@@ -132,9 +132,9 @@ class Ledger(LedgerReader):
             LedgerDamaged: The ledger is not what was signed; nothing more is recorded.
         """
         with self.reading() as connection:
+            # Of one state: where this very run is one of the date's, it is known.
+            known = queries.recorded_run(connection, key)
             runs = queries.runs_of_date(connection, draft.business_date.isoformat())
-        # Asked after the date's runs: where this very run is one of them, it is known.
-        known = self.known(key)
         if known is not None and known.is_named:
             self.publish()  # What answers a request must be published too.
             return self._with_breaks(known)
