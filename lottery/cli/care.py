@@ -175,7 +175,7 @@ def sweep(session: Session) -> None:
 @command
 def status(session: Session) -> None:
     """Show how the ledger stands: what is committed, published and archived."""
-    found = operations.status_of(open_local_backend(session).settings)
+    found = operations.status_of(open_local_backend(session).ledger())
     session.show(asdict(found), lambda console: _show_status(console, found))
 
 

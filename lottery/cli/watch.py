@@ -28,16 +28,14 @@ def watch(
 
     It ends with SIGINT or SIGTERM.
     """
-    settings = open_local_backend(session).settings
+    ledger = open_local_backend(session).ledger()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    operations.status_of(settings, with_folders=False)  # Where there is no ledger, that is said.
     last = None
     while not stopping.is_set():
         try:
-            operations.bring_up(settings)
-            found = operations.status_of(settings, with_folders=False)
+            found = operations.bring_up(ledger)
         except (LotteryError, OSError) as error:
             session.warn(str(error))
         else:

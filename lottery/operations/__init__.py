@@ -33,6 +33,7 @@ from lottery.operations.ledgers import (
     init_ledger,
     methodology_for,
     open_ledger,
+    probe_objects,
 )
 from lottery.operations.moving import Moved, copy_ledger, rebuild_ledger
 from lottery.operations.odds import NamedOdds, OddsRequest, SeriesOdds, decimal_text, series_odds
@@ -99,6 +100,7 @@ __all__ = [
     "methodology_for",
     "open_ledger",
     "pools",
+    "probe_objects",
     "public_keys",
     "read_pool",
     "read_request",
