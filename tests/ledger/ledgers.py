@@ -12,10 +12,12 @@ from typing import TypeAlias
 import pytest
 
 from lottery import operations
+from lottery.audit.replay import replay
 from lottery.errors import Conflict
 from lottery.ledger.entry import as_json
 from lottery.stores.sqlite import FILE as DATABASE
 from tests.builders import AAPL, GE, META, PUBLISHED, SmallDay, notice, opened, position
+from tests.ledger.contract.places import assert_whole
 
 Run: TypeAlias = Callable[..., operations.RecordedRun]
 """Runs a day into the test's ledger; the named arguments are those of `builders.request_of`."""
@@ -74,3 +76,12 @@ def unchanged(ledger: Path) -> Iterator[None]:
     before = files_in(ledger)
     yield
     assert files_in(ledger) == before
+
+
+def assert_sound(ledger: Path) -> None:
+    """Assert that rows, heads and files say the same, and that every run replays."""
+    there = opened(ledger)
+    assert_whole(there)
+    for record in there.iterate():
+        with there.evidence_of(record) as folder:
+            assert replay(record, folder).mismatches == ()

@@ -15,12 +15,10 @@ from lottery.errors import (
     REQUEST_ID_REUSED,
     RUN_SUPERSEDED,
     SEED_CONFLICT,
-    Conflict,
     Refused,
     RunNotFound,
 )
-from lottery.ledger.commit import Ledger
-from lottery.ledger.run_record import Superseding, summary
+from lottery.ledger.run_record import Superseding
 from tests.builders import (
     AAPL,
     DATE,
@@ -30,18 +28,18 @@ from tests.builders import (
     OTHER_ASKS,
     PUBLISHED,
     SmallDay,
-    assert_sound,
+    made,
     notice,
+    opened,
     position,
 )
 from tests.ledger.ledgers import (
     META_ONLY,
     Run,
+    assert_sound,
     conflict,
     files_in,
-    folders_in,
     runs_in,
-    unchanged,
 )
 
 A, B, C, D = (f"2024-09-16-00{number}" for number in range(1, 5))
@@ -64,82 +62,42 @@ def refused(source: str, message: str) -> Iterator[None]:
 
 @contextmanager
 def nothing_recorded(ledger: Path) -> Iterator[None]:
-    """Assert that no file and no folder of a ledger has changed by the end."""
-    before = folders_in(ledger)
-    with unchanged(ledger):
-        yield
-    assert folders_in(ledger) == before
-    assert list((ledger / "staging").iterdir()) == []
+    """Assert that the log and the database have not changed by the end."""
+    made(ledger)
+    before = log_of(ledger)
+    yield
+    assert log_of(ledger) == before
+
+
+def log_of(ledger: Path) -> Mapping[str, str]:
+    """Return the digests of all files but evidence, which may be of no run."""
+    files = files_in(ledger)
+    return {name: digest for name, digest in files.items() if not name.startswith("evidence/")}
 
 
 def links_of(ledger: Path) -> Mapping[str, tuple[str, ...]]:
     """Return what each run supersedes, by the records."""
-    return {record.run: record.supersedes for record in Ledger.open(ledger).iterate()}
+    return {record.run: record.supersedes for record in opened(ledger).iterate()}
 
 
 def superseded_in(ledger: Path) -> Mapping[str, str]:
     """Return every superseded run and the run that supersedes it."""
-    opened = Ledger.open(ledger)
-    pairs = {record.run: opened.superseded_by(record.run) for record in opened.iterate()}
-    superseded = {old: new for old, new in pairs.items() if new is not None}
-    assert opened.supersedings() == superseded
-    return superseded
+    there = opened(ledger)
+    pairs = {record.run: there.superseded_by(record.run) for record in there.iterate()}
+    return {old: new for old, new in pairs.items() if new is not None}
 
 
 def test_a_superseded_run_stays_as_it_was_byte_for_byte(run: Run, ledger: Path) -> None:
     first = run(PUBLISHED).record
-    opened = Ledger.open(ledger)
-    leaf, folder = opened.leaf(A), files_in(opened.evidence_of(first))
+    there = opened(ledger)
+    folder = files_in(evidence_in(ledger, A))
 
     run(CORRECTED, supersedes=[A], reason=WHY)
 
-    assert opened.leaf(A) == leaf
-    assert opened.get(A) == first
-    assert files_in(opened.evidence_of(first)) == folder
-    assert runs_in(ledger) == folders_in(ledger) == [A, B]
+    assert there.get(A) == first
+    assert files_in(evidence_in(ledger, A)) == folder
+    assert runs_in(ledger) == [A, B]
     assert_sound(ledger)
-
-
-@pytest.mark.usefixtures("published")
-def test_the_new_record_names_the_run_that_it_supersedes_and_why(run: Run, ledger: Path) -> None:
-    record = run(CORRECTED, supersedes=[A], reason=WHY).record
-
-    opened = Ledger.open(ledger)
-    assert (record.run, record.supersedes, record.reason) == (B, (A,), WHY)
-    assert opened.get("latest") == record
-    assert (opened.superseded_by(A), opened.superseded_by(B)) == (B, None)
-    assert superseded_in(ledger) == {A: B}
-    assert [stands.run for stands in opened.standing("2024-09-16", Superseding())] == [B]
-    assert opened.standing("2024-09-16", Superseding(runs=(B,), reason=WHY)) == []
-    reported = summary(record, superseded_by=None)
-    assert (reported["supersedes"], reported["reason"], reported["superseded_by"]) == (
-        [A],
-        WHY,
-        None,
-    )
-    assert summary(opened.get(A), superseded_by=B)["superseded_by"] == B
-
-
-def test_a_run_that_supersedes_nothing_says_so(run: Run, ledger: Path) -> None:
-    record = run(PUBLISHED).record
-
-    assert (record.supersedes, record.reason) == ((), None)
-    assert (record.positions_basis, record.taken_off) == (None, ())
-    assert superseded_in(ledger) == {}
-
-
-@pytest.mark.usefixtures("published")
-def test_a_run_is_superseded_once(run: Run, ledger: Path) -> None:
-    run(CORRECTED, supersedes=[A], reason=WHY)
-
-    with nothing_recorded(ledger), conflict(RUN_SUPERSEDED, B):
-        run(AGAIN, supersedes=[A], reason=WHY)
-    with nothing_recorded(ledger), conflict(RUN_SUPERSEDED, B):
-        run(CORRECTED, supersedes=[A], reason="another reason")
-    with nothing_recorded(ledger), conflict(RUN_SUPERSEDED, B):
-        run(AGAIN, supersedes=[A, B], reason=WHY)
-    with pytest.raises(Conflict, match=f"^run {A} is already superseded by run {B}$"):
-        run(AGAIN, supersedes=[A], reason=WHY)
 
 
 @pytest.mark.usefixtures("published")
@@ -166,17 +124,6 @@ def test_the_order_in_which_runs_are_named_does_not_matter(run: Run, ledger: Pat
     assert again.already_recorded
 
 
-def test_the_command_of_a_superseded_run_finds_the_superseded_run(run: Run, ledger: Path) -> None:
-    first = run(PUBLISHED)
-    run(CORRECTED, supersedes=[A], reason=WHY)
-
-    with nothing_recorded(ledger):
-        again = run(PUBLISHED)
-
-    assert (again.already_recorded, again.record) == (True, first.record)
-    assert (first.superseded_by, again.superseded_by) == (None, B)
-
-
 def test_a_request_id_stays_with_its_content_when_its_run_is_superseded(
     run: Run, ledger: Path
 ) -> None:
@@ -188,20 +135,6 @@ def test_a_request_id_stays_with_its_content_when_its_run_is_superseded(
 
     with nothing_recorded(ledger), conflict(REQUEST_ID_REUSED, A):
         run(META_ONLY, request_id="mine")
-
-
-@pytest.mark.usefixtures("published")
-def test_another_reason_or_another_run_superseded_is_another_content(run: Run) -> None:
-    run(META_ONLY)
-    record = run(GOOGL_ONLY, supersedes=[A], reason=WHY, request_id="mine").record
-
-    with conflict(REQUEST_ID_REUSED, C):
-        run(GOOGL_ONLY, supersedes=[A], reason="another reason", request_id="mine")
-    with conflict(REQUEST_ID_REUSED, C):
-        run(GOOGL_ONLY, supersedes=[A, B], reason=WHY, request_id="mine")
-    with conflict(REQUEST_ID_REUSED, C):
-        run(GOOGL_ONLY, request_id="mine")
-    assert record.run == C
 
 
 @pytest.mark.usefixtures("published")
@@ -274,15 +207,6 @@ def test_a_reason_is_one_line_of_at_most_a_thousand_printable_characters(
         run(CORRECTED, supersedes=[A], reason=reason)
 
 
-@pytest.mark.parametrize("reason", ["r" * 1_000, "“Böse” → 正しい", "x"])
-@pytest.mark.usefixtures("published")
-def test_a_reason_is_kept_as_it_was_given(run: Run, ledger: Path, reason: str) -> None:
-    run(CORRECTED, supersedes=[A], reason=reason)
-
-    assert Ledger.open(ledger).get(B).reason == reason
-    assert_sound(ledger)
-
-
 @pytest.mark.parametrize("name", ["", "Latest", "2024-09-16", "2024-9-16-001", f"{A}\n", "../x"])
 @pytest.mark.usefixtures("published")
 def test_what_is_no_run_id_cannot_be_superseded(run: Run, ledger: Path, name: str) -> None:
@@ -319,41 +243,14 @@ def test_the_latest_run_can_be_superseded_by_that_name(run: Run, ledger: Path) -
 
 
 @pytest.mark.usefixtures("published")
-def test_notices_and_pools_of_a_superseded_run_may_be_allocated_again(
-    run: Run, ledger: Path
-) -> None:
-    with nothing_recorded(ledger), conflict(NOTICE_ALREADY_ALLOCATED):
-        run(CORRECTED)
-
-    run(CORRECTED, supersedes=[A], reason=WHY)
-
-    with nothing_recorded(ledger), conflict(NOTICE_ALREADY_ALLOCATED, B):
-        run(AGAIN)
-    with nothing_recorded(ledger), conflict(POOL_ALREADY_ALLOCATED, B):
-        run(AGAIN.renamed("late-"))
-
-
-@pytest.mark.usefixtures("published")
-def test_what_the_superseding_run_leaves_out_may_be_allocated_by_a_later_one(
-    run: Run, ledger: Path
-) -> None:
-    run(META_ONLY, supersedes=[A], reason=WHY)
-
-    record = run(CORRECTED).record
-
-    assert (record.run, record.supersedes) == (C, ())
-    assert_sound(ledger)
-
-
-@pytest.mark.usefixtures("published")
 def test_runs_supersede_each_other_in_a_chain(run: Run, ledger: Path) -> None:
     run(CORRECTED, supersedes=[A], reason=WHY)
     run(AGAIN, supersedes=[B], reason="not those either")
 
     assert superseded_in(ledger) == {A: B, B: C}
-    opened = Ledger.open(ledger)
+    there = opened(ledger)
     assert links_of(ledger) == {A: (), B: (A,), C: (B,)}
-    assert [stands.run for stands in opened.standing("2024-09-16", Superseding())] == [C]
+    assert [stands.run for stands in there.standing("2024-09-16", Superseding())] == [C]
     for old, new in ((A, B), (B, C)):
         with nothing_recorded(ledger), conflict(RUN_SUPERSEDED, new):
             run(PUBLISHED, supersedes=[old], reason="back to the first")
@@ -377,10 +274,10 @@ def test_one_run_supersedes_several(run: Run, ledger: Path) -> None:
 
     record = run(both, supersedes=[A, B], reason=WHY).record
 
-    opened = Ledger.open(ledger)
+    there = opened(ledger)
     assert record.supersedes == (A, B)
     assert superseded_in(ledger) == {A: D, B: D}
-    assert [stands.run for stands in opened.standing("2024-09-16", Superseding())] == [C, D]
+    assert [stands.run for stands in there.standing("2024-09-16", Superseding())] == [C, D]
     assert_sound(ledger)
 
 
@@ -427,25 +324,13 @@ def test_other_volumes_take_a_run_that_supersedes_every_standing_run_of_the_date
 
 
 @pytest.mark.usefixtures("published")
-def test_a_chain_of_superseded_runs_does_not_hold_its_old_seed(run: Run, ledger: Path) -> None:
-    run(CORRECTED, supersedes=[A], reason=WHY)
-
-    record = run(
-        replace(PUBLISHED, asks=OTHER_ASKS), supersedes=[B], reason="another ask was published"
-    ).record
-
-    assert record.run == C
-    assert_sound(ledger)
-
-
-@pytest.mark.usefixtures("published")
 def test_the_same_content_supersedes_for_another_reason_only_what_still_stands(
     run: Run, ledger: Path
 ) -> None:
     record = run(PUBLISHED, supersedes=[A], reason="asked for again by the backend").record
 
     assert (record.run, record.supersedes) == (B, (A,))
-    assert record.content_sha256 != Ledger.open(ledger).get(A).content_sha256
+    assert record.content_sha256 != opened(ledger).get(A).content_sha256
     assert_sound(ledger)
 
 
