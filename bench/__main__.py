@@ -24,6 +24,7 @@ from bench.options import (
     CURVE,
     FIXML,
     LOG,
+    REPLICAS,
     RUN_LOTTERY,
     SECTIONS,
     SERIES,
@@ -31,10 +32,11 @@ from bench.options import (
     Options,
     read_options,
 )
+from bench.replicas import measure_replicas
 from bench.report import machine, print_report, versions
 from bench.results import Results
 from bench.series import measure_series
-from bench.sizes import SIZES, curve_size
+from bench.sizes import SIZES, TYPICAL, curve_size
 from bench.stream import measure_stream
 from bench.summary import summary
 
@@ -114,6 +116,9 @@ def measure(  # noqa: C901 - a branch for each benchmark.
             results.cold = measure_cold(directory, rounds=options.cold_rounds, report=say)
         elif name == LOG:
             results.log = measure_log(directory, quick=options.quick, rounds=rounds, report=say)
+        elif name == REPLICAS:
+            typical = days.of(options.size(TYPICAL)).files
+            results.replicas = measure_replicas(directory, typical, rounds=rounds, report=say)
         elif name == FIXML:
             reports = options.fixml_reports
             results.fixml = measure_fixml(

@@ -17,9 +17,10 @@ STREAM: Final = "stream"
 SERIES: Final = "series"
 COLD: Final = "cold"
 LOG: Final = "log"
+REPLICAS: Final = "replicas"
 CURVE: Final = "curve"
 FIXML: Final = "fixml"
-SECTIONS: Final = (*sizes.SIZES, RUN_LOTTERY, STREAM, SERIES, COLD, LOG, FIXML, CURVE)
+SECTIONS: Final = (*sizes.SIZES, RUN_LOTTERY, STREAM, SERIES, COLD, LOG, REPLICAS, FIXML, CURVE)
 _NOT_QUICK: Final = frozenset({sizes.FRIDAY, sizes.GIANT, sizes.LONG})
 
 

@@ -17,10 +17,16 @@ from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.day.assigned_pools import assigned_pools
 from lottery.intake import files
-from lottery.ledger.commit import Ledger
 from lottery.ledger.evidence import ALLOCATIONS_FILE, POOLS_FILE, write_table
 from lottery.ledger.run_record import Identity
 from lottery.method.methodology import JPMS_2024_09_06
+from lottery.operations.ledgers import (
+    CharterTerms,
+    Ledger,
+    LedgerSettings,
+    init_ledger,
+    open_ledger,
+)
 
 LEDGER: Final = "ledger"
 """The folder of the ledger in what a recorded run puts out."""
@@ -44,7 +50,13 @@ def run_ours(positions: Path, notices: Path, volumes: Path, output: Path) -> Non
 def run_ours_recorded(positions: Path, notices: Path, volumes: Path, output: Path) -> None:
     """Record the day in a ledger of its own: evidence, digests, log, synced to disk."""
     request = read_request(positions, notices, volumes)
-    operations.run_lottery(lambda: Ledger.create(output / LEDGER), request)
+    operations.run_lottery(made_ledger(output / LEDGER), request)
+
+
+def made_ledger(directory: Path) -> Ledger:
+    """Open the ledger of a directory, which is made if it has none."""
+    settings = LedgerSettings(ledger=str(directory))
+    return init_ledger(settings, CharterTerms(decisions={}), BENCH)
 
 
 def read_request(positions: Path, notices: Path, volumes: Path) -> operations.RunRequest:
@@ -77,7 +89,7 @@ def prepare_replay(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
 
     def run_replay(positions: Path, notices: Path, volumes: Path, output: Path) -> None:  # noqa: ARG001 - a contender's signature; a replay reads none of them.
         """Compute the run again from its evidence and compare every value."""
-        ledger = Ledger.open(directory)
+        ledger = open_ledger(LedgerSettings(ledger=str(directory)))
         replayed = operations.replay_run(ledger, "latest", requester, engine=Engine.COMPILED)
         ledger.close()
         assert replayed.matched, replayed.mismatches

@@ -11,6 +11,7 @@ from bench.day import DayResult
 from bench.fixml import FixmlResult
 from bench.log import LogResult
 from bench.loopback import LoopbackResult
+from bench.replicas import ReplicasResult
 from bench.series import SeriesResult
 from bench.stream import StreamResult
 
@@ -29,6 +30,7 @@ class Results:
     series: SeriesResult | None = None
     cold: ColdResult | None = None
     log: LogResult | None = None
+    replicas: ReplicasResult | None = None
     fixml: FixmlResult | None = None
     curve: CurveResult | None = None
 
@@ -40,6 +42,7 @@ class Results:
             "allocate_series": self.series,
             "cold": self.cold,
             "log": self.log,
+            "replicas": self.replicas,
             "fixml": self.fixml,
             "curve": self.curve,
         }

@@ -33,7 +33,12 @@ class Row:
 
 def summary(results: Results) -> list[Row]:
     """Return every row of the table, including those not measured."""
-    rows = [*_day_rows(results), *_wire_rows(results), _fixml_row(results)]
+    rows = [
+        *_day_rows(results),
+        *_ledger_rows(results),
+        *_wire_rows(results),
+        _fixml_row(results),
+    ]
     return [Row(what=what, measured=measured, target=target) for what, measured, target in rows]
 
 
@@ -93,6 +98,32 @@ def _wire_rows(results: Results) -> Iterator[tuple[str, str, str]]:
             "" if cold is None else f"{ratio_of_medians(seconds, cold.imports_seconds):.2f}",
             target,
         )
+
+
+def _ledger_rows(results: Results) -> Iterator[tuple[str, str, str]]:
+    """Yield subject, figure and target of the rows of the ledger."""
+    log, replicas = results.log, results.replicas
+    measured = ""
+    if log is not None:
+        first, last = log.appends[0], log.appends[-1]
+        measured = ", ".join(
+            f"{ratio_of_medians(*both):.2f}"
+            for both in (
+                (last.run_seconds, first.run_seconds),
+                (last.entry_seconds, first.entry_seconds),
+            )
+        )
+    yield "a run, an entry: appended to a long log / to a short one", measured, "1.1"
+    yield (
+        "typical recorded on PostgreSQL and S3 / on SQLite",
+        "" if replicas is None else f"{replicas.ratio:.2f}",
+        "1.3",
+    )
+    yield (
+        "small runs a second over three replicas",
+        "" if replicas is None else f"{replicas.runs_a_second:.0f}",
+        "50",
+    )
 
 
 def _fixml_row(results: Results) -> tuple[str, str, str]:

@@ -15,6 +15,7 @@ from bench.fixml import OURS as OUR_FIXML
 from bench.log import LogResult, ratio_of_medians
 from bench.loopback import LoopbackResult
 from bench.process import Measurement
+from bench.replicas import REPLICAS, ReplicasResult
 from bench.results import Results
 from bench.series import SeriesResult
 from bench.stream import FLIGHT, StreamResult
@@ -38,6 +39,8 @@ def tables(results: Results) -> Iterator[Table]:
     if results.log is not None:
         yield _append_table(results.log)
         yield _verify_table(results.log)
+    if results.replicas is not None:
+        yield _replicas_table(results.replicas)
     if results.fixml is not None:
         yield _fixml_table(results.fixml)
     if results.curve is not None:
@@ -281,6 +284,20 @@ def _verify_table(log: LogResult) -> Table:
             f"{seconds / result.runs * 1e3:.2f}",
             f"{ratio:.2f}",
         )
+    return table
+
+
+def _replicas_table(replicas: ReplicasResult) -> Table:
+    table = Table(title="PostgreSQL and S3 on loopback", caption="medians of the days")
+    for heading in ("a day / SQLite", "a day s", "small runs", "replicas", "runs a second"):
+        table.add_column(heading, justify="right")
+    table.add_row(
+        f"{replicas.ratio:.2f}",
+        f"{statistics.median(replicas.bucket_seconds):.2f}",
+        f"{replicas.runs:,}",
+        f"{REPLICAS}",
+        f"{replicas.runs_a_second:.1f}",
+    )
     return table
 
 

@@ -16,11 +16,10 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from bench.made_day import BUSINESS_DATE
-from bench.ours import LEDGER, read_request, warm_up
+from bench.ours import LEDGER, made_ledger, read_request, warm_up
 from lottery import operations
 from lottery.client import LotteryClient
 from lottery.intake import files
-from lottery.ledger.commit import Ledger
 from lottery.method.methodology import JPMS_2024_09_06
 
 TARGET: Final = "target"
@@ -39,7 +38,7 @@ def prepare_local(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
     def run_local(positions: Path, notices: Path, volumes: Path, output: Path) -> None:  # noqa: ARG001 - a contender's signature; the ledger is where it was before.
         """Read the files and record the day, as `lottery run` does."""
         request = replace(read_request(positions, notices, volumes), business_date=next(dates))
-        outcome = operations.run_lottery(lambda: Ledger.create(reference / LEDGER), request)
+        outcome = operations.run_lottery(made_ledger(reference / LEDGER), request)
         assert not outcome.already_recorded
 
     return run_local

@@ -47,10 +47,16 @@ def commands() -> str:
     """Return what every command says of itself, as Markdown."""
     root: Any = typer.main.get_command(app)
     lines = ["# Commands", "", "Written by `make docs` from what the commands say of themselves."]
-    lines += _command("lottery", root)
-    for name, command in root.commands.items():
-        lines += _command(f"lottery {name}", command)
+    lines += _commands("lottery", root)
     return "\n".join(lines) + "\n"
+
+
+def _commands(name: str, command: Any) -> list[str]:
+    """Return a command and the commands below it."""
+    lines = _command(name, command)
+    for below, each in getattr(command, "commands", {}).items():
+        lines += _commands(f"{name} {below}", each)
+    return lines
 
 
 def _command(name: str, command: Any) -> list[str]:

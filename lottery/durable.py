@@ -1,6 +1,6 @@
-"""Durability: files that are there whole or not at all, also after a power cut.
+"""Durability and locking: files that are there whole or not at all, also after a power cut.
 
-POSIX only: `fsync` of files and directories, `rename` and `link` within a directory.
+POSIX only: `fsync` of files and directories, `rename` and `link` within a directory, `flock`.
 
 Not here: what is written, and which error of the project a failure becomes; these functions raise
 `OSError` as it comes.
@@ -14,14 +14,17 @@ Invariants:
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+_LOCK_POLL_SECONDS: Final = 0.02
 _NO_UNNAMED_FILES: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 """What file systems without `O_TMPFILE` answer to it."""
 
@@ -112,6 +115,33 @@ def sync_file(path: Path) -> None:
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory durable."""
     _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
+
+
+@contextmanager
+def lock_directory(directory: Path, *, seconds: float = 0.0) -> Iterator[None]:
+    """Hold the lock of a directory, which ends with the block or with the process.
+
+    Args:
+        directory: The directory; nothing is written to it.
+        seconds: How long to wait for another process.
+
+    Raises:
+        TimeoutError: Another process still held the lock after that time.
+    """
+    deadline = time.monotonic() + seconds
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{directory} is locked by another process") from None
+                time.sleep(_LOCK_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -320,6 +320,12 @@ class NotInRun(LotteryError):
     reason = "NOT_IN_RUN"
 
 
+class AllocationWrong(LotteryError):
+    """An allocation does not hold the rules when other code looks at it; nothing is recorded."""
+
+    reason = "ALLOCATION_WRONG"
+
+
 class LedgerNotFound(LotteryError):
     """The path holds no ledger; reading never creates one."""
 
@@ -375,6 +381,35 @@ class CheckpointInvalid(LotteryError):
     """A checkpoint is malformed, or has no valid signature by a trusted key."""
 
     reason = "CHECKPOINT_INVALID"
+
+
+class WitnessAhead(LotteryError):
+    """A witness has cosigned a checkpoint of this log that the log itself does not know.
+
+    The log's database is an older copy of itself, or the log has two histories: it must sign
+    nothing more before people have found out which.
+
+    Attributes:
+        witness: The witness's name in the policy.
+        witness_size: The size that the witness cosigned.
+        log_size: The size that the log knows; if it is not the smaller one, the roots differ.
+    """
+
+    reason = "WITNESS_AHEAD"
+
+    def __init__(self, message: str, *, witness: str, witness_size: int, log_size: int) -> None:
+        self.witness = witness
+        self.witness_size = witness_size
+        self.log_size = log_size
+        super().__init__(message)
+
+    def details(self) -> Mapping[str, str]:
+        """Return the witness and both sizes."""
+        return {
+            "witness": escape(self.witness),
+            "witness_size": str(self.witness_size),
+            "log_size": str(self.log_size),
+        }
 
 
 class KeyUnusable(LotteryError):

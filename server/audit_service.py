@@ -60,8 +60,10 @@ class AuditService(pb_grpc.AuditServiceServicer):
     def VerifyLedger(
         self, request: pb.VerifyLedgerRequest, context: grpc.ServicerContext
     ) -> pb.VerifyLedgerResponse:
-        faults = operations.verify_ledger(self._settings, keys=requests.to_keys(request.keys))
-        response = responses.from_faults(faults)
+        verification = operations.verify_ledger(
+            self._settings, keys=requests.to_keys(request.keys), checkpoint=request.checkpoints
+        )
+        response = responses.from_verification(verification)
         telemetry.note(fault_count=len(response.faults))
         return response
 
@@ -84,7 +86,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
         return pb.GetCheckpointResponse(
             checkpoint=checkpoint.note,
             tree_size=checkpoint.tree_size,
-            public_key=str(operations.public_keys(self._ledger).key),
+            public_key=str(checkpoint.key),
         )
 
     @aborting

@@ -25,7 +25,7 @@ from lottery.operations.proofs import leaf_hash
 from lottery.operations.replay import Replayed
 from lottery.operations.runs import RunRecord, canonical
 from lottery.operations.seed import Seed
-from lottery.operations.verification import Fault
+from lottery.operations.verification import Verification
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server.allocation_wire import add_allocations
@@ -104,6 +104,7 @@ def from_record(record: RunRecord, superseded_by: str | None) -> lottery_pb2.Run
         decisions=record.method.decisions,
         seed=_seed(record.seed),
         warnings=_copies(lottery_pb2.Warning, record.warnings),
+        breaks=(),
         recorded_at=None,
         record=canonical(record),
         superseded_by=superseded_by,
@@ -171,10 +172,22 @@ def from_replayed(replayed: Replayed) -> lottery_pb2.ReplayResult:
     return _copied(lottery_pb2.ReplayResult, replayed, mismatches=mismatches)
 
 
-def from_faults(faults: Iterable[Fault]) -> audit_service_pb2.VerifyLedgerResponse:
-    """Convert the faults of a ledger; without any it is sound."""
-    listed = _copies(audit_service_pb2.Fault, faults)
-    return audit_service_pb2.VerifyLedgerResponse(sound=not listed, faults=listed)
+def from_verification(
+    verification: Verification,
+) -> audit_service_pb2.VerifyLedgerResponse:
+    """Convert the faults of a ledger, without any of which it is sound, and what was looked at."""
+    listed = _copies(audit_service_pb2.Fault, verification)
+    tally = verification.tally
+    return audit_service_pb2.VerifyLedgerResponse(
+        sound=not listed,
+        faults=listed,
+        run_count=tally.runs,
+        file_count=tally.files,
+        byte_count=tally.bytes,
+        tree_size=tally.tree_size,
+        public_key=tally.public_key or "",
+        unnamed_folder_count=tally.unnamed_folders,
+    )
 
 
 def from_inclusion(inclusion: operations.Inclusion) -> audit_service_pb2.GetInclusionProofResponse:

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     archive_mode: Literal["sync", "async"] = Field(
         "sync", description="Whether a write is answered once it is archived, or before."
     )
+    witness_policy: Path | None = Field(
+        None, description="File that names the witnesses of the log (C2SP tlog-policy)."
+    )
     signing_key: Path | None = Field(
         None, description="File of the log's private key. Defaults to `signing.key` in the ledger."
     )
@@ -94,12 +97,14 @@ class Settings(BaseSettings):
             lock_seconds=self.lock_seconds,
             archive=self.archive,
             archives_first=self.archive_mode == "sync",
+            witness_policy=self.witness_policy,
         )
 
     @field_validator(
         "signing_key",
         "objects",
         "archive",
+        "witness_policy",
         "tls_certificate",
         "tls_key",
         "tls_client_ca",

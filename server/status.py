@@ -51,8 +51,12 @@ _CODES: Final[Mapping[str, grpc.StatusCode]] = {
         grpc.StatusCode.ALREADY_EXISTS: ("NOTICE_ALREADY_ALLOCATED", "REQUEST_ID_REUSED"),
         grpc.StatusCode.NOT_FOUND: ("RUN_NOT_FOUND", "NOT_IN_RUN"),
         grpc.StatusCode.RESOURCE_EXHAUSTED: ("LIMIT_EXCEEDED",),
-        grpc.StatusCode.UNAVAILABLE: ("LEDGER_BUSY", "LEDGER_UNFINISHED", "LEDGER_UNWRITABLE"),
-        grpc.StatusCode.DATA_LOSS: ("LEDGER_DAMAGED", "CHECKPOINT_INVALID", "PROOF_INVALID"),
+        grpc.StatusCode.UNAVAILABLE: (
+            *("CONNECTION_LOST", "LEDGER_BUSY", "LEDGER_UNFINISHED", "LEDGER_UNWRITABLE"),
+        ),
+        grpc.StatusCode.DATA_LOSS: (
+            *("LEDGER_DAMAGED", "CHECKPOINT_INVALID", "PROOF_INVALID", "WITNESS_AHEAD"),
+        ),
         grpc.StatusCode.CANCELLED: ("ABANDONED",),
     }.items()
     for reason in reasons

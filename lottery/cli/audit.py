@@ -1,4 +1,4 @@
-"""`lottery replay`, `verify`, `export`, `keys`, `cosign`, `trail`: what proves the record."""
+"""`lottery replay`, `verify`, `export`, `keys`, `trail`: what proves the record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ from lottery.operations.proofs import (
     create_key_file,
 )
 from lottery.operations.replay import Engine, Replayed
-from lottery.operations.verification import Fault
+from lottery.operations.requester import system_identity
+from lottery.operations.verification import Fault, Tally
 
 
 @command
@@ -91,19 +92,34 @@ def replay(
 
 
 @command
-def verify(session: Session, key: KeyOption = None) -> None:
-    """Verify the ledger itself: its log, its checkpoints, every file of its evidence.
+def verify(
+    session: Session,
+    key: KeyOption = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint", metavar="FILE", help="A head that somebody else kept; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Verify the ledger itself: its log, its heads, its evidence, the rules, its database.
 
     With --key, as an auditor does: the log must be that key's, and no private key is expected
-    here. A second --key is another signer's, who must have signed a checkpoint.
+    here. A second --key is another signer's, who must have signed a head. With --checkpoint, the
+    log must have that head: an older copy of the ledger has not.
 
     Exit codes: 0 sound, 6 not sound.
     """
-    keys = read_keys(key)
+    keys, kept = read_keys(key), _read_heads(checkpoint)
     with open_backend(session) as backend, session.progress() as step:
-        faults = list(backend.verify(keys, lambda run, _, of: step(f"verified {run}", of)))
-    document = {"sound": not faults, "faults": [dataclasses.asdict(fault) for fault in faults]}
-    session.show(document, lambda console: _show_faults(console, faults))
+        verified = backend.verify(keys, kept, lambda run, _, of: step(f"verified {run}", of))
+        faults, tally = list(verified.faults), verified.tally
+    document = {
+        "sound": not faults,
+        "faults": [dataclasses.asdict(fault) for fault in faults],
+        **dataclasses.asdict(tally),
+    }
+    session.show(document, lambda console: _show_faults(console, faults, tally))
     raise typer.Exit(exits.MISMATCH if faults else exits.DONE)
 
 
@@ -128,6 +144,10 @@ def export(
     )
 
 
+keys_app = typer.Typer(name="keys", invoke_without_command=True)
+
+
+@keys_app.callback()
 @command
 def keys(
     session: Session,
@@ -152,6 +172,24 @@ def keys(
     session.show(
         {"origin": origin, "public_key": str(key)},
         lambda console: console.print(str(key), soft_wrap=True),
+    )
+
+
+@keys_app.command()
+@command
+def rotate(session: Session) -> None:
+    """Give the log its next key; the present one signs the entry that names it.
+
+    The next key takes the place of the present one in the key file. Whoever verifies the log needs
+    the first key or the latest, as lottery keys prints it.
+    """
+    entry = operations.rotate_key(open_local_backend(session).settings, system_identity())
+    session.show(
+        {"public_key": entry.public_key, "signs_from": entry.signs_from},
+        lambda console: console.print(
+            f"Heads of {entry.signs_from:,} entries and more are signed by\n{entry.public_key}",
+            soft_wrap=True,
+        ),
     )
 
 
@@ -182,9 +220,30 @@ def _show_replays(console: Console, results: list[Replayed]) -> None:
     console.print(f"{len(results)} replayed, {matched} matched", style="bold")
 
 
-def _show_faults(console: Console, faults: list[Fault]) -> None:
+def _read_heads(paths: list[Path] | None) -> dict[str, bytes]:
+    """Read the heads of --checkpoint.
+
+    Raises:
+        typer.BadParameter: A file cannot be read.
+    """
+    try:
+        return {str(path): path.read_bytes() for path in paths or ()}
+    except OSError as error:
+        raise typer.BadParameter(f"--checkpoint: {error.filename}: {error.strerror}") from None
+
+
+def _show_faults(console: Console, faults: list[Fault], tally: Tally) -> None:
     for fault in faults:
         console.print(f"{fault.where}: {fault.problem}", style="red", soft_wrap=True)
+    if tally.unnamed_folders:
+        console.print(
+            f"{wording.count(tally.unnamed_folders, 'folder')} that no entry names: "
+            "lottery sweep removes such after seven days"
+        )
+    console.print(
+        f"{tally.tree_size:,} entries, {wording.count(tally.runs, 'run')}, "
+        f"{wording.count(tally.files, 'file')} of {tally.bytes:,} bytes"
+    )
     verdict = f"Not sound: {wording.count(len(faults), 'fault')}"
     console.print(verdict if faults else "The ledger is sound", style="bold")
 

@@ -78,7 +78,10 @@ def ledger_settings(session: Session, ledger: str) -> LedgerSettings:
         raise typer.BadParameter(
             "--ledger postgresql://… needs --objects, a directory or a bucket's URL"
         )
-    key, mode = os.environ.get("LOTTERY_SIGNING_KEY"), os.environ.get("LOTTERY_ARCHIVE_MODE")
+    key, mode, policy = (
+        os.environ.get(f"LOTTERY_{name}")
+        for name in ("SIGNING_KEY", "ARCHIVE_MODE", "WITNESS_POLICY")
+    )
     if mode not in (None, "", "sync", "async"):
         raise typer.BadParameter(f"LOTTERY_ARCHIVE_MODE must be sync or async, got {quote(mode)}")
     return LedgerSettings(
@@ -88,6 +91,7 @@ def ledger_settings(session: Session, ledger: str) -> LedgerSettings:
         lock_seconds=_lock_seconds(),
         archive=session.archive or None,
         archives_first=mode != "async",
+        witness_policy=Path(policy) if policy else None,
     )
 
 

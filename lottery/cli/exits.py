@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from lottery.errors import (
+    AllocationWrong,
     CheckpointInvalid,
     Conflict,
+    ConnectionLost,
     EngineMissing,
     KeyUnusable,
     LedgerBusy,
@@ -23,6 +25,7 @@ from lottery.errors import (
     Refused,
     RunNotFound,
     ServerAway,
+    WitnessAhead,
 )
 
 DONE: Final = 0
@@ -47,6 +50,9 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     CheckpointInvalid: MISMATCH,
     ProofInvalid: MISMATCH,
     LedgerDamaged: MISMATCH,
+    AllocationWrong: MISMATCH,
+    ConnectionLost: TRY_AGAIN,
+    WitnessAhead: MISMATCH,
     LedgerBusy: TRY_AGAIN,
     LedgerUnfinished: TRY_AGAIN,
     LedgerUnwritable: TRY_AGAIN,

@@ -6,7 +6,7 @@ Its methods are those of `lottery.operations`, and of `RemoteBackend`, which has
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from lottery.operations.replay import Engine, Replayed
 from lottery.operations.report import PageRequest
 from lottery.operations.requester import system_identity
 from lottery.operations.runs import Ledger, RunRecord
-from lottery.operations.verification import Fault, VerifyProgress
+from lottery.operations.verification import Verification, VerifyProgress
 
 
 class LocalBackend:
@@ -33,10 +33,11 @@ class LocalBackend:
 
     def __init__(self, settings: operations.LedgerSettings, *, warn: Callable[[str], None]) -> None:
         self.settings = settings
+        self._warn = warn
         self._requester = operations.Requester(by=system_identity(), warn=warn)
 
     def ledger(self) -> Ledger:
-        return operations.open_ledger(self.settings)
+        return operations.open_ledger(self.settings, self._warn)
 
     def methodology(self, business_date: dt.date) -> Methodology:
         return operations.methodology_for(self.ledger(), business_date)
@@ -83,8 +84,15 @@ class LocalBackend:
             self.ledger(), self._requester, engine=engine, first=first, last=last
         )
 
-    def verify(self, keys: Sequence[VerifierKey], progress: VerifyProgress) -> Iterator[Fault]:
-        return operations.verify_ledger(self.settings, keys=keys, progress=progress)
+    def verify(
+        self,
+        keys: Sequence[VerifierKey],
+        checkpoint: Mapping[str, bytes],
+        progress: VerifyProgress,
+    ) -> Verification:
+        return operations.verify_ledger(
+            self.settings, keys=keys, checkpoint=checkpoint, progress=progress
+        )
 
     def export(self, run: str, path: Path) -> str:
         with writing_whole(path) as file:

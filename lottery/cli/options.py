@@ -112,8 +112,8 @@ def read_dates(first: str | None, last: str | None) -> tuple[dt.date | None, dt.
     return dates[0], dates[1]
 
 
-def read_keys(texts: list[str] | None) -> list[VerifierKey]:
-    """Read the public keys of --key.
+def read_keys(texts: list[str] | None, option: str = "--key") -> list[VerifierKey]:
+    """Read the public keys of --key, or of another option.
 
     Raises:
         typer.BadParameter: One is not a public key.
@@ -121,7 +121,7 @@ def read_keys(texts: list[str] | None) -> list[VerifierKey]:
     try:
         return [VerifierKey.parse(text) for text in texts or ()]
     except KeyUnusable as error:
-        raise typer.BadParameter(f"--key: {error}") from None
+        raise typer.BadParameter(f"{option}: {error}") from None
 
 
 def read_series(text: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lottery import operations
 from lottery.cli.output import writing_whole
 from lottery.client import LotteryClient
+from lottery.client.audit import Verified
 from lottery.errors import Problem, Refused
 from lottery.operations.inputs import (
     JPMS_2024_09_06,
@@ -21,7 +22,7 @@ from lottery.operations.inputs import (
 )
 from lottery.operations.proofs import VerifierKey
 from lottery.operations.report import PageRequest, Supersession
-from lottery.operations.verification import Fault, VerifyProgress
+from lottery.operations.verification import VerifyProgress
 
 
 class RemoteBackend(LotteryClient):
@@ -77,9 +78,14 @@ class RemoteBackend(LotteryClient):
             decisions=_choices(request.methodology),
         )
 
-    def verify(self, keys: Sequence[VerifierKey], progress: VerifyProgress) -> Iterator[Fault]:
+    def verify(
+        self,
+        keys: Sequence[VerifierKey],
+        checkpoint: Mapping[str, bytes],
+        progress: VerifyProgress,
+    ) -> Verified:
         progress("the server", 1, 1)
-        return iter(self.verify_ledger(keys).faults)
+        return self.verify_ledger(keys, checkpoint)
 
     def export(self, run: str, path: Path) -> str:
         with writing_whole(path) as file:

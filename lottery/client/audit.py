@@ -11,14 +11,14 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from lottery.audit.bundle_reader import OpenedBundle, opened_bundle
+from lottery.audit.fault import Fault, Tally
 from lottery.audit.replay import Engine, Replayed
-from lottery.audit.verify import Fault
 from lottery.client.errors import call, stream
 from lottery.client.values import date_of, replayed_of
 from lottery.errors import ProofInvalid, quote
@@ -40,9 +40,15 @@ _ENGINES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """The outcome of a server's verification of its ledger."""
+    """The outcome of a server's verification of its ledger.
+
+    Attributes:
+        faults: What is not as it was recorded.
+        tally: What the server looked at.
+    """
 
     faults: tuple[Fault, ...]
+    tally: Tally
 
     @property
     def sound(self) -> bool:
@@ -110,21 +116,36 @@ class AuditCalls:
         for response in stream(self._audit.ReplayRuns, request, self._timeout):
             yield replayed_of(response.result)
 
-    def verify_ledger(self, keys: Sequence[VerifierKey] = ()) -> Verified:
+    def verify_ledger(
+        self,
+        keys: Sequence[VerifierKey] = (),
+        checkpoint: Mapping[str, bytes] | None = None,
+    ) -> Verified:
         """Have the server verify its ledger.
 
         Args:
             keys: The log's public key as known from elsewhere, and other signers'.
+            checkpoint: Heads that somebody else kept, each by the name that faults give it.
 
         Raises:
             LedgerBusy: A writer held its lock for too long.
         """
-        request = audit_service_pb2.VerifyLedgerRequest(keys=map(str, keys))
+        request = audit_service_pb2.VerifyLedgerRequest(
+            keys=map(str, keys), checkpoints=checkpoint or {}
+        )
         response = call(self._audit.VerifyLedger, request, self._timeout)
         return Verified(
             faults=tuple(
                 Fault(where=fault.where, problem=fault.problem) for fault in response.faults
-            )
+            ),
+            tally=Tally(
+                runs=response.run_count,
+                files=response.file_count,
+                bytes=response.byte_count,
+                tree_size=response.tree_size,
+                public_key=response.public_key or None,
+                unnamed_folders=response.unnamed_folder_count,
+            ),
         )
 
     def export_run(self, run: str, file: BinaryIO, keys: Sequence[VerifierKey] = ()) -> str:
@@ -170,14 +191,12 @@ class AuditCalls:
             key: The log's public key as known from elsewhere.
 
         Raises:
-            RunNotFound: Nothing is recorded yet.
             CheckpointInvalid: It is not signed by the key.
             ProofInvalid: It does not extend the checkpoint that was seen before.
         """
         request = audit_service_pb2.GetCheckpointRequest()
         response = call(self._audit.GetCheckpoint, request, self._timeout)
         known = key or (self._seen.key if self._seen else VerifierKey.parse(response.public_key))
-        # The log signs the checkpoints of its trail too, under another origin.
         opened = open_checkpoint(response.checkpoint, [known], origin=known.name)
         latest = SignedCheckpoint(checkpoint=opened.checkpoint, note=response.checkpoint, key=known)
         if self._seen is not None:

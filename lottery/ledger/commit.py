@@ -51,6 +51,7 @@ from lottery.ledger.entry import (
 )
 from lottery.ledger.ports import Clock, Objects, Ports
 from lottery.ledger.publish import publish, published_size, refuse_other_history
+from lottery.ledger.queries import DateRuns
 from lottery.ledger.reader import LedgerReader
 from lottery.ledger.rules import refuse_conflicts, refuse_superseding
 from lottery.ledger.run_record import (
@@ -61,7 +62,10 @@ from lottery.ledger.run_record import (
     Software,
     evidence_folder,
 )
-from lottery.tlog.keys import SigningKey, VerifierKey, read_key_file
+from lottery.ledger.signing import take_key
+from lottery.ledger.witnessing import Warn, cosign_head
+from lottery.tlog.keys import SigningKey, VerifierKey
+from lottery.tlog.policy import Policy
 from lottery.version import NAME, VERSION
 
 ATTEMPTS: Final = 5
@@ -81,6 +85,8 @@ class Ledger(LedgerReader):
         key_file: The file of the log's private key.
         archive: A second place for all that is published, or None.
         archives_first: Whether a write is answered only once it is archived.
+        witnesses: The policy of the witnesses that are asked to cosign, or None.
+        warn: Receives what deserves attention and stops nothing.
     """
 
     def __init__(
@@ -90,8 +96,12 @@ class Ledger(LedgerReader):
         key_file: Path,
         archive: Objects | None = None,
         archives_first: bool = True,
+        witnesses: Policy | None = None,
+        warn: Warn = lambda _: None,
     ) -> None:
         super().__init__(ports)
+        self._witnesses = witnesses
+        self._warn = warn
         self.key_file = key_file
         self.archive = archive
         self._archives_first = archives_first
@@ -121,17 +131,15 @@ class Ledger(LedgerReader):
             LedgerUnfinished: The run is committed, but cannot be published now.
             LedgerDamaged: The ledger is not what was signed; nothing more is recorded.
         """
-        known = self.known(key)
+        with self.reading() as connection:
+            # Of one state: where this very run is one of the date's, it is known.
+            known = queries.recorded_run(connection, key)
+            runs = queries.runs_of_date(connection, draft.business_date.isoformat())
         if known is not None and known.is_named:
             self.publish()  # What answers a request must be published too.
             return self._with_breaks(known)
-        checked = () if known is not None else self._check_standing(draft)
-        try:
-            files = self._put_evidence(draft) if known is None else ()
-        except OSError as error:
-            raise LedgerUnwritable(
-                f"{self.ports.objects.place}: {error.strerror or error}"
-            ) from error
+        checked = () if known is not None else self._check_standing(runs, draft)
+        files = () if known is not None else self._put_evidence(draft)
 
         def compose(
             connection: sa.Connection, signer: log.Log, head: log.Head
@@ -140,6 +148,7 @@ class Ledger(LedgerReader):
             if found is not None:
                 return found if found.is_named else self._named(found, draft, key)
             record = self._place(connection, signer, head, draft, key, files, checked)
+            self._refuse_swept(record)
             if proceed is not None:
                 proceed()
             return record
@@ -237,9 +246,12 @@ class Ledger(LedgerReader):
             LedgerUnfinished: The objects cannot be written now.
             LedgerDamaged: Another history is published there.
         """
-        size = self._published(self.ports.objects, None)
+        return self._publish_all()
+
+    def _publish_all(self, *, is_behind: bool = False) -> int:
+        size = self._published(self.ports.objects, None, is_behind=is_behind)
         if self.archive is not None and self._archives_first:
-            self.publish_archive()
+            self._published(self.archive, self.ports.objects, is_behind=is_behind)
         return size
 
     def publish_archive(self) -> int:
@@ -247,14 +259,17 @@ class Ledger(LedgerReader):
         assert self.archive is not None, "the caller has one"  # noqa: S101
         return self._published(self.archive, self.ports.objects)
 
-    def _published(self, objects: Objects, source: Objects | None) -> int:
+    def _published(
+        self, objects: Objects, source: Objects | None, *, is_behind: bool = False
+    ) -> int:
         try:
-            with self.reading() as connection:
-                size = log.read_size(connection)
-            if size == published_size(objects):
-                return size
+            if not is_behind:  # It may be, which is seen without a lock.
+                with self.reading() as connection:
+                    size = log.read_size(connection)
+                if size == published_size(objects):
+                    return size
             with self.ports.database.publishing() as connection:
-                self.refuse_other_ledger(connection)
+                self.own_log(connection)
                 return publish(connection, objects, source=source)
         except (OSError, LedgerBusy, ConnectionLost) as error:
             raise LedgerUnfinished(
@@ -268,6 +283,8 @@ class Ledger(LedgerReader):
         A connection that is lost while it commits leaves open whether it did. The lock is not got
         again before the old transaction is over: then the entry is where it was to be, or nowhere.
         """
+        if self._witnesses is not None:  # One that is ahead is found before anything is signed.
+            self._cosign(self._witnesses)
         lost: ConnectionLost | None = None
         tried: dict[int, Entry] = {}
         for _ in range(ATTEMPTS):
@@ -280,15 +297,22 @@ class Ledger(LedgerReader):
         else:
             assert lost is not None, "there was an attempt"  # noqa: S101
             raise lost
-        self.publish()
+        self._publish_all(is_behind=isinstance(done, Entry))
+        if self._witnesses is not None:
+            self._cosign(self._witnesses)
         return done
+
+    def _cosign(self, policy: Policy) -> None:
+        try:
+            cosign_head(self.ports, policy, self._warn)
+        except (OSError, LedgerBusy, ConnectionLost) as error:
+            self._warn(f"the cosigned head is not published: {error}")
 
     def _append_within(
         self, connection: sa.Connection, compose: Compose[_Answer], tried: dict[int, Entry]
     ) -> Entry | _Answer:
         """Add an entry, unless one that was tried before is committed; what is tried is noted."""
-        self.refuse_other_ledger(connection)
-        signer = log.read_log(connection)
+        signer = self.own_log(connection)
         head = log.read_head(connection, signer)
         for index, entry in tried.items():
             if index < head.tree_size and log.entries_between(connection, index, index + 1) == [
@@ -298,7 +322,7 @@ class Ledger(LedgerReader):
         composed = compose(connection, signer, head)
         if not isinstance(composed, Entry):
             return composed
-        key = self._signing_key(signer)
+        key = take_key(self.key_file, signer.key)
         encoded = canonical(composed)
         try:
             refuse_other_history(self.ports.objects, head)
@@ -311,19 +335,40 @@ class Ledger(LedgerReader):
         return composed
 
     def _put_evidence(self, draft: RunDraft) -> tuple[EvidenceFile, ...]:
-        """Write the evidence; its folder is its content, so that a second try writes the same."""
-        with self.ports.objects.staging() as staged:
-            files = evidence.write_evidence(staged, draft)
-            self.ports.objects.take(staged, evidence_folder(draft.business_date, files))
+        """Write the evidence; its folder is its content, so that a second try writes the same.
+
+        Raises:
+            LedgerUnwritable: It cannot be written.
+        """
+        try:
+            with self.ports.objects.staging() as staged:
+                files = evidence.write_evidence(staged, draft)
+                self.ports.objects.take(staged, evidence_folder(draft.business_date, files))
+        except OSError as error:
+            raise LedgerUnwritable(
+                f"{self.ports.objects.place}: {error.strerror or error}"
+            ) from error
         return files
 
-    def _check_standing(self, draft: RunDraft) -> tuple[str, ...]:
+    def _refuse_swept(self, record: RunRecord) -> None:
+        """Refuse to name evidence that is gone: a sweep took it for what a killed process left.
+
+        Raises:
+            LedgerBusy: It is; the same call writes it again.
+            LedgerUnwritable: The objects cannot be read.
+        """
+        objects = self.ports.objects
+        try:
+            there = {found.name for found in objects.list(record.folder)}
+        except OSError as error:
+            raise LedgerUnwritable(f"{objects.place}: {error.strerror or error}") from error
+        if not there.issuperset(f"{record.folder}/{file.name}" for file in record.evidence):
+            raise LedgerBusy(f"the evidence in {record.folder} was removed by lottery sweep")
+
+    def _check_standing(self, runs: DateRuns, draft: RunDraft) -> tuple[str, ...]:
         """Check the runs that stand before the lock is held; return their ids."""
-        date = draft.business_date.isoformat()
-        with self.reading() as connection:
-            runs = queries.runs_of_date(connection, date)
         for superseded in draft.superseding.runs:
-            refuse_superseding(runs, superseded, date)
+            refuse_superseding(runs, superseded, draft.business_date.isoformat())
         standing = runs.standing(draft.superseding)
         self._refuse_conflicts(standing, draft)
         return tuple(record.run for record in standing)
@@ -395,20 +440,6 @@ class Ledger(LedgerReader):
     def _with_breaks(self, found: RecordedRun) -> RecordedRun:
         """Return a known run with its breaks."""
         return replace(found, breaks=self.breaks_of(found.record))
-
-    def _signing_key(self, signer: log.Log) -> SigningKey:
-        """Read the log's private key.
-
-        Raises:
-            KeyUnusable: It is not available, or is not the log's.
-        """
-        key = read_key_file(self.key_file)
-        if key.verifier != signer.key:
-            raise KeyUnusable(
-                f"expected the key {signer.key} in {self.key_file}, got {key.verifier}; "
-                "check LOTTERY_SIGNING_KEY"
-            )
-        return key
 
 
 def make_ledger(ports: Ports, charter: Charter, key: SigningKey) -> None:

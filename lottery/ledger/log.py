@@ -84,11 +84,12 @@ def read_log(connection: sa.Connection) -> Log:
         LedgerDamaged: The tables do not have it, or are of another version.
         KeyUnusable: A public key is malformed.
     """
-    rows = connection.execute(sa.select(LEDGER)).all()
-    keys = connection.execute(sa.select(KEYS).order_by(KEYS.c.signs_from)).all()
-    if len(rows) != 1 or not keys:
+    both = LEDGER.join(KEYS, sa.true())
+    query = sa.select(LEDGER, KEYS).select_from(both).order_by(KEYS.c.signs_from)
+    rows = connection.execute(query).all()
+    if len({row.origin for row in rows}) != 1:
         raise LedgerDamaged(
-            f"expected one row in the table ledger and a key, got {len(rows)} and {len(keys)}"
+            f"expected one row in the table ledger and a key, got {len(rows)} of both together"
         )
     if rows[0].schema_version != SCHEMA_VERSION:
         raise LedgerDamaged(
@@ -96,7 +97,7 @@ def read_log(connection: sa.Connection) -> Log:
         )
     return Log(
         origin=rows[0].origin,
-        keys=tuple((row.signs_from, VerifierKey.parse(row.public_key)) for row in keys),
+        keys=tuple((row.signs_from, VerifierKey.parse(row.public_key)) for row in rows),
     )
 
 
@@ -217,6 +218,36 @@ def entries_between(connection: sa.Connection, first: int, end: int) -> list[byt
     return [bytes(row) for row in rows]
 
 
+def notes_between(connection: sa.Connection, first: int, last: int) -> list[bytes]:
+    """Return the signed heads of the sizes from `first` to `last`.
+
+    Raises:
+        LedgerDamaged: One is missing.
+    """
+    query = sa.select(HEADS.c.note).where(HEADS.c.tree_size >= first, HEADS.c.tree_size <= last)
+    rows = connection.execute(query.order_by(HEADS.c.tree_size)).scalars().all()
+    if len(rows) != last - first + 1:
+        raise LedgerDamaged(f"expected heads of {first} to {last} entries, got {len(rows)} of them")
+    return [bytes(row) for row in rows]
+
+
+def nodes_between(connection: sa.Connection, level: int, first: int, end: int) -> list[bytes]:
+    """Return the hashes of a level from index `first` to before `end`.
+
+    Raises:
+        LedgerDamaged: One is missing.
+    """
+    query = sa.select(NODES.c.hash).where(
+        NODES.c.level == level, NODES.c.position >= first, NODES.c.position < end
+    )
+    rows = connection.execute(query.order_by(NODES.c.position)).scalars().all()
+    if len(rows) != end - first:
+        raise LedgerDamaged(
+            f"expected nodes {first} to {end - 1} of level {level}, got {len(rows)} of them"
+        )
+    return [bytes(row) for row in rows]
+
+
 def nodes_of(connection: sa.Connection, places: Iterable[tuple[int, int]]) -> merkle.NodeOf:
     """Return a `NodeOf` of some subtrees, which are read in one query.
 
@@ -228,8 +259,12 @@ def nodes_of(connection: sa.Connection, places: Iterable[tuple[int, int]]) -> me
         LedgerDamaged: One is missing.
     """
     wanted = sorted(set(places))
+    # Not a tuple that is in a list: SQLite would scan the table for it.
+    conditions = [
+        sa.and_(NODES.c.level == level, NODES.c.position == index) for level, index in wanted
+    ]
     query = sa.select(NODES.c.level, NODES.c.position, NODES.c.hash).where(
-        sa.tuple_(NODES.c.level, NODES.c.position).in_(wanted)
+        sa.or_(sa.false(), *conditions)
     )
     found = {(row.level, row.position): bytes(row.hash) for row in connection.execute(query)}
     for level, index in wanted:

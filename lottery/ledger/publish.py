@@ -45,6 +45,10 @@ CHECKPOINT: Final = "log/checkpoint"
 HEADS: Final = "log/heads"
 WITNESSED: Final = "log/witnessed"
 EVIDENCE: Final = "evidence"
+FOLDER_PARTS: Final = 3
+"""Number of parts of the name of a folder of evidence: this one, the date, and the digest."""
+BATCH: Final = 64
+"""Maximum number of heads whose files are written together."""
 _LOG: Final = "log"
 
 
@@ -121,16 +125,17 @@ def publish(connection: sa.Connection, objects: Objects, *, source: Objects | No
         )
     if done:
         _refuse_other_checkpoint(connection, objects, done)
-    for tree_size in range(done + 1, size + 1):
+    for first in range(done, size, BATCH):
         try:
-            _publish_head(connection, objects, tree_size, source)
+            _publish_heads(connection, objects, first, min(first + BATCH, size), source)
         except FileExistsError as error:
             raise LedgerDamaged(
-                f"{objects.place}: {error.strerror or error}: another history is published there"
+                f"{objects.place}: {error}: another history is published there"
             ) from error
     if size > done:
-        objects.put(CHECKPOINT, log.note_of(connection, size))
+        # Before the checkpoint: after it, nobody would know that they are to be removed.
         _remove_partial_tiles(objects, done, size)
+        objects.put(CHECKPOINT, log.note_of(connection, size))
     return size
 
 
@@ -140,36 +145,59 @@ def log_files(size: int) -> Iterator[str]:
     Of the last row of each level, that is every width up to its present one.
     """
     for file in _files_between(0, size):
-        if file.width == TILE_WIDTH:
-            yield f"{_LOG}/{file.path}"
-        else:
-            for width in range(1, file.width + 1):
-                yield f"{_LOG}/{_narrowed(file, width).path}"
+        is_full = file.width == TILE_WIDTH
+        for width in range(TILE_WIDTH if is_full else 1, file.width + 1):
+            yield _name(_narrowed(file, width))
 
 
-def _publish_head(
-    connection: sa.Connection, objects: Objects, tree_size: int, source: Objects | None
+def _publish_heads(
+    connection: sa.Connection, objects: Objects, first: int, last: int, source: Objects | None
 ) -> None:
-    encoded = log.entries_between(connection, tree_size - 1, tree_size)[0]
+    """Publish the heads after one size up to another, with all that they state."""
+    start = first - first % TILE_WIDTH
+    entries = log.entries_between(connection, start, last)
+    hashes = _hashes_between(connection, first, last)
     contents: dict[str, bytes] = {}
-    entry = read_entry(encoded)
-    if isinstance(entry, RunRecord):
-        if source is not None:
-            copy_evidence(entry, source, objects)
-        contents[run_file(entry)] = encoded
-    (bundle,) = bundles_between(tree_size - 1, tree_size)
-    start = bundle.index * TILE_WIDTH
-    entries = log.entries_between(connection, start, start + bundle.width)
-    contents[f"{_LOG}/{bundle.path}"] = encode_bundle(entries)
-    tiles = list(tiles_between(tree_size - 1, tree_size))
-    node_of = log.nodes_of(connection, (place for tile in tiles for place in _places(tile)))
-    for index, each in enumerate(entries, start):
-        _refuse_other_leaf(node_of, index, each)
-    for tile in tiles:
-        contents[f"{_LOG}/{tile.path}"] = tile_bytes(tile, node_of)
+    for index, encoded in enumerate(entries, start):
+        if hashes[0, index] != merkle.leaf_hash(encoded):
+            raise LedgerDamaged(
+                f"expected the hash of entry {index} in the table nodes, got another; nothing more "
+                "is published; lottery verify says what is wrong"
+            )
+    for size in range(first + 1, last + 1):
+        encoded = entries[size - 1 - start]
+        entry = read_entry(encoded)
+        if isinstance(entry, RunRecord):
+            if source is not None:
+                copy_evidence(entry, source, objects)
+            contents[run_file(entry)] = encoded
+        for bundle in bundles_between(size - 1, size):
+            begin = bundle.index * TILE_WIDTH - start
+            contents[_name(bundle)] = encode_bundle(entries[begin : begin + bundle.width])
+        for tile in tiles_between(size - 1, size):
+            contents[_name(tile)] = tile_bytes(tile, lambda level, at: hashes[level, at])
     objects.create_all(contents)
     # Last: a head that is there says that all of the log up to it is.
-    objects.create(head_name(tree_size), log.note_of(connection, tree_size))
+    objects.create_all(
+        {
+            head_name(size): note
+            for size, note in enumerate(log.notes_between(connection, first + 1, last), first + 1)
+        }
+    )
+
+
+def _hashes_between(
+    connection: sa.Connection, first: int, last: int
+) -> dict[tuple[int, int], bytes]:
+    """Return the nodes of the tiles that a log gets between two sizes, by level and index."""
+    hashes: dict[tuple[int, int], bytes] = {}
+    level, height = 0, TILE_WIDTH.bit_length() - 1
+    while first != last:
+        start = first - first % TILE_WIDTH
+        nodes = log.nodes_between(connection, level, start, last)
+        hashes |= {(level, start + number): node for number, node in enumerate(nodes)}
+        level, first, last = level + height, first >> height, last >> height
+    return hashes
 
 
 def copy_evidence(record: RunRecord, source: Objects, target: Objects) -> None:
@@ -180,20 +208,6 @@ def copy_evidence(record: RunRecord, source: Objects, target: Objects) -> None:
             (staged / file.name).parent.mkdir(parents=True, exist_ok=True)
             (staged / file.name).write_bytes((folder / file.name).read_bytes())
         target.take(staged, record.folder)
-
-
-def _refuse_other_leaf(node_of: merkle.NodeOf, index: int, encoded: bytes) -> None:
-    """Refuse to publish a hash that is not that of its entry."""
-    if node_of(0, index) != merkle.leaf_hash(encoded):
-        raise LedgerDamaged(
-            f"expected the hash of entry {index} in the table nodes, got another; nothing more is "
-            "published; lottery verify says what is wrong"
-        )
-
-
-def _places(tile: Tile) -> Iterator[tuple[int, int]]:
-    for number in range(tile.width):
-        yield 8 * tile.level, tile.index * TILE_WIDTH + number
 
 
 def _refuse_other_checkpoint(connection: sa.Connection, objects: Objects, size: int) -> None:
@@ -210,7 +224,11 @@ def _remove_partial_tiles(objects: Objects, first_size: int, second_size: int) -
     for file in _files_between(first_size, second_size):
         if file.width == TILE_WIDTH:
             for width in range(1, TILE_WIDTH):
-                objects.delete(f"{_LOG}/{_narrowed(file, width).path}")
+                objects.delete(_name(_narrowed(file, width)))
+
+
+def _name(file: Tile | EntryBundle) -> str:
+    return f"{_LOG}/{file.path}"
 
 
 def _files_between(first_size: int, second_size: int) -> Iterator[Tile | EntryBundle]:

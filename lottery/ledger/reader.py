@@ -16,6 +16,7 @@ from lottery.errors import LedgerDamaged, LedgerNotFound
 from lottery.ledger import evidence, log, queries
 from lottery.ledger.draft import RecordedRun, RunKey
 from lottery.ledger.entry import Charter, Entry, read_entry, read_run
+from lottery.ledger.log import Log
 from lottery.ledger.ports import Ports
 from lottery.ledger.run_record import RUN, RunRecord, Superseding
 from lottery.ledger.schema import ENTRIES, RUNS
@@ -150,7 +151,7 @@ class LedgerReader:
         """Open the folder of a run's evidence, of which nothing may be written."""
         return self.ports.objects.local(record.folder)
 
-    def log(self) -> log.Log:
+    def log(self) -> Log:
         """Return the identity of the log.
 
         Raises:
@@ -167,21 +168,22 @@ class LedgerReader:
             LedgerDamaged: Another ledger is in its place.
         """
         with self.ports.database.reading() as connection:
-            self.refuse_other_ledger(connection)
+            self.own_log(connection)
             yield connection
 
-    def refuse_other_ledger(self, connection: sa.Connection) -> None:
-        """Refuse to go on with a ledger that was put in the place of the one that was opened.
+    def own_log(self, connection: sa.Connection) -> Log:
+        """Return the identity of the log, which is that of the ledger that was opened.
 
         Raises:
-            LedgerDamaged: Its log has another origin.
+            LedgerDamaged: Another ledger was put in its place.
         """
-        origin = log.read_log(connection).origin
-        if origin != self._origin:
+        found = log.read_log(connection)
+        if found.origin != self._origin:
             raise LedgerDamaged(
-                f"expected the log {self._origin} at {self.ports.database.place}, got {origin}: "
-                "another ledger is in its place; start again"
+                f"expected the log {self._origin} at {self.ports.database.place}, got "
+                f"{found.origin}: another ledger is in its place; start again"
             )
+        return found
 
 
 def breaks_in(pools: pa.Table) -> tuple[Break, ...]:

@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lottery.durable import read_file
 from lottery.errors import KeyUnusable, LedgerNotFound, LedgerUnwritable, Problem, Refused
 from lottery.ledger.commit import SOFTWARE, Ledger, make_ledger, rfc3339
 from lottery.ledger.entry import Charter
 from lottery.ledger.ports import Database, Objects, Ports
 from lottery.ledger.run_record import Identity, MethodRecord
+from lottery.ledger.witnessing import Warn
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.stores import directory, sqlite, system
 from lottery.tlog.keys import create_key_file, read_key_file
+from lottery.tlog.policy import Policy
 
 KEY_FILE: Final = "signing.key"
 LOCK_SECONDS: Final = 30.0
@@ -35,10 +38,13 @@ __all__ = [
     "Ledger",
     "LedgerSettings",
     "init_ledger",
+    "make_directories",
     "methodology_for",
     "open_database",
     "open_ledger",
     "open_objects",
+    "open_ports",
+    "probe_objects",
 ]
 
 
@@ -54,6 +60,7 @@ class LedgerSettings:
         lock_seconds: How long to wait for another writer.
         archive: A second directory or bucket for all that is published, or None.
         archives_first: Whether a write is answered only once it is archived.
+        witness_policy: The file that names the witnesses (C2SP tlog-policy), or None.
     """
 
     ledger: str
@@ -62,6 +69,7 @@ class LedgerSettings:
     lock_seconds: float = LOCK_SECONDS
     archive: str | None = None
     archives_first: bool = True
+    witness_policy: Path | None = None
 
     @property
     def is_directory(self) -> bool:
@@ -122,20 +130,27 @@ class CharterTerms:
         return method
 
 
-def open_ledger(settings: LedgerSettings) -> Ledger:
+def open_ledger(settings: LedgerSettings, warn: Warn = lambda _: None) -> Ledger:
     """Open a ledger, which is never created by opening it.
 
+    Args:
+        settings: Where it is.
+        warn: Receives what deserves attention and stops nothing.
+
     Raises:
+        Refused: The file of the witnesses is not a policy.
         LedgerNotFound: There is none.
         LedgerBusy: Another process holds the lock.
         LedgerDamaged: It is of another version, or not a ledger's.
         KeyUnusable: No private key is named.
     """
     return Ledger(
-        _ports(settings),
+        open_ports(settings),
         key_file=settings.signing_key(),
         archive=None if settings.archive is None else open_objects(settings.archive),
         archives_first=settings.archives_first,
+        witnesses=None if settings.witness_policy is None else _policy(settings.witness_policy),
+        warn=warn,
     )
 
 
@@ -155,15 +170,13 @@ def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> 
         KeyUnusable: The key cannot be read or made.
     """
     method = terms.method()
-    for place in (settings.ledger, settings.objects, settings.archive):
-        if place is not None and "://" not in place:
-            _make_directory(Path(place))
+    make_directories(settings)
     key_file = settings.signing_key()
     if not key_file.exists():
         create_key_file(key_file, f"options-assignment-lottery/{secrets.token_hex(4)}")
     key = read_key_file(key_file)
     make_ledger(
-        _ports(settings),
+        open_ports(settings),
         Charter(
             origin=key.name,
             public_key=str(key.verifier),
@@ -181,6 +194,25 @@ def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> 
     ledger = open_ledger(settings)
     ledger.publish()
     return ledger
+
+
+def probe_objects(ledger: Ledger) -> list[str]:
+    """Try out what a ledger's bucket promises, as a server does when it starts.
+
+    Returns:
+        A sentence for each promise that the ledger does not rest on and that is not kept.
+
+    Raises:
+        LedgerUnwritable: The bucket cannot be used.
+    """
+    objects = ledger.ports.objects
+    if isinstance(objects, directory.Directory):
+        return []
+    from lottery.stores.bucket import Bucket  # noqa: PLC0415 - loads the library, an extra.
+    from lottery.stores.bucket_probe import probe  # noqa: PLC0415 - as above.
+
+    assert isinstance(objects, Bucket), "there are no other objects"  # noqa: S101
+    return probe(objects, ledger.ports.ids)
 
 
 def methodology_for(ledger: Ledger, business_date: dt.date) -> Methodology:
@@ -218,7 +250,12 @@ def open_objects(place: str) -> Objects:
     return directory.Directory(Path(place))
 
 
-def _ports(settings: LedgerSettings) -> Ports:
+def open_ports(settings: LedgerSettings) -> Ports:
+    """Return the ports of a ledger's settings.
+
+    Raises:
+        LedgerNotFound: The place of its objects is not one.
+    """
     objects = settings.objects or settings.ledger
     if "://" in objects and settings.objects is None:
         raise LedgerNotFound(
@@ -230,6 +267,26 @@ def _ports(settings: LedgerSettings) -> Ports:
         database=open_database(settings),
         objects=open_objects(objects),
     )
+
+
+def _policy(path: Path) -> Policy:
+    try:
+        return Policy.parse(read_file(path))
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}; check LOTTERY_WITNESS_POLICY"
+        raise Refused([Problem(source=str(path), message=message)]) from error
+
+
+def make_directories(settings: LedgerSettings) -> None:
+    """Make the directories of a ledger's settings, those that are not there yet.
+
+    Raises:
+        LedgerNotFound: A path is not a directory.
+        LedgerUnwritable: One cannot be made.
+    """
+    for place in (settings.ledger, settings.objects, settings.archive):
+        if place is not None and "://" not in place:
+            _make_directory(Path(place))
 
 
 def _make_directory(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lottery.day.allocate import Day, PositionsInvalid, allocate
 from lottery.day.keys import KeyedPositions, key_table
+from lottery.day.recheck import recheck
 from lottery.day.tables import INT64_MAX
 from lottery.day.taken_off import take_off
 from lottery.errors import NO_PROBLEMS, Problem, ProblemCollector, Problems, quote
@@ -27,6 +28,7 @@ from lottery.ledger.run_record import (
     NET,
     Identity,
     MethodRecord,
+    RunRecord,
     Superseding,
     is_run_id,
 )
@@ -128,9 +130,11 @@ def run_lottery(
         progress("recording")
     draft, content = _superseding_draft(ledger, request, draft)
     key = RunKey(request_id=request.request_id or f"{DERIVED_ID}{content}", content_sha256=content)
-    # What is known is not computed again: its own run may have been taken off.
-    if request.positions_basis == GROSS and ledger.known(key) is None:
-        draft = _net_draft(ledger, request, draft)
+    if request.positions_basis == GROSS:
+        standing = ledger.standing(draft.business_date.isoformat(), draft.superseding)
+        # Asked after the standing runs: where this very run is one of them, it is known.
+        if ledger.known(key) is None:
+            draft = _net_draft(ledger, request, draft, standing)
     if proceed is not None:
         proceed()
     return ledger.record(draft, key, proceed=proceed)
@@ -214,6 +218,14 @@ def _allocate(
         problems.refuse_if_any()
         raise
     problems.refuse_if_any()
+    assert seed is not None, "a seed that is refused has problems"  # noqa: S101
+    recheck(
+        day,
+        received.assigned,
+        positions,
+        ten_thousandths=seed.ten_thousandths,
+        zero_hit=request.methodology.zero_hit,
+    )
     return day
 
 
@@ -310,13 +322,20 @@ def _content_of(draft: RunDraft) -> str:
     )
 
 
-def _net_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> RunDraft:
+def _net_draft(
+    ledger: Ledger, request: RunRequest, draft: RunDraft, standing: Sequence[RunRecord]
+) -> RunDraft:
     """Allocate again without what was assigned earlier on the date: the positions are gross.
+
+    Args:
+        ledger: The ledger.
+        request: The day.
+        draft: Its draft with the positions as given.
+        standing: The standing runs of the date, without those that it supersedes.
 
     Raises:
         Refused: An account was assigned more than its gross position.
     """
-    standing = ledger.standing(draft.business_date.isoformat(), draft.superseding)
     draft = replace(draft, standing=tuple(record.run for record in standing))
     runs, assigned = assigned_before(ledger, standing, draft.day.pools)
     if not runs:

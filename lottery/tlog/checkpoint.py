@@ -3,7 +3,8 @@
 Implements C2SP tlog-checkpoint (c2sp.org/tlog-checkpoint, "Note text" and "Signatures").
 
 Not here: whether a root is right (`merkle`); whether two checkpoints are consistent, which a log
-must make sure of before it signs; notes and their signatures (`note`); cosignatures with a time.
+must make sure of before it signs; notes and their signatures (`note`); signatures with a time
+(`cosignature`).
 
 Invariants:
 - Every value is valid and has one text: parse(text).text() == text.
@@ -22,7 +23,7 @@ from typing import Final
 from lottery.errors import CheckpointInvalid, quote
 from lottery.tlog.keys import SigningKey, VerifierKey, decode_base64, encode_base64
 from lottery.tlog.merkle import HASH_SIZE
-from lottery.tlog.note import SignedNote, show_key, sign_text, signers_of
+from lottery.tlog.note import NoteSignature, SignedNote, show_key, sign_text, signers_of
 
 LARGEST_NUMBER: Final = 2**63 - 1
 """Maximum size of a tree, and maximum index."""
@@ -138,18 +139,39 @@ def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> bytes:
 
 
 def add_signature(note: bytes, key: SigningKey) -> bytes:
-    """Return a checkpoint's note with one more signature line; the others are not verified.
+    """Return a checkpoint's note with one more signature; the others are not verified.
 
     Raises:
         CheckpointInvalid: The note is not a checkpoint's, the key has signed it already, or it
             would exceed a limit of notes.
+        KeyUnusable: The key is for cosignatures.
     """
+    return add_line(note, sign_text(checkpoint_text(note), key))
+
+
+def add_line(note: bytes, line: NoteSignature) -> bytes:
+    """Return a checkpoint's note with one more signature line; no line is verified.
+
+    Raises:
+        CheckpointInvalid: The note is not a checkpoint's, has a line of this key already, or would
+            exceed a limit of notes.
+    """
+    checkpoint_text(note)
     signed = SignedNote.parse(note)
-    Checkpoint.parse(signed.text)  # A key must sign checkpoints and nothing else.
-    added = sign_text(signed.text, key)
-    if (added.name, added.key_id) in {(line.name, line.key_id) for line in signed.signatures}:
-        raise CheckpointInvalid(f"{show_key(added)} has signed it already")
-    return SignedNote(text=signed.text, signatures=(*signed.signatures, added)).encoded()
+    if (line.name, line.key_id) in {(each.name, each.key_id) for each in signed.signatures}:
+        raise CheckpointInvalid(f"{show_key(line)} has signed it already")
+    return SignedNote(text=signed.text, signatures=(*signed.signatures, line)).encoded()
+
+
+def checkpoint_text(note: bytes) -> str:
+    """Return the text that a key may sign: a checkpoint's, and nothing else.
+
+    Raises:
+        CheckpointInvalid: The note is not a checkpoint's.
+    """
+    text = SignedNote.parse(note).text
+    Checkpoint.parse(text)
+    return text
 
 
 def parse_number(text: str, what: str) -> int:

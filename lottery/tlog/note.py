@@ -48,7 +48,7 @@ class NoteSignature:
     Attributes:
         name: Name of the key.
         key_id: 4 bytes that tell keys of one name apart.
-        signature: At least 1 byte; 64 for Ed25519.
+        signature: At least 1 byte; 64 for Ed25519, 72 for a cosignature.
 
     Raises:
         CheckpointInvalid: The name is not a key name, or the bytes are not that many.
@@ -183,7 +183,7 @@ def signers_of(signed: SignedNote, keys: Sequence[VerifierKey]) -> tuple[Verifie
 
 
 def sign_text(text: str, key: SigningKey) -> NoteSignature:
-    """Sign a note's text."""
+    """Sign a note's text; raise `KeyUnusable` for a key that is for cosignatures."""
     return NoteSignature(
         name=key.name, key_id=key.verifier.key_id, signature=key.sign(text.encode("utf-8"))
     )

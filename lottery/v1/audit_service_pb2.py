@@ -26,15 +26,17 @@ from google.type import date_pb2 as google_dot_type_dot_date__pb2
 from lottery.v1 import lottery_pb2 as lottery_dot_v1_dot_lottery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elottery/v1/audit_service.proto\x12\nlottery.v1\x1a\x16google/type/date.proto\x1a\x18lottery/v1/lottery.proto\"I\n\x10ReplayRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12(\n\x06\x65ngine\x18\x02 \x01(\x0e\x32\x18.lottery.v1.ReplayEngine\"=\n\x11ReplayRunResponse\x12(\n\x06result\x18\x01 \x01(\x0b\x32\x18.lottery.v1.ReplayResult\"\x8d\x01\n\x11ReplayRunsRequest\x12(\n\rbusiness_date\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12$\n\tlast_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12(\n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x18.lottery.v1.ReplayEngine\">\n\x12ReplayRunsResponse\x12(\n\x06result\x18\x01 \x01(\x0b\x32\x18.lottery.v1.ReplayResult\"#\n\x13VerifyLedgerRequest\x12\x0c\n\x04keys\x18\x01 \x03(\t\"H\n\x14VerifyLedgerResponse\x12\r\n\x05sound\x18\x01 \x01(\x08\x12!\n\x06\x66\x61ults\x18\x02 \x03(\x0b\x32\x11.lottery.v1.Fault\"\'\n\x05\x46\x61ult\x12\r\n\x05where\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\"\x1f\n\x10\x45xportRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\".\n\x11\x45xportRunResponse\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x16\n\x14GetCheckpointRequest\"R\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x11\n\ttree_size\x18\x02 \x01(\x03\x12\x12\n\npublic_key\x18\x03 \x01(\t\"M\n\x18GetInclusionProofRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x16\n\ttree_size\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0c\n\n_tree_size\"\x94\x01\n\x19GetInclusionProofResponse\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x11\n\tlog_index\x18\x02 \x01(\x03\x12\x11\n\ttree_size\x18\x03 \x01(\x03\x12\x11\n\tleaf_hash\x18\x04 \x01(\x0c\x12\x0e\n\x06hashes\x18\x05 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x06 \x01(\x0c\x12\r\n\x05proof\x18\x07 \x01(\t\"Z\n\x1aGetConsistencyProofRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x03\x12\x18\n\x0bsecond_size\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_second_size\"V\n\x1bGetConsistencyProofResponse\x12\x12\n\nfirst_size\x18\x01 \x01(\x03\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x03\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c*`\n\x0cReplayEngine\x12\x1d\n\x19REPLAY_ENGINE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPLAY_ENGINE_COMPILED\x10\x01\x12\x15\n\x11REPLAY_ENGINE_SQL\x10\x02\x32\xe6\x04\n\x0c\x41uditService\x12H\n\tReplayRun\x12\x1c.lottery.v1.ReplayRunRequest\x1a\x1d.lottery.v1.ReplayRunResponse\x12M\n\nReplayRuns\x12\x1d.lottery.v1.ReplayRunsRequest\x1a\x1e.lottery.v1.ReplayRunsResponse0\x01\x12Q\n\x0cVerifyLedger\x12\x1f.lottery.v1.VerifyLedgerRequest\x1a .lottery.v1.VerifyLedgerResponse\x12J\n\tExportRun\x12\x1c.lottery.v1.ExportRunRequest\x1a\x1d.lottery.v1.ExportRunResponse0\x01\x12T\n\rGetCheckpoint\x12 .lottery.v1.GetCheckpointRequest\x1a!.lottery.v1.GetCheckpointResponse\x12`\n\x11GetInclusionProof\x12$.lottery.v1.GetInclusionProofRequest\x1a%.lottery.v1.GetInclusionProofResponse\x12\x66\n\x13GetConsistencyProof\x12&.lottery.v1.GetConsistencyProofRequest\x1a\'.lottery.v1.GetConsistencyProofResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elottery/v1/audit_service.proto\x12\nlottery.v1\x1a\x16google/type/date.proto\x1a\x18lottery/v1/lottery.proto\"I\n\x10ReplayRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12(\n\x06\x65ngine\x18\x02 \x01(\x0e\x32\x18.lottery.v1.ReplayEngine\"=\n\x11ReplayRunResponse\x12(\n\x06result\x18\x01 \x01(\x0b\x32\x18.lottery.v1.ReplayResult\"\x8d\x01\n\x11ReplayRunsRequest\x12(\n\rbusiness_date\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12$\n\tlast_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12(\n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x18.lottery.v1.ReplayEngine\">\n\x12ReplayRunsResponse\x12(\n\x06result\x18\x01 \x01(\x0b\x32\x18.lottery.v1.ReplayResult\"\x9e\x01\n\x13VerifyLedgerRequest\x12\x0c\n\x04keys\x18\x01 \x03(\t\x12\x45\n\x0b\x63heckpoints\x18\x02 \x03(\x0b\x32\x30.lottery.v1.VerifyLedgerRequest.CheckpointsEntry\x1a\x32\n\x10\x43heckpointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xc8\x01\n\x14VerifyLedgerResponse\x12\r\n\x05sound\x18\x01 \x01(\x08\x12!\n\x06\x66\x61ults\x18\x02 \x03(\x0b\x32\x11.lottery.v1.Fault\x12\x11\n\trun_count\x18\x03 \x01(\x03\x12\x12\n\nfile_count\x18\x04 \x01(\x03\x12\x12\n\nbyte_count\x18\x05 \x01(\x03\x12\x11\n\ttree_size\x18\x06 \x01(\x03\x12\x12\n\npublic_key\x18\x07 \x01(\t\x12\x1c\n\x14unnamed_folder_count\x18\x08 \x01(\x03\"\'\n\x05\x46\x61ult\x12\r\n\x05where\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\"\x1f\n\x10\x45xportRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\".\n\x11\x45xportRunResponse\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x16\n\x14GetCheckpointRequest\"R\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x11\n\ttree_size\x18\x02 \x01(\x03\x12\x12\n\npublic_key\x18\x03 \x01(\t\"M\n\x18GetInclusionProofRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x16\n\ttree_size\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0c\n\n_tree_size\"\x94\x01\n\x19GetInclusionProofResponse\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x11\n\tlog_index\x18\x02 \x01(\x03\x12\x11\n\ttree_size\x18\x03 \x01(\x03\x12\x11\n\tleaf_hash\x18\x04 \x01(\x0c\x12\x0e\n\x06hashes\x18\x05 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x06 \x01(\x0c\x12\r\n\x05proof\x18\x07 \x01(\t\"Z\n\x1aGetConsistencyProofRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x03\x12\x18\n\x0bsecond_size\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_second_size\"V\n\x1bGetConsistencyProofResponse\x12\x12\n\nfirst_size\x18\x01 \x01(\x03\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x03\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c*`\n\x0cReplayEngine\x12\x1d\n\x19REPLAY_ENGINE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPLAY_ENGINE_COMPILED\x10\x01\x12\x15\n\x11REPLAY_ENGINE_SQL\x10\x02\x32\xe6\x04\n\x0c\x41uditService\x12H\n\tReplayRun\x12\x1c.lottery.v1.ReplayRunRequest\x1a\x1d.lottery.v1.ReplayRunResponse\x12M\n\nReplayRuns\x12\x1d.lottery.v1.ReplayRunsRequest\x1a\x1e.lottery.v1.ReplayRunsResponse0\x01\x12Q\n\x0cVerifyLedger\x12\x1f.lottery.v1.VerifyLedgerRequest\x1a .lottery.v1.VerifyLedgerResponse\x12J\n\tExportRun\x12\x1c.lottery.v1.ExportRunRequest\x1a\x1d.lottery.v1.ExportRunResponse0\x01\x12T\n\rGetCheckpoint\x12 .lottery.v1.GetCheckpointRequest\x1a!.lottery.v1.GetCheckpointResponse\x12`\n\x11GetInclusionProof\x12$.lottery.v1.GetInclusionProofRequest\x1a%.lottery.v1.GetInclusionProofResponse\x12\x66\n\x13GetConsistencyProof\x12&.lottery.v1.GetConsistencyProofRequest\x1a\'.lottery.v1.GetConsistencyProofResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lottery.v1.audit_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPLAYENGINE']._serialized_start=1193
-  _globals['_REPLAYENGINE']._serialized_end=1289
+  _globals['_VERIFYLEDGERREQUEST_CHECKPOINTSENTRY']._loaded_options = None
+  _globals['_VERIFYLEDGERREQUEST_CHECKPOINTSENTRY']._serialized_options = b'8\001'
+  _globals['_REPLAYENGINE']._serialized_start=1446
+  _globals['_REPLAYENGINE']._serialized_end=1542
   _globals['_REPLAYRUNREQUEST']._serialized_start=96
   _globals['_REPLAYRUNREQUEST']._serialized_end=169
   _globals['_REPLAYRUNRESPONSE']._serialized_start=171
@@ -43,28 +45,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLAYRUNSREQUEST']._serialized_end=376
   _globals['_REPLAYRUNSRESPONSE']._serialized_start=378
   _globals['_REPLAYRUNSRESPONSE']._serialized_end=440
-  _globals['_VERIFYLEDGERREQUEST']._serialized_start=442
-  _globals['_VERIFYLEDGERREQUEST']._serialized_end=477
-  _globals['_VERIFYLEDGERRESPONSE']._serialized_start=479
-  _globals['_VERIFYLEDGERRESPONSE']._serialized_end=551
-  _globals['_FAULT']._serialized_start=553
-  _globals['_FAULT']._serialized_end=592
-  _globals['_EXPORTRUNREQUEST']._serialized_start=594
-  _globals['_EXPORTRUNREQUEST']._serialized_end=625
-  _globals['_EXPORTRUNRESPONSE']._serialized_start=627
-  _globals['_EXPORTRUNRESPONSE']._serialized_end=673
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=675
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=697
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=699
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=781
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=783
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=860
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=863
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=1011
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=1013
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1103
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1105
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1191
-  _globals['_AUDITSERVICE']._serialized_start=1292
-  _globals['_AUDITSERVICE']._serialized_end=1906
+  _globals['_VERIFYLEDGERREQUEST']._serialized_start=443
+  _globals['_VERIFYLEDGERREQUEST']._serialized_end=601
+  _globals['_VERIFYLEDGERREQUEST_CHECKPOINTSENTRY']._serialized_start=551
+  _globals['_VERIFYLEDGERREQUEST_CHECKPOINTSENTRY']._serialized_end=601
+  _globals['_VERIFYLEDGERRESPONSE']._serialized_start=604
+  _globals['_VERIFYLEDGERRESPONSE']._serialized_end=804
+  _globals['_FAULT']._serialized_start=806
+  _globals['_FAULT']._serialized_end=845
+  _globals['_EXPORTRUNREQUEST']._serialized_start=847
+  _globals['_EXPORTRUNREQUEST']._serialized_end=878
+  _globals['_EXPORTRUNRESPONSE']._serialized_start=880
+  _globals['_EXPORTRUNRESPONSE']._serialized_end=926
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=928
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=950
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=952
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1034
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=1036
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=1113
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=1116
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=1264
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=1266
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1356
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1358
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1444
+  _globals['_AUDITSERVICE']._serialized_start=1545
+  _globals['_AUDITSERVICE']._serialized_end=2159
 # @@protoc_insertion_point(module_scope)

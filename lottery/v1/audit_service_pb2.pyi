@@ -161,21 +161,49 @@ class VerifyLedgerRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class CheckpointsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.bytes
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.bytes = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     KEYS_FIELD_NUMBER: _builtins.int
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Public keys that the caller trusts (C2SP vkeys): the log's own key, and the keys of others that
         must have cosigned a checkpoint. If empty, the ledger's own copy of the log's key is trusted.
         """
 
+    @_builtins.property
+    def checkpoints(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
+        """Heads of the log that the caller kept, as signed notes, by the names that faults give them. A
+        ledger that does not have them is an older copy, or another.
+        """
+
     def __init__(
         self,
         *,
         keys: _abc.Iterable[_builtins.str] | None = ...,
+        checkpoints: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoints", b"checkpoints", "keys", b"keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -189,8 +217,26 @@ class VerifyLedgerResponse(_message.Message):
 
     SOUND_FIELD_NUMBER: _builtins.int
     FAULTS_FIELD_NUMBER: _builtins.int
+    RUN_COUNT_FIELD_NUMBER: _builtins.int
+    FILE_COUNT_FIELD_NUMBER: _builtins.int
+    BYTE_COUNT_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    UNNAMED_FOLDER_COUNT_FIELD_NUMBER: _builtins.int
     sound: _builtins.bool
     """Whether verification found no fault."""
+    run_count: _builtins.int
+    """The number of runs whose evidence was read."""
+    file_count: _builtins.int
+    """The number of files that were read."""
+    byte_count: _builtins.int
+    """The bytes of these files."""
+    tree_size: _builtins.int
+    """The number of entries of the log."""
+    public_key: _builtins.str
+    """The public key that signs the log's next head (C2SP vkey); empty if the log does not say."""
+    unnamed_folder_count: _builtins.int
+    """The number of folders of evidence that no entry names, as killed processes leave them."""
     @_builtins.property
     def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fault]:
         """The faults found."""
@@ -200,10 +246,16 @@ class VerifyLedgerResponse(_message.Message):
         *,
         sound: _builtins.bool = ...,
         faults: _abc.Iterable[Global___Fault] | None = ...,
+        run_count: _builtins.int = ...,
+        file_count: _builtins.int = ...,
+        byte_count: _builtins.int = ...,
+        tree_size: _builtins.int = ...,
+        public_key: _builtins.str = ...,
+        unnamed_folder_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["faults", b"faults", "sound", b"sound"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["byte_count", b"byte_count", "faults", b"faults", "file_count", b"file_count", "public_key", b"public_key", "run_count", b"run_count", "sound", b"sound", "tree_size", b"tree_size", "unnamed_folder_count", b"unnamed_folder_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -110,8 +110,8 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyLedger(self, request, context):
-        """VerifyLedger verifies the log, its signed checkpoints and every file of evidence. A fault is a
-        result, not an error.
+        """VerifyLedger verifies the published log with its signed heads, every file of evidence, the rules,
+        and the database row by row. A fault is a result, not an error.
 
         Errors include:
         - INVALID_ARGUMENT (INVALID_INPUT): a public key is malformed.

@@ -56,8 +56,8 @@ class AuditServiceStub:
     - FAILED_PRECONDITION (ENGINE_MISSING): the engine is not installed on the server.
     """
     VerifyLedger: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyLedgerRequest, _audit_service_pb2.VerifyLedgerResponse]
-    """VerifyLedger verifies the log, its signed checkpoints and every file of evidence. A fault is a
-    result, not an error.
+    """VerifyLedger verifies the published log with its signed heads, every file of evidence, the rules,
+    and the database row by row. A fault is a result, not an error.
 
     Errors include:
     - INVALID_ARGUMENT (INVALID_INPUT): a public key is malformed.
@@ -122,8 +122,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
     - FAILED_PRECONDITION (ENGINE_MISSING): the engine is not installed on the server.
     """
     VerifyLedger: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyLedgerRequest, _audit_service_pb2.VerifyLedgerResponse]  # type: ignore[assignment]
-    """VerifyLedger verifies the log, its signed checkpoints and every file of evidence. A fault is a
-    result, not an error.
+    """VerifyLedger verifies the published log with its signed heads, every file of evidence, the rules,
+    and the database row by row. A fault is a result, not an error.
 
     Errors include:
     - INVALID_ARGUMENT (INVALID_INPUT): a public key is malformed.
@@ -203,8 +203,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_service_pb2.VerifyLedgerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.VerifyLedgerResponse, _abc.Awaitable[_audit_service_pb2.VerifyLedgerResponse]]:
-        """VerifyLedger verifies the log, its signed checkpoints and every file of evidence. A fault is a
-        result, not an error.
+        """VerifyLedger verifies the published log with its signed heads, every file of evidence, the rules,
+        and the database row by row. A fault is a result, not an error.
 
         Errors include:
         - INVALID_ARGUMENT (INVALID_INPUT): a public key is malformed.

@@ -262,7 +262,9 @@ def test_a_private_key_is_in_nothing_printed() -> None:
     key = SigningKey.parse(PETER_PRIVATE)
 
     for printed in (str(key), repr(key), f"{key}"):
-        assert printed == "SigningKey(name='PeterNeumann')"
+        assert printed == (
+            "SigningKey(name='PeterNeumann', signature_type=<SignatureType.ED25519: 1>)"
+        )
 
 
 def test_a_key_is_read_without_loading_arrow_or_a_database() -> None:

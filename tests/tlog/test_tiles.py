@@ -356,6 +356,8 @@ def test_a_full_file_stands_for_a_partial_one_that_was_removed() -> None:
 def test_a_missing_file_is_named() -> None:
     read = reader_of({})[1]
 
+    with pytest.raises(FileNotFoundError, match="tile/0/000"):
+        node_reader(256, read)(0, 0)
     with pytest.raises(FileNotFoundError, match="tile/1/000"):
         node_reader(256, read)(8, 0)
     with pytest.raises(FileNotFoundError, match="tile/entries/000"):

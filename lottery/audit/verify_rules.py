@@ -1,0 +1,263 @@
+"""Verify the rules: what the entries say, derived again from the entries alone.
+
+The rules of a run are those that it was recorded under (`ledger.rules`), against the runs
+that were standing then.
+
+Invariants:
+- An entry is judged by the entries before it, never by those after it.
+- What cannot be read is a fault of its own; the entries after it are judged all the same.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final
+
+import pyarrow as pa
+
+from lottery.audit.fault import Fault
+from lottery.errors import LedgerDamaged, LotteryError, RunNotFound, quote
+from lottery.ledger.entry import (
+    CHARTER,
+    ENTRY_BYTES,
+    KEY,
+    Charter,
+    Entry,
+    NamedRequest,
+    NextKey,
+    digest_of,
+    read_entry,
+)
+from lottery.ledger.evidence import NOTICES_FILE, POOLS_FILE
+from lottery.ledger.log import Log, sequence_of
+from lottery.ledger.queries import DateRuns, charter_in_force
+from lottery.ledger.rules import Reader, refuse_conflicts, refuse_superseding
+from lottery.ledger.run_record import RunRecord, Superseding, is_run_id
+from lottery.tlog.keys import VerifierKey
+
+_TABLES_KEPT: Final = 8
+"""Maximum number of tables of a date's runs that are kept for the runs after them."""
+
+
+class Story:
+    """What follows from the entries, in their order.
+
+    Attributes:
+        types: The type of every entry; empty for one that cannot be read.
+        dates: The indexes of the entries of each date's runs.
+        requests: Every request id with the run that answers it.
+    """
+
+    def __init__(self) -> None:
+        self.origin: str | None = None
+        self.keys: list[tuple[int, VerifierKey]] = []
+        self.types: list[str] = []
+        self.dates: dict[str, array[int]] = {}
+        self.requests: dict[str, str] = {}
+        self.run_count = 0
+        self._charters: list[tuple[int, str, Charter]] = []
+        self._last_date = ""
+
+    def log(self) -> Log | None:
+        """Return the log's identity as the entries have it so far, None before there is one."""
+        if self.origin is None or not self.keys:
+            return None
+        return Log(origin=self.origin, keys=tuple(self.keys))
+
+    def charters_before(self, index: int) -> list[tuple[str, Charter]]:
+        """Return the charters before an entry, each with its digest."""
+        return [(digest, charter) for at, digest, charter in self._charters if at < index]
+
+    def add(self, encoded: bytes | None) -> Iterator[Fault]:
+        """Take the next entry; yield what is wrong with it.
+
+        Args:
+            encoded: Its bytes, None if they are lost, which is reported where they were looked for.
+        """
+        index = len(self.types)
+        where = entry_name(index)
+        entry: Entry | None = None
+        if encoded is not None:
+            if len(encoded) > ENTRY_BYTES:
+                problem = f"expected at most {ENTRY_BYTES} bytes, got {len(encoded)}"
+                yield Fault(where=where, problem=problem)
+            try:
+                entry = read_entry(encoded)
+            except LedgerDamaged as error:
+                yield Fault(where=where, problem=str(error))
+        self.types.append("" if entry is None else entry.type)
+        if index == 0 and entry is not None and entry.type != CHARTER:
+            yield Fault(where=where, problem="expected a charter as the first entry, got another")
+        if isinstance(entry, Charter):
+            assert encoded is not None, "it was read"  # noqa: S101
+            yield from (Fault(where=where, problem=each) for each in self._charter(index, entry))
+            self._charters.append((index, digest_of(encoded), entry))
+        elif isinstance(entry, NextKey):
+            yield from (Fault(where=where, problem=each) for each in self._next_key(index, entry))
+        elif isinstance(entry, RunRecord):
+            date = entry.business_date.isoformat()
+            self.dates.setdefault(date, array("q")).append(index)
+            self._last_date = max(self._last_date, date)
+            self.run_count += 1
+        if isinstance(entry, RunRecord | NamedRequest):
+            yield from (Fault(where=where, problem=each) for each in self._request(entry))
+
+    def _charter(self, index: int, charter: Charter) -> Iterator[str]:
+        if index == 0:
+            self.origin = charter.origin
+            if charter.previous is not None or charter.holds_from is not None:
+                yield "expected a first charter that follows none and holds from the beginning"
+            key = _key_of(charter.public_key)
+            if isinstance(key, str):
+                yield key
+            elif key.name != charter.origin:
+                yield f"expected a key of the name {charter.origin}, got {key.name}"
+            else:
+                self.keys.append((1, key))
+            return
+        last = self._charters[-1][1] if self._charters else None
+        if charter.previous != last:
+            yield f"expected a charter that follows {last}, got {charter.previous}"
+        if charter.origin != self.origin or charter.public_key is not None:
+            yield f"expected the origin {self.origin} and no key: an entry {KEY} names the next key"
+        if charter.holds_from is None or charter.holds_from.isoformat() <= self._last_date:
+            yield (
+                f"expected that it holds from after {self._last_date or 'no date'}, the last date "
+                f"with a run, got {charter.holds_from}"
+            )
+
+    def _next_key(self, index: int, entry: NextKey) -> Iterator[str]:
+        key = _key_of(entry.public_key)
+        if isinstance(key, str):
+            yield key
+            return
+        if key.name != self.origin or any(key == known for _, known in self.keys):
+            yield f"expected a new key of the name {self.origin}, got {key}"
+        if entry.signs_from != index + 2:
+            yield f"expected that it signs from size {index + 2}, got {entry.signs_from}"
+        self.keys.append((index + 2, key))
+
+    def _request(self, entry: RunRecord | NamedRequest) -> Iterator[str]:
+        if entry.request_id in self.requests:
+            run = self.requests[entry.request_id]
+            yield f"expected a new request id, got {quote(entry.request_id)} of run {run}"
+        self.requests[entry.request_id] = entry.run
+        if isinstance(entry, NamedRequest):
+            date = entry.run.rpartition("-")[0]
+            number = sequence_of(entry.run) if is_run_id(entry.run) else 0
+            known = 1 <= number <= len(self.dates.get(date, ()))
+            if not known or entry.run != f"{date}-{number:03d}":
+                yield f"expected the request of a recorded run, got that of {quote(entry.run)}"
+
+
+def date_faults(
+    story: Story, date: str, runs: Sequence[tuple[int, RunRecord, bytes]], read: Reader
+) -> Iterator[Fault]:
+    """Yield what is wrong with the runs of a date, each judged by those before it.
+
+    Args:
+        story: What follows from the entries.
+        date: The date.
+        runs: The runs in the order of the log: index, record and bytes.
+        read: Reads a table of a run's evidence.
+    """
+    standing = DateRuns(records=(), last_digest=None)
+    contents: set[str] = set()
+    read = _keeping(read)
+    for index, record, encoded in runs:
+        where = f"run {record.run}"
+        for problem in _run_problems(story, index, record, standing, date):
+            yield Fault(where=where, problem=problem)
+        if record.content_sha256 in contents:
+            problem = "expected other content than that of the runs before it, got the same"
+            yield Fault(where=where, problem=problem)
+        contents.add(record.content_sha256)
+        contradiction = _contradiction(record, standing, read)
+        if contradiction is not None:
+            yield Fault(where=where, problem=contradiction)
+        standing = DateRuns(records=(*standing.records, record), last_digest=digest_of(encoded))
+
+
+def entry_name(index: int) -> str:
+    """Return how faults name an entry."""
+    return f"entry {index} of the log"
+
+
+def _run_problems(
+    story: Story, index: int, record: RunRecord, before: DateRuns, date: str
+) -> Iterator[str]:
+    expected = f"{date}-{len(before.records) + 1:03d}"
+    if record.run != expected:
+        yield f"expected run {expected}, the next of its date, got {record.run}"
+    if record.previous != before.last_digest:
+        yield f"expected that it follows {before.last_digest}, got {record.previous}"
+    charters = story.charters_before(index)
+    if charters:
+        digest, charter = charter_in_force(charters, record.business_date)
+        if record.charter != digest:
+            yield f"expected the charter {digest} that was in force, got {record.charter}"
+        elif record.method != charter.method:
+            yield f"expected the method and decisions of its charter, got {record.method.id}"
+    yield from _naming_problems(record, before, date)
+
+
+def _naming_problems(record: RunRecord, before: DateRuns, date: str) -> Iterator[str]:
+    """Yield what is wrong with the runs that a run names."""
+    if list(record.supersedes) != sorted(set(record.supersedes)):
+        yield "expected the runs that it supersedes sorted, each once"
+    if bool(record.supersedes) != (record.reason is not None):
+        yield "expected a reason exactly if it supersedes a run"
+    for superseded in record.supersedes:
+        try:
+            refuse_superseding(before, superseded, date)
+        except LotteryError as error:
+            yield str(error)
+    for run in record.taken_off:
+        if not before.has(run):
+            yield str(RunNotFound(run))
+
+
+def _contradiction(record: RunRecord, before: DateRuns, read: Reader) -> str | None:
+    """Return how a run contradicts those standing when it was recorded, or None."""
+    standing = before.standing(Superseding(runs=record.supersedes))
+    if not standing:
+        return None
+    try:
+        refuse_conflicts(
+            standing,
+            read,
+            seed=record.seed,
+            notices=read(record, NOTICES_FILE),
+            pools=read(record, POOLS_FILE),
+            positions_basis=record.positions_basis,
+        )
+    except (LedgerDamaged, OSError):
+        return None  # The evidence is reported where every file of it is read.
+    except LotteryError as error:
+        return f"expected no conflict with standing runs, got {error.reason}: {error}"
+    return None
+
+
+def _keeping(read: Reader) -> Reader:
+    """Return the same reader, which keeps the last tables."""
+    records: dict[str, RunRecord] = {}
+
+    @lru_cache(maxsize=_TABLES_KEPT)
+    def kept(run: str, name: str) -> pa.Table:
+        return read(records[run], name)
+
+    def reading(record: RunRecord, name: str) -> pa.Table:
+        records[record.run] = record
+        return kept(record.run, name)
+
+    return reading
+
+
+def _key_of(text: str | None) -> VerifierKey | str:
+    """Return a public key, or what is wrong with it."""
+    try:
+        return VerifierKey.parse(text or "")
+    except LotteryError as error:
+        return str(error)

@@ -1,0 +1,117 @@
+"""`lottery witness serve` and `lottery witness keys`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lottery.cli.options import JsonOption, read_keys
+from lottery.cli.session import Session, session_of
+from lottery.cli.witness_server import WitnessServer
+from lottery.errors import LotteryError, quote
+from lottery.operations.proofs import VerifierKey
+from lottery.operations.witness import make_witness_key, open_witness, witness_key
+
+app = typer.Typer(
+    name="witness",
+    help="Be a witness of somebody's log: cosign its checkpoints as long as each begins with the "
+    "one before.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    key: Annotated[
+        Path, typer.Option(metavar="FILE", help="The private key, by lottery witness keys --make.")
+    ],
+    log: Annotated[
+        list[str], typer.Option(metavar="VKEY", help="The public key of a log; may be repeated.")
+    ],
+    state: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Where it keeps what it cosigned; never restore it."),
+    ],
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen; a proxy in front has TLS.")
+    ] = "127.0.0.1:8080",
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a witness over HTTP (C2SP tlog-witness) until SIGTERM; prints its public key first.
+
+    A copy of the state that is older than the witness must never be put in place of it: the witness
+    would cosign a second history.
+    """
+    session, address = session_of(context, as_json=as_json), _address(listen)
+    logs = read_keys(log, "--log")
+    try:
+        witness = open_witness(key, logs, state)
+    except LotteryError as error:
+        session.fail(error)
+    server = WitnessServer(witness, address, clock=lambda: int(time.time()), report=_report)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    _show(session, witness.verifier, server.url)
+    stopping.wait()
+    server.stop()
+    thread.join()
+
+
+@app.command()
+def keys(
+    context: typer.Context,
+    make: Annotated[
+        Path | None,
+        typer.Option("--make", metavar="FILE", help="Make a private key in this new file."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The name of the key; required with --make.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A private key that was made before.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a witness's key, or print the public key of one; a log's key is no witness's."""
+    session = session_of(context, as_json=as_json)
+    if (make is None) != (name is None):
+        raise typer.BadParameter("--make and --name go together")
+    if (make is None) == (key is None):
+        raise typer.BadParameter("expected either --make and --name, or --key")
+    try:
+        if make is not None and name is not None:
+            _show(session, make_witness_key(make, name))
+        elif key is not None:
+            _show(session, witness_key(key))
+    except LotteryError as error:
+        session.fail(error)
+
+
+def _show(session: Session, key: VerifierKey, url: str | None = None) -> None:
+    document = {"name": key.name, "public_key": str(key)}
+    if url is not None:
+        document["url"] = url
+    lines = [str(key), *([] if url is None else [f"Serving at {url}"])]
+    session.show(document, lambda console: console.print("\n".join(lines), soft_wrap=True))
+    sys.stdout.flush()
+
+
+def _report(line: str) -> None:
+    typer.echo(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}", err=True)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not (host and port.isascii() and port.isdecimal() and int(port) < 1 << 16):
+        raise typer.BadParameter(f"--listen: expected HOST:PORT, got {quote(text)}")
+    return host.removeprefix("[").removesuffix("]"), int(port)

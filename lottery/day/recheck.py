@@ -1,0 +1,181 @@
+"""A second look at an allocated day, by other code than the compiled loops (rules D1 to D6).
+
+Every pool is checked before anything is recorded, so that wrong machine code cannot be: what came
+in is what is kept, the ranges follow each other from 1 to the total (R3), the first hit is the
+fraction's (D1, D2), and every account has what the numbers hit take from its range (D3, D4).
+
+Not here: whether the accounts are in their order (R1), which replay computes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lottery.day.allocate import Day
+from lottery.day.assigned_pools import AssignedPools, Integers
+from lottery.day.keys import KeyedPositions
+from lottery.errors import AllocationWrong
+from lottery.method.methodology import ZeroHit
+from lottery.method.seed import DENOMINATOR
+
+if TYPE_CHECKING:  # NumPy's types take long to import.
+    import numpy.typing as npt
+
+_ROWS: Final = 1 << 16
+"""Rows looked at together, which stay in the processor's cache."""
+_LIMB_BITS: Final = 21
+"""Sums of as many limbs as memory has room for are exact as doubles."""
+
+
+def recheck(
+    day: Day,
+    assigned: AssignedPools,
+    positions: KeyedPositions,
+    *,
+    ten_thousandths: int,
+    zero_hit: ZeroHit,
+) -> None:
+    """Check an allocated day against what it was made from.
+
+    Args:
+        day: The day.
+        assigned: Its pools with notices.
+        positions: Their positions.
+        ten_thousandths: The fraction's numerator over 10,000 (S6).
+        zero_hit: The choice of D2.
+
+    Raises:
+        AllocationWrong: Something is not as the rules have it; the pool is named.
+    """
+    totals = _column(day.pools, "total_short")
+    counts = _column(day.pools, "account_count")
+    quantities = _column(day.pools, "assigned_quantity")
+    is_broken = np.asarray(pc.is_valid(day.pools.column("break_reason")))
+    open_counts, sums = _sums_of(positions, len(assigned))
+    _expect(day, counts == open_counts, "the accounts that came in")
+    _expect(day, totals == sums, "the contracts short that came in")
+    _expect(day, quantities == assigned.quantities(), "the contracts of its notices")
+    _expect(day, is_broken == (quantities > totals), "a break if more is assigned than short")
+    hits = day.pools.column("first_hit").fill_null(0).to_numpy()
+    expected = _first_hits(totals, ten_thousandths, zero_hit)
+    _expect(day, is_broken | (hits == expected), "the first hit of the fraction")
+    for table, chosen in ((day.allocations, ~is_broken), (day.broken_positions, is_broken)):
+        _check_rows(day, table, np.flatnonzero(chosen), counts, totals, hits, quantities)
+
+
+def _sums_of(positions: KeyedPositions, pool_count: int) -> tuple[Integers, Integers]:
+    """Return the open accounts of each pool, and their contracts short."""
+    counts, sums = np.zeros((2, pool_count), np.int64)
+    for block in positions.blocks:
+        is_open = block.shorts > 0
+        pools, shorts = block.pools[is_open], block.shorts[is_open]
+        counts += np.bincount(pools, minlength=pool_count)
+        for shift in range(0, int(shorts.max(initial=0)).bit_length(), _LIMB_BITS):
+            limbs = (shorts >> shift) & ((1 << _LIMB_BITS) - 1)
+            sums += np.bincount(pools, limbs, pool_count).astype(np.int64) << shift
+    return counts, sums
+
+
+def _first_hits(totals: Integers, ten_thousandths: int, zero_hit: ZeroHit) -> Integers:
+    """Return the first hit of each total: the product without its decimals (D1), or D2's."""
+    whole, rest = np.divmod(totals, DENOMINATOR)
+    hits = whole * ten_thousandths + rest * ten_thousandths // DENOMINATOR
+    wrapped = totals if zero_hit is ZeroHit.WRAP else np.minimum(totals, 1)
+    return np.where(hits == 0, wrapped, hits)
+
+
+def _check_rows(
+    day: Day,
+    table: pa.Table,
+    pools: Integers,
+    counts: Integers,
+    totals: Integers,
+    hits: Integers,
+    quantities: Integers,
+) -> None:
+    """Check the rows of some pools, which lie in the table one pool after the other.
+
+    Raises:
+        AllocationWrong: A row is not as the rules have it.
+    """
+    ends = np.cumsum(counts[pools])
+    if table.num_rows != (int(ends[-1]) if len(ends) else 0):
+        raise AllocationWrong(f"expected {ends[-1:]} rows of positions, got {table.num_rows}")
+    is_allocated = "assigned_quantity" in table.column_names
+    # Numbers hit up to the total, and after it those from 1 on (D4).
+    before_wrap = np.minimum(quantities, totals - hits + 1)
+    after_wrap = quantities - before_wrap
+    last_before = np.zeros(1, np.int64)
+    for start, chunk in _chunks(table):
+        end = start + chunk.num_rows
+        first_pool, last_pool = np.searchsorted(ends, (start, end - 1), "right")
+        inside = ends[first_pool:last_pool]
+        pool_of = np.repeat(
+            pools[first_pool : last_pool + 1], np.diff([start, *inside.tolist(), end])
+        )
+        short = _column(chunk, "short_quantity")
+        right = _labels_are(chunk, day.pools, pool_of) & (short > 0)
+        if is_allocated:
+            first, last = _column(chunk, "first_number"), _column(chunk, "last_number")
+            before = np.concatenate([last_before, last[:-1]])
+            # A pool begins at 1 where the one before has ended with its total.
+            before[inside - start] = 0
+            if not start or (first_pool and ends[first_pool - 1] == start):
+                before[0] = 0
+            right &= first == before + 1
+            right &= last - first + 1 == short
+            closes = ends[(ends > start) & (ends <= end)] - 1 - start
+            right[closes] &= last[closes] == totals[pool_of[closes]]
+            hit = np.minimum(last, hits[pool_of] + before_wrap[pool_of] - 1)
+            taken = np.maximum(0, hit - np.maximum(first, hits[pool_of]) + 1)
+            taken += np.maximum(0, np.minimum(last, after_wrap[pool_of]) - first + 1)
+            right &= _column(chunk, "assigned_quantity") == taken
+            last_before = last[-1:]
+        if not right.all():
+            raise _wrong(day, int(pool_of[np.argmin(right)]), "ranges and numbers hit")
+
+
+def _chunks(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    """Yield parts of a table with contiguous columns, each with the index of its first row."""
+    start = 0
+    for batch in table.to_batches(max_chunksize=_ROWS):
+        if batch.num_rows:
+            yield start, pa.Table.from_batches([batch])
+        start += batch.num_rows
+
+
+def _labels_are(chunk: pa.Table, pools: pa.Table, pool_of: Integers) -> npt.NDArray[np.bool_]:
+    """Return whether each row has its pool's OCC account and series."""
+    right = np.ones(chunk.num_rows, np.bool_)
+    here, index = np.unique(pool_of, return_inverse=True)
+    for name in ("occ_account", "series"):
+        label = chunk.column(name).chunk(0)
+        texts = pools.column(name).take(pa.array(here))
+        expected = pc.index_in(texts, value_set=label.dictionary).fill_null(-1).to_numpy()
+        right &= np.asarray(label.indices) == expected[index]
+    return right
+
+
+def _expect(day: Day, right: npt.NDArray[np.bool_], what: str) -> None:
+    """Raise `AllocationWrong` for the first pool that is not right."""
+    if not right.all():
+        raise _wrong(day, int(np.argmin(right)), what)
+
+
+def _wrong(day: Day, index: int, what: str) -> AllocationWrong:
+    pool = day.pools.slice(index, 1).to_pylist()[0]
+    name = f"{pool['occ_account']} {pool['series']}".strip()
+    return AllocationWrong(
+        f"the allocation of {name} does not have {what} [D6]; nothing is recorded; "
+        "the computation itself is wrong: check the machine, and report this"
+    )
+
+
+def _column(table: pa.Table, name: str) -> Integers:
+    values: Integers = table.column(name).to_numpy()
+    return values
