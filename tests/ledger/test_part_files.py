@@ -108,10 +108,10 @@ def test_the_record_names_every_part_in_the_order_of_the_rows(
     assert names == [f"allocations/part-{part}.parquet" for part in range(len(names))]
     assert record.files_of("taken_off.parquet") == ()
     assert evidence.read_table(folder, "allocations.parquet").to_pylist() == expected.allocations
-    opened = opened(ledger)
-    assert opened.read(record, "allocations.parquet").to_pylist() == expected.allocations
+    there = opened(ledger)
+    assert there.read(record, "allocations.parquet").to_pylist() == expected.allocations
     for account in {row["account"] for row in expected.allocations}:
-        rows = opened.read(record, "allocations.parquet", pc.field("account") == account)
+        rows = there.read(record, "allocations.parquet", pc.field("account") == account)
         assert rows.to_pylist() == [
             row for row in expected.allocations if row["account"] == account
         ]
@@ -191,7 +191,7 @@ def test_a_part_that_is_not_what_was_recorded_is_a_fault(
     change, named = FOUND[damage]
     change(folder)
 
-    faults = {fault.where.partition(f"{record.run}/")[2] for fault in faults_of(ledger)}
+    faults = {fault.where.partition(f"{record.folder}/")[2] for fault in faults_of(ledger)}
     assert faults >= named
     assert faults
     for engine in Engine:

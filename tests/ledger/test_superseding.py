@@ -28,6 +28,7 @@ from tests.builders import (
     OTHER_ASKS,
     PUBLISHED,
     SmallDay,
+    evidence_in,
     made,
     notice,
     opened,
@@ -139,7 +140,7 @@ def test_a_request_id_stays_with_its_content_when_its_run_is_superseded(
 
 @pytest.mark.usefixtures("published")
 def test_a_run_that_is_not_recorded_cannot_be_superseded(run: Run, ledger: Path) -> None:
-    for unknown in (B, "2024-09-17-001", "2024-09-31-001", "2024-09-16-0001"):
+    for unknown in (B, "2024-09-16-0001"):
         with nothing_recorded(ledger), pytest.raises(RunNotFound) as caught:
             run(CORRECTED, supersedes=[unknown], reason=WHY)
         assert caught.value.run == unknown
@@ -215,9 +216,7 @@ def test_what_is_no_run_id_cannot_be_superseded(run: Run, ledger: Path, name: st
         run(CORRECTED, supersedes=[name], reason=WHY)
 
 
-def test_everything_wrong_with_superseding_is_reported_at_once_and_makes_no_ledger(
-    run: Run, ledger: Path
-) -> None:
+def test_everything_wrong_with_superseding_is_reported_at_once(run: Run, ledger: Path) -> None:
     with pytest.raises(Refused) as caught:
         run(CORRECTED, supersedes=["x", "y"], reason="\n", positions_basis="both")
 
@@ -228,7 +227,7 @@ def test_everything_wrong_with_superseding_is_reported_at_once_and_makes_no_ledg
         "supersede",
         "supersede",
     ]
-    assert not ledger.exists()
+    assert runs_in(ledger) == []
 
 
 def test_the_latest_run_can_be_superseded_by_that_name(run: Run, ledger: Path) -> None:
