@@ -102,18 +102,15 @@ def test_whatever_is_entered_is_entered_once(
     ledger, database = losing
     record(ledger, PUBLISHED, request_id="mine")
     next_key = SigningKey.generate(ledger.log().origin).verifier
-    for number, write in enumerate(
-        (
-            lambda: record(ledger, PUBLISHED, request_id="yours"),
-            lambda: ledger.enter("report", A, "made", TESTER),
-            lambda: ledger.amend(
-                lambda last: replace(last, public_key=None, holds_from=NEXT_DATE),
-                lambda *_: None,
-            ),
-            lambda: ledger.rotate(next_key, TESTER),
+    writes: list[Callable[[], object]] = [
+        lambda: record(ledger, PUBLISHED, request_id="yours"),
+        lambda: ledger.enter("report", A, "made", TESTER),
+        lambda: ledger.amend(
+            lambda last: replace(last, public_key=None, holds_from=NEXT_DATE), lambda *_: None
         ),
-        3,
-    ):
+        lambda: ledger.rotate(next_key, TESTER),
+    ]
+    for number, write in enumerate(writes, 3):
         database.losses = [loss]
         write()
         assert len(entries_in(ledger)) == number
