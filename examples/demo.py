@@ -27,19 +27,21 @@ def main() -> None:
     """
     with tempfile.TemporaryDirectory(prefix="lottery-demo-") as directory:
         folder = Path(directory)
+        lottery("--ledger", str(folder / "ledger"), "init")
         print("Starting a server on loopback (the first start compiles the loops) ...", flush=True)
         server, port = start_server(folder / "ledger")
+        to_server = ("--server", f"127.0.0.1:{port}")
         try:
             output = folder / "output"
-            lottery(port, "run", "--date", "2024-09-16", *FILES, "--output", str(output))
+            lottery(*to_server, "run", "--date", "2024-09-16", *FILES, "--output", str(output))
             expected = (DAY / "expected" / "allocations.csv").read_bytes()
             if (output / "allocations.csv").read_bytes() != expected:
                 raise SystemExit("the allocations are not those of the independent reference")
             print("The allocations are those of the tests' independent reference, to the byte.")
-            lottery(port, "show", "latest", "--allocations")
-            lottery(port, "explain", "latest", "--series", "AAPL240920C00220000")
-            lottery(port, "replay", "--all")
-            lottery(port, "verify")
+            lottery(*to_server, "show", "latest", "--allocations")
+            lottery(*to_server, "explain", "latest", "--series", "AAPL240920C00220000")
+            lottery(*to_server, "replay", "--all")
+            lottery(*to_server, "verify")
         finally:
             server.terminate()
             server.wait()
@@ -66,12 +68,11 @@ def start_server(ledger: Path) -> tuple[subprocess.Popen[bytes], int]:
     raise SystemExit("the server did not start")
 
 
-def lottery(port: int, *arguments: str) -> None:
-    """Run a command against the server, showing the command and what it prints."""
+def lottery(*arguments: str) -> None:
+    """Run a command, showing the command and what it prints."""
     shown = [argument.replace(f"{Path.cwd()}{os.sep}", "") for argument in arguments]
-    print(f"\n$ lottery --server 127.0.0.1:{port} {' '.join(shown)}", flush=True)
-    command = [sys.executable, "-m", "lottery", "--server", f"127.0.0.1:{port}", *arguments]
-    code = subprocess.run(command, check=False).returncode
+    print(f"\n$ lottery {' '.join(shown)}", flush=True)
+    code = subprocess.run([sys.executable, "-m", "lottery", *arguments], check=False).returncode
     if code not in (0, BREAKS):
         raise SystemExit(1)
 

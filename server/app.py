@@ -6,6 +6,7 @@ from concurrent import futures
 from dataclasses import dataclass
 
 import grpc
+import structlog
 from grpc_reflection.v1alpha import reflection
 
 from lottery import operations
@@ -15,6 +16,7 @@ from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from server import security
 from server.audit_service import AuditService
 from server.binding import OWN_PORT, bind
+from server.keeper import Keeper
 from server.lottery_service import LotteryService
 from server.settings import Settings
 from server.telemetry import SERVICES, CanonicalLog, HealthServer, MetricsServer
@@ -34,11 +36,13 @@ class LotteryServer:
     health: HealthServer
     metrics: MetricsServer | None
     ledger: Ledger
+    keeper: Keeper
     services: grpc.Server
     grace_seconds: float
 
     def start(self) -> None:
         """Start serving."""
+        self.keeper.start()
         self.services.start()
         self.health.start()
 
@@ -49,6 +53,7 @@ class LotteryServer:
         self.health.stop()
         if self.metrics is not None:
             self.metrics.stop()
+        self.keeper.stop()
         self.ledger.close()
 
 
@@ -63,7 +68,10 @@ def create_server(settings: Settings) -> LotteryServer:
     """
     credentials = security.credentials(settings)
     ledger_settings = settings.ledger_settings()
-    ledger = operations.open_ledger(ledger_settings)
+    log = structlog.get_logger()
+    ledger = operations.open_ledger(ledger_settings, lambda text: log.warning("ledger", what=text))
+    for finding in operations.probe_objects(ledger):
+        log.warning("objects", what=finding)
     ledger.publish()  # What a killed process has committed and not published.
     services = grpc.server(
         futures.ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc"),
@@ -96,6 +104,7 @@ def create_server(settings: Settings) -> LotteryServer:
         health=HealthServer(settings.health_listen),
         metrics=MetricsServer(settings.metrics_listen) if settings.metrics_listen else None,
         ledger=ledger,
+        keeper=Keeper(ledger),
         services=services,
         grace_seconds=settings.grace_seconds,
     )

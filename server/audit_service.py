@@ -86,7 +86,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
         return pb.GetCheckpointResponse(
             checkpoint=checkpoint.note,
             tree_size=checkpoint.tree_size,
-            public_key=str(operations.public_keys(self._ledger).key),
+            public_key=str(checkpoint.key),
         )
 
     @aborting

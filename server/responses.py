@@ -104,6 +104,7 @@ def from_record(record: RunRecord, superseded_by: str | None) -> lottery_pb2.Run
         decisions=record.method.decisions,
         seed=_seed(record.seed),
         warnings=_copies(lottery_pb2.Warning, record.warnings),
+        breaks=(),
         recorded_at=None,
         record=canonical(record),
         superseded_by=superseded_by,

@@ -22,7 +22,8 @@ import pytest
 
 from examples.airflow.lottery_command import PROGRAM, Verdict, ask, assign, files_of, verdict_of
 from lottery.cli import exits
-from lottery.ledger import write_transaction
+from tests.builders import evidence_in, made
+from tests.cli.calls import write_lock
 
 EXAMPLES: Final = Path(__file__).parents[1] / "examples"
 DAY: Final = EXAMPLES / "2024-09-16"
@@ -53,6 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for name in ("positions.csv", "volumes.csv"):
             shutil.copy(DAY / name, folder)
     (tmp_path / "in" / "2024-09-19").mkdir()
+    made(tmp_path / "lottery-ledger")
     return tmp_path
 
 
@@ -86,7 +88,6 @@ def test_a_date_is_allocated_into_the_home(home: Path) -> None:
     assert answer.document["run"] == "2024-09-17-001"
     assert answer.document["breaks"] == []
     assert (home / "out" / "2024-09-17" / "allocations.csv").exists()
-    assert (home / "lottery-ledger" / "checkpoints").exists()
 
 
 def test_breaks_and_warnings_are_in_the_answer(home: Path) -> None:
@@ -117,7 +118,7 @@ def test_a_locked_ledger_is_tried_again(home: Path, monkeypatch: pytest.MonkeyPa
     assign(home, "2024-09-17")
     monkeypatch.setenv("LOTTERY_LOCK_SECONDS", "0.1")
 
-    with write_transaction.locked(home / "lottery-ledger", 0.0):
+    with write_lock(home / "lottery-ledger"):
         answer = assign(home, "2024-09-16")
 
     assert answer.exit_code == exits.TRY_AGAIN
@@ -141,9 +142,7 @@ def test_what_occ_sends_is_taken_first(home: Path) -> None:
 
 def test_a_ledger_that_is_not_sound_fails_and_says_where(home: Path) -> None:
     assign(home, "2024-09-17")
-    run = home / "lottery-ledger" / "evidence" / "2024-09-17" / "2024-09-17-001"
-    run.chmod(0o755)
-    (run / "pools.parquet").unlink()
+    (evidence_in(home / "lottery-ledger", "2024-09-17-001") / "pools.parquet").unlink()
 
     answer = ask(home, "verify")
 

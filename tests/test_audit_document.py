@@ -15,9 +15,15 @@ import pytest
 from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.ledger import evidence
-from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import RunRecord
-from tests.builders import DATE, FULL, TESTER, record_in, request_of
+from tests.builders import (
+    DATE,
+    FULL,
+    TESTER,
+    opened,
+    record_in,
+    request_of,
+)
 from tests.documents import blocks_of, read, run
 
 DOCUMENT = read("AUDIT.md")
@@ -32,11 +38,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for day in (16, 17, 18):
         request = request_of(replace(FULL, date=DATE.replace(day=day)), folder / str(day))
         record_in(folder / "ledger", request)
-    ledger = Ledger.open(folder / "ledger")
+    ledger = opened(folder / "ledger")
     archive = io.BytesIO()
     operations.export_run(ledger, "2024-09-17-001", archive, TESTER)
-    with zipfile.ZipFile(archive) as opened:
-        opened.extractall(folder / "unpacked")
+    with zipfile.ZipFile(archive) as bundled:
+        bundled.extractall(folder / "unpacked")
     return folder / "unpacked" / "2024-09-17-001"
 
 
@@ -58,7 +64,7 @@ def test_a_bundle_passes_the_checks_of_other_peoples_tools(
 
     assert done.returncode == 0, done.stdout
     if block.kind == "python":
-        assert done.stdout == "run.json is entry 1 of 2\n"
+        assert done.stdout == "run.json is entry 2 of 3\n"
 
 
 @pytest.mark.parametrize(

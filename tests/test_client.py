@@ -22,7 +22,7 @@ import pytest
 
 from lottery import errors, operations
 from lottery.audit.replay import Engine
-from lottery.client import LotteryClient, Verified
+from lottery.client import LotteryClient
 from lottery.client import client as client_module
 from lottery.day.tables import ALLOCATIONS, NOTICE_ROWS, POOLS, POSITION_ROWS
 from lottery.errors import (
@@ -35,8 +35,8 @@ from lottery.errors import (
     Refused,
     RunNotFound,
 )
-from lottery.ledger import write_transaction
 from lottery.ledger.commit import Ledger
+from lottery.ledger.entry import canonical
 from lottery.ledger.run_record import RunRecord
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.tlog import merkle
@@ -62,16 +62,26 @@ from tests.builders import (
     PUBLISHED,
     TESTER,
     SmallDay,
+    evidence_in,
     exchange_asks,
+    made,
     notice,
     position,
     replays_of,
     request_of,
+    settings_of,
     table_of,
 )
-from tests.cli.calls import fails, lottery
+from tests.cli.calls import (
+    fails,
+    lottery,
+    write_lock,
+)
 from tests.reference import Row
-from tests.server.calls import serving
+from tests.server.calls import (
+    folder_of,
+    serving,
+)
 
 BEFORE: Final = dt.date(2024, 9, 5)
 
@@ -262,8 +272,22 @@ def test_more_rows_than_a_message_holds_are_sent_and_received_in_several(
 def test_a_run_is_got_as_it_was_recorded(client: LotteryClient) -> None:
     record = run_rows(client, PUBLISHED).record
 
-    assert client.get_run(record.run) == record
-    assert client.get_run("latest") == record
+    for run in (record.run, "latest"):
+        found = client.get_run(run)
+        assert (found.record, found.superseded_by, found.breaks) == (record, None, ())
+
+
+def test_a_run_is_got_with_its_breaks_which_a_list_leaves_out(client: LotteryClient) -> None:
+    outcome = run_rows(client, FULL)
+
+    assert [(one.series, one.reason) for one in outcome.breaks] == [(GE, "EXCEEDS_SHORT")]
+    assert client.get_run("latest").breaks == outcome.breaks
+    assert run_rows(client, FULL).breaks == outcome.breaks
+    assert [record.break_count for record in client.list_runs()] == [1]
+
+
+def test_the_decisions_of_the_charter_are_those_of_the_method(client: LotteryClient) -> None:
+    assert client.get_charter(DATE) == JPMS_2024_09_06.decisions()
 
 
 def test_runs_are_listed_over_all_pages(
@@ -306,7 +330,7 @@ def test_replays_are_those_of_the_library_by_either_engine(
     client: LotteryClient, server: LotteryServer, engine: Engine
 ) -> None:
     first, _ = record_two(client)
-    every = replays_of(server.ledger.directory, engine)
+    every = replays_of(folder_of(server), engine)
 
     assert client.replay_run(first.run, engine=engine) == every[0]
     assert list(client.replay_dates(engine=engine)) == every
@@ -368,7 +392,7 @@ def test_what_the_server_refuses_is_the_librarys_own_error(
 def test_a_busy_ledger_is_the_librarys_own_error(
     client: LotteryClient, server: LotteryServer
 ) -> None:
-    with write_transaction.locked(server.ledger.directory, 0.0), pytest.raises(errors.LedgerBusy):
+    with write_lock(folder_of(server)), pytest.raises(errors.LedgerBusy):
         run_rows(client, PUBLISHED)
 
     assert not run_rows(client, PUBLISHED).already_recorded
@@ -461,6 +485,9 @@ EVERY_ERROR: Final[list[LotteryError]] = [
     errors.LedgerNotFound("there is none"),
     errors.LedgerUnwritable("the disk is full"),
     errors.LedgerUnfinished("the disk is full now"),
+    errors.ConnectionLost("the database went away"),
+    errors.AllocationWrong("a pool is not as the rules have it"),
+    errors.WitnessAhead("it knows more", witness="example.org/w", witness_size=7, log_size=5),
     errors.CheckpointInvalid("nobody signed it"),
     errors.ProofInvalid("it proves another record"),
     errors.KeyUnusable("it is another log's"),
@@ -577,16 +604,16 @@ def test_a_server_that_is_not_there_is_away(tmp_path: Path) -> None:
 
 def test_a_server_that_does_not_answer_in_time_is_away(server: LotteryServer) -> None:
     with (
-        write_transaction.locked(server.ledger.directory, 0.0),
+        write_lock(folder_of(server)),
         LotteryClient(f"127.0.0.1:{server.port}", timeout=0.01) as client,
         pytest.raises(errors.ServerAway),
     ):
         run_rows(client, PUBLISHED)
 
 
-def test_a_server_that_lacks_the_service_has_failed() -> None:
+def test_a_server_that_lacks_the_service_has_failed(tmp_path: Path) -> None:
     ledger = cast("Ledger", RefusingLedger(RunNotFound("latest")))
-    audit = AuditService(ledger, lock_seconds=1.0, identify=lambda _: TESTER)
+    audit = AuditService(ledger, settings=settings_of(tmp_path), identify=lambda _: TESTER)
     with client_of(audit=audit) as client:
         with pytest.raises(RunNotFound):
             client.replay_run("latest")
@@ -647,15 +674,14 @@ def test_a_ledger_is_verified_where_it_is(client: LotteryClient, server: Lottery
     record = run_rows(client, PUBLISHED).record
     key = client.public_keys().key
 
-    assert client.verify_ledger() == client.verify_ledger([key]) == Verified(faults=())
-    assert client.verify_ledger().sound
-    server.ledger.evidence_of(record).joinpath("pools.parquet").unlink()
+    sound = client.verify_ledger()
+    assert (sound.sound, sound.faults, sound.tally.runs) == (True, (), 1)
+    assert client.verify_ledger([key]) == sound
+    (evidence_in(folder_of(server), record.run) / "pools.parquet").unlink()
     verified = client.verify_ledger([key])
 
     assert not verified.sound
-    assert [fault.where for fault in verified.faults] == [
-        f"evidence/2024-09-16/{record.run}/pools.parquet"
-    ]
+    assert any(fault.where.endswith("/pools.parquet") for fault in verified.faults)
 
 
 def test_checkpoints_and_proofs_of_an_honest_server_are_believed(
@@ -666,20 +692,29 @@ def test_checkpoints_and_proofs_of_an_honest_server_are_believed(
     run_rows(client, replace(PUBLISHED, date=NEXT_DATE))
     second = client.checkpoint()
 
-    assert (first.checkpoint.size, second.checkpoint.size) == (1, 2)
+    assert (first.checkpoint.size, second.checkpoint.size) == (2, 3)
     assert first.key == second.key == operations.public_keys(server.ledger).key
     assert client.checkpoint(first.key) == second
     client.verify_consistency(first.checkpoint, second.checkpoint)
-    for run, index in (("latest", 1), (record.run, 0)):
-        canonical = client.get_run(run).canonical()
-        proof = client.inclusion_proof(run, canonical, key=first.key)
+    for run, index in (("latest", 2), (record.run, 1)):
+        encoded = canonical(client.get_run(run).record)
+        proof = client.inclusion_proof(run, encoded, key=first.key)
         assert (proof.index, proof.note) == (index, second.note)
 
 
-def test_nothing_is_proved_of_a_log_without_runs(client: LotteryClient) -> None:
-    for call in (client.checkpoint, client.public_keys):
-        with pytest.raises(RunNotFound):
-            call()
+def test_a_log_without_runs_has_its_charter_and_proves_no_run(client: LotteryClient) -> None:
+    assert client.checkpoint().checkpoint.size == 1
+    with pytest.raises(RunNotFound):
+        client.inclusion_proof("latest", b"{}")
+
+
+def test_the_key_that_is_named_has_signed_the_checkpoint_also_when_the_next_one_is_known(
+    client: LotteryClient, server: LotteryServer
+) -> None:
+    key = operations.public_keys(server.ledger).key
+    server.ledger.rotate(SigningKey.generate(key.name).verifier, TESTER)
+
+    assert client.checkpoint().key == key
 
 
 def test_a_bundle_of_an_honest_server_is_the_librarys_own(
@@ -815,16 +850,15 @@ LIES: Final[dict[str, tuple[Callable[[FakeLog], object], type[LotteryError]]]] =
         CheckpointInvalid,
     ),
     "no key is named": (lambda log: setattr(log, "named", "no key"), errors.KeyUnusable),
-    # The log's key signs the trail's checkpoints as well, under an origin of their own.
-    "the trail's tree": (
-        lambda log: setattr(log, "origin", f"{log.key.name}/trail"),
+    "another origin": (
+        lambda log: setattr(log, "origin", f"{log.key.name}/other"),
         CheckpointInvalid,
     ),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_checkpoint_that_the_named_key_has_not_signed_for_the_runs_is_not_believed(
+def test_a_checkpoint_that_the_named_key_has_not_signed_for_the_log_is_not_believed(
     log: FakeLog, of_fake: LotteryClient, lie: str
 ) -> None:
     bend, kind = LIES[lie]
@@ -937,17 +971,17 @@ Members = dict[str, bytes]
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     """Export two runs of one log, and the first of them from another log."""
     folder = tmp_path_factory.mktemp("bundles")
-    made = {}
+    exported = {}
     for name in ("log", "other log"):
-        ledger = Ledger.create(folder / name)
+        ledger = made(folder / name)
         for number, day in enumerate((PUBLISHED, replace(PUBLISHED, date=NEXT_DATE))):
             request = request_of(day, folder / f"{name} {number}")
-            record = operations.run_lottery(lambda: ledger, request).record  # noqa: B023
+            record = operations.run_lottery(ledger, request).record
             file = io.BytesIO()
             operations.export_run(ledger, record.run, file, TESTER)
-            made[f"{name} {record.run}"] = file.getvalue()
+            exported[f"{name} {record.run}"] = file.getvalue()
         ledger.close()
-    return made
+    return exported
 
 
 def changed(bundle: bytes, run: str, change: Callable[[Members], None]) -> bytes:
@@ -976,8 +1010,8 @@ FIRST: Final = "2024-09-16-001"
 
 def _another_index(members: Members) -> None:
     proof = members["run.json.tlog-proof"]
-    assert b"index 0" in proof
-    members["run.json.tlog-proof"] = proof.replace(b"index 0", b"index 1")
+    assert b"index 1" in proof
+    members["run.json.tlog-proof"] = proof.replace(b"index 1", b"index 0")
 
 
 def _another_evidence(members: Members) -> None:

@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lottery.ledger import write_transaction
+from tests.builders import (
+    evidence_in,
+    made,
+    opened,
+)
+from tests.cli.calls import write_lock
 from tests.documents import read
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -40,6 +45,7 @@ def home(tmp_path: Path) -> Path:
     (commands / "lottery").write_text(lottery, "utf-8")
     (commands / "lottery").chmod(0o755)
     (tmp_path / "in").mkdir()
+    made(tmp_path / "lottery-ledger")
     return tmp_path
 
 
@@ -115,9 +121,7 @@ def test_the_other_lines_say_nothing_of_a_sound_ledger_and_name_what_is_not(home
         done = cron(home, entry["command"])
         assert (done.returncode, done.stdout) == (0, "")
 
-    run = home / "lottery-ledger" / "evidence" / yesterday.isoformat() / f"{yesterday}-001"
-    run.chmod(0o755)
-    (run / "pools.parquet").unlink()
+    (evidence_in(home / "lottery-ledger", f"{yesterday}-001") / "pools.parquet").unlink()
     for entry in ENTRIES[1:]:
         assert "pools.parquet" in cron(home, entry["command"]).stdout
 
@@ -161,7 +165,7 @@ def test_a_locked_ledger_is_tried_again(home: Path) -> None:
     assert assign(home).returncode == 4
 
     settings = {"LOTTERY_LOCK_SECONDS": "0.1", "LOTTERY_WAIT_SECONDS": "0"}
-    with write_transaction.locked(home / "lottery-ledger", 0.0):
+    with write_lock(home / "lottery-ledger"):
         done = assign(home, "2024-09-17", LOTTERY_TRIES="2", **settings)
 
     assert done.returncode == 75
@@ -178,17 +182,17 @@ def test_two_at_a_time_are_one(home: Path) -> None:
 
     assert held.returncode == 75
     assert "already running" in held.stdout
-    assert not (home / "lottery-ledger").exists()
+    assert list(opened(home / "lottery-ledger").iterate()) == []
 
 
-def test_the_signed_heads_are_shipped(home: Path) -> None:
+def test_the_signed_checkpoint_is_shipped(home: Path) -> None:
     delivered(home, dt.date(2024, 9, 16))
     (home / "elsewhere").mkdir()
 
     assign(home, LOTTERY_SHIP_TO=str(home / "elsewhere"))
 
-    shipped = home / "elsewhere" / "checkpoints-2024-09-16"
-    assert shipped.read_bytes() == (home / "lottery-ledger" / "checkpoints").read_bytes()
+    shipped = home / "elsewhere" / "checkpoint-2024-09-16"
+    assert shipped.read_bytes() == (home / "lottery-ledger" / "log" / "checkpoint").read_bytes()
 
 
 def test_warnings_and_what_was_superseded_are_told_though_all_is_allocated(home: Path) -> None:

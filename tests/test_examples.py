@@ -14,8 +14,13 @@ import pytest
 from examples.make_day import DIRECTORY, files_of_the_day
 from lottery import operations
 from lottery.intake import files
-from lottery.ledger.commit import Ledger
-from tests.builders import DATE, assert_sound, record_in, request_of_files
+from tests.builders import (
+    DATE,
+    assert_sound,
+    opened,
+    record_in,
+    request_of_files,
+)
 
 PATHS = {role: DIRECTORY / f"{role}.csv" for role in ("notices", "positions", "volumes")}
 
@@ -41,7 +46,7 @@ def test_the_example_day_gives_what_its_expected_files_say(tmp_path: Path) -> No
     assert as_text(day.allocations.to_pylist()) == expected("allocations.csv")
 
     record_in(tmp_path / "ledger", request_of_files(PATHS))
-    ledger = Ledger.open(tmp_path / "ledger")
+    ledger = opened(tmp_path / "ledger")
 
     assert as_text(operations.pools(ledger, "latest").to_pylist()) == expected("pools.csv")
     assert as_text(operations.allocations(ledger, "latest").to_pylist()) == expected(

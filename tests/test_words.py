@@ -46,6 +46,7 @@ FORMS: Final = {
     "besides": "besides",
     "behind": "behind",
     "passed over": "passed[ _]over",
+    "mirror": "mirrors?|mirrored|mirroring",
 }
 """Each retired word of the glossary with the forms of it that are looked for."""
 
@@ -54,7 +55,16 @@ ALLOWED: Final = (
     ("*/*odds.py", r"(?<![a-z])wheels?(?![a-z])", "Odds are compared to those on OCC's wheel."),
     ("*/occ_wheel.py", r"(?<![a-z])wheels?(?![a-z])", "It is OCC's wheel."),
     ("lottery/client/values.py", r"\bwheel\b", "The odds on OCC's wheel."),
-    ("*", r"\bin (?:its |their )?place(?: of)?\b", "Plain English for a replacement."),
+    ("*", r"\bin (?:the |its |their )?place(?: of)?\b", "Plain English for a replacement."),
+    *(
+        (room, r"(?<![a-z])places?(?![a-z])", "Where objects, an entry or a node are.")
+        for room in (
+            *("lottery/ledger/*", "lottery/stores/*", "lottery/operations/*", "bench/*"),
+            "lottery/audit/verify*",
+        )
+    ),
+    ("docs/decisions/*", r"\bmirrors?\b", "What was decided before."),
+    ("docs/AUDIT.md", r"\bread, mirror and witness\b", "What other people do with the log."),
     ("*", r"\btak(?:e|es|ing) (?:the )?place\b", "Plain English."),
     ("*", r"\bdecimal places?\b", "Digits after the point."),
     ("*", r"\bslots=True\b|__slots__", "Python's name."),

@@ -79,8 +79,8 @@ def assign(home: Path, business_date: str) -> Answer:
     """Allocate a date's files and record the run; files that have not arrived are tried again.
 
     Args:
-        home: The folder that has `in/DATE` and gets `out/DATE`; the ledger is in it too, unless
-            `LOTTERY_LEDGER` names another one.
+        home: The folder that has `in/DATE` and gets `out/DATE`; the ledger, which `lottery init`
+            has made, is in it too, unless `LOTTERY_LEDGER` names another one.
         business_date: The date, as YYYY-MM-DD.
     """
     files = files_of(home / "in" / business_date)

@@ -6,10 +6,10 @@
 # read. Only code 75, and files that have not arrived yet, are tried again.
 #
 #   LOTTERY_HOME           the folder of in, out, log and the ledger (/srv/lottery)
-#   LOTTERY_LEDGER         another folder for the ledger
+#   LOTTERY_LEDGER         another folder for the ledger, which `lottery init` has made
 #   LOTTERY_TRIES          maximum number of tries (30)
 #   LOTTERY_WAIT_SECONDS   seconds between two tries (120)
-#   LOTTERY_SHIP_TO        a folder on another system, which gets the signed checkpoints
+#   LOTTERY_SHIP_TO        a folder on another system, which gets the signed checkpoint
 set -u
 umask 027
 
@@ -66,8 +66,8 @@ $printed" >>"$home/log/$business_date.log"
 done
 
 if [ -n "$ship_to" ] && { [ "$code" -eq 0 ] || [ "$code" -eq 4 ]; }; then
-	cp "$LOTTERY_LEDGER/checkpoints" "$ship_to/checkpoints-$business_date" \
-		|| echo "the signed checkpoints were not copied to $ship_to"
+	cp "$LOTTERY_LEDGER/log/checkpoint" "$ship_to/checkpoint-$business_date" \
+		|| echo "the signed checkpoint was not copied to $ship_to"
 fi
 
 case $code,$printed in

@@ -23,6 +23,11 @@ class Fault:
     problem: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray(Fault):
+    """A file among those of the log or of a run that is none of them."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Tally:
     """What a verification has looked at so far.

@@ -17,7 +17,8 @@
 --
 -- All arithmetic is on integers: // is integer division, and a HUGEINT has 127 bits.
 -- TRY_CAST follows each check of a text, because DuckDB may cast rows that CASE excludes.
--- The variable "folder", if set, is the folder to read, with a trailing slash.
+-- The variable "folder", if set, is the folder to read, with a trailing slash, and "record" the
+-- file of the record.
 
 -- Each table is one file or, if it is large, a folder of part files.
 SET VARIABLE notices = coalesce(
@@ -48,7 +49,9 @@ record AS MATERIALIZED (
         json_extract_string(content, '$.method.id') AS method_id,
         json_extract_string(content, '$.method.decisions.account_order') AS account_order,
         json_extract_string(content, '$.method.decisions.zero_hit') AS zero_hit
-    FROM read_text(coalesce(getvariable('folder'), '') || 'run.json')
+    FROM read_text(
+        coalesce(getvariable('record'), coalesce(getvariable('folder'), '') || 'run.json')
+    )
 ),
 
 -- F2: an id never changes its meaning, and this statement implements one id.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lottery.audit import sql_replay
 from lottery.audit.differences import (
@@ -18,7 +17,7 @@ from lottery.audit.differences import (
     compare_tables,
 )
 from lottery.audit.replay_inputs import received_occ_positions, recorded_taken_off
-from lottery.day.allocate import Break, Day, PositionsInvalid, allocate
+from lottery.day.allocate import Day, PositionsInvalid, allocate
 from lottery.day.assigned_pools import assigned_pools
 from lottery.day.identifiers import wrong_accounts
 from lottery.day.keys import key_table
@@ -28,6 +27,8 @@ from lottery.errors import quote
 from lottery.ledger import evidence
 from lottery.ledger import occ_positions as occ
 from lottery.ledger.content import content_sha256
+from lottery.ledger.entry import canonical
+from lottery.ledger.reader import breaks_in
 from lottery.ledger.run_record import (
     ALLOCATED,
     ALLOCATED_WITH_BREAKS,
@@ -76,23 +77,12 @@ def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Differenc
 
 def compare_allocation_by_sql(record: RunRecord, directory: Path) -> Iterator[Difference]:
     """Compare the allocation; the content's digest and gross positions are not for SQL."""
-    computed = sql_replay.compute(directory)
-    broken = computed.pools.filter(pc.is_valid(computed.pools.column("break_reason")))
-    breaks = tuple(
-        Break(
-            occ_account=pool["occ_account"],
-            series=pool["series"],
-            reason=pool["break_reason"],
-            assigned_quantity=pool["assigned_quantity"],
-            total_short=pool["total_short"],
-        )
-        for pool in broken.to_pylist()
-    )
+    computed = sql_replay.compute(directory, canonical(record))
     day = Day(
         pools=computed.pools,
         allocations=computed.allocations,
         broken_positions=computed.broken_positions,
-        breaks=breaks,
+        breaks=breaks_in(computed.pools),
     )
     yield from _day(record, directory, day)
 

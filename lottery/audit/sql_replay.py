@@ -7,12 +7,13 @@ Not here: comparing values and checking digests, which is for `replay`.
 
 Invariants:
 - The statement runs exactly as it is shipped.
-- It can read one folder and write nowhere, and nothing is downloaded for it.
+- It can read one folder and the record, write nowhere, and nothing is downloaded for it.
 """
 
 from __future__ import annotations
 
 import glob
+import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -52,11 +53,12 @@ class Computed:
     broken_positions: pa.Table
 
 
-def compute(directory: Path) -> Computed:
+def compute(directory: Path, record: bytes) -> Computed:
     """Compute a run again from its inputs: asks, decisions, notices and positions.
 
     Args:
         directory: The run's evidence folder, or its unpacked bundle.
+        record: The canonical bytes of its entry.
 
     Raises:
         EngineMissing: DuckDB is not installed.
@@ -65,7 +67,7 @@ def compute(directory: Path) -> Computed:
     """
     duckdb = _engine()
     try:
-        return _computed(_rows(duckdb, directory))
+        return _computed(_rows(duckdb, directory, record))
     except duckdb.OutOfMemoryException as error:
         raise MemoryError(_first_line(error)) from error
     except (duckdb.Error, pa.ArrowException, ValueError) as error:
@@ -90,7 +92,7 @@ def _engine() -> ModuleType:
     return module
 
 
-def _rows(duckdb: ModuleType, directory: Path) -> pa.Table:
+def _rows(duckdb: ModuleType, directory: Path, record: bytes) -> pa.Table:
     """Return the statement's rows: string, int64 and null, one row an account.
 
     DuckDB's `file_search_path` cannot be used: it searches the current folder first.
@@ -98,10 +100,17 @@ def _rows(duckdb: ModuleType, directory: Path) -> pa.Table:
     folder = str(directory.resolve())
     # DuckDB reads a path as a glob pattern, and checks access to the pattern itself.
     pattern = glob.escape(folder)
-    with duckdb.connect(":memory:", config=_SETTINGS) as connection:
-        connection.execute("SET allowed_directories = [?, ?]", [folder, pattern])
+    with (
+        # The record as the log has it, whatever file is beside the evidence.
+        tempfile.TemporaryDirectory(prefix="lottery-record-") as apart,
+        duckdb.connect(":memory:", config=_SETTINGS) as connection,
+    ):
+        record_file = Path(apart) / "run.json"
+        record_file.write_bytes(record)
+        connection.execute("SET allowed_directories = [?, ?, ?]", [folder, pattern, apart])
         connection.execute("SET enable_external_access = false")
         connection.execute("SET VARIABLE folder = ?", [f"{pattern}/"])
+        connection.execute("SET VARIABLE record = ?", [glob.escape(str(record_file))])
         connection.execute("SET lock_configuration = true")
         return connection.sql(statement()).to_arrow_table()
 

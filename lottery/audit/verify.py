@@ -62,6 +62,8 @@ class Verification:
             its key is believed, and those of others who sign its heads.
         checkpoints: Heads that somebody else kept, each by the name that faults give it.
         progress: Called with each run.
+        is_complete: Whether every head that is there counts, also one after the checkpoint: the
+            database is lost, and cannot publish what a killed process left.
 
     Attributes:
         tally: What has been looked at so far.
@@ -79,9 +81,11 @@ class Verification:
         keys: Sequence[VerifierKey] = (),
         checkpoints: Mapping[str, bytes] | None = None,
         progress: Progress | None = None,
+        is_complete: bool = False,
     ) -> None:
         self.tally = Tally()
-        self.files = LogFiles(ports.objects, _Committed(ports.database), self.tally)
+        committed = _Committed(ports.database)
+        self.files = LogFiles(ports.objects, committed, self.tally, is_complete=is_complete)
         self._ports = ports
         self._key_file = key_file
         self._keys = keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lottery.audit.fault import Fault, Tally
+from lottery.audit.fault import Fault, Stray, Tally
 from lottery.errors import escape
 from lottery.ledger.evidence import what_is_wrong
 from lottery.ledger.ports import Objects
@@ -42,7 +42,7 @@ def evidence_faults(
         elif folder not in named:
             unnamed.add(folder)
         elif name not in named[folder]:
-            yield Fault(where=escape(name), problem="expected no such file: no entry names it")
+            yield Stray(where=escape(name), problem="expected no such file: no entry names it")
     tally.unnamed_folders += len(unnamed)
 
 

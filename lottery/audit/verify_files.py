@@ -17,7 +17,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Final, Protocol
 
-from lottery.audit.fault import Fault, Tally
+from lottery.audit.fault import Fault, Stray, Tally
 from lottery.audit.verify_rules import Story, entry_name
 from lottery.audit.verify_tree import Tree
 from lottery.errors import CheckpointInvalid, LotteryError, escape
@@ -61,6 +61,7 @@ class LogFiles:
         objects: Where it is published.
         spare: A second source.
         tally: Counts the files.
+        is_complete: Whether every head that is there counts, also one after the checkpoint.
 
     Attributes:
         size: How many entries are published, once `faults` has begun.
@@ -68,13 +69,17 @@ class LogFiles:
         story: What follows from them.
     """
 
-    def __init__(self, objects: Objects, spare: Spare, tally: Tally) -> None:
+    def __init__(
+        self, objects: Objects, spare: Spare, tally: Tally, *, is_complete: bool = False
+    ) -> None:
+        self._is_complete = is_complete
         self._objects = objects
         self._spare = spare
         self._tally = tally
         self.size = 0
         self.tree = Tree()
         self.story = Story()
+        self._checkpoint_size = 0
         self._differs = False
         self._replaced: dict[int, bytes | None] = {}
         self._bundle: tuple[int, Sequence[bytes]] = (-1, ())
@@ -90,7 +95,8 @@ class LogFiles:
         for start in range(0, self.size, TILE_WIDTH):
             yield from self._row_faults(start)
         yield from self._tile_faults()
-        yield from self._checkpoint_faults()
+        if self._checkpoint_size:
+            yield from self._signed_faults(CHECKPOINT, self._checkpoint_size)
         yield from self._other_files()
 
     def entry(self, index: int) -> bytes | None:
@@ -113,6 +119,10 @@ class LogFiles:
         digest = bytes(self._heads[(size - 1) * HASH_SIZE : size * HASH_SIZE])
         return digest.hex() if any(digest) else None
 
+    def is_head(self, note: bytes, size: int) -> bool:
+        """Return whether a note is the head that was read of a size."""
+        return self.head_digest(size) == sha256(note).hexdigest()
+
     def open_head(self, note: bytes, size: int) -> Checkpoint:
         """Return a head of this log, signed by the key that signs its size.
 
@@ -125,19 +135,35 @@ class LogFiles:
         """Find how many entries are published."""
         committed = self._spare.size()
         try:
-            note = SignedNote.parse(self._objects.get(CHECKPOINT))
-            self.size = Checkpoint.parse(note.text).size
+            text = SignedNote.parse(self._objects.get(CHECKPOINT)).text
+            size = Checkpoint.parse(text).size
+            # A size that was changed would have this log looked for where there is nothing.
+            if size != committed and self._text_of_head(size) != text:
+                raise CheckpointInvalid(f"expected what {head_name(size)} states, got another head")
+            self.size = self._checkpoint_size = size
         except (OSError, LotteryError) as error:
             yield Fault(where=CHECKPOINT, problem=_shown(error))
             self.size = committed or self._largest_head()
         if self.size < committed:
             problem = f"expected {committed} entries as in the database, got {self.size}"
             yield Fault(where=CHECKPOINT, problem=problem)
+        if self._is_complete:
+            self.size = max(self.size, self._largest_head())
         self._tally.tree_size = self.size
 
     def _largest_head(self) -> int:
+        """Return the largest size of which there is a head, which nobody has verified."""
         names = (_SIZED.fullmatch(found.name) for found in self._objects.list(HEADS))
-        return max((int(match[2]) for match in names if match), default=0)
+        sizes = sorted((int(match[2]) for match in names if match), reverse=True)
+        return next(filter(self._text_of_head, sizes), 0)
+
+    def _text_of_head(self, size: int) -> str | None:
+        """Return what a head states, None if it is not there or not of its size."""
+        try:
+            text = SignedNote.parse(self._objects.get(head_name(size))).text
+            return text if Checkpoint.parse(text).size == size else None
+        except (OSError, LotteryError):
+            return None
 
     def _row_faults(self, start: int) -> Iterator[Fault]:
         """Read the entries of a bundle, the heads after each of them, and the bundle's files."""
@@ -242,10 +268,6 @@ class LogFiles:
                 problem = "expected the hashes of the entries, got other bytes"
                 yield Fault(where=name, problem=problem)
 
-    def _checkpoint_faults(self) -> Iterator[Fault]:
-        if self.size:
-            yield from self._signed_faults(CHECKPOINT, self.size)
-
     def _signed_faults(self, name: str, size: int) -> Iterator[Fault]:
         """Yield how a head with cosignatures differs from the head of a size."""
         log = self.story.log()
@@ -253,12 +275,12 @@ class LogFiles:
             note = self._read(name)
             if log is None:
                 return  # Each head is reported already.
+            if name == CHECKPOINT and Checkpoint.parse(SignedNote.parse(note).text).size > size:
+                return  # The log has grown since.
             checkpoint = open_checkpoint(note, [log.key_of(size)], origin=log.origin).checkpoint
         except (OSError, LotteryError) as error:
             yield Fault(where=name, problem=_shown(error))
             return
-        if name == CHECKPOINT and checkpoint.size > size:
-            return  # The log has grown since.
         expected = Checkpoint(origin=log.origin, size=size, root=self.tree.root_of(size))
         if checkpoint != expected and not self._differs:
             problem = f"expected the head of {size} entries, got another one"
@@ -278,7 +300,7 @@ class LogFiles:
         size = max(self._spare.size(), self.size) if newer else self.size
         for name in sorted(newer):
             if not _is_of(name, size) or _is_left_over(name, self.size):
-                yield Fault(where=escape(name), problem=_NOT_EXPECTED)
+                yield Stray(where=escape(name), problem=_NOT_EXPECTED)
 
     def _missing(self, file: Tile | EntryBundle, error: OSError) -> Iterator[Fault]:
         """Yield that a file cannot be read, unless the log has grown and has the full one now."""

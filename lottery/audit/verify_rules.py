@@ -1,7 +1,7 @@
 """Verify the rules: what the entries say, derived again from the entries alone.
 
-The rules of a run are those that it was recorded under (`ledger.rules`), against the runs that
-stood then.
+The rules of a run are those that it was recorded under (`ledger.rules`), against the runs
+that were standing then.
 
 Invariants:
 - An entry is judged by the entries before it, never by those after it.
@@ -220,7 +220,7 @@ def _naming_problems(record: RunRecord, before: DateRuns, date: str) -> Iterator
 
 
 def _contradiction(record: RunRecord, before: DateRuns, read: Reader) -> str | None:
-    """Return how a run contradicts those that stood when it was recorded, None if it does not."""
+    """Return how a run contradicts those standing when it was recorded, or None."""
     standing = before.standing(Superseding(runs=record.supersedes))
     if not standing:
         return None
@@ -236,7 +236,7 @@ def _contradiction(record: RunRecord, before: DateRuns, read: Reader) -> str | N
     except (LedgerDamaged, OSError):
         return None  # The evidence is reported where every file of it is read.
     except LotteryError as error:
-        return f"expected no conflict with what stood, got {error.reason}: {error}"
+        return f"expected no conflict with standing runs, got {error.reason}: {error}"
     return None
 
 

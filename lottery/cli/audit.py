@@ -32,6 +32,7 @@ from lottery.operations.proofs import (
     create_key_file,
 )
 from lottery.operations.replay import Engine, Replayed
+from lottery.operations.requester import system_identity
 from lottery.operations.verification import Fault, Tally
 
 
@@ -143,6 +144,10 @@ def export(
     )
 
 
+keys_app = typer.Typer(name="keys", invoke_without_command=True)
+
+
+@keys_app.callback()
 @command
 def keys(
     session: Session,
@@ -167,6 +172,24 @@ def keys(
     session.show(
         {"origin": origin, "public_key": str(key)},
         lambda console: console.print(str(key), soft_wrap=True),
+    )
+
+
+@keys_app.command()
+@command
+def rotate(session: Session) -> None:
+    """Give the log its next key; the present one signs the entry that names it.
+
+    The next key takes the place of the present one in the key file. Whoever verifies the log needs
+    the first key or the latest, as lottery keys prints it.
+    """
+    entry = operations.rotate_key(open_local_backend(session).settings, system_identity())
+    session.show(
+        {"public_key": entry.public_key, "signs_from": entry.signs_from},
+        lambda console: console.print(
+            f"Heads of {entry.signs_from:,} entries and more are signed by\n{entry.public_key}",
+            soft_wrap=True,
+        ),
     )
 
 

@@ -1,15 +1,21 @@
-"""`lottery init`, `charter`, `status`, `rebuild`, `copy`, `sweep`: the care of a ledger."""
+"""`lottery init`, `charter`, `rebuild`, `copy`, `sweep`, `status`: the care of a ledger."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from lottery import operations
-from lottery.cli.backend import open_local_backend
+from lottery.cli.backend import ledger_settings, open_local_backend
+from lottery.cli.options import read_date
 from lottery.cli.session import Session, command
 from lottery.errors import quote
+from lottery.operations.care import Charter, as_json
+from lottery.operations.explain import wording
 from lottery.operations.requester import system_identity
 
 DecisionOption = Annotated[
@@ -51,6 +57,173 @@ def init(
             f"The ledger is at {settings.ledger}; its public key is\n{keys.key}", soft_wrap=True
         ),
     )
+
+
+charter_app = typer.Typer(name="charter", invoke_without_command=True)
+
+
+@charter_app.callback()
+@command
+def charter(session: Session) -> None:
+    """Show what is decided, and since when: the charter in force and those before it."""
+    found = operations.charters(open_local_backend(session).ledger())
+    session.show(
+        {"charters": [as_json(one) for one in found]},
+        lambda console: _show_charters(console, found),
+    )
+
+
+@charter_app.command()
+@command
+def amend(
+    session: Session,
+    first: Annotated[
+        str, typer.Option("--from", metavar="D", help="The first business date it holds for.")
+    ],
+    decision: DecisionOption = None,
+    approval_reference: Annotated[
+        str | None, typer.Option("--approval-reference", help="The reference of the approval.")
+    ] = None,
+    notice_version: Annotated[
+        str | None, typer.Option("--notice-version", help="The version of the notice.")
+    ] = None,
+) -> None:
+    """Decide otherwise for a date without a run, and for all after it.
+
+    What is not given stays as the last charter has it.
+
+    Exit codes: 0 recorded, 3 refused.
+    """
+    amended = operations.amend_charter(
+        open_local_backend(session).settings,
+        holds_from=read_date(first),
+        decisions=_decisions(decision),
+        approval_reference=approval_reference,
+        notice_version=notice_version,
+        by=system_identity(),
+    )
+    session.show(as_json(amended), lambda console: _show_charters(console, (amended,)))
+
+
+@command
+def rebuild(session: Session) -> None:
+    """Make the database again from the published files, or from the archive.
+
+    It is made whole or not at all, where there is none, from files that are verified.
+
+    Exit codes: 0 made, 3 there is a database, 6 the files are not sound.
+    """
+    settings = open_local_backend(session).settings
+    with session.progress() as step:
+        moved = operations.rebuild_ledger(
+            settings, progress=lambda run, _, of: step(f"verified {run}", of)
+        )
+    session.show(
+        asdict(moved),
+        lambda console: _show_moved(
+            console, f"The database is made again: {settings.ledger}", moved
+        ),
+    )
+
+
+@command
+def copy(
+    session: Session,
+    to: Annotated[str, typer.Option("--to", metavar="LEDGER", help="The ledger to make.")],
+    to_objects: Annotated[
+        str | None,
+        typer.Option("--to-objects", metavar="URL", help="Its directory or bucket of files."),
+    ] = None,
+) -> None:
+    """Copy the ledger to another place: the same entries, root and origin.
+
+    The private key is not copied. Only one of the two ledgers may go on.
+
+    Exit codes: 0 copied, 3 there is a ledger, 6 the ledger is not sound.
+    """
+    source = open_local_backend(session).settings
+    target = ledger_settings(replace(session, objects=to_objects, archive=None), to)
+    with session.progress() as step:
+        moved = operations.copy_ledger(
+            source, target, progress=lambda run, _, of: step(f"verified {run}", of)
+        )
+
+    def show(console: Console) -> None:
+        _show_moved(console, f"The ledger is copied to {to}", moved)
+        console.print("The private key is not copied: only one of the two may go on.")
+
+    session.show({**asdict(moved), "private_key_copied": False}, show)
+
+
+@command
+def sweep(session: Session) -> None:
+    """Remove what killed processes left more than seven days ago.
+
+    That is evidence which no entry names, and files that were being written.
+    """
+    swept = operations.sweep_ledger(open_local_backend(session).settings)
+
+    def show(console: Console) -> None:
+        for name in (*swept.folders, *swept.remains):
+            console.print(f"removed {name}", soft_wrap=True)
+        count = len(swept.folders) + len(swept.remains)
+        console.print(f"Removed {count:,}" if count else "There was nothing to remove")
+
+    session.show(asdict(swept), show)
+
+
+@command
+def status(session: Session) -> None:
+    """Show how the ledger stands: what is committed, published and archived."""
+    found = operations.status_of(open_local_backend(session).ledger())
+    session.show(asdict(found), lambda console: _show_status(console, found))
+
+
+def status_line(found: operations.LedgerStatus) -> str:
+    """Return how a ledger stands, in one line."""
+    parts = [f"committed {found.committed:,}", f"published {found.published:,}"]
+    if found.archived is not None:
+        parts.append(f"archived {found.archived:,}")
+    return ", ".join(parts)
+
+
+def _show_status(console: Console, found: operations.LedgerStatus) -> None:
+    console.print(f"{found.origin}\n{found.public_key}", soft_wrap=True)
+    console.print(status_line(found))
+    for noun, size in (("publishing", found.published), ("the archive", found.archived)):
+        if size is not None and size < found.committed:
+            behind = wording.count(found.committed - size, "head")
+            console.print(f"{noun} is {behind} behind; lottery watch, or the next write, ends that")
+    if found.unnamed_folders:
+        console.print(
+            f"{wording.count(found.unnamed_folders, 'folder')} that no entry names: "
+            "lottery sweep removes such after seven days"
+        )
+
+
+def _show_moved(console: Console, title: str, moved: operations.Moved) -> None:
+    console.print(title, soft_wrap=True)
+    console.print(f"{moved.tree_size:,} entries, {wording.count(moved.runs, 'run')}")
+    console.print(f"root {moved.root}")
+    console.print(f"{moved.public_key}", soft_wrap=True)
+
+
+def _show_charters(console: Console, charters: Sequence[Charter]) -> None:
+    for number, one in enumerate(reversed(charters)):
+        if number:
+            console.print()
+        since = "from the beginning" if one.holds_from is None else f"from {one.holds_from} on"
+        console.print(f"{one.method.id}, {since}", style="bold")
+        for name, choice in one.method.decisions.items():
+            console.print(f"  {name}: {choice}", soft_wrap=True)
+        for name, text in (
+            ("approval", one.approval_reference),
+            ("notice", one.notice_version),
+        ):
+            if text:
+                console.print(f"  {name}: {text}", soft_wrap=True)
+        by = f"{one.requested_by.name} on {one.requested_by.host}"
+        console.print(f"  recorded {one.recorded_at[:19].replace('T', ' ')} UTC by {by}")
 
 
 def _decisions(texts: list[str] | None) -> dict[str, str]:

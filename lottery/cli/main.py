@@ -20,6 +20,7 @@ from lottery.cli import (
     seeds,
     serve,
     show,
+    watch,
     witness,
 )
 from lottery.cli.options import (
@@ -70,11 +71,13 @@ def options(
 
 for _command in (
     *(run.run, check.check, seeds.seed, seeds.seeds, show.runs, show.show, show.explain, odds.odds),
-    *(audit.replay, audit.verify, audit.export, report.report, audit.keys),
-    *(audit.trail, care.init, serve.serve, serve.health),
+    *(audit.replay, audit.verify, audit.export, report.report),
+    *(audit.trail, care.init, care.rebuild, care.copy, care.sweep, care.status),
+    *(watch.watch, serve.serve, serve.health),
 ):
     app.command()(_command)
-app.add_typer(witness.app)
+for _group in (audit.keys_app, care.charter_app, witness.app):
+    app.add_typer(_group)
 
 
 def main() -> None:

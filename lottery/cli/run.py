@@ -87,6 +87,7 @@ def run(
     if output_directory is not None:
         output.prepare(output_directory)
     superseded = _superseded(supersede, more_superseded, reason)
+    memory = memory_limit()
     with open_backend(session) as backend, session.progress(STEPS) as step:
         request = operations.read_request(
             operations.RunFiles(
@@ -95,7 +96,7 @@ def run(
             business_date=business_date,
             methodology=backend.methodology(business_date),
             requested_by=system_identity(),
-            memory=memory_limit(),
+            memory=memory,
             progress=step,
         )
         request = dataclasses.replace(
@@ -111,7 +112,10 @@ def run(
             step("writing the output")
             allocations, pools = backend.allocations(record.run), backend.pools(record.run)
             output.write_output(output_directory, output_format, record, allocations, pools)
-    session.show(summary(recorded), lambda console: text.show_run(console, recorded))
+    session.show(
+        summary(recorded),
+        lambda console: text.show_run(console, recorded, is_repeated=recorded.already_recorded),
+    )
     raise typer.Exit(exits.BREAKS if record.break_count else exits.DONE)
 
 

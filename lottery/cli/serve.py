@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lottery.cli import exits
-from lottery.cli.options import JsonOption, LedgerOption
+from lottery.cli.options import ArchiveOption, JsonOption, LedgerOption, ObjectsOption
 from lottery.cli.session import session_of
 from lottery.errors import ServerAway
 
@@ -19,6 +19,8 @@ def serve(
         typer.Option(metavar="HOST:PORT", help="Where to listen; 127.0.0.1:50051 by default."),
     ] = None,
     ledger: LedgerOption = None,
+    objects: ObjectsOption = None,
+    archive: ArchiveOption = None,
 ) -> None:
     """Serve the lottery over gRPC until SIGTERM.
 
@@ -27,8 +29,13 @@ def serve(
     # The server's package is imported only here: the other commands start without it.
     from server.__main__ import main  # noqa: PLC0415
 
-    session = session_of(context, ledger=ledger)
-    given: dict[str, Any] = {"listen": listen, "ledger": session.ledger}
+    session = session_of(context, ledger=ledger, objects=objects, archive=archive)
+    given: dict[str, Any] = {
+        "listen": listen,
+        "ledger": session.ledger,
+        "objects": session.objects,
+        "archive": session.archive,
+    }
     main(**{name: value for name, value in given.items() if value is not None})
 
 

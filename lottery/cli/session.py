@@ -163,6 +163,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             server=server,
             as_json=as_json,
         )
+        if context.invoked_subcommand is not None:  # A group's options are its commands' too.
+            context.obj = session
+            return
         try:
             function(session, **arguments)
         except LotteryError as error:

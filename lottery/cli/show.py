@@ -65,7 +65,7 @@ def show(
             document["allocations"] = rows.to_pylist()
 
     def as_text(console: Console) -> None:
-        text.show_run(console, recorded)
+        text.show_run(console, recorded, is_repeated=False)
         text.show_pools(console, document["pools"])
         if with_allocations:
             text.show_allocations(console, document["allocations"])

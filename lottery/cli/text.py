@@ -38,10 +38,10 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
     return made
 
 
-def show_run(console: Console, recorded: RecordedRun) -> None:
+def show_run(console: Console, recorded: RecordedRun, *, is_repeated: bool) -> None:
     """Print a run in a few lines, with its breaks and its warnings."""
     record, superseded_by = recorded.record, recorded.superseded_by
-    already = "was already recorded" if recorded.already_recorded else "is recorded"
+    already = "was already recorded" if is_repeated else "is recorded"
     console.print(f"Run {record.run} {already}: {record.state}", style="bold")
     console.print(
         f"  {record.business_date}, cycle {record.cycle}, method {record.method.id}, "

@@ -191,14 +191,12 @@ class AuditCalls:
             key: The log's public key as known from elsewhere.
 
         Raises:
-            RunNotFound: Nothing is recorded yet.
             CheckpointInvalid: It is not signed by the key.
             ProofInvalid: It does not extend the checkpoint that was seen before.
         """
         request = audit_service_pb2.GetCheckpointRequest()
         response = call(self._audit.GetCheckpoint, request, self._timeout)
         known = key or (self._seen.key if self._seen else VerifierKey.parse(response.public_key))
-        # The log signs the checkpoints of its trail too, under another origin.
         opened = open_checkpoint(response.checkpoint, [known], origin=known.name)
         latest = SignedCheckpoint(checkpoint=opened.checkpoint, note=response.checkpoint, key=known)
         if self._seen is not None:

@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 
 from lottery.errors import (
     CONFLICTS,
+    AllocationWrong,
     CheckpointInvalid,
     Conflict,
     ConnectionLost,
@@ -33,6 +34,7 @@ from lottery.errors import (
     RunNotFound,
     ServerAway,
     ServerFailed,
+    WitnessAhead,
 )
 
 _FIELD: Final = re.compile(r"(?P<source>[^\[.]+)(?:\[(?P<index>\d+)\])?(?:\.(?P<column>.+))?")
@@ -110,12 +112,26 @@ def _error_of(error: Any) -> LotteryError:
 _BY_REASON: Final[Mapping[str, Callable[[str, Mapping[str, str]], LotteryError]]] = {
     RunNotFound.reason: lambda message, details: RunNotFound(details["run"], message),
     LimitExceeded.reason: lambda message, details: LimitExceeded(message, limit=details["limit"]),
+    WitnessAhead.reason: lambda message, details: WitnessAhead(
+        message,
+        witness=details["witness"],
+        witness_size=int(details["witness_size"]),
+        log_size=int(details["log_size"]),
+    ),
 }
 _MESSAGE_ALONE: Final[Mapping[str, type[LotteryError]]] = {
     error.reason: error
     for error in (
-        *(CheckpointInvalid, ConnectionLost, EngineMissing, KeyUnusable, LedgerBusy, LedgerDamaged),
-        *(LedgerNotFound, LedgerUnfinished, LedgerUnwritable, NotInRun, ProofInvalid),
+        *(AllocationWrong, CheckpointInvalid, ConnectionLost, EngineMissing, KeyUnusable),
+        *(
+            LedgerBusy,
+            LedgerDamaged,
+            LedgerNotFound,
+            LedgerUnfinished,
+            LedgerUnwritable,
+            NotInRun,
+            ProofInvalid,
+        ),
     )
 }
 _BY_CODE: Final[Mapping[grpc.StatusCode, Callable[[str], LotteryError]]] = {

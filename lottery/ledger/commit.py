@@ -132,9 +132,9 @@ class Ledger(LedgerReader):
             LedgerDamaged: The ledger is not what was signed; nothing more is recorded.
         """
         with self.reading() as connection:
+            # Of one state: where this very run is one of the date's, it is known.
+            known = queries.recorded_run(connection, key)
             runs = queries.runs_of_date(connection, draft.business_date.isoformat())
-        # Asked after the date's runs: where this very run is one of them, it is known.
-        known = self.known(key)
         if known is not None and known.is_named:
             self.publish()  # What answers a request must be published too.
             return self._with_breaks(known)
@@ -148,6 +148,7 @@ class Ledger(LedgerReader):
             if found is not None:
                 return found if found.is_named else self._named(found, draft, key)
             record = self._place(connection, signer, head, draft, key, files, checked)
+            self._refuse_swept(record)
             if proceed is not None:
                 proceed()
             return record
@@ -245,9 +246,12 @@ class Ledger(LedgerReader):
             LedgerUnfinished: The objects cannot be written now.
             LedgerDamaged: Another history is published there.
         """
-        size = self._published(self.ports.objects, None)
+        return self._publish_all()
+
+    def _publish_all(self, *, is_behind: bool = False) -> int:
+        size = self._published(self.ports.objects, None, is_behind=is_behind)
         if self.archive is not None and self._archives_first:
-            self.publish_archive()
+            self._published(self.archive, self.ports.objects, is_behind=is_behind)
         return size
 
     def publish_archive(self) -> int:
@@ -255,12 +259,15 @@ class Ledger(LedgerReader):
         assert self.archive is not None, "the caller has one"  # noqa: S101
         return self._published(self.archive, self.ports.objects)
 
-    def _published(self, objects: Objects, source: Objects | None) -> int:
+    def _published(
+        self, objects: Objects, source: Objects | None, *, is_behind: bool = False
+    ) -> int:
         try:
-            with self.reading() as connection:
-                size = log.read_size(connection)
-            if size == published_size(objects):
-                return size
+            if not is_behind:  # It may be, which is seen without a lock.
+                with self.reading() as connection:
+                    size = log.read_size(connection)
+                if size == published_size(objects):
+                    return size
             with self.ports.database.publishing() as connection:
                 self.own_log(connection)
                 return publish(connection, objects, source=source)
@@ -290,7 +297,7 @@ class Ledger(LedgerReader):
         else:
             assert lost is not None, "there was an attempt"  # noqa: S101
             raise lost
-        self.publish()
+        self._publish_all(is_behind=isinstance(done, Entry))
         if self._witnesses is not None:
             self._cosign(self._witnesses)
         return done
@@ -342,6 +349,21 @@ class Ledger(LedgerReader):
                 f"{self.ports.objects.place}: {error.strerror or error}"
             ) from error
         return files
+
+    def _refuse_swept(self, record: RunRecord) -> None:
+        """Refuse to name evidence that is gone: a sweep took it for what a killed process left.
+
+        Raises:
+            LedgerBusy: It is; the same call writes it again.
+            LedgerUnwritable: The objects cannot be read.
+        """
+        objects = self.ports.objects
+        try:
+            there = {found.name for found in objects.list(record.folder)}
+        except OSError as error:
+            raise LedgerUnwritable(f"{objects.place}: {error.strerror or error}") from error
+        if not there.issuperset(f"{record.folder}/{file.name}" for file in record.evidence):
+            raise LedgerBusy(f"the evidence in {record.folder} was removed by lottery sweep")
 
     def _check_standing(self, runs: DateRuns, draft: RunDraft) -> tuple[str, ...]:
         """Check the runs that stand before the lock is held; return their ids."""

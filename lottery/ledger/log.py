@@ -84,11 +84,12 @@ def read_log(connection: sa.Connection) -> Log:
         LedgerDamaged: The tables do not have it, or are of another version.
         KeyUnusable: A public key is malformed.
     """
-    rows = connection.execute(sa.select(LEDGER)).all()
-    keys = connection.execute(sa.select(KEYS).order_by(KEYS.c.signs_from)).all()
-    if len(rows) != 1 or not keys:
+    both = LEDGER.join(KEYS, sa.true())
+    query = sa.select(LEDGER, KEYS).select_from(both).order_by(KEYS.c.signs_from)
+    rows = connection.execute(query).all()
+    if len({row.origin for row in rows}) != 1:
         raise LedgerDamaged(
-            f"expected one row in the table ledger and a key, got {len(rows)} and {len(keys)}"
+            f"expected one row in the table ledger and a key, got {len(rows)} of both together"
         )
     if rows[0].schema_version != SCHEMA_VERSION:
         raise LedgerDamaged(
@@ -96,7 +97,7 @@ def read_log(connection: sa.Connection) -> Log:
         )
     return Log(
         origin=rows[0].origin,
-        keys=tuple((row.signs_from, VerifierKey.parse(row.public_key)) for row in keys),
+        keys=tuple((row.signs_from, VerifierKey.parse(row.public_key)) for row in rows),
     )
 
 

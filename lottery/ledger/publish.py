@@ -28,6 +28,7 @@ from lottery.ledger.entry import read_entry
 from lottery.ledger.evidence import refuse_changed
 from lottery.ledger.ports import Objects
 from lottery.ledger.run_record import RunRecord
+from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint
 from lottery.tlog.note import SignedNote
 from lottery.tlog.tiles import (
@@ -132,8 +133,9 @@ def publish(connection: sa.Connection, objects: Objects, *, source: Objects | No
                 f"{objects.place}: {error}: another history is published there"
             ) from error
     if size > done:
-        objects.put(CHECKPOINT, log.note_of(connection, size))
+        # Before the checkpoint: after it, nobody would know that they are to be removed.
         _remove_partial_tiles(objects, done, size)
+        objects.put(CHECKPOINT, log.note_of(connection, size))
     return size
 
 
@@ -156,6 +158,12 @@ def _publish_heads(
     entries = log.entries_between(connection, start, last)
     hashes = _hashes_between(connection, first, last)
     contents: dict[str, bytes] = {}
+    for index, encoded in enumerate(entries, start):
+        if hashes[0, index] != merkle.leaf_hash(encoded):
+            raise LedgerDamaged(
+                f"expected the hash of entry {index} in the table nodes, got another; nothing more "
+                "is published; lottery verify says what is wrong"
+            )
     for size in range(first + 1, last + 1):
         encoded = entries[size - 1 - start]
         entry = read_entry(encoded)

@@ -103,10 +103,13 @@ def leaf_of(
 
     Raises:
         RunNotFound: There is no such run.
+        LedgerDamaged: It is after the end of the signed tree.
         ProofInvalid: The entry is not in the tree.
     """
     index, encoded = stored_leaf(connection, run)
     size = head.tree_size
+    if index >= size:
+        raise LedgerDamaged(f"expected run {run} among {size} signed entries, got index {index}")
     signed = open_checkpoint(head.note, [signer.key_of(size)], origin=signer.origin).checkpoint
     merkle.verify_inclusion(
         index=index,

@@ -7,6 +7,7 @@ says the log.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from lottery.durable import sync_directory
@@ -27,9 +28,10 @@ def find_key(key_file: Path, key: VerifierKey) -> tuple[SigningKey, Path]:
     """
     next_file = next_key_file(key_file)
     if next_file.exists():
-        found = read_key_file(next_file)
-        if found.verifier == key:
-            return found, next_file
+        with suppress(KeyUnusable):  # It may have taken its name since.
+            found = read_key_file(next_file)
+            if found.verifier == key:
+                return found, next_file
     found = read_key_file(key_file)
     if found.verifier != key:
         raise KeyUnusable(
@@ -47,7 +49,8 @@ def take_key(key_file: Path, key: VerifierKey) -> SigningKey:
     found, path = find_key(key_file, key)
     if path != key_file:
         try:
-            path.replace(key_file)
+            with suppress(FileNotFoundError):  # Another process has done it.
+                path.replace(key_file)
             sync_directory(key_file.parent)
         except OSError as error:
             raise KeyUnusable(f"{path} cannot take its name: {error.strerror}") from error

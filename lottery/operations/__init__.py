@@ -8,11 +8,22 @@ that it takes or returns, so that a door imports nothing but `lottery.operations
 - `check`, `seed`, `allocate_series`, `odds`, with `pool` and `read_pool`: what records nothing.
 - `runs`, `explain`, `replay`, `report`: what is recorded.
 - `proofs`, `exports`, `verification`: what proves the record to others.
+- `ledgers`, `care`, `moving`: making a ledger, taking care of it, and bringing it elsewhere.
 """
 
 from lottery.day.jit import report_compiling, warm_up
 from lottery.ledger.draft import RecordedRun, RunDraft
 from lottery.operations.allocate_series import SeriesAllocation, SeriesRequest, allocate_series
+from lottery.operations.care import (
+    LedgerStatus,
+    Swept,
+    amend_charter,
+    bring_up,
+    charters,
+    rotate_key,
+    status_of,
+    sweep_ledger,
+)
 from lottery.operations.explain import explain
 from lottery.operations.exports import export_run, exported_parts
 from lottery.operations.inputs import RunFiles, read_request, read_volumes
@@ -22,7 +33,9 @@ from lottery.operations.ledgers import (
     init_ledger,
     methodology_for,
     open_ledger,
+    probe_objects,
 )
+from lottery.operations.moving import Moved, copy_ledger, rebuild_ledger
 from lottery.operations.odds import NamedOdds, OddsRequest, SeriesOdds, decimal_text, series_odds
 from lottery.operations.proofs import (
     Inclusion,
@@ -52,6 +65,8 @@ __all__ = [
     "DerivedSeed",
     "Inclusion",
     "LedgerSettings",
+    "LedgerStatus",
+    "Moved",
     "NamedOdds",
     "OddsRequest",
     "Page",
@@ -65,11 +80,16 @@ __all__ = [
     "SeriesAllocation",
     "SeriesOdds",
     "SeriesRequest",
+    "Swept",
     "allocate_series",
     "allocations",
+    "amend_charter",
+    "bring_up",
+    "charters",
     "checkpoint",
     "compute_day",
     "consistency",
+    "copy_ledger",
     "decimal_text",
     "derive_seed",
     "explain",
@@ -80,10 +100,12 @@ __all__ = [
     "methodology_for",
     "open_ledger",
     "pools",
+    "probe_objects",
     "public_keys",
     "read_pool",
     "read_request",
     "read_volumes",
+    "rebuild_ledger",
     "recorded_run",
     "replay_bundle",
     "replay_dates",
@@ -91,8 +113,11 @@ __all__ = [
     "report",
     "report_bundle",
     "report_compiling",
+    "rotate_key",
     "run_lottery",
     "series_odds",
+    "status_of",
+    "sweep_ledger",
     "trail",
     "verify_ledger",
     "warm_up",

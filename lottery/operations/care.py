@@ -191,19 +191,17 @@ def sweep_ledger(settings: LedgerSettings, older_than: dt.timedelta = SWEPT_AFTE
     return Swept(folders=tuple(removed), remains=tuple(map(str, remains)))
 
 
-def status_of(settings: LedgerSettings, *, with_folders: bool = True) -> LedgerStatus:
+def status_of(ledger: Ledger, *, with_folders: bool = True) -> LedgerStatus:
     """Return how a ledger stands.
 
     Args:
-        settings: Where the ledger is.
+        ledger: The ledger.
         with_folders: Whether to look for folders of evidence that no entry names.
 
     Raises:
-        LedgerNotFound: There is none.
         LedgerDamaged: What is published is not a log.
         OSError: The objects cannot be read.
     """
-    ledger = open_ledger(settings)
     objects = ledger.ports.objects
     with ledger.reading() as connection:
         signer, committed = log.read_log(connection), log.read_size(connection)
@@ -218,16 +216,16 @@ def status_of(settings: LedgerSettings, *, with_folders: bool = True) -> LedgerS
     )
 
 
-def bring_up(settings: LedgerSettings) -> None:
-    """Publish and archive what is committed and not there yet.
+def bring_up(ledger: Ledger) -> LedgerStatus:
+    """Publish and archive what is committed and not there yet; return how the ledger stands.
 
     Raises:
         LedgerUnfinished: It cannot be written now.
     """
-    ledger = open_ledger(settings)
     ledger.publish()
     if ledger.archive is not None:
         ledger.publish_archive()
+    return status_of(ledger, with_folders=False)
 
 
 def _or_last(given: str | None, last: str) -> str:
@@ -237,7 +235,7 @@ def _or_last(given: str | None, last: str) -> str:
 def _unnamed_folders(
     connection: sa.Connection, objects: Objects
 ) -> dict[str, dict[str, dt.datetime]]:
-    """Return the folders of evidence that no entry names: their files, and when they were written."""
+    """Return the folders of evidence that no entry names, each with its files and their times."""
     found: dict[str, dict[str, dt.datetime]] = {}
     for info in objects.list(EVIDENCE):
         parts = info.name.split("/")

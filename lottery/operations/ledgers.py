@@ -38,6 +38,7 @@ __all__ = [
     "Ledger",
     "LedgerSettings",
     "init_ledger",
+    "make_directories",
     "methodology_for",
     "open_database",
     "open_ledger",
@@ -169,9 +170,7 @@ def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> 
         KeyUnusable: The key cannot be read or made.
     """
     method = terms.method()
-    for place in (settings.ledger, settings.objects, settings.archive):
-        if place is not None and "://" not in place:
-            _make_directory(Path(place))
+    make_directories(settings)
     key_file = settings.signing_key()
     if not key_file.exists():
         create_key_file(key_file, f"options-assignment-lottery/{secrets.token_hex(4)}")
@@ -276,6 +275,18 @@ def _policy(path: Path) -> Policy:
     except OSError as error:
         message = f"cannot be read: {error.strerror}; check LOTTERY_WITNESS_POLICY"
         raise Refused([Problem(source=str(path), message=message)]) from error
+
+
+def make_directories(settings: LedgerSettings) -> None:
+    """Make the directories of a ledger's settings, those that are not there yet.
+
+    Raises:
+        LedgerNotFound: A path is not a directory.
+        LedgerUnwritable: One cannot be made.
+    """
+    for place in (settings.ledger, settings.objects, settings.archive):
+        if place is not None and "://" not in place:
+            _make_directory(Path(place))
 
 
 def _make_directory(path: Path) -> None:

@@ -75,10 +75,12 @@ class SignedHead:
     Attributes:
         tree_size: Number of entries.
         note: The signed note, with the cosignatures of witnesses if it has them.
+        key: The key that signed it; that of the next head is another one after a `key` entry.
     """
 
     tree_size: int
     note: bytes
+    key: VerifierKey
 
 
 def public_keys(ledger: Ledger) -> PublicKeys:
@@ -91,7 +93,11 @@ def checkpoint(ledger: Ledger) -> SignedHead:
     """Return the latest head."""
     with ledger.reading() as connection:
         size = log.read_size(connection)
-        return SignedHead(tree_size=size, note=_note(ledger, connection, size))
+        return SignedHead(
+            tree_size=size,
+            note=_note(ledger, connection, size),
+            key=log.read_log(connection).key_of(size),
+        )
 
 
 def inclusion(ledger: Ledger, run: str, tree_size: int | None = None) -> Inclusion:

@@ -88,6 +88,7 @@ class Directory:
         folders = [staged]
         for path in sorted(staged.rglob("*")):
             if path.is_dir():
+                path.chmod(FOLDER_MODE)
                 folders.append(path)
             else:
                 path.chmod(FILE_MODE)

@@ -5,7 +5,7 @@ Invariants:
   a higher level would take its snapshot before the lock is got. Locks end with the transaction:
   those of a session would leak through a pooler.
 - A connection that is lost while a transaction ends is `ConnectionLost`: only a later transaction
-  under the same lock can tell whether it was committed. Until the first statements are done nothing
+  under the same lock can see whether it was committed. Until the first statements are done nothing
   can have happened, and they are tried again, so that a server may restart.
 """
 

@@ -26,7 +26,8 @@ from lottery.errors import LedgerBusy, LedgerDamaged, LedgerUnwritable
 from lottery.ledger.schema import APPLICATION_ID, LEDGER, metadata
 
 FILE: Final = "ledger.db"
-SUFFIXES: Final = ("-journal", "-wal", "-shm")
+WAL_SUFFIXES: Final = ("-wal", "-shm")
+SUFFIXES: Final = ("-journal", *WAL_SUFFIXES)
 """Suffixes of files that SQLite takes for a part of a database."""
 _MODE: Final = 0o600
 _WRITES: Final = "lottery_writes"
@@ -134,6 +135,13 @@ class SqliteDatabase:
             with suppress(FileNotFoundError):
                 if not stat.S_ISREG(path.lstat().st_mode):
                     raise LedgerDamaged(f"expected a file at {path}, got a link or a folder")
+        for suffix in WAL_SUFFIXES:
+            path = Path(f"{self._path}{suffix}")
+            if path.exists():
+                raise LedgerDamaged(
+                    f"expected no file {path}, which SQLite would take for a part of the database; "
+                    "nothing of this software writes it"
+                )
         # Bytes 18 and 19 state the journal (SQLite's file format, 1.3.3). If a process was killed
         # while it wrote the header, the journal has it.
         has_journal = Path(f"{self._path}-journal").exists()

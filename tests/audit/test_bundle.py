@@ -28,8 +28,8 @@ from lottery.audit.replay import Engine, Replayed
 from lottery.audit.sql_replay import statement
 from lottery.errors import CheckpointInvalid, LedgerDamaged, ProofInvalid, Refused
 from lottery.ledger import evidence
-from lottery.ledger.commit import Ledger
-from lottery.ledger.run_record import EvidenceFile, RunRecord, read_record
+from lottery.ledger.entry import canonical, read_run
+from lottery.ledger.run_record import EvidenceFile, RunRecord
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from lottery.tlog.keys import SigningKey, VerifierKey
@@ -41,7 +41,9 @@ from tests.builders import (
     NEXT_DATE,
     PUBLISHED,
     TESTER,
+    evidence_in,
     notice,
+    opened,
     record_in,
     request_of,
 )
@@ -94,7 +96,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     record_in(folder / "other", request_of(FULL, folder / "c"))
     return Exported(
         ledger=folder / "ledger",
-        key=Ledger.open(folder / "ledger").log().key,
+        key=opened(folder / "ledger").log().key,
         first=export(folder / "ledger", RUN),
         second=export(folder / "ledger", GROSS_RUN),
         foreign=export(folder / "other", RUN),
@@ -125,7 +127,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def export(ledger: Path, run: str) -> bytes:
     file = io.BytesIO()
-    assert operations.export_run(Ledger.open(ledger), run, file, TESTER) == run
+    assert operations.export_run(opened(ledger), run, file, TESTER) == run
     return file.getvalue()
 
 
@@ -180,18 +182,18 @@ def wrong_in(tmp_path: Path, content: bytes, whole: Files | None = None) -> set[
     path = tmp_path / "bundle.zip"
     path.write_bytes(content)
     try:
-        with bundle_reader.opened_bundle(path, ()) as opened:
-            wrong = {mismatch.where for mismatch in opened.mismatches}
-            for file in opened.record.evidence:
-                if evidence.what_is_wrong(opened.directory, file):
+        with bundle_reader.opened_bundle(path, ()) as bundle:
+            wrong = {mismatch.where for mismatch in bundle.mismatches}
+            for file in bundle.record.evidence:
+                if evidence.what_is_wrong(bundle.directory, file):
                     wrong.add(file.name)
             assert (
                 wrong
                 or whole is None
                 or whole
                 == {
-                    path.relative_to(opened.directory).as_posix(): path.read_bytes()
-                    for path in opened.directory.rglob("*")
+                    path.relative_to(bundle.directory).as_posix(): path.read_bytes()
+                    for path in bundle.directory.rglob("*")
                     if path.is_file()
                 }
             )
@@ -201,12 +203,11 @@ def wrong_in(tmp_path: Path, content: bytes, whole: Files | None = None) -> set[
 
 
 def test_a_bundle_holds_the_run_and_what_proves_it(exported: Exported, files: Files) -> None:
-    ledger = Ledger.open(exported.ledger)
-    record = ledger.get(RUN)
-    directory = ledger.evidence_of(record)
+    directory = evidence_in(exported.ledger, RUN)
 
     assert tuple(files) == (*TEXTS, *EVIDENCE)
-    for name in ("run.json", *EVIDENCE):
+    assert files["run.json"] == (directory / f"{RUN}.json").read_bytes()
+    for name in EVIDENCE:
         assert files[name] == (directory / name).read_bytes()
     assert files["log.vkey"].decode() == f"{exported.key}\n"
     assert files["replay.sql"].decode() == statement()
@@ -231,25 +232,23 @@ def test_the_same_run_gives_the_same_bytes_whatever_happens_to_it_later(
     exported: Exported, ledger: Path, tmp_path: Path
 ) -> None:
     assert export(ledger, RUN) == export(ledger, RUN) == exported.first
-    operations.cosign(Ledger.open(ledger), STRANGER, TESTER)
     assert export(ledger, GROSS_RUN) == exported.second, "the checkpoint signed is its own"
 
     record_in(ledger, request_of(replace(PUBLISHED, date=NEXT_DATE), tmp_path / "later"))
     assert export(ledger, RUN) == exported.first
 
-    operations.cosign(Ledger.open(ledger), OFFICER, TESTER)
     again = request_of(
         FULL.shuffled(3), tmp_path / "again", supersedes=[RUN, GROSS_RUN], reason="wrong file"
     )
     record_in(ledger, again)
-    assert Ledger.open(ledger).superseded_by(RUN) == "2024-09-16-003"
+    assert opened(ledger).superseded_by(RUN) == "2024-09-16-003"
     assert export(ledger, RUN) == exported.first
     assert export(ledger, GROSS_RUN) == exported.second
 
 
 @pytest.mark.parametrize("name", EVIDENCE)
 def test_evidence_that_is_damaged_is_not_exported(ledger: Path, name: str) -> None:
-    path = ledger / "evidence/2024-09-16" / RUN / name
+    path = evidence_in(ledger, RUN) / name
     path.chmod(0o644)
     content = path.read_bytes()
     for wrong in (content[:-1], content + b"\n", bytes([content[0] ^ 1]) + content[1:], None):
@@ -260,7 +259,7 @@ def test_evidence_that_is_damaged_is_not_exported(ledger: Path, name: str) -> No
         file = io.BytesIO()
 
         with pytest.raises(LedgerDamaged, match=name):
-            operations.export_run(Ledger.open(ledger), RUN, file, TESTER)
+            operations.export_run(opened(ledger), RUN, file, TESTER)
         assert file.getvalue() == b""
 
 
@@ -319,14 +318,14 @@ def test_an_evidence_file_changed_inside_the_archive_is_named(
         pytest.param(
             lambda record: replace(record, requested_by=replace(TESTER, name="nobody")), id="who"
         ),
-        pytest.param(lambda record: replace(record, state="ALLOCATED", breaks=()), id="breaks"),
+        pytest.param(lambda record: replace(record, state="ALLOCATED", break_count=0), id="breaks"),
         pytest.param(lambda record: replace(record, reason="because"), id="why"),
     ],
 )
 def test_a_record_changed_and_written_canonically_is_not_proved(
     files: Files, tmp_path: Path, change: Callable[[RunRecord], RunRecord]
 ) -> None:
-    forged = change(read_record(files["run.json"])).canonical()
+    forged = canonical(change(read_run(files["run.json"])))
 
     found = replayed(tmp_path, packed({**files, "run.json": forged}))
 
@@ -396,8 +395,8 @@ def test_what_proves_the_record_is_named_if_a_byte_is_another_and_the_archive_is
     path = tmp_path / "bundle.zip"
     for at in {*range(0, len(content), 8), len(content) - 1}:
         path.write_bytes(packed({**files, name: flipped(content, at)}, GROSS_RUN))
-        with bundle_reader.opened_bundle(path, ()) as opened:
-            assert {one.where for one in opened.mismatches} == {wrong}, at
+        with bundle_reader.opened_bundle(path, ()) as bundle:
+            assert {one.where for one in bundle.mismatches} == {wrong}, at
     assert list(alone.iterdir()) == []
 
 
@@ -424,13 +423,13 @@ def test_a_proof_with_any_byte_flipped_proves_nothing(exported: Exported) -> Non
 
 def signed_by_nobody(files: Files, record: RunRecord) -> Files:
     """The files with another record, whose proof is right in a log of a stranger's own."""
-    canonical = record.canonical()
-    checkpoint = Checkpoint(origin=STRANGER.name, size=1, root=merkle.leaf_hash(canonical))
+    encoded = canonical(record)
+    checkpoint = Checkpoint(origin=STRANGER.name, size=1, root=merkle.leaf_hash(encoded))
     note = sign_checkpoint(checkpoint, STRANGER)
     proof = LogProof(index=0, hashes=(), note=note)
     return {
         **files,
-        "run.json": canonical,
+        "run.json": encoded,
         "run.json.tlog-proof": proof.text().encode(),
         "checkpoint": note,
         "log.vkey": f"{STRANGER.verifier}\n".encode(),
@@ -440,7 +439,7 @@ def signed_by_nobody(files: Files, record: RunRecord) -> Files:
 def test_a_stranger_can_vouch_for_a_bundle_of_his_own_and_no_key_given_believes_him(
     exported: Exported, files: Files, tmp_path: Path
 ) -> None:
-    forged = signed_by_nobody(files, read_record(files["run.json"]))
+    forged = signed_by_nobody(files, read_run(files["run.json"]))
 
     assert replayed(tmp_path, packed(forged)).matched
     assert named(replayed(tmp_path, packed(forged), exported.key)) == {"log.vkey"}
@@ -489,7 +488,7 @@ def test_a_record_that_refers_to_a_file_outside_of_its_bundle_is_refused(
     for folder in (tmp_path, alone):
         content = files["sources/notices.csv"] if is_source else SECRET
         (folder / "outside").write_bytes(content)
-    record = change(read_record(files["run.json"]), outside.format(str(tmp_path).strip("/")))
+    record = change(read_run(files["run.json"]), outside.format(str(tmp_path).strip("/")))
     forged = signed_by_nobody(files, record)
     if is_source:
         del forged["sources/notices.csv"]
@@ -812,17 +811,17 @@ def test_any_byte_of_the_archive_flipped_is_refused_or_found_or_means_nothing(
 
 
 def test_the_proof_in_a_bundle_is_right_by_hand(exported: Exported) -> None:
-    """RFC 9162, without `tlog.merkle`: the second of two leaves, whose sibling is the first."""
+    """RFC 9162, without `tlog.merkle`: the third leaf, after the charter's and the first run's."""
     files = unpacked(exported.second)
     proof = LogProof.parse(files["run.json.tlog-proof"].decode())
     checkpoint = open_checkpoint(proof.note, [exported.key]).checkpoint
-    leaves = [
-        hashlib.sha256(b"\0" + unpacked(one)["run.json"]).digest()
-        for one in (exported.first, exported.second)
-    ]
+    charter = next(opened(exported.ledger).trail())
+    entries = [canonical(charter), unpacked(exported.first)["run.json"], files["run.json"]]
+    leaves = [hashlib.sha256(b"\0" + entry).digest() for entry in entries]
+    before = hashlib.sha256(b"\1" + leaves[0] + leaves[1]).digest()
 
-    assert (proof.index, checkpoint.size, proof.hashes) == (1, 2, (leaves[0],))
-    assert checkpoint.root == hashlib.sha256(b"\1" + leaves[0] + leaves[1]).digest()
+    assert (proof.index, checkpoint.size, proof.hashes) == (2, 3, (before,))
+    assert checkpoint.root == hashlib.sha256(b"\1" + before + leaves[2]).digest()
     assert files["checkpoint"] == proof.note
 
 
@@ -856,7 +855,7 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_readmes_command_for_the_evidence_works(folder: Path) -> None:
     (command,) = commands_of(folder, "sha256sum -c")
-    record = read_record((folder / "run.json").read_bytes())
+    record = read_run((folder / "run.json").read_bytes())
 
     done = shell(command, folder)
 

@@ -23,6 +23,7 @@ from tests.builders import (
     PUBLISHED,
     SmallDay,
     notice,
+    opened,
     position,
     record_in,
     request_of,
@@ -37,7 +38,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
 
 def recorded(day: SmallDay, folder: Path, **given: Any) -> Ledger:
     record_in(folder / "ledger", request_of(day, folder / "in", **given))
-    return Ledger.open(folder / "ledger")
+    return opened(folder / "ledger")
 
 
 def numbers(ranges: Sequence[NumberRange]) -> list[tuple[int, int]]:

@@ -27,6 +27,7 @@ from tests.builders import (
     REQUESTER,
     SmallDay,
     notice,
+    opened,
     position,
     record_in,
     request_of_files,
@@ -48,7 +49,7 @@ def recorded(day: SmallDay, folder: Path, word: str) -> Ledger:
     later = request_of_files(again, supersedes=["2024-09-16-001"], reason=f"{word} was wrong")
     who = Identity(kind="certificate", name=f"CN={word}", host=f"backend-{word}")
     record_in(folder / "ledger", replace(later, requested_by=who))
-    return Ledger.open(folder / "ledger")
+    return opened(folder / "ledger")
 
 
 @st.composite

@@ -21,7 +21,15 @@ from lottery.audit.report.request import PageRequest
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
 from tests.audit.pages import PageReader, read_page
-from tests.builders import FULL, PUBLISHED, REQUESTER, SmallDay, record_in, request_of
+from tests.builders import (
+    FULL,
+    PUBLISHED,
+    REQUESTER,
+    SmallDay,
+    opened,
+    record_in,
+    request_of,
+)
 
 HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror=alert(1)> & \"'"
 
@@ -44,7 +52,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     )
     who = Identity(kind="system-user", name=HOSTILE, host=HOSTILE)
     record_in(folder / "ledger", replace(again, requested_by=who))
-    return Ledger.open(folder / "ledger")
+    return opened(folder / "ledger")
 
 
 def html_of(ledger: Ledger, request: PageRequest, run: str = "latest") -> str:
@@ -126,7 +134,7 @@ def test_that_a_run_was_superseded_is_reported_before_all_else(ledger: Ledger) -
 
 def published_page(tmp_path: Path, request: PageRequest, day: SmallDay = PUBLISHED) -> PageReader:
     record_in(tmp_path / "ledger", request_of(day, tmp_path / "in"))
-    return read_page(html_of(Ledger.open(tmp_path / "ledger"), request))
+    return read_page(html_of(opened(tmp_path / "ledger"), request))
 
 
 def test_the_published_example_is_on_the_page_step_by_step(tmp_path: Path) -> None:

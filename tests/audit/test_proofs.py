@@ -1,4 +1,4 @@
-"""What proves the record: checkpoints, inclusion, consistency, cosignatures, and the trail.
+"""What proves the record: the checkpoint, inclusion, consistency, and the trail.
 
 Every proof is verified by `tlog.merkle` against a checkpoint opened with the log's public key.
 """
@@ -9,8 +9,6 @@ import datetime as dt
 import hashlib
 import io
 import shutil
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,24 +16,11 @@ import pytest
 
 from lottery import operations
 from lottery.audit.replay import Engine
-from lottery.errors import (
-    CheckpointInvalid,
-    KeyUnusable,
-    LedgerDamaged,
-    Refused,
-    RunNotFound,
-)
-from lottery.ledger import log
-from lottery.ledger.commit import KEY_FILE, Ledger
+from lottery.errors import KeyUnusable, Refused, RunNotFound
+from lottery.ledger.commit import Ledger
+from lottery.ledger.entry import Activity, Charter, canonical
 from lottery.ledger.run_record import Identity
-from lottery.ledger.trail import (
-    CHECKPOINT_COSIGNED,
-    LEDGER_MADE,
-    RUN_EXPORTED,
-    RUN_RECORDED,
-    RUNS_REPLAYED,
-)
-from lottery.ledger.write_transaction import CHECKPOINT_FILE, DATABASE
+from lottery.operations.ledgers import KEY_FILE
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, open_checkpoint
 from lottery.tlog.keys import SigningKey
@@ -47,17 +32,19 @@ from tests.builders import (
     REQUESTER,
     TESTER,
     assert_sound,
-    faults_of,
+    evidence_in,
+    made,
+    opened,
     record_in,
     replay_of,
     request_of,
 )
 
 COUNT = 20
+SIZE = COUNT + 1
+"""Entries of the log: the charter and the runs."""
 DATES = [DATE.replace(year=2025) + dt.timedelta(days=number) for number in range(COUNT)]
 RUNS = [f"{date}-001" for date in DATES]
-OFFICER = SigningKey(name="officer.example", seed=bytes(range(32)))
-AUDITOR = SigningKey(name="auditor.example", seed=bytes(range(1, 33)))
 COMPLIANCE = Identity(kind="system-user", name="officer", host="compliance")
 
 
@@ -75,37 +62,46 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def proved(recorded: Path) -> Ledger:
     """The log of 20 runs to ask for proofs, which are no entries of the trail."""
-    return Ledger.open(recorded)
+    return opened(recorded)
 
 
 @pytest.fixture
 def ledger(recorded: Path, tmp_path: Path) -> Ledger:
     """A copy of the log of 20 runs that may be changed."""
     shutil.copytree(recorded, tmp_path / "ledger")
-    return Ledger.open(tmp_path / "ledger")
+    return opened(tmp_path / "ledger")
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Ledger:
     """A log of one run."""
     record_in(tmp_path / "ledger", request_of(PUBLISHED, tmp_path / "in"))
-    return Ledger.open(tmp_path / "ledger")
+    return opened(tmp_path / "ledger")
 
 
 def opened_by_log(ledger: Ledger, note: bytes) -> Checkpoint:
     """Return the checkpoint of a note that the log's key has signed for the runs."""
     whose = ledger.log()
-    opened = open_checkpoint(note, [whose.key], origin=whose.origin_of(log.RUNS_TREE))
-    assert opened.signed_by == (whose.key,)
-    return opened.checkpoint
+    signed = open_checkpoint(note, [whose.key], origin=whose.origin)
+    assert signed.signed_by == (whose.key,)
+    return signed.checkpoint
 
 
 def checkpoint_of_size(ledger: Ledger, size: int) -> Checkpoint:
     return opened_by_log(ledger, operations.inclusion(ledger, RUNS[0], size).proof.note)
 
 
-def operations_in_trail(ledger: Ledger) -> list[tuple[str, str, str]]:
-    return [(entry.operation, entry.subject, entry.outcome) for entry in operations.trail(ledger)]
+def activities_of(ledger: Ledger) -> list[tuple[str, str, str]]:
+    return [
+        (entry.type, entry.subject, entry.outcome)
+        for entry in operations.trail(ledger)
+        if isinstance(entry, Activity)
+    ]
+
+
+def folder_of(ledger: Ledger) -> Path:
+    """Return a ledger's directory."""
+    return Path(ledger.ports.objects.place)
 
 
 def state_of(directory: Path) -> dict[str, str]:
@@ -119,18 +115,18 @@ def state_of(directory: Path) -> dict[str, str]:
 def test_the_logs_public_key_is_given_and_is_that_of_its_private_key(proved: Ledger) -> None:
     keys = operations.public_keys(proved)
 
-    private = SigningKey.parse((proved.directory / KEY_FILE).read_text("utf-8").rstrip("\n"))
+    private = SigningKey.parse((folder_of(proved) / KEY_FILE).read_text("utf-8").rstrip("\n"))
     assert keys.key == private.verifier
     assert keys.origin == keys.key.name
 
 
-def test_the_checkpoint_is_the_signed_checkpoint_of_all_runs(proved: Ledger) -> None:
+def test_the_checkpoint_is_the_signed_checkpoint_of_all_entries(proved: Ledger) -> None:
     checkpoint = operations.checkpoint(proved)
 
     signed = opened_by_log(proved, checkpoint.note)
-    leaves = [proved.leaf(run)[1] for run in RUNS]
-    nodes = [merkle.leaf_hash(leaf) for leaf in leaves]
-    assert (checkpoint.tree, checkpoint.tree_size, signed.size) == ("runs", COUNT, COUNT)
+    entries = [*operations.trail(proved), *map(proved.get, RUNS)]
+    nodes = [merkle.leaf_hash(canonical(entry)) for entry in entries]
+    assert (checkpoint.tree_size, signed.size, len(entries)) == (SIZE, SIZE, SIZE)
     assert signed.root == naive_root(nodes)
 
 
@@ -144,15 +140,15 @@ def naive_root(hashes: list[bytes]) -> bytes:
 
 def test_every_run_is_proved_in_the_log_of_every_size(proved: Ledger) -> None:
     proved_count = 0
-    for index, run in enumerate(RUNS):
-        canonical = proved.get(run).canonical()
-        for size in range(index + 1, COUNT + 1):
+    for index, run in enumerate(RUNS, 1):
+        encoded = canonical(proved.get(run))
+        for size in range(index + 1, SIZE + 1):
             inclusion = operations.inclusion(proved, run, size)
 
             parsed = LogProof.parse(inclusion.proof.text())
             signed = opened_by_log(proved, parsed.note)
             assert (inclusion.run, inclusion.tree_size, signed.size) == (run, size, size)
-            assert inclusion.canonical == canonical
+            assert inclusion.canonical == encoded
             assert parsed == inclusion.proof
             assert parsed.index == index
             merkle.verify_inclusion(
@@ -169,16 +165,16 @@ def test_every_run_is_proved_in_the_log_of_every_size(proved: Ledger) -> None:
 def test_without_a_size_a_run_is_proved_in_all_of_the_log(proved: Ledger) -> None:
     whole = operations.inclusion(proved, RUNS[3])
 
-    assert whole == operations.inclusion(proved, RUNS[3], COUNT)
+    assert whole == operations.inclusion(proved, RUNS[3], SIZE)
     assert whole.proof.note == operations.checkpoint(proved).note
     assert operations.inclusion(proved, "latest").run == RUNS[-1]
 
 
 def test_every_two_sizes_of_the_log_are_proved_consistent(proved: Ledger) -> None:
-    roots = {size: checkpoint_of_size(proved, size).root for size in range(1, COUNT + 1)}
+    roots = {size: checkpoint_of_size(proved, size).root for size in range(2, SIZE + 1)}
     assert len(set(roots.values())) == COUNT
     for first, first_root in roots.items():
-        for second in range(first, COUNT + 1):
+        for second in range(first, SIZE + 1):
             size, proof = operations.consistency(proved, first, second)
 
             assert size == second
@@ -192,25 +188,25 @@ def test_every_two_sizes_of_the_log_are_proved_consistent(proved: Ledger) -> Non
 
 
 def test_without_a_second_size_consistency_is_with_all_of_the_log(proved: Ledger) -> None:
-    assert operations.consistency(proved, 7) == operations.consistency(proved, 7, COUNT)
+    assert operations.consistency(proved, 7) == operations.consistency(proved, 7, SIZE)
 
 
-@pytest.mark.parametrize("size", [-1, 0, 5, 21, 2**63])
+@pytest.mark.parametrize("size", [-1, 0, 6, 22, 2**63])
 def test_a_run_is_not_proved_in_a_log_without_it_or_that_is_not_there(
     proved: Ledger, size: int
 ) -> None:
-    with pytest.raises(Refused, match="tree size must be 6 to 20 to have entry 5, got") as caught:
+    with pytest.raises(Refused, match="tree size must be 7 to 21 to have entry 6, got") as caught:
         operations.inclusion(proved, RUNS[5], size)
     assert [problem.source for problem in caught.value.problems] == ["tree_size"]
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [(0, 5), (-1, 5), (6, 5), (1, 21), (21, 21), (21, None), (0, None)]
+    ("first", "second"), [(0, 5), (-1, 5), (6, 5), (1, 22), (22, 22), (22, None), (0, None)]
 )
 def test_consistency_is_not_proved_between_sizes_that_are_none(
     proved: Ledger, first: int, second: int | None
 ) -> None:
-    with pytest.raises(Refused, match="sizes must be in order from 1 to 20, got") as caught:
+    with pytest.raises(Refused, match="sizes must be in order from 1 to 21, got") as caught:
         operations.consistency(proved, first, second)
     assert [problem.source for problem in caught.value.problems] == ["first_size"]
 
@@ -223,165 +219,58 @@ def test_a_run_that_is_not_recorded_has_no_proof(proved: Ledger) -> None:
             operations.export_run(proved, run, io.BytesIO(), TESTER)
 
 
-def test_a_log_without_a_run_proves_nothing(tmp_path: Path) -> None:
-    ledger = Ledger.create(tmp_path / "ledger")
+def test_a_log_without_a_run_has_its_charter_alone(tmp_path: Path) -> None:
+    ledger = made(tmp_path / "ledger")
 
-    for ask in (
-        lambda: operations.checkpoint(ledger),
-        lambda: operations.inclusion(ledger, "latest"),
-        lambda: operations.consistency(ledger, 1),
-        lambda: operations.cosign(ledger, OFFICER, TESTER),
-    ):
-        with pytest.raises(RunNotFound, match="no run is recorded yet"):
-            ask()
+    assert operations.checkpoint(ledger).tree_size == 1
+    assert operations.consistency(ledger, 1) == (1, ())
+    with pytest.raises(RunNotFound, match="no run is recorded yet"):
+        operations.inclusion(ledger, "latest")
 
 
-def test_a_second_signature_stands_beside_the_first_over_the_same_text(ledger: Ledger) -> None:
-    before = operations.checkpoint(ledger)
-    file = (ledger.directory / CHECKPOINT_FILE).read_bytes()
+def test_a_checkpoint_names_the_key_that_signed_it(small: Ledger) -> None:
+    old, new = operations.public_keys(small).key, SigningKey.generate(small.log().origin)
+    small.rotate(new.verifier, TESTER)
 
-    signed = operations.cosign(ledger, OFFICER, COMPLIANCE)
+    checkpoint = operations.checkpoint(small)
 
-    key = ledger.log().key
-    opened = open_checkpoint(signed.note, [key, OFFICER.verifier])
-    assert opened.signed_by == (key, OFFICER.verifier)
-    assert open_checkpoint(signed.note, [OFFICER.verifier]).checkpoint == opened_by_log(
-        ledger, before.note
-    )
-    assert signed.note.startswith(before.note)
-    assert signed == operations.checkpoint(ledger)
-    assert (signed.tree_size, signed.position) == (COUNT, before.position + 2)
-    with ledger.reading_log() as connection:
-        first = log.first_checkpoint_of(connection, log.RUNS_TREE, COUNT)
-    assert first == before, "the first checkpoint is what it was"
-    assert (ledger.directory / CHECKPOINT_FILE).read_bytes().startswith(file)
-    assert_sound(ledger.directory)
-    assert faults_of(ledger.directory, keys=[key, OFFICER.verifier]) == []
-
-
-def test_a_proof_comes_with_every_signature_of_the_latest_checkpoint(ledger: Ledger) -> None:
-    operations.cosign(ledger, OFFICER, COMPLIANCE)
-    operations.cosign(ledger, AUDITOR, COMPLIANCE)
-
-    latest = operations.inclusion(ledger, RUNS[0]).proof
-    earlier = operations.inclusion(ledger, RUNS[0], COUNT - 1).proof
-
-    every = [ledger.log().key, OFFICER.verifier, AUDITOR.verifier]
-    assert open_checkpoint(latest.note, every).signed_by == tuple(every)
-    assert open_checkpoint(earlier.note, every).signed_by == (every[0],)
-
-
-def test_the_same_key_does_not_sign_one_checkpoint_twice_and_signs_the_next(
-    ledger: Ledger, tmp_path: Path
-) -> None:
-    operations.cosign(ledger, OFFICER, COMPLIANCE)
-    before = state_of(ledger.directory)
-
-    with pytest.raises(CheckpointInvalid, match="has signed it already"):
-        operations.cosign(ledger, OFFICER, COMPLIANCE)
-    assert state_of(ledger.directory) == before
-
-    record_in(ledger.directory, request_of(PUBLISHED, tmp_path / "in"))
-    signed = operations.cosign(ledger, OFFICER, COMPLIANCE)
-    assert signed.tree_size == COUNT + 1
-    assert_sound(ledger.directory)
-
-
-def test_the_logs_own_key_does_not_sign_its_checkpoint_again(ledger: Ledger) -> None:
-    own = SigningKey.parse((ledger.directory / KEY_FILE).read_text("utf-8").rstrip("\n"))
-
-    with pytest.raises(CheckpointInvalid, match="has signed it already"):
-        operations.cosign(ledger, own, COMPLIANCE)
-    assert_sound(ledger.directory)
-
-
-@pytest.mark.parametrize(
-    ("trigger", "statement", "where"),
-    [
-        (
-            "runs_refuse_update",
-            "UPDATE runs SET record = CAST(record || ' ' AS BLOB) WHERE log_index = 4",
-            "run 2025-09-20-001",
-        ),
-        (
-            "nodes_refuse_update",
-            "UPDATE nodes SET hash = zeroblob(32) WHERE tree = 'runs' AND level = 2",
-            "node 0 of level 2 of the tree runs",
-        ),
-        ("trail_refuse_delete", "DELETE FROM trail WHERE trail_index = 3", "trail entry 4"),
-        (
-            "checkpoints_refuse_delete",
-            "DELETE FROM checkpoints WHERE position = 2",
-            "checkpoint 2",
-        ),
-    ],
-)
-def test_nothing_is_signed_on_top_of_a_log_that_was_tampered_with(
-    ledger: Ledger, trigger: str, statement: str, where: str
-) -> None:
-    for name in (DATABASE, "mirror.db"):
-        with closing(sqlite3.connect(ledger.directory / name)) as database:
-            query = "SELECT sql FROM sqlite_master WHERE name = ?"
-            ((text,),) = database.execute(query, [trigger]).fetchall()
-            database.execute(f"DROP TRIGGER {trigger}")
-            database.execute(statement)
-            database.execute(text)
-            database.commit()
-    before = state_of(ledger.directory)
-
-    with pytest.raises(LedgerDamaged, match="nothing is signed") as caught:
-        operations.cosign(ledger, OFFICER, COMPLIANCE)
-
-    assert where in str(caught.value)
-    assert state_of(ledger.directory) == before
-
-
-def test_nothing_is_signed_without_the_logs_own_key(ledger: Ledger) -> None:
-    """The trail could not say who signed."""
-    (ledger.directory / KEY_FILE).unlink()
-    before = state_of(ledger.directory)
-
-    with pytest.raises(KeyUnusable):
-        operations.cosign(ledger, OFFICER, COMPLIANCE)
-
-    assert state_of(ledger.directory) == before
+    assert checkpoint.key == old
+    open_checkpoint(checkpoint.note, [old], origin=old.name)
+    assert operations.public_keys(small).key == new.verifier
 
 
 def test_the_trail_says_who_did_what_with_which_software(small: Ledger) -> None:
-    replay_of(small.directory, "latest")
+    replay_of(folder_of(small), "latest")
     operations.export_run(small, "latest", io.BytesIO(), COMPLIANCE)
-    operations.cosign(small, OFFICER, COMPLIANCE)
     list(operations.replay_dates(small, REQUESTER, engine=Engine.SQL, first=DATE))
 
-    entries = list(operations.trail(small))
+    charter, *entries = operations.trail(small)
 
-    key = operations.public_keys(small).key
-    assert operations_in_trail(small) == [
-        (LEDGER_MADE, str(key), "made"),
-        (RUN_RECORDED, "2024-09-16-001", "ALLOCATED"),
-        (RUNS_REPLAYED, "2024-09-16-001", "matches (compiled)"),
-        (RUN_EXPORTED, "2024-09-16-001", "exported"),
-        (CHECKPOINT_COSIGNED, "1 runs", f"signed by {OFFICER.verifier}"),
-        (RUNS_REPLAYED, f"{DATE} to the last date", "1 of 1 match (sql)"),
+    assert isinstance(charter, Charter)
+    assert charter.public_key == str(operations.public_keys(small).key)
+    assert activities_of(small) == [
+        ("replay", "2024-09-16-001", "matches (compiled)"),
+        ("export", "2024-09-16-001", "exported"),
+        ("replay", f"{DATE} to the last date", "1 of 1 match (sql)"),
     ]
-    assert [entry.by for entry in entries[1:]] == [TESTER, TESTER, COMPLIANCE, COMPLIANCE, TESTER]
+    assert [entry.requested_by for entry in entries] == [TESTER, COMPLIANCE, TESTER]
     assert {(entry.software.name, entry.software.version) for entry in entries} == {(NAME, VERSION)}
-    times = [dt.datetime.fromisoformat(entry.at) for entry in entries]
+    times = [dt.datetime.fromisoformat(entry.recorded_at) for entry in entries]
     assert times == sorted(times)
     assert {time.utcoffset() for time in times} == {dt.timedelta()}
-    assert_sound(small.directory)
+    assert_sound(folder_of(small))
 
 
 def test_a_replay_that_differs_is_an_entry_that_says_so(small: Ledger) -> None:
-    path = small.evidence_of(small.get("latest")) / "sources/volumes.csv"
+    path = evidence_in(folder_of(small), "latest") / "sources/volumes.csv"
     path.chmod(0o644)
     path.write_bytes(path.read_bytes().replace(b"862", b"863"))
 
-    assert not replay_of(small.directory, "latest").matched
+    assert not replay_of(folder_of(small), "latest").matched
     list(operations.replay_dates(small, REQUESTER, engine=Engine.COMPILED))
 
-    *_, one, all_of_them = operations_in_trail(small)
-    assert one == (RUNS_REPLAYED, "2024-09-16-001", "differs (compiled)")
+    *_, one, all_of_them = activities_of(small)
+    assert one == ("replay", "2024-09-16-001", "differs (compiled)")
     assert all_of_them[2] == "0 of 1 match (compiled)"
 
 
@@ -391,16 +280,16 @@ def test_replays_that_are_broken_off_are_one_entry_of_those_that_were_done(ledge
         next(replays)
     replays.close()  # type: ignore[attr-defined] # It is a generator.
 
-    *_, last = operations_in_trail(ledger)
+    *_, last = activities_of(ledger)
     assert last == (
-        RUNS_REPLAYED,
+        "replay",
         f"the first date to {DATES[9]}",
         "3 of 3 match (compiled)",
     )
 
 
 def test_asking_for_proofs_is_no_entry_of_the_trail(ledger: Ledger) -> None:
-    before = state_of(ledger.directory)
+    before = state_of(folder_of(ledger))
 
     operations.public_keys(ledger)
     operations.checkpoint(ledger)
@@ -408,7 +297,7 @@ def test_asking_for_proofs_is_no_entry_of_the_trail(ledger: Ledger) -> None:
     operations.consistency(ledger, 1)
     list(operations.trail(ledger))
 
-    assert state_of(ledger.directory) == before
+    assert state_of(folder_of(ledger)) == before
 
 
 @dataclass(slots=True)
@@ -424,8 +313,8 @@ class Warnings:
 def test_a_replay_goes_through_where_the_trail_cannot_be_written_and_says_so(
     small: Ledger,
 ) -> None:
-    (small.directory / KEY_FILE).unlink()
-    before = state_of(small.directory)
+    (folder_of(small) / KEY_FILE).unlink()
+    before = state_of(folder_of(small))
     warnings = Warnings([])
 
     one = operations.replay_run(small, "latest", warnings.requester(), engine=Engine.COMPILED)
@@ -434,9 +323,9 @@ def test_a_replay_goes_through_where_the_trail_cannot_be_written_and_says_so(
     assert one.matched
     assert every == [one]
     assert len(warnings.texts) == 2
-    assert "2024-09-16-001 is not in the trail" in warnings.texts[0]
+    assert "2024-09-16-001 is not in the log" in warnings.texts[0]
     assert all("signing.key" in text for text in warnings.texts)
-    assert state_of(small.directory) == before
+    assert state_of(folder_of(small)) == before
 
 
 def test_a_replay_that_is_entered_is_not_warned_of(small: Ledger) -> None:
@@ -445,11 +334,11 @@ def test_a_replay_that_is_entered_is_not_warned_of(small: Ledger) -> None:
     operations.replay_run(small, "latest", warnings.requester(), engine=Engine.COMPILED)
 
     assert warnings.texts == []
-    assert operations_in_trail(small)[-1][0] == RUNS_REPLAYED
+    assert activities_of(small)[-1][0] == "replay"
 
 
 def test_a_ledger_whose_trail_cannot_be_written_exports_nothing(small: Ledger) -> None:
-    (small.directory / KEY_FILE).unlink()
+    (folder_of(small) / KEY_FILE).unlink()
     file = io.BytesIO()
 
     with pytest.raises(KeyUnusable):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,8 @@ from lottery.audit.differences import ROWS_LISTED
 from lottery.audit.replay import Engine, Mismatch, replay
 from lottery.errors import RunNotFound
 from lottery.ledger import evidence
-from lottery.ledger.commit import Ledger
-from lottery.ledger.run_record import RunRecord, read_record
-from lottery.ledger.write_transaction import DATABASE
+from lottery.ledger.entry import canonical, read_run
+from lottery.ledger.run_record import RunRecord
 from lottery.method.seed import RuleWarning
 from tests.apart import run_apart
 from tests.builders import (
@@ -35,7 +32,9 @@ from tests.builders import (
     REQUESTER,
     SmallDay,
     copied,
+    evidence_in,
     notice,
+    opened,
     position,
     record_in,
     replay_of,
@@ -51,7 +50,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]
     """The full day recorded once; tests work on copies of its evidence."""
     folder = tmp_path_factory.mktemp("recorded")
     record = record_in(folder / "ledger", request_of(FULL, folder / "in")).record
-    return record, Ledger.open(folder / "ledger").evidence_of(record)
+    return record, folder / "ledger" / record.folder
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def found_at(mismatches: tuple[Mismatch, ...], where: str) -> Mismatch:
 
 
 def sealed(record: RunRecord, directory: Path) -> RunRecord:
-    """The record with the digests of the files as they are now, written beside them.
+    """The record with the digests of the files as they are now.
 
     So a forger would do it who can write to everything.
     """
@@ -85,12 +84,7 @@ def sealed(record: RunRecord, directory: Path) -> RunRecord:
         )
         for file in record.evidence
     )
-    return written(replace(record, evidence=files), directory)
-
-
-def written(record: RunRecord, directory: Path) -> RunRecord:
-    (directory / "run.json").write_bytes(record.canonical())
-    return record
+    return replace(record, evidence=files)
 
 
 def digest_and_size(record: RunRecord, name: str) -> str:
@@ -170,10 +164,10 @@ def test_runs_are_replayed_by_date(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     record_in(ledger, request_of(FULL, tmp_path / "a"))
     record_in(ledger, request_of(replace(FULL, date=NEXT_DATE), tmp_path / "b"))
-    opened = Ledger.open(ledger)
+    there = opened(ledger)
 
     def replayed_runs(**dates: dt.date) -> list[str]:
-        every = operations.replay_dates(opened, REQUESTER, engine=Engine.COMPILED, **dates)
+        every = operations.replay_dates(there, REQUESTER, engine=Engine.COMPILED, **dates)
         return [replayed.run for replayed in every]
 
     both = replayed_runs()
@@ -325,7 +319,7 @@ def recorded_gross(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord,
     second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 60, "C")])
     request = request_of(second, folder / "b", cycle=2, positions_basis="gross")
     record = record_in(folder / "ledger", request).record
-    return record, Ledger.open(folder / "ledger").evidence_of(record)
+    return record, folder / "ledger" / record.folder
 
 
 @pytest.fixture(scope="module")
@@ -335,7 +329,7 @@ def recorded_fixml(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord,
     record = record_in(
         folder / "ledger", request_of_files(write_fixml_files(FULL, folder / "in"))
     ).record
-    return record, Ledger.open(folder / "ledger").evidence_of(record)
+    return record, folder / "ledger" / record.folder
 
 
 OF_SOME_RUNS = {
@@ -387,7 +381,7 @@ def test_what_occ_reports_left_out_of_the_record_is_named(
     record, directory = recorded_fixml
     copy = copied(directory, tmp_path / record.run)
     kept = tuple(file for file in record.evidence if file.name != "occ_reports.parquet")
-    forged = written(replace(record, evidence=kept), copy)
+    forged = replace(record, evidence=kept)
 
     (found,) = replay(forged, copy).mismatches
 
@@ -398,7 +392,6 @@ def test_what_occ_reports_left_out_of_the_record_is_named(
     "name",
     [
         *OF_EVERY_RUN,
-        "run.json",
         "sources/notices.csv",
         "sources/volumes.csv",
     ],
@@ -406,11 +399,11 @@ def test_what_occ_reports_left_out_of_the_record_is_named(
 def test_a_byte_changed_a_cut_or_a_file_gone_is_found_and_named(
     record: RunRecord, copy: Path, name: str
 ) -> None:
-    run_apart(_every_damage_is_named, record.canonical(), copy, name)
+    run_apart(_every_damage_is_named, canonical(record), copy, name)
 
 
-def _every_damage_is_named(canonical: bytes, copy: Path, name: str) -> None:
-    record = read_record(canonical)
+def _every_damage_is_named(encoded: bytes, copy: Path, name: str) -> None:
+    record = read_run(encoded)
     path = copy / name
     content = path.read_bytes()
     for at in {*range(0, len(content), 512), len(content) - 1}:
@@ -422,9 +415,8 @@ def _every_damage_is_named(canonical: bytes, copy: Path, name: str) -> None:
     path.unlink()
     found = found_at(replay(record, copy).mismatches, name)
     assert (found.recorded, found.computed) == (
-        ("readable", "No such file or directory")
-        if name == "run.json"
-        else (digest_and_size(record, name), "the file is missing")
+        digest_and_size(record, name),
+        "the file is missing",
     )
     path.mkdir()
     assert name in {mismatch.where for mismatch in replay(record, copy).mismatches}
@@ -436,7 +428,6 @@ def _every_damage_is_named(canonical: bytes, copy: Path, name: str) -> None:
         ("notices.parquet", "pools.parquet"),
         ("allocations.parquet", "broken_positions.parquet"),
         ("sources/notices.csv", "sources/volumes.csv"),
-        ("pools.parquet", "run.json"),
     ],
 )
 def test_two_files_swapped_are_both_named(
@@ -458,7 +449,6 @@ def test_evidence_gone_as_a_whole_is_named_file_by_file(record: RunRecord, copy:
 
     assert {mismatch.where for mismatch in mismatches} == {
         *(file.name for file in record.evidence),
-        "run.json",
         "evidence",
     }
     unreadable = [mismatch for mismatch in mismatches if mismatch.where == "evidence"]
@@ -509,7 +499,7 @@ FORGED: dict[str, tuple[Change, str]] = {
     "notice_count": (of_record(notice_count=7), "run.json notice_count"),
     "assigned_quantity": (of_record(assigned_quantity=75), "run.json assigned_quantity"),
     "allocated_quantity": (of_record(allocated_quantity=50), "run.json allocated_quantity"),
-    "breaks": (of_record(breaks=()), "run.json breaks"),
+    "break_count": (of_record(break_count=0), "run.json break_count"),
     "warnings": (of_record(warnings=(WARNING,)), "run.json warnings"),
     "composite": (of_seed(composite=282431311), "run.json seed composite"),
     "digits": (of_seed(digits="4314"), "run.json seed digits"),
@@ -543,7 +533,7 @@ def test_a_field_of_the_record_that_follows_from_the_evidence_is_found_where_it_
 ) -> None:
     change, where = FORGED[name]
 
-    forged = written(change(record), copy)
+    forged = change(record)
     mismatches = replay(forged, copy).mismatches
 
     assert found_at(mismatches, where)
@@ -559,7 +549,7 @@ def test_a_field_of_the_record_that_follows_from_the_evidence_is_found_where_it_
 def test_a_method_that_is_not_known_is_a_mismatch_not_a_crash(
     record: RunRecord, copy: Path, change: Change
 ) -> None:
-    assert replay(written(change(record), copy), copy).mismatches
+    assert replay(change(record), copy).mismatches
 
 
 @pytest.mark.parametrize("kept_as", ["notices.xlsx", "notices", "../../outside.csv", "gone.csv"])
@@ -572,20 +562,7 @@ def test_a_source_kept_under_a_name_that_cannot_be_read_is_a_mismatch_not_a_cras
         shutil.copy(copy / "sources/notices.csv", target)
     forged = replace(record, sources=(replace(source, kept_as=kept_as), *record.sources[1:]))
 
-    assert replay(written(forged, copy), copy).mismatches
-
-
-def test_a_record_changed_in_the_database_alone_is_found(tmp_path: Path) -> None:
-    record = record_in(tmp_path / "ledger", request_of(FULL, tmp_path / "in")).record
-    forged = replace(record, requested_by=replace(record.requested_by, name="somebody"))
-    with closing(sqlite3.connect(tmp_path / "ledger" / DATABASE)) as database:
-        database.execute("DROP TRIGGER runs_refuse_update")
-        database.execute("UPDATE runs SET record = ?", [forged.canonical()])
-        database.commit()
-
-    replayed = replay_of(tmp_path / "ledger", "latest")
-
-    assert [mismatch.where for mismatch in replayed.mismatches] == ["run.json"]
+    assert replay(forged, copy).mismatches
 
 
 def test_a_doubled_position_in_the_evidence_is_named(record: RunRecord, copy: Path) -> None:
@@ -630,7 +607,7 @@ def test_many_values_changed_are_listed_up_to_a_limit_and_counted(tmp_path: Path
         positions=[position(AAPL, str(number), 1) for number in range(1, many + 1)],
     )
     record = record_in(tmp_path / "ledger", request_of(day, tmp_path / "in")).record
-    directory = Ledger.open(tmp_path / "ledger").evidence_of(record)
+    directory = evidence_in(tmp_path / "ledger", record.run)
     path = directory / "allocations.parquet"
     table = evidence.read_table(directory, "allocations.parquet")
     at = table.column_names.index("first_number")

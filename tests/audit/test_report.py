@@ -18,7 +18,7 @@ from lottery.audit.report.request import PageRequest, Supersession
 from lottery.audit.report.run_page import RunPage, run_page
 from lottery.errors import LedgerDamaged, NotInRun, ProofInvalid, Refused
 from lottery.ledger.commit import Ledger
-from lottery.ledger.trail import RUN_REPORTED
+from lottery.ledger.entry import as_json
 from lottery.method.methodology import ZeroHit
 from lottery.method.odds import pool_odds
 from lottery.operations.exports import export_run
@@ -33,6 +33,7 @@ from tests.builders import (
     TESTER,
     SmallDay,
     notice,
+    opened,
     position,
     record_in,
     request_of,
@@ -46,17 +47,23 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """The full day, recorded."""
     folder = tmp_path_factory.mktemp("reported")
     record_in(folder / "ledger", request_of(FULL, folder / "in"))
-    return Ledger.open(folder / "ledger")
+    return opened(folder / "ledger")
 
 
 @pytest.fixture(scope="module")
 def run(ledger: Ledger) -> ProvenRun:
-    return proven_run(ledger, "latest")
+    return proven(ledger)
+
+
+def proven(ledger: Ledger) -> ProvenRun:
+    """Return the latest run; its folder is the ledger's own, and stays."""
+    with proven_run(ledger, "latest") as run:
+        return run
 
 
 def recorded(day: SmallDay, tmp_path: Path) -> ProvenRun:
     record_in(tmp_path / "ledger", request_of(day, tmp_path / "in"))
-    return proven_run(Ledger.open(tmp_path / "ledger"), "latest")
+    return proven(opened(tmp_path / "ledger"))
 
 
 def report_of(run: ProvenRun, **asked: object) -> RunPage:
@@ -100,7 +107,7 @@ def test_a_pool_that_nobody_is_in_is_shown_with_nobody(tmp_path: Path) -> None:
 
 def test_the_proof_is_that_of_the_record(ledger: Ledger, run: ProvenRun) -> None:
     proof = report_of(run).proof
-    assert (proof.log_index, proof.tree_size, proof.hashes) == (0, 1, ())
+    assert (proof.log_index, proof.tree_size, len(proof.hashes)) == (1, 2, 1)
     assert proof.key == str(operations.public_keys(ledger).key)
     assert proof.checkpoint.encode() == run.proof.note
 
@@ -225,17 +232,15 @@ def test_an_account_of_a_break_has_no_numbers_and_no_odds(run: ProvenRun) -> Non
     assert (shown.ribbon, shown.odds, shown.working.break_reason) == (None, None, "EXCEEDS_SHORT")
 
 
-def test_nothing_that_people_wrote_and_no_break_of_others_is_on_an_accounts_page(
-    tmp_path: Path,
-) -> None:
+def test_nothing_that_people_wrote_is_on_an_accounts_page(tmp_path: Path) -> None:
     first = recorded(FULL, tmp_path)
     request = request_of(
         FULL.renamed("B"), tmp_path / "b", supersedes=[first.record.run], reason="account 1046"
     )
     record_in(tmp_path / "ledger", request)
-    about = page_of_account(proven_run(Ledger.open(tmp_path / "ledger"), "latest"), "1047")
+    about = page_of_account(proven(opened(tmp_path / "ledger")), "1047")
     assert about.record.supersedes == (first.record.run,)
-    assert (about.record.reason, about.record.breaks, about.record.sources) == (None, (), ())
+    assert (about.record.reason, about.record.sources) == (None, ())
 
 
 def test_an_account_is_shown_in_the_series_asked_for_alone(tmp_path: Path) -> None:
@@ -266,13 +271,13 @@ def test_of_many_positions_those_with_the_most_contracts_are_shown(
 
 def test_a_page_is_in_the_trail_and_names_no_account(tmp_path: Path) -> None:
     record_in(tmp_path / "ledger", request_of(FULL, tmp_path / "in"))
-    opened = Ledger.open(tmp_path / "ledger")
-    operations.report(opened, "latest", PageRequest(), REQUESTER)
-    operations.report(opened, "latest", PageRequest(account="1046"), REQUESTER)
-    entries = list(opened.trail_entries())[-2:]
-    assert [(one.operation, one.subject, one.outcome, one.by) for one in entries] == [
-        (RUN_REPORTED, "2024-09-16-001", "a page about the run", TESTER),
-        (RUN_REPORTED, "2024-09-16-001", "a page about one account", TESTER),
+    there = opened(tmp_path / "ledger")
+    operations.report(there, "latest", PageRequest(), REQUESTER)
+    operations.report(there, "latest", PageRequest(account="1046"), REQUESTER)
+    entries = [as_json(entry) for entry in list(there.trail())[-2:]]
+    assert [(one["type"], one["subject"], one["outcome"]) for one in entries] == [
+        ("report", "2024-09-16-001", "a page about the run"),
+        ("report", "2024-09-16-001", "a page about one account"),
     ]
 
 

@@ -17,7 +17,14 @@ from lottery.audit.report.run_page import POOLS_LISTED, POOLS_SHOWN
 from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.ledger.commit import Ledger
 from tests.audit.pages import read_page
-from tests.builders import ASKS, REQUESTER, record_in, request_of_files, volumes_text
+from tests.builders import (
+    ASKS,
+    REQUESTER,
+    opened,
+    record_in,
+    request_of_files,
+    volumes_text,
+)
 
 pytestmark = pytest.mark.xdist_group("many pools")
 
@@ -61,7 +68,7 @@ def ledger_of(columns: Columns, folder: Path) -> Ledger:
     paths["volumes"] = folder / "volumes.csv"
     paths["volumes"].write_text(volumes_text(ASKS), "utf-8")
     record_in(folder / "ledger", request_of_files(paths))
-    return Ledger.open(folder / "ledger")
+    return opened(folder / "ledger")
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,7 @@ import sqlalchemy as sa
 
 from lottery import operations
 from lottery.audit import verify_log
-from lottery.audit.verify import verify
-from lottery.audit.verify import Fault
+from lottery.audit.verify import Fault, verify
 from lottery.errors import LedgerBusy, LedgerNotFound
 from lottery.ledger import evidence, log, trail, write_transaction
 from lottery.ledger.commit import KEY_FILE, Ledger

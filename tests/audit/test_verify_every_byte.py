@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lottery.audit.verify import verify
-from lottery.audit.verify import Fault
+from lottery.audit.verify import Fault, verify
 from lottery.errors import CheckpointInvalid, LedgerDamaged
 from lottery.intake import files
 from lottery.ledger import evidence

@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from lottery import operations
 from lottery.audit.report.request import PageRequest
-from lottery.ledger.commit import Ledger
 from tests.builders import (
     AAPL,
     ASKS,
@@ -27,6 +26,7 @@ from tests.builders import (
     request_of,
     request_of_files,
 )
+from tests.builders import opened as open_in
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "2024-09-16"
@@ -112,7 +112,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     written = {}
     for name, (ledger, request) in requests.items():
         written[name] = folder / f"{name}.html"
-        page = operations.report(Ledger.open(folder / ledger), "latest", request, REQUESTER)
+        page = operations.report(open_in(folder / ledger), "latest", request, REQUESTER)
         written[name].write_text(page.html, "utf-8")
     return written
 

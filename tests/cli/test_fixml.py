@@ -12,8 +12,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from lottery.ledger.commit import Ledger
-from tests.builders import AAPL, FULL, GE, GOOGL, META, assert_sound, notice
+from tests.builders import (
+    AAPL,
+    FULL,
+    GE,
+    GOOGL,
+    META,
+    assert_sound,
+    evidence_in,
+    notice,
+    opened,
+)
 from tests.cli.calls import (
     EXAMPLE_RUN,
     Door,
@@ -95,7 +104,7 @@ def test_the_files_and_all_else_that_occ_reports_are_kept_in_the_evidence(record
     assert rows == [
         {"notice_id": str(row["notice_id"]), "occ_account": "C", **REPORTED} for row in FULL.notices
     ]
-    assert Ledger.open(recorded.ledger).get("latest").digest_of(REPORTS) is not None
+    assert opened(recorded.ledger).get("latest").digest_of(REPORTS) is not None
     for kept, given in (("notices.xml", "notices.xml"), ("occ_positions.xml", "positions.xml")):
         source = evidence_file(recorded.ledger, f"sources/{kept}")
         assert source.read_bytes() == (recorded.ledger.parent / given).read_bytes()
@@ -197,7 +206,8 @@ def test_a_changed_file_of_the_evidence_is_named(recorded: Door, tmp_path: Path)
 
     assert (verified.exit_code, replayed.exit_code) == (6, 6)
     faults = [fault["where"] for fault in verified.document["faults"]]
-    assert faults == [f"evidence/2024-09-16/{EXAMPLE_RUN}/{name}" for name in names]
+    folder = evidence_in(door.ledger, EXAMPLE_RUN).relative_to(door.ledger)
+    assert faults == [f"{folder}/{name}" for name in names]
     assert set(names) <= {mismatch["where"] for mismatch in replayed.document["mismatches"]}
 
 

@@ -10,19 +10,20 @@ import pytest
 
 from server.app import LotteryServer, create_server
 from server.settings import Settings
+from tests.builders import made
 from tests.cli.calls import LOOPBACK, fails, lottery, succeeds
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LotteryServer]:
-    made = create_server(
-        Settings(
-            listen=LOOPBACK, health_listen=LOOPBACK, metrics_listen="", ledger=tmp_path / "ledger"
-        )
+    made(tmp_path / "ledger")
+    ledger = str(tmp_path / "ledger")
+    server = create_server(
+        Settings(listen=LOOPBACK, health_listen=LOOPBACK, metrics_listen="", ledger=ledger)
     )
-    made.start()
-    yield made
-    made.stop()
+    server.start()
+    yield server
+    server.stop()
 
 
 def test_a_server_that_serves_exits_0_and_one_that_drains_75(server: LotteryServer) -> None:

@@ -11,7 +11,6 @@ import pytest
 import typer.main
 
 from lottery.cli.main import app
-from lottery.tlog.keys import create_key_file
 from tests.builders import AAPL, PUBLISHED
 from tests.cli.calls import (
     EXAMPLE,
@@ -45,7 +44,7 @@ COMMANDS = {
 }
 ONLY_BY_THE_FILES = {
     "trail": ["trail"],
-    "cosign": ["cosign", "--key", "officer.key"],
+    "init": ["init"],
 }
 
 WRONG_USAGE = {
@@ -57,8 +56,9 @@ WRONG_USAGE = {
     "a cycle before the first": [*example_arguments(), "--cycle", "0"],
     "a cycle that is no number": [*example_arguments(), "--cycle", "one"],
     "an unknown format": [*example_arguments(), "--output", "out", "--format", "ods"],
-    "an unknown account order": [*example_arguments(), "--account-order", "random"],
-    "an unknown zero hit": [*example_arguments(), "--zero-hit", "last"],
+    "a decision of a run": [*example_arguments(), "--zero-hit", "first"],
+    "a decision without a choice": ["init", "--decision", "zero_hit"],
+    "a decision twice": [*("init", *("--decision", "zero_hit=first") * 2)],
     "an invalid date": ["run", "--date", "2024-13-01", *example_arguments()[3:]],
     "an invalid first date": ["runs", "--from", "yesterday"],
     "an invalid last date": ["replay", "--to", "yesterday"],
@@ -89,7 +89,6 @@ WRONG_USAGE = {
     "export to a name that is all suffix": ["export", "latest", ".zip"],
     "keys made without a name": ["keys", "--make", "officer.key"],
     "keys named without being made": ["keys", "--name", "example.org/officer"],
-    "cosign without a key": ["cosign"],
     "the trail of a run": ["trail", "latest"],
     "superseding without a reason": [*example_arguments(), "--supersede", EXAMPLE_RUN],
     "superseding for a blank reason": [
@@ -103,7 +102,7 @@ WRONG_USAGE = {
 OPTIONS = {
     "run": [
         *("--date", "--notices", "--positions", "--volumes", "--cycle", "--output", "--format"),
-        *("--supersede", "--reason", "--positions-basis", "--account-order", "--zero-hit"),
+        *("--supersede", "--reason", "--positions-basis"),
         *("--ledger", "--server", "--json"),
     ],
     "seed": ["--volumes", "--ledger", "--server", "--json"],
@@ -124,9 +123,12 @@ OPTIONS = {
     ],
     "seeds": ["--from", "--to", "--ledger", "--server", "--json"],
     "keys": ["--make", "--name", "--ledger", "--server", "--json"],
-    "cosign": ["--key", "--ledger", "--json"],
+    "init": [
+        *("--decision", "--approval-reference", "--notice-version"),
+        *("--ledger", "--objects", "--archive", "--json"),
+    ],
     "trail": ["--ledger", "--json"],
-    "serve": ["--listen", "--ledger"],
+    "serve": ["--listen", "--ledger", "--objects", "--archive"],
     "health": ["--listen", "--json"],
 }
 
@@ -185,6 +187,7 @@ def test_an_option_goes_before_the_environment_wherever_it_is(
 
 
 def test_without_any_the_ledger_is_the_folder_lottery_ledger_here(tmp_path: Path) -> None:
+    assert lottery("init").exit_code == 0
     assert lottery(*run_of(PUBLISHED, tmp_path)).exit_code == 0
     assert (tmp_path / "lottery-ledger" / "ledger.db").is_file()
     assert files_of(tmp_path / "lottery-ledger").recorded() == [EXAMPLE_RUN]
@@ -204,9 +207,8 @@ def test_a_server_that_is_away_exits_75(name: str) -> None:
 
 @pytest.mark.parametrize("name", ONLY_BY_THE_FILES)
 def test_what_is_done_at_the_ledgers_files_is_not_asked_of_a_server(
-    example_server: Door, tmp_path: Path, name: str
+    example_server: Door, name: str
 ) -> None:
-    create_key_file(tmp_path / "officer.key", "example.org/officer")
     trail = trail_of(example_server.ledger)
     command, options = ONLY_BY_THE_FILES[name], example_server.options
     for given in ((*options, *command), (*command, *options)):
@@ -271,11 +273,25 @@ def test_a_server_is_no_option_of_serving() -> None:
     assert OPTIONS["serve"] == re.findall("--(?!help)[a-z-]+", lottery("serve", "--help").out)
 
 
-def test_a_ledgers_address_is_shown_as_it_was_given() -> None:
-    address = "postgresql://backend@records/lottery"
-    answer = lottery("--ledger", address, "runs")
-    assert answer.exit_code == 2
-    assert address in answer.message
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("postgresql://backend@records/lottery", "needs --objects"),
+        ("mysql://backend@records/lottery", "got mysql://backend@records/lottery"),
+        ("a\nb", "--ledger must be printable text"),
+    ],
+)
+def test_an_address_that_cannot_be_a_ledgers_is_wrong_usage(address: str, message: str) -> None:
+    text, _ = fails(lottery, "--ledger", address, "runs", exit_code=2, reason="WRONG_USAGE")
+    assert message in text.message
+
+
+def test_an_archive_mode_that_is_none_is_wrong_usage(
+    reader: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOTTERY_ARCHIVE_MODE", "later")
+    text, _ = fails(reader, "runs", exit_code=2, reason="WRONG_USAGE")
+    assert "LOTTERY_ARCHIVE_MODE must be sync or async, got 'later'" in text.message
 
 
 def test_a_certificate_that_is_not_there_is_wrong_usage(

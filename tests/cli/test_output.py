@@ -46,7 +46,7 @@ def test_the_files_are_those_of_the_example_to_the_byte_and_its_record(
             assert written == expected.read_bytes()
             assert written.decode().splitlines()[0] == COLUMNS[name]
         record = (out / "run.json").read_bytes()
-        assert record == evidence_file(either.ledger, "run.json").read_bytes()
+        assert record == evidence_file(either.ledger, f"{EXAMPLE_RUN}.json").read_bytes()
     shown = either("show", "latest", "--json").document
     assert json.loads(record).items() <= shown.items()
     assert either.recorded() == [EXAMPLE_RUN]

@@ -93,10 +93,10 @@ def test_a_superseded_run_says_so_by_each_way(either: Door, tmp_path: Path) -> N
     assert "Run 2024-09-16-002 supersedes this run." in text_of(tmp_path / "old.html")
     assert "Supersedes 2024-09-16-001. Reason given: a cut" in text_of(tmp_path / "new.html")
     made = {
-        "--ledger": ("RUN_REPORTED", EXAMPLE_RUN, "a page about the run"),
-        "--server": ("RUN_EXPORTED", EXAMPLE_RUN, "exported"),
+        "--ledger": ("report", EXAMPLE_RUN, "a page about the run"),
+        "--server": ("export", EXAMPLE_RUN, "exported"),
     }
-    assert trail_of(either.ledger)[2] == made[either.options[0]]
+    assert trail_of(either.ledger)[0] == made[either.options[0]]
 
 
 def test_a_ledger_whose_key_is_elsewhere_gives_its_page_and_warns(
@@ -106,7 +106,7 @@ def test_a_ledger_whose_key_is_elsewhere_gives_its_page_and_warns(
     (tmp_path / "ledger" / "signing.key").rename(tmp_path / "elsewhere")
     answer = door("report", "latest", "run.html")
     assert answer.exit_code == 0
-    assert "this RUN_REPORTED of 2024-09-16-001 is not in the trail" in answer.message
+    assert "this report of 2024-09-16-001 is not in the log" in answer.message
     assert (tmp_path / "run.html").exists()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lottery.ledger.write_transaction import DATABASE
+from lottery.stores.sqlite import FILE as DATABASE
 from tests.builders import (
     AAPL,
     FULL,
@@ -26,6 +26,7 @@ from tests.cli.calls import (
     Door,
     example_arguments,
     fails,
+    files_in,
     files_of,
     lottery,
     run_arguments,
@@ -153,7 +154,7 @@ def test_a_refusal_lists_every_problem_with_file_and_row_and_records_nothing(
     door: Door, tmp_path: Path
 ) -> None:
     command = wrong_day(tmp_path)
-    before = set(tmp_path.rglob("*"))
+    before = files_in(tmp_path)
     text, document = fails(door, *command, exit_code=3, reason="INVALID_INPUT")
     assert text.err.startswith("Refused, nothing recorded: 8 problems (INVALID_INPUT)\n")
     assert [line.partition(":")[0] for line in text.error_lines[1:]] == [
@@ -166,7 +167,7 @@ def test_a_refusal_lists_every_problem_with_file_and_row_and_records_nothing(
     assert locations == LOCATIONS_OF_THE_WRONG_DAY
     assert all(problem["message"] for problem in problems)
     assert document["problem_count"] == 8
-    assert set(tmp_path.rglob("*")) == before
+    assert files_in(tmp_path) == before
 
 
 def test_problems_past_the_hundredth_of_a_file_are_counted(either: Door, tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_problems_past_the_hundredth_of_a_file_are_counted(either: Door, tmp_pat
     assert (document["problem_count"], len(document["problems"])) == (250, 100)
 
 
-def test_problems_of_two_files_of_one_name_have_different_files(tmp_path: Path) -> None:
+def test_problems_of_two_files_of_one_name_have_different_files(door: Door, tmp_path: Path) -> None:
     day = replace(
         PUBLISHED, notices=[notice("A1", AAPL, "x")], positions=[position(AAPL, "1", "x")]
     )
@@ -186,7 +187,7 @@ def test_problems_of_two_files_of_one_name_have_different_files(tmp_path: Path) 
     for role in ("notices", "positions"):
         (tmp_path / role).mkdir()
         paths[role] = paths[role].rename(tmp_path / role / "2024-09-16.csv")
-    problems = lottery(*run_arguments(paths), "--json").document["problems"]
+    problems = door(*run_arguments(paths), "--json").document["problems"]
     assert len({problem["file"] for problem in problems}) == 2
 
 
@@ -263,32 +264,6 @@ def test_other_volumes_on_another_date_are_no_conflict(door: Door, tmp_path: Pat
     assert door.recorded() == [EXAMPLE_RUN, "2024-09-17-001"]
 
 
-@pytest.mark.parametrize(
-    ("option", "choice", "decision", "accounts"),
-    [
-        (
-            "--account-order",
-            "code-point",
-            "account_order",
-            ["0042", "1993", "2381947", "48213"],
-        ),
-        ("--zero-hit", "first", "zero_hit", ["0042", "1993", "48213", "2381947"]),
-    ],
-)
-def test_a_choice_of_the_method_is_recorded_and_decides_and_replays(
-    either: Door, tmp_path: Path, option: str, choice: str, decision: str, accounts: list[str]
-) -> None:
-    command = run_of(FULL, tmp_path)
-    assert either(*command, option, choice).exit_code == 4
-    decisions = either("show", "latest", "--json").document["method"]["decisions"]
-    assert decisions[decision] == choice
-    working = either("explain", "latest", "--series", META, "--json").document
-    assert [account["account"] for account in working["accounts"]] == accounts
-    assert either("replay", "latest").exit_code == 0
-    # The same day without the choice is not the same run.
-    fails(either, *command, exit_code=5, reason="NOTICE_ALREADY_ALLOCATED")
-
-
 @pytest.mark.parametrize("by", ["files", "server"])
 def test_a_locked_ledger_exits_75_and_the_same_command_later_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
@@ -301,7 +276,8 @@ def test_a_locked_ledger_exits_75_and_the_same_command_later_records(
         with write_lock(door.ledger):
             text, _ = fails(door, *command, exit_code=75, reason="LEDGER_BUSY")
             assert text.message == (
-                f"another process is writing to {door.ledger}; nothing is recorded (LEDGER_BUSY)"
+                f"another process is writing to {door.ledger / DATABASE}; nothing is recorded "
+                "(LEDGER_BUSY)"
             )
             assert door("runs", "--json").exit_code == 0
         assert door.recorded() == [EXAMPLE_RUN]
@@ -335,22 +311,22 @@ def test_a_day_past_the_memory_limit_exits_3_and_records_nothing(
     assert answer.exit_code == 3
     assert "positions.csv: the day needs about 0.4 GiB of memory" in answer.message
     assert "LOTTERY_MEMORY_LIMIT_BYTES" in answer.message
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert door.recorded() == []
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
 def test_a_ledger_that_is_a_file_exits_2_and_is_left_alone(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("in the way")
     ledger = tmp_path / name
-    command = run_of(PUBLISHED, tmp_path / "in")
-    text, document = fails(files_of(ledger), *command, exit_code=2, reason="LEDGER_NOT_FOUND")
-    message = f"expected a directory at {ledger}; check --ledger"
-    assert (text.err, document["message"]) == (f"{message} (LEDGER_NOT_FOUND)\n", message)
+    for command in (run_of(PUBLISHED, tmp_path / "in"), ["init"]):
+        given = (*command, "--ledger", ledger)
+        text, document = fails(lottery, *given, exit_code=2, reason="LEDGER_NOT_FOUND")
+        assert document["message"].startswith("expected a directory at ")
+        assert document["message"] in text.err
     assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_a_ledger_that_is_no_database_exits_6_and_is_left_alone(door: Door, tmp_path: Path) -> None:
-    door.ledger.mkdir()
     database = door.ledger / DATABASE
     database.write_text("no database at all, but long enough to be taken for one" * 9)
     before = database.read_bytes()

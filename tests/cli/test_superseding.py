@@ -13,6 +13,7 @@ import pytest
 from tests.builders import AAPL, META, NEXT_DATE, OTHER_ASKS, PUBLISHED, SmallDay, notice, position
 from tests.cli.calls import (
     CORRECTED,
+    UNKNOWN_RUN,
     Door,
     assert_same_answers,
     copied,
@@ -167,24 +168,30 @@ def test_other_volumes_supersede_every_standing_run_of_the_date_or_none(
     assert done.document["composite"] == "282431311"
 
 
-@pytest.mark.parametrize("run", ["2024-09-16-009", "2024-09-30-001"])
-def test_a_run_that_is_not_recorded_cannot_be_superseded(
-    recorded: Door, tmp_path: Path, run: str
-) -> None:
-    command = superseding(CORRECTED, tmp_path / "new", FIRST, run)
+def test_a_run_that_is_not_recorded_cannot_be_superseded(recorded: Door, tmp_path: Path) -> None:
+    command = superseding(CORRECTED, tmp_path / "new", FIRST, UNKNOWN_RUN)
     before = files_in(recorded.ledger)
     text, document = fails(recorded, *command, exit_code=2, reason="RUN_NOT_FOUND")
-    assert text.message == f"run {run} is not recorded (RUN_NOT_FOUND)"
-    assert document["run"] == run
+    assert text.message == f"run {UNKNOWN_RUN} is not recorded (RUN_NOT_FOUND)"
+    assert document["run"] == UNKNOWN_RUN
     assert files_in(recorded.ledger) == before
 
 
-@pytest.mark.parametrize("named", ["2024-09-17-001", "latest"])
-def test_a_run_of_another_date_is_refused(recorded: Door, tmp_path: Path, named: str) -> None:
+@pytest.mark.parametrize(
+    ("named", "run"),
+    [
+        ("2024-09-17-001", "2024-09-17-001"),
+        ("latest", "2024-09-17-001"),
+        ("2024-09-30-001", "2024-09-30-001"),
+    ],
+)
+def test_a_run_of_another_date_is_refused(
+    recorded: Door, tmp_path: Path, named: str, run: str
+) -> None:
     recorded(*run_of(replace(PUBLISHED, date=NEXT_DATE), tmp_path / "next"))
     command = superseding(CORRECTED, tmp_path / "new", named)
     text, document = fails(recorded, *command, exit_code=3, reason="INVALID_INPUT")
-    message = "expected a run of 2024-09-16 to supersede, got 2024-09-17-001"
+    message = f"expected a run of 2024-09-16 to supersede, got {run}"
     assert text.error_lines == [
         "Refused, nothing recorded: 1 problem (INVALID_INPUT)",
         f"  supersede: {message}",
@@ -203,9 +210,9 @@ def test_an_invalid_run_id_or_reason_is_refused_with_all_that_is_wrong(
     assert problems["supersede"] == "expected a run id or latest, got 'yesterday'"
 
 
-def test_there_is_nothing_to_supersede_in_a_ledger_that_is_not_there(tmp_path: Path) -> None:
+def test_there_is_nothing_to_supersede_in_a_ledger_without_runs(door: Door, tmp_path: Path) -> None:
     command = superseding(PUBLISHED, tmp_path / "in", FIRST)
-    _, document = fails(lottery, *command, exit_code=2, reason="RUN_NOT_FOUND")
+    _, document = fails(door, *command, exit_code=2, reason="RUN_NOT_FOUND")
     assert document["run"] == FIRST
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-import getpass
 import importlib.metadata
+import os
+import pwd
 import socket
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lottery.tlog.keys import create_key_file
-from tests.builders import AAPL, NEXT_DATE, PUBLISHED
+import pytest
+
+from tests.builders import AAPL, PUBLISHED, record_in, request_of
 from tests.cli.calls import (
     CONFLICTS,
-    CORRECTED,
     EXAMPLE,
     EXAMPLE_RUN,
     UNKNOWN_RUN,
@@ -24,13 +25,9 @@ from tests.cli.calls import (
     files_of,
     flip_a_bit,
     run_of,
-    superseding,
     trail_of,
 )
 from tests.cli.test_run import wrong_day
-
-BY_THE_WAY = ("RUN_RECORDED", "RUNS_REPLAYED", "RUN_EXPORTED")
-"""Operations that a server does for its caller."""
 
 
 def entries_of(door: Door) -> list[dict[str, Any]]:
@@ -49,50 +46,55 @@ def test_every_operation_that_writes_and_every_export_and_replay_is_an_entry(
     either("replay", "latest")
     either("replay", "--from", "2024-09-16", "--to", "2024-09-16", "--engine", "sql")
     either("export", EXAMPLE_RUN, "run.zip")
-    create_key_file(tmp_path / "officer.key", "example.org/officer")
     files = files_of(either.ledger)
-    assert files("cosign", "--key", tmp_path / "officer.key").exit_code == 0
     after = dt.datetime.now(dt.UTC)
-    key = either("keys", "--json").document["public_key"]
 
     entries = entries_of(either)
-    operations = [
-        (entry["operation"], entry["subject"], entry["outcome"].partition("+")[0])
-        for entry in entries
+    assert [(entry["type"], entry.get("subject"), entry.get("outcome")) for entry in entries] == [
+        ("charter", None, None),
+        ("replay", EXAMPLE_RUN, "matches (compiled)"),
+        ("replay", "2024-09-16 to 2024-09-16", "1 of 1 match (sql)"),
+        ("export", EXAMPLE_RUN, "exported"),
     ]
-    assert operations == [
-        ("LEDGER_MADE", key, "made"),
-        ("RUN_RECORDED", EXAMPLE_RUN, "ALLOCATED"),
-        ("RUNS_REPLAYED", EXAMPLE_RUN, "matches (compiled)"),
-        ("RUNS_REPLAYED", "2024-09-16 to 2024-09-16", "1 of 1 match (sql)"),
-        ("RUN_EXPORTED", EXAMPLE_RUN, "exported"),
-        ("CHECKPOINT_COSIGNED", "1 runs", "signed by example.org/officer"),
-    ]
-    moments = [dt.datetime.fromisoformat(entry["at"]) for entry in entries]
-    # The server of the other way was started, and its ledger made, before the test.
+    moments = [dt.datetime.fromisoformat(entry["recorded_at"]) for entry in entries]
+    # The ledger was made before the test.
     assert before <= moments[1]
     assert moments == sorted(moments)
     assert moments[-1] <= after
-    assert all(entry["at"].endswith("Z") for entry in entries)
+    assert all(entry["recorded_at"].endswith("Z") for entry in entries)
     version = importlib.metadata.version("options-assignment-lottery")
     assert {entry["software"]["version"] for entry in entries} == {version}
-    here = {"kind": "system-user", "name": getpass.getuser(), "host": socket.gethostname()}
-    for entry in entries:
-        if "--server" in either.options and entry["operation"] in BY_THE_WAY:
-            assert (entry["by"]["kind"], entry["by"]["name"]) == ("peer", "unauthenticated")
-            assert entry["by"]["host"].startswith("ipv4:127.0.0.1:")
+    who = pwd.getpwuid(os.getuid()).pw_name
+    here = {"kind": "system-user", "name": who, "host": socket.gethostname()}
+    for entry in entries[1:]:
+        if "--server" in either.options:
+            by = entry["requested_by"]
+            assert (by["kind"], by["name"]) == ("peer", "unauthenticated")
+            assert by["host"].startswith("ipv4:127.0.0.1:")
         else:
-            assert entry["by"] == here
+            assert entry["requested_by"] == here
 
     text = files("trail")
     assert (text.exit_code, text.err) == (0, "")
-    assert [line for line in text.lines if "LEDGER_MADE" in line]
-    who = f"{getpass.getuser()} on {socket.gethostname()}"
-    for entry in entries:
-        if entry["by"] == here and entry["operation"] in BY_THE_WAY:  # Others are folded.
-            when = entry["at"][:19].replace("T", " ")
-            words = " ".join(entry[name] for name in ("operation", "subject", "outcome"))
-            assert f"{when} {words} {who} {version}" in text.lines
+    assert [line for line in text.lines if " charter " in line]
+    for entry in entries[1:]:
+        if entry["requested_by"] == here:
+            when = entry["recorded_at"][:19].replace("T", " ")
+            words = " ".join(entry[name] for name in ("type", "subject", "outcome"))
+            assert f"{when} {words} {who} on {here['host']} {version}" in text.lines
+
+
+def test_who_acts_is_the_systems_answer_and_not_a_variable(
+    either: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(variable, "somebody-else")
+    door = files_of(either.ledger)
+    door(*run_of(PUBLISHED, tmp_path / "in"))
+    door("replay", "latest")
+    name = pwd.getpwuid(os.getuid()).pw_name
+    assert door("show", "latest", "--json").document["requested_by"]["name"] == name
+    assert entries_of(door)[-1]["requested_by"]["name"] == name
 
 
 def test_what_only_reads_or_was_refused_is_no_entry_and_changes_nothing(
@@ -128,28 +130,24 @@ def test_a_replay_that_differs_is_entered_as_such(tampered: Door) -> None:
     assert tampered("replay", "latest").exit_code == 6
     assert tampered("replay", "--all").exit_code == 6
     assert trail_of(tampered.ledger)[len(before) :] == [
-        ("RUNS_REPLAYED", EXAMPLE_RUN, "differs (compiled)"),
-        ("RUNS_REPLAYED", "the first date to the last date", "0 of 1 match (compiled)"),
+        ("replay", EXAMPLE_RUN, "differs (compiled)"),
+        ("replay", "the first date to the last date", "0 of 1 match (compiled)"),
     ]
 
 
-def test_runs_are_entered_in_the_order_of_their_recording_and_superseding_ones_as_all_others(
+def test_runs_are_entries_of_the_log_and_not_listed_in_the_trail(
     door: Door, tmp_path: Path
 ) -> None:
-    door(*run_of(replace(PUBLISHED, date=NEXT_DATE), tmp_path / "next"))
     door(*run_of(PUBLISHED, tmp_path / "first"))
-    door(*superseding(CORRECTED, tmp_path / "corrected", "latest"))
-    assert trail_of(door.ledger) == [
-        ("RUN_RECORDED", "2024-09-17-001", "ALLOCATED"),
-        ("RUN_RECORDED", EXAMPLE_RUN, "ALLOCATED"),
-        ("RUN_RECORDED", "2024-09-16-002", "ALLOCATED"),
-    ]
-    assert door("verify").exit_code == 0
+    (entry,) = entries_of(door)
+    assert (entry["type"], entry["requested_by"]["name"]) == ("charter", "tester")
 
 
-def test_the_trail_of_a_ledger_in_which_nothing_is_recorded_says_who_made_it(
-    both: tuple[Door, Door],
-) -> None:
-    _, server = both
-    (entry,) = entries_of(server)
-    assert (entry["operation"], entry["by"]["name"]) == ("LEDGER_MADE", getpass.getuser())
+def test_a_further_request_id_of_a_run_is_an_entry_that_names_the_run(tmp_path: Path) -> None:
+    request = request_of(PUBLISHED, tmp_path / "in")
+    record_in(tmp_path / "ledger", request)
+    record_in(tmp_path / "ledger", dataclasses.replace(request, request_id="second"))
+    door = files_of(tmp_path / "ledger")
+    entry = entries_of(door)[-1]
+    assert (entry["type"], entry["request_id"], entry["run"]) == ("request", "second", EXAMPLE_RUN)
+    assert any(f" request {EXAMPLE_RUN} " in line for line in door("trail").lines)

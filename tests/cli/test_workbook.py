@@ -98,7 +98,7 @@ def test_the_breaks_have_a_sheet_of_their_own(door: Door, tmp_path: Path) -> Non
     header, *breaks = sheets["breaks"]
     assert header == tuple(POOLS.names)
     rows = [dict(zip(header, row, strict=True)) for row in breaks]
-    (broken,) = json.loads((tmp_path / "out" / "run.json").read_text())["breaks"]
+    (broken,) = door("show", "latest", "--json").document["breaks"]
     assert [row["break_reason"] for row in rows] == ["EXCEEDS_SHORT"]
     assert {name: rows[0][name] for name in broken if name in rows[0]} == {
         name: broken[name] for name in broken if name in rows[0]
@@ -140,12 +140,11 @@ def test_account_numbers_keep_their_zeros_and_every_digit(door: Door, tmp_path: 
     assert {row[header.index("series")] for row in rows} == {AAPL}
 
 
-def test_accounts_that_look_like_powers_stay_texts(door: Door, tmp_path: Path) -> None:
+def test_accounts_that_look_like_powers_stay_texts(tmp_path: Path) -> None:
+    door = Door(ledger=tmp_path / "ledger", options=("--ledger", str(tmp_path / "ledger")))
+    door("init", "--decision", "account_order=code-point")
     day = replace(PUBLISHED, positions=[position(AAPL, account, 9) for account in ("1E5", "2E10")])
-    answer = door(
-        *run_of(day, tmp_path),
-        *("--account-order", "code-point", "--output", tmp_path / "out", "--format", "xlsx"),
-    )
+    answer = door(*run_of(day, tmp_path), "--output", tmp_path / "out", "--format", "xlsx")
 
     assert answer.exit_code == 0
     _, *rows = sheets_of(tmp_path / "out" / "allocations.xlsx")["allocations"]

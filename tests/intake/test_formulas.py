@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from lottery import operations
 from lottery.cli.output import OutputFormat, write_output
 from lottery.errors import Refused
-from lottery.ledger.commit import Ledger
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import ExchangeAsk
 from tests.builders import (
@@ -30,6 +29,7 @@ from tests.builders import (
     PUBLISHED,
     SmallDay,
     notice,
+    opened,
     position,
     record_in,
     refusal,
@@ -145,14 +145,14 @@ def test_what_is_let_in_begins_with_a_letter_or_a_digit(occ_account: str, accoun
 def test_every_value_of_the_csv_files_begins_with_a_letter_or_a_digit(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     record = record_in(ledger, request_of(FULL, tmp_path)).record
-    opened = Ledger.open(ledger)
+    there = opened(ledger)
 
     write_output(
         tmp_path,
         OutputFormat.CSV,
         record,
-        operations.allocations(opened, record.run),
-        operations.pools(opened, record.run),
+        operations.allocations(there, record.run),
+        operations.pools(there, record.run),
     )
 
     for name in ("allocations", "pools"):

@@ -34,8 +34,9 @@ from tests.builders import (
     opened,
     record_in,
     request_of,
+    settings_of,
 )
-from tests.ledger.contract.places import assert_whole
+from tests.ledger.contract.places import Place, assert_whole
 from tests.ledger.ledgers import META_ONLY, Run, raw, runs_in
 
 A = "2024-09-16-001"
@@ -88,9 +89,9 @@ def test_opening_an_empty_or_mistyped_folder_makes_no_file(tmp_path: Path) -> No
     assert names_in(tmp_path) == before
     for name in ("file", "file/below"):
         with pytest.raises(LedgerNotFound, match="expected a directory"):
-            made(tmp_path / name)
+            Place(settings=settings_of(tmp_path / name)).init()
     with pytest.raises(LedgerUnwritable, match="File name too long"):
-        made(tmp_path / ("x" * 300))
+        Place(settings=settings_of(tmp_path / ("x" * 300))).init()
     assert names_in(tmp_path) == before
 
 
@@ -257,7 +258,7 @@ def test_a_database_with_another_journal_or_other_tables_is_damage(ledger: Path)
     "statement",
     [
         "UPDATE entries SET entry = CAST(replace(entry, '\"cycle\":1', '\"cycle\":2') AS BLOB)",
-        "UPDATE nodes SET hash = zeroblob(32) WHERE level = 0 AND position = 1",
+        "UPDATE nodes SET hash = zeroblob(32) WHERE level = 1",
         "DELETE FROM nodes WHERE level = 1",
         "DELETE FROM heads WHERE tree_size = 2",
         "UPDATE heads SET note = CAST(replace(note, 'lottery', 'lotterx') AS BLOB)",

@@ -1,196 +1,215 @@
-"""The log as the tables keep it: nodes, and checkpoints with the file of them as signed."""
+"""The log in the tables: heads, nodes and proofs of every size, worked again as RFC 9162 says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lottery.errors import LedgerDamaged, Refused, RunNotFound
+from lottery.errors import CheckpointInvalid, LedgerDamaged
 from lottery.ledger import log
-from lottery.ledger.commit import Ledger
-from lottery.ledger.log import RUNS_TREE, TRAIL_TREE, SignedCheckpoint
-from lottery.ledger.trail import entry_now
-from lottery.operations import proofs, verification
+from lottery.ledger.entry import Activity, Charter, NextKey, canonical
+from lottery.ledger.log import EMPTY, Head, Log
+from lottery.ledger.schema import ENTRIES, HEADS, KEYS, LEDGER, NODES, REQUESTS, RUNS, metadata
 from lottery.tlog import merkle
-from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import SigningKey
-from lottery.tlog.note import join_notes
-from tests.builders import PUBLISHED, TESTER, assert_sound, faults_of
-from tests.ledger.ledgers import META_ONLY, Run, trail_of, unchanged
+from tests.ledger.contract.places import read_head, root_of
+from tests.vectors.make import ENTRIES as GOLDEN
+from tests.vectors.make import RECORD
 
-ENTRIES = 21
-OFFICER = SigningKey.generate("officer.example/compliance")
+KEY = SigningKey.generate("example.com/lottery")
+LOG = Log(origin=KEY.name, keys=((1, KEY.verifier),))
+EXPORT = GOLDEN["export"]
+assert isinstance(EXPORT, Activity)
 
 
-def root_of(leaves: Sequence[bytes]) -> bytes:
-    """The root, worked as RFC 9162 (2.1.1) defines it."""
+@contextmanager
+def tables() -> Iterator[sa.Connection]:
+    """Open tables in memory, without what keeps them from being damaged."""
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
+        metadata.create_all(connection)
+        for (name,) in connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).all():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        yield connection
+    engine.dispose()
+
+
+def entry_of(number: int) -> Activity:
+    assert isinstance(EXPORT, Activity)
+    return replace(EXPORT, subject=f"{number}")
+
+
+def appended(connection: sa.Connection, first: int, end: int, head: Head = EMPTY) -> list[bytes]:
+    """Append entries, each to the head that the rows give; return their bytes."""
+    leaves = []
+    for number in range(first, end):
+        leaves.append(canonical(entry_of(number)))
+        assert log.read_head(connection, LOG) == head
+        head = log.append(connection, LOG, head, entry_of(number), leaves[-1], KEY)
+    return leaves
+
+
+def path_of(index: int, leaves: Sequence[bytes]) -> list[bytes]:
+    """Return the inclusion path of a leaf (RFC 9162, 2.1.3.1)."""
     if len(leaves) == 1:
-        return merkle.leaf_hash(leaves[0])
-    half = 1
-    while half * 2 < len(leaves):
-        half *= 2
-    return merkle.node_hash(root_of(leaves[:half]), root_of(leaves[half:]))
+        return []
+    half = 1 << ((len(leaves) - 1).bit_length() - 1)
+    if index < half:
+        return [*path_of(index, leaves[:half]), root_of(leaves[half:])]
+    return [*path_of(index - half, leaves[half:]), root_of(leaves[:half])]
 
 
-def checkpoints_of(ledger: Ledger) -> list[SignedCheckpoint]:
-    with ledger.reading_log() as connection:
-        return list(log.all_checkpoints(connection))
+def consistency_of(size: int, leaves: Sequence[bytes], *, is_whole: bool = True) -> list[bytes]:
+    """Return the consistency proof of a smaller tree (RFC 9162, 2.1.4.1)."""
+    if size == len(leaves):
+        return [] if is_whole else [root_of(leaves)]
+    half = 1 << ((len(leaves) - 1).bit_length() - 1)
+    if size <= half:
+        return [*consistency_of(size, leaves[:half], is_whole=is_whole), root_of(leaves[half:])]
+    return [*consistency_of(size - half, leaves[half:], is_whole=False), root_of(leaves[:half])]
 
 
-def leaves_of(ledger: Ledger, tree: str) -> list[bytes]:
-    if tree == TRAIL_TREE:
-        return [entry.canonical() for entry in ledger.trail_entries()]
-    return [record.canonical() for record in ledger.iterate()]
+def test_every_size_has_a_head_over_its_leaves_and_the_nodes_of_its_complete_subtrees() -> None:
+    with tables() as connection:
+        leaves = appended(connection, 0, 70)
+
+        for size in range(1, 71):
+            note = log.note_of(connection, size)
+            expected = (LOG.origin, size, root_of(leaves[:size]))
+            assert read_head(note, KEY.verifier.public_key) == expected
+        nodes = {
+            (row.level, row.position): bytes(row.hash)
+            for row in connection.execute(sa.select(NODES))
+        }
+        assert nodes == {
+            (level, at): root_of(leaves[at << level : (at + 1) << level])
+            for level in range(7)
+            for at in range(70 >> level)
+        }
+        assert log.read_size(connection) == 70
+        assert log.entries_between(connection, 5, 9) == leaves[5:9]
 
 
-@pytest.fixture
-def opened(run: Run, ledger: Path) -> Ledger:
-    """A ledger of two runs and many entries."""
-    run(PUBLISHED)
-    run(META_ONLY)
-    made = Ledger.open(ledger)
-    for number in range(ENTRIES - 3):
-        made.enter(entry_now("RUNS_REPLAYED", str(number), "matches", TESTER))
-    return made
+@given(data=st.data(), size=st.integers(1, 90))
+def test_proofs_are_those_of_the_rfc(data: st.DataObject, size: int) -> None:
+    """Inclusion and consistency in a tree of any size are what RFC 9162 works out."""
+    index = data.draw(st.integers(0, size - 1))
+    first = data.draw(st.integers(1, size))
+    leaves = [f"{number}".encode() for number in range(size)]
+    with tables() as connection:
+        compact: tuple[bytes, ...] = ()
+        for number, leaf in enumerate(leaves):
+            compact, nodes = merkle.append(number, compact, merkle.leaf_hash(leaf))
+            connection.execute(sa.insert(NODES), list(map(log.node_row, nodes)))
+
+        node_of = log.node_reader(connection, size, index)
+        assert merkle.root_of_compact_range(merkle.compact_range_of(size, node_of)) == root_of(
+            leaves
+        )
+        assert list(merkle.inclusion_proof(index, size, node_of)) == path_of(index, leaves)
+        proof = log.consistency_proof(connection, first, size)
+        assert list(proof) == consistency_of(first, leaves)
 
 
-@pytest.mark.parametrize(("tree", "size"), [(RUNS_TREE, 2), (TRAIL_TREE, ENTRIES)])
-def test_every_size_of_a_tree_has_a_checkpoint_signed_over_the_root_of_its_leaves(
-    opened: Ledger, tree: str, size: int
-) -> None:
-    whose, leaves = opened.log(), leaves_of(opened, tree)
-    checkpoints = [checkpoint for checkpoint in checkpoints_of(opened) if checkpoint.tree == tree]
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE nodes SET hash = zeroblob(32) WHERE level = 2", "expected the signed root"),
+        ("DELETE FROM nodes WHERE level = 2", "expected a node 0 of level 2, got none"),
+        ("UPDATE heads SET tree_size = 7 WHERE tree_size = 5", "expected a node"),
+        ("DELETE FROM heads WHERE tree_size = 5", "expected a node|expected the signed root"),
+    ],
+)
+def test_a_head_that_the_nodes_do_not_give_is_damage(statement: str, says: str) -> None:
+    with tables() as connection:
+        appended(connection, 0, 5)
+        if "DELETE FROM heads" in statement:
+            connection.exec_driver_sql("UPDATE nodes SET hash = zeroblob(32)")
+        connection.exec_driver_sql(statement)
 
-    assert len(leaves) == size
-    assert [checkpoint.tree_size for checkpoint in checkpoints] == list(range(1, size + 1))
-    for checkpoint in checkpoints:
-        signed = open_checkpoint(checkpoint.note, [whose.key], origin=whose.origin_of(tree))
-        assert signed.checkpoint.size == checkpoint.tree_size
-        assert signed.checkpoint.root == root_of(leaves[: checkpoint.tree_size])
-
-
-def test_the_two_trees_have_origins_of_their_own(opened: Ledger) -> None:
-    whose = opened.log()
-
-    assert whose.origin_of(RUNS_TREE) == whose.origin == whose.key.name
-    assert whose.origin_of(TRAIL_TREE) == f"{whose.origin}/trail"
+        with pytest.raises(LedgerDamaged, match=says):
+            log.read_head(connection, LOG)
 
 
-def test_every_checkpoint_is_in_the_file_as_it_was_signed_at_the_offset_of_its_row(
-    opened: Ledger,
-) -> None:
-    content = (opened.directory / "checkpoints").read_bytes()
-    checkpoints = checkpoints_of(opened)
+def test_a_head_that_another_key_has_signed_is_refused() -> None:
+    with tables() as connection:
+        appended(connection, 0, 5)
+        other = Log(origin=LOG.origin, keys=((1, SigningKey.generate(LOG.origin).verifier),))
 
-    assert content == join_notes(checkpoint.note for checkpoint in checkpoints)
-    assert [checkpoint.position for checkpoint in checkpoints] == list(range(len(checkpoints)))
-    start = 0
-    for checkpoint in checkpoints:
-        assert content[start : checkpoint.ends_at] == join_notes([checkpoint.note])
-        start = checkpoint.ends_at
-    assert start == len(content)
+        with pytest.raises(CheckpointInvalid):
+            log.read_head(connection, other)
 
 
-def test_the_nodes_are_those_of_the_complete_subtrees_and_no_others(opened: Ledger) -> None:
-    leaves = leaves_of(opened, TRAIL_TREE)
-    levels = [len(leaves) >> level for level in range(len(leaves).bit_length())]
+def test_what_is_missing_of_heads_and_entries_is_damage() -> None:
+    with tables() as connection:
+        appended(connection, 0, 5)
+        connection.execute(sa.delete(ENTRIES).where(ENTRIES.c.log_index == 2))
 
-    with opened.reading_log() as connection:
-        for level, count in enumerate(levels):
-            for position in range(count):
-                first = position << level
-                assert log.node(connection, TRAIL_TREE, level, position) == root_of(
-                    leaves[first : first + (1 << level)]
-                )
-            missing = f"the tree trail has no node {count} of level {level}"
-            with pytest.raises(LedgerDamaged, match=missing):
-                log.node(connection, TRAIL_TREE, level, count)
+        with pytest.raises(LedgerDamaged, match="expected a head of 6 entries, got none"):
+            log.note_of(connection, 6)
+        with pytest.raises(LedgerDamaged, match="expected entries 1 to 3, got 2 of them"):
+            log.entries_between(connection, 1, 4)
 
 
-def test_checkpoints_are_found_by_position_and_size(opened: Ledger) -> None:
-    checkpoints = checkpoints_of(opened)
+def test_the_identity_of_a_log_is_one_row_and_its_keys() -> None:
+    with tables() as connection:
+        with pytest.raises(LedgerDamaged, match="got 0 and 0"):
+            log.read_log(connection)
+        connection.execute(sa.insert(LEDGER).values(origin=LOG.origin, schema_version=3))
+        with pytest.raises(LedgerDamaged, match="got 1 and 0"):
+            log.read_log(connection)
+        connection.execute(sa.insert(KEYS).values(signs_from=1, public_key=str(KEY.verifier)))
+        assert log.read_log(connection) == LOG
+        connection.execute(sa.update(LEDGER).values(schema_version=2))
+        with pytest.raises(LedgerDamaged, match="expected schema version 3, got 2"):
+            log.read_log(connection)
 
-    with opened.reading_log() as connection:
-        assert log.last_checkpoint(connection) == checkpoints[-1]
-        assert log.checkpoints_after(connection, -1) == checkpoints
-        assert log.checkpoints_after(connection, 4) == checkpoints[5:]
-        assert log.checkpoints_after(connection, len(checkpoints)) == []
-        of_runs = [checkpoint for checkpoint in checkpoints if checkpoint.tree == RUNS_TREE]
-        assert log.latest_checkpoint(connection, RUNS_TREE) == of_runs[-1]
-        assert log.first_checkpoint_of(connection, RUNS_TREE, 1) == of_runs[0]
-        assert log.first_checkpoint_of(connection, RUNS_TREE, 3) is None
+
+def test_each_size_is_signed_by_the_key_of_its_time() -> None:
+    old, new = KEY.verifier, SigningKey.generate(LOG.origin).verifier
+    keys = Log(origin=LOG.origin, keys=((1, old), (5, new)))
+
+    assert [keys.key_of(size) for size in (0, 1, 4, 5, 99)] == [old, old, old, new, new]
+    assert keys.key == new
 
 
-def test_a_ledger_in_which_nothing_is_recorded_has_a_checkpoint_of_the_trail_alone(
-    ledger: Path,
-) -> None:
-    made = Ledger.create(ledger)
+def test_the_rows_of_an_entry_follow_from_it() -> None:
+    def rows(name: str, index: int = 7) -> list[object]:
+        found = list(log.rows_of(index, GOLDEN[name], b"encoded"))
+        assert found[0] == (ENTRIES, {"log_index": index, "type": name, "entry": b"encoded"})
+        return found[1:]
 
-    assert [(checkpoint.tree, checkpoint.tree_size) for checkpoint in checkpoints_of(made)] == [
-        (TRAIL_TREE, 1)
+    assert rows("export") == []
+    assert rows("request") == [(REQUESTS, {"request_id": "yours", "run": "2024-09-16-001"})]
+    assert rows("run") == [
+        (
+            RUNS,
+            {
+                "run": "2024-09-16-001",
+                "log_index": 7,
+                "business_date": "2024-09-16",
+                "sequence": 1,
+                "content_sha256": RECORD.content_sha256,
+            },
+        ),
+        (REQUESTS, {"request_id": "content-00", "run": "2024-09-16-001"}),
     ]
-    with made.reading_log() as connection:
-        assert log.latest_checkpoint(connection, RUNS_TREE) is None
-    with pytest.raises(RunNotFound, match="no run is recorded yet"):
-        proofs.checkpoint(made)
-
-
-def test_a_second_signature_is_a_checkpoint_of_the_same_size_and_the_first_stays(
-    opened: Ledger,
-) -> None:
-    before = checkpoints_of(opened)
-
-    checkpoint = verification.cosign(opened, OFFICER, TESTER)
-
-    whose = opened.log()
-    signed = open_checkpoint(checkpoint.note, [whose.key, OFFICER.verifier])
-    assert signed.signed_by == (whose.key, OFFICER.verifier)
-    assert checkpoints_of(opened)[: len(before)] == before
-    assert proofs.checkpoint(opened) == checkpoint
-    with opened.reading_log() as connection:
-        assert log.first_checkpoint_of(connection, RUNS_TREE, 2) in before
-    assert trail_of(opened.directory)[-1] == (
-        "CHECKPOINT_COSIGNED",
-        "2 runs",
-        f"signed by {OFFICER.verifier}",
-    )
-    assert faults_of(opened.directory, keys=[whose.key, OFFICER.verifier]) == []
-    assert_sound(opened.directory)
-
-
-def test_the_log_goes_on_after_a_second_signature(opened: Ledger, run: Run) -> None:
-    verification.cosign(opened, OFFICER, TESTER)
-
-    run(PUBLISHED, supersedes=["2024-09-16-001"], reason="asked for again")
-
-    checkpoint = proofs.checkpoint(opened)
-    assert checkpoint.tree_size == 3
-    assert open_checkpoint(checkpoint.note, [opened.log().key]).checkpoint.size == 3
-    assert_sound(opened.directory)
-
-
-def test_proofs_of_every_size_hold_and_of_no_other_size(opened: Ledger) -> None:
-    leaves = leaves_of(opened, RUNS_TREE)
-    for index, run in enumerate(("2024-09-16-001", "2024-09-16-002")):
-        for size in range(index + 1, 3):
-            proven = proofs.inclusion(opened, run, size)
-            merkle.verify_inclusion(
-                index=index,
-                size=size,
-                leaf_hash=merkle.leaf_hash(leaves[index]),
-                proof=proven.proof.hashes,
-                root=root_of(leaves[:size]),
-            )
-        for size in (0, index, 3):
-            with unchanged(opened.directory), pytest.raises(Refused):
-                proofs.inclusion(opened, run, size)
-    size, hashes = proofs.consistency(opened, 1)
-    merkle.verify_consistency(
-        first_size=1,
-        second_size=size,
-        first_root=root_of(leaves[:1]),
-        second_root=root_of(leaves),
-        proof=hashes,
-    )
+    key, charter = GOLDEN["key"], GOLDEN["charter"]
+    assert isinstance(key, NextKey)
+    assert isinstance(charter, Charter)
+    assert rows("key") == [(KEYS, {"signs_from": 43, "public_key": key.public_key})]
+    assert rows("charter") == [
+        (LEDGER, {"origin": charter.origin, "schema_version": 3}),
+        (KEYS, {"signs_from": 1, "public_key": charter.public_key}),
+    ]
+    later = replace(charter, public_key=None)
+    assert [table for table, _ in log.rows_of(7, later, b"")] == [ENTRIES]
+    assert HEADS not in {table for table, _ in log.rows_of(7, RECORD, b"")}

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lottery import operations
-from lottery.ledger.commit import Ledger
 from tests.builders import (
     AAPL,
     ASKS,
@@ -23,6 +22,7 @@ from tests.builders import (
     SmallDay,
     assert_sound,
     notice,
+    opened,
     position,
     record_in,
     request_of_wire,
@@ -94,9 +94,9 @@ def test_gross_cycles_allocate_as_net_ones_and_as_worked_by_hand(day: CycledDay)
                 small = SmallDay(notices=notices, positions=rows_of(positions))
                 request = request_of_wire(small, as_arrow=True, cycle=number, positions_basis=basis)
                 run = record_in(ledgers[basis], request).record.run
-                opened = Ledger.open(ledgers[basis])
-                assert operations.pools(opened, run).to_pylist() == expected.pools
-                assert operations.allocations(opened, run).to_pylist() == expected.allocations
+                there = opened(ledgers[basis])
+                assert operations.pools(there, run).to_pylist() == expected.pools
+                assert operations.allocations(there, run).to_pylist() == expected.allocations
             net = after(net, expected)
         for ledger in ledgers.values():
             assert_sound(ledger)

@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Final
 
 from examples.make_day import DIRECTORY as EXAMPLE
-from lottery.ledger.commit import KEY_FILE
-from lottery.method.methodology import JPMS_2024_09_06
+from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import MethodRecord
+from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.operations.ledgers import KEY_FILE
 from tests.builders import (
     AAPL,
     GE,
     GOOGL,
+    TESTER,
     SmallDay,
     notice,
+    opened,
     position,
     record_in,
     request_of,
@@ -79,15 +83,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         ledger = Path(directory) / "ledger"
         _record(ledger, Path(directory))
-        # An auditor is given neither the operator's key nor what is not part of the ledger.
+        # An auditor is not given the operator's key.
         (ledger / KEY_FILE).unlink()
-        (ledger / "staging").rmdir()
         shutil.copytree(ledger, RECORDED)
 
 
 def _record(ledger: Path, directory: Path) -> None:
     example = {role: EXAMPLE / f"{role}.csv" for role in ("notices", "positions", "volumes")}
     record_in(ledger, request_of_files(example, date=dt.date(2024, 9, 16)))
+    _amend(opened(ledger), DECIDED, DECIDED_DAY.date)
     for suffix in (".csv", ".parquet"):
         request = request_of(DECIDED_DAY, directory / suffix, suffix=suffix, methodology=DECIDED)
         record_in(ledger, request)
@@ -111,11 +115,26 @@ def _record(ledger: Path, directory: Path) -> None:
         reason=CORRECTED_FOR,
     )
     record_in(ledger, superseding)
+    _amend(opened(ledger), JPMS_2024_09_06, CYCLES_DATE)
     for cycle, (day, basis) in enumerate(
         ((FIRST_CYCLE, None), (NET_CYCLE, "net"), (GROSS_CYCLE, "gross")), 1
     ):
         request = request_of(day, directory / f"cycle{cycle}", cycle=cycle, positions_basis=basis)
         record_in(ledger, request)
+
+
+def _amend(ledger: Ledger, methodology: Methodology, holds_from: dt.date) -> None:
+    """Decide otherwise from a date on."""
+    ledger.amend(
+        lambda last: replace(
+            last,
+            public_key=None,
+            method=MethodRecord.of(methodology),
+            holds_from=holds_from,
+            requested_by=TESTER,
+        ),
+        lambda *_: None,
+    )
 
 
 if __name__ == "__main__":

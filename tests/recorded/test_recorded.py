@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,15 @@ import pytest
 from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.ledger.commit import Ledger
+from lottery.ledger.entry import Charter, canonical
 from lottery.operations import proofs
-from tests.builders import AAPL, GOOGL, REQUESTER, faults_of
+from tests.builders import (
+    AAPL,
+    GOOGL,
+    REQUESTER,
+    faults_of,
+    opened,
+)
 from tests.recorded.make import CORRECTED_FOR, RECORDED
 
 RUNS = [
@@ -27,10 +36,16 @@ RUNS = [
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    """A copy of the recorded ledger."""
+def folder(tmp_path: Path) -> Path:
+    """A copy of the recorded ledger's folder."""
     shutil.copytree(RECORDED, tmp_path / "ledger")
-    return Ledger.open(tmp_path / "ledger")
+    return tmp_path / "ledger"
+
+
+@pytest.fixture
+def ledger(folder: Path) -> Ledger:
+    """A copy of the recorded ledger."""
+    return opened(folder)
 
 
 @pytest.mark.parametrize("engine", list(Engine))
@@ -41,27 +56,25 @@ def test_every_recorded_day_replays(ledger: Ledger, engine: Engine) -> None:
     assert [result.mismatches for result in replayed] == [()] * len(RUNS)
 
 
-def test_the_recorded_ledger_is_verified_by_its_public_key_alone(ledger: Ledger) -> None:
-    keys = proofs.public_keys(ledger)
-
-    assert not ledger.key_file.exists()
-    assert faults_of(ledger.directory, keys=[keys.key]) == []
-    # Whoever has no public key needs the private one.
-    (fault,) = faults_of(ledger.directory)
-    assert (fault.where, fault.problem.partition(": ")[2]) == (
-        "signing.key",
-        "No such file or directory",
-    )
+def test_the_recorded_ledger_is_verified_by_its_public_key_alone(folder: Path) -> None:
+    assert not (folder / "signing.key").exists()
+    assert faults_of(folder, keys=[opened(folder).log().key]) == []
 
 
-def test_the_trail_of_the_recorded_ledger_names_every_run(ledger: Ledger) -> None:
-    entries = list(proofs.trail(ledger))
+def test_the_trail_of_the_recorded_ledger_has_every_charter(ledger: Ledger) -> None:
+    charters = [entry for entry in proofs.trail(ledger) if isinstance(entry, Charter)]
 
-    assert [entry.operation for entry in entries] == ["LEDGER_MADE", *["RUN_RECORDED"] * len(RUNS)]
-    assert [entry.subject for entry in entries[1:]] == RUNS
+    assert charters == list(proofs.trail(ledger))
+    assert [(charter.holds_from, charter.method.decisions["zero_hit"]) for charter in charters] == [
+        (None, "wrap"),
+        (dt.date(2024, 9, 17), "first"),
+        (dt.date(2024, 9, 18), "wrap"),
+    ]
+    digests = {hashlib.sha256(canonical(charter)).hexdigest() for charter in charters}
+    assert {record.charter for record in ledger.iterate()} == digests
 
 
-def test_a_replay_without_the_key_warns_that_the_trail_does_not_have_it(ledger: Ledger) -> None:
+def test_a_replay_without_the_key_warns_that_the_log_does_not_have_it(ledger: Ledger) -> None:
     warnings: list[str] = []
 
     replayed = operations.replay_run(
@@ -73,9 +86,8 @@ def test_a_replay_without_the_key_warns_that_the_trail_does_not_have_it(ledger: 
 
     assert replayed.matched
     (warning,) = warnings
-    assert warning.startswith("this RUNS_REPLAYED of 2024-09-18-003 is not in the trail: ")
+    assert warning.startswith("this replay of 2024-09-18-003 is not in the log: ")
     assert warning.endswith("signing.key cannot be read: No such file or directory")
-    assert faults_of(ledger.directory, keys=[proofs.public_keys(ledger).key]) == []
 
 
 def test_a_recorded_day_was_superseded_with_its_broken_pool_mended(ledger: Ledger) -> None:
@@ -84,7 +96,7 @@ def test_a_recorded_day_was_superseded_with_its_broken_pool_mended(ledger: Ledge
     assert superseding.supersedes == ("2024-09-17-001", "2024-09-17-002")
     assert superseding.reason == CORRECTED_FOR
     assert [ledger.superseded_by(run) for run in superseding.supersedes] == [superseding.run] * 2
-    assert superseding.breaks == ()
+    assert superseding.break_count == 0
 
 
 def test_the_recorded_cycles_have_their_bases(ledger: Ledger) -> None:
@@ -99,7 +111,9 @@ def test_the_recorded_cycles_have_their_bases(ledger: Ledger) -> None:
         (AAPL, "1047", 30, 30),
         (GOOGL, "263", 4, 4),
     ]
-    assert [(broken.series, broken.reason) for broken in gross.breaks] == [(GOOGL, "NO_POSITION")]
+    assert [(broken.series, broken.reason) for broken in ledger.breaks_of(gross)] == [
+        (GOOGL, "NO_POSITION")
+    ]
 
 
 def test_the_decisions_of_a_recorded_day_are_its_own(ledger: Ledger) -> None:
@@ -122,8 +136,10 @@ def test_the_decisions_of_a_recorded_day_are_its_own(ledger: Ledger) -> None:
 
 
 def test_the_broken_pool_of_a_recorded_day_came_again(ledger: Ledger) -> None:
-    assert [broken.reason for broken in ledger.get("2024-09-17-001").breaks] == ["EXCEEDS_SHORT"]
-    assert ledger.get("2024-09-17-002").breaks == ()
+    assert [broken.reason for broken in ledger.breaks_of(ledger.get("2024-09-17-001"))] == [
+        "EXCEEDS_SHORT"
+    ]
+    assert ledger.breaks_of(ledger.get("2024-09-17-002")) == ()
     assert ledger.get("2024-09-17-002").cycle == 2
 
 

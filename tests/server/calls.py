@@ -20,11 +20,12 @@ from google.type import date_pb2
 from grpc_status import rpc_status
 
 from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
+from lottery.ledger.entry import as_json
 from lottery.v1 import audit_service_pb2_grpc, lottery_pb2, lottery_service_pb2_grpc
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer, create_server
 from server.settings import Settings
-from tests.builders import AAPL, ASKS, DATE, SmallDay, arrow_payload, table_of
+from tests.builders import AAPL, ASKS, DATE, SmallDay, arrow_payload, made, table_of
 
 LOOPBACK = "127.0.0.1:0"
 PATIENCE = 60.0
@@ -86,12 +87,13 @@ class Stream:
 def settings_of(ledger: Path, **given: Any) -> Settings:
     """Return settings with free ports of loopback."""
     ports = {"listen": LOOPBACK, "health_listen": LOOPBACK, "metrics_listen": ""}
-    return Settings(**{**ports, "ledger": ledger, "grace_seconds": 20.0, **given})
+    return Settings(**{**ports, "ledger": str(ledger), "grace_seconds": 20.0, **given})
 
 
 @contextmanager
 def serving(ledger: Path, **given: Any) -> Iterator[LotteryServer]:
-    """Run a server during the block."""
+    """Run a server during the block; its ledger is made if there is none."""
+    made(ledger)
     server = create_server(settings_of(ledger, **given))
     server.start()
     try:
@@ -259,6 +261,16 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come about"
         time.sleep(0.01)
+
+
+def folder_of(server: LotteryServer) -> Path:
+    """Return the directory of a server's ledger."""
+    return Path(server.ledger.ports.objects.place)
+
+
+def trail_of(server: LotteryServer) -> list[dict[str, Any]]:
+    """Return the entries of a server's log that are not of a run, without the charter."""
+    return [as_json(entry) for entry in server.ledger.trail()][1:]
 
 
 def run_count(stubs: Stubs) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.builders import made
 from tests.server.calls import LOOPBACK, PATIENCE, wait_until
 
 
@@ -58,7 +59,8 @@ def environment_of(ledger: Path, **settings: str) -> dict[str, str]:
 
 @contextmanager
 def server_process(directory: Path, **settings: str) -> Iterator[ServerProcess]:
-    """Run `python -m server`; the block begins when it serves."""
+    """Run `python -m server`; the block begins when it serves. Its ledger is made."""
+    made(directory / "ledger")
     log = directory / "server.log"
     with (
         log.open("wb") as stderr,

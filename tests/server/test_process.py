@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from lottery.ledger.commit import Ledger
 from server import security
 from server.app import create_server
-from tests.builders import PUBLISHED
+from tests.builders import (
+    PUBLISHED,
+    made,
+    opened,
+)
 from tests.server.calls import (
     LOOPBACK,
     PATIENCE,
@@ -58,7 +62,7 @@ def test_a_call_in_flight_finishes_when_the_server_is_stopped(tmp_path: Path) ->
         # Where no code is kept yet, the first is that it is compiled.
         assert events[-5:] == ["serving", "call", "draining", "call", "stopped"]
         assert set(events[:-5]) <= {"compiling"}
-    assert Ledger.open(tmp_path / "ledger").get("latest").run == "2024-09-16-001"
+    assert opened(tmp_path / "ledger").get("latest").run == "2024-09-16-001"
 
 
 def test_a_call_past_the_grace_is_cut_off_and_records_nothing(tmp_path: Path) -> None:
@@ -78,7 +82,7 @@ def test_a_call_past_the_grace_is_cut_off_and_records_nothing(tmp_path: Path) ->
 
         assert failure.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         assert server.process.wait(PATIENCE) == 0
-    assert list(Ledger.open(tmp_path / "ledger").iterate()) == []
+    assert list(opened(tmp_path / "ledger").iterate()) == []
 
 
 def test_an_interrupt_stops_the_server_as_well(tmp_path: Path) -> None:
@@ -103,6 +107,7 @@ def test_a_second_server_on_a_port_refuses_to_start(tmp_path: Path) -> None:
     with serving(tmp_path / "first") as server:
         taken = f"127.0.0.1:{server.port}"
 
+        made(tmp_path / "second")
         second = start_in_vain(environment_of(tmp_path / "second", listen=taken))
 
         assert second.returncode == 2, second.stderr
@@ -120,6 +125,7 @@ def test_no_port_is_shared_with_another_server(tmp_path: Path, setting: str) -> 
             "metrics_listen": server.metrics.port,
         }
         taken = f"127.0.0.1:{ports[setting]}"
+        made(tmp_path / "second")
 
         with pytest.raises(OSError, match=str(ports[setting])):
             create_server(settings_of(tmp_path / "second", **{setting: taken}))
@@ -128,6 +134,7 @@ def test_no_port_is_shared_with_another_server(tmp_path: Path, setting: str) -> 
 @pytest.mark.parametrize("setting", ["listen", "health_listen", "metrics_listen"])
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:no-port", "127.0.0.1:99999"])
 def test_an_address_that_is_none_is_refused(tmp_path: Path, setting: str, address: str) -> None:
+    made(tmp_path / "ledger")
     with pytest.raises((OSError, ValueError), match=address):
         create_server(settings_of(tmp_path / "ledger", **{setting: address}))
 
@@ -167,14 +174,31 @@ def test_loopback_needs_no_tls(tmp_path: Path, address: str) -> None:
     assert security.credentials(settings_of(tmp_path / "ledger", listen=address)) is None
 
 
-def test_a_ledger_that_cannot_be_made_is_a_refusal_to_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["nowhere", "empty", "file/ledger"])
+def test_a_server_never_makes_a_ledger_and_names_what_does(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("no directory")
+    (tmp_path / "empty").mkdir()
+    before = set(tmp_path.rglob("*"))
 
-    refused = start_in_vain(environment_of(tmp_path / "file" / "ledger"))
+    refused = start_in_vain(environment_of(tmp_path / name))
 
     assert refused.returncode == 2
     (line,) = problems_of(refused.stderr)
-    assert "ledger" in line["problem"]
+    assert "lottery init" in line["problem"]
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_starting_server_publishes_what_was_committed_and_not_published(tmp_path: Path) -> None:
+    ledger = made(tmp_path / "ledger")
+    before = {
+        path: path.read_bytes() for path in (tmp_path / "ledger/log").rglob("*") if path.is_file()
+    }
+    shutil.rmtree(tmp_path / "ledger/log")
+    with called(tmp_path / "ledger"):
+        pass
+
+    assert {path: path.read_bytes() for path in before} == before
+    ledger.close()
 
 
 def health_of(stub: Any) -> int:

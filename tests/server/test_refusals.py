@@ -14,7 +14,6 @@ import pytest
 from google.protobuf.message import Message
 from google.type import date_pb2
 
-from lottery.ledger import write_transaction
 from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
@@ -27,9 +26,11 @@ from tests.builders import (
     PUBLISHED,
     SmallDay,
     arrow_payload,
+    evidence_in,
     notice,
     position,
 )
+from tests.cli.calls import write_lock
 from tests.server.calls import (
     Failure,
     Stubs,
@@ -381,6 +382,20 @@ def test_an_unknown_decision_is_refused(empty: Stubs) -> None:
         assert failure.fields == ["decisions"]
 
 
+def test_other_decisions_than_the_charters_are_refused_for_a_day(empty: Stubs) -> None:
+    decisions = lottery_pb2.Decisions(zero_hit="first")
+
+    failure = refusal_of_day(empty, PUBLISHED, decisions=decisions)
+
+    assert failure.status == (INVALID, "INVALID_INPUT")
+    ((field, description, _),) = failure.violations
+    assert field == "decisions"
+    assert "the decisions of the charter" in description
+    assert description.endswith("[C1]")
+    # A pool that is not recorded may be tried with any.
+    assert empty.lottery.AllocateSeries(series_request(decisions=decisions)).pool.first_hit == 28
+
+
 def test_problems_of_the_spec_and_of_the_rows_are_listed_together(
     empty: Stubs,
 ) -> None:
@@ -574,7 +589,7 @@ def test_a_message_past_the_limit_is_refused(tmp_path: Path) -> None:
 
 def test_a_ledger_that_another_process_writes_to_is_busy(tmp_path: Path) -> None:
     with called(tmp_path / "ledger", lock_seconds=0.1) as stubs:
-        with write_transaction.locked(tmp_path / "ledger", 0.0):
+        with write_lock(tmp_path / "ledger"):
             failure = refusal_of_day(stubs, PUBLISHED)
 
         assert failure.status == (grpc.StatusCode.UNAVAILABLE, "LEDGER_BUSY")
@@ -584,7 +599,7 @@ def test_a_ledger_that_another_process_writes_to_is_busy(tmp_path: Path) -> None
 def test_a_damaged_ledger_is_data_loss(tmp_path: Path) -> None:
     with called(tmp_path / "ledger") as stubs:
         run_day(stubs, PUBLISHED)
-        pools = tmp_path / "ledger/evidence/2024-09-16/2024-09-16-001/pools.parquet"
+        pools = evidence_in(tmp_path / "ledger", "2024-09-16-001") / "pools.parquet"
         pools.chmod(0o600)
         pools.write_bytes(b"PAR1 no more")
 
@@ -633,8 +648,8 @@ def test_an_error_about_a_text_of_any_length_arrives_with_its_reason(
         assert failure.reason, name
 
 
-@pytest.mark.parametrize("request_id", ["a b", " a", "é", "a\n", "a" * 129])
-def test_a_request_id_that_a_log_line_could_not_hold_is_refused(
+@pytest.mark.parametrize("request_id", ["a b", " a", "é", "a\n", "a" * 129, "content-0"])
+def test_a_request_id_that_is_derived_or_that_a_log_line_could_not_hold_is_refused(
     empty: Stubs, request_id: str
 ) -> None:
     failure = refusal_of_day(empty, PUBLISHED, request_id=request_id)

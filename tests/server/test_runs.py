@@ -20,7 +20,8 @@ import pytest
 from lottery.cli.output import write_csv
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table
-from lottery.ledger.run_record import read_record
+from lottery.ledger.entry import read_run
+from lottery.method.methodology import JPMS_2024_09_06
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer
@@ -35,6 +36,7 @@ from tests.builders import (
     NEXT_DATE,
     PUBLISHED,
     SmallDay,
+    made,
     notice,
     position,
 )
@@ -45,6 +47,7 @@ from tests.server.calls import (
     called,
     date_of,
     failure_of,
+    folder_of,
     notices_of,
     positions_of,
     rows_of,
@@ -76,6 +79,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> ExampleDay:
     for name in ("notices", "positions", "volumes"):
         command += [f"--{name}", str(EXAMPLE / f"{name}.csv")]
     command += ["--ledger", str(directory / "ledger"), "--output", str(directory / "out")]
+    made(directory / "ledger")
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode in (0, 4), finished.stderr
     day = SmallDay(
@@ -150,8 +154,8 @@ def test_a_day_by_the_server_is_a_day_by_the_command_line_to_the_byte(
     for name in ("allocations.csv", "pools.csv"):
         assert (tmp_path / name).read_bytes() == (example.written / name).read_bytes()
         assert (tmp_path / name).read_bytes() == (EXAMPLE / "expected" / name).read_bytes()
-    local = read_record((example.written / "run.json").read_bytes())
-    assert read_record(recorded.run.record).content_sha256 == local.content_sha256
+    local = read_run((example.written / "run.json").read_bytes())
+    assert read_run(recorded.run.record).content_sha256 == local.content_sha256
 
 
 def test_rows_and_arrow_of_one_day_are_one_run(example: ExampleDay, stubs: Stubs) -> None:
@@ -179,7 +183,7 @@ def test_a_day_is_recorded_with_its_breaks_and_its_seed(full: Stubs) -> None:
 def test_the_record_in_the_answer_is_what_its_fields_say(full: Stubs) -> None:
     run = full.lottery.GetRun(pb.GetRunRequest(run="latest")).run
 
-    record = read_record(run.record)
+    record = read_run(run.record)
 
     assert (record.run, record.request_id) == (run.run, run.request_id)
     assert record.notice_count == run.notice_count == 6
@@ -210,15 +214,17 @@ def test_a_cycle_that_is_not_named_is_the_first(stubs: Stubs) -> None:
     assert run_day(stubs, later, cycle=2).run.cycle == 2
 
 
-def test_other_decisions_are_taken_and_recorded(stubs: Stubs) -> None:
+def test_the_charters_decisions_are_taken_and_recorded(tmp_path: Path) -> None:
     day = SmallDay(
         notices=[notice("A1", AAPL, 1)],
         positions=[position(AAPL, "1000", 1), position(AAPL, "99", 1)],
     )
     decisions = {"account_order": "code-point", "zero_hit": "first"}
-    run = run_day(stubs, day, decisions=decisions).run
-
-    rows = allocations_in_rows(stubs)
+    made(tmp_path / "ledger", JPMS_2024_09_06.deciding(decisions))
+    with called(tmp_path / "ledger") as stubs:
+        run = run_day(stubs, day).run
+        assert run_day(stubs, day, decisions=decisions).already_recorded
+        rows = allocations_in_rows(stubs)
 
     assert [(row["account"], row["assigned_quantity"]) for row in rows] == [("1000", 1), ("99", 0)]
     assert {name: run.decisions[name] for name in decisions} == decisions
@@ -301,7 +307,7 @@ def test_evidence_is_read_and_checked_for_every_stream(
     asked = {"content": content}
     first = list(_allocations(stubs, asked, pb.ROW_FORMAT_ARROW))
     assert list(_allocations(stubs, asked, pb.ROW_FORMAT_ARROW)) == first != []
-    for path in server.ledger.directory.rglob(f"{table}.parquet"):
+    for path in folder_of(server).rglob(f"{table}.parquet"):
         path.chmod(0o600)
         path.write_bytes(b"")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -12,13 +13,13 @@ import pytest
 from google.protobuf.message import Message
 from google.type import date_pb2
 
-from lottery.ledger.commit import Ledger
 from lottery.v1 import audit_service_pb2 as audit
+from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server.audit_service import AuditService
 from server.lottery_service import LotteryService
-from tests.builders import AAPL, ASKS, FULL, GE, OTHER_ASKS, PUBLISHED, TESTER
-from tests.server.calls import asks_of, messages_of, odds_request, series_request, spec_of
+from tests.builders import AAPL, ASKS, FULL, GE, OTHER_ASKS, PUBLISHED, TESTER, made, settings_of
+from tests.server.calls import asks_of, date_of, messages_of, odds_request, series_request, spec_of
 
 SERVICES: Final = (
     pb.DESCRIPTOR.services_by_name["LotteryService"],
@@ -45,9 +46,12 @@ class Answer:
 class Servicers:
     """Both servicers over one ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.ledger = ledger = made(folder)
         lottery = LotteryService(ledger, max_rows=MAX_ROWS, identify=lambda _: TESTER)
-        auditing: Any = AuditService(ledger, lock_seconds=5.0, identify=lambda _: TESTER)
+        auditing: Any = AuditService(
+            ledger, settings=settings_of(folder), identify=lambda _: TESTER
+        )
         self._server = grpc_testing.server_from_dictionary(
             dict(zip(SERVICES, (lottery, auditing), strict=True)), grpc_testing.strict_real_time()
         )
@@ -88,13 +92,12 @@ def taken(call: Any) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def servicers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servicers]:
     """Return servicers over a ledger in which only `FULL` is recorded."""
-    ledger = Ledger.create(tmp_path_factory.mktemp("servicers") / "ledger")
-    servicers = Servicers(ledger)
+    servicers = Servicers(tmp_path_factory.mktemp("servicers") / "ledger")
     (recorded,) = servicers.call(messages_of(FULL)).responses
     assert (recorded.run.run, recorded.already_recorded) == (RUN, False)
     assert b'"requested_by":{"host":"backend",' in recorded.run.record
     yield servicers
-    ledger.close()
+    servicers.ledger.close()
 
 
 ANSWERS: Final[Sequence[tuple[Request, Callable[..., object], object]]] = (
@@ -113,8 +116,21 @@ ANSWERS: Final[Sequence[tuple[Request, Callable[..., object], object]]] = (
         lambda answer: (answer.run.run, answer.already_recorded, answer.run.breaks[0].series),
         (RUN, True, GE),
     ),
-    (pb.GetRunRequest(run="latest"), lambda answer: answer.run.run, RUN),
-    (pb.ListRunsRequest(), lambda answer: [run.run for run in answer.runs], [RUN]),
+    (
+        pb.GetCharterRequest(business_date=date_of(FULL.date)),
+        lambda answer: (answer.method, answer.decisions["zero_hit"], answer.entry[:24]),
+        ("jpms-2024-09-06", "wrap", b'{"approval_reference":""'),
+    ),
+    (
+        pb.GetRunRequest(run="latest"),
+        lambda answer: (answer.run.run, answer.run.break_count, len(answer.run.breaks)),
+        (RUN, 1, 1),
+    ),
+    (
+        pb.ListRunsRequest(),
+        lambda answer: [(run.run, run.break_count, len(run.breaks)) for run in answer.runs],
+        [(RUN, 1, 0)],
+    ),
     (
         pb.StreamAllocationsRequest(run=RUN, series=AAPL, occ_account="C"),
         lambda answer: [row.assigned_quantity for row in answer.allocations],
@@ -144,9 +160,9 @@ ANSWERS: Final[Sequence[tuple[Request, Callable[..., object], object]]] = (
     ),
     (audit.GetCheckpointRequest(), lambda answer: answer.tree_size > 0, True),
     (
-        audit.GetInclusionProofRequest(run=RUN, tree_size=1),
-        lambda answer: (answer.log_index, answer.tree_size, list(answer.hashes)),
-        (0, 1, []),
+        audit.GetInclusionProofRequest(run=RUN, tree_size=2),
+        lambda answer: (answer.log_index, answer.tree_size, len(answer.hashes)),
+        (1, 2, 1),
     ),
     (
         audit.GetConsistencyProofRequest(first_size=1, second_size=1),
@@ -164,6 +180,14 @@ REFUSALS: Final[Sequence[tuple[Request, grpc.StatusCode]]] = (
     (odds_request(account="1049"), grpc.StatusCode.INVALID_ARGUMENT),
     ([spec_of(PUBLISHED)] * 2, grpc.StatusCode.INVALID_ARGUMENT),
     (messages_of(replace(FULL, asks=OTHER_ASKS)), grpc.StatusCode.FAILED_PRECONDITION),
+    (
+        messages_of(FULL, decisions=lottery_pb2.Decisions(zero_hit="first")),
+        grpc.StatusCode.INVALID_ARGUMENT,
+    ),
+    (
+        pb.GetCharterRequest(business_date=date_pb2.Date(year=2024, month=2, day=30)),
+        grpc.StatusCode.INVALID_ARGUMENT,
+    ),
     (pb.GetRunRequest(run="2024-09-16-002"), grpc.StatusCode.NOT_FOUND),
     (pb.StreamAllocationsRequest(run="2024-09-16-002"), grpc.StatusCode.NOT_FOUND),
     (pb.ExplainPoolRequest(run=RUN, account="4711"), grpc.StatusCode.NOT_FOUND),

@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 from pydantic import ValidationError
 
+from lottery.operations.ledgers import LedgerSettings
 from server.__main__ import main
 from server.settings import Settings, settings_table
 
@@ -20,7 +21,7 @@ def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
     assert settings.listen == "127.0.0.1:50051"
     assert settings.health_listen == "127.0.0.1:50052"
     assert settings.metrics_listen == "127.0.0.1:9464"
-    assert settings.ledger == Path("lottery-ledger")
+    assert settings.ledger == "lottery-ledger"
     assert not settings.allow_insecure_public
 
 
@@ -30,7 +31,11 @@ def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
         ("listen", "127.0.0.1:0", "127.0.0.1:0"),
         ("health_listen", "[::1]:50052", "[::1]:50052"),
         ("metrics_listen", "", ""),
-        ("ledger", "/var/lib/lottery", Path("/var/lib/lottery")),
+        ("ledger", "postgresql://records/lottery", "postgresql://records/lottery"),
+        ("objects", "s3://bucket/prefix", "s3://bucket/prefix"),
+        ("archive", "/mnt/archive", "/mnt/archive"),
+        ("archive_mode", "async", "async"),
+        ("witness_policy", "witnesses.txt", Path("witnesses.txt")),
         ("signing_key", "/etc/lottery/log.key", Path("/etc/lottery/log.key")),
         ("workers", "16", 16),
         ("max_message_bytes", "4096", 4_096),
@@ -82,6 +87,35 @@ def test_settings_do_not_change_once_made() -> None:
         settings.workers = 3  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("name", ["objects", "archive", "signing_key", "tls_key"])
+def test_an_empty_variable_is_one_that_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"LOTTERY_{name.upper()}", "")
+
+    assert getattr(Settings(), name) is None
+
+
+def test_the_settings_say_where_the_ledger_is() -> None:
+    settings = Settings(
+        ledger="postgresql://records/lottery",
+        objects="s3://bucket/prefix",
+        archive="/mnt/archive",
+        archive_mode="async",
+        signing_key=Path("log.key"),
+        lock_seconds=2.5,
+    )
+
+    assert settings.ledger_settings() == LedgerSettings(
+        ledger="postgresql://records/lottery",
+        objects="s3://bucket/prefix",
+        key_file=Path("log.key"),
+        lock_seconds=2.5,
+        archive="/mnt/archive",
+        archives_first=False,
+    )
+
+
 def test_other_variables_of_the_lottery_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOTTERY_SERVER_CA", "authority.pem")
 
@@ -103,6 +137,7 @@ def test_other_variables_of_the_lottery_are_left_alone(monkeypatch: pytest.Monke
         ("allow_insecure_public", "perhaps"),
         ("log_format", "xml"),
         ("log_level", "loud"),
+        ("archive_mode", "later"),
     ],
 )
 def test_a_value_that_does_not_fit_exits_2_and_names_the_variable(

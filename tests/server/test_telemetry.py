@@ -249,7 +249,7 @@ class BrokenLedger:
     def iterate(self, **_: object) -> NoReturn:
         raise _surprise("all")
 
-    def known(self, *_: object) -> NoReturn:
+    def charter_for(self, _: object) -> NoReturn:
         raise _surprise("new")
 
 
@@ -341,7 +341,7 @@ def test_a_replay_that_could_not_be_entered_in_the_trail_says_so_in_the_log(
     lines = {line["method"]: line for line in map(json.loads, log.getvalue().splitlines())}
     for name in ("ReplayRun", "ReplayRuns"):
         assert lines[name]["code"] == "OK"
-        assert lines[name]["warning"].startswith("this RUNS_REPLAYED of ")
+        assert lines[name]["warning"].startswith("this replay of ")
         assert "signing.key cannot be read" in lines[name]["warning"]
     assert lines["VerifyLedger"]["fault_count"] == len(faults) == 1
     assert "warning" not in lines["VerifyLedger"]

@@ -1,6 +1,6 @@
-"""Make the golden run record: `python -m tests.vectors.make`, from the top of the checkout.
+"""Make the golden entries: `python -m tests.vectors.make`, from the top of the checkout.
 
-Only where the record's format changes on purpose: its bytes are what every ledger's digests cover.
+Only where an entry's form changes on purpose: its bytes are what every ledger's digests cover.
 """
 
 from __future__ import annotations
@@ -8,11 +8,17 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from lottery.day.allocate import Break
+from lottery.ledger.entry import (
+    Activity,
+    Charter,
+    Entry,
+    NamedRequest,
+    NextKey,
+    canonical,
+)
 from lottery.ledger.run_record import (
     ALLOCATED_WITH_BREAKS,
     GROSS,
-    RECORD_FORMAT,
     EvidenceFile,
     Identity,
     MethodRecord,
@@ -23,11 +29,16 @@ from lottery.ledger.run_record import (
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import ExchangeVolume, RuleWarning, Seed
 
-GOLDEN = Path(__file__).parent / "run-record.json"
+GOLDEN = Path(__file__).parent / "entries"
+"""A file for each entry of `ENTRIES`, by its type."""
 
+WHO = Identity(kind="system-user", name="töster", host="desk")
+WHEN = "2024-09-16T22:15:00.000001Z"
+SOFTWARE = Software(name="options-assignment-lottery", version="0.1.0")
 RECORD = RunRecord(
-    format=RECORD_FORMAT,
     run="2024-09-16-001",
+    previous="0a" * 32,
+    charter="0b" * 32,
     business_date=dt.date(2024, 9, 16),
     cycle=1,
     state=ALLOCATED_WITH_BREAKS,
@@ -56,15 +67,7 @@ RECORD = RunRecord(
     notice_count=3,
     assigned_quantity=2**63 - 1,
     allocated_quantity=10,
-    breaks=(
-        Break(
-            occ_account="C/ZZZ",
-            series="AAPL  240920C00220000",
-            reason="EXCEEDS_SHORT",
-            assigned_quantity=2**63 - 11,
-            total_short=2**53 + 1,
-        ),
-    ),
+    break_count=1,
     warnings=(RuleWarning(code="ZERO_ASK", rule="S2", message="was “that” exchange closed?"),),
     sources=(
         SourceRecord(
@@ -72,15 +75,53 @@ RECORD = RunRecord(
         ),
     ),
     evidence=(EvidenceFile(name="notices.parquet", sha256="cd" * 32, size=99),),
-    requested_by=Identity(kind="system-user", name="tester", host="desk"),
-    recorded_at="2024-09-16T22:15:00.000001Z",
-    software=Software(name="options-assignment-lottery", version="0.1.0"),
+    requested_by=WHO,
+    recorded_at=WHEN,
+    software=SOFTWARE,
 )
+ENTRIES: dict[str, Entry] = {
+    "run": RECORD,
+    "charter": Charter(
+        origin="example.com/lottery",
+        public_key="example.com/lottery+00000000+AQ==",
+        method=MethodRecord.of(JPMS_2024_09_06),
+        approval_reference="CBOE-2024-17",
+        notice_version="2024/3 “Zuteilung”",
+        holds_from=dt.date(2024, 9, 16),
+        previous="0c" * 32,
+        requested_by=WHO,
+        recorded_at=WHEN,
+        software=SOFTWARE,
+    ),
+    "request": NamedRequest(
+        request_id="yours",
+        run="2024-09-16-001",
+        requested_by=WHO,
+        recorded_at=WHEN,
+        software=SOFTWARE,
+    ),
+    "key": NextKey(
+        public_key="example.com/lottery+00000000+AQ==",
+        signs_from=43,
+        requested_by=WHO,
+        recorded_at=WHEN,
+        software=SOFTWARE,
+    ),
+    "export": Activity(
+        type="export",
+        subject="2024-09-16-001",
+        outcome="exported",
+        requested_by=WHO,
+        recorded_at=WHEN,
+        software=SOFTWARE,
+    ),
+}
 
 
 def main() -> None:
-    """Write the record's canonical bytes."""
-    GOLDEN.write_bytes(RECORD.canonical())
+    """Write the entries' canonical bytes."""
+    for name, entry in ENTRIES.items():
+        (GOLDEN / f"{name}.json").write_bytes(canonical(entry))
 
 
 if __name__ == "__main__":

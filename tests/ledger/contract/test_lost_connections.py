@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 import itertools
 import threading
@@ -73,9 +74,9 @@ def losing(sqlite_place: Place) -> Iterator[tuple[Ledger, LosingDatabase]]:
 
 
 def days(count: int) -> Iterator[SmallDay]:
-    """Yield days that do not contradict each other, over as many dates as it takes."""
+    """Yield days that do not contradict each other, five of a date."""
     for number in range(count):
-        date = PUBLISHED.date.replace(day=PUBLISHED.date.day + number // 100)
+        date = PUBLISHED.date + dt.timedelta(days=number // 5)
         yield replace(META_ONLY, notices=[notice(f"N{number}", META, 1)], date=date)
 
 
