@@ -36,7 +36,7 @@ _AGAIN: Final = 0.2
 _Answer = TypeVar("_Answer")
 _SHARED: Final = struct.Struct("qq")
 """The next task, and how many were acknowledged."""
-_RUNS_A_KILL: Final = 0.5
+_RUNS_A_KILL: Final = 0.25
 """Kills wait for at least so many acknowledged runs, however slow the machine is."""
 
 

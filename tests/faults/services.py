@@ -15,7 +15,7 @@ from tests.services.proxy import PG8000_COMMIT, Cut, TcpProxy
 from tests.services.s3 import S3Server, environment_of
 from tests.services.waiting import LOOPBACK
 
-_MEAN_SECONDS: Final = 0.4
+_MEAN_SECONDS: Final = 1.0
 """Between two cuts."""
 _DATABASE: Final = "ledger"
 

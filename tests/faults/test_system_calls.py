@@ -6,33 +6,26 @@ command again comes to a sound ledger with the one run.
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from lottery import operations
-from lottery.cli.main import main
 from tests.apart import run_apart
 from tests.builders import FULL, PUBLISHED, faults_of, opened, write_files
-from tests.faults import look, traced
+from tests.faults import commands, look, traced
 from tests.faults.disk import Disk
 
 SAMPLE: Final = 25
 """Of the calls, those that fail in each way unless all of them do."""
 FAILURES: Final = {"killed": "signal=KILL", "no space": "error=ENOSPC", "broken": "error=EIO"}
-TRY_AGAIN: Final = 75
-WITH_BREAKS: Final = 4
-KILLED: Final = -9
-RUN: Final = "2024-09-16-001"
 
 pytestmark = pytest.mark.skipif(traced.why_not() is not None, reason=str(traced.why_not()))
 
@@ -60,9 +53,9 @@ def _fail_calls(folder: Path, failure: str, sample: int | None) -> None:
     write_files(FULL, folder / "in")
     write_files(PUBLISHED, folder / "before")
     empty, ledger = folder / "empty", folder / "ledger"
-    _lottery(folder, empty, "init")
-    assert _lottery(folder, empty, *_run("2024-09-13", folder / "before")).code == 0
-    _warm_up(folder)
+    commands.lottery(folder, empty, "init")
+    assert commands.lottery(folder, empty, *commands.run("2024-09-13", folder / "before")).code == 0
+    commands.warm_up(folder)
     calls = _calls_of_a_run(folder, empty, ledger)
     chosen = calls
     if sample is not None:
@@ -86,72 +79,32 @@ def _fail_calls(folder: Path, failure: str, sample: int | None) -> None:
 def _outcome(folder: Path, empty: Path, ledger: Path, inject: str) -> str:
     """Let a call of the command fail, check what it said and what is there, and say it."""
     _copy(empty, ledger)
-    command = _run("2024-09-16", folder / "in")
-    ended = _lottery(folder, ledger, *command, inject=inject)
+    command = commands.run("2024-09-16", folder / "in")
+    ended = commands.lottery(folder, ledger, *command, inject=inject)
     assert ended.failed, f"expected a failure that was injected, got {ended}"
-    recorded = _is_recorded(ledger)
-    published = look.is_published(opened(ledger)) if recorded else False
-    if ended.code == KILLED:
-        pass
-    elif ended.code == WITH_BREAKS:
-        assert (recorded, published) == (True, True), ended.said
-        assert json.loads(ended.said)["run"] == RUN
-    else:
-        assert ended.code == TRY_AGAIN, f"{ended.code}: {ended.said}"
-        said = json.loads(ended.said)
-        assert (said["reason"] == "LEDGER_UNFINISHED") == recorded, (recorded, said)
-    again = _lottery(folder, ledger, *command)
-    assert again.code == WITH_BREAKS, f"again: {again.code}: {again.said}"
-    assert json.loads(again.said)["already_recorded"] == recorded
-    assert [record.run for record in opened(ledger).iterate()][-1] == RUN
+    what = commands.checked(ledger, ended)
+    again = commands.lottery(folder, ledger, *command)
+    assert again.code == commands.BREAKS, f"again: {again.code}: {again.said}"
+    assert json.loads(again.said)["already_recorded"] == ("recorded" in what.split())
+    assert [record.run for record in opened(ledger).iterate()][-1] == commands.RUN
     assert faults_of(ledger) == []
     assert look.doubled(opened(ledger)) == []
-    return f"{ended.code}{' recorded' * recorded}"
+    return what
 
 
 def _calls_of_a_run(folder: Path, empty: Path, ledger: Path) -> Sequence[traced.Call]:
     """Return the calls of a run that change something in the ledger's folder, or sync it."""
     _copy(empty, ledger)
     disk = Disk(ledger)
-    ended = _lottery(folder, ledger, *_run("2024-09-16", folder / "in"), record=True)
-    assert ended.code == WITH_BREAKS, ended.said
+    ended = commands.lottery(
+        folder, ledger, *commands.run("2024-09-16", folder / "in"), record=True
+    )
+    assert ended.code == commands.BREAKS, ended.said
     changing = [call for call in ended.calls if disk.apply(call)]
     assert all(call.thread == 0 for call in changing), "expected one thread that writes"
     return changing
 
 
-def _warm_up(folder: Path) -> None:
-    """Give the command once in this process, so that no other process loads anything more."""
-    _lottery(folder, folder / "warm", "init")
-    sys.argv = ["lottery", f"--ledger={folder / 'warm'}", *_run("2024-09-16", folder / "in")]
-    with redirect_stdout(io.StringIO()), suppress(SystemExit):
-        main()
-
-
-def _run(date: str, files: Path) -> tuple[str, ...]:
-    options = (f"--{role}={files / role}.csv" for role in ("notices", "positions", "volumes"))
-    return ("run", f"--date={date}", *options, "--json")
-
-
-def _lottery(
-    folder: Path, ledger: Path, *arguments: str, inject: str = "", record: bool = False
-) -> traced.Ended:
-    """Give a command in a forked process, traced if its calls are to be recorded or to fail."""
-
-    def command() -> int:
-        sys.argv = ["lottery", f"--ledger={ledger}", *arguments]
-        main()
-        return 0
-
-    if record or inject:
-        return traced.traced(command, folder, inject=inject)
-    return traced.forked(command, folder)
-
-
 def _copy(empty: Path, ledger: Path) -> None:
     shutil.rmtree(ledger, ignore_errors=True)
     shutil.copytree(empty, ledger)
-
-
-def _is_recorded(ledger: Path) -> bool:
-    return any(record.run == RUN for record in opened(ledger).iterate())
