@@ -37,8 +37,8 @@ _RETRY_SECONDS: Final = 0.1
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _NOT_DAMAGE: Final = ("08", "40", "53", "57", "58")
 """SQLSTATE classes of connections, rollbacks, resources, operators and the system."""
-_REFUSING: Final = ("25", "28", "3D", "3F", "42")
-"""SQLSTATE classes of a server that has no such database, or lets nobody write to it."""
+_REFUSING: Final = ("25006", "28", "3D", "3F", "42")
+"""SQLSTATEs of a server that has no such database or table, or lets nobody write to it."""
 _ENDING: Final = ("FATAL", "PANIC")
 """Severities after which a server ends the connection."""
 
@@ -196,12 +196,12 @@ class PostgresqlDatabase:
         state, message = fields.get("C", ""), fields.get("M", str(error.orig))
         if state == _LOCK_NOT_AVAILABLE:
             return LedgerBusy(f"another process is writing to {self._shown}")
+        if state.startswith(_REFUSING):
+            return LedgerUnwritable(f"{self._shown}: {message}")
         # The server did not answer, or says that it cannot now.
         silent = isinstance(error, InterfaceError | OperationalError) and not state
         if silent or error.connection_invalidated or state.startswith(_NOT_DAMAGE):
             return self._lost(message)
-        if state.startswith(_REFUSING):
-            return LedgerUnwritable(f"{self._shown}: {message}")
         return LedgerDamaged(f"{self._shown}: {message}")
 
     def _lost(self, what: object) -> ConnectionLost:
