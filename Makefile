@@ -40,8 +40,8 @@ check: lint  ## Run lint and the tests that are not slow, before each commit.
 test: .venv/dev  ## Run the tests; COVERAGE=1 wants every branch of method, day, ledger and tlog taken.
 	@$(PYTEST) $(if $(COVERAGE),--cov --cov-fail-under=100)
 
-crash-test: .venv/dev  ## Kill `lottery run` at KILLS (500) random moments on one ledger.
-	@LOTTERY_KILLS=$(or $(KILLS),500) $(BIN)/python -m pytest -q -rP tests/faults/test_crash.py
+crash-test: .venv/dev  ## Kill KILLS (200) processes that record, half on SQLite, half on PostgreSQL and S3.
+	@LOTTERY_KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -q -rP tests/faults/test_crash.py
 
 fuzz: .venv/dev  ## Feed each parser changed files for FUZZ_SECONDS (60); FUZZ_SEED=0 for new ones.
 	@$(BIN)/python -m fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
