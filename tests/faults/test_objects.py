@@ -113,7 +113,7 @@ def _in_bucket(folder: Path, url: str) -> tuple[LedgerSettings, Objects, Sequenc
     return settings, objects, sorted(info.name for info in objects.list())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_object_of_a_bucket_that_is_changed_is_a_fault(tmp_path: Path, s3_url: str) -> None:
     settings, objects, names = _in_bucket(tmp_path, s3_url)
     for name in names:
@@ -124,7 +124,7 @@ def test_every_object_of_a_bucket_that_is_changed_is_a_fault(tmp_path: Path, s3_
     assert list(verify_ledger(settings)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_object_of_a_bucket_that_is_removed_is_a_fault_or_published_again(
     tmp_path: Path,
     s3_url: str,
@@ -142,7 +142,7 @@ def test_every_object_of_a_bucket_that_is_removed_is_a_fault_or_published_again(
     assert list(verify_ledger(settings)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_two_objects_of_a_bucket_that_are_swapped_are_a_fault(
     tmp_path: Path,
     s3_url: str,
