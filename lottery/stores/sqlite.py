@@ -4,7 +4,7 @@ Invariants:
 - Nothing but `make` creates the file.
 - It keeps its rollback journal: write-ahead logging could corrupt a database with two connections
   in the versions that most Pythons ship (3.7.0 to 3.51.2).
-- A commit that fails by an I/O error is `ConnectionLost`: a later transaction tells whether it was.
+- A commit that fails by an I/O error is `ConnectionLost`: a later transaction shows whether it was.
 - Syncs are `EXTRA`: with `FULL` the journal's removal is not synced, and a power cut would bring an
   older database back beside newer published heads.
 """
