@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -252,13 +252,24 @@ def _show_trail(console: Console, entries: list[Entry]) -> None:
     made = text.table("when (UTC)", "what", "of", "outcome", "who", "software")
     for entry in entries:
         document = as_json(entry)
-        subject = document.get("subject") or document.get("run") or document.get("public_key") or ""
         made.add_row(
             entry.recorded_at[:19].replace("T", " "),
             entry.type,
-            subject,
+            _subject_of(document),
             document.get("outcome", ""),
             f"{entry.requested_by.name} on {entry.requested_by.host}",
             entry.software.version,
         )
     console.print(made)
+
+
+def _subject_of(document: Mapping[str, Any]) -> str:
+    """Return what an entry of the trail is about."""
+    match document["type"]:
+        case "charter":
+            return f"from {document['holds_from'] or 'the beginning'}"
+        case "key":
+            return f"from {document['signs_from']} entries on"
+        case "request":
+            return str(document["run"])
+    return str(document["subject"])

@@ -221,27 +221,39 @@ def methodology_for(ledger: Ledger, business_date: dt.date) -> Methodology:
 
 
 def open_database(settings: LedgerSettings) -> Database:
-    """Return the database of a ledger's settings; nothing is opened yet."""
+    """Return the database of a ledger's settings; nothing is opened yet.
+
+    Raises:
+        LedgerNotFound: The URL is malformed.
+        EngineMissing: The driver of PostgreSQL is not installed.
+    """
     if settings.is_directory:
         path = Path(settings.ledger) / sqlite.FILE
         return sqlite.SqliteDatabase(path, lock_seconds=settings.lock_seconds)
     # Loads the driver, which is an extra.
     from lottery.stores.postgresql import PostgresqlDatabase  # noqa: PLC0415
 
-    return PostgresqlDatabase(settings.ledger, lock_seconds=settings.lock_seconds)
+    try:
+        return PostgresqlDatabase(settings.ledger, lock_seconds=settings.lock_seconds)
+    except ValueError as error:
+        raise LedgerNotFound(f"{error}; check --ledger") from error
 
 
 def open_objects(place: str) -> Objects:
     """Return the objects of a directory or a bucket.
 
     Raises:
-        LedgerNotFound: The directory is not one.
+        LedgerNotFound: The directory is not one, or the URL is not a bucket's.
+        EngineMissing: The library for buckets is not installed.
     """
     if "://" in place:
         # Loads the library, which is an extra.
         from lottery.stores.bucket import open_bucket  # noqa: PLC0415
 
-        return open_bucket(place)
+        try:
+            return open_bucket(place)
+        except ValueError as error:
+            raise LedgerNotFound(f"{error}; check --objects") from error
     if not Path(place).is_dir():
         raise LedgerNotFound(
             f"expected a directory at {place}; check --ledger and --objects, or make a ledger with "

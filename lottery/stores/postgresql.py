@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from lottery.errors import (
     ConnectionLost,
+    EngineMissing,
     LedgerBusy,
     LedgerDamaged,
     LedgerUnwritable,
@@ -49,10 +50,14 @@ class PostgresqlDatabase:
     Args:
         url: `postgresql://user@host/database`; the password may come in the URL.
         lock_seconds: Seconds to wait for another process's lock, and for a server that is away.
+
+    Raises:
+        ValueError: It is not such a URL.
+        EngineMissing: The driver is not installed.
     """
 
     def __init__(self, url: str, *, lock_seconds: float) -> None:
-        parsed = sa.make_url(url)
+        parsed = _parsed(url)
         self._shown = parsed.render_as_string(hide_password=True)
         socket = parsed.query.get("host")
         if isinstance(socket, str):  # libpq's way to name the folder of a Unix socket.
@@ -62,15 +67,20 @@ class PostgresqlDatabase:
             path = f"{socket}/.s.PGSQL.{port}"
             parsed = parsed.set(query={**rest, "unix_sock": path}, host=None, port=None)
         self._lock_seconds = lock_seconds
-        self._engine = sa.create_engine(
-            parsed.set(drivername="postgresql+pg8000"),
-            isolation_level="READ COMMITTED",
-            connect_args={"timeout": _CONNECT_SECONDS},
-            pool_size=_POOL_SIZE,
-            max_overflow=_POOL_SIZE,
-            pool_timeout=lock_seconds,
-            pool_pre_ping=True,
-        )
+        try:
+            self._engine = sa.create_engine(
+                parsed.set(drivername="postgresql+pg8000"),
+                isolation_level="READ COMMITTED",
+                connect_args={"timeout": _CONNECT_SECONDS},
+                pool_size=_POOL_SIZE,
+                max_overflow=_POOL_SIZE,
+                pool_timeout=lock_seconds,
+                pool_pre_ping=True,
+            )
+        except ImportError as error:
+            raise EngineMissing(
+                "pg8000 is not installed; run pip install 'options-assignment-lottery[postgres]'"
+            ) from error
 
         @sa.event.listens_for(self._engine, "connect")
         def configure(connection: Any, _: Any) -> None:
@@ -212,3 +222,21 @@ def _fields(error: BaseException | None) -> dict[str, str]:
     """Return the fields of the server's answer, none if there was no answer."""
     fields = error.args[0] if error is not None and error.args else None
     return fields if isinstance(fields, dict) else {}
+
+
+def _parsed(url: str) -> sa.URL:
+    """Parse the URL of a database, which a message never shows: it may have a password.
+
+    Raises:
+        ValueError: It is not one, or names no user or no database.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        parsed = sa.URL.create(SCHEME)
+    if not (parsed.username and parsed.database):
+        raise ValueError(
+            "expected postgresql://USER@HOST/DATABASE, or postgresql://USER@/DATABASE?host=FOLDER "
+            "for a Unix socket, got another URL"
+        )
+    return parsed

@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from lottery.errors import ConnectionLost, LedgerBusy, LedgerDamaged, LedgerUnwritable
+from lottery.errors import (
+    ConnectionLost,
+    LedgerBusy,
+    LedgerDamaged,
+    LedgerNotFound,
+    LedgerUnwritable,
+)
 from lottery.ledger.queries import runs_of_date
 from lottery.ledger.schema import ENTRIES, LEDGER, RUNS
-from lottery.operations.ledgers import LedgerSettings, open_database, open_objects
+from lottery.operations.ledgers import LedgerSettings, open_database, open_ledger, open_objects
 from lottery.stores import system
 from lottery.stores.postgresql import PostgresqlDatabase
 from lottery.stores.sqlite import SqliteDatabase
@@ -38,6 +44,22 @@ def test_settings_lead_to_their_adapters(tmp_path: Path) -> None:
     assert isinstance(open_database(LedgerSettings(ledger=str(tmp_path))), SqliteDatabase)
     assert open_objects(str(tmp_path)).place == str(tmp_path)
     assert open_objects("memory:///").place.startswith("memory:")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://[x", "postgresql://host/database", "postgresql://user:secret@host"]
+)
+def test_a_url_that_names_no_database_is_refused_without_showing_it(
+    tmp_path: Path, url: str
+) -> None:
+    settings = LedgerSettings(ledger=url, objects=str(tmp_path), key_file=tmp_path / "key")
+    with pytest.raises(LedgerNotFound, match=r"expected postgresql://USER@HOST.*got another URL"):
+        open_ledger(settings)
+
+
+def test_a_bucket_of_an_unknown_scheme_is_refused() -> None:
+    with pytest.raises(LedgerNotFound, match=r"expected s3://.*check --objects"):
+        open_objects("ftp://somewhere/ledger")
 
 
 @pytest.mark.parametrize("port_in", ["authority", "query"])
