@@ -63,6 +63,13 @@ ALLOWED: Final = (
             "lottery/audit/verify*",
         )
     ),
+    *(
+        (file, r"(?<![a-z])behind(?![a-z])", "What is published lags.")
+        for file in (
+            *("lottery/cli/care.py", "lottery/cli/watch.py", "lottery/ledger/commit.py"),
+            *("server/keeper.py", "docs/CLI.md"),
+        )
+    ),
     ("docs/decisions/*", r"\bmirrors?\b", "What was decided before."),
     ("docs/AUDIT.md", r"\bread, mirror and witness\b", "What other people do with the log."),
     ("*", r"\btak(?:e|es|ing) (?:the )?place\b", "Plain English."),

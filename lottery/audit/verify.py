@@ -144,8 +144,7 @@ class Verification:
             given = " or ".join(map(str, self._keys))
             yield Fault(where=_THE_LOG, problem=f"expected the key {given}, got {found.key}")
         for key in self._keys:
-            # Where no key is the log's, the fault above says so of all of them.
-            if key not in own and set(own) & set(self._keys):
+            if key not in own:
                 yield from self._cosigner_faults(key)
 
     def _cosigner_faults(self, key: VerifierKey) -> Iterator[Fault]:
@@ -163,7 +162,8 @@ class Verification:
                         return
                 except CheckpointInvalid as error:
                     yield Fault(where=name, problem=str(error))
-        yield Fault(where=_THE_LOG, problem=f"expected a head that is signed by {key}, got none")
+        where = f"the key {escape(key.name)}"
+        yield Fault(where=where, problem="expected a head that it has signed, got none")
 
     def _kept_faults(self) -> Iterator[Fault]:
         """Yield heads that somebody else kept and that are not this log's."""

@@ -135,7 +135,7 @@ def copy(
         typer.Option("--to-objects", metavar="URL", help="Its directory or bucket of files."),
     ] = None,
 ) -> None:
-    """Copy the ledger to another place: the same entries, root and origin.
+    """Copy the ledger elsewhere: the same entries, root and origin.
 
     The private key is not copied. Only one of the two ledgers may go on.
 

@@ -33,6 +33,7 @@ from lottery.errors import (
     ConnectionLost,
     KeyUnusable,
     LedgerBusy,
+    LedgerDamaged,
     LedgerUnfinished,
     LedgerUnwritable,
     LotteryError,
@@ -148,6 +149,12 @@ class Ledger(LedgerReader):
             found = queries.recorded_run(connection, key)
             if found is not None:
                 return found if found.is_named else self._named(found, draft, key)
+            if known is not None:  # A database that lost it took over; no evidence was put.
+                raise LedgerDamaged(
+                    f"expected run {known.record.run}, which was recorded, got none in "
+                    f"{self.ports.database.place}: the database is an older copy of itself; "
+                    "nothing is recorded; restore the one that was in use"
+                )
             record = self._place(connection, signer, head, draft, key, files, checked)
             self._refuse_swept(record)
             if proceed is not None:

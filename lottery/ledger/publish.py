@@ -113,7 +113,9 @@ def publish(connection: sa.Connection, objects: Objects, *, source: Objects | No
         The size that is published.
 
     Raises:
-        LedgerDamaged: What is published is not of this log.
+        LedgerDamaged: What is published is not of this log, or the nodes do not give the root that
+            was signed.
+        CheckpointInvalid: The head is not signed by the log's key.
         OSError: The objects cannot be read or written.
     """
     size = log.read_size(connection)
@@ -125,6 +127,8 @@ def publish(connection: sa.Connection, objects: Objects, *, source: Objects | No
         )
     if done:
         _refuse_other_checkpoint(connection, objects, done)
+    if size > done:  # What others are shown must be signed, whoever wrote the rows.
+        log.read_head(connection, log.read_log(connection))
     for first in range(done, size, BATCH):
         try:
             _publish_heads(connection, objects, first, min(first + BATCH, size), source)

@@ -15,7 +15,7 @@ from lottery.audit.verify import Progress, Verification
 from lottery.audit.verify_files import LogFiles
 from lottery.errors import LedgerDamaged, LedgerNotFound, LedgerUnwritable, Problem, Refused
 from lottery.ledger import log
-from lottery.ledger.entry import read_entry
+from lottery.ledger.entry import read_entry, read_run
 from lottery.ledger.ports import Objects
 from lottery.ledger.publish import (
     CHECKPOINT,
@@ -24,6 +24,7 @@ from lottery.ledger.publish import (
     head_name,
     publish,
     published_size,
+    run_file,
 )
 from lottery.ledger.schema import HEADS, NODES
 from lottery.operations.ledgers import LedgerSettings, make_directories, open_objects, open_ports
@@ -90,9 +91,8 @@ def rebuild_ledger(settings: LedgerSettings, *, progress: Progress | None = None
     try:
         with ports.database.make() as connection:
             _insert_rows(connection, source, verification.files)
-        for fault in faults:
-            if isinstance(fault, Stray) and _is_unsigned(fault.where):
-                source.delete(fault.where)
+        for name in _unsigned(source, verification.files, faults):
+            source.delete(name)
         for place in places:
             with ports.database.publishing() as connection:
                 publish(connection, place, source=None if place is source else source)
@@ -186,12 +186,20 @@ def _insert_rows(connection: sa.Connection, objects: Objects, files: LogFiles) -
             connection.execute(sa.insert(table), rows)
 
 
-def _is_unsigned(name: str) -> bool:
-    """Return whether a file is of an entry that was being published and is signed nowhere."""
-    with suppress(ValueError):
-        parse_path(name.removeprefix("log/"))
-        return True
-    return _RUN_FILE.fullmatch(name) is not None
+def _unsigned(objects: Objects, files: LogFiles, faults: Iterable[Fault]) -> list[str]:
+    """Return the files of entries that were being published and are signed nowhere."""
+    indexes = (index for each in files.story.dates.values() for index in each)
+    signed = {
+        run_file(read_run(encoded)) for encoded in map(files.entry, indexes) if encoded is not None
+    }
+    found = (info.name for info in objects.list(EVIDENCE))
+    names = [name for name in found if _RUN_FILE.fullmatch(name) and name not in signed]
+    for fault in faults:
+        with suppress(ValueError):
+            if isinstance(fault, Stray):
+                parse_path(fault.where.removeprefix("log/"))
+                names.append(fault.where)
+    return names
 
 
 def _copy_cosigned(source: Objects, target: Objects, size: int) -> None:

@@ -49,7 +49,11 @@ class Directory:
 
     def get(self, name: str) -> bytes:
         """Return an object's bytes; see `ports.Objects`."""
-        return read_file(self._path(name))
+        path = self._path(name)
+        try:
+            return read_file(path)
+        except (IsADirectoryError, NotADirectoryError) as error:  # No folder is an object.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object, in the place of the one that has the name."""
@@ -91,6 +95,7 @@ class Directory:
                 path.chmod(FOLDER_MODE)
                 folders.append(path)
             else:
+                self._path(f"{prefix}/{path.relative_to(staged).as_posix()}")
                 path.chmod(FILE_MODE)
                 sync_file(path)
         for folder in reversed(folders):

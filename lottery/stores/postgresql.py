@@ -37,8 +37,8 @@ _RETRY_SECONDS: Final = 0.1
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _NOT_DAMAGE: Final = ("08", "40", "53", "57", "58")
 """SQLSTATE classes of connections, rollbacks, resources, operators and the system."""
-_REFUSING: Final = ("25", "28", "3D", "3F", "42")
-"""SQLSTATE classes of a server that has no such database, or lets nobody write to it."""
+_REFUSING: Final = ("25006", "28", "3D", "3F", "42")
+"""SQLSTATEs of a server that has no such database or table, or lets nobody write to it."""
 _ENDING: Final = ("FATAL", "PANIC")
 """Severities after which a server ends the connection."""
 
@@ -71,7 +71,6 @@ class PostgresqlDatabase:
             pool_timeout=lock_seconds,
             pool_pre_ping=True,
         )
-        self._reading_engine = self._engine.execution_options(isolation_level="REPEATABLE READ")
 
         @sa.event.listens_for(self._engine, "connect")
         def configure(connection: Any, _: Any) -> None:
@@ -111,7 +110,9 @@ class PostgresqlDatabase:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one state and writes nothing; see `ports.Database`."""
-        with self._began(self._reading_engine, "SET TRANSACTION READ ONLY") as connection:
+        # Not by SQLAlchemy's isolation levels: a connection that is lost while one is set raises
+        # the driver's own error.
+        with self._began("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
             yield connection
 
     @contextmanager
@@ -137,16 +138,15 @@ class PostgresqlDatabase:
     def _holding(self, lock: int) -> Iterator[sa.Connection]:
         milliseconds = max(1, int(self._lock_seconds * 1000))
         with self._began(
-            self._engine,
             f"SET LOCAL lock_timeout = {milliseconds}",
             f"SELECT pg_advisory_xact_lock({lock})",
         ) as connection:
             yield connection
 
     @contextmanager
-    def _began(self, engine: sa.Engine, *statements: str) -> Iterator[sa.Connection]:
+    def _began(self, *statements: str) -> Iterator[sa.Connection]:
         """Begin a transaction, which is rolled back at the end if it is not committed."""
-        connection = self._first(engine, statements)
+        connection = self._first(statements)
         try:
             with self._translated():
                 yield connection
@@ -155,21 +155,21 @@ class PostgresqlDatabase:
             with suppress(DBAPIError, ConnectionLost):
                 connection.close()
 
-    def _first(self, engine: sa.Engine, statements: tuple[str, ...]) -> sa.Connection:
+    def _first(self, statements: tuple[str, ...]) -> sa.Connection:
         """Connect and run the first statements; a server that is away is waited for."""
         deadline = time.monotonic() + self._lock_seconds
         while True:
             try:
-                return self._tried(engine, statements)
+                return self._tried(statements)
             except ConnectionLost:
                 if time.monotonic() >= deadline:
                     raise
             time.sleep(_RETRY_SECONDS)
 
-    def _tried(self, engine: sa.Engine, statements: tuple[str, ...]) -> sa.Connection:
+    def _tried(self, statements: tuple[str, ...]) -> sa.Connection:
         try:
             with self._translated():
-                connection = engine.connect()
+                connection = self._engine.connect()
                 try:
                     for statement in statements:
                         connection.exec_driver_sql(statement)
@@ -196,12 +196,12 @@ class PostgresqlDatabase:
         state, message = fields.get("C", ""), fields.get("M", str(error.orig))
         if state == _LOCK_NOT_AVAILABLE:
             return LedgerBusy(f"another process is writing to {self._shown}")
+        if state.startswith(_REFUSING):
+            return LedgerUnwritable(f"{self._shown}: {message}")
         # The server did not answer, or says that it cannot now.
         silent = isinstance(error, InterfaceError | OperationalError) and not state
         if silent or error.connection_invalidated or state.startswith(_NOT_DAMAGE):
             return self._lost(message)
-        if state.startswith(_REFUSING):
-            return LedgerUnwritable(f"{self._shown}: {message}")
         return LedgerDamaged(f"{self._shown}: {message}")
 
     def _lost(self, what: object) -> ConnectionLost:

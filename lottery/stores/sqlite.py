@@ -161,8 +161,8 @@ class SqliteDatabase:
             message = str(error.orig)
             if "locked" in message:
                 raise LedgerBusy(f"another process is writing to {self._path}") from error
+            if "decode" in message:
+                raise LedgerDamaged(f"{self._path}: {message}") from error
             raise LedgerUnwritable(f"{self._path}: {message}") from error
         except DatabaseError as error:
             raise LedgerDamaged(f"{self._path}: {error.orig}") from error
-        except UnicodeDecodeError as error:
-            raise LedgerDamaged(f"{self._path}: expected UTF-8 text, got other bytes") from error

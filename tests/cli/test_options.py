@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -133,6 +135,16 @@ OPTIONS = {
 }
 
 
+def _commands_below(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        yield f"{path}{name}", command
+        if hasattr(command, "commands"):
+            yield from _commands_below(command, f"{path}{name} ")
+
+
+EVERY_COMMAND = dict(_commands_below(typer.main.get_command(app)))
+
+
 @pytest.fixture
 def in_the_ledgers_folder(example: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in the folder of the example day's ledger, which is called `ledger`."""
@@ -251,20 +263,25 @@ def test_the_help_lists_every_command() -> None:
     answer = lottery("--help")
     assert answer.exit_code == 0
     assert lottery("-h").out == answer.out
-    for name in (*OPTIONS, "--ledger", "LOTTERY_LEDGER", "--server", "--json", "--version"):
+    named = {path.split()[0] for path in EVERY_COMMAND} | {*OPTIONS}
+    for name in (*named, "--ledger", "LOTTERY_LEDGER", "--server", "--json", "--version"):
         assert name in answer.out
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_the_help_of_a_command_has_every_option_and_what_it_is_for(name: str) -> None:
+def test_the_help_of_a_command_has_every_option(name: str) -> None:
     answer = lottery(name, "--help")
     assert answer.exit_code == 0
     assert [option for option in OPTIONS[name] if option not in answer.out] == []
-    root = typer.main.get_command(app)
-    command = root.commands[name]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", EVERY_COMMAND)
+def test_every_command_and_every_option_says_what_it_is_for(path: str) -> None:
+    command = EVERY_COMMAND[path]
+    assert command.help
     shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
     helped = [parameter.help for parameter in shown if hasattr(parameter, "help")]
-    assert helped
+    assert helped or hasattr(command, "commands")
     assert all(helped)
 
 

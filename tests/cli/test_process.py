@@ -232,6 +232,12 @@ def test_serving_beyond_loopback_without_tls_is_wrong_usage(tmp_path: Path) -> N
     assert not ledger.exists()
 
 
+def test_the_objects_of_a_server_may_be_named_before_its_command(door: Door) -> None:
+    answer = ended(started("-m", "lottery", "--objects", "nowhere", *door.options, "serve"))
+    assert (answer.exit_code, answer.out) == (2, "")
+    assert "expected a directory at nowhere" in answer.err
+
+
 def test_serving_with_a_wrong_setting_is_wrong_usage_and_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

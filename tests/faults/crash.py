@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from lottery import operations
 from lottery.errors import LotteryError
@@ -33,9 +33,10 @@ from tests.faults import look, tasks
 
 _AGAIN: Final = 0.2
 """The share of tasks that are not new: another process has recorded them, or was killed at it."""
+_Answer = TypeVar("_Answer")
 _SHARED: Final = struct.Struct("qq")
 """The next task, and how many were acknowledged."""
-_RUNS_A_KILL: Final = 0.5
+_RUNS_A_KILL: Final = 0.25
 """Kills wait for at least so many acknowledged runs, however slow the machine is."""
 
 
@@ -77,6 +78,7 @@ class Summary:
     seconds: float = 0.0
     checked_in: float = 0.0
     retries: Counter[str] = field(default_factory=Counter)
+    more: str = ""
     errors: list[str] = field(default_factory=list)
 
     def line(self, name: str) -> str:
@@ -89,6 +91,7 @@ class Summary:
             f"replayed {self.replayed - len(self.differing)} of {self.replayed}, "
             f"seconds {self.seconds:.1f} ({self.kills / self.seconds:.1f} kills a second) and "
             f"{self.checked_in:.1f} to check; tried again: {retries}"
+            f"{'; ' * bool(self.more)}{self.more}"
         )
 
     def refuse(self) -> None:
@@ -98,15 +101,21 @@ class Summary:
         assert self.acknowledged, "expected runs that were acknowledged, got none"
 
 
-def kill_writers(plan: Plan, seed: int) -> Summary:
-    """Kill processes that record, until there were as many as planned, and check the ledger."""
+def kill_writers(plan: Plan, seed: int, *, before_check: Callable[[], str] = lambda: "") -> Summary:
+    """Kill processes that record, until there were as many as planned, and check the ledger.
+
+    Args:
+        plan: What is killed.
+        seed: From which number the moments are drawn.
+        before_check: Called after the last kill; what it returns is told in the summary.
+    """
     generator = random.Random(seed)  # noqa: S311 - moments to kill at.
     plan.folder.mkdir()
     operations.warm_up()
     warm = made(plan.folder / "warm")
     for task in range(tasks.TASKS_A_DATE):
         tasks.recorded(warm, task)
-    init_ledger(plan.settings, CharterTerms(decisions={}), TESTER).close()
+    _in_a_fork(plan, lambda: init_ledger(plan.settings, CharterTerms(decisions={}), TESTER))
     shared = mmap.mmap(-1, _SHARED.size)
     numbers = iter(range(1 << 62))
 
@@ -136,6 +145,7 @@ def kill_writers(plan: Plan, seed: int) -> Summary:
             os.kill(writer, signal.SIGKILL)
         _buried(writers, 0)
     summary.seconds = time.perf_counter() - began
+    summary.more = before_check()
     _read_logs(plan, summary)
     _check(plan, summary, _SHARED.unpack(shared)[0])
     summary.checked_in = time.perf_counter() - began - summary.seconds
@@ -159,7 +169,7 @@ def _forked(plan: Plan, shared: mmap.mmap, number: int, seed: float) -> int:
         return process
     os.setpriority(os.PRIO_PROCESS, 0, 0)
     try:
-        ledger = open_ledger(plan.settings)
+        ledger = _until_done(lambda: open_ledger(plan.settings), plan.retried)
         threads = [
             threading.Thread(
                 target=_noting_failure, args=(plan, ledger, shared, f"{number}-{thread}", seed)
@@ -169,8 +179,6 @@ def _forked(plan: Plan, shared: mmap.mmap, number: int, seed: float) -> int:
         for one in threads:
             one.start()
         _noting_failure(plan, ledger, shared, f"{number}-0", seed)
-    except plan.retried:
-        pass  # It could not open the ledger, and a service would be started again.
     except BaseException:  # noqa: BLE001 - whatever it is, the parent reports it.
         (plan.folder / f"{number}.failed").write_text(traceback.format_exc(), "utf-8")
     finally:
@@ -239,21 +247,33 @@ def _requests(ledger: Ledger) -> Mapping[str, str]:
 
 def _check(plan: Plan, summary: Summary, task: int) -> None:
     """Let one more process record, which finishes what the last one left, and look at it all."""
+    _in_a_fork(plan, lambda: tasks.recorded(open_ledger(plan.settings), task))
     ledger = open_ledger(plan.settings)
-    _until_done(lambda: tasks.recorded(ledger, task), plan.retried)
+    runs = [record.run for record in ledger.iterate()]
+    summary.replayed = len(runs)
+    summary.differing = look.replayed(plan.settings, runs, os.cpu_count() or 1)
     summary.faults = [*look.problems_of(ledger)]
     summary.faults += [f"{fault.where}: {fault.problem}" for fault in verify_ledger(plan.settings)]
     summary.doubled += look.doubled(ledger)
-    runs = [record.run for record in ledger.iterate()]
-    ledger.close()
-    summary.replayed = len(runs)
-    summary.differing = look.replayed(plan.settings, runs, os.cpu_count() or 1)
 
 
-def _until_done(call: Callable[[], object], retried: tuple[type[LotteryError], ...]) -> None:
-    while True:
+def _in_a_fork(plan: Plan, call: Callable[[], object]) -> None:
+    """Call a function in a process of its own: a client of a bucket does not survive a fork."""
+    process = os.fork()
+    if not process:
+        code = 1
         try:
-            call()
-        except retried:
-            continue
-        return
+            _until_done(call, plan.retried)
+            code = 0
+        except BaseException:  # noqa: BLE001 - the parent asserts that it succeeded.
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert code == 0, f"expected a process that succeeds, got exit code {code}"
+
+
+def _until_done(call: Callable[[], _Answer], retried: tuple[type[LotteryError], ...]) -> _Answer:
+    while True:
+        with suppress(*retried):
+            return call()

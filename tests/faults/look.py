@@ -20,7 +20,7 @@ from lottery.ledger import log
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import read_entry
 from lottery.ledger.evidence import NOTICES_FILE
-from lottery.ledger.publish import CHECKPOINT, head_name
+from lottery.ledger.publish import CHECKPOINT, head_name, published_size
 from lottery.ledger.run_record import RunRecord
 from lottery.operations.ledgers import LedgerSettings, open_ledger
 from lottery.tlog import merkle
@@ -51,6 +51,12 @@ def problems_of(ledger: Ledger) -> Iterator[str]:
         entry = read_entry(encoded)
         if isinstance(entry, RunRecord):
             yield from _evidence_problems(ledger, entry, encoded)
+
+
+def is_published(ledger: Ledger) -> bool:
+    """Return whether all that is committed is published."""
+    with ledger.reading() as connection:
+        return log.read_size(connection) == published_size(ledger.ports.objects)
 
 
 def doubled(ledger: Ledger) -> Sequence[str]:

@@ -21,7 +21,7 @@ from lottery import operations
 from lottery.ledger.commit import Ledger
 from lottery.operations.ledgers import CharterTerms, init_ledger
 from tests.apart import run_apart
-from tests.builders import TESTER, opened, settings_of
+from tests.builders import TESTER, faults_of, opened, settings_of
 from tests.faults import look, tasks, traced
 from tests.faults.disk import Disk, State, write_state
 
@@ -164,6 +164,7 @@ def _check(ledger: Path, runs: int) -> None:
     there = opened(ledger)
     assert len(list(there.iterate())) == runs
     assert list(look.problems_of(there)) == []
+    assert faults_of(ledger) == []
     assert look.doubled(there) == []
 
 

@@ -15,7 +15,9 @@ from lottery import operations
 from lottery.errors import Conflict
 from lottery.ledger.entry import as_json
 from lottery.stores.sqlite import FILE as DATABASE
+from tests import builders
 from tests.builders import AAPL, GE, META, PUBLISHED, SmallDay, notice, opened, position
+from tests.ledger.contract.places import assert_whole
 
 Run: TypeAlias = Callable[..., operations.RecordedRun]
 """Runs a day into the test's ledger; the named arguments are those of `builders.request_of`."""
@@ -74,3 +76,9 @@ def unchanged(ledger: Path) -> Iterator[None]:
     before = files_in(ledger)
     yield
     assert files_in(ledger) == before
+
+
+def assert_sound(ledger: Path) -> None:
+    """Assert that rows, heads and files say the same, that it verifies and every run replays."""
+    assert_whole(opened(ledger))
+    builders.assert_sound(ledger)

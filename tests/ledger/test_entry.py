@@ -186,12 +186,13 @@ def test_any_one_byte_taken_out_is_refused_or_another_entry(name: str) -> None:
 
 
 def test_an_entry_of_a_byte_too_many_is_refused() -> None:
-    size = ENTRY_BYTES - len(golden("export"))
-    entry = replace(ENTRIES["export"], outcome="exported" + "x" * size)
+    export = ENTRIES["export"]
+    assert isinstance(export, Activity)
+    largest = replace(export, outcome=export.outcome.ljust(8 + ENTRY_BYTES - len(golden("export"))))
 
-    assert len(canonical(entry)) == ENTRY_BYTES
+    assert len(canonical(largest)) == ENTRY_BYTES
     with pytest.raises(Refused) as caught:
-        canonical(replace(entry, outcome=f"{entry.outcome}x"))  # type: ignore[union-attr]
+        canonical(replace(largest, outcome=f"{largest.outcome}x"))
     (problem,) = caught.value.problems
     assert problem.source == "export"
     assert problem.message.startswith("an entry must have at most 16384 bytes, got 16385")

@@ -182,7 +182,7 @@ def test_each_size_is_signed_by_the_key_of_its_time() -> None:
 
 
 def test_the_rows_of_an_entry_follow_from_it() -> None:
-    def rows(name: str, index: int = 7) -> list[object]:
+    def rows(name: str, index: int = 7) -> list[log.Row]:
         found = list(log.rows_of(index, GOLDEN[name], b"encoded"))
         assert found[0] == (ENTRIES, {"log_index": index, "type": name, "entry": b"encoded"})
         return found[1:]

@@ -18,7 +18,6 @@ from lottery.ledger.occ_positions import WARNINGS_LISTED, as_given
 from lottery.ledger.run_record import RunRecord
 from tests.builders import (
     AAPL,
-    DATE,
     FULL,
     GE,
     GOOGL,
@@ -26,7 +25,6 @@ from tests.builders import (
     PUBLISHED,
     SmallDay,
     arrow_payload,
-    assert_sound,
     notice,
     position,
     record_in,
@@ -34,6 +32,7 @@ from tests.builders import (
     replay_of,
     request_of,
 )
+from tests.ledger.ledgers import assert_sound
 
 Figure = tuple[str, str, int]
 ALL_AS_OURS: list[Figure] = [("C", AAPL, 65), ("C", GOOGL, 2), ("C", META, 40), ("C", GE, 22)]
@@ -110,7 +109,7 @@ def test_past_the_limit_pools_that_differ_are_counted(tmp_path: Path) -> None:
     assert warnings[-1] == (
         "OCC_SHORT_DIFFERS_MORE",
         "P1",
-        "3 more pools differ from OCC's figures, 103 in all",
+        "3 more pools differ from OCC's figures, 23 in all",
     )
 
 
@@ -172,8 +171,7 @@ def test_a_comparison_of_gross_positions_replays(
 def test_figures_that_are_not_those_that_were_compared_are_named(
     tmp_path: Path, gross: RunRecord, engine: Engine
 ) -> None:
-    folder = tmp_path / "ledger" / "evidence" / DATE.isoformat() / gross.run
-    path = folder / "sources" / "occ_positions-1.arrows"
+    path = tmp_path / "ledger" / gross.folder / "sources" / "occ_positions-1.arrows"
     path.chmod(0o600)
     path.write_bytes(arrow_payload(occ([("C", AAPL, 65)]).table))
 
@@ -184,8 +182,7 @@ def test_figures_that_are_not_those_that_were_compared_are_named(
 
 
 def test_figures_that_cannot_be_read_any_more_are_named(tmp_path: Path, gross: RunRecord) -> None:
-    folder = tmp_path / "ledger" / "evidence" / DATE.isoformat() / gross.run
-    path = folder / "sources" / "occ_positions-1.arrows"
+    path = tmp_path / "ledger" / gross.folder / "sources" / "occ_positions-1.arrows"
     path.chmod(0o600)
     path.write_bytes(b"nothing")
 

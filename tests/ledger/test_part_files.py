@@ -19,15 +19,16 @@ from lottery.audit.bundle_reader import opened_bundle
 from lottery.audit.replay import Engine, replay
 from lottery.errors import LedgerDamaged
 from lottery.ledger import evidence
-from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import RunRecord
 from tests.builders import (
     AAPL,
     FULL,
     PUBLISHED,
     TESTER,
+    evidence_in,
     faults_of,
     notice,
+    opened,
     record_in,
     request_of,
 )
@@ -54,7 +55,7 @@ def record(ledger: Path, tmp_path: Path) -> RunRecord:
 
 @pytest.fixture
 def folder(ledger: Path, record: RunRecord) -> Path:
-    return Ledger.open(ledger).evidence_of(record)
+    return evidence_in(ledger, record.run)
 
 
 def table_of(row_count: int) -> pa.Table:
@@ -107,10 +108,10 @@ def test_the_record_names_every_part_in_the_order_of_the_rows(
     assert names == [f"allocations/part-{part}.parquet" for part in range(len(names))]
     assert record.files_of("taken_off.parquet") == ()
     assert evidence.read_table(folder, "allocations.parquet").to_pylist() == expected.allocations
-    opened = Ledger.open(ledger)
-    assert opened.read(record, "allocations.parquet").to_pylist() == expected.allocations
+    there = opened(ledger)
+    assert there.read(record, "allocations.parquet").to_pylist() == expected.allocations
     for account in {row["account"] for row in expected.allocations}:
-        rows = opened.read(record, "allocations.parquet", pc.field("account") == account)
+        rows = there.read(record, "allocations.parquet", pc.field("account") == account)
         assert rows.to_pylist() == [
             row for row in expected.allocations if row["account"] == account
         ]
@@ -136,7 +137,7 @@ def test_gross_positions_replay_from_part_files(ledger: Path, tmp_path: Path) ->
 
     assert len(record.files_of("taken_off.parquet")) > 1
     for engine in Engine:
-        assert replay(record, Ledger.open(ledger).evidence_of(record), engine=engine).matched
+        assert replay(record, evidence_in(ledger, record.run), engine=engine).matched
 
 
 @pytest.mark.parametrize("engine", Engine)
@@ -145,7 +146,7 @@ def test_a_bundle_with_part_files_opens_and_replays(
 ) -> None:
     path = tmp_path / "run.zip"
     with path.open("wb") as file:
-        operations.export_run(Ledger.open(ledger), record.run, file, TESTER)
+        operations.export_run(opened(ledger), record.run, file, TESTER)
 
     with zipfile.ZipFile(path) as archive:
         assert f"{record.run}/{PARTS[0]}" in archive.namelist()
@@ -190,7 +191,7 @@ def test_a_part_that_is_not_what_was_recorded_is_a_fault(
     change, named = FOUND[damage]
     change(folder)
 
-    faults = {fault.where.partition(f"{record.run}/")[2] for fault in faults_of(ledger)}
+    faults = {fault.where.partition(f"{record.folder}/")[2] for fault in faults_of(ledger)}
     assert faults >= named
     assert faults
     for engine in Engine:
@@ -199,9 +200,9 @@ def test_a_part_that_is_not_what_was_recorded_is_a_fault(
         assert mismatches
     if named:
         with pytest.raises(LedgerDamaged, match="is not what was recorded"):
-            Ledger.open(ledger).read(record, "allocations.parquet")
+            opened(ledger).read(record, "allocations.parquet")
     else:  # Only the parts that the record names are read.
-        assert Ledger.open(ledger).read(record, "allocations.parquet").num_rows > 0
+        assert opened(ledger).read(record, "allocations.parquet").num_rows > 0
 
 
 def test_a_file_that_is_not_a_part_is_damage(ledger: Path, folder: Path) -> None:

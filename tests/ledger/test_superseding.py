@@ -1,9 +1,10 @@
-"""Superseding: a run supersedes others of its date, says why, and changes none of them."""
+"""Superseding: a run supersedes others of its date, says why, and changes none of them.
+
+That a run is superseded once, and by one of its date, is what every ledger promises: `contract`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,358 +16,173 @@ from lottery.errors import (
     REQUEST_ID_REUSED,
     RUN_SUPERSEDED,
     SEED_CONFLICT,
-    Conflict,
     Refused,
     RunNotFound,
 )
-from lottery.ledger.commit import Ledger
-from lottery.ledger.run_record import Superseding, summary
+from lottery.ledger.run_record import Superseding
 from tests.builders import (
     AAPL,
-    DATE,
     GOOGL,
     META,
     NEXT_DATE,
     OTHER_ASKS,
     PUBLISHED,
     SmallDay,
-    assert_sound,
+    evidence_in,
     notice,
+    opened,
     position,
 )
-from tests.ledger.ledgers import (
-    META_ONLY,
-    Run,
-    conflict,
-    files_in,
-    folders_in,
-    runs_in,
-    unchanged,
-)
+from tests.ledger.contract.places import A, B, C, D, nothing_recorded
+from tests.ledger.ledgers import META_ONLY, Run, assert_sound, conflict, files_in
 
-A, B, C, D = (f"2024-09-16-00{number}" for number in range(1, 5))
 WHY = "the positions were yesterday's"
 CORRECTED = replace(PUBLISHED, positions=[*PUBLISHED.positions[:2], position(AAPL, "1047", 31)])
 """The published day with one account short a contract more."""
 AGAIN = replace(PUBLISHED, positions=[*PUBLISHED.positions[:2], position(AAPL, "1047", 32)])
 GOOGL_ONLY = SmallDay(notices=[notice("C1", GOOGL, 1)], positions=[position(GOOGL, "5", 3)])
 
-
-@contextmanager
-def refused(source: str, message: str) -> Iterator[None]:
-    """Expect a refusal for one problem of that source."""
-    with pytest.raises(Refused) as caught:
-        yield
-    assert [(problem.source, problem.message) for problem in caught.value.problems] == [
-        (source, message)
-    ]
+pytestmark = pytest.mark.usefixtures("published")
 
 
-@contextmanager
-def nothing_recorded(ledger: Path) -> Iterator[None]:
-    """Assert that no file and no folder of a ledger has changed by the end."""
-    before = folders_in(ledger)
-    with unchanged(ledger):
-        yield
-    assert folders_in(ledger) == before
-    assert list((ledger / "staging").iterdir()) == []
-
-
-def links_of(ledger: Path) -> Mapping[str, tuple[str, ...]]:
-    """Return what each run supersedes, by the records."""
-    return {record.run: record.supersedes for record in Ledger.open(ledger).iterate()}
-
-
-def superseded_in(ledger: Path) -> Mapping[str, str]:
+def superseded_in(ledger: Path) -> dict[str, str]:
     """Return every superseded run and the run that supersedes it."""
-    opened = Ledger.open(ledger)
-    pairs = {record.run: opened.superseded_by(record.run) for record in opened.iterate()}
-    superseded = {old: new for old, new in pairs.items() if new is not None}
-    assert opened.supersedings() == superseded
-    return superseded
+    there = opened(ledger)
+    pairs = {record.run: there.superseded_by(record.run) for record in there.iterate()}
+    return {old: new for old, new in pairs.items() if new is not None}
+
+
+def standing_in(ledger: Path) -> list[str]:
+    return [record.run for record in opened(ledger).standing("2024-09-16", Superseding())]
 
 
 def test_a_superseded_run_stays_as_it_was_byte_for_byte(run: Run, ledger: Path) -> None:
-    first = run(PUBLISHED).record
-    opened = Ledger.open(ledger)
-    leaf, folder = opened.leaf(A), files_in(opened.evidence_of(first))
+    first = opened(ledger).get(A)
+    folder = files_in(evidence_in(ledger, A))
 
-    run(CORRECTED, supersedes=[A], reason=WHY)
+    run(CORRECTED, supersedes=[A], reason="“Böse” → 正しい")
 
-    assert opened.leaf(A) == leaf
-    assert opened.get(A) == first
-    assert files_in(opened.evidence_of(first)) == folder
-    assert runs_in(ledger) == folders_in(ledger) == [A, B]
+    assert opened(ledger).get(A) == first
+    assert opened(ledger).get(B).reason == "“Böse” → 正しい"
+    assert files_in(evidence_in(ledger, A)) == folder
     assert_sound(ledger)
 
 
-@pytest.mark.usefixtures("published")
-def test_the_new_record_names_the_run_that_it_supersedes_and_why(run: Run, ledger: Path) -> None:
-    record = run(CORRECTED, supersedes=[A], reason=WHY).record
+def test_the_same_command_again_finds_its_run_whatever_the_order_of_names(
+    run: Run, ledger: Path
+) -> None:
+    run(META_ONLY)
+    first = run(GOOGL_ONLY, supersedes=[B, A, B], reason=WHY)
 
-    opened = Ledger.open(ledger)
-    assert (record.run, record.supersedes, record.reason) == (B, (A,), WHY)
-    assert opened.get("latest") == record
-    assert (opened.superseded_by(A), opened.superseded_by(B)) == (B, None)
-    assert superseded_in(ledger) == {A: B}
-    assert [stands.run for stands in opened.standing("2024-09-16", Superseding())] == [B]
-    assert opened.standing("2024-09-16", Superseding(runs=(B,), reason=WHY)) == []
-    reported = summary(record, superseded_by=None)
-    assert (reported["supersedes"], reported["reason"], reported["superseded_by"]) == (
-        [A],
-        WHY,
-        None,
-    )
-    assert summary(opened.get(A), superseded_by=B)["superseded_by"] == B
-
-
-def test_a_run_that_supersedes_nothing_says_so(run: Run, ledger: Path) -> None:
-    record = run(PUBLISHED).record
-
-    assert (record.supersedes, record.reason) == ((), None)
-    assert (record.positions_basis, record.taken_off) == (None, ())
-    assert superseded_in(ledger) == {}
-
-
-@pytest.mark.usefixtures("published")
-def test_a_run_is_superseded_once(run: Run, ledger: Path) -> None:
-    run(CORRECTED, supersedes=[A], reason=WHY)
-
-    with nothing_recorded(ledger), conflict(RUN_SUPERSEDED, B):
-        run(AGAIN, supersedes=[A], reason=WHY)
-    with nothing_recorded(ledger), conflict(RUN_SUPERSEDED, B):
-        run(CORRECTED, supersedes=[A], reason="another reason")
-    with nothing_recorded(ledger), conflict(RUN_SUPERSEDED, B):
-        run(AGAIN, supersedes=[A, B], reason=WHY)
-    with pytest.raises(Conflict, match=f"^run {A} is already superseded by run {B}$"):
-        run(AGAIN, supersedes=[A], reason=WHY)
-
-
-@pytest.mark.usefixtures("published")
-def test_the_same_superseding_command_again_finds_its_run(run: Run, ledger: Path) -> None:
-    first = run(CORRECTED, supersedes=[A], reason=WHY)
-
-    with nothing_recorded(ledger):
-        again = run(CORRECTED.shuffled(3), supersedes=[A], reason=WHY)
-        twice_named = run(CORRECTED, supersedes=[A, A], reason=WHY)
+    with nothing_recorded(opened(ledger)):
+        again = run(GOOGL_ONLY.shuffled(3), supersedes=[A, B], reason=WHY)
 
     assert (first.already_recorded, again.already_recorded) == (False, True)
-    assert again.record == twice_named.record == first.record
-
-
-@pytest.mark.usefixtures("published")
-def test_the_order_in_which_runs_are_named_does_not_matter(run: Run, ledger: Path) -> None:
-    run(META_ONLY)
-
-    first = run(GOOGL_ONLY, supersedes=[B, A], reason=WHY)
-
-    with nothing_recorded(ledger):
-        again = run(GOOGL_ONLY, supersedes=[A, B], reason=WHY)
+    assert first.record == again.record
     assert first.record.supersedes == (A, B)
-    assert again.already_recorded
-
-
-def test_the_command_of_a_superseded_run_finds_the_superseded_run(run: Run, ledger: Path) -> None:
-    first = run(PUBLISHED)
-    run(CORRECTED, supersedes=[A], reason=WHY)
-
-    with nothing_recorded(ledger):
-        again = run(PUBLISHED)
-
-    assert (again.already_recorded, again.record) == (True, first.record)
-    assert (first.superseded_by, again.superseded_by) == (None, B)
 
 
 def test_a_request_id_stays_with_its_content_when_its_run_is_superseded(
     run: Run, ledger: Path
 ) -> None:
-    run(PUBLISHED, request_id="mine")
-    with nothing_recorded(ledger), conflict(REQUEST_ID_REUSED, A):
-        run(CORRECTED, supersedes=[A], reason=WHY, request_id="mine")
+    run(META_ONLY, request_id="mine")
+    with nothing_recorded(opened(ledger)), conflict(REQUEST_ID_REUSED, B):
+        run(GOOGL_ONLY, supersedes=[B], reason=WHY, request_id="mine")
 
-    run(CORRECTED, supersedes=[A], reason=WHY, request_id="yours")
+    run(GOOGL_ONLY, supersedes=[B], reason=WHY, request_id="yours")
 
-    with nothing_recorded(ledger), conflict(REQUEST_ID_REUSED, A):
-        run(META_ONLY, request_id="mine")
-
-
-@pytest.mark.usefixtures("published")
-def test_another_reason_or_another_run_superseded_is_another_content(run: Run) -> None:
-    run(META_ONLY)
-    record = run(GOOGL_ONLY, supersedes=[A], reason=WHY, request_id="mine").record
-
-    with conflict(REQUEST_ID_REUSED, C):
-        run(GOOGL_ONLY, supersedes=[A], reason="another reason", request_id="mine")
-    with conflict(REQUEST_ID_REUSED, C):
-        run(GOOGL_ONLY, supersedes=[A, B], reason=WHY, request_id="mine")
-    with conflict(REQUEST_ID_REUSED, C):
-        run(GOOGL_ONLY, request_id="mine")
-    assert record.run == C
+    for supersedes, reason, request_id, of in (
+        ([B], "another reason", "yours", C),
+        ([A], WHY, "yours", C),
+        ([], None, "yours", C),
+        ([], None, "mine", B),
+    ):
+        with nothing_recorded(opened(ledger)), conflict(REQUEST_ID_REUSED, of):
+            run(GOOGL_ONLY, supersedes=supersedes, reason=reason, request_id=request_id)
 
 
-@pytest.mark.usefixtures("published")
-def test_a_run_that_is_not_recorded_cannot_be_superseded(run: Run, ledger: Path) -> None:
-    for unknown in (B, "2024-09-17-001", "2024-09-31-001", "2024-09-16-0001"):
-        with nothing_recorded(ledger), pytest.raises(RunNotFound) as caught:
-            run(CORRECTED, supersedes=[unknown], reason=WHY)
-        assert caught.value.run == unknown
-    with nothing_recorded(ledger), pytest.raises(RunNotFound):
-        run(CORRECTED, supersedes=[A, B], reason=WHY)
-
-
-def test_the_latest_of_an_empty_ledger_cannot_be_superseded(run: Run, ledger: Path) -> None:
-    with pytest.raises(RunNotFound, match="no run is recorded yet"):
-        run(PUBLISHED, supersedes=["latest"], reason=WHY)
-
-    assert runs_in(ledger) == []
-    assert_sound(ledger)
-
-
-@pytest.mark.usefixtures("published")
-def test_a_run_of_another_date_cannot_be_superseded(run: Run, ledger: Path) -> None:
-    run(replace(PUBLISHED, date=NEXT_DATE))
-
-    message = "expected a run of {1} to supersede, got {0}"
-    with nothing_recorded(ledger), refused("supersede", message.format("2024-09-17-001", DATE)):
-        run(CORRECTED, supersedes=["2024-09-17-001"], reason=WHY)
-    with nothing_recorded(ledger), refused("supersede", message.format(A, NEXT_DATE)):
-        run(replace(CORRECTED, date=NEXT_DATE), supersedes=[A, "2024-09-17-001"], reason=WHY)
-    # The latest one is of the next date.
-    with nothing_recorded(ledger), refused("supersede", message.format("2024-09-17-001", DATE)):
-        run(CORRECTED, supersedes=["latest"], reason=WHY)
-
-
-@pytest.mark.parametrize("reason", [None, "", " ", "    "])
-@pytest.mark.usefixtures("published")
-def test_a_run_that_supersedes_says_why(run: Run, ledger: Path, reason: str | None) -> None:
-    message = "a run that supersedes another one needs a reason"
-    with nothing_recorded(ledger), refused("reason", message):
-        run(CORRECTED, supersedes=[A], reason=reason)
-
-
-@pytest.mark.parametrize("reason", [WHY, ""])
-@pytest.mark.usefixtures("published")
-def test_a_reason_without_a_run_to_supersede_is_refused(
-    run: Run, ledger: Path, reason: str
-) -> None:
-    with nothing_recorded(ledger), refused("reason", "a reason is given, but no run to supersede"):
-        run(META_ONLY, reason=reason)
-
-
-@pytest.mark.parametrize(
-    "reason",
-    [
-        "two\nlines",
-        "a\ttab",
-        "an escape \x1b[2J",
-        "a zero\x00",
-        "half \ud800",
-        "r" * 1_001,
-        "\u202e",
+ONE_LINE = "a reason must be one line of at most 1000 printable characters"
+WRONG: list[tuple[list[str], str | None, list[tuple[str, str]]]] = [
+    *[
+        ([A], reason, [("reason", "a run that supersedes another one needs a reason")])
+        for reason in (None, "", "    ")
     ],
-)
-@pytest.mark.usefixtures("published")
-def test_a_reason_is_one_line_of_at_most_a_thousand_printable_characters(
-    run: Run, ledger: Path, reason: str
+    *[
+        ([], reason, [("reason", "a reason is given, but no run to supersede")])
+        for reason in (WHY, "")
+    ],
+    *[
+        ([A], reason, [("reason", ONE_LINE)])
+        for reason in ("two\nlines", "an escape \x1b[2J", "half \ud800", "r" * 1_001, "\u202e")
+    ],
+    *[
+        ([name], WHY, [("supersede", f"expected a run id or latest, got {name!r}")])
+        for name in ("", "Latest", "2024-09-16", "2024-9-16-001", f"{A}\n", "../x")
+    ],
+    (
+        ["x"],
+        "\n",
+        [
+            ("reason", "a run that supersedes another one needs a reason"),
+            ("reason", ONE_LINE),
+            ("supersede", "expected a run id or latest, got 'x'"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("supersedes", "reason", "problems"), WRONG)
+def test_everything_wrong_with_superseding_is_reported_at_once(
+    run: Run,
+    ledger: Path,
+    supersedes: list[str],
+    reason: str | None,
+    problems: list[tuple[str, str]],
 ) -> None:
-    message = "a reason must be one line of at most 1000 printable characters"
-    with nothing_recorded(ledger), refused("reason", message):
-        run(CORRECTED, supersedes=[A], reason=reason)
+    with nothing_recorded(opened(ledger)), pytest.raises(Refused) as caught:
+        run(META_ONLY, supersedes=supersedes, reason=reason)
 
-
-@pytest.mark.parametrize("reason", ["r" * 1_000, "“Böse” → 正しい", "x"])
-@pytest.mark.usefixtures("published")
-def test_a_reason_is_kept_as_it_was_given(run: Run, ledger: Path, reason: str) -> None:
-    run(CORRECTED, supersedes=[A], reason=reason)
-
-    assert Ledger.open(ledger).get(B).reason == reason
-    assert_sound(ledger)
-
-
-@pytest.mark.parametrize("name", ["", "Latest", "2024-09-16", "2024-9-16-001", f"{A}\n", "../x"])
-@pytest.mark.usefixtures("published")
-def test_what_is_no_run_id_cannot_be_superseded(run: Run, ledger: Path, name: str) -> None:
-    message = f"expected a run id or latest, got {name!r}"
-    with nothing_recorded(ledger), refused("supersede", message):
-        run(CORRECTED, supersedes=[name], reason=WHY)
-
-
-def test_everything_wrong_with_superseding_is_reported_at_once_and_makes_no_ledger(
-    run: Run, ledger: Path
-) -> None:
-    with pytest.raises(Refused) as caught:
-        run(CORRECTED, supersedes=["x", "y"], reason="\n", positions_basis="both")
-
-    assert [problem.source for problem in caught.value.problems] == [
-        "positions_basis",
-        "reason",
-        "reason",
-        "supersede",
-        "supersede",
-    ]
-    assert not ledger.exists()
+    assert [(one.source, one.message) for one in caught.value.problems] == problems
 
 
 def test_the_latest_run_can_be_superseded_by_that_name(run: Run, ledger: Path) -> None:
     run(META_ONLY)
-    run(PUBLISHED)
+    first = run(GOOGL_ONLY, supersedes=["latest"], reason=WHY)
 
-    record = run(CORRECTED, supersedes=["latest"], reason=WHY).record
+    with nothing_recorded(opened(ledger)):
+        again = run(GOOGL_ONLY, supersedes=["latest"], reason=WHY)
 
-    assert record.supersedes == (B,)
-    assert superseded_in(ledger) == {B: C}
-    assert_sound(ledger)
-
-
-@pytest.mark.usefixtures("published")
-def test_notices_and_pools_of_a_superseded_run_may_be_allocated_again(
-    run: Run, ledger: Path
-) -> None:
-    with nothing_recorded(ledger), conflict(NOTICE_ALREADY_ALLOCATED):
-        run(CORRECTED)
-
-    run(CORRECTED, supersedes=[A], reason=WHY)
-
-    with nothing_recorded(ledger), conflict(NOTICE_ALREADY_ALLOCATED, B):
-        run(AGAIN)
-    with nothing_recorded(ledger), conflict(POOL_ALREADY_ALLOCATED, B):
-        run(AGAIN.renamed("late-"))
+    assert (first.record.supersedes, again.already_recorded) == ((B,), True)
+    # Another day by that name supersedes this one.
+    assert run(META_ONLY, supersedes=["latest"], reason=WHY).record.supersedes == (C,)
+    # The latest one may be of another date.
+    run(replace(PUBLISHED, date=NEXT_DATE))
+    with nothing_recorded(opened(ledger)), pytest.raises(Refused, match="to supersede, got 2024-"):
+        run(CORRECTED, supersedes=["latest"], reason=WHY)
+    with nothing_recorded(opened(ledger)), pytest.raises(RunNotFound) as caught:
+        run(CORRECTED, supersedes=["2024-09-16-0001"], reason=WHY)
+    assert caught.value.run == "2024-09-16-0001"
 
 
-@pytest.mark.usefixtures("published")
-def test_what_the_superseding_run_leaves_out_may_be_allocated_by_a_later_one(
-    run: Run, ledger: Path
-) -> None:
-    run(META_ONLY, supersedes=[A], reason=WHY)
-
-    record = run(CORRECTED).record
-
-    assert (record.run, record.supersedes) == (C, ())
-    assert_sound(ledger)
-
-
-@pytest.mark.usefixtures("published")
 def test_runs_supersede_each_other_in_a_chain(run: Run, ledger: Path) -> None:
     run(CORRECTED, supersedes=[A], reason=WHY)
     run(AGAIN, supersedes=[B], reason="not those either")
 
-    assert superseded_in(ledger) == {A: B, B: C}
-    opened = Ledger.open(ledger)
-    assert links_of(ledger) == {A: (), B: (A,), C: (B,)}
-    assert [stands.run for stands in opened.standing("2024-09-16", Superseding())] == [C]
-    for old, new in ((A, B), (B, C)):
-        with nothing_recorded(ledger), conflict(RUN_SUPERSEDED, new):
-            run(PUBLISHED, supersedes=[old], reason="back to the first")
-    # What was superseded does not stand again because its successor is superseded.
-    with nothing_recorded(ledger), conflict(NOTICE_ALREADY_ALLOCATED, C):
-        run(PUBLISHED, cycle=2)
-    # Going back is a run of its own.
-    back = run(PUBLISHED, supersedes=[C], reason="back to the first").record
-    assert (back.run, superseded_in(ledger)) == (D, {A: B, B: C, C: D})
+    assert (superseded_in(ledger), standing_in(ledger)) == ({A: B, B: C}, [C])
+    with nothing_recorded(opened(ledger)):
+        for old, new in ((A, B), (B, C)):
+            with conflict(RUN_SUPERSEDED, new):
+                run(PUBLISHED, supersedes=[old], reason="back to the first")
+        # What was superseded does not stand again because its successor is superseded.
+        with conflict(NOTICE_ALREADY_ALLOCATED, C):
+            run(PUBLISHED, cycle=2)
+    # Going back is a run of its own, also with other volumes than the first one's.
+    back = replace(PUBLISHED, asks=OTHER_ASKS)
+    assert run(back, supersedes=[C], reason="back to the first").record.run == D
+    assert (superseded_in(ledger), standing_in(ledger)) == ({A: B, B: C, C: D}, [D])
     assert_sound(ledger)
 
 
-@pytest.mark.usefixtures("published")
 def test_one_run_supersedes_several(run: Run, ledger: Path) -> None:
     run(META_ONLY)
     run(GOOGL_ONLY)
@@ -375,17 +191,13 @@ def test_one_run_supersedes_several(run: Run, ledger: Path) -> None:
         positions=[*CORRECTED.positions, *META_ONLY.positions],
     )
 
-    record = run(both, supersedes=[A, B], reason=WHY).record
+    assert run(both, supersedes=[A, B], reason=WHY).record.supersedes == (A, B)
 
-    opened = Ledger.open(ledger)
-    assert record.supersedes == (A, B)
-    assert superseded_in(ledger) == {A: D, B: D}
-    assert [stands.run for stands in opened.standing("2024-09-16", Superseding())] == [C, D]
+    assert (superseded_in(ledger), standing_in(ledger)) == ({A: D, B: D}, [C, D])
     assert_sound(ledger)
 
 
-@pytest.mark.usefixtures("published")
-def test_a_superseding_run_that_overlaps_another_standing_run_is_refused(
+def test_a_superseding_run_that_contradicts_another_standing_run_is_refused(
     run: Run, ledger: Path
 ) -> None:
     run(META_ONLY)
@@ -394,70 +206,23 @@ def test_a_superseding_run_that_overlaps_another_standing_run_is_refused(
         notices=[*CORRECTED.notices, notice("B2", META, 1)],
         positions=[*CORRECTED.positions, *META_ONLY.positions],
     )
-
-    with nothing_recorded(ledger), conflict(POOL_ALREADY_ALLOCATED, B):
-        run(both, supersedes=[A], reason=WHY)
     same_notice = replace(both, notices=[*CORRECTED.notices, *META_ONLY.notices])
-    with nothing_recorded(ledger), conflict(NOTICE_ALREADY_ALLOCATED, B):
-        run(same_notice, supersedes=[A], reason=WHY)
-    with nothing_recorded(ledger), conflict(NOTICE_ALREADY_ALLOCATED, A):
-        run(both, supersedes=[B], reason=WHY)
+    other_seed = replace(GOOGL_ONLY, asks=OTHER_ASKS)
 
+    with nothing_recorded(opened(ledger)):
+        for reason, of, day, supersedes in (
+            (POOL_ALREADY_ALLOCATED, B, both, [A]),
+            (NOTICE_ALREADY_ALLOCATED, B, same_notice, [A]),
+            (NOTICE_ALREADY_ALLOCATED, A, both, [B]),
+            (SEED_CONFLICT, B, other_seed, [A]),
+            (SEED_CONFLICT, A, other_seed, [B]),
+        ):
+            with conflict(reason, of):
+                run(day, supersedes=supersedes, reason=WHY)
 
-@pytest.mark.usefixtures("published")
-def test_other_volumes_take_a_run_that_supersedes_every_standing_run_of_the_date(
-    run: Run, ledger: Path
-) -> None:
-    run(META_ONLY)
-    run(replace(PUBLISHED, date=NEXT_DATE))
-    other = replace(GOOGL_ONLY, asks=OTHER_ASKS)
-
-    for superseded, stands in (([A], B), ([B], A)):
-        with nothing_recorded(ledger), conflict(SEED_CONFLICT, stands):
-            run(other, supersedes=superseded, reason="another ask was published")
-    record = run(other, supersedes=[A, B], reason="another ask was published").record
-
-    assert record.run == C
-    assert {volume.ask_price for volume in record.seed.volumes} == set(OTHER_ASKS.values())
-    with nothing_recorded(ledger), conflict(SEED_CONFLICT, C):
+    assert run(other_seed, supersedes=[A, B], reason=WHY).record.run == C
+    with conflict(SEED_CONFLICT, C):
         run(CORRECTED)
+    # What it left out may be allocated by a later one.
     run(replace(CORRECTED, asks=OTHER_ASKS))
-    run(replace(META_ONLY, date=NEXT_DATE))
     assert_sound(ledger)
-
-
-@pytest.mark.usefixtures("published")
-def test_a_chain_of_superseded_runs_does_not_hold_its_old_seed(run: Run, ledger: Path) -> None:
-    run(CORRECTED, supersedes=[A], reason=WHY)
-
-    record = run(
-        replace(PUBLISHED, asks=OTHER_ASKS), supersedes=[B], reason="another ask was published"
-    ).record
-
-    assert record.run == C
-    assert_sound(ledger)
-
-
-@pytest.mark.usefixtures("published")
-def test_the_same_content_supersedes_for_another_reason_only_what_still_stands(
-    run: Run, ledger: Path
-) -> None:
-    record = run(PUBLISHED, supersedes=[A], reason="asked for again by the backend").record
-
-    assert (record.run, record.supersedes) == (B, (A,))
-    assert record.content_sha256 != Ledger.open(ledger).get(A).content_sha256
-    assert_sound(ledger)
-
-
-@pytest.mark.usefixtures("published")
-def test_the_same_command_again_that_names_the_latest_run_finds_its_run(
-    run: Run, ledger: Path
-) -> None:
-    first = run(CORRECTED, supersedes=["latest"], reason=WHY)
-
-    with nothing_recorded(ledger):
-        again = run(CORRECTED, supersedes=["latest"], reason=WHY)
-
-    assert (again.already_recorded, again.record) == (True, first.record)
-    # Another day by that name supersedes this one.
-    assert run(AGAIN, supersedes=["latest"], reason=WHY).record.supersedes == (B,)

@@ -81,11 +81,11 @@ class ObjectsContract:
         assert objects.get("log/tile/0/000") == b"hashes"
 
     def test_objects_are_listed_below_a_prefix_by_whole_parts(self, objects: Objects) -> None:
-        for name in ("log/heads/1", "log/heads/2", "log/heads-old/1", "log/checkpoint", "other"):
+        for name in ("log/heads/1", "log/heads/2", "log/heads-old/1", "log/checkpoint", "other/1"):
             objects.put(name, name.encode())
 
         assert sorted(one.name for one in objects.list()) == [
-            "log/checkpoint", "log/heads-old/1", "log/heads/1", "log/heads/2", "other",
+            "log/checkpoint", "log/heads-old/1", "log/heads/1", "log/heads/2", "other/1",
         ]  # fmt: skip
         assert sorted(one.name for one in objects.list("log/heads")) == [
             "log/heads/1",
@@ -95,7 +95,7 @@ class ObjectsContract:
         assert list(objects.list("log/checkpoint")) == []
 
     def test_a_list_has_sizes_and_times(self, objects: Objects) -> None:
-        objects.put("a", b"12345")
+        objects.put("a/b", b"12345")
 
         (found,) = objects.list()
         assert found.size == 5

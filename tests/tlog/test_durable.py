@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lottery import durable
+
+Write = Callable[[Path, bytes], None]
+
+
+def without_unnamed_files(monkeypatch: pytest.MonkeyPatch, error: int = errno.EOPNOTSUPP) -> None:
+    """Refuse unnamed files, as some file systems do."""
+    opens = os.open
+
+    def refusing(path: Any, flags: int, mode: int = 0o777, **named: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(error, os.strerror(error))
+        return opens(path, flags, mode, **named)
+
+    monkeypatch.setattr(os, "open", refusing)
 
 
 def names(directory: Path) -> list[str]:
@@ -62,12 +79,11 @@ def test_two_temporary_files_have_different_names(tmp_path: Path) -> None:
         assert one.name != other.name
 
 
-@pytest.mark.parametrize("overwrite", [True, False])
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path, *, overwrite: bool) -> None:
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
 
     def fail() -> None:
-        with durable.atomic_file(path, overwrite=overwrite) as file:
+        with durable.atomic_file(path) as file:
             file.write(b"half")
             raise RuntimeError
 
@@ -82,27 +98,36 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, *, overwrite: bool
     assert names(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("write", [durable.write_file, durable.create_file])
+@pytest.mark.parametrize("unnamed", [True, False])
 def test_a_file_that_cannot_be_synced_or_named_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, overwrite: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, write: Write, unnamed: bool
 ) -> None:
+    if not unnamed:
+        without_unnamed_files(monkeypatch)
+
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="No space"):
-            durable.write_file(tmp_path / "file", b"content", overwrite=overwrite)
+            write(tmp_path / "file", b"content")
     assert names(tmp_path) == []
 
     (tmp_path / "file").mkdir()
     with pytest.raises(OSError, match="file"):
-        durable.write_file(tmp_path / "file", b"content", overwrite=overwrite)
+        write(tmp_path / "file", b"content")
     assert names(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "symbolic link", "dangling link"])
-def test_a_new_file_never_replaces_anything(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_a_new_file_never_replaces_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, *, unnamed: bool
+) -> None:
+    if not unnamed:
+        without_unnamed_files(monkeypatch)
     path, elsewhere = tmp_path / "file", tmp_path / "elsewhere"
     match kind:
         case "file":
@@ -117,7 +142,7 @@ def test_a_new_file_never_replaces_anything(tmp_path: Path, kind: str) -> None:
     before = names(tmp_path)
 
     with pytest.raises(FileExistsError):
-        durable.write_file(path, b"new", overwrite=False)
+        durable.create_file(path, b"new")
 
     assert names(tmp_path) == before
 
@@ -177,30 +202,80 @@ def test_files_and_directories_are_synced_and_nothing_stays_open(
     assert names(Path("/proc/self/fd")) == before
 
 
-@pytest.mark.parametrize(
-    ("held", "wanted", "granted"),
-    [
-        ("alone", "alone", False),
-        ("alone", "shared", False),
-        ("shared", "alone", False),
-        ("shared", "shared", True),
-    ],
-)
-def test_a_lock_is_held_alone_or_shared(
-    tmp_path: Path, held: str, wanted: str, *, granted: bool
-) -> None:
-    wants = durable.lock_directory(tmp_path, shared=wanted == "shared")
+def test_a_lock_is_held_alone(tmp_path: Path) -> None:
+    wants = durable.lock_directory(tmp_path)
 
-    with durable.lock_directory(tmp_path, shared=held == "shared"):
-        if granted:
-            with wants:
-                pass
-        else:
-            with pytest.raises(TimeoutError, match="is locked by another process"), wants:
-                pass
+    with (
+        durable.lock_directory(tmp_path),
+        pytest.raises(TimeoutError, match="is locked by another process"),
+        wants,
+    ):
+        pass
 
     with durable.lock_directory(tmp_path):  # It ended with the block.
         assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_a_new_file_is_whole_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, unnamed: bool
+) -> None:
+    if not unnamed:
+        without_unnamed_files(monkeypatch)
+    content = bytes(range(256)) * 1_000
+    seen: list[list[str]] = []
+    fsync, link = os.fsync, os.link
+
+    def before(call: Callable[..., None]) -> Callable[..., None]:
+        def called(*arguments: Any, **named: Any) -> None:
+            seen.append([name for name in names(tmp_path) if not name.startswith(".")])
+            call(*arguments, **named)
+
+        return called
+
+    monkeypatch.setattr(os, "fsync", before(fsync))
+    monkeypatch.setattr(os, "link", before(link))
+    durable.create_file(tmp_path / "file", content, mode=0o600)
+
+    assert seen == [[], [], ["file"]]  # Its content is synced, it is linked, the name is synced.
+    assert (tmp_path / "file").read_bytes() == content
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_killed_process_leaves_nothing_of_a_new_file(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom lottery import durable\n"
+        "os.link = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "durable.create_file(Path(sys.argv[1]), b'secret')\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "key"], check=False)
+
+    assert done.returncode == -9
+    assert names(tmp_path) == []
+
+
+def test_what_else_a_file_system_refuses_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_unnamed_files(monkeypatch, errno.ENOSPC)
+
+    with pytest.raises(OSError, match="No space"):
+        durable.create_file(tmp_path / "file", b"content")
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_link_is_not_followed_and_a_pipe_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "file"
+    if kind == "link":
+        (tmp_path / "elsewhere").write_bytes(b"secret")
+        path.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(OSError, match="symbolic links"):
+            durable.read_file(path)
+    else:
+        os.mkfifo(path)
+        assert durable.read_file(path) == b""
 
 
 def test_a_lock_is_waited_for_and_ends_with_its_process(tmp_path: Path) -> None:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import itertools
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from lottery.errors import ConnectionLost, LedgerBusy, LedgerUnfinished, LedgerUnwritable
+from lottery.errors import (
+    ConnectionLost,
+    LedgerBusy,
+    LedgerDamaged,
+    LedgerUnfinished,
+    LedgerUnwritable,
+)
 from lottery.ledger.commit import ATTEMPTS, Ledger
 from lottery.ledger.ports import Database
 from lottery.operations.ledgers import LedgerSettings
@@ -46,12 +54,14 @@ class LosingDatabase:
         self._real = real
         self.losses: list[Lost] = []
         self.at_loss: Callable[[], object] = lambda: None
+        self.before_writing: Callable[[], object] = lambda: None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
+        self.before_writing()
         loss = self.losses.pop(0) if self.losses else None
         if loss is Lost.BEFORE:
             raise ConnectionLost("lost before the lock")
@@ -102,18 +112,15 @@ def test_whatever_is_entered_is_entered_once(
     ledger, database = losing
     record(ledger, PUBLISHED, request_id="mine")
     next_key = SigningKey.generate(ledger.log().origin).verifier
-    for number, write in enumerate(
-        (
-            lambda: record(ledger, PUBLISHED, request_id="yours"),
-            lambda: ledger.enter("report", A, "made", TESTER),
-            lambda: ledger.amend(
-                lambda last: replace(last, public_key=None, holds_from=NEXT_DATE),
-                lambda *_: None,
-            ),
-            lambda: ledger.rotate(next_key, TESTER),
+    writes: list[Callable[[], object]] = [
+        lambda: record(ledger, PUBLISHED, request_id="yours"),
+        lambda: ledger.enter("report", A, "made", TESTER),
+        lambda: ledger.amend(
+            lambda last: replace(last, public_key=None, holds_from=NEXT_DATE), lambda *_: None
         ),
-        3,
-    ):
+        lambda: ledger.rotate(next_key, TESTER),
+    ]
+    for number, write in enumerate(writes, 3):
         database.losses = [loss]
         write()
         assert len(entries_in(ledger)) == number
@@ -145,6 +152,23 @@ def test_a_connection_that_is_lost_again_and_again_is_reported(
     assert not record(ledger, PUBLISHED).already_recorded
 
 
+def test_a_run_that_is_gone_once_the_lock_is_held_is_not_recorded_without_its_evidence(
+    losing: tuple[Ledger, LosingDatabase], tmp_path: Path
+) -> None:
+    ledger, database = losing
+    file = Path(database.place)
+    older = shutil.copy(file, tmp_path / "older")
+    record(ledger, PUBLISHED, request_id="mine")
+    newer = shutil.copy(file, tmp_path / "newer")
+    database.before_writing = lambda: shutil.copy(older, file)
+
+    with pytest.raises(LedgerDamaged, match=f"expected run {A}, which was recorded, got none"):
+        record(ledger, PUBLISHED, request_id="yours")
+
+    database.before_writing = lambda: None
+    shutil.copy(newer, file)
+
+
 @pytest.fixture
 def proxy(postgres: PostgresServer) -> Iterator[TcpProxy]:
     with TcpProxy("127.0.0.1", postgres.port) as made:
@@ -152,7 +176,7 @@ def proxy(postgres: PostgresServer) -> Iterator[TcpProxy]:
 
 
 @pytest.fixture
-def proxied(proxy: TcpProxy, database_url: str, tmp_path: Any) -> Place:
+def proxied(proxy: TcpProxy, database_url: str, tmp_path: Path) -> Place:
     url = sa.make_url(database_url).set(port=proxy.port)
     return Place(
         settings=LedgerSettings(

@@ -140,18 +140,14 @@ def test_publishers_do_no_harm_beside_writers(place: Place, ledger: Ledger) -> N
         while not done.is_set():
             publisher.publish()
 
+    def enter_ten(name: str) -> None:
+        writer = place.opened()
+        for number in range(10):
+            writer.enter("report", f"{name}-{number}", "made", TESTER)
+
     with ThreadPoolExecutor(4) as threads:
         publishers = [threads.submit(publish_on) for _ in range(2)]
-        writers = [
-            threads.submit(
-                lambda name: [
-                    place.opened().enter("report", f"{name}-{number}", "made", TESTER)
-                    for number in range(10)
-                ],
-                name,
-            )
-            for name in "ab"
-        ]
+        writers = [threads.submit(enter_ten, name) for name in "ab"]
         try:
             for writer in writers:
                 writer.result(timeout=120)
