@@ -37,6 +37,10 @@ SET VARIABLE broken_positions = coalesce(
     ),
     [coalesce(getvariable('folder'), '') || 'broken_positions/part-*.parquet']
 );
+SET VARIABLE continued = coalesce(
+    (SELECT list(file) FROM glob(coalesce(getvariable('folder'), '') || 'continued.parquet')),
+    [coalesce(getvariable('folder'), '') || 'continued/part-*.parquet']
+);
 
 WITH
 
@@ -187,9 +191,7 @@ totals AS (
 -- P6: what earlier cycles of the date assigned of a pool, from its first hit on.
 continued AS (
     SELECT occ_account, series, assigned_before
-    FROM read_parquet(
-        coalesce(getvariable('folder'), '') || 'continued.parquet', hive_partitioning = false
-    )
+    FROM read_parquet(getvariable('continued'), hive_partitioning = false)
 ),
 
 -- D5: whether a pool is a break, and why: late notices can have the numbers that are left.

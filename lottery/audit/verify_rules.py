@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.audit.fault import Fault
-from lottery.day.population import POOL
+from lottery.day.population import POOL, differing_pools
 from lottery.errors import LedgerDamaged, LotteryError, RunNotFound, quote
 from lottery.ledger.continuing import Reader, continuation
 from lottery.ledger.entry import (
@@ -33,7 +33,7 @@ from lottery.ledger.entry import (
     digest_of,
     read_entry,
 )
-from lottery.ledger.evidence import CONTINUED_FILE, NOTICES_FILE, POOLS_FILE
+from lottery.ledger.evidence import CONTINUED_FILE, GIVEN_POSITIONS_FILE, NOTICES_FILE, POOLS_FILE
 from lottery.ledger.log import Log, sequence_of
 from lottery.ledger.queries import DateRuns, charter_in_force
 from lottery.ledger.rules import refuse_conflicts, refuse_dependents, refuse_superseding
@@ -226,6 +226,9 @@ def _contradiction(record: RunRecord, before: DateRuns, read: Reader) -> str | N
     """Return how a run contradicts those standing when it was recorded, or None."""
     standing = before.standing(Superseding(runs=record.supersedes))
     try:
+        wrong = _wrong_continuation(record, standing, read)
+        if wrong is not None:
+            return wrong
         refuse_conflicts(
             standing,
             read,
@@ -235,7 +238,6 @@ def _contradiction(record: RunRecord, before: DateRuns, read: Reader) -> str | N
             rests_on=record.rests_on,
         )
         refuse_dependents(before, Superseding(runs=record.supersedes))
-        return _wrong_continuation(record, standing, read)
     except (LedgerDamaged, OSError):
         return None  # The evidence is reported where every file of it is read.
     except LotteryError as error:
@@ -254,6 +256,13 @@ def _wrong_continuation(
         return f"expected that it continues {drawn.runs or 'no run'}, got {record.rests_on}"
     if not drawn.continued.equals(read(record, CONTINUED_FILE, None)):
         return f"expected in {CONTINUED_FILE} the draws of {drawn.runs or 'no run'}, got others"
+    if record.files_of(GIVEN_POSITIONS_FILE):
+        given = read(record, GIVEN_POSITIONS_FILE, None)
+        for pool, account, *_ in differing_pools(given, drawn.population):
+            return (
+                f"expected in {GIVEN_POSITIONS_FILE} the first population of {' '.join(pool)}, or "
+                f"what is left of it, got another by account {account}"
+            )
     return None
 
 

@@ -91,10 +91,12 @@ def fraction_step(seed: Seed) -> str:
 
 def quantities(working: PoolWorking) -> str:
     """State what is assigned and what is short."""
+    before = f"  Assigned before: {working.assigned_before:,} [P6]." * (working.assigned_before > 0)
     return (
         f"Assigned by OCC: {count(working.assigned_quantity, 'contract')} in "
         f"{count(working.notice_count, 'notice')}.  Total short: "
         f"{count(working.total_short, 'contract')} in {count(working.account_count, 'account')}."
+        f"{before}"
     )
 
 

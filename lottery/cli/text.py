@@ -79,7 +79,9 @@ def show_breaks(console: Console, breaks: tuple[Break, ...]) -> None:
     """Print the pools without an allocation, with both figures."""
     if not breaks:
         return
-    made = table("break", "OCC account", "series", "assigned", "short", right=("assigned", "short"))
+    is_late = any(broken.assigned_before for broken in breaks)
+    numbers = ("assigned", "short", *(["assigned before"] if is_late else []))
+    made = table("break", "OCC account", "series", *numbers, right=numbers)
     for broken in breaks[:BREAKS_SHOWN]:
         made.add_row(
             broken.reason,
@@ -87,6 +89,7 @@ def show_breaks(console: Console, breaks: tuple[Break, ...]) -> None:
             broken.series,
             f"{broken.assigned_quantity:,}",
             f"{broken.total_short:,}",
+            *([f"{broken.assigned_before:,}"] if is_late else []),
             style="red",
         )
     console.print(made)

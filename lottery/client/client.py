@@ -383,6 +383,7 @@ def _recorded_run(run: lottery_pb2.Run, *, already_recorded: bool) -> RecordedRu
                 reason=broken.reason,
                 assigned_quantity=broken.assigned_quantity,
                 total_short=broken.total_short,
+                assigned_before=broken.assigned_before,
             )
             for broken in run.breaks
         ),

@@ -39,13 +39,18 @@ NO_POSITION: Final = "NO_POSITION"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """An assigned pool that cannot be allocated, with both figures (D5)."""
+    """An assigned pool that cannot be allocated, with both figures (D5).
+
+    Earlier cycles of the date have assigned some of the total short if it is late notices that
+    break (P6).
+    """
 
     occ_account: str
     series: str
     reason: str
     assigned_quantity: int
     total_short: int
+    assigned_before: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +147,7 @@ def allocate(
             reason=break_reason(int(totals[index])),
             assigned_quantity=pool.assigned_quantity,
             total_short=int(totals[index]),
+            assigned_before=int(before[index]),
         )
         for index in np.flatnonzero(~allocated).tolist()
         for pool in (assigned[index],)

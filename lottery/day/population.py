@@ -96,9 +96,9 @@ def differing_pools(
     for pool in wrong.sort_by([(name, "ascending") for name in POOL]).select(POOL).to_pylist():
         key = (pool["occ_account"], pool["series"])
         is_pool = pc.and_(pc.equal(both["occ_account"], key[0]), pc.equal(both["series"], key[1]))
-        differs = pc.and_(is_pool, pc.invert(pc.or_(both["as_it_was"], both["what_is_left"])))
-        rows = both.filter(differs)
-        row = (rows if rows.num_rows else both.filter(is_pool)).slice(0, 1).to_pylist()[0]
+        rows = both.filter(is_pool).sort_by("account").to_pylist()
+        # In a mixture every account is one of the two: one that is as it was is named.
+        row = min(rows, key=lambda one: (one["what_is_left"], one["as_it_was"]))
         yield (
             key,
             row["account"],

@@ -55,7 +55,7 @@ from lottery.ledger.ports import Clock, Objects, Ports
 from lottery.ledger.publish import publish, published_size, refuse_other_history
 from lottery.ledger.queries import DateRuns
 from lottery.ledger.reader import LedgerReader
-from lottery.ledger.rules import refuse_conflicts, refuse_dependents, refuse_superseding
+from lottery.ledger.rules import refuse_conflicts, standing_after
 from lottery.ledger.run_record import (
     EvidenceFile,
     Identity,
@@ -375,10 +375,7 @@ class Ledger(LedgerReader):
 
     def _check_standing(self, runs: DateRuns, draft: RunDraft) -> tuple[str, ...]:
         """Check the runs that stand before the lock is held; return their ids."""
-        for superseded in draft.superseding.runs:
-            refuse_superseding(runs, superseded, draft.business_date.isoformat())
-        refuse_dependents(runs, draft.superseding)
-        standing = runs.standing(draft.superseding)
+        standing = standing_after(runs, draft.superseding, draft.business_date.isoformat())
         self._refuse_conflicts(standing, draft)
         return tuple(record.run for record in standing)
 
@@ -403,10 +400,7 @@ class Ledger(LedgerReader):
         """
         date = draft.business_date.isoformat()
         runs = queries.proved_runs_of_date(connection, signer, head, date)
-        for superseded in draft.superseding.runs:
-            refuse_superseding(runs, superseded, date)
-        refuse_dependents(runs, draft.superseding)
-        standing = runs.standing(draft.superseding)
+        standing = standing_after(runs, draft.superseding, date)
         self._refuse_conflicts([one for one in standing if one.run not in checked], draft)
         if not {one.run for one in standing}.issuperset(draft.rests_on):
             raise StandingChanged(f"a run of {date} was superseded in the meantime; try again")

@@ -75,6 +75,25 @@ def refuse_conflicts(
         _refuse_overlap(record, read, given, set() if record.run in rests_on else drawn)
 
 
+def standing_after(runs: DateRuns, superseding: Superseding, business_date: str) -> list[RunRecord]:
+    """Return the runs that a superseding run leaves standing.
+
+    Args:
+        runs: The runs of the date.
+        superseding: The runs that are to be superseded.
+        business_date: The date of the run that is to supersede them.
+
+    Raises:
+        RunNotFound: One of them is not recorded.
+        Refused: One is of another date.
+        Conflict: One is already superseded, or a run that is to be left standing rests on it.
+    """
+    for superseded in superseding.runs:
+        refuse_superseding(runs, superseded, business_date)
+    refuse_dependents(runs, superseding)
+    return runs.standing(superseding)
+
+
 def refuse_superseding(runs: DateRuns, superseded: str, business_date: str) -> None:
     """Refuse to supersede a run that cannot be superseded.
 

@@ -141,7 +141,12 @@ def run_lottery(
     changed: StandingChanged | None = None
     for _ in range(ATTEMPTS):
         try:
-            continued = _continued_draft(ledger, request, draft)
+            try:
+                continued = _continued_draft(ledger, request, draft)
+            except Conflict:
+                if ledger.known(key) is None:
+                    raise
+                continued = draft  # The same request was faster; its run is the answer.
             if proceed is not None:
                 proceed()
             return ledger.record(continued, key, proceed=proceed)
@@ -337,9 +342,12 @@ def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> Ru
     """Return the draft of a run whose late notices continue the date's draws (P6).
 
     Raises:
-        Conflict: Positions of a pool are neither its first population nor what is left of it.
+        Conflict: Positions of a pool are neither its first population nor what is left of it, or
+            the runs to supersede cannot be.
+        RunNotFound: A run to supersede is not recorded.
+        Refused: A run to supersede is of another date.
     """
-    standing = ledger.standing(draft.business_date.isoformat(), draft.superseding)
+    standing = ledger.left_standing(draft.business_date.isoformat(), draft.superseding)
     pools = draft.day.pools
     names = list(zip(*(pools.column(name).to_pylist() for name in POOL), strict=True))
     drawn = continuation(standing, ledger.read, names)
@@ -398,11 +406,16 @@ def _population_differs(
         if (row["occ_account"], row["series"]) == pool
     ]
     had = f"{short}, or {short - assigned} without what was assigned since" if assigned else short
+    expected = f"account {account} short {had}, got {'none' if given is None else given}"
+    if (given or 0) in (short, short - assigned):
+        expected = (
+            "every account with what was assigned since, or every one without it, got account "
+            f"{account} with it and others without"
+        )
     return Conflict(
         POPULATION_DIFFERS,
-        f"run {run} has drawn {pool_name(*pool)} from other positions: expected account {account} "
-        f"short {had}, got {'none' if given is None else given}; leave the pool out of the file, "
-        "or supersede that run to draw from others [P6]",
+        f"run {run} has drawn {pool_name(*pool)} from other positions: expected {expected}; leave "
+        "the pool out of the file, or supersede that run to draw from others [P6]",
         run=run,
     )
 

@@ -358,6 +358,7 @@ class Break(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     ASSIGNED_QUANTITY_FIELD_NUMBER: _builtins.int
     TOTAL_SHORT_FIELD_NUMBER: _builtins.int
+    ASSIGNED_BEFORE_FIELD_NUMBER: _builtins.int
     occ_account: _builtins.str
     """The OCC account."""
     series: _builtins.str
@@ -368,6 +369,8 @@ class Break(_message.Message):
     """The number of contracts that OCC assigned."""
     total_short: _builtins.int
     """The number of contracts short in the whole pool."""
+    assigned_before: _builtins.int
+    """The number of these contracts that earlier cycles of the date assigned (P6)."""
     def __init__(
         self,
         *,
@@ -376,10 +379,11 @@ class Break(_message.Message):
         reason: _builtins.str = ...,
         assigned_quantity: _builtins.int = ...,
         total_short: _builtins.int = ...,
+        assigned_before: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_quantity", b"assigned_quantity", "occ_account", b"occ_account", "reason", b"reason", "series", b"series", "total_short", b"total_short"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_before", b"assigned_before", "assigned_quantity", b"assigned_quantity", "occ_account", b"occ_account", "reason", b"reason", "series", b"series", "total_short", b"total_short"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
