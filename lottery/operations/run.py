@@ -35,6 +35,7 @@ from lottery.ledger.continuing import continuation
 from lottery.ledger.draft import RecordedRun, RunDraft, RunKey
 from lottery.ledger.occ_positions import CODES as OCC_CODES
 from lottery.ledger.occ_positions import occ_shorts, warnings_of
+from lottery.ledger.rules import refuse_conflicts
 from lottery.ledger.run_record import (
     Identity,
     MethodRecord,
@@ -355,6 +356,16 @@ def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> Ru
         return draft
     given = _positions_of(draft.day, drawn.continued, are_in=True)
     for difference in differing_pools(given, drawn.population):
+        # That the very notices are allocated, or with another seed, says more than this.
+        runs = {record.run for record in standing}
+        refuse_conflicts(
+            standing,
+            ledger.read,
+            seed=draft.seed,
+            notices=draft.notices,
+            pools=pools,
+            rests_on=runs,
+        )
         raise _population_differs(drawn.continued, *difference)
     others = _positions_of(draft.day, drawn.continued, are_in=False)
     first = drawn.population.select(BROKEN_POSITIONS.names).cast(BROKEN_POSITIONS)

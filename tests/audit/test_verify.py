@@ -1,6 +1,6 @@
 """Verify: a ledger that was left alone is sound, and whatever is done to one is found and named.
 
-The ledger here has two dates, a run superseded, a second cycle of gross positions, a request that
+The ledger here has two dates, a run superseded, a later cycle that continues a draw, a request that
 names a known run, a charter amended, a key rotated, and a replay.
 """
 
@@ -67,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record_in(ledger, again)
     operations.rotate_key(settings_of(ledger), TESTER)
     second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 50, "C")])
-    record_in(ledger, request_of(second, folder / "c", cycle=2, positions_basis="gross"))
+    record_in(ledger, request_of(second, folder / "c", cycle=2))
     amend(ledger, NEXT_DATE)
     record_in(ledger, request_of(replace(PUBLISHED, date=NEXT_DATE), folder / "d"))
     replay_of(ledger, RUNS[2])
@@ -561,7 +561,7 @@ def _other_run(record: RunRecord, **given: Any) -> RunRecord:
         ({"supersedes": (RUNS[3], RUNS[3]), "reason": "r"}, "sorted, each once"),
         ({"supersedes": (RUNS[2],), "reason": "r"}, "expected a run of 2024-09-17"),
         ({"supersedes": ("2024-09-17-009",), "reason": "r"}, "is not recorded"),
-        ({"taken_off": ("2024-09-17-009",)}, "2024-09-17-009 is not recorded"),
+        ({"rests_on": ("2024-09-17-009",)}, "2024-09-17-009 is not recorded"),
     ],
 )
 def test_a_run_that_breaks_a_rule_is_found_however_well_it_is_signed(
