@@ -22,8 +22,8 @@ from lottery.ledger import evidence
 from lottery.ledger.run_record import RunRecord
 from tests.builders import (
     AAPL,
-    META,
     FULL,
+    META,
     TESTER,
     evidence_in,
     faults_of,
