@@ -110,6 +110,7 @@ CALLS: Final[Sequence[tuple[Any, str, str | None]]] = [
         "OK",
         None,
     ),
+    (messages_of(OTHER_POPULATION, cycle=2), "FAILED_PRECONDITION", "POPULATION_DIFFERS"),
 ]
 """Calls of each kind, good and bad, with an account number wherever one can be."""
 METHODS: Final = [
