@@ -177,8 +177,7 @@ def date_faults(
             problem = "expected other content than that of the runs before it, got the same"
             yield Fault(where=where, problem=problem)
         contents.add(record.content_sha256)
-        contradiction = _contradiction(record, standing, read)
-        if contradiction is not None:
+        for contradiction in _contradictions(record, standing, read):
             yield Fault(where=where, problem=contradiction)
         standing = DateRuns(records=(*standing.records, record), last_digest=digest_of(encoded))
 
@@ -222,48 +221,55 @@ def _naming_problems(record: RunRecord, before: DateRuns, date: str) -> Iterator
             yield str(RunNotFound(run))
 
 
-def _contradiction(record: RunRecord, before: DateRuns, read: Reader) -> str | None:
-    """Return how a run contradicts those standing when it was recorded, or None."""
-    standing = before.standing(Superseding(runs=record.supersedes))
+def _contradictions(record: RunRecord, before: DateRuns, read: Reader) -> Iterator[str]:
+    """Yield how a run contradicts those standing when it was recorded."""
+    superseding = Superseding(runs=record.supersedes)
+    standing = before.standing(superseding)
     try:
-        wrong = _wrong_continuation(record, standing, read)
-        if wrong is not None:
-            return wrong
+        refuse_dependents(before, superseding)
+    except LotteryError as error:
+        yield _conflict(error)
+    try:
         refuse_conflicts(
             standing,
             read,
             seed=record.seed,
             notices=read(record, NOTICES_FILE, None),
             pools=read(record, POOLS_FILE, None),
-            rests_on=record.rests_on,
+            rests_on={one.run for one in standing},  # Which of them it must is judged below.
         )
-        refuse_dependents(before, Superseding(runs=record.supersedes))
+        yield from _wrong_continuation(record, standing, read)
     except (LedgerDamaged, OSError):
-        return None  # The evidence is reported where every file of it is read.
+        return  # The evidence is reported where every file of it is read.
     except LotteryError as error:
-        return f"expected no conflict with standing runs, got {error.reason}: {error}"
-    return None
+        yield _conflict(error)
+
+
+def _conflict(error: LotteryError) -> str:
+    return f"expected no conflict with standing runs, got {error.reason}: {error}"
 
 
 def _wrong_continuation(
     record: RunRecord, standing: Sequence[RunRecord], read: Reader
-) -> str | None:
-    """Return how a run continues other draws than those that stood, or None (P6)."""
+) -> Iterator[str]:
+    """Yield how a run continues other draws than those that stood (P6)."""
     pools = read(record, POOLS_FILE, None)
     names = zip(*(pools.column(name).to_pylist() for name in POOL), strict=True)
     drawn = continuation(standing, read, names)
     if drawn.runs != record.rests_on:
-        return f"expected that it continues {drawn.runs or 'no run'}, got {record.rests_on}"
+        yield (
+            f"expected that it continues {', '.join(drawn.runs) or 'no run'}, "
+            f"got {', '.join(record.rests_on) or 'none'}"
+        )
     if not drawn.continued.equals(read(record, CONTINUED_FILE, None)):
-        return f"expected in {CONTINUED_FILE} the draws of {drawn.runs or 'no run'}, got others"
+        yield f"expected in {CONTINUED_FILE} what was drawn before it, got something else"
     if record.files_of(GIVEN_POSITIONS_FILE):
         given = read(record, GIVEN_POSITIONS_FILE, None)
         for pool, account, *_ in differing_pools(given, drawn.population):
-            return (
-                f"expected in {GIVEN_POSITIONS_FILE} the first population of {' '.join(pool)}, or "
-                f"what is left of it, got another by account {account}"
+            yield (
+                f"expected in {GIVEN_POSITIONS_FILE} the first population of "
+                f"{' '.join(pool).strip()}, or what is left of it, got another at account {account}"
             )
-    return None
 
 
 def _keeping(read: Reader) -> Reader:
