@@ -63,6 +63,7 @@ TEXTS = (
 EVIDENCE = (
     "allocations.parquet",
     "broken_positions.parquet",
+    "continued.parquet",
     "notices.parquet",
     "pools.parquet",
     "sources/notices.csv",

@@ -449,6 +449,7 @@ def test_the_outputs_have_the_columns_and_types_that_are_promised() -> None:
         ("notice_count", "int64", False),
         ("assigned_quantity", "int64", False),
         ("total_short", "int64", False),
+        ("assigned_before", "int64", False),
         ("first_hit", "int64", True),
         ("account_count", "int64", False),
         ("hit_account_count", "int64", False),
