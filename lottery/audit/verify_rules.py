@@ -263,7 +263,7 @@ def _wrong_continuation(
         )
     if not drawn.continued.equals(read(record, CONTINUED_FILE, None)):
         yield f"expected in {CONTINUED_FILE} what was drawn before it, got something else"
-    if record.files_of(GIVEN_POSITIONS_FILE):
+    elif record.files_of(GIVEN_POSITIONS_FILE):
         given = read(record, GIVEN_POSITIONS_FILE, None)
         for pool, account, *_ in differing_pools(given, drawn.population):
             yield (
