@@ -21,7 +21,8 @@ INVALID_SEED: Final = "INVALID_SEED"
 METHOD_NOT_IN_FORCE: Final = "METHOD_NOT_IN_FORCE"
 
 NOTICE_ALREADY_ALLOCATED: Final = "NOTICE_ALREADY_ALLOCATED"
-POOL_ALREADY_ALLOCATED: Final = "POOL_ALREADY_ALLOCATED"
+POPULATION_DIFFERS: Final = "POPULATION_DIFFERS"
+RUN_HAS_DEPENDENTS: Final = "RUN_HAS_DEPENDENTS"
 SEED_CONFLICT: Final = "SEED_CONFLICT"
 REQUEST_ID_REUSED: Final = "REQUEST_ID_REUSED"
 RUN_SUPERSEDED: Final = "RUN_SUPERSEDED"
@@ -29,7 +30,8 @@ RUN_SUPERSEDED: Final = "RUN_SUPERSEDED"
 CONFLICTS: Final = frozenset(
     {
         NOTICE_ALREADY_ALLOCATED,
-        POOL_ALREADY_ALLOCATED,
+        POPULATION_DIFFERS,
+        RUN_HAS_DEPENDENTS,
         SEED_CONFLICT,
         REQUEST_ID_REUSED,
         RUN_SUPERSEDED,
@@ -336,6 +338,10 @@ class LedgerBusy(LotteryError):
     """Another process holds the ledger's write lock; the call can be repeated."""
 
     reason = "LEDGER_BUSY"
+
+
+class StandingChanged(LedgerBusy):
+    """Another run of the date has drawn or superseded what a draft rests on; compute it again."""
 
 
 class LedgerUnwritable(LotteryError):

@@ -148,7 +148,6 @@ def to_run_request(
         request_id=spec.request_id or None,
         supersedes=tuple(spec.supersedes),
         reason=spec.reason or None,
-        positions_basis=spec.positions_basis or None,
         occ_positions=(
             received.occ_positions.received() if received.occ_positions.has_arrived else None
         ),

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -190,14 +191,16 @@ def allocate_rows(
     ten_thousandths: int = PUBLISHED_TEN_THOUSANDTHS,
     zero_hit: ZeroHit = ZeroHit.WRAP,
     account_order: AccountOrder = AccountOrder.NUMERIC,
+    assigned_before: Sequence[int] | None = None,
 ) -> Day:
-    """Allocate a day of rows."""
+    """Allocate a day of rows; `assigned_before` is in the order of the pools."""
     return allocate_tables(
         notices_table(notices),
         positions_table(positions),
         ten_thousandths=ten_thousandths,
         zero_hit=zero_hit,
         account_order=account_order,
+        assigned_before=assigned_before,
     )
 
 
@@ -208,11 +211,18 @@ def allocate_tables(
     ten_thousandths: int = PUBLISHED_TEN_THOUSANDTHS,
     zero_hit: ZeroHit = ZeroHit.WRAP,
     account_order: AccountOrder = AccountOrder.NUMERIC,
+    assigned_before: Sequence[int] | None = None,
 ) -> Day:
     """Allocate a day of tables."""
     assigned = assigned_pools(notices)
     keyed = key_table(positions, assigned, account_order)
-    return allocate(assigned, keyed, ten_thousandths=ten_thousandths, zero_hit=zero_hit)
+    return allocate(
+        assigned,
+        keyed,
+        ten_thousandths=ten_thousandths,
+        zero_hit=zero_hit,
+        assigned_before=None if assigned_before is None else np.array(assigned_before, np.int64),
+    )
 
 
 def exchange_asks(asks: Mapping[str, str]) -> list[ExchangeAsk]:

@@ -1,6 +1,6 @@
 """The tests' own reference of the documented lottery, worked contract by contract.
 
-What it is: rules P1-P5, R1-R3, S1-S6, D1-D5 of ``docs/METHOD.md``, as a person would work them on
+What it is: rules P1-P6, R1-R3, S1-S6, D1-D5 of ``docs/METHOD.md``, as a person would work them on
 paper, for the tests to compare the library with and for the expected files of the examples.
 
 Why it is plain: a check is worth something only where it can go wrong in other ways than the thing
@@ -130,8 +130,9 @@ def allocate_pool(
     *,
     zero_hit: ZeroHit = "wrap",
     account_order: AccountOrder = "numeric",
+    assigned_before: int = 0,
 ) -> ReferencePool:
-    """Allocate one pool, one contract at a time (P2, P4, R1-R3, D1-D5).
+    """Allocate one pool, one contract at a time (P2, P4, P6, R1-R3, D1-D5).
 
     Args:
         positions: Account number and short contracts, in any order; none of the accounts twice.
@@ -139,6 +140,8 @@ def allocate_pool(
         fraction: The day's fraction, from 0.0001 to 1.0000.
         zero_hit: Which number a product below one gives: ``wrap`` the last, ``first`` the first.
         account_order: How accounts are compared: as numbers, or as text by code point.
+        assigned_before: Contracts that earlier cycles of the date assigned from these positions:
+            they are handed out first, to nobody.
 
     Returns:
         The pool. ``accounts`` are the open positions in account order, those with nothing assigned
@@ -165,7 +168,7 @@ def allocate_pool(
     break_reason: BreakReason | None = None
     if total_short == 0:
         break_reason = "NO_POSITION"
-    elif assigned > total_short:
+    elif assigned_before + assigned > total_short:
         break_reason = "EXCEEDS_SHORT"
     if break_reason is not None:
         return ReferencePool(
@@ -180,9 +183,10 @@ def allocate_pool(
     first_hit = _first_hit(fraction, total_short, zero_hit)
     assigned_quantities = [0] * len(in_order)
     number = first_hit
-    for _ in range(assigned):
-        # The number's owner is the first account whose range ends at the number or after it.
-        assigned_quantities[bisect_left(last_numbers, number)] += 1
+    for contract in range(assigned_before + assigned):
+        if contract >= assigned_before:
+            # The number's owner is the first account whose range ends at the number or after it.
+            assigned_quantities[bisect_left(last_numbers, number)] += 1
         number += 1
         if number > total_short:
             number = 1
@@ -213,6 +217,7 @@ def allocate_day(
     *,
     zero_hit: ZeroHit = "wrap",
     account_order: AccountOrder = "numeric",
+    assigned_before: Mapping[tuple[str, str], int] | None = None,
 ) -> ReferenceDay:
     """Allocate every assigned pool of a day with the day's one seed (P1, P3, P5, D5).
 
@@ -224,6 +229,7 @@ def allocate_day(
         asks: As for ``seed_of``.
         zero_hit: As for ``allocate_pool``.
         account_order: As for ``allocate_pool``.
+        assigned_before: As for ``allocate_pool``, by occ_account and padded series.
 
     Returns:
         The seed, one row a assigned pool, and one row an account of every allocated pool, each
@@ -245,12 +251,14 @@ def allocate_day(
     pools: list[Row] = []
     allocations: list[Row] = []
     for (occ_account, series), quantities in sorted(assigned.items()):
+        before = (assigned_before or {}).get((occ_account, series), 0)
         pool = allocate_pool(
             held.get((occ_account, series), []),
             sum(quantities),
             seed.fraction,
             zero_hit=zero_hit,
             account_order=account_order,
+            assigned_before=before,
         )
         pools.append(
             {
@@ -259,6 +267,7 @@ def allocate_day(
                 "notice_count": len(quantities),
                 "assigned_quantity": sum(quantities),
                 "total_short": pool.total_short,
+                "assigned_before": before,
                 "first_hit": pool.first_hit,
                 "account_count": pool.account_count,
                 "hit_account_count": pool.hit_account_count,

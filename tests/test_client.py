@@ -355,9 +355,11 @@ def test_replays_are_those_of_the_library_by_either_engine(
             ("NOT_IN_RUN", {}),
         ),
         (
-            lambda client: run_rows(client, PUBLISHED.renamed("X")),
+            lambda client: run_rows(
+                client, PUBLISHED.renamed("X"), positions=[position(AAPL, "1046", 31)]
+            ),
             Conflict,
-            ("POOL_ALREADY_ALLOCATED", {"run": "2024-09-16-001"}),
+            ("POPULATION_DIFFERS", {"run": "2024-09-16-001"}),
         ),
         (
             lambda client: run_rows(client, PUBLISHED.renamed("X"), request_id="morning"),
@@ -646,16 +648,15 @@ def test_a_run_that_supersedes_another_says_so_and_so_does_the_other(
     assert (caught.value.reason, caught.value.run) == (errors.RUN_SUPERSEDED, new.record.run)
 
 
-def test_gross_positions_come_back_net(client: LotteryClient) -> None:
+def test_late_notices_continue_the_draw(client: LotteryClient) -> None:
     first = run_rows(client, PUBLISHED).record
 
-    later = run_rows(
-        client, PUBLISHED, notices=[notice("B1", AAPL, 5)], cycle=2, positions_basis="gross"
-    ).record
+    later = run_rows(client, PUBLISHED, notices=[notice("B1", AAPL, 5)], cycle=2).record
+    broken = run_rows(client, PUBLISHED, notices=[notice("C1", AAPL, 51)], cycle=3)
 
-    assert (later.positions_basis, later.taken_off) == ("gross", (first.run,))
-    shorts = client.allocations(later.run).column("short_quantity").to_pylist()
-    assert shorts == [27, 23, 5]
+    assert later.rests_on == (first.run,)
+    assert client.allocations(later.run).column("assigned_quantity").to_pylist() == [0, 5, 0]
+    assert [(one.assigned_quantity, one.assigned_before) for one in broken.breaks] == [(51, 15)]
 
 
 def test_an_engine_that_the_server_has_not_is_the_librarys_own_error(

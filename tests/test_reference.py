@@ -152,6 +152,20 @@ def test_every_contract_of_a_pool_can_be_assigned() -> None:
     assert assigned_by_account(pool) == [("1046", 30), ("1047", 30), ("1048", 5)]
 
 
+def test_late_notices_go_on_after_the_last_number_hit() -> None:
+    # 28 to 37 were hit before; 28 more go up to 65, and 9 on from 1.
+    late = [
+        allocate_pool(PUBLISHED_POSITIONS, quantity, PUBLISHED_FRACTION, assigned_before=10)
+        for quantity in (5, 37, 55, 56)
+    ]
+
+    assert [pool.first_hit for pool in late] == [28, 28, 28, None]
+    assert assigned_by_account(late[0]) == [("1046", 0), ("1047", 5), ("1048", 0)]
+    assert assigned_by_account(late[1]) == [("1046", 9), ("1047", 23), ("1048", 5)]
+    assert assigned_by_account(late[2]) == [("1046", 27), ("1047", 23), ("1048", 5)]
+    assert late[3].break_reason == "EXCEEDS_SHORT"
+
+
 def test_account_99_comes_before_account_1000_in_numeric_order() -> None:
     positions = [("1000", 1), ("99", 1)]
 
@@ -230,8 +244,8 @@ def test_a_day_adds_up_notices_keeps_pools_apart_and_goes_on_past_a_break() -> N
     day = allocate_day(notices, positions, PUBLISHED_ASKS)
 
     assert [tuple(row.values()) for row in day.pools] == [
-        ("", series, 1, 2, 1, None, 1, 0, "EXCEEDS_SHORT"),
-        ("C", series, 2, 10, 65, 28, 3, 2, None),
+        ("", series, 1, 2, 1, 0, None, 1, 0, "EXCEEDS_SHORT"),
+        ("C", series, 2, 10, 65, 0, 28, 3, 2, None),
     ]
     assert [tuple(row.values()) for row in day.allocations] == [
         ("C", series, "1046", 30, 1, 30, 3),

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from lottery.errors import NotInRun, quote
 from lottery.ledger import evidence
 from lottery.ledger.run_record import RunRecord
-from lottery.method.distribution import NumberRange, numbers_hit, ranges_hit
+from lottery.method.distribution import NumberRange, continued_number, numbers_hit, ranges_hit
 from lottery.method.seed import DENOMINATOR, Seed
 
 Reader = Callable[[str, pc.Expression | None], pa.Table]
@@ -46,7 +46,8 @@ class PoolWorking:
 
     Attributes:
         product: Fraction times total short, exact, as text; D1 removes its decimals.
-        first_hit: The first number hit; None for a break.
+        assigned_before: What earlier cycles of the date assigned from the first hit on (P6).
+        first_hit: The first number hit on the date; None for a break.
         ranges: All numbers hit, in the order of assignment: a second one is the wrap (D4).
         accounts: The accounts in account order: at most `ACCOUNTS_SHOWN`, or the one asked for.
         accounts_left_out: How many other accounts the pool has.
@@ -62,6 +63,7 @@ class PoolWorking:
     notice_count: int
     assigned_quantity: int
     total_short: int
+    assigned_before: int
     account_count: int
     hit_account_count: int
     product: str
@@ -148,7 +150,11 @@ def pool_working(record: RunRecord, pool: Row, shown: Sequence[Row]) -> PoolWork
         shown: Rows of `tables.ALLOCATIONS`, or of `tables.BROKEN_POSITIONS` for a break.
     """
     allocated = pool["break_reason"] is None
-    figures = {name: pool[name] for name in ("first_hit", "assigned_quantity", "total_short")}
+    figures = {name: pool[name] for name in ("assigned_quantity", "total_short")}
+    if allocated:
+        figures["first_hit"] = continued_number(
+            pool["first_hit"], pool["assigned_before"], pool["total_short"]
+        )
     return PoolWorking(
         run=record.run,
         business_date=record.business_date.isoformat(),

@@ -6,8 +6,9 @@
 --     duckdb -csv -f replay.sql > replayed.csv
 --     python -c "import duckdb; duckdb.sql(open('replay.sql').read()).write_csv('replayed.csv')"
 --
--- It reads only inputs: the ask prices and decisions of run.json, the notices, and the columns
--- occ_account, series, account and short_quantity of the positions. It does not read what the run
+-- It reads only inputs: the ask prices and decisions of run.json, the notices, what earlier cycles
+-- of the date assigned (continued.parquet), and the columns occ_account, series, account and
+-- short_quantity of the positions. It does not read what the run
 -- assigned: compare assigned_quantity with allocations.parquet, and the pools' figures with
 -- pools.parquet. The statement shares no code with the program that made the run.
 --
@@ -35,6 +36,10 @@ SET VARIABLE broken_positions = coalesce(
         FROM glob(coalesce(getvariable('folder'), '') || 'broken_positions.parquet')
     ),
     [coalesce(getvariable('folder'), '') || 'broken_positions/part-*.parquet']
+);
+SET VARIABLE continued = coalesce(
+    (SELECT list(file) FROM glob(coalesce(getvariable('folder'), '') || 'continued.parquet')),
+    [coalesce(getvariable('folder'), '') || 'continued/part-*.parquet']
 );
 
 WITH
@@ -183,19 +188,28 @@ totals AS (
     GROUP BY occ_account, series
 ),
 
--- D5: whether a pool is a break, and why.
+-- P6: what earlier cycles of the date assigned of a pool, from its first hit on.
+continued AS (
+    SELECT occ_account, series, assigned_before
+    FROM read_parquet(getvariable('continued'), hive_partitioning = false)
+),
+
+-- D5: whether a pool is a break, and why: late notices can have the numbers that are left.
 -- D1: the product of fraction and total, decimals removed.
 judged_pools AS (
     SELECT
         assigned_pools.*,
         coalesce(total_short, 0) AS total_short,
+        coalesce(assigned_before, 0) AS assigned_before,
         CASE
             WHEN total_short IS NULL THEN 'NO_POSITION'
-            WHEN pool_assigned_quantity > total_short THEN 'EXCEEDS_SHORT'
+            WHEN pool_assigned_quantity > total_short - coalesce(assigned_before, 0)
+                THEN 'EXCEEDS_SHORT'
         END AS break_reason,
         ten_thousandths * CAST(total_short AS HUGEINT) // 10000 AS product
     FROM assigned_pools
     LEFT JOIN totals USING (occ_account, series)
+    LEFT JOIN continued USING (occ_account, series)
     CROSS JOIN fractions
 ),
 
@@ -212,15 +226,25 @@ first_hits AS (
     FROM judged_pools, decisions
 ),
 
--- D3: the contracts are assigned in sequence, from the first hit to the last hit.
+-- P6: late notices continue after the last number hit before, round the circle (D4).
+starts AS (
+    SELECT
+        first_hits.*,
+        first_hit + assigned_before
+        - CASE WHEN first_hit + assigned_before > total_short THEN total_short ELSE 0 END
+            AS hit_from
+    FROM first_hits
+),
+
+-- D3: the contracts are assigned in sequence, from there to the last hit.
 -- D4: after the last number comes number 1: if the last hit is past the total, the numbers from 1
 -- to "wrapped_to" are hit too. Without a wrap, "wrapped_to" is below 1.
 hit_ranges AS (
     SELECT
-        first_hits.*,
-        first_hit + pool_assigned_quantity - 1 AS last_hit,
-        first_hit + pool_assigned_quantity - 1 - total_short AS wrapped_to
-    FROM first_hits
+        starts.*,
+        hit_from + pool_assigned_quantity - 1 AS last_hit,
+        hit_from + pool_assigned_quantity - 1 - total_short AS wrapped_to
+    FROM starts
 )
 
 -- D3, D4: an account is assigned as many contracts as its range has numbers in common with the
@@ -233,13 +257,14 @@ SELECT
     CASE WHEN break_reason IS NULL THEN CAST(first_number AS BIGINT) END AS first_number,
     CASE WHEN break_reason IS NULL THEN CAST(last_number AS BIGINT) END AS last_number,
     CASE WHEN break_reason IS NULL THEN CAST(
-        greatest(0, least(last_number, last_hit) - greatest(first_number, first_hit) + 1)
+        greatest(0, least(last_number, last_hit) - greatest(first_number, hit_from) + 1)
         + greatest(0, least(last_number, wrapped_to) - first_number + 1)
         AS BIGINT
     ) END AS assigned_quantity,
     notice_count,
     CAST(pool_assigned_quantity AS BIGINT) AS pool_assigned_quantity,
     CAST(total_short AS BIGINT) AS total_short,
+    CAST(assigned_before AS BIGINT) AS assigned_before,
     CAST(first_hit AS BIGINT) AS first_hit,
     break_reason
 FROM hit_ranges

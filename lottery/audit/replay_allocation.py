@@ -16,13 +16,13 @@ from lottery.audit.differences import (
     compare_members,
     compare_tables,
 )
-from lottery.audit.replay_inputs import received_occ_positions, recorded_taken_off
+from lottery.audit.replay_inputs import received_occ_positions
 from lottery.day.allocate import Day, PositionsInvalid, allocate
 from lottery.day.assigned_pools import assigned_pools
 from lottery.day.identifiers import wrong_accounts
 from lottery.day.keys import key_table
-from lottery.day.tables import BROKEN_POSITIONS, POSITIONS
-from lottery.day.taken_off import put_back, take_off
+from lottery.day.population import assigned_before, by_pool, population_sha256
+from lottery.day.tables import BROKEN_POSITIONS, CONTINUED, POSITIONS
 from lottery.errors import quote
 from lottery.ledger import evidence
 from lottery.ledger import occ_positions as occ
@@ -44,19 +44,18 @@ def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Differenc
         evidence.read_table(directory, name)
         for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE)
     )
-    given = positions = pa.concat_tables([allocations.select(BROKEN_POSITIONS.names), broken])
-    taken_off = recorded_taken_off(record, directory)
-    if taken_off is not None:
-        given, positions, differences = _take_off_again(positions, taken_off)
-        yield from differences
-    day, differences = _allocate_again(record, notices, positions)
+    positions = pa.concat_tables([allocations.select(BROKEN_POSITIONS.names), broken])
+    continued = evidence.read_table(directory, evidence.CONTINUED_FILE)
+    yield from _populations(positions, continued)
+    day, differences = _allocate_again(record, notices, positions, continued)
     yield from differences
     if day is None:
         return
     yield from _day(record, directory, day)
-    if taken_off is not None:
+    if continued.num_rows:
         # The business content is that of the positions as they were given.
-        day, differences = _allocate_again(record, notices, given)
+        given = _given(record, directory, positions, continued)
+        day, differences = _allocate_again(record, notices, given, CONTINUED.empty_table())
         yield from differences
         if day is None:
             return
@@ -65,7 +64,6 @@ def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Differenc
         business_date=record.business_date.isoformat(),
         cycle=record.cycle,
         superseding=Superseding(runs=record.supersedes, reason=record.reason),
-        positions_basis=record.positions_basis,
         method=record.method,
         seed=record.seed,
         notices=notices,
@@ -76,7 +74,7 @@ def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Differenc
 
 
 def compare_allocation_by_sql(record: RunRecord, directory: Path) -> Iterator[Difference]:
-    """Compare the allocation; the content's digest and gross positions are not for SQL."""
+    """Compare the allocation; the digests of content and populations are not for SQL."""
     computed = sql_replay.compute(directory, canonical(record))
     day = Day(
         pools=computed.pools,
@@ -107,26 +105,32 @@ def _day(record: RunRecord, directory: Path, day: Day) -> Iterator[Difference]:
     yield from compare_members("run.json", recorded, figures)
 
 
-def _take_off_again(
-    positions: pa.Table, taken_off: pa.Table
-) -> tuple[pa.Table, pa.Table, list[Difference]]:
-    """Return the gross positions as given, and net of what was assigned before."""
-    given = put_back(positions, taken_off).select(POSITIONS.names).cast(POSITIONS)
-    net = take_off(given, taken_off.rename_columns([*BROKEN_POSITIONS.names, "assigned_quantity"]))
-    differences = [
-        Difference(
-            f"{evidence.TAKEN_OFF_FILE} account {account.account}",
-            account.assigned_quantity,
-            f"at most {account.short_quantity}",
-        )
-        for account in net.unmatched[:ROWS_LISTED]
-    ]
-    differences += compare_tables(evidence.TAKEN_OFF_FILE, taken_off, net.taken_off)
-    return given, net.positions, differences
+def _populations(positions: pa.Table, continued: pa.Table) -> Iterator[Difference]:
+    """Compare the digest of each continued pool's population with its positions (P6)."""
+    digests = {
+        pool: population_sha256(rows.column("account"), rows.column("short_quantity"))
+        for pool, rows in by_pool(positions)
+    }
+    for row in continued.to_pylist():
+        pool = (row["occ_account"], row["series"])
+        where = f"{evidence.CONTINUED_FILE} {' '.join(pool).strip()} population_sha256"
+        yield from compare(where, row["population_sha256"], digests.get(pool, "no positions"))
+
+
+def _given(
+    record: RunRecord, directory: Path, positions: pa.Table, continued: pa.Table
+) -> pa.Table:
+    """Return the positions as they were given: of continued pools those of their own file."""
+    pools = {(row["occ_account"], row["series"]) for row in continued.to_pylist()}
+    parts = [rows for pool, rows in by_pool(positions) if pool not in pools]
+    if record.files_of(evidence.GIVEN_POSITIONS_FILE):
+        parts.append(evidence.read_table(directory, evidence.GIVEN_POSITIONS_FILE))
+    cast = [part.cast(BROKEN_POSITIONS) for part in parts]
+    return pa.concat_tables([BROKEN_POSITIONS.empty_table(), *cast])
 
 
 def _allocate_again(
-    record: RunRecord, notices: pa.Table, positions: pa.Table
+    record: RunRecord, notices: pa.Table, positions: pa.Table, continued: pa.Table
 ) -> tuple[Day | None, list[Difference]]:
     """Return the day allocated, or None and why it cannot be."""
     methodology = record.method.methodology()
@@ -144,6 +148,9 @@ def _allocate_again(
             keyed,
             ten_thousandths=record.seed.ten_thousandths,
             zero_hit=methodology.zero_hit,
+            assigned_before=assigned_before(
+                ((pool.occ_account, pool.series) for pool in pools), continued
+            ),
         )
     except PositionsInvalid as error:
         accounts = sorted(frozenset().union(*error.repeated.values()))[:ROWS_LISTED]

@@ -105,8 +105,7 @@ def compare_occ_warnings(record: RunRecord, directory: Path) -> Iterator[Differe
     if positions is not None:
         pools = evidence.read_table(directory, evidence.POOLS_FILE)
         try:
-            given = occ.as_given(pools, recorded_taken_off(record, directory))
-            computed = occ.warnings_of(occ.occ_shorts(positions, given), given)
+            computed = occ.warnings_of(occ.occ_shorts(positions, pools), pools)
         except pa.ArrowInvalid as error:
             yield Difference(evidence.POOLS_FILE, "totals of 64 bits", error)
     yield from compare("run.json warnings of OCC", recorded, computed)
@@ -120,13 +119,6 @@ def received_occ_positions(record: RunRecord, directory: Path) -> tuple[pa.Table
     ]
     problems = sum((part.problems for part in received), NO_PROBLEMS)
     return (pa.concat_tables(part.table for part in received) if received else None), problems
-
-
-def recorded_taken_off(record: RunRecord, directory: Path) -> pa.Table | None:
-    """Return what was taken off the run's gross positions, or None if nothing was."""
-    if not record.files_of(evidence.TAKEN_OFF_FILE):
-        return None
-    return evidence.read_table(directory, evidence.TAKEN_OFF_FILE)
 
 
 def _kept_sources(record: RunRecord, directory: Path, role: str) -> Sequence[SourceFile]:

@@ -137,6 +137,7 @@ def _pools(rows: pa.Table) -> pa.Table:
                 ("notice_count", "first"),
                 ("pool_assigned_quantity", "first"),
                 ("total_short", "first"),
+                ("assigned_before", "first"),
                 ("first_hit", "first"),
                 ("account", "count"),
                 ("is_hit", "sum"),

@@ -16,9 +16,12 @@ from functools import lru_cache
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lottery.audit.fault import Fault
+from lottery.day.population import POOL, differing_pools
 from lottery.errors import LedgerDamaged, LotteryError, RunNotFound, quote
+from lottery.ledger.continuing import Reader, continuation
 from lottery.ledger.entry import (
     CHARTER,
     ENTRY_BYTES,
@@ -30,10 +33,10 @@ from lottery.ledger.entry import (
     digest_of,
     read_entry,
 )
-from lottery.ledger.evidence import NOTICES_FILE, POOLS_FILE
+from lottery.ledger.evidence import CONTINUED_FILE, GIVEN_POSITIONS_FILE, NOTICES_FILE, POOLS_FILE
 from lottery.ledger.log import Log, sequence_of
 from lottery.ledger.queries import DateRuns, charter_in_force
-from lottery.ledger.rules import Reader, refuse_conflicts, refuse_superseding
+from lottery.ledger.rules import refuse_conflicts, refuse_dependents, refuse_superseding
 from lottery.ledger.run_record import RunRecord, Superseding, is_run_id
 from lottery.tlog.keys import VerifierKey
 
@@ -174,8 +177,7 @@ def date_faults(
             problem = "expected other content than that of the runs before it, got the same"
             yield Fault(where=where, problem=problem)
         contents.add(record.content_sha256)
-        contradiction = _contradiction(record, standing, read)
-        if contradiction is not None:
+        for contradiction in _contradictions(record, standing, read):
             yield Fault(where=where, problem=contradiction)
         standing = DateRuns(records=(*standing.records, record), last_digest=digest_of(encoded))
 
@@ -214,30 +216,60 @@ def _naming_problems(record: RunRecord, before: DateRuns, date: str) -> Iterator
             refuse_superseding(before, superseded, date)
         except LotteryError as error:
             yield str(error)
-    for run in record.taken_off:
+    for run in record.rests_on:
         if not before.has(run):
             yield str(RunNotFound(run))
 
 
-def _contradiction(record: RunRecord, before: DateRuns, read: Reader) -> str | None:
-    """Return how a run contradicts those standing when it was recorded, or None."""
-    standing = before.standing(Superseding(runs=record.supersedes))
-    if not standing:
-        return None
+def _contradictions(record: RunRecord, before: DateRuns, read: Reader) -> Iterator[str]:
+    """Yield how a run contradicts those standing when it was recorded."""
+    superseding = Superseding(runs=record.supersedes)
+    standing = before.standing(superseding)
+    try:
+        refuse_dependents(before, superseding)
+    except LotteryError as error:
+        yield _conflict(error)
     try:
         refuse_conflicts(
             standing,
             read,
             seed=record.seed,
-            notices=read(record, NOTICES_FILE),
-            pools=read(record, POOLS_FILE),
-            positions_basis=record.positions_basis,
+            notices=read(record, NOTICES_FILE, None),
+            pools=read(record, POOLS_FILE, None),
+            rests_on={one.run for one in standing},  # Which of them it must is judged below.
         )
+        yield from _wrong_continuation(record, standing, read)
     except (LedgerDamaged, OSError):
-        return None  # The evidence is reported where every file of it is read.
+        return  # The evidence is reported where every file of it is read.
     except LotteryError as error:
-        return f"expected no conflict with standing runs, got {error.reason}: {error}"
-    return None
+        yield _conflict(error)
+
+
+def _conflict(error: LotteryError) -> str:
+    return f"expected no conflict with standing runs, got {error.reason}: {error}"
+
+
+def _wrong_continuation(
+    record: RunRecord, standing: Sequence[RunRecord], read: Reader
+) -> Iterator[str]:
+    """Yield how a run continues other draws than those that stood (P6)."""
+    pools = read(record, POOLS_FILE, None)
+    names = zip(*(pools.column(name).to_pylist() for name in POOL), strict=True)
+    drawn = continuation(standing, read, names)
+    if drawn.runs != record.rests_on:
+        yield (
+            f"expected that it continues {', '.join(drawn.runs) or 'no run'}, "
+            f"got {', '.join(record.rests_on) or 'none'}"
+        )
+    if not drawn.continued.equals(read(record, CONTINUED_FILE, None)):
+        yield f"expected in {CONTINUED_FILE} what was drawn before it, got something else"
+    elif record.files_of(GIVEN_POSITIONS_FILE):
+        given = read(record, GIVEN_POSITIONS_FILE, None)
+        for pool, account, *_ in differing_pools(given, drawn.population):
+            yield (
+                f"expected in {GIVEN_POSITIONS_FILE} the first population of "
+                f"{' '.join(pool).strip()}, or what is left of it, got another at account {account}"
+            )
 
 
 def _keeping(read: Reader) -> Reader:
@@ -246,9 +278,9 @@ def _keeping(read: Reader) -> Reader:
 
     @lru_cache(maxsize=_TABLES_KEPT)
     def kept(run: str, name: str) -> pa.Table:
-        return read(records[run], name)
+        return read(records[run], name, None)
 
-    def reading(record: RunRecord, name: str) -> pa.Table:
+    def reading(record: RunRecord, name: str, _: pc.Expression | None) -> pa.Table:
         records[record.run] = record
         return kept(record.run, name)
 

@@ -91,10 +91,12 @@ def fraction_step(seed: Seed) -> str:
 
 def quantities(working: PoolWorking) -> str:
     """State what is assigned and what is short."""
+    before = f"  Assigned before: {working.assigned_before:,} [P6]." * (working.assigned_before > 0)
     return (
         f"Assigned by OCC: {count(working.assigned_quantity, 'contract')} in "
         f"{count(working.notice_count, 'notice')}.  Total short: "
         f"{count(working.total_short, 'contract')} in {count(working.account_count, 'account')}."
+        f"{before}"
     )
 
 
@@ -118,9 +120,19 @@ def first_hit_steps(working: PoolWorking) -> list[str]:
     return steps
 
 
+def continuation_steps(working: PoolWorking) -> list[str]:
+    """Explain from where late notices continue (P6); nothing for a first draw."""
+    if not working.assigned_before:
+        return []
+    before = count(working.assigned_before, "contract")
+    start = f"{working.ranges[0].first_number:,}"
+    return [f"Earlier cycles assigned {before} from there; these continue from number {start} [P6]"]
+
+
 def distribution_steps(working: PoolWorking) -> list[str]:
-    """Explain which numbers are hit (D3, D4)."""
-    steps = [f"Numbers hit: {', then '.join(map(number_range, working.ranges))}"]
+    """Explain which numbers are hit (P6, D3, D4)."""
+    steps = continuation_steps(working)
+    steps += [f"Numbers hit: {', then '.join(map(number_range, working.ranges))}"]
     if working.wraps:
         steps.append("After the last number comes number 1 [D4]")
     return steps

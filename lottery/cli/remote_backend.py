@@ -56,7 +56,6 @@ class RemoteBackend(LotteryClient):
                 request_id=request.request_id or "",
                 supersedes=request.supersedes,
                 reason=request.reason or "",
-                positions_basis=request.positions_basis or "",
                 occ_positions=(
                     None if request.occ_positions is None else request.occ_positions.table
                 ),

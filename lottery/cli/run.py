@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,17 +15,10 @@ from lottery.cli.options import PositionsOption, VolumesOption, read_date
 from lottery.cli.session import Session, command
 from lottery.errors import quote
 from lottery.operations.requester import system_identity
-from lottery.operations.runs import GROSS, NET, summary
+from lottery.operations.runs import summary
 from lottery.operations.validation import CYCLES
 
 STEPS: Final = 7
-
-
-class PositionsBasis(StrEnum):
-    """Whether positions are net of what was assigned before on their date, or gross."""
-
-    NET = NET
-    GROSS = GROSS
 
 
 def _checked_cycle(cycle: int) -> int:
@@ -64,12 +56,6 @@ def run(
     reason: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Why; required with --supersede.")
     ] = None,
-    positions_basis: Annotated[
-        PositionsBasis | None,
-        typer.Option(
-            help="Whether the positions are net of what was assigned before on the date, or gross."
-        ),
-    ] = None,
     occ_positions: Annotated[
         Path | None,
         typer.Option(
@@ -104,7 +90,6 @@ def run(
             cycle=cycle,
             supersedes=superseded,
             reason=reason,
-            positions_basis=positions_basis,
         )
         recorded = backend.run(request, step)
         record = recorded.record

@@ -12,7 +12,7 @@ from rich.table import Table
 from lottery.operations import RecordedRun
 from lottery.operations.explain import NumberRange, PoolWorking, wording
 from lottery.operations.replay import Replayed
-from lottery.operations.runs import GROSS, Break
+from lottery.operations.runs import Break
 from lottery.operations.seed import RuleWarning, Seed
 
 BREAKS_SHOWN: Final = 50
@@ -53,12 +53,8 @@ def show_run(console: Console, recorded: RecordedRun, *, is_repeated: bool) -> N
         console.print(
             f"  supersedes {', '.join(record.supersedes)}: {record.reason}", soft_wrap=True
         )
-    if record.positions_basis is not None:
-        deducted = ""
-        if record.positions_basis == GROSS:
-            runs = ", ".join(record.taken_off) or "no run"
-            deducted = f": earlier assignments of {runs} are deducted"
-        console.print(f"  positions {record.positions_basis}{deducted}")
+    if record.rests_on:
+        console.print(f"  continues the draws of {', '.join(record.rests_on)}", soft_wrap=True)
     console.print(
         f"  composite {record.seed.composite_with_cut}, digits {record.seed.digits}, "
         f"fraction {record.seed.fraction}"
@@ -83,7 +79,9 @@ def show_breaks(console: Console, breaks: tuple[Break, ...]) -> None:
     """Print the pools without an allocation, with both figures."""
     if not breaks:
         return
-    made = table("break", "OCC account", "series", "assigned", "short", right=("assigned", "short"))
+    is_late = any(broken.assigned_before for broken in breaks)
+    numbers = ("assigned", "short", *(["assigned before"] if is_late else []))
+    made = table("break", "OCC account", "series", *numbers, right=numbers)
     for broken in breaks[:BREAKS_SHOWN]:
         made.add_row(
             broken.reason,
@@ -91,6 +89,7 @@ def show_breaks(console: Console, breaks: tuple[Break, ...]) -> None:
             broken.series,
             f"{broken.assigned_quantity:,}",
             f"{broken.total_short:,}",
+            *([f"{broken.assigned_before:,}"] if is_late else []),
             style="red",
         )
     console.print(made)

@@ -165,7 +165,6 @@ class LotteryClient(AuditCalls):
         request_id: str = "",
         supersedes: Iterable[str] = (),
         reason: str = "",
-        positions_basis: str = "",
         occ_positions: pa.Table | None = None,
         decisions: Mapping[str, str] | None = None,
     ) -> RecordedRun:
@@ -181,7 +180,6 @@ class LotteryClient(AuditCalls):
             request_id: An id that makes the request once-only; empty derives one from the content.
             supersedes: The runs of the date that it supersedes.
             reason: Why it supersedes them.
-            positions_basis: `net` or `gross`; empty for neither.
             occ_positions: OCC's own figures (`series`, `short_quantity` and `occ_account`), to
                 compare the positions with.
             decisions: Decisions that differ from the defaults, by name.
@@ -202,7 +200,6 @@ class LotteryClient(AuditCalls):
             position_count=len(positions),
             supersedes=supersedes,
             reason=reason,
-            positions_basis=positions_basis,
             occ_position_count=None if occ_positions is None else occ_positions.num_rows,
         )
         messages = _run_messages(spec, notices, positions, occ_positions)
@@ -386,6 +383,7 @@ def _recorded_run(run: lottery_pb2.Run, *, already_recorded: bool) -> RecordedRu
                 reason=broken.reason,
                 assigned_quantity=broken.assigned_quantity,
                 total_short=broken.total_short,
+                assigned_before=broken.assigned_before,
             )
             for broken in run.breaks
         ),

@@ -1,4 +1,4 @@
-"""The day: every assigned pool allocated, or broken (rules P2, P4, P5, R1 to R3, D1 to D6).
+"""The day: every assigned pool allocated, or broken (rules P2, P4 to P6, R1 to R3, D1 to D6).
 
 Invariants (D6):
 - The assigned quantities of an allocated pool add up to its notices; none exceeds its short.
@@ -39,13 +39,18 @@ NO_POSITION: Final = "NO_POSITION"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """An assigned pool that cannot be allocated, with both figures (D5)."""
+    """An assigned pool that cannot be allocated, with both figures (D5).
+
+    Earlier cycles of the date have assigned some of the total short if it is late notices that
+    break (P6).
+    """
 
     occ_account: str
     series: str
     reason: str
     assigned_quantity: int
     total_short: int
+    assigned_before: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +103,7 @@ def allocate(
     *,
     ten_thousandths: int,
     zero_hit: ZeroHit,
+    assigned_before: Integers | None = None,
 ) -> Day:
     """Allocate a day.
 
@@ -106,6 +112,8 @@ def allocate(
         positions: Their positions.
         ten_thousandths: The fraction's numerator over 10,000 (S6).
         zero_hit: The choice of D2.
+        assigned_before: int64[pools], what earlier cycles of the date assigned from these very
+            positions, at most their total; the draw continues after it (P6). None for no pool.
 
     Raises:
         PositionsInvalid: An account has several rows in a pool, or the shorts of a pool add up to
@@ -117,13 +125,14 @@ def allocate(
     hits = np.empty(len(assigned), np.int64)
     zero_is_one = zero_hit is ZeroHit.FIRST
     loops.first_hits(totals, quantities, ten_thousandths, zero_is_one, hits)
-    allocated = hits > 0
+    before = np.zeros(len(assigned), np.int64) if assigned_before is None else assigned_before
+    allocated = (hits > 0) & (quantities <= totals - before)
     write = _Writer(
         assigned=assigned,
         segments=segments,
         numbers_before=segments.numbers_before(),
         totals=totals,
-        hits=hits,
+        hit_from=np.where(allocated, continued_numbers(hits, before, totals), 0),
         quantities=quantities,
     )
     allocations = write.table(allocated, ALLOCATIONS)
@@ -138,6 +147,7 @@ def allocate(
             reason=break_reason(int(totals[index])),
             assigned_quantity=pool.assigned_quantity,
             total_short=int(totals[index]),
+            assigned_before=int(before[index]),
         )
         for index in np.flatnonzero(~allocated).tolist()
         for pool in (assigned[index],)
@@ -151,6 +161,7 @@ def allocate(
             "notice_count": assigned.notice_counts,
             "assigned_quantity": quantities,
             "total_short": totals,
+            "assigned_before": before,
             "first_hit": pa.array(hits, mask=~allocated),
             "account_count": segments.per_pool(segments.account_counts),
             "hit_account_count": segments.per_pool(segments.hit_counts),
@@ -161,6 +172,12 @@ def allocate(
     return Day(
         pools=pools, allocations=allocations, broken_positions=broken_positions, breaks=breaks
     )
+
+
+def continued_numbers(hits: Integers, before: Integers, totals: Integers) -> Integers:
+    """Return the number that each pool's contracts are assigned from (P6): int64[pools]."""
+    left = totals - hits
+    return np.where(before <= left, hits + np.minimum(before, left), before - left)
 
 
 def break_reason(total_short: int) -> str:
@@ -195,7 +212,7 @@ class _Writer:
     segments: Segments
     numbers_before: Integers
     totals: Integers
-    hits: Integers
+    hit_from: Integers
     quantities: Integers
 
     def table(self, chosen: npt.NDArray[np.bool_], schema: pa.Schema) -> pa.Table:
@@ -245,7 +262,7 @@ class _Writer:
             chosen,
             self.numbers_before,
             self.totals,
-            self.hits,
+            self.hit_from,
             self.quantities,
             *segments.positions.ranks(),
             pools,

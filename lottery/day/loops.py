@@ -365,7 +365,7 @@ def allocate_segments(
     chosen,
     numbers_before,
     totals,
-    hits,
+    hit_from,
     assigned,
     rank_offsets,
     rank_text,
@@ -391,7 +391,8 @@ def allocate_segments(
         chosen: bool[pools], the pools whose rows are written.
         numbers_before: int64[segments], the numbers of the same pool in earlier segments.
         totals: int64[pools], contracts short.
-        hits: int64[pools], first hits; 0 for a break, of which nothing is assigned.
+        hit_from: int64[pools], the number that contracts are assigned from (D1, P6); 0 for a
+            break, of which nothing is assigned.
         assigned: int64[pools], contracts assigned.
         rank_offsets: int32[ranks + 1], where the text of each rank starts, if accounts are ranked;
             else empty.
@@ -453,9 +454,13 @@ def allocate_segments(
             last_number += short
             out_last[out] = last_number
             quantity = np.int64(0)
-            if hits[pool] > 0:
+            if hit_from[pool] > 0:
                 quantity = assigned_in_range(
-                    last_number - short + 1, last_number, hits[pool], assigned[pool], totals[pool]
+                    last_number - short + 1,
+                    last_number,
+                    hit_from[pool],
+                    assigned[pool],
+                    totals[pool],
                 )
                 hit_count += quantity > 0
             out_assigned[out] = quantity

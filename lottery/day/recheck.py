@@ -1,4 +1,4 @@
-"""A second look at an allocated day, by other code than the compiled loops (rules D1 to D6).
+"""A second look at an allocated day, by other code than the compiled loops (rules P6, D1 to D6).
 
 Every pool is checked before anything is recorded, so that wrong machine code cannot be: what came
 in is what is kept, the ranges follow each other from 1 to the total (R3), the first hit is the
@@ -39,6 +39,7 @@ def recheck(
     *,
     ten_thousandths: int,
     zero_hit: ZeroHit,
+    assigned_before: Integers | None = None,
 ) -> None:
     """Check an allocated day against what it was made from.
 
@@ -48,6 +49,7 @@ def recheck(
         positions: Their positions.
         ten_thousandths: The fraction's numerator over 10,000 (S6).
         zero_hit: The choice of D2.
+        assigned_before: As for `allocate`.
 
     Raises:
         AllocationWrong: Something is not as the rules have it; the pool is named.
@@ -60,12 +62,18 @@ def recheck(
     _expect(day, counts == open_counts, "the accounts that came in")
     _expect(day, totals == sums, "the contracts short that came in")
     _expect(day, quantities == assigned.quantities(), "the contracts of its notices")
-    _expect(day, is_broken == (quantities > totals), "a break if more is assigned than short")
+    before = _column(day.pools, "assigned_before")
+    expected_before = np.zeros_like(before) if assigned_before is None else assigned_before
+    _expect(day, before == expected_before, "what was assigned before")
+    _expect(
+        day, is_broken == (quantities > totals - before), "a break if more is assigned than is left"
+    )
     hits = day.pools.column("first_hit").fill_null(0).to_numpy()
     expected = _first_hits(totals, ten_thousandths, zero_hit)
     _expect(day, is_broken | (hits == expected), "the first hit of the fraction")
+    starts = np.where(is_broken, 0, _continued(hits, before, totals))
     for table, chosen in ((day.allocations, ~is_broken), (day.broken_positions, is_broken)):
-        _check_rows(day, table, np.flatnonzero(chosen), counts, totals, hits, quantities)
+        _check_rows(day, table, np.flatnonzero(chosen), counts, totals, starts, quantities)
 
 
 def _sums_of(positions: KeyedPositions, pool_count: int) -> tuple[Integers, Integers]:
@@ -87,6 +95,17 @@ def _first_hits(totals: Integers, ten_thousandths: int, zero_hit: ZeroHit) -> In
     hits = whole * ten_thousandths + rest * ten_thousandths // DENOMINATOR
     wrapped = totals if zero_hit is ZeroHit.WRAP else np.minimum(totals, 1)
     return np.where(hits == 0, wrapped, hits)
+
+
+def _continued(hits: Integers, before: Integers, totals: Integers) -> Integers:
+    """Return the number that each pool's contracts are assigned from: round the circle (P6, D4).
+
+    In unsigned numbers, of which one more bit holds a number past the total.
+    """
+    number = hits.astype(np.uint64) + before.astype(np.uint64)
+    total = totals.astype(np.uint64)
+    continued: Integers = np.where(number > total, number - total, number).astype(np.int64)
+    return continued
 
 
 def _check_rows(

@@ -84,6 +84,7 @@ POOLS: Final = pa.schema(
         _required("notice_count", pa.int64()),
         _required("assigned_quantity", pa.int64()),
         _required("total_short", pa.int64()),
+        _required("assigned_before", pa.int64()),
         pa.field("first_hit", pa.int64()),
         _required("account_count", pa.int64()),
         _required("hit_account_count", pa.int64()),
@@ -104,14 +105,14 @@ ALLOCATIONS: Final = pa.schema(
     ]
 )
 """Every open account of every allocated pool."""
-TAKEN_OFF: Final = pa.schema([*BROKEN_POSITIONS, _required("taken_off_quantity", pa.int64())])
-"""Gross positions as received, and what earlier runs of their date assigned of them."""
-EARLIER_ASSIGNMENTS: Final = pa.schema(
+CONTINUED: Final = pa.schema(
     [
-        pa.field("occ_account", pa.string()),
-        pa.field("series", pa.string()),
-        pa.field("account", pa.string()),
-        pa.field("assigned_quantity", pa.int64()),
+        _required("occ_account", pa.string()),
+        _required("series", pa.string()),
+        _required("first_run", pa.string()),
+        _required("assigned_before", pa.int64()),
+        _required("population_sha256", pa.string()),
     ]
 )
-"""What earlier runs of a date assigned, one row for each account of a pool."""
+"""Every pool whose draw a run continues (P6): the run that drew it first, the contracts that were
+assigned since, and the digest of its population (`day.population`)."""

@@ -15,7 +15,7 @@ Invariants:
   comes next, and evidence that no entry names is removed by `lottery sweep`.
 - A run is recorded whole or not at all: its evidence is durable before its entry is inserted, and
   readers start from the entry.
-- No notice is allocated twice, no pool is allocated again without a stated positions basis, a date
+- No notice is allocated twice, no pool is drawn twice on a date (P6), a date
   has one seed, a request id has one content, and a run is superseded at most once. All of this is
   checked under the lock that the insert needs.
 """
@@ -39,6 +39,7 @@ from lottery.errors import (
     LotteryError,
     Problem,
     Refused,
+    StandingChanged,
 )
 from lottery.ledger import evidence, log, queries
 from lottery.ledger.draft import Place, RecordedRun, RunDraft, RunKey, finished_record
@@ -54,7 +55,7 @@ from lottery.ledger.ports import Clock, Objects, Ports
 from lottery.ledger.publish import publish, published_size, refuse_other_history
 from lottery.ledger.queries import DateRuns
 from lottery.ledger.reader import LedgerReader
-from lottery.ledger.rules import refuse_conflicts, refuse_superseding
+from lottery.ledger.rules import refuse_conflicts, standing_after
 from lottery.ledger.run_record import (
     EvidenceFile,
     Identity,
@@ -126,8 +127,8 @@ class Ledger(LedgerReader):
             RunNotFound: A run that it supersedes is not recorded.
             Refused: A run that it supersedes is of another date, or its decisions are not those of
                 the charter.
-            LedgerBusy: Another process holds the write lock, or the standing runs of the date
-                have changed since gross positions were made net of them.
+            LedgerBusy: Another process holds the write lock.
+            StandingChanged: What it rests on has been superseded, or a pool of it was drawn since.
             LedgerUnwritable: The evidence cannot be written.
             LedgerUnfinished: The run is committed, but cannot be published now.
             LedgerDamaged: The ledger is not what was signed; nothing more is recorded.
@@ -377,9 +378,7 @@ class Ledger(LedgerReader):
 
     def _check_standing(self, runs: DateRuns, draft: RunDraft) -> tuple[str, ...]:
         """Check the runs that stand before the lock is held; return their ids."""
-        for superseded in draft.superseding.runs:
-            refuse_superseding(runs, superseded, draft.business_date.isoformat())
-        standing = runs.standing(draft.superseding)
+        standing = standing_after(runs, draft.superseding, draft.business_date.isoformat())
         self._refuse_conflicts(standing, draft)
         return tuple(record.run for record in standing)
 
@@ -400,19 +399,14 @@ class Ledger(LedgerReader):
             RunNotFound: A run that it supersedes is not recorded.
             Refused: A run that it supersedes is of another date, or its decisions are not those of
                 the charter.
-            LedgerBusy: The standing runs of the date have changed since gross positions were made
-                net of them.
+            StandingChanged: What it rests on has been superseded, or a pool of it was drawn since.
         """
         date = draft.business_date.isoformat()
         runs = queries.proved_runs_of_date(connection, signer, head, date)
-        for superseded in draft.superseding.runs:
-            refuse_superseding(runs, superseded, date)
-        standing = runs.standing(draft.superseding)
+        standing = standing_after(runs, draft.superseding, date)
         self._refuse_conflicts([one for one in standing if one.run not in checked], draft)
-        if draft.standing not in (None, tuple(record.run for record in standing)):
-            raise LedgerBusy(
-                f"another run of {date} was recorded while earlier assignments were being taken off"
-            )
+        if not {one.run for one in standing}.issuperset(draft.rests_on):
+            raise StandingChanged(f"a run of {date} was superseded in the meantime; try again")
         charter_digest, charter = queries.charter_in_force(
             queries.charters(connection), draft.business_date
         )
@@ -434,7 +428,7 @@ class Ledger(LedgerReader):
             seed=draft.seed,
             notices=draft.notices,
             pools=draft.day.pools,
-            positions_basis=draft.positions_basis,
+            rests_on=draft.rests_on,
         )
 
     def _named(self, found: RecordedRun, draft: RunDraft, key: RunKey) -> NamedRequest:

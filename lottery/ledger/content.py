@@ -2,10 +2,10 @@
 
 The same day has the same digest as CSV, Parquet, rows or Arrow, in any row order, so that a
 repeated request is recognized. The digest covers:
-- the date, the cycle, the superseded runs and the reason, and the positions basis;
+- the date, the cycle, the superseded runs and the reason;
 - the method, its decisions, and the volumes;
-- the notices, and the positions of assigned pools; gross positions as they were given, so that a
-  request is recognized after its own run was recorded;
+- the notices, and the positions of assigned pools as they were given, so that a request is
+  recognized after its own run was recorded;
 - OCC's own figures of the assigned pools, if they are compared, because warnings follow from them.
 
 Positions of other pools, and OCC's further statements about notices, decide nothing and are not
@@ -26,12 +26,11 @@ from lottery.ledger.run_record import MethodRecord, Superseding
 from lottery.method.seed import Seed
 
 
-def content_sha256(  # noqa: PLR0913 - one a part of the content.
+def content_sha256(
     *,
     business_date: str,
     cycle: int,
     superseding: Superseding,
-    positions_basis: str | None,
     method: MethodRecord,
     seed: Seed,
     notices: pa.Table,
@@ -44,7 +43,6 @@ def content_sha256(  # noqa: PLR0913 - one a part of the content.
         business_date: ISO date.
         cycle: The cycle of the date.
         superseding: The runs that it supersedes, and why.
-        positions_basis: `net`, `gross` or None.
         method: The method and its decisions.
         seed: The seed, of which only the volumes are covered.
         notices: `tables.NOTICES`, sorted (`evidence.sorted_notices`).
@@ -56,7 +54,6 @@ def content_sha256(  # noqa: PLR0913 - one a part of the content.
         "cycle": cycle,
         "supersedes": list(superseding.runs),
         "reason": superseding.reason,
-        "positions_basis": positions_basis,
         "method": method.id,
         "decisions": method.decisions,
         "volumes": {name: str(volume) for name, volume in seed.volume_of.items()},

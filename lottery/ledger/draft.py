@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from lottery.day.allocate import Break, Day
+from lottery.day.tables import BROKEN_POSITIONS, CONTINUED
 from lottery.intake.sources import SourceFile
 from lottery.ledger.run_record import (
     ALLOCATED,
@@ -45,12 +46,11 @@ class RunDraft:
         requested_by: The requester.
         occ_reports: `tables.OCC_REPORTS`, or None if OCC reports nothing else about the notices.
         occ_shorts: OCC's figures of the pools (`occ_positions.occ_shorts`), if they are compared.
-        positions_basis: `net`, `gross`, or None if the request did not state it.
         superseding: The runs that it supersedes.
-        standing: The standing runs of its date that gross positions were made net of; None if the
-            result does not depend on them.
-        taken_off: `tables.TAKEN_OFF`, or None if nothing was taken off.
-        taken_off_runs: The runs whose assignments were taken off.
+        rests_on: The runs whose draws it continues (P6).
+        continued: `tables.CONTINUED`, the pools of these draws.
+        given_positions: `tables.BROKEN_POSITIONS`, the open positions of these pools as they were
+            given, which must agree with the first population and decide nothing.
     """
 
     business_date: dt.date
@@ -64,11 +64,10 @@ class RunDraft:
     requested_by: Identity
     occ_reports: pa.Table | None = None
     occ_shorts: pa.Table | None = None
-    positions_basis: str | None = None
     superseding: Superseding = field(default_factory=Superseding)
-    standing: tuple[str, ...] | None = None
-    taken_off: pa.Table | None = None
-    taken_off_runs: tuple[str, ...] = ()
+    rests_on: tuple[str, ...] = ()
+    continued: pa.Table = field(default_factory=CONTINUED.empty_table)
+    given_positions: pa.Table = field(default_factory=BROKEN_POSITIONS.empty_table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +142,7 @@ def finished_record(
         content_sha256=key.content_sha256,
         supersedes=draft.superseding.runs,
         reason=draft.superseding.reason,
-        positions_basis=draft.positions_basis,
-        taken_off=draft.taken_off_runs,
+        rests_on=draft.rests_on,
         method=MethodRecord.of(draft.methodology),
         seed=draft.seed,
         pool_count=day.pools.num_rows,

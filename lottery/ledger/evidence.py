@@ -1,6 +1,6 @@
 """The evidence of a run: its tables as Parquet and its sources as received, each with a digest.
 
-The record, the tables and the sources are all that replay needs. `taken_off.parquet` and
+The record, the tables and the sources are all that replay needs. `given_positions.parquet` and
 `occ_reports.parquet` exist only for runs that have such rows. A large table is written as part
 files, `allocations/part-0.parquet` and so on, encoded by two threads; every engine reads such a
 directory as one table.
@@ -27,11 +27,11 @@ import pyarrow.parquet as pq
 from lottery.day.tables import (
     ALLOCATIONS,
     BROKEN_POSITIONS,
+    CONTINUED,
     LABEL,
     NOTICES,
     OCC_REPORTS,
     POOLS,
-    TAKEN_OFF,
 )
 from lottery.day.threads import THREADS, in_threads
 from lottery.durable import open_file, read_file
@@ -44,8 +44,9 @@ NOTICES_FILE: Final = "notices.parquet"
 ALLOCATIONS_FILE: Final = "allocations.parquet"
 POOLS_FILE: Final = "pools.parquet"
 BROKEN_POSITIONS_FILE: Final = "broken_positions.parquet"
-TAKEN_OFF_FILE: Final = "taken_off.parquet"
-"""Only of runs that took something off gross positions."""
+CONTINUED_FILE: Final = "continued.parquet"
+GIVEN_POSITIONS_FILE: Final = "given_positions.parquet"
+"""Only of runs that continue a draw, of whose pools positions were given again."""
 OCC_REPORTS_FILE: Final = "occ_reports.parquet"
 """Only of runs whose notices came with further statements of OCC."""
 RUN_FILE: Final = "run.json"
@@ -57,7 +58,8 @@ TABLES: Final = {
     ALLOCATIONS_FILE: ALLOCATIONS,
     POOLS_FILE: POOLS,
     BROKEN_POSITIONS_FILE: BROKEN_POSITIONS,
-    TAKEN_OFF_FILE: TAKEN_OFF,
+    CONTINUED_FILE: CONTINUED,
+    GIVEN_POSITIONS_FILE: BROKEN_POSITIONS,
     OCC_REPORTS_FILE: OCC_REPORTS,
 }
 LARGE_TABLE_ROWS: Final = 100_000
@@ -86,9 +88,10 @@ def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]
         ALLOCATIONS_FILE: draft.day.allocations,
         POOLS_FILE: draft.day.pools,
         BROKEN_POSITIONS_FILE: draft.day.broken_positions,
+        CONTINUED_FILE: draft.continued,
     }
-    if draft.taken_off is not None:
-        tables[TAKEN_OFF_FILE] = draft.taken_off
+    if draft.given_positions.num_rows:
+        tables[GIVEN_POSITIONS_FILE] = draft.given_positions
     if draft.occ_reports is not None:
         tables[OCC_REPORTS_FILE] = sorted_occ_reports(draft.occ_reports)
     written = [

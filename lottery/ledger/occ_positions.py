@@ -1,6 +1,5 @@
 """Comparing the total short of assigned pools with OCC's own figures (rule P1).
 
-The totals are those of the positions as given: gross positions count before anything is taken off.
 OCC reports pools by OCC account. A pool without one (P3) is compared with the sum of OCC's figures
 of the series. A pool that OCC does not report, and one without positions, is short 0 there.
 """
@@ -56,37 +55,16 @@ def occ_shorts(positions: pa.Table, pools: pa.Table) -> pa.Table:
     return joined.select([*_POOL, "occ_short"]).combine_chunks()
 
 
-def as_given(pools: pa.Table, taken_off: pa.Table | None) -> pa.Table:
-    """Return the pools with the total short of the positions as given.
-
-    Args:
-        pools: `tables.POOLS`.
-        taken_off: `tables.TAKEN_OFF`, what was taken off since, if anything was.
-    """
-    if taken_off is None:
-        return pools
-    column = pools.schema.get_field_index("total_short")
-    wanted = pools.select(_POOL).append_column("index", pa.array(range(pools.num_rows), pa.int64()))
-    plain = taken_off.set_column(
-        0, "occ_account", taken_off.column("occ_account").cast(pa.string())
-    )
-    plain = plain.set_column(1, "series", plain.column("series").cast(pa.string()))
-    less = plain.group_by(_POOL).aggregate([("taken_off_quantity", "sum")])
-    joined = wanted.join(less, _POOL, None, "left outer").sort_by("index")
-    more = joined.column("taken_off_quantity_sum").fill_null(0)
-    total = pc.add_checked(pools.column("total_short"), more)
-    return pools.set_column(column, pools.schema.field(column), total)
-
-
 def warnings_of(shorts: pa.Table, pools: pa.Table) -> tuple[RuleWarning, ...]:
     """Return a warning for each pool that differs, up to the limit, and one for the rest.
 
     Args:
         shorts: The result of `occ_shorts`.
-        pools: `tables.POOLS` of the positions as given.
+        pools: `tables.POOLS`; of a continued draw OCC may report what is left (P6).
     """
-    ours = pools.column("total_short")
-    differs = pc.not_equal(ours, shorts.column("occ_short").fill_null(0))
+    ours, theirs = pools.column("total_short"), shorts.column("occ_short").fill_null(0)
+    left = pc.subtract(ours, pools.column("assigned_before"))
+    differs = pc.invert(pc.or_(pc.equal(ours, theirs), pc.equal(left, theirs)))
     found = shorts.append_column("total_short", ours).filter(differs)
     warnings = [_warning(pool) for pool in found.slice(0, WARNINGS_LISTED).to_pylist()]
     more = found.num_rows - len(warnings)

@@ -18,6 +18,7 @@ from lottery.ledger.draft import RecordedRun, RunKey
 from lottery.ledger.entry import Charter, Entry, read_entry, read_run
 from lottery.ledger.log import Log
 from lottery.ledger.ports import Ports
+from lottery.ledger.rules import standing_after
 from lottery.ledger.run_record import RUN, RunRecord, Superseding
 from lottery.ledger.schema import ENTRIES, RUNS
 
@@ -121,6 +122,19 @@ class LedgerReader:
         with self.reading() as connection:
             return queries.runs_of_date(connection, business_date).standing(superseding)
 
+    def left_standing(self, business_date: str, superseding: Superseding) -> list[RunRecord]:
+        """Return what `standing` does, once it is sure that these runs can be superseded.
+
+        Raises:
+            RunNotFound: One of them is not recorded.
+            Refused: One is of another date.
+            Conflict: One is already superseded, or a run that is to be left standing rests on it.
+        """
+        with self.reading() as connection:
+            return standing_after(
+                queries.runs_of_date(connection, business_date), superseding, business_date
+            )
+
     def breaks_of(self, record: RunRecord) -> tuple[Break, ...]:
         """Return the breaks of a run, from its evidence.
 
@@ -196,6 +210,7 @@ def breaks_in(pools: pa.Table) -> tuple[Break, ...]:
             reason=pool["break_reason"],
             assigned_quantity=pool["assigned_quantity"],
             total_short=pool["total_short"],
+            assigned_before=pool["assigned_before"],
         )
         for pool in broken.to_pylist()
     )

@@ -6,28 +6,27 @@ checked under the write lock that the insert needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
-    POOL_ALREADY_ALLOCATED,
+    RUN_HAS_DEPENDENTS,
     RUN_SUPERSEDED,
     SEED_CONFLICT,
     Conflict,
     Problem,
     Refused,
     RunNotFound,
+    StandingChanged,
 )
 from lottery.ledger import evidence
+from lottery.ledger.continuing import Reader
 from lottery.ledger.queries import DateRuns
-from lottery.ledger.run_record import RunRecord
+from lottery.ledger.run_record import RunRecord, Superseding
 from lottery.method.seed import Seed
-
-Reader = Callable[[RunRecord, str], pa.Table]
-"""Reads a table of a run's evidence by its name."""
 
 
 def refuse_conflicts(
@@ -37,7 +36,7 @@ def refuse_conflicts(
     seed: Seed,
     notices: pa.Table,
     pools: pa.Table,
-    positions_basis: str | None,
+    rests_on: Collection[str],
 ) -> None:
     """Refuse a run that contradicts the standing runs of its date.
 
@@ -47,10 +46,11 @@ def refuse_conflicts(
         seed: The new run's seed.
         notices: Its `tables.NOTICES`.
         pools: Its `tables.POOLS`.
-        positions_basis: `net` or `gross` if it was stated; a pool may then be allocated again.
+        rests_on: The runs whose draws it continues (P6).
 
     Raises:
-        Conflict: The seed differs (S8), or a notice or a pool is already allocated.
+        Conflict: The seed differs (S8), or a notice is already allocated.
+        StandingChanged: A run has drawn a pool of it that it does not continue.
     """
     standing = list(standing)
     for record in standing:
@@ -62,7 +62,7 @@ def refuse_conflicts(
                 "every standing run of its date [S8]",
                 run=record.run,
             )
-    once = allocated_pools_of(pools) if positions_basis is None else set()
+    drawn = set(_pairs(pools))
     # A notice that was allocated conflicts also if its pool is a break now.
     given = set(
         zip(
@@ -72,7 +72,26 @@ def refuse_conflicts(
         )
     )
     for record in standing:
-        _refuse_overlap(record, read, given, once)
+        _refuse_overlap(record, read, given, set() if record.run in rests_on else drawn)
+
+
+def standing_after(runs: DateRuns, superseding: Superseding, business_date: str) -> list[RunRecord]:
+    """Return the runs that a superseding run leaves standing.
+
+    Args:
+        runs: The runs of the date.
+        superseding: The runs that are to be superseded.
+        business_date: The date of the run that is to supersede them.
+
+    Raises:
+        RunNotFound: One of them is not recorded.
+        Refused: One is of another date.
+        Conflict: One is already superseded, or a run that is to be left standing rests on it.
+    """
+    for superseded in superseding.runs:
+        refuse_superseding(runs, superseded, business_date)
+    refuse_dependents(runs, superseding)
+    return runs.standing(superseding)
 
 
 def refuse_superseding(runs: DateRuns, superseded: str, business_date: str) -> None:
@@ -102,14 +121,39 @@ def refuse_superseding(runs: DateRuns, superseded: str, business_date: str) -> N
         )
 
 
+def refuse_dependents(runs: DateRuns, superseding: Superseding) -> None:
+    """Refuse to supersede a run without those that rest on it (H2).
+
+    Args:
+        runs: The runs of the date.
+        superseding: The runs that are to be superseded.
+
+    Raises:
+        Conflict: A standing run continues the draw of one of them, and is not superseded with it.
+    """
+    left = [
+        record
+        for record in runs.standing(superseding)
+        if set(record.rests_on) & set(superseding.runs)
+    ]
+    if left:
+        names = ", ".join(record.run for record in left)
+        raise Conflict(
+            RUN_HAS_DEPENDENTS,
+            f"{names} {'rests' if len(left) == 1 else 'rest'} on a run that is to be superseded: "
+            "their late notices continue its draw; supersede them together [H2]",
+            run=left[0].run,
+        )
+
+
 def _refuse_overlap(
     record: RunRecord,
     read: Reader,
     notices: set[tuple[str, str]],
     pools: set[tuple[str, str]],
 ) -> None:
-    their_pools = allocated_pools_of(read(record, evidence.POOLS_FILE))
-    their_notices = _allocated_notices(read(record, evidence.NOTICES_FILE), their_pools)
+    their_pools = allocated_pools_of(read(record, evidence.POOLS_FILE, None))
+    their_notices = _allocated_notices(read(record, evidence.NOTICES_FILE, None), their_pools)
     again = sorted(notices & their_notices)
     if again:
         raise Conflict(
@@ -118,27 +162,20 @@ def _refuse_overlap(
             f"{_some([_named(*notice, 'notice') for notice in again])}",
             run=record.run,
         )
-    again = sorted(pools & their_pools)
-    if again:
-        raise Conflict(
-            POOL_ALREADY_ALLOCATED,
-            f"run {record.run} has already allocated "
-            f"{_some([_named(*pool, 'series') for pool in again])}; state --positions-basis net if "
-            "that is deducted from these positions, gross if not",
-            run=record.run,
-        )
+    drawn = sorted(pools & their_pools)
+    if drawn:
+        names = _some([_named(*pool, "series") for pool in drawn])
+        raise StandingChanged(f"run {record.run} has drawn {names} in the meantime; try again")
 
 
 def allocated_pools_of(pools: pa.Table) -> set[tuple[str, str]]:
     """Return occ_account and series of the pools that are not breaks."""
-    allocated = pools.filter(pc.is_null(pools.column("break_reason")))
-    return set(
-        zip(
-            allocated.column("occ_account").to_pylist(),
-            allocated.column("series").to_pylist(),
-            strict=True,
-        )
-    )
+    return set(_pairs(pools.filter(pc.is_null(pools.column("break_reason")))))
+
+
+def _pairs(pools: pa.Table) -> Iterator[tuple[str, str]]:
+    columns = (pools.column(name).to_pylist() for name in ("occ_account", "series"))
+    return zip(*columns, strict=True)
 
 
 def _allocated_notices(notices: pa.Table, pools: set[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -23,11 +23,6 @@ RUN: Final = "run"
 ALLOCATED: Final = "ALLOCATED"
 ALLOCATED_WITH_BREAKS: Final = "ALLOCATED_WITH_BREAKS"
 
-NET: Final = "net"
-"""Positions from which earlier assignments of the date are already deducted."""
-GROSS: Final = "gross"
-"""Positions that still include what was assigned earlier on the date; the run takes it off."""
-
 EVIDENCE_NAME: Final = (
     r"(?:(?:sources/)?[A-Za-z0-9_][A-Za-z0-9_.-]*|[a-z_]+/part-(?:0|[1-9][0-9]{0,4})\.parquet)"
 )
@@ -131,8 +126,7 @@ class RunRecord:
         charter: The SHA-256 of the charter that was in force.
         supersedes: The runs of its date that it supersedes, sorted.
         reason: Why it supersedes them.
-        positions_basis: `net`, `gross`, or None if the request did not state it.
-        taken_off: The runs whose assignments were taken off gross positions.
+        rests_on: The runs whose draws it continues, in the order of recording (P6, H2).
         assigned_quantity: Contracts of all notices, including those of broken pools.
         allocated_quantity: Contracts allocated to accounts.
         break_count: Pools that are breaks; `pools.parquet` has them with both figures (D5).
@@ -151,8 +145,7 @@ class RunRecord:
     content_sha256: str
     supersedes: tuple[str, ...]
     reason: str | None
-    positions_basis: str | None
-    taken_off: tuple[str, ...]
+    rests_on: tuple[str, ...]
     method: MethodRecord
     seed: Annotated[Seed, AfterValidator(_with_four_digits), WrapSerializer(_seed_document)]
     pool_count: int

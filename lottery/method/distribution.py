@@ -1,4 +1,4 @@
-"""One pool: ranges, first hit, distribution (rules R3, D1 to D5).
+"""One pool: ranges, first hit, distribution (rules R3, P6, D1 to D5).
 
 The first two functions are the rules themselves, in 64-bit integer arithmetic that cannot overflow
 for totals up to 2**63 - 1, because `lottery.day` compiles these very functions into its loops: each
@@ -58,6 +58,19 @@ def assigned_in_range(
     after_wrap = assigned_quantity - before_wrap
     hit = max(0, min(last_number, first_hit + before_wrap - 1) - max(first_number, first_hit) + 1)
     return hit + max(0, min(last_number, after_wrap) - first_number + 1)
+
+
+def continued_number(first_hit: int, assigned_before: int, total_short: int) -> int:
+    """Return the number that late notices continue from: the one after the last hit (P6, D4).
+
+    Args:
+        first_hit: The pool's first number hit on the date, 1 to `total_short`.
+        assigned_before: Contracts assigned from there by earlier cycles, less than `total_short`;
+            with none this is the first hit itself.
+        total_short: Contracts short in the pool.
+    """
+    left = total_short - first_hit
+    return first_hit + assigned_before if assigned_before <= left else assigned_before - left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from lottery.method.distribution import (
     NumberRange,
     assigned_in_range,
     check_pool,
+    continued_number,
     first_hit_number,
     number_ranges,
 )
@@ -180,6 +181,7 @@ def pool_odds(
     assigned_quantity: int,
     zero_hit: ZeroHit,
     only: Collection[int] | None = None,
+    assigned_before: int = 0,
 ) -> PoolOdds:
     """Return the chances of a pool's accounts.
 
@@ -188,13 +190,15 @@ def pool_odds(
         assigned_quantity: Contracts assigned, 1 to the sum of `shorts`.
         zero_hit: The choice of D2.
         only: The indices of the accounts asked for; None for all.
+        assigned_before: Contracts that earlier cycles of the date assigned (P6), so that these are
+            assigned from another number; with them at most the sum of `shorts`.
 
     Raises:
         ValueError: An argument is outside of these bounds.
         IndexError: There is no account of an index asked for.
     """
     total_short = check_pool(shorts, assigned_quantity)
-    first_hits = first_hits_of(total_short, zero_hit)
+    first_hits = first_hits_of(total_short, zero_hit, assigned_before)
     indices = range(len(shorts)) if only is None else sorted(set(only))
     ranges = number_ranges(shorts)
     sizes = {shorts[index] for index in indices}
@@ -217,16 +221,21 @@ def pool_odds(
     )
 
 
-def first_hits_of(total_short: int, zero_hit: ZeroHit) -> FirstHits:
-    """Count the first hits of all 10,000 fractions.
+def first_hits_of(total_short: int, zero_hit: ZeroHit, assigned_before: int = 0) -> FirstHits:
+    """Count the first hits of all 10,000 fractions, or the numbers that late notices go on from.
 
     Args:
         total_short: Contracts short in the pool, at least 1.
         zero_hit: The choice of D2.
+        assigned_before: Contracts assigned by earlier cycles (P6), less than `total_short`.
     """
     zero_is_one = zero_hit is ZeroHit.FIRST
     counts = Counter(
-        first_hit_number(ten_thousandths, total_short, zero_is_one)
+        continued_number(
+            first_hit_number(ten_thousandths, total_short, zero_is_one),
+            assigned_before,
+            total_short,
+        )
         for ten_thousandths in range(1, DENOMINATOR + 1)
     )
     numbers = sorted(counts)

@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
 
 from lottery.day.allocate import Day, PositionsInvalid, allocate
+from lottery.day.assigned_pools import Integers
 from lottery.day.keys import KeyedPositions, key_table
+from lottery.day.population import POOL, assigned_before, differing_pools
 from lottery.day.recheck import recheck
-from lottery.day.tables import INT64_MAX
-from lottery.day.taken_off import take_off
-from lottery.errors import NO_PROBLEMS, Problem, ProblemCollector, Problems, quote
+from lottery.day.tables import BROKEN_POSITIONS, INT64_MAX, POSITIONS
+from lottery.errors import (
+    NO_PROBLEMS,
+    POPULATION_DIFFERS,
+    Conflict,
+    Problem,
+    ProblemCollector,
+    Problems,
+    StandingChanged,
+    quote,
+)
 from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.ledger import evidence
-from lottery.ledger.commit import Ledger
+from lottery.ledger.commit import ATTEMPTS, Ledger
 from lottery.ledger.content import content_sha256
+from lottery.ledger.continuing import continuation
 from lottery.ledger.draft import RecordedRun, RunDraft, RunKey
+from lottery.ledger.occ_positions import CODES as OCC_CODES
 from lottery.ledger.occ_positions import occ_shorts, warnings_of
+from lottery.ledger.rules import refuse_conflicts
 from lottery.ledger.run_record import (
-    GROSS,
-    NET,
     Identity,
     MethodRecord,
-    RunRecord,
     Superseding,
     is_run_id,
 )
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import RuleWarning, Seed
-from lottery.operations.earlier_assignments import assigned_before, unmatched_problems
 from lottery.operations.validation import (
     CYCLES,
     check_date,
@@ -75,7 +84,6 @@ class RunRequest:
         request_id: An id that makes the request once-only; None derives one from the content.
         supersedes: The runs of the date that it supersedes, by id or as `latest`.
         reason: Why it supersedes them.
-        positions_basis: `net` or `gross`; required if a pool was already allocated on the date.
         occ_positions: OCC's own figures, to compare with the positions as given.
         methodology: The method with its decisions, which must be those of the charter (C1).
     """
@@ -90,7 +98,6 @@ class RunRequest:
     request_id: str | None = None
     supersedes: tuple[str, ...] = ()
     reason: str | None = None
-    positions_basis: str | None = None
     occ_positions: Received | None = None
     methodology: Methodology = JPMS_2024_09_06
 
@@ -130,22 +137,32 @@ def run_lottery(
         progress("recording")
     draft, content = _superseding_draft(ledger, request, draft)
     key = RunKey(request_id=request.request_id or f"{DERIVED_ID}{content}", content_sha256=content)
-    if request.positions_basis == GROSS:
-        standing = ledger.standing(draft.business_date.isoformat(), draft.superseding)
-        # Asked after the standing runs: where this very run is one of them, it is known.
-        if ledger.known(key) is None:
-            draft = _net_draft(ledger, request, draft, standing)
-    if proceed is not None:
-        proceed()
-    return ledger.record(draft, key, proceed=proceed)
+    if ledger.known(key) is not None:  # It is answered with what is recorded.
+        return ledger.record(draft, key, proceed=proceed)
+    changed: StandingChanged | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            try:
+                continued = _continued_draft(ledger, request, draft)
+            except Conflict:
+                if ledger.known(key) is None:
+                    raise
+                continued = draft  # The same request was faster; its run is the answer.
+            if proceed is not None:
+                proceed()
+            return ledger.record(continued, key, proceed=proceed)
+        except StandingChanged as error:  # Another run of the date was faster.
+            changed = error
+    assert changed is not None, "there was an attempt"  # noqa: S101
+    raise changed
 
 
 def compute_day(request: RunRequest, *, progress: Progress | None = None) -> RunDraft:
     """Allocate a day without recording it.
 
     Returns:
-        The draft of the run as the request alone determines it: gross positions are as given, and
-        it supersedes nothing yet.
+        The draft of the run as the request alone determines it: it continues and supersedes
+        nothing yet.
 
     Raises:
         Refused: Something in the request is wrong; every problem is listed.
@@ -183,7 +200,6 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
         requested_by=request.requested_by,
         occ_reports=request.notices.occ_reports,
         occ_shorts=shorts,
-        positions_basis=request.positions_basis,
     )
 
 
@@ -192,14 +208,17 @@ def _allocate(
     seed: Seed | None,
     positions: KeyedPositions,
     problems: Problems,
+    *,
+    assigned_before: Integers | None = None,
 ) -> Day:
     """Allocate the request's notices to positions.
 
     Args:
         request: The day.
         seed: Its seed, or None if it is refused.
-        positions: The positions of the assigned pools, as given or net.
+        positions: The positions of the assigned pools.
         problems: What is wrong with the request so far.
+        assigned_before: What earlier cycles assigned of each pool (P6).
 
     Raises:
         Refused: Something in the request is wrong; every problem is listed.
@@ -212,6 +231,7 @@ def _allocate(
             # Without a seed, for what is wrong with the positions.
             ten_thousandths=1 if seed is None else seed.ten_thousandths,
             zero_hit=request.methodology.zero_hit,
+            assigned_before=assigned_before,
         )
     except PositionsInvalid as error:
         problems += invalid_positions(received, error)
@@ -225,6 +245,7 @@ def _allocate(
         positions,
         ten_thousandths=seed.ten_thousandths,
         zero_hit=request.methodology.zero_hit,
+        assigned_before=assigned_before,
     )
     return day
 
@@ -274,9 +295,6 @@ def _term_problems(request: RunRequest) -> Problems:
             "reason",
             f"a reason must be one line of at most {REASON_CHARACTERS} printable characters",
         )
-    basis = request.positions_basis
-    if basis not in (None, NET, GROSS):
-        refuse("positions_basis", f"positions basis must be {NET} or {GROSS}, got {quote(basis)}")
     return found.problems()
 
 
@@ -313,7 +331,6 @@ def _content_of(draft: RunDraft) -> str:
         business_date=draft.business_date.isoformat(),
         cycle=draft.cycle,
         superseding=draft.superseding,
-        positions_basis=draft.positions_basis,
         method=MethodRecord.of(draft.methodology),
         seed=draft.seed,
         notices=draft.notices,
@@ -322,34 +339,104 @@ def _content_of(draft: RunDraft) -> str:
     )
 
 
-def _net_draft(
-    ledger: Ledger, request: RunRequest, draft: RunDraft, standing: Sequence[RunRecord]
-) -> RunDraft:
-    """Allocate again without what was assigned earlier on the date: the positions are gross.
-
-    Args:
-        ledger: The ledger.
-        request: The day.
-        draft: Its draft with the positions as given.
-        standing: The standing runs of the date, without those that it supersedes.
+def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> RunDraft:
+    """Return the draft of a run whose late notices continue the date's draws (P6).
 
     Raises:
-        Refused: An account was assigned more than its gross position.
+        Conflict: Positions of a pool are neither its first population nor what is left of it, or
+            the runs to supersede cannot be.
+        RunNotFound: A run to supersede is not recorded.
+        Refused: A run to supersede is of another date.
     """
-    draft = replace(draft, standing=tuple(record.run for record in standing))
-    runs, assigned = assigned_before(ledger, standing, draft.day.pools)
-    if not runs:
+    standing = ledger.left_standing(draft.business_date.isoformat(), draft.superseding)
+    pools = draft.day.pools
+    names = list(zip(*(pools.column(name).to_pylist() for name in POOL), strict=True))
+    drawn = continuation(standing, ledger.read, names)
+    if not drawn.runs:
         return draft
-    received = request.positions
-    net = take_off(received.table(), assigned)
-    unmatched_problems(received, net.unmatched).refuse_if_any()
-    positions = key_table(net.positions, received.assigned, request.methodology.account_order)
+    given = _positions_of(draft.day, drawn.continued, are_in=True)
+    for difference in differing_pools(given, drawn.population):
+        # That the very notices are allocated, or with another seed, says more than this.
+        runs = {record.run for record in standing}
+        refuse_conflicts(
+            standing,
+            ledger.read,
+            seed=draft.seed,
+            notices=draft.notices,
+            pools=pools,
+            rests_on=runs,
+        )
+        raise _population_differs(drawn.continued, *difference)
+    others = _positions_of(draft.day, drawn.continued, are_in=False)
+    first = drawn.population.select(BROKEN_POSITIONS.names).cast(BROKEN_POSITIONS)
+    positions = pa.concat_tables([others, first]).select(POSITIONS.names).cast(POSITIONS)
+    assigned = request.positions.assigned
+    day = _allocate(
+        request,
+        draft.seed,
+        key_table(positions, assigned, request.methodology.account_order),
+        NO_PROBLEMS,
+        assigned_before=assigned_before(names, drawn.continued),
+    )
     return replace(
         draft,
-        day=_allocate(request, draft.seed, positions, NO_PROBLEMS),
-        taken_off=net.taken_off,
-        taken_off_runs=runs,
+        day=day,
+        warnings=_with_occ_warnings(draft, day),
+        rests_on=drawn.runs,
+        continued=drawn.continued,
+        given_positions=given,
     )
+
+
+def _positions_of(day: Day, continued: pa.Table, *, are_in: bool) -> pa.Table:
+    """Return the open positions of the continued pools of a day, or of the others."""
+    rows = pa.concat_tables([day.allocations.select(BROKEN_POSITIONS.names), day.broken_positions])
+    names = {name: rows.column(name).cast(pa.string()) for name in POOL}
+    index = pa.array(range(rows.num_rows), pa.int64())
+    kind = "left semi" if are_in else "left anti"
+    kept = (
+        pa.table(names)
+        .append_column("index", index)
+        .join(continued.select(POOL), list(POOL), None, kind)
+    )
+    return rows.take(kept.column("index").combine_chunks().sort())
+
+
+def _population_differs(
+    continued: pa.Table,
+    pool: tuple[str, str],
+    account: str,
+    short: int,
+    given: int | None,
+    assigned: int,
+) -> Conflict:
+    """Return the conflict of a pool whose positions are another population (P6)."""
+    (run,) = [
+        row["first_run"]
+        for row in continued.to_pylist()
+        if (row["occ_account"], row["series"]) == pool
+    ]
+    had = f"{short}, or {short - assigned} without what was assigned since" if assigned else short
+    expected = f"account {account} short {had}, got {'none' if given is None else given}"
+    if (given or 0) in (short, short - assigned):
+        expected = (
+            "every account with what was assigned since, or every one without it, got account "
+            f"{account} with it and others without"
+        )
+    return Conflict(
+        POPULATION_DIFFERS,
+        f"run {run} has drawn {pool_name(*pool)} from other positions: expected {expected}; leave "
+        "the pool out of the file, or supersede that run to draw from others [P6]",
+        run=run,
+    )
+
+
+def _with_occ_warnings(draft: RunDraft, day: Day) -> tuple[RuleWarning, ...]:
+    """Return a draft's warnings, those about OCC's own figures by another day's pools."""
+    if draft.occ_shorts is None:
+        return draft.warnings
+    others = tuple(one for one in draft.warnings if one.code not in OCC_CODES)
+    return (*others, *warnings_of(draft.occ_shorts, day.pools))
 
 
 def _occ_account_warnings(request: RunRequest) -> tuple[RuleWarning, ...]:

@@ -19,8 +19,6 @@ from lottery.ledger.entry import as_json, canonical
 from lottery.ledger.evidence import RUN_FILE, write_parquet
 from lottery.ledger.run_record import (
     ALLOCATED,
-    GROSS,
-    NET,
     RunRecord,
     is_run_id,
 )
@@ -29,9 +27,7 @@ from lottery.operations.validation import checked_series
 
 __all__ = [
     "ALLOCATED",
-    "GROSS",
     "LOCK_SECONDS",
-    "NET",
     "RUN_FILE",
     "Break",
     "Ledger",
@@ -128,8 +124,7 @@ def brief(record: RunRecord, superseded_by: str | None) -> Mapping[str, Any]:
         "cycle": record.cycle,
         "supersedes": list(record.supersedes),
         "reason": record.reason,
-        "positions_basis": record.positions_basis,
-        "taken_off": list(record.taken_off),
+        "rests_on": list(record.rests_on),
         "charter": record.charter,
         "method": record.method.id,
         "composite": str(record.seed.composite),

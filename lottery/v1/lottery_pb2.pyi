@@ -302,6 +302,7 @@ class Pool(_message.Message):
     ACCOUNT_COUNT_FIELD_NUMBER: _builtins.int
     HIT_ACCOUNT_COUNT_FIELD_NUMBER: _builtins.int
     BREAK_REASON_FIELD_NUMBER: _builtins.int
+    ASSIGNED_BEFORE_FIELD_NUMBER: _builtins.int
     occ_account: _builtins.str
     """The OCC account."""
     series: _builtins.str
@@ -313,13 +314,15 @@ class Pool(_message.Message):
     total_short: _builtins.int
     """The number of contracts short in the whole pool."""
     first_hit: _builtins.int
-    """The first number hit (D1, D2). Not set if the pool is a break."""
+    """The first number hit on the business date (D1, D2). Not set if the pool is a break."""
     account_count: _builtins.int
     """The number of accounts with an open position."""
     hit_account_count: _builtins.int
     """The number of accounts that were assigned at least one contract."""
     break_reason: _builtins.str
     """Why the pool could not be allocated: `EXCEEDS_SHORT` or `NO_POSITION`. Empty if it was (D5)."""
+    assigned_before: _builtins.int
+    """The number of contracts that earlier cycles of the date assigned from the first hit on (P6)."""
     def __init__(
         self,
         *,
@@ -332,10 +335,11 @@ class Pool(_message.Message):
         account_count: _builtins.int = ...,
         hit_account_count: _builtins.int = ...,
         break_reason: _builtins.str = ...,
+        assigned_before: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_first_hit", b"_first_hit", "first_hit", b"first_hit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_hit", b"_first_hit", "account_count", b"account_count", "assigned_quantity", b"assigned_quantity", "break_reason", b"break_reason", "first_hit", b"first_hit", "hit_account_count", b"hit_account_count", "notice_count", b"notice_count", "occ_account", b"occ_account", "series", b"series", "total_short", b"total_short"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_hit", b"_first_hit", "account_count", b"account_count", "assigned_before", b"assigned_before", "assigned_quantity", b"assigned_quantity", "break_reason", b"break_reason", "first_hit", b"first_hit", "hit_account_count", b"hit_account_count", "notice_count", b"notice_count", "occ_account", b"occ_account", "series", b"series", "total_short", b"total_short"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_hit: _TypeAlias = _typing.Literal["first_hit"]  # noqa: Y015
     _WhichOneofArgType__first_hit: _TypeAlias = _typing.Literal["_first_hit", b"_first_hit"]  # noqa: Y015
@@ -354,6 +358,7 @@ class Break(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     ASSIGNED_QUANTITY_FIELD_NUMBER: _builtins.int
     TOTAL_SHORT_FIELD_NUMBER: _builtins.int
+    ASSIGNED_BEFORE_FIELD_NUMBER: _builtins.int
     occ_account: _builtins.str
     """The OCC account."""
     series: _builtins.str
@@ -364,6 +369,8 @@ class Break(_message.Message):
     """The number of contracts that OCC assigned."""
     total_short: _builtins.int
     """The number of contracts short in the whole pool."""
+    assigned_before: _builtins.int
+    """The number of these contracts that earlier cycles of the date assigned (P6)."""
     def __init__(
         self,
         *,
@@ -372,10 +379,11 @@ class Break(_message.Message):
         reason: _builtins.str = ...,
         assigned_quantity: _builtins.int = ...,
         total_short: _builtins.int = ...,
+        assigned_before: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_quantity", b"assigned_quantity", "occ_account", b"occ_account", "reason", b"reason", "series", b"series", "total_short", b"total_short"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_before", b"assigned_before", "assigned_quantity", b"assigned_quantity", "occ_account", b"occ_account", "reason", b"reason", "series", b"series", "total_short", b"total_short"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -456,7 +464,7 @@ class Run(_message.Message):
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
-    POSITIONS_BASIS_FIELD_NUMBER: _builtins.int
+    RESTS_ON_FIELD_NUMBER: _builtins.int
     BREAK_COUNT_FIELD_NUMBER: _builtins.int
     CHARTER_FIELD_NUMBER: _builtins.int
     run: _builtins.str
@@ -483,8 +491,6 @@ class Run(_message.Message):
     """Why this run supersedes them."""
     superseded_by: _builtins.str
     """The id of the run that supersedes this one; empty if this run is standing."""
-    positions_basis: _builtins.str
-    """The positions basis: `net` or `gross`; empty if the request did not state it."""
     break_count: _builtins.int
     """The number of pools that could not be allocated."""
     charter: _builtins.str
@@ -517,6 +523,10 @@ class Run(_message.Message):
     def supersedes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the runs that this run supersedes."""
 
+    @_builtins.property
+    def rests_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the runs whose draws this run continues (P6)."""
+
     def __init__(
         self,
         *,
@@ -539,13 +549,13 @@ class Run(_message.Message):
         supersedes: _abc.Iterable[_builtins.str] | None = ...,
         reason: _builtins.str = ...,
         superseded_by: _builtins.str = ...,
-        positions_basis: _builtins.str = ...,
+        rests_on: _abc.Iterable[_builtins.str] | None = ...,
         break_count: _builtins.int = ...,
         charter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "recorded_at", b"recorded_at", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "break_count", b"break_count", "breaks", b"breaks", "business_date", b"business_date", "charter", b"charter", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "positions_basis", b"positions_basis", "reason", b"reason", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "break_count", b"break_count", "breaks", b"breaks", "business_date", b"business_date", "charter", b"charter", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "reason", b"reason", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "rests_on", b"rests_on", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

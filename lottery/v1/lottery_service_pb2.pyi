@@ -307,7 +307,6 @@ class RunSpec(_message.Message):
     POSITION_COUNT_FIELD_NUMBER: _builtins.int
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    POSITIONS_BASIS_FIELD_NUMBER: _builtins.int
     OCC_POSITION_COUNT_FIELD_NUMBER: _builtins.int
     cycle: _builtins.int
     """The assignment cycle within the business date, 1 to 999. Defaults to 1."""
@@ -324,10 +323,6 @@ class RunSpec(_message.Message):
     """The number of positions in the stream. If set, a stream with another number is rejected."""
     reason: _builtins.str
     """Why the runs are superseded. Required if `supersedes` is set."""
-    positions_basis: _builtins.str
-    """Whether the positions are `net` of what was assigned earlier on the business date, or `gross`.
-    Required if a pool of this request was allocated earlier on that date.
-    """
     occ_position_count: _builtins.int
     """The number of OCC's own position figures in the stream. If set, a stream with another number is
     rejected.
@@ -363,12 +358,11 @@ class RunSpec(_message.Message):
         position_count: _builtins.int | None = ...,
         supersedes: _abc.Iterable[_builtins.str] | None = ...,
         reason: _builtins.str = ...,
-        positions_basis: _builtins.str = ...,
         occ_position_count: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "business_date", b"business_date", "decisions", b"decisions", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "positions_basis", b"positions_basis", "reason", b"reason", "request_id", b"request_id", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__notice_count: _TypeAlias = _typing.Literal["notice_count"]  # noqa: Y015
     _WhichOneofArgType__notice_count: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count"]  # noqa: Y015

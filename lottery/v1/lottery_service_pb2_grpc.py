@@ -127,7 +127,8 @@ class LotteryServiceServicer:
         Errors include:
         - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
         - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
-        - FAILED_PRECONDITION (POOL_ALREADY_ALLOCATED, SEED_CONFLICT, RUN_SUPERSEDED): the request
+        - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
+        RUN_HAS_DEPENDENTS): the request
         contradicts a recorded run.
         - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
         belongs to a recorded run with other content.

@@ -64,7 +64,8 @@ class LotteryServiceStub:
     Errors include:
     - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
     - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
-    - FAILED_PRECONDITION (POOL_ALREADY_ALLOCATED, SEED_CONFLICT, RUN_SUPERSEDED): the request
+    - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
+      RUN_HAS_DEPENDENTS): the request
       contradicts a recorded run.
     - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
       belongs to a recorded run with other content.
@@ -151,7 +152,8 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     Errors include:
     - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
     - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
-    - FAILED_PRECONDITION (POOL_ALREADY_ALLOCATED, SEED_CONFLICT, RUN_SUPERSEDED): the request
+    - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
+      RUN_HAS_DEPENDENTS): the request
       contradicts a recorded run.
     - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
       belongs to a recorded run with other content.
@@ -253,7 +255,8 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors include:
         - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
         - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
-        - FAILED_PRECONDITION (POOL_ALREADY_ALLOCATED, SEED_CONFLICT, RUN_SUPERSEDED): the request
+        - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
+          RUN_HAS_DEPENDENTS): the request
           contradicts a recorded run.
         - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
           belongs to a recorded run with other content.

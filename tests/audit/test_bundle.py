@@ -49,7 +49,7 @@ from tests.builders import (
 )
 
 RUN = "2024-09-16-001"
-GROSS_RUN = "2024-09-16-002"
+LATE_RUN = "2024-09-16-002"
 TEXTS = (
     "README.txt",
     "run.json",
@@ -63,6 +63,7 @@ TEXTS = (
 EVIDENCE = (
     "allocations.parquet",
     "broken_positions.parquet",
+    "continued.parquet",
     "notices.parquet",
     "pools.parquet",
     "sources/notices.csv",
@@ -91,14 +92,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("exported")
     record_in(folder / "ledger", request_of(FULL, folder / "a"))
     second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 50, "C")])
-    request = request_of(second, folder / "b", cycle=2, positions_basis="gross")
+    request = request_of(second, folder / "b", cycle=2)
     record_in(folder / "ledger", request)
     record_in(folder / "other", request_of(FULL, folder / "c"))
     return Exported(
         ledger=folder / "ledger",
         key=opened(folder / "ledger").log().key,
         first=export(folder / "ledger", RUN),
-        second=export(folder / "ledger", GROSS_RUN),
+        second=export(folder / "ledger", LATE_RUN),
         foreign=export(folder / "other", RUN),
     )
 
@@ -213,7 +214,7 @@ def test_a_bundle_holds_the_run_and_what_proves_it(exported: Exported, files: Fi
     assert files["replay.sql"].decode() == statement()
     sums = dict(line.split("  ")[::-1] for line in files["SHA256SUMS"].decode().splitlines())
     assert sums == {name: hashlib.sha256(files[name]).hexdigest() for name in EVIDENCE}
-    assert "taken_off.parquet" in unpacked(exported.second)
+    assert "given_positions.parquet" in unpacked(exported.second)
 
 
 def test_a_bundle_has_nothing_of_the_machine_or_the_moment(exported: Exported) -> None:
@@ -232,18 +233,18 @@ def test_the_same_run_gives_the_same_bytes_whatever_happens_to_it_later(
     exported: Exported, ledger: Path, tmp_path: Path
 ) -> None:
     assert export(ledger, RUN) == export(ledger, RUN) == exported.first
-    assert export(ledger, GROSS_RUN) == exported.second, "the checkpoint signed is its own"
+    assert export(ledger, LATE_RUN) == exported.second, "the checkpoint signed is its own"
 
     record_in(ledger, request_of(replace(PUBLISHED, date=NEXT_DATE), tmp_path / "later"))
     assert export(ledger, RUN) == exported.first
 
     again = request_of(
-        FULL.shuffled(3), tmp_path / "again", supersedes=[RUN, GROSS_RUN], reason="wrong file"
+        FULL.shuffled(3), tmp_path / "again", supersedes=[RUN, LATE_RUN], reason="wrong file"
     )
     record_in(ledger, again)
     assert opened(ledger).superseded_by(RUN) == "2024-09-16-003"
     assert export(ledger, RUN) == exported.first
-    assert export(ledger, GROSS_RUN) == exported.second
+    assert export(ledger, LATE_RUN) == exported.second
 
 
 @pytest.mark.parametrize("name", EVIDENCE)
@@ -271,12 +272,12 @@ def test_a_bundle_replays_where_there_is_no_ledger(
     ledger: Path,
     engine: Engine,
 ) -> None:
-    content = export(ledger, RUN), export(ledger, GROSS_RUN)
+    content = export(ledger, RUN), export(ledger, LATE_RUN)
     shutil.rmtree(ledger)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
 
-    for one, run in zip(content, (RUN, GROSS_RUN), strict=True):
+    for one, run in zip(content, (RUN, LATE_RUN), strict=True):
         for keys in ((), (exported.key,), (OFFICER.verifier, exported.key)):
             replay = replayed(tmp_path, one, *keys, engine=engine)
 
@@ -379,7 +380,7 @@ def test_a_file_that_is_missing_is_a_mismatch_or_a_refusal(
         assert name in named(replayed(tmp_path, content))
 
 
-@pytest.mark.parametrize("name", ["stray", "sources/stray.csv", "taken_off.parquet", "sources"])
+@pytest.mark.parametrize("name", ["stray", "sources/stray.csv", "occ_reports.parquet", "sources"])
 def test_a_file_that_nobody_names_is_refused(files: Files, tmp_path: Path, name: str) -> None:
     assert_refused(tmp_path, packed({**files, name: b"stray"}))
 
@@ -394,7 +395,7 @@ def test_what_proves_the_record_is_named_if_a_byte_is_another_and_the_archive_is
     wrong = {"checkpoint": name, "SHA256SUMS": name}.get(name, "run.json.tlog-proof")
     path = tmp_path / "bundle.zip"
     for at in {*range(0, len(content), 8), len(content) - 1}:
-        path.write_bytes(packed({**files, name: flipped(content, at)}, GROSS_RUN))
+        path.write_bytes(packed({**files, name: flipped(content, at)}, LATE_RUN))
         with bundle_reader.opened_bundle(path, ()) as bundle:
             assert {one.where for one in bundle.mismatches} == {wrong}, at
     assert list(alone.iterdir()) == []
@@ -714,11 +715,11 @@ def test_a_folder_that_is_not_the_one_of_the_run_is_refused(
     exported: Exported, files: Files, tmp_path: Path
 ) -> None:
     entries = entries_of(files)
-    entries[-1] = (zipfile.ZipInfo(f"{GROSS_RUN}/sources/volumes.csv"), entries[-1][1])
+    entries[-1] = (zipfile.ZipInfo(f"{LATE_RUN}/sources/volumes.csv"), entries[-1][1])
     for content, problem in (
         (archived(entries), "expected the folder of one run, got 2"),
         (packed(files, "2024-09-16-007"), f"the folder of run {RUN}, got 2024-09-16-007"),
-        (packed(unpacked(exported.second)), f"the folder of run {GROSS_RUN}, got {RUN}"),
+        (packed(unpacked(exported.second)), f"the folder of run {LATE_RUN}, got {RUN}"),
     ):
         assert_refused(tmp_path, content, problem)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lottery import operations
+from lottery.audit import wording
 from lottery.audit.explain import ACCOUNTS_SHOWN, PoolWorking, exact_product
 from lottery.errors import NotInRun, Refused, RunNotFound
 from lottery.ledger.commit import Ledger
@@ -322,3 +324,34 @@ def test_recorded_allocations_and_pools_are_read_whole_or_in_part(ledger: Ledger
 def test_allocations_of_a_series_that_is_no_symbol_are_refused(ledger: Ledger) -> None:
     with pytest.raises(Refused, match="expected an OSI symbol"):
         operations.allocations(ledger, "latest", series="AAPL")
+
+
+def test_late_notices_are_explained_from_the_number_that_they_continue_from(
+    tmp_path: Path,
+) -> None:
+    recorded(PUBLISHED, tmp_path)
+    for cycle, quantity in enumerate((30, 26), 2):
+        day = replace(PUBLISHED, notices=[notice(f"L{cycle}", AAPL, quantity)])
+        request = request_of(day, tmp_path / str(cycle), cycle=cycle)
+        record_in(tmp_path / "ledger", request)
+    ledger = opened(tmp_path / "ledger")
+    (second,) = operations.explain(ledger, "2024-09-16-002", series=AAPL)
+    (third,) = operations.explain(ledger, "2024-09-16-003", series=AAPL)
+
+    assert (second.product, second.first_hit, second.assigned_before) == ("28.041", 28, 10)
+    assert numbers(second.ranges) == [(38, 65), (1, 2)]
+    assert accounts(second) == [
+        ("1046", 30, (1, 30), 2, [(1, 2)]),
+        ("1047", 30, (31, 60), 23, [(38, 60)]),
+        ("1048", 5, (61, 65), 5, [(61, 65)]),
+    ]
+    assert wording.distribution_steps(second) == [
+        "Earlier cycles assigned 10 contracts from there; these continue from number 38 [P6]",
+        "Numbers hit: 38 to 65, then 1 to 2",
+        "After the last number comes number 1 [D4]",
+    ]
+    assert (third.break_reason, third.assigned_before, third.ranges) == ("EXCEEDS_SHORT", 40, ())
+    assert wording.quantities(third) == (
+        "Assigned by OCC: 26 contracts in 1 notice.  Total short: 65 contracts in 3 accounts.  "
+        "Assigned before: 40 [P6]."
+    )

@@ -20,12 +20,16 @@ from lottery.audit.report.html import aligned_ask
 from lottery.audit.report.request import PageRequest
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
+from lottery.method.methodology import ZeroHit
+from lottery.method.odds import pool_odds
 from tests.audit.pages import PageReader, read_page
 from tests.builders import (
+    AAPL,
     FULL,
     PUBLISHED,
     REQUESTER,
     SmallDay,
+    notice,
     opened,
     record_in,
     request_of,
@@ -167,6 +171,32 @@ def test_an_accounts_page_says_what_hit_it_and_how_likely_that_was(tmp_path: Pat
         assert step in text
     assert "1046" not in text
     assert "1048" not in text
+
+
+def test_late_notices_are_on_the_pages_where_they_continue(tmp_path: Path) -> None:
+    record_in(tmp_path / "ledger", request_of(PUBLISHED, tmp_path / "in"))
+    for cycle, quantity in enumerate((5, 51), 2):
+        day = replace(PUBLISHED, notices=[notice(f"L{cycle}", AAPL, quantity)])
+        request = request_of(day, tmp_path / str(cycle), cycle=cycle)
+        record_in(tmp_path / "ledger", request)
+    ledger = opened(tmp_path / "ledger")
+    late = read_page(html_of(ledger, PageRequest(), "2024-09-16-002")).text
+    account = read_page(html_of(ledger, PageRequest(account="1047"), "2024-09-16-002")).text
+    broken = read_page(html_of(ledger, PageRequest())).text
+
+    continues = "Earlier cycles assigned 10 contracts from there; these continue from number 38"
+    assert "Continues the draws of 2024-09-16-001" in late
+    assert late.index("decimals removed: 28") < late.index(continues) < late.index("38 to 42")
+    assert account.index(continues) < account.index(
+        "From 38 on, 5 contracts are assigned in sequence."
+    )
+    # They are counted from the number after ten more, and not from the first hit.
+    odds = pool_odds(
+        [30, 30, 5], assigned_quantity=5, zero_hit=ZeroHit.WRAP, assigned_before=10
+    ).accounts[1]
+    count = sum(one.fraction_count for one in odds.chances if one.assigned_quantity >= 5)
+    assert f"{count:,} of them assign this account 5 contracts or more" in account
+    assert f"{AAPL.replace('  ', ' ')} 51 65, 15 assigned before more is assigned" in broken
 
 
 def test_both_figures_of_a_break_and_its_reason_come_first(ledger: Ledger) -> None:

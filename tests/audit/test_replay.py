@@ -183,7 +183,7 @@ def test_runs_are_replayed_by_date(tmp_path: Path) -> None:
 OF_EVERY_RUN = {
     file: schema
     for file, schema in evidence.TABLES.items()
-    if file not in {evidence.TAKEN_OFF_FILE, evidence.OCC_REPORTS_FILE}
+    if file not in {evidence.GIVEN_POSITIONS_FILE, evidence.OCC_REPORTS_FILE}
 }
 CELLS = [(file, name) for file, schema in OF_EVERY_RUN.items() for name in schema.names]
 COMPUTED = {
@@ -191,6 +191,7 @@ COMPUTED = {
     "pools.parquet": set(evidence.TABLES["pools.parquet"].names),
     "allocations.parquet": {"first_number", "last_number", "assigned_quantity"},
     "broken_positions.parquet": set(),
+    "continued.parquet": set(),
 }
 
 
@@ -312,12 +313,12 @@ def test_a_source_edited_without_changing_a_value_is_found_by_its_digest(
 
 
 @pytest.fixture(scope="module")
-def recorded_gross(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
-    """A second cycle of the full day, whose gross positions had something taken off."""
+def recorded_late(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
+    """A second cycle of the full day, which continues the draws of two of its pools."""
     folder = tmp_path_factory.mktemp("gross")
     record_in(folder / "ledger", request_of(FULL, folder / "a"))
     second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 60, "C")])
-    request = request_of(second, folder / "b", cycle=2, positions_basis="gross")
+    request = request_of(second, folder / "b", cycle=2)
     record = record_in(folder / "ledger", request).record
     return record, folder / "ledger" / record.folder
 
@@ -333,19 +334,19 @@ def recorded_fixml(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord,
 
 
 OF_SOME_RUNS = {
-    "recorded_gross": evidence.TAKEN_OFF_FILE,
+    "recorded_late": evidence.GIVEN_POSITIONS_FILE,
     "recorded_fixml": evidence.OCC_REPORTS_FILE,
 }
 
 
 @pytest.mark.parametrize("engine", Engine)
 @pytest.mark.parametrize("kind", OF_SOME_RUNS)
-def test_a_run_of_gross_positions_or_of_fixml_matches(
+def test_a_run_of_late_notices_or_of_fixml_matches(
     request: pytest.FixtureRequest, kind: str, engine: Engine
 ) -> None:
     record, directory = request.getfixturevalue(kind)
 
-    assert record.taken_off == (("2024-09-16-001",) if kind == "recorded_gross" else ())
+    assert record.rests_on == (("2024-09-16-001",) if kind == "recorded_late" else ())
     assert record.digest_of(OF_SOME_RUNS[kind]) is not None
     assert replay(record, directory, engine=engine).mismatches == ()
 

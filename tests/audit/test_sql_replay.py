@@ -133,6 +133,7 @@ def test_the_published_example_comes_out_whole(tmp_path: Path) -> None:
             "notice_count": 1,
             "assigned_quantity": 10,
             "total_short": 65,
+            "assigned_before": 0,
             "first_hit": 28,
             "account_count": 3,
             "hit_account_count": 2,

@@ -1,6 +1,6 @@
 """Verify: a ledger that was left alone is sound, and whatever is done to one is found and named.
 
-The ledger here has two dates, a run superseded, a second cycle of gross positions, a request that
+The ledger here has two dates, a run superseded, a later cycle that continues a draw, a request that
 names a known run, a charter amended, a key rotated, and a replay.
 """
 
@@ -18,13 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from lottery import operations
 from lottery.audit.verify import Fault
 from lottery.errors import LedgerNotFound, LedgerUnfinished
-from lottery.ledger import log
+from lottery.ledger import evidence, log
 from lottery.ledger.entry import Charter, Entry, NamedRequest, NextKey, canonical, digest_of
 from lottery.ledger.run_record import RunRecord
 from lottery.ledger.schema import metadata
@@ -50,6 +51,7 @@ from tests.builders import (
     request_of,
     settings_of,
 )
+from tests.reference import Row
 
 RUNS = ("2024-09-16-001", "2024-09-16-002", "2024-09-16-003", "2024-09-17-001")
 STRANGER = SigningKey(name="stranger.example", seed=bytes(range(1, 33)))
@@ -68,7 +70,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record_in(ledger, again)
     operations.rotate_key(settings_of(ledger), TESTER)
     second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 50, "C")])
-    record_in(ledger, request_of(second, folder / "c", cycle=2, positions_basis="gross"))
+    record_in(ledger, request_of(second, folder / "c", cycle=2))
     amend(ledger, NEXT_DATE)
     record_in(ledger, request_of(replace(PUBLISHED, date=NEXT_DATE), folder / "d"))
     replay_of(ledger, RUNS[2])
@@ -562,7 +564,7 @@ def _other_run(record: RunRecord, **given: Any) -> RunRecord:
         ({"supersedes": (RUNS[3], RUNS[3]), "reason": "r"}, "sorted, each once"),
         ({"supersedes": (RUNS[2],), "reason": "r"}, "expected a run of 2024-09-17"),
         ({"supersedes": ("2024-09-17-009",), "reason": "r"}, "is not recorded"),
-        ({"taken_off": ("2024-09-17-009",)}, "2024-09-17-009 is not recorded"),
+        ({"rests_on": ("2024-09-17-009",)}, "2024-09-17-009 is not recorded"),
     ],
 )
 def test_a_run_that_breaks_a_rule_is_found_however_well_it_is_signed(
@@ -575,6 +577,137 @@ def test_a_run_that_breaks_a_rule_is_found_however_well_it_is_signed(
         appended(ledger, record)
 
     assert problem in problems_of(ledger)
+
+
+@pytest.fixture
+def late(tmp_path: Path) -> tuple[Path, Path, RunRecord]:
+    """A ledger of one run, a copy that has a later cycle too, and the record of that."""
+    ledger = tmp_path / "first"
+    record_in(ledger, request_of(FULL, tmp_path / "a"))
+    other = copied(ledger, tmp_path / "second")
+    day = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 5, "C")])
+    return ledger, other, record_in(other, request_of(day, tmp_path / "b", cycle=2)).record
+
+
+def forged(
+    late: tuple[Path, Path, RunRecord], tables: dict[str, Callable[[Row], Row]], **given: Any
+) -> Path:
+    """Append the later cycle with other rows and members, as one could who has the key."""
+    ledger, other, record = late
+    folder = other / record.folder
+    files = []
+    for file in record.evidence:
+        path = folder / file.name
+        if file.name in tables:
+            table = evidence.read_table(folder, file.name)
+            rows = [tables[file.name](row) for row in table.to_pylist()]
+            assert rows != table.to_pylist()
+            evidence.write_parquet(pa.Table.from_pylist(rows, table.schema), path)
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        files.append(replace(file, sha256=digest, size=len(content)))
+    wrong = replace(record, evidence=tuple(files), **given)
+    shutil.copytree(folder, ledger / wrong.folder)
+    (ledger / wrong.folder / f"{record.run}.json").unlink()
+    appended(ledger, wrong)
+    return ledger
+
+
+def _given_more(row: Row) -> Row:
+    return {**row, "short_quantity": int(str(row["short_quantity"])) + 1}
+
+
+def _assigned_less_before(row: Row) -> Row:
+    return {**row, "assigned_before": int(str(row["assigned_before"])) - 1}
+
+
+@pytest.mark.parametrize(
+    ("tables", "given", "problems"),
+    [
+        ({}, {}, set()),
+        (
+            {"continued.parquet": _assigned_less_before},
+            {},
+            {"expected in continued.parquet what was drawn before it, got something else"},
+        ),
+        (
+            {
+                "continued.parquet": _assigned_less_before,
+                "pools.parquet": _assigned_less_before,
+            },
+            {},
+            {"expected in continued.parquet what was drawn before it, got something else"},
+        ),
+        (
+            {"continued.parquet": lambda row: {**row, "first_run": "2024-09-16-002"}},
+            {},
+            {"expected in continued.parquet what was drawn before it, got something else"},
+        ),
+        (
+            {"continued.parquet": lambda row: {**row, "population_sha256": "0" * 64}},
+            {},
+            {"expected in continued.parquet what was drawn before it, got something else"},
+        ),
+        (
+            {"given_positions.parquet": _given_more},
+            {},
+            {
+                f"expected in given_positions.parquet the first population of C {series}, or what "
+                f"is left of it, got another at account {account}"
+                for series, account in ((AAPL, "1046"), (META, "0042"))
+            },
+        ),
+        ({}, {"rests_on": ()}, {"expected that it continues 2024-09-16-001, got none"}),
+        (
+            {},
+            {"rests_on": ("2024-09-16-001", "2024-09-16-003")},
+            {
+                "run 2024-09-16-003 is not recorded",
+                "expected that it continues 2024-09-16-001, got 2024-09-16-001, 2024-09-16-003",
+            },
+        ),
+        (
+            {},
+            {"supersedes": ("2024-09-16-001",), "reason": "r"},
+            {
+                "expected that it continues no run, got 2024-09-16-001",
+                "expected in continued.parquet what was drawn before it, got something else",
+            },
+        ),
+    ],
+    ids=[
+        *("nothing", "less before", "less before in both", "another first run"),
+        *("another population", "other positions", "no run", "a run too many", "a superseded run"),
+    ],
+)
+def test_a_run_that_continues_another_draw_than_stood_is_found(
+    late: tuple[Path, Path, RunRecord],
+    tables: dict[str, Callable[[Row], Row]],
+    given: dict[str, Any],
+    problems: set[str],
+) -> None:
+    ledger = forged(late, tables, **given)
+
+    assert {fault.problem for fault in faults_of(ledger)} == problems
+
+
+def test_a_run_superseded_without_what_rests_on_it_is_found(
+    late: tuple[Path, Path, RunRecord],
+) -> None:
+    _, ledger, record = late
+    first = opened(ledger).get("2024-09-16-001")
+    again = replace(
+        first,
+        run="2024-09-16-003",
+        previous=digest_of(canonical(record)),
+        request_id="again",
+        content_sha256="0" * 64,
+        supersedes=(first.run,),
+        reason="r",
+    )
+    appended(ledger, again)
+
+    assert "got RUN_HAS_DEPENDENTS: 2024-09-16-002 rests on a run" in problems_of(ledger)
 
 
 def record_without_row(ledger: Path, record: RunRecord) -> None:

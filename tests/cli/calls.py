@@ -49,7 +49,7 @@ CORRECTED = replace(PUBLISHED, positions=[*PUBLISHED.positions, position(AAPL, "
 CONFLICTS = {
     "SEED_CONFLICT": replace(PUBLISHED.renamed("B"), asks=OTHER_ASKS),
     "NOTICE_ALREADY_ALLOCATED": CORRECTED,
-    "POOL_ALREADY_ALLOCATED": PUBLISHED.renamed("B"),
+    "POPULATION_DIFFERS": CORRECTED.renamed("B"),
 }
 """Days that contradict the published one, by the reason of the conflict."""
 

@@ -120,13 +120,13 @@ def test_a_pool_that_differs_from_occs_figure_is_a_warning_of_the_record(
         assert f"warning: {DIFFERS} [P1]" in shown.out
 
 
-def test_a_day_of_fixml_and_a_gross_cycle_replay_and_are_exported_and_sound(
+def test_a_day_of_fixml_and_a_late_cycle_replay_and_are_exported_and_sound(
     recorded: Door, tmp_path: Path
 ) -> None:
     door = files_of(copied(recorded.ledger, tmp_path / "ledger"))
     paths = write_fixml_files(replace(FULL, notices=[notice("B1", AAPL, 5, "C")]), tmp_path / "b")
     (tmp_path / "occ.xml").write_text(document(position_report("P1", AAPL, 66)))
-    command = [*run_arguments(paths), "--cycle", "2", "--positions-basis", "gross"]
+    command = [*run_arguments(paths), "--cycle", "2"]
 
     run = door(*command, "--occ-positions", tmp_path / "occ.xml", "--json").document
 

@@ -98,13 +98,12 @@ WRONG_USAGE = {
     ],
     "a reason without superseding": [*example_arguments(), "--reason", "late"],
     "a run too many": [*example_arguments(), EXAMPLE_RUN],
-    "an unknown positions basis": [*example_arguments(), "--positions-basis", "fair"],
 }
 
 OPTIONS = {
     "run": [
         *("--date", "--notices", "--positions", "--volumes", "--cycle", "--output", "--format"),
-        *("--supersede", "--reason", "--positions-basis"),
+        *("--supersede", "--reason"),
         *("--ledger", "--server", "--json"),
     ],
     "seed": ["--volumes", "--ledger", "--server", "--json"],

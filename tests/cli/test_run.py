@@ -79,6 +79,7 @@ def test_the_document_of_a_run_has_the_values_of_the_contract(either: Door) -> N
                 "reason": "EXCEEDS_SHORT",
                 "assigned_quantity": 25,
                 "total_short": 22,
+                "assigned_before": 0,
             }
         ],
         "warnings": [],

@@ -113,7 +113,7 @@ def test_what_only_reads_or_was_refused_is_no_entry_and_changes_nothing(
         (0, run_of(PUBLISHED, tmp_path / "in")),
         (0, ["replay", "run.zip"]),  # A bundle may be another firm's.
         (3, wrong_day(tmp_path / "wrong")),
-        (5, run_of(CONFLICTS["POOL_ALREADY_ALLOCATED"], tmp_path / "conflict")),
+        (5, run_of(CONFLICTS["POPULATION_DIFFERS"], tmp_path / "conflict")),
         (2, ["export", UNKNOWN_RUN, "run.zip"]),
         (75, ["export", "latest", "nowhere/run.zip"]),
         (2, ["replay", UNKNOWN_RUN]),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lottery.day import jit
-from lottery.day.allocate import Break, Day, PositionsInvalid
+from lottery.day import jit, recheck
+from lottery.day.allocate import Break, Day, PositionsInvalid, continued_numbers
 from lottery.day.assigned_pools import AssignedPool
 from lottery.day.tables import (
     ALLOCATIONS,
@@ -18,6 +22,7 @@ from lottery.day.tables import (
     POOLS,
     POSITIONS,
 )
+from lottery.method.distribution import continued_number
 from lottery.method.methodology import AccountOrder, ZeroHit
 from tests.builders import (
     AAPL,
@@ -66,6 +71,7 @@ def test_the_published_day_comes_out_column_by_column() -> None:
             "notice_count": 2,
             "assigned_quantity": 10,
             "total_short": 65,
+            "assigned_before": 0,
             "first_hit": 28,
             "account_count": 3,
             "hit_account_count": 2,
@@ -119,9 +125,9 @@ def test_more_assigned_than_short_breaks_its_pool_and_no_other() -> None:
 
     assert day.breaks == (broken("", AAPL, "EXCEEDS_SHORT", (66, 65)),)
     assert tuples_of(day.pools) == [
-        ("", AAPL, 1, 66, 65, None, 3, 0, "EXCEEDS_SHORT"),
-        ("", SPY, 1, 1, 1, 1, 1, 1, None),
-        ("C", AAPL, 1, 10, 10, 4, 2, 2, None),
+        ("", AAPL, 1, 66, 65, 0, None, 3, 0, "EXCEEDS_SHORT"),
+        ("", SPY, 1, 1, 1, 0, 1, 1, 1, None),
+        ("C", AAPL, 1, 10, 10, 0, 4, 2, 2, None),
     ]
     assert tuples_of(day.allocations) == [
         ("", SPY, "5", 1, 1, 1, 1),
@@ -146,6 +152,47 @@ def test_a_pool_can_be_assigned_as_much_as_it_is_short_and_no_more() -> None:
     assert (assigned(more), more.allocated_quantity) == ([], 0)
 
 
+def test_late_notices_go_on_after_the_last_number_hit_and_break_alone() -> None:
+    notices = [notice("N1", AAPL, 37), notice("N2", SPY, 4), notice("N3", AAPL, 2, "C")]
+    positions = [
+        *PUBLISHED_POSITIONS,
+        position(SPY, "5", 10),
+        *positions_of(AAPL, {"1": 1, "2": 1}, "C"),
+    ]
+
+    day = allocate_rows(notices, positions, assigned_before=[10, 7, 0])
+
+    assert tuples_of(day.pools, "total_short", "assigned_before", "first_hit") == [
+        (65, 10, 28),
+        (10, 7, None),
+        (2, 0, 2),
+    ]
+    assert assigned(day) == [("1046", 9), ("1047", 23), ("1048", 5), ("1", 1), ("2", 1)]
+    assert day.breaks == (replace(broken("", SPY, "EXCEEDS_SHORT", (4, 10)), assigned_before=7),)
+
+
+@given(
+    total=st.integers(1, INT64_MAX) | st.integers(INT64_MAX - 3, INT64_MAX) | st.integers(1, 5),
+    shares=st.tuples(*[st.integers(0, 10**19) | st.sampled_from([0, 10**19])] * 2),
+)
+def test_the_number_to_continue_from_is_round_the_circle_and_never_overflows(
+    total: int, shares: tuple[int, int]
+) -> None:
+    """Law P6, D4: by the method, by the day's arrays and by the second look it is one number."""
+    first_hit = max(1, total * shares[0] // 10**19)
+    before = min(total - 1, total * shares[1] // 10**19)
+    arrays = [np.array([value], np.int64) for value in (first_hit, before, total)]
+
+    expected = (first_hit - 1 + before) % total + 1
+
+    assert continued_number(first_hit, before, total) == expected
+    assert continued_numbers(*arrays).tolist() == [expected]
+    assert recheck._continued(*arrays).tolist() == [expected]
+    # Of a pool of which every number was hit there is none: what is computed is not used.
+    all_hit = np.array([total], np.int64)
+    assert 1 <= continued_numbers(arrays[0], all_hit, arrays[2]).tolist()[0] <= total
+
+
 def test_a_pool_without_an_open_position_is_a_break_and_no_notice_is_lost() -> None:
     day = allocate_rows(
         [
@@ -167,10 +214,10 @@ def test_a_pool_without_an_open_position_is_a_break_and_no_notice_is_lost() -> N
         broken("F", SPY, "NO_POSITION", (2, 0)),
     )
     assert tuples_of(day.pools) == [
-        ("", AAPL, 1, 1, 1, 1, 1, 1, None),
-        ("", SPY, 1, 2, 0, None, 0, 0, "NO_POSITION"),
-        ("", ZVZZT, 1, 3, 0, None, 0, 0, "NO_POSITION"),
-        ("F", SPY, 1, 2, 0, None, 0, 0, "NO_POSITION"),
+        ("", AAPL, 1, 1, 1, 0, 1, 1, 1, None),
+        ("", SPY, 1, 2, 0, 0, None, 0, 0, "NO_POSITION"),
+        ("", ZVZZT, 1, 3, 0, 0, None, 0, 0, "NO_POSITION"),
+        ("F", SPY, 1, 2, 0, 0, None, 0, 0, "NO_POSITION"),
     ]
     assert day.broken_positions.num_rows == 0
     assert day.allocated_quantity == 1
@@ -402,6 +449,7 @@ def test_the_outputs_have_the_columns_and_types_that_are_promised() -> None:
         ("notice_count", "int64", False),
         ("assigned_quantity", "int64", False),
         ("total_short", "int64", False),
+        ("assigned_before", "int64", False),
         ("first_hit", "int64", True),
         ("account_count", "int64", False),
         ("hit_account_count", "int64", False),

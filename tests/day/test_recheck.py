@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from lottery.day import recheck as module
 from lottery.day.allocate import Day, allocate
-from lottery.day.assigned_pools import AssignedPools, assigned_pools
+from lottery.day.assigned_pools import AssignedPools, Integers, assigned_pools
 from lottery.day.keys import KeyedPositions, key_table
 from lottery.day.recheck import recheck
 from lottery.errors import AllocationWrong
@@ -36,17 +37,20 @@ def _parts(day: SmallDay) -> tuple[AssignedPools, KeyedPositions]:
 
 
 def _checked(
-    day: SmallDay, ten_thousandths: int, zero_hit: ZeroHit, changed: Day | None = None
+    day: SmallDay,
+    ten_thousandths: int,
+    zero_hit: ZeroHit,
+    changed: Day | None = None,
+    assigned_before: Integers | None = None,
 ) -> Day:
     assigned, positions = _parts(day)
-    computed = allocate(assigned, positions, ten_thousandths=ten_thousandths, zero_hit=zero_hit)
-    recheck(
-        changed or computed,
-        assigned,
-        positions,
-        ten_thousandths=ten_thousandths,
-        zero_hit=zero_hit,
-    )
+    given: dict[str, Any] = {
+        "ten_thousandths": ten_thousandths,
+        "zero_hit": zero_hit,
+        "assigned_before": assigned_before,
+    }
+    computed = allocate(assigned, positions, **given)
+    recheck(changed or computed, assigned, positions, **given)
     return computed
 
 
@@ -57,6 +61,7 @@ _shorts = st.lists(st.integers(0, 12) | st.integers(2**40, 2**55), min_size=0, m
 @given(
     pools=st.lists(_shorts, min_size=1, max_size=3),
     parts=st.lists(st.integers(1, 100), min_size=3, max_size=3),
+    before=st.lists(st.integers(0, 100), min_size=3, max_size=3),
     ten_thousandths=st.integers(1, 10_000),
     zero_hit=st.sampled_from(ZeroHit),
     rows=st.integers(1, 5),
@@ -64,6 +69,7 @@ _shorts = st.lists(st.integers(0, 12) | st.integers(2**40, 2**55), min_size=0, m
 def test_every_day_of_the_loops_passes(
     pools: list[list[int]],
     parts: list[int],
+    before: list[int],
     ten_thousandths: int,
     zero_hit: ZeroHit,
     rows: int,
@@ -83,7 +89,8 @@ def test_every_day_of_the_loops_passes(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_ROWS", rows)
-        _checked(day, ten_thousandths, zero_hit)
+        shares = [sum(shorts) * part // 100 for shorts, part in zip(pools, before, strict=False)]
+        _checked(day, ten_thousandths, zero_hit, assigned_before=np.array(shares, np.int64))
 
 
 def _with_row(table: pa.Table, row: int, name: str, more: int) -> pa.Table:
@@ -105,7 +112,10 @@ def test_every_changed_number_of_an_allocation_is_found(name: str, more: int) ->
             _checked(FULL, 4314, ZeroHit.WRAP, wrong)
 
 
-@pytest.mark.parametrize("name", ["assigned_quantity", "total_short", "first_hit", "account_count"])
+@pytest.mark.parametrize(
+    "name",
+    ["assigned_quantity", "total_short", "assigned_before", "first_hit", "account_count"],
+)
 def test_every_changed_number_of_a_pool_is_found(name: str) -> None:
     computed = _checked(FULL, 4314, ZeroHit.WRAP)
     for row in range(computed.pools.num_rows):
@@ -118,6 +128,22 @@ def test_every_changed_number_of_a_pool_is_found(name: str) -> None:
         pools = computed.pools.set_column(index, field, pa.array(values, field.type))
         with pytest.raises(AllocationWrong):
             _checked(FULL, 4314, ZeroHit.WRAP, replace(computed, pools=pools))
+
+
+def test_late_contracts_from_another_number_are_found() -> None:
+    """Also those of a draw that does not go on, and of one that goes on too early."""
+    before = np.array([10, 0, 0, 2], np.int64)
+    late = replace(FULL, notices=[notice("B1", AAPL, 24, "C"), *FULL.notices[1:]])
+    computed = _checked(late, 4314, ZeroHit.WRAP, assigned_before=before)
+    for other in (None, before - 1 * (before > 0), before + 1):
+        wrong = _checked(late, 4314, ZeroHit.WRAP, assigned_before=other)
+        pools = wrong.pools.set_column(
+            wrong.pools.schema.get_field_index("assigned_before"),
+            wrong.pools.schema.field("assigned_before"),
+            computed.pools.column("assigned_before"),
+        )
+        with pytest.raises(AllocationWrong):
+            _checked(late, 4314, ZeroHit.WRAP, replace(wrong, pools=pools), before)
 
 
 def test_rows_of_another_pool_and_missing_rows_are_found() -> None:
@@ -137,5 +163,5 @@ def test_a_break_that_is_none_is_found() -> None:
     reasons = pa.nulls(computed.pools.num_rows, pa.string())
     index = computed.pools.schema.get_field_index("break_reason")
     pools = computed.pools.set_column(index, "break_reason", reasons)
-    with pytest.raises(AllocationWrong, match="a break if more is assigned than short"):
+    with pytest.raises(AllocationWrong, match="a break if more is assigned than is left"):
         _checked(FULL, 4314, ZeroHit.WRAP, replace(computed, pools=pools))

@@ -19,7 +19,6 @@ from lottery import operations
 from lottery.errors import ConnectionLost, LedgerUnfinished, LedgerUnwritable, LotteryError
 from lottery.ledger.commit import Ledger
 from lottery.ledger.publish import published_size
-from lottery.ledger.run_record import GROSS
 from tests.builders import (
     AAPL,
     DATE,
@@ -91,13 +90,12 @@ class Raced(Ledger):
             yield connection
 
 
-@pytest.mark.parametrize("positions_basis", [None, GROSS])
 def test_a_request_that_another_process_records_meanwhile_is_answered_by_that_run(
-    tmp_path: Path, positions_basis: str | None
+    tmp_path: Path,
 ) -> None:
-    # Of 65 contracts: too many to be taken off and assigned again.
+    # Of 65 contracts: too many to be assigned again after it.
     day = replace(PUBLISHED, notices=[notice("A1", AAPL, 60)])
-    request = request_of_wire(day, as_arrow=True, positions_basis=positions_basis)
+    request = request_of_wire(day, as_arrow=True)
     there = made(tmp_path / "ledger")
     new = []
     for number in itertools.count(1):

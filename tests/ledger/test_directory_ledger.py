@@ -294,7 +294,7 @@ def test_no_run_is_recorded_beside_damaged_evidence_that_rules_need(
     (ledger / record.folder / name).unlink()
 
     with pytest.raises(LedgerDamaged, match=rf"{name} of run {A} is missing"):
-        run(META_ONLY.renamed("again-"), positions_basis="net")
+        run(META_ONLY.renamed("again-"))
     run(replace(META_ONLY, date=NEXT_DATE))
 
 

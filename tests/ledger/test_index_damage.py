@@ -24,16 +24,15 @@ POSITIONS_A_PAGE = 24
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a ledger of several runs."""
     folder = tmp_path_factory.mktemp("indexes")
-    for number, (day, basis) in enumerate(
+    for number, day in enumerate(
         (
-            (PUBLISHED, None),
-            (META_ONLY, None),
-            (replace(META_ONLY, notices=[notice("B2", META, 1)]), "net"),
-            (replace(PUBLISHED, date=NEXT_DATE), None),
+            PUBLISHED,
+            META_ONLY,
+            replace(META_ONLY, notices=[notice("B2", META, 1)]),
+            replace(PUBLISHED, date=NEXT_DATE),
         )
     ):
-        request = request_of(day, folder / f"in{number}", positions_basis=basis)
-        record_in(folder / "ledger", request)
+        record_in(folder / "ledger", request_of(day, folder / f"in{number}"))
     assert runs_in(folder / "ledger") == RUNS
     return folder / "ledger"
 

@@ -14,7 +14,7 @@ from lottery.audit.replay import Engine
 from lottery.day.tables import OCC_POSITIONS
 from lottery.errors import Conflict
 from lottery.intake.sources import Received, RowLocator, SourceFile
-from lottery.ledger.occ_positions import WARNINGS_LISTED, as_given
+from lottery.ledger.occ_positions import WARNINGS_LISTED
 from lottery.ledger.run_record import RunRecord
 from tests.builders import (
     AAPL,
@@ -144,57 +144,60 @@ def test_the_comparison_is_part_of_what_is_asked(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def gross(tmp_path: Path) -> RunRecord:
-    """A second cycle on gross positions, in the ledger `ledger`; OCC says 64 of 65."""
+def late(tmp_path: Path) -> RunRecord:
+    """A second cycle, in the ledger `ledger`; OCC says 64, and 65 are short or 55 are left."""
     ledger = tmp_path / "ledger"
     record_in(ledger, request_of(PUBLISHED, tmp_path / "first"))
     later = replace(PUBLISHED, notices=[notice("B1", AAPL, 5)])
-    request = asked(later, tmp_path, [("C", AAPL, 64)], cycle=2, positions_basis="gross")
+    request = asked(later, tmp_path, [("C", AAPL, 64)], cycle=2)
     return record_in(ledger, request).record
 
 
-def test_gross_positions_are_compared_as_they_were_given(gross: RunRecord) -> None:
-    assert gross.taken_off == ("2024-09-16-001",)
-    assert [warning.message for warning in gross.warnings] == [
+def test_a_continued_pool_is_compared_with_the_whole_and_with_what_is_left(
+    tmp_path: Path, late: RunRecord
+) -> None:
+    assert late.rests_on == ("2024-09-16-001",)
+    assert [warning.message for warning in late.warnings] == [
         f"{AAPL} is short 65 by the positions and 64 by OCC"
     ]
+    left = 50
+    for cycle, (figure, differs) in enumerate([(65, False), (left - 1, False), (left, True)], 3):
+        day = replace(PUBLISHED, notices=[notice(f"C{cycle}", AAPL, 1)])
+        request = asked(day, tmp_path / str(cycle), [("C", AAPL, figure)], cycle=cycle)
+        recorded = record_in(tmp_path / "ledger", request).record
+        assert [warning.code for warning in recorded.warnings] == ["OCC_SHORT_DIFFERS"] * differs
+    assert_sound(tmp_path / "ledger")
 
 
 @pytest.mark.parametrize("engine", Engine)
-def test_a_comparison_of_gross_positions_replays(
-    tmp_path: Path, gross: RunRecord, engine: Engine
+def test_a_comparison_of_a_continued_pool_replays(
+    tmp_path: Path, late: RunRecord, engine: Engine
 ) -> None:
-    assert replay_of(tmp_path / "ledger", gross.run, engine).mismatches == ()
+    assert replay_of(tmp_path / "ledger", late.run, engine).mismatches == ()
 
 
 @pytest.mark.parametrize("engine", Engine)
 def test_figures_that_are_not_those_that_were_compared_are_named(
-    tmp_path: Path, gross: RunRecord, engine: Engine
+    tmp_path: Path, late: RunRecord, engine: Engine
 ) -> None:
-    path = tmp_path / "ledger" / gross.folder / "sources" / "occ_positions-1.arrows"
+    path = tmp_path / "ledger" / late.folder / "sources" / "occ_positions-1.arrows"
     path.chmod(0o600)
     path.write_bytes(arrow_payload(occ([("C", AAPL, 65)]).table))
 
-    mismatches = replay_of(tmp_path / "ledger", gross.run, engine).mismatches
+    mismatches = replay_of(tmp_path / "ledger", late.run, engine).mismatches
 
     (found,) = [one for one in mismatches if one.where == "run.json warnings of OCC"]
     assert (found.computed, "64 by OCC" in found.recorded) == ("()", True)
 
 
-def test_figures_that_cannot_be_read_any_more_are_named(tmp_path: Path, gross: RunRecord) -> None:
-    path = tmp_path / "ledger" / gross.folder / "sources" / "occ_positions-1.arrows"
+def test_figures_that_cannot_be_read_any_more_are_named(tmp_path: Path, late: RunRecord) -> None:
+    path = tmp_path / "ledger" / late.folder / "sources" / "occ_positions-1.arrows"
     path.chmod(0o600)
     path.write_bytes(b"nothing")
 
-    mismatches = replay_of(tmp_path / "ledger", gross.run).mismatches
+    mismatches = replay_of(tmp_path / "ledger", late.run).mismatches
 
     assert "sources occ_positions" in {one.where for one in mismatches}
-
-
-def test_nothing_taken_off_leaves_pools_as_they_are(tmp_path: Path) -> None:
-    pools = operations.compute_day(request_of(FULL, tmp_path)).day.pools
-
-    assert as_given(pools, None) is pools
 
 
 def test_a_run_without_the_comparison_has_the_digest_that_it_always_had(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from lottery.ledger.run_record import RunRecord
 from tests.builders import (
     AAPL,
     FULL,
-    PUBLISHED,
+    META,
     TESTER,
     evidence_in,
     faults_of,
@@ -106,7 +106,7 @@ def test_the_record_names_every_part_in_the_order_of_the_rows(
 
     assert len(names) > 2
     assert names == [f"allocations/part-{part}.parquet" for part in range(len(names))]
-    assert record.files_of("taken_off.parquet") == ()
+    assert record.files_of("given_positions.parquet") == ()
     assert evidence.read_table(folder, "allocations.parquet").to_pylist() == expected.allocations
     there = opened(ledger)
     assert there.read(record, "allocations.parquet").to_pylist() == expected.allocations
@@ -125,17 +125,13 @@ def test_a_run_with_part_files_replays_and_verifies(
     assert faults_of(ledger) == []
 
 
-def test_gross_positions_replay_from_part_files(ledger: Path, tmp_path: Path) -> None:
-    record_in(ledger, request_of(PUBLISHED, tmp_path / "one"))
-    late = request_of(
-        replace(PUBLISHED, notices=[notice("L1", AAPL, 5)]),
-        tmp_path / "two",
-        cycle=2,
-        positions_basis="gross",
-    )
-    record = record_in(ledger, late).record
+def test_a_continued_draw_replays_from_part_files(ledger: Path, tmp_path: Path) -> None:
+    record_in(ledger, request_of(FULL, tmp_path / "one"))
+    late = replace(FULL, notices=[notice("L1", AAPL, 5, "C"), notice("L2", META, 2, "C")])
+    record = record_in(ledger, request_of(late, tmp_path / "two", cycle=2)).record
 
-    assert len(record.files_of("taken_off.parquet")) > 1
+    for name in ("continued.parquet", "given_positions.parquet"):
+        assert len(record.files_of(name)) > 1
     for engine in Engine:
         assert replay(record, evidence_in(ledger, record.run), engine=engine).matched
 

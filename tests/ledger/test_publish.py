@@ -277,7 +277,7 @@ def test_what_is_committed_is_published_by_the_next_one_that_writes(tmp_path: Pa
         ledger.ports = replace(real, objects=Mixed(real.objects, failing))  # type: ignore[arg-type]
         day = replace(META_ONLY, notices=[notice(f"N{number}", META, 1)])
         with pytest.raises(LedgerUnfinished, match="the disk is gone"):
-            record(ledger, day, positions_basis="net")
+            record(ledger, day)
     ledger.ports = real
     assert published_size(real.objects) == 1
 

@@ -12,7 +12,7 @@ import pytest
 
 from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
-    POOL_ALREADY_ALLOCATED,
+    POPULATION_DIFFERS,
     REQUEST_ID_REUSED,
     RUN_SUPERSEDED,
     SEED_CONFLICT,
@@ -206,12 +206,13 @@ def test_a_superseding_run_that_contradicts_another_standing_run_is_refused(
         notices=[*CORRECTED.notices, notice("B2", META, 1)],
         positions=[*CORRECTED.positions, *META_ONLY.positions],
     )
+    other_population = replace(both, positions=[*both.positions, position(META, "3", 1)])
     same_notice = replace(both, notices=[*CORRECTED.notices, *META_ONLY.notices])
     other_seed = replace(GOOGL_ONLY, asks=OTHER_ASKS)
 
     with nothing_recorded(opened(ledger)):
         for reason, of, day, supersedes in (
-            (POOL_ALREADY_ALLOCATED, B, both, [A]),
+            (POPULATION_DIFFERS, B, other_population, [A]),
             (NOTICE_ALREADY_ALLOCATED, B, same_notice, [A]),
             (NOTICE_ALREADY_ALLOCATED, A, both, [B]),
             (SEED_CONFLICT, B, other_seed, [A]),

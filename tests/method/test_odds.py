@@ -137,6 +137,30 @@ def test_the_odds_are_what_the_reference_gives_over_all_fractions(
     assert counted(odds_of((shorts, assigned_quantity), zero_hit)) == enumerated
 
 
+@given(zero_hit=st.sampled_from(ZeroHit), share=st.integers(0, 100))
+@settings(max_examples=6, deadline=None)
+def test_the_odds_of_late_notices_are_what_the_reference_gives_over_all_fractions(
+    zero_hit: ZeroHit, share: int
+) -> None:
+    """Law P6: they count the numbers from which the late contracts are assigned."""
+    shorts, quantity = [7, 30, 5], 6
+    before = (sum(shorts) - quantity) * share // 100
+    odds = pool_odds(shorts, assigned_quantity=quantity, zero_hit=zero_hit, assigned_before=before)
+    expected: list[Counter[int]] = [Counter() for _ in shorts]
+    for fraction in FRACTIONS:
+        pool = reference.allocate_pool(
+            [(str(index), short) for index, short in enumerate(shorts)],
+            quantity,
+            Fraction(fraction, 10_000),
+            zero_hit=ZERO_HITS[zero_hit],
+            assigned_before=before,
+        )
+        for index, row in enumerate(pool.accounts):
+            expected[index][row.assigned_quantity] += 1
+
+    assert counted(odds) == expected
+
+
 @pytest.mark.parametrize("zero_hit", list(ZeroHit))
 @settings(max_examples=40, deadline=None)
 @given(pool=pools(largest=2**61))

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import string
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -22,6 +25,7 @@ from lottery.day import threads
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION, Break, Day, allocate
 from lottery.day.assigned_pools import AssignedPools, assigned_pools
 from lottery.day.keys import KeyedPositions, key_table, ranked
+from lottery.day.recheck import recheck
 from lottery.day.tables import INT64_MAX, POSITION_ROWS
 from lottery.intake import position_block
 from lottery.intake import positions as reader
@@ -73,7 +77,7 @@ class RandomDay:
     account_order: AccountOrder
     zero_hit: ZeroHit
 
-    def reference(self) -> ReferenceDay:
+    def reference(self, before: Mapping[tuple[str, str], int] | None = None) -> ReferenceDay:
         """Allocates it contract by contract."""
         return allocate_day(
             self.notices,
@@ -81,24 +85,33 @@ class RandomDay:
             self.asks,
             zero_hit=self.zero_hit.value,
             account_order=self.account_order.value,
+            assigned_before=before,
         )
 
     def ten_thousandths(self) -> int:
         """Derives the fraction of its asks."""
         return derive_seed(exchange_asks(self.asks), JPMS_2024_09_06.securities).ten_thousandths
 
-    def library(self) -> Day:
-        """Allocates it by the library."""
-        return self.allocated(key_table(self.table(), self.assigned(), self.account_order))
+    def library(self, before: Mapping[tuple[str, str], int] | None = None) -> Day:
+        """Allocates it by the library, and looks at it a second time."""
+        return self.allocated(key_table(self.table(), self.assigned(), self.account_order), before)
 
-    def allocated(self, positions: KeyedPositions) -> Day:
+    def allocated(
+        self, positions: KeyedPositions, before: Mapping[tuple[str, str], int] | None = None
+    ) -> Day:
         """Allocates it by the library, given its positions by key."""
-        return allocate(
-            self.assigned(),
-            positions,
-            ten_thousandths=self.ten_thousandths(),
-            zero_hit=self.zero_hit,
-        )
+        assigned = self.assigned()
+        given: dict[str, Any] = {
+            "ten_thousandths": self.ten_thousandths(),
+            "zero_hit": self.zero_hit,
+            "assigned_before": np.array(
+                [(before or {}).get((pool.occ_account, pool.series), 0) for pool in assigned],
+                np.int64,
+            ),
+        }
+        day = allocate(assigned, positions, **given)
+        recheck(day, assigned, positions, **given)
+        return day
 
     def table(self) -> pa.Table:
         """`tables.POSITIONS`."""
@@ -243,6 +256,40 @@ def test_pools_and_allocations_are_the_references_row_by_row(day: RandomDay) -> 
         for pool in expected.pools
         if pool["break_reason"]
     )
+
+
+@given(day=random_days(), order=st.randoms(use_true_random=True))
+@settings(max_examples=500, deadline=None)
+def test_two_cycles_are_the_references_and_together_one_draw(day: RandomDay, order: Random) -> None:
+    """Law P6: what one draw assigns of all notices, two give of its parts, whatever the parts.
+
+    So no number is hit twice: none is by one draw.
+    """
+    cut = order.randint(0, len(day.notices))
+    notices = order.sample(day.notices, len(day.notices))
+    first, second = (replace(day, notices=part) for part in (notices[:cut], notices[cut:]))
+    drawn = first.library()
+    before = {
+        (str(row["occ_account"]), str(row["series"])): figures_of(row, "assigned_quantity")[0]
+        for row in rows_of(drawn.pools)
+        if not row["break_reason"]
+    }
+
+    late = second.library(before)
+
+    expected = second.reference(before)
+    assert rows_of(late.pools) == expected.pools
+    assert rows_of(late.allocations) == expected.allocations
+    together: Counter[tuple[str, str, str]] = Counter()
+    whole: Counter[tuple[str, str, str]] = Counter()
+    at_once = day.library()
+    broken = {(one.occ_account, one.series) for one in at_once.breaks}
+    for sums, table in ((together, drawn), (together, late), (whole, at_once)):
+        for row in rows_of(table.allocations):
+            pool = (str(row["occ_account"]), str(row["series"]))
+            if pool not in broken:
+                sums[*pool, str(row["account"])] += figures_of(row, "assigned_quantity")[0]
+    assert together == whole
 
 
 @given(day=random_days(), order=st.randoms(use_true_random=True), rows_a_chunk=st.integers(1, 40))

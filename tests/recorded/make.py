@@ -62,17 +62,18 @@ FIRST_CYCLE = SmallDay(
     notices=[notice("C1", AAPL, 33, "C"), notice("C2", GOOGL, 3, "C")],
     positions=CYCLES_POSITIONS,
 )
-NET_CYCLE = SmallDay(
+SECOND_CYCLE = SmallDay(
     date=CYCLES_DATE,
     notices=[notice("C3", GOOGL, 1, "C")],
     positions=[position(GOOGL, "263", 1, "C")],
 )
-GROSS_CYCLE = SmallDay(
+"""Its positions are what the first cycle left."""
+THIRD_CYCLE = SmallDay(
     date=CYCLES_DATE,
-    notices=[notice("C4", AAPL, 6, "C"), notice("C5", GOOGL, 1, "C")],
+    notices=[notice("C4", AAPL, 9, "C"), notice("C5", GOOGL, 1, "C")],
     positions=CYCLES_POSITIONS,
 )
-"""After the other cycles account 1047 has nothing left, and GOOGL breaks."""
+"""AAPL goes on past its last number; of GOOGL nothing is left, and it breaks."""
 CORRECTED = replace(DECIDED_DAY, positions=[*DECIDED_DAY.positions, position(GE, "78", 5)])
 CORRECTED_FOR = "account 78 was missing from the positions"
 
@@ -116,11 +117,8 @@ def _record(ledger: Path, directory: Path) -> None:
     )
     record_in(ledger, superseding)
     _amend(opened(ledger), JPMS_2024_09_06, CYCLES_DATE)
-    for cycle, (day, basis) in enumerate(
-        ((FIRST_CYCLE, None), (NET_CYCLE, "net"), (GROSS_CYCLE, "gross")), 1
-    ):
-        request = request_of(day, directory / f"cycle{cycle}", cycle=cycle, positions_basis=basis)
-        record_in(ledger, request)
+    for cycle, day in enumerate((FIRST_CYCLE, SECOND_CYCLE, THIRD_CYCLE), 1):
+        record_in(ledger, request_of(day, directory / f"cycle{cycle}", cycle=cycle))
 
 
 def _amend(ledger: Ledger, methodology: Methodology, holds_from: dt.date) -> None:

@@ -99,20 +99,24 @@ def test_a_recorded_day_was_superseded_with_its_broken_pool_mended(ledger: Ledge
     assert superseding.break_count == 0
 
 
-def test_the_recorded_cycles_have_their_bases(ledger: Ledger) -> None:
-    first, net, gross = (ledger.get(f"2024-09-18-00{number}") for number in (1, 2, 3))
+def test_the_recorded_cycles_are_one_draw(ledger: Ledger) -> None:
+    first, second, third = (ledger.get(f"2024-09-18-00{number}") for number in (1, 2, 3))
 
-    assert (first.positions_basis, net.positions_basis) == (None, "net")
-    assert (gross.positions_basis, gross.taken_off) == ("gross", (first.run, net.run))
-    table = ledger.read(gross, "taken_off.parquet")
-    columns = ("series", "account", "short_quantity", "taken_off_quantity")
+    assert (first.rests_on, second.rests_on) == ((), (first.run,))
+    assert third.rests_on == (first.run, second.run)
+    # 33 contracts from 28 on, and 9 from 61 on.
+    assert [
+        [row["assigned_quantity"] for row in ledger.read(record, "allocations.parquet").to_pylist()]
+        for record in (first, second, third)
+    ] == [[3, 30, 0, 3], [1], [4, 0, 5]]
+    columns = ("series", "first_run", "assigned_before")
+    table = ledger.read(third, "continued.parquet")
     assert list(zip(*(table.column(name).to_pylist() for name in columns), strict=True)) == [
-        (AAPL, "1046", 30, 3),
-        (AAPL, "1047", 30, 30),
-        (GOOGL, "263", 4, 4),
+        (AAPL, first.run, 33),
+        (GOOGL, first.run, 4),
     ]
-    assert [(broken.series, broken.reason) for broken in ledger.breaks_of(gross)] == [
-        (GOOGL, "NO_POSITION")
+    assert [(one.series, one.reason, one.assigned_before) for one in ledger.breaks_of(third)] == [
+        (GOOGL, "EXCEEDS_SHORT", 4)
     ]
 
 

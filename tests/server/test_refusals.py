@@ -225,7 +225,12 @@ def test_a_missing_ask_is_named(empty: Stubs) -> None:
 @pytest.mark.parametrize(
     ("day", "spec", "code", "reason"),
     [
-        (PUBLISHED.renamed("X"), {}, PRECONDITION, "POOL_ALREADY_ALLOCATED"),
+        (
+            SmallDay(notices=[notice("B1", AAPL, 9)], positions=[position(AAPL, "1046", 31)]),
+            {},
+            PRECONDITION,
+            "POPULATION_DIFFERS",
+        ),
         (
             SmallDay(notices=[notice("A1", AAPL, 9)], positions=PUBLISHED.positions),
             {},

@@ -100,7 +100,8 @@ def refused(reason: str) -> Refused:
             for reason, code in (
                 (errors.NOTICE_ALREADY_ALLOCATED, grpc.StatusCode.ALREADY_EXISTS),
                 (errors.REQUEST_ID_REUSED, grpc.StatusCode.ALREADY_EXISTS),
-                (errors.POOL_ALREADY_ALLOCATED, grpc.StatusCode.FAILED_PRECONDITION),
+                (errors.POPULATION_DIFFERS, grpc.StatusCode.FAILED_PRECONDITION),
+                (errors.RUN_HAS_DEPENDENTS, grpc.StatusCode.FAILED_PRECONDITION),
                 (errors.SEED_CONFLICT, grpc.StatusCode.FAILED_PRECONDITION),
                 (errors.RUN_SUPERSEDED, grpc.StatusCode.FAILED_PRECONDITION),
             )

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from lottery.v1 import lottery_service_pb2 as pb
-from tests.builders import AAPL, NEXT_DATE, PUBLISHED, SmallDay, notice, position
+from tests.builders import AAPL, NEXT_DATE, PUBLISHED, SmallDay, position
 from tests.server.calls import Stubs, failure_to, messages_of, run_count, run_day
 
 RUN: Final = "2024-09-16-001"
@@ -24,21 +24,22 @@ def corrected(short: int) -> SmallDay:
     return replace(PUBLISHED, positions=[*PUBLISHED.positions, added])
 
 
-def test_a_run_has_its_chain_and_its_basis(stubs: Stubs) -> None:
+def test_a_run_has_its_chain_and_what_it_rests_on(stubs: Stubs) -> None:
     first = run_day(stubs, PUBLISHED).run
     assert (list(first.supersedes), first.reason, first.superseded_by) == ([], "", "")
-    assert first.positions_basis == ""
-    spec = {"supersedes": ["latest"], "reason": "late", "positions_basis": "net"}
+    assert list(first.rests_on) == []
+    spec = {"supersedes": ["latest"], "reason": "late"}
     new = run_day(stubs, corrected(1), **spec).run
     assert (list(new.supersedes), new.reason, new.superseded_by) == ([RUN], "late", "")
-    assert new.positions_basis == "net"
+    late = run_day(stubs, corrected(1).renamed("L"), cycle=2).run
+    assert (list(new.rests_on), list(late.rests_on)) == ([], [NEXT_RUN])
 
     got = stubs.lottery.GetRun(pb.GetRunRequest(run=RUN)).run
     listed = stubs.lottery.ListRuns(pb.ListRunsRequest()).runs
     again = run_day(stubs, PUBLISHED)
 
     assert got.superseded_by == NEXT_RUN
-    assert [run.superseded_by for run in listed] == [NEXT_RUN, ""]
+    assert [run.superseded_by for run in listed] == [NEXT_RUN, "", ""]
     assert (again.already_recorded, again.run) == (True, got)
     # The old run's record is what it was.
     assert got.record == first.record
@@ -53,6 +54,16 @@ def test_a_run_that_is_superseded_already_is_a_precondition(stubs: Stubs) -> Non
     assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "RUN_SUPERSEDED")
     assert failure.metadata == {"run": NEXT_RUN}
     assert run_count(stubs) == 2
+
+
+def test_a_run_that_another_rests_on_is_a_precondition(stubs: Stubs) -> None:
+    run_day(stubs, PUBLISHED)
+    run_day(stubs, LATER, cycle=2)
+
+    failure = failure_to(stubs, messages_of(corrected(2), supersedes=[RUN], reason="another"))
+
+    assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "RUN_HAS_DEPENDENTS")
+    assert failure.metadata == {"run": NEXT_RUN}
 
 
 def test_a_run_to_supersede_that_is_not_recorded_is_not_found(stubs: Stubs) -> None:
@@ -84,23 +95,13 @@ def test_a_run_to_supersede_that_is_not_recorded_is_not_found(stubs: Stubs) -> N
             {"supersedes": ["latest"], "reason": "late"},
             ["supersede"],
         ),
-        (LATER, {"positions_basis": "fair"}, ["positions_basis"]),
-        (LATER, {"positions_basis": "NET"}, ["positions_basis"]),
-        (
-            SmallDay(
-                notices=[notice("B1", AAPL, 1)],
-                positions=[position(AAPL, "1048", 5), position(AAPL, "1046", 2)],
-            ),
-            {"cycle": 2, "positions_basis": "gross"},
-            ["positions", "positions[1].short_quantity"],
-        ),
     ],
     ids=[
         *("no reason", "a blank reason", "two lines", "a long reason", "nothing to supersede"),
-        *("no runs", "another date", "no basis", "a basis in capitals", "not gross"),
+        *("no runs", "another date"),
     ],
 )
-def test_what_cannot_supersede_or_be_a_basis_is_named(
+def test_what_cannot_supersede_is_named(
     stubs: Stubs, day: SmallDay, spec: dict[str, Any], fields: list[str]
 ) -> None:
     run_day(stubs, PUBLISHED)

@@ -55,8 +55,8 @@ DAY: Final = SmallDay(
 
 
 LATE: Final = replace(DAY, positions=[*DAY.positions, position(AAPL, "1", 1)])
-GROSS: Final = SmallDay(
-    notices=[notice("B1", AAPL, 1)], positions=[position(AAPL, f"{ACCOUNT}7", 1)]
+OTHER_POPULATION: Final = SmallDay(
+    notices=[notice("B1", AAPL, 1)], positions=[position(AAPL, ACCOUNT, 31)]
 )
 SPOILED: Final = replace(
     DAY,
@@ -83,7 +83,7 @@ CALLS: Final[Sequence[tuple[Any, str, str | None]]] = [
     (messages_of(DAY), "OK", None),
     (messages_of(DAY), "OK", None),
     (messages_of(SPOILED), "INVALID_ARGUMENT", "INVALID_INPUT"),
-    (messages_of(DAY.renamed("X")), "FAILED_PRECONDITION", "POOL_ALREADY_ALLOCATED"),
+    (messages_of(OTHER_POPULATION), "FAILED_PRECONDITION", "POPULATION_DIFFERS"),
     (pb.GetRunRequest(run="latest"), "OK", None),
     (pb.GetRunRequest(run=ACCOUNT), "NOT_FOUND", "RUN_NOT_FOUND"),
     (pb.ListRunsRequest(), "OK", None),
@@ -110,7 +110,7 @@ CALLS: Final[Sequence[tuple[Any, str, str | None]]] = [
         "OK",
         None,
     ),
-    (messages_of(GROSS, cycle=2, positions_basis="gross"), "INVALID_ARGUMENT", "INVALID_INPUT"),
+    (messages_of(OTHER_POPULATION, cycle=2), "FAILED_PRECONDITION", "POPULATION_DIFFERS"),
 ]
 """Calls of each kind, good and bad, with an account number wherever one can be."""
 METHODS: Final = [

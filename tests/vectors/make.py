@@ -18,7 +18,6 @@ from lottery.ledger.entry import (
 )
 from lottery.ledger.run_record import (
     ALLOCATED_WITH_BREAKS,
-    GROSS,
     EvidenceFile,
     Identity,
     MethodRecord,
@@ -46,8 +45,7 @@ RECORD = RunRecord(
     content_sha256="5e" * 32,
     supersedes=("2024-09-13-001", "2024-09-13-002"),
     reason="the “short” file was yesterday's",
-    positions_basis=GROSS,
-    taken_off=("2024-09-13-003",),
+    rests_on=("2024-09-13-003",),
     method=MethodRecord.of(JPMS_2024_09_06),
     seed=Seed(
         volumes=(

@@ -179,5 +179,6 @@ def _account_odds(working: PoolWorking) -> AccountOdds:
         assigned_quantity=working.assigned_quantity,
         zero_hit=ZeroHit(working.zero_hit),
         only=[index],
+        assigned_before=working.assigned_before,
     )
     return odds.accounts[index]

@@ -20,6 +20,7 @@ from lottery.audit.report.masking import AccountNames
 from lottery.audit.report.ribbon import Ribbon, draw_ribbon
 from lottery.ledger import evidence
 from lottery.ledger.run_record import RunRecord
+from lottery.method.distribution import continued_number
 
 ACCOUNTS_LISTED: Final = 6_000
 """Maximum rows of accounts of all pools together."""
@@ -115,7 +116,8 @@ def _accounts_listed(rows: pa.Table, pool: Row, limit: int) -> list[int]:
     if rows.num_rows <= limit or pool["break_reason"] is not None:
         return list(range(min(rows.num_rows, limit)))
     hit = np.flatnonzero(_integers(rows, "assigned_quantity"))
-    before = np.searchsorted(_integers(rows, "last_number")[hit], pool["first_hit"])
+    start = continued_number(pool["first_hit"], pool["assigned_before"], pool["total_short"])
+    before = np.searchsorted(_integers(rows, "last_number")[hit], start)
     in_order = np.roll(hit, -int(before))[: limit - 4].tolist()  # Leaves room for these four:
     others = (in_order[0] - 1, in_order[-1] + 1, 0, rows.num_rows - 1)
     return sorted({*in_order, *(index for index in others if 0 <= index < rows.num_rows)})

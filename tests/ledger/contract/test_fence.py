@@ -163,11 +163,7 @@ def test_a_standby_that_lost_commits_signs_nothing_when_it_is_promoted(
             standby.wait_until_caught_up()
             standby.stop_receiving()
             for lost in range(1 + number % 5):
-                record(
-                    ledger,
-                    replace(META_ONLY, notices=[notice(f"L{lost}", META, 1)]),
-                    positions_basis="net",
-                )
+                record(ledger, replace(META_ONLY, notices=[notice(f"L{lost}", META, 1)]))
             standby.promote()
 
             promoted = Place(settings=replace(settings, ledger=standby.url_of(name))).opened()

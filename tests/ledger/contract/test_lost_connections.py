@@ -207,10 +207,10 @@ def test_every_client_gets_its_run_though_connections_are_cut_at_commits(
     for number, day in enumerate(days(cuts)):
         proxy.resets = number % 2 == 1
         proxy.cut_at(*PG8000_COMMIT, when=list(Cut)[number % 3])
-        first = record(ledger, day, positions_basis="net", request_id=f"request-{number}")
+        first = record(ledger, day, request_id=f"request-{number}")
         assert not first.already_recorded
         if number % 10 == 0:
-            again = record(ledger, day, positions_basis="net", request_id=f"request-{number}")
+            again = record(ledger, day, request_id=f"request-{number}")
             assert (again.already_recorded, again.record) == (True, first.record)
     assert proxy.cuts == cuts
     assert len(runs_in(ledger)) == cuts

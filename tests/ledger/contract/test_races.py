@@ -13,7 +13,7 @@ import pytest
 from lottery import operations
 from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
-    POOL_ALREADY_ALLOCATED,
+    POPULATION_DIFFERS,
     REQUEST_ID_REUSED,
     RUN_SUPERSEDED,
     SEED_CONFLICT,
@@ -83,7 +83,16 @@ def asked(day: SmallDay, **given: object) -> operations.RunRequest:
             NOTICE_ALREADY_ALLOCATED,
             id="the same notice",
         ),
-        pytest.param(PUBLISHED.renamed("B"), POOL_ALREADY_ALLOCATED, id="the same pool"),
+        pytest.param(PUBLISHED.renamed("B"), "recorded", id="the same pool"),
+        pytest.param(
+            replace(
+                PUBLISHED,
+                notices=[notice("B1", AAPL, 1)],
+                positions=[*PUBLISHED.positions, position(AAPL, "2000", 1)],
+            ),
+            POPULATION_DIFFERS,
+            id="another population",
+        ),
         pytest.param(replace(META_ONLY, asks=OTHER_ASKS), SEED_CONFLICT, id="another seed"),
         pytest.param(META_ONLY, "recorded", id="another pool"),
     ],

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from lottery import operations
 from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
-    POOL_ALREADY_ALLOCATED,
+    POPULATION_DIFFERS,
     REQUEST_ID_REUSED,
     RUN_SUPERSEDED,
     SEED_CONFLICT,
@@ -149,21 +149,21 @@ def test_a_request_id_has_one_content(ledger: Ledger) -> None:
 def test_notices_pools_and_seeds_are_there_once_on_a_date(ledger: Ledger) -> None:
     record(ledger, PUBLISHED)
     same_notice = replace(META_ONLY, notices=[notice("A1", META, 5)])
-    as_a_break = replace(PUBLISHED, positions=META_ONLY.positions)
+    as_a_break = replace(PUBLISHED, notices=[*PUBLISHED.notices, notice("A2", AAPL, 60)])
+    other_population = [*PUBLISHED.positions, position(AAPL, "2000", 1)]
 
     with nothing_recorded(ledger):
         for reason, day, asked in (
             (NOTICE_ALREADY_ALLOCATED, same_notice, {}),
             (NOTICE_ALREADY_ALLOCATED, PUBLISHED, {"cycle": 2}),
-            (NOTICE_ALREADY_ALLOCATED, as_a_break, {"positions_basis": "net"}),
-            (POOL_ALREADY_ALLOCATED, PUBLISHED.renamed("late-"), {}),
+            (NOTICE_ALREADY_ALLOCATED, as_a_break, {}),
+            (POPULATION_DIFFERS, replace(PUBLISHED, positions=other_population), {}),
             (SEED_CONFLICT, replace(META_ONLY, asks=OTHER_ASKS), {"cycle": 2}),
         ):
             with conflict(reason):
                 record(ledger, day, **asked)
-    net = record(ledger, PUBLISHED.renamed("late-"), positions_basis="net")
-    gross = record(ledger, PUBLISHED.renamed("later-"), positions_basis="gross")
-    assert (net.record.taken_off, gross.record.taken_off) == ((), (A, B))
+    late = [record(ledger, PUBLISHED.renamed(name)).record for name in ("late-", "later-")]
+    assert [one.rests_on for one in late] == [(A,), (A, B)]
     assert record(ledger, replace(META_ONLY, asks=OTHER_ASKS, date=NEXT_DATE)).record.run == (
         "2024-09-17-001"
     )
@@ -362,7 +362,7 @@ def test_a_busy_ledger_says_so_and_records_nothing(place: Place, ledger: Ledger)
     assert record(impatient, PUBLISHED).record.run == A
 
 
-def test_standing_runs_that_change_while_positions_are_made_net_make_it_busy(
+def test_a_run_that_draws_the_same_pool_meanwhile_is_continued_too(
     place: Place, ledger: Ledger
 ) -> None:
     record(ledger, PUBLISHED)
@@ -373,16 +373,13 @@ def test_standing_runs_that_change_while_positions_are_made_net_make_it_busy(
         nonlocal steps
         steps += 1
         if steps == 2:
-            record(place.opened(), META_ONLY)
+            record(place.opened(), late.renamed("faster-"))
 
-    with pytest.raises(LedgerBusy, match="while earlier assignments were being taken off"):
-        operations.run_lottery(
-            ledger,
-            request_of_wire(late, as_arrow=False, positions_basis="gross"),
-            proceed=proceed,
-        )
-    assert runs_in(ledger) == [A, B]
-    assert record(ledger, late, positions_basis="gross").record.taken_off == (A,)
+    request = request_of_wire(late, as_arrow=False)
+    done = operations.run_lottery(ledger, request, proceed=proceed)
+
+    assert (done.record.run, done.record.rests_on) == (C, (A, B))
+    assert_whole(ledger)
 
 
 def test_who_did_what_is_an_entry_in_its_order(ledger: Ledger) -> None:

@@ -1,0 +1,105 @@
+"""Late notices continue the draw: what earlier cycles of a date drew of a run's pools (P6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lottery.day.population import POOL, Pool, by_pool, population_sha256
+from lottery.day.tables import CONTINUED
+from lottery.ledger import evidence
+from lottery.ledger.run_record import RunRecord
+
+Reader = Callable[[RunRecord, str, "pc.Expression | None"], pa.Table]
+"""Reads a table of a run's evidence, by its name and which rows; None for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """The draws that a run continues.
+
+    Attributes:
+        runs: The runs that drew before it, in the order of recording: it rests on them (H2).
+        continued: `tables.CONTINUED`, sorted.
+        population: `occ_account`, `series`, `account`, `short_quantity` and `assigned_quantity`:
+            the first population of these pools, and what was assigned of it since.
+    """
+
+    runs: tuple[str, ...]
+    continued: pa.Table
+    population: pa.Table
+
+
+def continuation(
+    standing: Iterable[RunRecord], read: Reader, pools: Iterable[Pool]
+) -> Continuation:
+    """Return what the standing runs of a date have drawn of some pools.
+
+    Args:
+        standing: The runs, in the order of recording.
+        read: Reads their evidence.
+        pools: OCC account and series of each pool.
+
+    Raises:
+        LedgerDamaged: The evidence of a run is not what was recorded.
+    """
+    wanted = set(pools)
+    runs: list[str] = []
+    drawn: dict[Pool, dict[str, Any]] = {}
+    first: list[pa.Table] = []
+    assigned: list[pa.Table] = []
+    for record in standing:
+        quantity_of = _drawn_in(read(record, evidence.POOLS_FILE, None), wanted)
+        if not quantity_of:
+            continue
+        runs.append(record.run)
+        series = pc.field("series").isin(sorted({series for _, series in quantity_of}))
+        for pool, rows in by_pool(read(record, evidence.ALLOCATIONS_FILE, series)):
+            if pool not in quantity_of:
+                continue
+            if pool not in drawn:
+                digest = population_sha256(rows.column("account"), rows.column("short_quantity"))
+                drawn[pool] = {
+                    **dict(zip(POOL, pool, strict=True)),
+                    "first_run": record.run,
+                    "assigned_before": 0,
+                    "population_sha256": digest,
+                }
+                first.append(rows.select([*POOL, "account", "short_quantity"]))
+            drawn[pool]["assigned_before"] += quantity_of[pool]
+            assigned.append(rows.select([*POOL, "account", "assigned_quantity"]))
+    continued = pa.Table.from_pylist([drawn[pool] for pool in sorted(drawn)], CONTINUED)
+    return Continuation(
+        runs=tuple(runs), continued=continued, population=_population(first, assigned)
+    )
+
+
+def _drawn_in(pools: pa.Table, wanted: set[Pool]) -> dict[Pool, int]:
+    """Return what was assigned to the wanted pools that are not breaks."""
+    allocated = pools.filter(pc.is_null(pools.column("break_reason")))
+    columns = (allocated.column(name).to_pylist() for name in (*POOL, "assigned_quantity"))
+    return {
+        (occ_account, series): quantity
+        for occ_account, series, quantity in zip(*columns, strict=True)
+        if (occ_account, series) in wanted
+    }
+
+
+def _population(first: list[pa.Table], assigned: list[pa.Table]) -> pa.Table:
+    """Return the first populations with what was assigned since."""
+    keys = [*POOL, "account"]
+    if not first:
+        return pa.table(
+            {
+                **{name: pa.array([], pa.string()) for name in keys},
+                "short_quantity": pa.array([], pa.int64()),
+                "assigned_quantity": pa.array([], pa.int64()),
+            }
+        )
+    sums = pa.concat_tables(assigned).group_by(keys).aggregate([("assigned_quantity", "sum")])
+    sums = sums.rename_columns([*keys, "assigned_quantity"])
+    return pa.concat_tables(first).join(sums, keys, None, "left outer")
