@@ -136,7 +136,9 @@ class Verification:
             try:
                 find_key(self._key_file, found.key)
             except KeyUnusable as error:
-                yield Fault(where=escape(self._key_file.name), problem=str(error))
+                is_inside = str(self._key_file.parent) == self._ports.objects.place
+                where = self._key_file.name if is_inside else str(self._key_file)
+                yield Fault(where=escape(where), problem=str(error))
         if not self._keys:
             return
         own = [key for _, key in found.keys]

@@ -64,7 +64,7 @@ from lottery.ledger.run_record import (
     Software,
     evidence_folder,
 )
-from lottery.ledger.signing import take_key
+from lottery.ledger.signing import find_key, take_key
 from lottery.ledger.witnessing import Warn, cosign_head
 from lottery.tlog.keys import SigningKey, VerifierKey
 from lottery.tlog.policy import Policy
@@ -136,10 +136,13 @@ class Ledger(LedgerReader):
         with self.reading() as connection:
             # Of one state: where this very run is one of the date's, it is known.
             known = queries.recorded_run(connection, key)
+            signer = log.read_log(connection)
             runs = queries.runs_of_date(connection, draft.business_date.isoformat())
         if known is not None and known.is_named:
             self.publish()  # What answers a request must be published too.
             return self._with_breaks(known)
+        # Without the key nothing is recorded, and then no evidence is left either.
+        find_key(self.key_file, signer.key)
         checked = () if known is not None else self._check_standing(runs, draft)
         files = () if known is not None else self._put_evidence(draft)
 

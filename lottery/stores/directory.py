@@ -133,13 +133,13 @@ class Directory:
         path = self._path(name)
         with suppress(FileNotFoundError):
             path.unlink()
-        for folder in path.parents:
-            if folder == self._root:
-                break
+        folder = path.parent
+        while folder != self._root:
             try:
                 folder.rmdir()
             except OSError:  # It is not empty, or another process has removed it.
                 break
+            folder = folder.parent
         with suppress(FileNotFoundError):
             sync_directory(path.parent)
 

@@ -23,11 +23,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from lottery import operations
 from lottery.audit.verify import Fault
-from lottery.errors import LedgerNotFound
+from lottery.errors import LedgerNotFound, LedgerUnfinished
 from lottery.ledger import log
 from lottery.ledger.entry import Charter, Entry, NamedRequest, NextKey, canonical, digest_of
 from lottery.ledger.run_record import RunRecord
 from lottery.ledger.schema import metadata
+from lottery.stores.directory import Directory
 from lottery.stores.sqlite import FILE as DATABASE
 from lottery.tlog.cosignature import add_cosignature
 from lottery.tlog.keys import SignatureType, SigningKey, VerifierKey, create_key_file, read_key_file
@@ -705,3 +706,32 @@ def test_a_reader_that_shares_no_code_proves_the_whole_log_from_its_files_alone(
         for file in run["evidence"]:
             content = (folder / file["name"]).read_bytes()
             assert (digest(content).hex(), len(content)) == (file["sha256"], file["size"])
+
+
+@pytest.mark.parametrize("name", ["create_all", "put", "delete"])
+def test_a_log_that_fills_a_tile_is_sound_after_publishing_was_cut_short(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    last = last_run(ledger)
+    requests = [
+        NamedRequest(
+            request_id=f"request-{number}",
+            run=last.run,
+            requested_by=TESTER,
+            recorded_at=last.recorded_at,
+            software=last.software,
+        )
+        for number in range(260)
+    ]
+    appended(ledger, *requests[:200])
+    assert faults_of(ledger) == []
+
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Directory, name, fails)
+        with pytest.raises(LedgerUnfinished):
+            appended(ledger, *requests[200:])
+    assert faults_of(ledger) == []
+    assert not (ledger / "log/tile/0/000.p").exists()

@@ -1,6 +1,10 @@
 """A flipped byte of any file of a small ledger is found, and its file is named.
 
+<<<<<<< HEAD
 Every byte of a small file is flipped; of a larger one the first, the last and some forty between.
+=======
+Every byte of a small file is flipped, and of a larger one the first, the last and forty between.
+>>>>>>> main
 `tests/tlog/test_keys.py` flips every bit of a key file. Of the database's file the bytes count that
 mean something: they are compared as rows (`test_verify.py`).
 """

@@ -1,30 +1,24 @@
-"""`lottery keys`, `cosign` and LOTTERY_SIGNING_KEY: who signs the log's checkpoints.
+"""`lottery keys` and LOTTERY_SIGNING_KEY: who signs the log's heads.
 
-Key files are tested in `tests/tlog/test_keys.py`, cosignatures in `tests/audit/test_proofs.py`.
+Key files are tested in `tests/tlog/test_keys.py`, witnesses in `tests/cli/test_witness.py`.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lottery.ledger.write_transaction import DATABASE, MIRROR
-from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import VerifierKey, create_key_file, read_key_file
 from tests.builders import NEXT_DATE, PUBLISHED
 from tests.cli.calls import (
     EXAMPLE_RUN,
-    SOMEBODYS_KEY,
     Door,
     fails,
     files_in,
     files_of,
-    flip_a_bit,
     lottery,
     run_of,
     serving,
@@ -56,7 +50,8 @@ def kept_apart(
     """Record a run by each way in a ledger whose key is kept in a folder of its own."""
     (tmp_path / "vault").mkdir()
     monkeypatch.setenv("LOTTERY_SIGNING_KEY", str(tmp_path / "vault" / "log.key"))
-    door = files_of(tmp_path / "ledger")
+    door = Door(ledger=tmp_path / "ledger", options=("--ledger", str(tmp_path / "ledger")))
+    assert door("init").exit_code == 0
     if request.param == "files":
         assert door(*run_of(PUBLISHED, tmp_path / "in")).exit_code == 0
         yield door
@@ -75,7 +70,7 @@ def test_the_public_key_is_printed_as_one_line_that_verifies_the_checkpoints(rea
     key = VerifierKey.parse(text.out.removesuffix("\n"))
     assert document == {"origin": key.name, "public_key": str(key)}
     assert read_key_file(reader.ledger / "signing.key").verifier == key
-    assert key.name.encode() in (reader.ledger / "checkpoints").read_bytes()
+    assert key.name.encode() in (reader.ledger / "log" / "checkpoint").read_bytes()
 
 
 def test_the_private_key_of_a_new_ledger_is_its_owners_and_is_never_printed(
@@ -139,9 +134,11 @@ def test_a_key_kept_elsewhere_is_made_there_and_signs(kept_apart: Door, tmp_path
 
 
 def test_a_key_that_was_made_before_is_the_logs(
-    tmp_path: Path, door: Door, monkeypatch: pytest.MonkeyPatch, officer: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, officer: Path
 ) -> None:
     monkeypatch.setenv("LOTTERY_SIGNING_KEY", str(officer))
+    door = Door(ledger=tmp_path / "ledger", options=("--ledger", str(tmp_path / "ledger")))
+    assert door("init").exit_code == 0
     assert door(*run_of(PUBLISHED, tmp_path / "in")).exit_code == 0
     assert key_of(door) == read_key_file(officer).verifier
     assert door("keys", "--json").document["origin"] == OFFICER
@@ -163,11 +160,11 @@ def test_without_its_key_a_ledger_is_read_and_not_written(
     assert fault["where"] == "signing.key"
     assert door("verify", "--key", key).exit_code == 0
     assert (door.recorded(), trail_of(door.ledger)) == ([EXAMPLE_RUN], trail)
-    assert list((door.ledger / "staging").iterdir()) == []
+    assert len(list((door.ledger / "evidence").glob("*/*"))) == 1
 
 
 @pytest.mark.parametrize("selection", ["latest", "--all"])
-def test_a_replay_that_cannot_be_entered_in_the_trail_warns_and_has_its_result(
+def test_a_replay_that_cannot_be_entered_in_the_log_warns_and_has_its_result(
     signed: Door, selection: str
 ) -> None:
     (signed.ledger / "signing.key").unlink()
@@ -177,8 +174,8 @@ def test_a_replay_that_cannot_be_entered_in_the_trail_warns_and_has_its_result(
     assert text.lines == [f"{EXAMPLE_RUN} matches", "1 replayed, 1 matched"]
     assert answer.document == {"replayed": 1, "matched": 1, "mismatches": []}
     for message in (text.message, answer.message):
-        assert message.startswith("warning: this RUNS_REPLAYED of ")
-        assert "is not in the trail: " in message
+        assert message.startswith("warning: this replay of ")
+        assert "is not in the log: " in message
         assert "signing.key cannot be read" in message
     assert files_in(signed.ledger) == before
 
@@ -210,78 +207,3 @@ def test_a_key_that_others_can_read_is_not_used(signed: Door, tmp_path: Path) ->
     text, _ = fails(signed, *next_day, exit_code=2, reason="KEY_UNUSABLE")
     assert "open to others" in text.message
     assert signed.recorded() == [EXAMPLE_RUN]
-
-
-def test_every_checkpoint_gets_another_signers_signature_once(
-    signed: Door, tmp_path: Path, officer: Path
-) -> None:
-    key, public = key_of(signed), read_key_file(officer).verifier
-    text = signed("cosign", "--key", officer)
-    assert (text.exit_code, text.err) == (0, "")
-    opened = open_checkpoint(text.out.encode(), [key, public])
-    assert (opened.checkpoint.size, set(opened.signed_by)) == (1, {key, public})
-    assert text.out.encode() in (signed.ledger / "checkpoints").read_bytes()
-    assert signed("verify", "--key", str(key), "--key", str(public)).exit_code == 0
-    assert trail_of(signed.ledger)[-1] == ("CHECKPOINT_COSIGNED", "1 runs", f"signed by {public}")
-
-    before = files_in(signed.ledger)
-    for twice in (officer, signed.ledger / "signing.key"):
-        command = ("cosign", "--key", twice)
-        text, _ = fails(signed, *command, exit_code=6, reason="CHECKPOINT_INVALID")
-        assert "has signed it already" in text.message
-    assert files_in(signed.ledger) == before
-
-    signed(*run_of(NEXT_DAY, tmp_path / "next"))
-    answer = signed("cosign", "--key", officer, "--json")
-    document = answer.document
-    assert (answer.exit_code, answer.err) == (0, "")
-    assert (document["tree_size"], document["signed_by"]) == (2, OFFICER)
-    assert open_checkpoint(document["checkpoint"].encode(), [public]).checkpoint.size == 2
-    assert signed("verify").exit_code == 0
-
-
-@pytest.mark.parametrize("what", ["a byte of the checkpoints", "a record", "a row of the trail"])
-def test_a_log_that_was_tampered_with_is_not_signed(signed: Door, officer: Path, what: str) -> None:
-    if what == "a byte of the checkpoints":
-        flip_a_bit(signed.ledger / "checkpoints")
-    else:
-        change_a_row(signed.ledger, "runs" if what == "a record" else "trail")
-    before = files_in(signed.ledger)
-    fails(signed, "cosign", "--key", officer, exit_code=6, reason="LEDGER_DAMAGED")
-    assert files_in(signed.ledger) == before
-
-
-@pytest.mark.parametrize("content", [None, "", "no key\n", f"{SOMEBODYS_KEY}\n"])
-def test_a_key_file_that_holds_no_private_key_is_wrong_usage(
-    signed: Door, tmp_path: Path, content: str | None
-) -> None:
-    path = tmp_path / "some.key"
-    if content is not None:
-        path.write_text(content)
-        path.chmod(0o600)
-    before = files_in(signed.ledger)
-    fails(signed, "cosign", "--key", path, exit_code=2, reason="KEY_UNUSABLE")
-    assert files_in(signed.ledger) == before
-
-
-def test_there_is_no_checkpoint_to_sign_if_nothing_is_recorded(
-    both: tuple[Door, Door], officer: Path
-) -> None:
-    _, server = both
-    door = files_of(server.ledger)
-    fails(door, "cosign", "--key", officer, exit_code=2, reason="RUN_NOT_FOUND")
-    assert trail_of(door.ledger) == []
-
-
-def change_a_row(ledger: Path, table: str) -> None:
-    """Change a leaf in the database and in its mirror, as one who knows SQL can."""
-    column = {"runs": "record", "trail": "entry"}[table]
-    for name in (DATABASE, MIRROR):
-        with closing(sqlite3.connect(ledger / name)) as database:
-            database.execute(f"DROP TRIGGER {table}_refuse_update")
-            changed = database.execute(
-                f"UPDATE {table} SET {column} = CAST(replace(CAST({column} AS TEXT), '0', '1') "  # noqa: S608
-                "AS BLOB)"
-            )
-            assert changed.rowcount > 0
-            database.commit()

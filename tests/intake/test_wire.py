@@ -76,19 +76,22 @@ def test_rows_and_payloads_give_the_tables_that_files_give(role: str) -> None:
 def test_what_arrived_is_kept_as_it_was() -> None:
     received, _ = received_of(PAYLOAD)
 
-    assert [source.kept_as for source in received.sources] == ["positions-arrow-0001.arrows"]
+    assert [source.kept_as for source in received.sources] == ["positions-arrow.arrows"]
     arriving = incoming("notices")
     payload = arrow_payload(table_of(FULL.notices, NOTICE_ROWS))
     arriving.add_arrow(payload)
     arriving.add_rows(columns_of([{**FULL.notices[0], "notice_id": "B1"}], NOTICE_ROWS))
+    other = arrow_payload(table_of([{**FULL.notices[0], "notice_id": "B2"}], NOTICE_ROWS))
+    arriving.add_arrow(other)
 
     sources = arriving.received().sources
 
     assert [source.kept_as for source in sources] == [
         "notices-rows.arrows",
-        "notices-arrow-0001.arrows",
+        "notices-arrow.arrows",
     ]
-    assert sources[1].content == payload
+    # The streams that arrived, one after the other.
+    assert sources[1].content == payload + other
 
 
 def test_problems_name_the_field_and_the_row_of_what_arrived() -> None:

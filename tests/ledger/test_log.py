@@ -157,14 +157,20 @@ def test_what_is_missing_of_heads_and_entries_is_damage() -> None:
             log.note_of(connection, 6)
         with pytest.raises(LedgerDamaged, match="expected entries 1 to 3, got 2 of them"):
             log.entries_between(connection, 1, 4)
+        connection.execute(sa.delete(HEADS).where(HEADS.c.tree_size == 2))
+        connection.execute(sa.delete(NODES).where(NODES.c.level == 1, NODES.c.position == 0))
+        with pytest.raises(LedgerDamaged, match="expected heads of 1 to 5 entries, got 4 of them"):
+            log.notes_between(connection, 1, 5)
+        with pytest.raises(LedgerDamaged, match="expected nodes 0 to 1 of level 1, got 1 of them"):
+            log.nodes_between(connection, 1, 0, 2)
 
 
 def test_the_identity_of_a_log_is_one_row_and_its_keys() -> None:
     with tables() as connection:
-        with pytest.raises(LedgerDamaged, match="got 0 and 0"):
+        with pytest.raises(LedgerDamaged, match="got 0 of both together"):
             log.read_log(connection)
         connection.execute(sa.insert(LEDGER).values(origin=LOG.origin, schema_version=3))
-        with pytest.raises(LedgerDamaged, match="got 1 and 0"):
+        with pytest.raises(LedgerDamaged, match="expected one row in the table ledger and a key"):
             log.read_log(connection)
         connection.execute(sa.insert(KEYS).values(signs_from=1, public_key=str(KEY.verifier)))
         assert log.read_log(connection) == LOG

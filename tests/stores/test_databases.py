@@ -17,6 +17,7 @@ from lottery.stores import system
 from lottery.stores.postgresql import PostgresqlDatabase
 from lottery.stores.sqlite import SqliteDatabase
 from tests.services.postgres import PostgresServer
+from tests.services.proxy import TcpProxy
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -247,3 +248,29 @@ def test_the_system_says_what_time_it_is_and_who_we_are(monkeypatch: pytest.Monk
     assert system.system_identity().name != "somebody else"
     monkeypatch.setattr("os.getuid", lambda: 4_000_111)
     assert system.system_identity().name == "uid 4000111"
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_a_file_that_sqlite_would_read_for_a_part_of_the_database_is_damage(
+    tmp_path: Path, suffix: str
+) -> None:
+    database = SqliteDatabase(tmp_path / "ledger.db", lock_seconds=0.1)
+    with database.make():
+        pass
+    (tmp_path / f"ledger.db{suffix}").touch()
+    with pytest.raises(LedgerDamaged, match="expected no file"):
+        database.exists()
+
+
+def test_a_connection_that_is_reset_before_it_is_made_is_lost(
+    postgres: PostgresServer, database_url: str
+) -> None:
+    with TcpProxy("127.0.0.1", postgres.port) as proxy:
+        proxy.resets = True
+        proxy.cut_after(0)
+        url = sa.make_url(database_url).set(port=proxy.port).render_as_string()
+        database = PostgresqlDatabase(url, lock_seconds=0)
+        with pytest.raises(ConnectionLost, match="the connection was lost"):
+            database.exists()
+        assert not database.exists()
+        database.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lottery.ledger.commit import Ledger
 from lottery.operations.ledgers import LedgerSettings
-from tests.ledger.contract.places import Place
+from tests.ledger.contract.places import Place, close_all
 from tests.services.fixtures import database_url, faulty_s3, postgres, s3, s3_url
 
 __all__ = ["database_url", "faulty_s3", "postgres", "s3", "s3_url"]
@@ -17,17 +18,18 @@ SQLITE, POSTGRESQL, BUCKET = "sqlite-directory", "postgresql-directory", "postgr
 
 
 @pytest.fixture(params=[SQLITE, POSTGRESQL, BUCKET])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Return a place that has no ledger yet."""
-    key_file = tmp_path / "signing.key"
-    if request.param == SQLITE:
-        settings = LedgerSettings(ledger=str(tmp_path / "ledger"), key_file=key_file)
-        return Place(settings=settings)
-    objects = str(tmp_path / "objects")
+    ledger, objects = str(tmp_path / "ledger"), None
+    if request.param != SQLITE:
+        ledger = request.getfixturevalue("database_url")
+        objects = str(tmp_path / "objects")
     if request.param == BUCKET:
         objects = request.getfixturevalue("s3_url")
-    url = request.getfixturevalue("database_url")
-    return Place(settings=LedgerSettings(ledger=url, objects=objects, key_file=key_file))
+    yield Place(
+        settings=LedgerSettings(ledger=ledger, objects=objects, key_file=tmp_path / "signing.key")
+    )
+    close_all()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from lottery import operations
 from lottery.errors import Conflict
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import digest_of, read_entry
-from lottery.ledger.ports import Objects
+from lottery.ledger.ports import Database, Objects
 from lottery.ledger.run_record import RunRecord
 from lottery.ledger.schema import ENTRIES, HEADS, REQUESTS
 from lottery.operations.ledgers import CharterTerms, LedgerSettings, init_ledger, open_ledger
@@ -38,14 +38,28 @@ class Place:
     settings: LedgerSettings
 
     def init(self, terms: CharterTerms = TERMS) -> Ledger:
-        return init_ledger(self.settings, terms, TESTER)
+        return _noted(init_ledger(self.settings, terms, TESTER))
 
     def opened(self, **given: Any) -> Ledger:
         """Open it as another process would; more arguments replace settings."""
-        return open_ledger(replace(self.settings, **given))
+        return _noted(open_ledger(replace(self.settings, **given)))
 
     def objects(self) -> Objects:
         return self.opened().ports.objects
+
+
+_DATABASES: Final[list[Database]] = []
+
+
+def _noted(ledger: Ledger) -> Ledger:
+    _DATABASES.append(ledger.ports.database)
+    return ledger
+
+
+def close_all() -> None:
+    """Close the databases of all ledgers that a test opened, while their servers are there."""
+    while _DATABASES:
+        _DATABASES.pop().close()
 
 
 def record(ledger: Ledger, day: SmallDay, **asked: Any) -> operations.RecordedRun:

@@ -19,6 +19,7 @@ from tests.builders import META, PUBLISHED, TESTER, notice
 from tests.ledger.contract.places import (
     Place,
     assert_whole,
+    close_all,
     contents_of,
     entries_in,
     heads_in,
@@ -174,5 +175,5 @@ def test_a_standby_that_lost_commits_signs_nothing_when_it_is_promoted(
             assert_signs_nothing(promoted, "expected at most 2 published entries")
             promoted.close()
         assert_whole(ledger)
-        ledger.close()
+        close_all()
         primary.drop_database(name)

@@ -28,7 +28,15 @@ from lottery.ledger.ports import Database
 from lottery.operations.ledgers import LedgerSettings
 from lottery.tlog.keys import SigningKey
 from tests.builders import META, NEXT_DATE, PUBLISHED, TESTER, SmallDay, notice
-from tests.ledger.contract.places import A, Place, assert_whole, entries_in, record, runs_in
+from tests.ledger.contract.places import (
+    A,
+    Place,
+    assert_whole,
+    close_all,
+    entries_in,
+    record,
+    runs_in,
+)
 from tests.ledger.ledgers import META_ONLY
 from tests.services.postgres import PostgresServer
 from tests.services.proxy import PG8000_COMMIT, Cut, TcpProxy
@@ -176,15 +184,16 @@ def proxy(postgres: PostgresServer) -> Iterator[TcpProxy]:
 
 
 @pytest.fixture
-def proxied(proxy: TcpProxy, database_url: str, tmp_path: Path) -> Place:
+def proxied(proxy: TcpProxy, database_url: str, tmp_path: Path) -> Iterator[Place]:
     url = sa.make_url(database_url).set(port=proxy.port)
-    return Place(
+    yield Place(
         settings=LedgerSettings(
             ledger=url.render_as_string(hide_password=False),
             objects=str(tmp_path / "objects"),
             key_file=tmp_path / "signing.key",
         )
     )
+    close_all()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
