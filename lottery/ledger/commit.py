@@ -376,6 +376,25 @@ class Ledger(LedgerReader):
         if not there.issuperset(f"{record.folder}/{file.name}" for file in record.evidence):
             raise LedgerBusy(f"the evidence in {record.folder} was removed by lottery sweep")
 
+    def refuse_contradictions(self, draft: RunDraft) -> list[RunRecord]:
+        """Refuse a draft that contradicts what stands, whatever its positions are.
+
+        Returns:
+            The standing runs of its date, without those that it supersedes.
+
+        Raises:
+            Conflict: The seed differs, a notice is allocated already, or a run cannot be
+                superseded.
+            RunNotFound: A run that it supersedes is not recorded.
+            Refused: A run that it supersedes is of another date.
+        """
+        with self.reading() as connection:
+            runs = queries.runs_of_date(connection, draft.business_date.isoformat())
+        standing = runs.standing(draft.superseding)
+        rests_on = tuple(record.run for record in standing)
+        self._check_standing(runs, replace(draft, rests_on=rests_on))
+        return standing
+
     def _check_standing(self, runs: DateRuns, draft: RunDraft) -> tuple[str, ...]:
         """Check the runs that stand before the lock is held; return their ids."""
         for superseded in draft.superseding.runs:

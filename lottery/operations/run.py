@@ -359,7 +359,7 @@ def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> Ru
     Raises:
         Conflict: Positions of a pool are neither its first population nor what is left of it.
     """
-    standing = ledger.standing(draft.business_date.isoformat(), draft.superseding)
+    standing = ledger.refuse_contradictions(draft)
     pools = draft.day.pools
     names = list(zip(*(pools.column(name).to_pylist() for name in POOL), strict=True))
     drawn = continuation(standing, ledger.read, names)
