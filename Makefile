@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test crash-test fuzz lint breaking format proto lock bench serve example docs clean
+.PHONY: help demo check test long-test crash-test fuzz lint breaking format proto lock bench serve example docs clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,13 +35,16 @@ demo: .venv/runtime  ## Run the example day through a real server, and replay it
 	@$(BIN)/python -m examples.demo
 
 check: lint  ## Run lint and the tests that are not slow, before each commit.
-	@$(PYTEST) -m 'not slow'
+	@$(PYTEST) -m 'not slow and not long'
 
 test: .venv/dev  ## Run the tests; COVERAGE=1 wants every branch of method, day, ledger and tlog taken.
-	@$(PYTEST) $(if $(COVERAGE),--cov --cov-fail-under=100)
+	@$(PYTEST) -m 'not long' $(if $(COVERAGE),--cov --cov-fail-under=100)
 
-crash-test: .venv/dev  ## Kill `lottery run` at KILLS (500) random moments on one ledger.
-	@LOTTERY_KILLS=$(or $(KILLS),500) $(BIN)/python -m pytest -q -rP tests/faults/test_crash.py
+long-test: .venv/dev  ## Run the tests that take minutes: every failing call, 1,000 cuts, 100 promotions.
+	@$(PYTEST) -m long
+
+crash-test: .venv/dev  ## Kill KILLS (200) processes that record, half on SQLite, half on PostgreSQL and S3.
+	@LOTTERY_KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -q -rP tests/faults/test_crash.py
 
 fuzz: .venv/dev  ## Feed each parser changed files for FUZZ_SECONDS (60); FUZZ_SEED=0 for new ones.
 	@$(BIN)/python -m fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)

@@ -4,6 +4,7 @@ Invariants:
 - Nothing but `make` creates the file.
 - It keeps its rollback journal: write-ahead logging could corrupt a database with two connections
   in the versions that most Pythons ship (3.7.0 to 3.51.2).
+- A commit that fails by an I/O error is `ConnectionLost`: a later transaction tells whether it was.
 - Syncs are `EXTRA`: with `FULL` the journal's removal is not synced, and a power cut would bring an
   older database back beside newer published heads.
 """
@@ -22,7 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from lottery.durable import sync_directory
-from lottery.errors import LedgerBusy, LedgerDamaged, LedgerUnwritable
+from lottery.errors import ConnectionLost, LedgerBusy, LedgerDamaged, LedgerUnwritable
 from lottery.ledger.schema import APPLICATION_ID, LEDGER, metadata
 
 FILE: Final = "ledger.db"
@@ -30,6 +31,7 @@ WAL_SUFFIXES: Final = ("-wal", "-shm")
 SUFFIXES: Final = ("-journal", *WAL_SUFFIXES)
 """Suffixes of files that SQLite takes for a part of a database."""
 _MODE: Final = 0o600
+_IO_ERROR: Final = "SQLITE_IOERR"
 _WRITES: Final = "lottery_writes"
 
 
@@ -83,9 +85,19 @@ class SqliteDatabase:
         with (
             self._translated(),
             self._engine.connect().execution_options(**{_WRITES: True}) as connection,
-            connection.begin(),
         ):
+            connection.begin()
             yield connection
+            try:
+                connection.commit()
+            except OperationalError as error:
+                # If the journal is gone, and only the sync of its folder failed, it is committed.
+                if not getattr(error.orig, "sqlite_errorname", "").startswith(_IO_ERROR):
+                    raise
+                raise ConnectionLost(
+                    f"{self._path}: {error.orig}; whether this was recorded is found out by the "
+                    "same command"
+                ) from error
 
     @contextmanager
     def publishing(self) -> Iterator[sa.Connection]:

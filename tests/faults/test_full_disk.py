@@ -64,7 +64,7 @@ def test_a_disk_that_is_full_at_a_step_of_a_run_records_all_or_nothing_and_says_
     _or_skip(tmp_path, STEP)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_disk_may_be_full_at_any_step(tmp_path: Path) -> None:
     _or_skip(tmp_path, 1)
 

@@ -92,7 +92,7 @@ def test_a_power_cut_at_any_call_leaves_what_the_same_command_makes_sound(
     sys.stdout.write((tmp_path / "summary").read_text("utf-8"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_state_that_a_power_cut_may_leave_is_made_sound_by_the_same_command(

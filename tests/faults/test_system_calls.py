@@ -39,7 +39,7 @@ def test_a_run_whose_calls_fail_one_by_one_says_the_truth_and_is_recorded_by_the
     sys.stdout.write((tmp_path / "summary").read_text("utf-8"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("failure", FAILURES)
 def test_every_call_of_a_run_may_fail(tmp_path: Path, failure: str) -> None:

@@ -203,7 +203,7 @@ TWIN_WITNESS = replace(KEYS["X1"], name="other.example").verifier
         pytest.param("group G any\n", "line 1: expected group <name> all", id="no members"),
         pytest.param("group G\n", "line 1: expected group <name> all", id="bare group"),
         pytest.param("group G any X1\n", "line 1: expected a witness or group", id="no such"),
-        pytest.param(f"{WITNESS_X1}group G any none\n", "line 2: expected a wit", id="none within"),
+        pytest.param(f"{WITNESS_X1}group G any none\n", "line 2: expected a", id="none within"),
         pytest.param(f"{WITNESS_X1}group G any G\n", "line 2: expected a witness", id="itself"),
         pytest.param(f"{WITNESS_X1}group X1 any X1\n", "line 2: .*not taken", id="member's name"),
         pytest.param(f"{WITNESS_X1}group none any X1\n", "line 2: .*not taken", id="group none"),

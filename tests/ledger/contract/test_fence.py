@@ -145,7 +145,7 @@ def primary() -> Iterator[PostgresServer]:
 
 
 @pytest.mark.parametrize(
-    "promotions", [3, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(3_000)])]
+    "promotions", [3, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(3_000)])]
 )
 def test_a_standby_that_lost_commits_signs_nothing_when_it_is_promoted(
     primary: PostgresServer, tmp_path: Path, promotions: int
