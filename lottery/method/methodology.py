@@ -44,9 +44,11 @@ class Security:
 FIXED_DECISIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "zero_position": "no-number",  # P2
-        "pool": "occ_account-and-series",  # P3
+        "pool": "occ-account",  # P3
         "doubled_position": "refuse",  # P4
         "notices_of_a_pool": "add",  # P5
+        "late_notices": "continue",  # P6
+        "positions_as_of": "end-of-date",  # P7
         "ask_decimals": "5",  # S2
         "short_composite": "refuse",  # S5
         "low_precision_composite": "warn",  # S7

@@ -19,6 +19,7 @@ from lottery.day.tables import BROKEN_POSITIONS, INT64_MAX, POSITIONS
 from lottery.errors import (
     NO_PROBLEMS,
     POPULATION_DIFFERS,
+    RUN_SUPERSEDED,
     Conflict,
     Problem,
     ProblemCollector,
@@ -127,7 +128,7 @@ def run_lottery(
     Raises:
         Refused: Something in the request is wrong; every problem is listed.
         RunNotFound: A run to supersede is not recorded.
-        Conflict: The run contradicts what is recorded.
+        Conflict: The run contradicts what is recorded, or is recorded and superseded since.
         LedgerBusy: Another process holds the ledger's write lock.
     """
     draft = compute_day(request, progress=progress)
@@ -137,24 +138,15 @@ def run_lottery(
         progress("recording")
     draft, content = _superseding_draft(ledger, request, draft)
     key = RunKey(request_id=request.request_id or f"{DERIVED_ID}{content}", content_sha256=content)
-    if ledger.known(key) is not None:  # It is answered with what is recorded.
-        return ledger.record(draft, key, proceed=proceed)
-    changed: StandingChanged | None = None
-    for _ in range(ATTEMPTS):
-        try:
-            try:
-                continued = _continued_draft(ledger, request, draft)
-            except Conflict:
-                if ledger.known(key) is None:
-                    raise
-                continued = draft  # The same request was faster; its run is the answer.
-            if proceed is not None:
-                proceed()
-            return ledger.record(continued, key, proceed=proceed)
-        except StandingChanged as error:  # Another run of the date was faster.
-            changed = error
-    assert changed is not None, "there was an attempt"  # noqa: S101
-    raise changed
+    recorded = _recorded(ledger, request, draft, key, proceed)
+    if recorded.superseded_by is not None:
+        raise Conflict(
+            RUN_SUPERSEDED,
+            f"run {recorded.record.run}, which this request recorded, is superseded by run "
+            f"{recorded.superseded_by}",
+            run=recorded.superseded_by,
+        )
+    return recorded
 
 
 def compute_day(request: RunRequest, *, progress: Progress | None = None) -> RunDraft:
@@ -337,6 +329,34 @@ def _content_of(draft: RunDraft) -> str:
         day=draft.day,
         occ_shorts=draft.occ_shorts,
     )
+
+
+def _recorded(
+    ledger: Ledger,
+    request: RunRequest,
+    draft: RunDraft,
+    key: RunKey,
+    proceed: Callable[[], None] | None,
+) -> RecordedRun:
+    """Record a draft, continuing the date's draws, again where another run was faster."""
+    if ledger.known(key) is not None:  # It is answered with what is recorded.
+        return ledger.record(draft, key, proceed=proceed)
+    changed: StandingChanged | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            try:
+                continued = _continued_draft(ledger, request, draft)
+            except Conflict:
+                if ledger.known(key) is None:
+                    raise
+                continued = draft  # The same request was faster; its run is the answer.
+            if proceed is not None:
+                proceed()
+            return ledger.record(continued, key, proceed=proceed)
+        except StandingChanged as error:  # Another run of the date was faster.
+            changed = error
+    assert changed is not None, "there was an attempt"  # noqa: S101
+    raise changed
 
 
 def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> RunDraft:
