@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,17 +19,19 @@ from tests.builders import (
     META,
     SmallDay,
     assert_sound,
-    made,
     notice,
+    opened,
     position,
     positions_of,
     record_in,
     replays_of,
-    request_of,
+    request_of_wire,
 )
-from tests.reference import Row
+from tests.reference import Row, allocate_day
 
-DAYS = 20
+DAYS = 8
+MANY = 1_000
+"""So many days are tried where there is time."""
 
 
 def _a_day(generator: random.Random) -> SmallDay:
@@ -69,53 +72,45 @@ def _without(positions: Sequence[Row], assigned: Counter[tuple[str, str]]) -> li
     ]
 
 
-@pytest.mark.parametrize("seed", range(DAYS))
+@pytest.mark.parametrize(
+    "seed",
+    [*range(DAYS), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(DAYS, MANY))],
+)
 def test_cycles_in_any_split_and_order_give_what_one_draw_gives(seed: int, tmp_path: Path) -> None:
     generator = random.Random(seed)  # noqa: S311 - no lottery is drawn with it.
     day = _a_day(generator)
-    at_once = record_in(tmp_path / "once", request_of(day, tmp_path / "in"))
-    once = made(tmp_path / "once")
-    expected = _assigned(once, [at_once.record.run])
-    notices = list(day.notices)
-    generator.shuffle(notices)
-    cycles: list[list[Row]] = []
-    while notices:
-        size = generator.randint(1, len(notices))
-        cycles.append(notices[:size])
-        notices = notices[size:]
-
+    once = allocate_day(day.notices, day.positions, day.asks)
+    notices = generator.sample(day.notices, len(day.notices))
+    cuts = sorted({0, len(notices), *(generator.randint(0, len(notices)) for _ in range(3))})
     runs: list[str] = []
-    ledger = made(tmp_path / "split")
-    for number, some in enumerate(cycles, 1):
-        series = {row["series"] for row in some}
-        kind = generator.choice(("as it was", "what is left", "left out"))
+    first_hits: set[tuple[object, object]] = set()
+    for number, (start, end) in enumerate(pairwise(cuts)):
         positions = list(day.positions)
-        if kind == "what is left":
-            positions = _without(positions, _assigned(ledger, runs))
-        elif kind == "left out":
-            drawn = {str(one["series"]) for run in runs for one in _pools(ledger, run)}
-            positions = [row for row in positions if row["series"] not in drawn & series]
+        if runs and (seed + number) % 3 == 1:  # What is left.
+            positions = _without(positions, _assigned(opened(tmp_path / "ledger"), runs))
+        elif (seed + number) % 3 == 2:
+            drawn = {series for series, _ in first_hits}
+            positions = [row for row in positions if row["series"] not in drawn]
+        # A file has a row at least.
         positions.append(position("KO    240920C00067500", "1", 1, "C"))
-        cycle = replace(day, notices=some, positions=positions)
-        request = request_of(cycle, tmp_path / f"in{number}", cycle=number)
-        recorded = record_in(tmp_path / "split", request)
+        cycle = replace(day, notices=notices[start:end], positions=positions)
+        request = request_of_wire(cycle, as_arrow=False, cycle=number + 1)
+        recorded = record_in(tmp_path / "ledger", request)
         assert recorded.record.break_count == 0
         runs.append(recorded.record.run)
+        first_hits |= _first_hits(opened(tmp_path / "ledger"), runs[-1])
         # The same request again is known, although what stands has changed by it.
-        assert record_in(tmp_path / "split", request).already_recorded
+        assert record_in(tmp_path / "ledger", request).already_recorded
 
-    assert _assigned(ledger, runs) == expected
-    first_hits = [
-        {(one["series"], one["first_hit"]) for one in _pools(of, run)}
-        for of, some_runs in ((once, [at_once.record.run]), (ledger, runs))
-        for run in some_runs
-    ]
-    assert set.union(*first_hits) == first_hits[0]
-    for engine in Engine:
-        assert all(replayed.matched for replayed in replays_of(tmp_path / "split", engine))
-    assert_sound(tmp_path / "split")
+    assert _assigned(opened(tmp_path / "ledger"), runs) == {
+        (row["series"], row["account"]): row["assigned_quantity"] for row in once.allocations
+    }
+    assert first_hits == {(pool["series"], pool["first_hit"]) for pool in once.pools}
+    assert all(replayed.matched for replayed in replays_of(tmp_path / "ledger", Engine.SQL))
+    assert_sound(tmp_path / "ledger")
 
 
-def _pools(ledger: Ledger, run: str) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = ledger.read(ledger.get(run), "pools.parquet").to_pylist()
-    return rows
+def _first_hits(ledger: Ledger, run: str) -> set[tuple[object, object]]:
+    """Return the series of a run's pools with their first hits."""
+    rows = ledger.read(ledger.get(run), "pools.parquet").to_pylist()
+    return {(row["series"], row["first_hit"]) for row in rows}
