@@ -48,6 +48,21 @@ def s3_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{s3.new_bucket()}/ledger"
 
 
+@pytest.fixture(scope="session")
+def serial_s3() -> Iterator[S3Server]:
+    """Return an S3 server that does one thing at a time, so that its conditions never race."""
+    with S3Server(threaded=False) as server:
+        yield server
+
+
+@pytest.fixture
+def serial_s3_url(serial_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URL of an empty prefix of that server, which the environment leads to."""
+    for name, value in serial_s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{serial_s3.new_bucket()}/ledger"
+
+
 @pytest.fixture
 def faulty_s3(s3: S3Server, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
     """Return the proxy by which the test's process now comes to the bucket of `s3_url`."""

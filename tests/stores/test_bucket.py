@@ -39,8 +39,8 @@ class TestOnS3(ObjectsContract):
 
 class TestOnS3ThatRefusesASecondWrite(ObjectsContract):
     @pytest.fixture
-    def objects(self, s3_url: str) -> Objects:
-        bucket = open_bucket(s3_url)
+    def objects(self, serial_s3_url: str) -> Objects:
+        bucket = open_bucket(serial_s3_url)
         assert probe(bucket, ids) == []
         assert bucket.conditional
         return bucket
@@ -295,8 +295,8 @@ def test_a_url_that_lacks_something_says_what(monkeypatch: pytest.MonkeyPatch) -
         open_bucket("az://container/prefix")
 
 
-def test_a_good_store_is_found_good_and_left_clean(s3_url: str) -> None:
-    bucket = open_bucket(s3_url)
+def test_a_good_store_is_found_good_and_left_clean(serial_s3_url: str) -> None:
+    bucket = open_bucket(serial_s3_url)
 
     assert probe(bucket, ids) == []
     assert bucket.conditional
