@@ -315,7 +315,7 @@ def test_a_source_edited_without_changing_a_value_is_found_by_its_digest(
 @pytest.fixture(scope="module")
 def recorded_late(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, Path]:
     """A second cycle of the full day, which continues the draws of two of its pools."""
-    folder = tmp_path_factory.mktemp("gross")
+    folder = tmp_path_factory.mktemp("late")
     record_in(folder / "ledger", request_of(FULL, folder / "a"))
     second = replace(FULL, notices=[notice("B1", META, 2, "C"), notice("B2", AAPL, 60, "C")])
     request = request_of(second, folder / "b", cycle=2)

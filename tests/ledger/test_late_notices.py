@@ -315,6 +315,23 @@ def test_a_draw_that_changes_meanwhile_is_continued_as_it_stands_then(
 
 
 @pytest.mark.usefixtures("published")
+def test_a_draw_that_is_superseded_meanwhile_is_not_continued(ledger: Path, tmp_path: Path) -> None:
+    steps = itertools.count(1)
+
+    def proceed() -> None:
+        if next(steps) == 2:  # By a run that has nothing of the pool.
+            other = request_of(META_ONLY, tmp_path / "other", supersedes=[A], reason=WHY)
+            record_in(ledger, other)
+
+    request = request_of(late(5), tmp_path / "in", cycle=2)
+    record = operations.run_lottery(made(ledger), request, proceed=proceed).record
+
+    assert (record.run, record.rests_on, next(steps)) == (C, (), 5)
+    assert pools(ledger, C, "assigned_before") == [(0,)]
+    assert_sound(ledger)
+
+
+@pytest.mark.usefixtures("published")
 def test_draws_that_change_at_every_attempt_make_it_busy(ledger: Path, tmp_path: Path) -> None:
     steps = itertools.count()
 

@@ -157,7 +157,11 @@ def test_notices_pools_and_seeds_are_there_once_on_a_date(ledger: Ledger) -> Non
             (NOTICE_ALREADY_ALLOCATED, same_notice, {}),
             (NOTICE_ALREADY_ALLOCATED, PUBLISHED, {"cycle": 2}),
             (NOTICE_ALREADY_ALLOCATED, as_a_break, {}),
-            (POPULATION_DIFFERS, replace(PUBLISHED, positions=other_population), {}),
+            (
+                POPULATION_DIFFERS,
+                replace(PUBLISHED.renamed("late-"), positions=other_population),
+                {},
+            ),
             (SEED_CONFLICT, replace(META_ONLY, asks=OTHER_ASKS), {"cycle": 2}),
         ):
             with conflict(reason):
