@@ -154,7 +154,7 @@ def _refuse_overlap(
 ) -> None:
     their_pools = allocated_pools_of(read(record, evidence.POOLS_FILE, None))
     their_notices = _allocated_notices(read(record, evidence.NOTICES_FILE, None), their_pools)
-    again = sorted(notices & their_notices)
+    again = sorted(_same_notices(notices, their_notices))
     if again:
         raise Conflict(
             NOTICE_ALREADY_ALLOCATED,
@@ -166,6 +166,17 @@ def _refuse_overlap(
     if drawn:
         names = _some([_named(*pool, "series") for pool in drawn])
         raise StandingChanged(f"run {record.run} has drawn {names} in the meantime; try again")
+
+
+def _same_notices(
+    notices: set[tuple[str, str]], theirs: set[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
+    """Yield the notices that are theirs too: an id with and without an OCC account is one."""
+    their_ids = {notice_id for _, notice_id in theirs}
+    for occ_account, notice_id in notices:
+        same = (occ_account, notice_id) in theirs or ("", notice_id) in theirs
+        if same or (not occ_account and notice_id in their_ids):
+            yield occ_account, notice_id
 
 
 def allocated_pools_of(pools: pa.Table) -> set[tuple[str, str]]:

@@ -405,3 +405,19 @@ def test_no_draw_is_continued_from_allocations_that_are_not_the_recorded_ones(
         pytest.raises(LedgerDamaged, match=r"allocations\.parquet of run .* is missing"),
     ):
         run(late(5), cycle=2)
+
+
+@pytest.mark.parametrize(("first", "second"), [("", "C"), ("C", "")])
+def test_one_notice_id_with_and_without_an_occ_account_is_one_notice(
+    run: Run, ledger: Path, first: str, second: str
+) -> None:
+    def a_day(occ_account: str) -> SmallDay:
+        return SmallDay(
+            notices=[notice("A1", AAPL, 10, occ_account)],
+            positions=positions_of(AAPL, {"1048": 5, "1046": 30, "1047": 30}, occ_account),
+        )
+
+    run(a_day(first))
+    with conflict(NOTICE_ALREADY_ALLOCATED, A):
+        run(a_day(second), cycle=2)
+    assert runs_in(ledger) == [A]
