@@ -24,8 +24,8 @@ from tests.cli.calls import (
 COLUMNS = {
     "allocations": "occ_account,series,account,short_quantity,first_number,last_number,"
     "assigned_quantity",
-    "pools": "occ_account,series,notice_count,assigned_quantity,total_short,assigned_before,first_hit,"
-    "account_count,hit_account_count,break_reason",
+    "pools": "occ_account,series,notice_count,assigned_quantity,total_short,assigned_before,"
+    "first_hit,account_count,hit_account_count,break_reason",
 }
 EXPECTED = {name: EXAMPLE / "expected" / f"{name}.csv" for name in COLUMNS}
 
