@@ -123,6 +123,7 @@ def run_polars(positions: Path, notices: Path, volumes: Path, output: Path) -> N
             "notice_count",
             "assigned_quantity",
             "total_short",
+            pl.lit(0, pl.Int64).alias("assigned_before"),
             "first_hit",
             "account_count",
             pl.col("hit_account_count").fill_null(0),
@@ -197,7 +198,8 @@ def run_duckdb(positions: Path, notices: Path, volumes: Path, output: Path) -> N
             f"""
             COPY (SELECT '' AS occ_account, series, any_value(notice_count) AS notice_count,
                     any_value(assigned) AS assigned_quantity, any_value(total) AS total_short,
-                    any_value(first_hit) AS first_hit, count(account) AS account_count,
+                    CAST(0 AS BIGINT) AS assigned_before, any_value(first_hit) AS first_hit,
+                    count(account) AS account_count,
                     count(*) FILTER (first_hit IS NOT NULL AND hit > 0) AS hit_account_count,
                     CASE WHEN any_value(first_hit) IS NOT NULL THEN NULL
                         WHEN any_value(total) > 0 THEN 'EXCEEDS_SHORT'
@@ -254,6 +256,7 @@ def run_pandas(positions: Path, notices: Path, volumes: Path, output: Path) -> N
     pools["hit_account_count"] = np.bincount(pool[hits > 0], minlength=len(pools))
     pools["first_hit"] = hit.astype("Int64").where(allocated)
     reason = np.where(total > 0, "EXCEEDS_SHORT", "NO_POSITION")
+    pools["assigned_before"] = 0
     pools["break_reason"] = pd.Series(reason, dtype="str").where(~allocated)
     pools["occ_account"] = ""
     allocations = pd.DataFrame(
@@ -273,6 +276,7 @@ def run_pandas(positions: Path, notices: Path, volumes: Path, output: Path) -> N
         "notice_count",
         "assigned_quantity",
         "total_short",
+        "assigned_before",
         "first_hit",
         "account_count",
         "hit_account_count",

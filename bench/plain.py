@@ -65,7 +65,8 @@ def run_plain(positions: Path, notices: Path, volumes: Path, output: Path) -> No
         total = sum(short for _, _, short in accounts)
         if assigned > total:
             reason = "EXCEEDS_SHORT" if total else "NO_POSITION"
-            pool_rows.append(("", series, count, assigned, total, None, len(accounts), 0, reason))
+            without = (None, len(accounts), 0, reason)
+            pool_rows.append(("", series, count, assigned, total, 0, *without))
             continue
         first_hit = numerator * total // 10_000 or total
         before_wrap = min(assigned, total - first_hit + 1)
@@ -78,7 +79,8 @@ def run_plain(positions: Path, notices: Path, volumes: Path, output: Path) -> No
             hit += max(0, min(last, after_wrap) - first + 1)
             hits += hit > 0
             allocations.append(("", series, account, short, first, last, hit))
-        pool_rows.append(("", series, count, assigned, total, first_hit, len(accounts), hits, None))
+        drawn = (first_hit, len(accounts), hits, None)
+        pool_rows.append(("", series, count, assigned, total, 0, *drawn))
     _write(allocations, ALLOCATION_COLUMNS, output / "allocations.parquet")
     _write(pool_rows, POOL_COLUMNS, output / "pools.parquet")
 
@@ -98,6 +100,7 @@ POOL_COLUMNS = {
     "notice_count": pa.int64(),
     "assigned_quantity": pa.int64(),
     "total_short": pa.int64(),
+    "assigned_before": pa.int64(),
     "first_hit": pa.int64(),
     "account_count": pa.int64(),
     "hit_account_count": pa.int64(),

@@ -252,7 +252,7 @@ def _conflict(error: LotteryError) -> str:
 def _wrong_continuation(
     record: RunRecord, standing: Sequence[RunRecord], read: Reader
 ) -> Iterator[str]:
-    """Yield how a run continues other draws than those that stood (P6)."""
+    """Yield how a run continues other draws than the standing ones (P6)."""
     pools = read(record, POOLS_FILE, None)
     names = zip(*(pools.column(name).to_pylist() for name in POOL), strict=True)
     drawn = continuation(standing, read, names)

@@ -81,8 +81,8 @@ def differing_pools(
     """
     plain = pa.table({name: given.column(name).cast(pa.string()) for name in (*POOL, "account")})
     given = plain.append_column("given", given.column("short_quantity"))
-    told = given.group_by(list(POOL)).aggregate([])
-    first = population.join(told, list(POOL), None, "inner")
+    reported = given.group_by(list(POOL)).aggregate([])
+    first = population.join(reported, list(POOL), None, "inner")
     both = first.join(given, [*POOL, "account"], None, "full outer")
     short = both.column("short_quantity").fill_null(0)
     assigned = both.column("assigned_quantity").fill_null(0)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.builders import PUBLISHED
 from tests.cli.calls import (
+    CONFLICTS,
     EXAMPLE,
     EXAMPLE_RUN,
     Door,
@@ -23,8 +24,8 @@ from tests.cli.calls import (
 COLUMNS = {
     "allocations": "occ_account,series,account,short_quantity,first_number,last_number,"
     "assigned_quantity",
-    "pools": "occ_account,series,notice_count,assigned_quantity,total_short,first_hit,"
-    "account_count,hit_account_count,break_reason",
+    "pools": "occ_account,series,notice_count,assigned_quantity,total_short,assigned_before,"
+    "first_hit,account_count,hit_account_count,break_reason",
 }
 EXPECTED = {name: EXAMPLE / "expected" / f"{name}.csv" for name in COLUMNS}
 
@@ -134,6 +135,6 @@ def test_nothing_is_written_for_a_run_that_is_not_recorded(
         (tmp_path / "positions.csv").write_text("series,account\n")
     else:
         door(*command)
-        command = run_of(PUBLISHED.renamed("B"), tmp_path)
+        command = run_of(CONFLICTS["POPULATION_DIFFERS"], tmp_path)
     assert door(*command, "--output", tmp_path / "out").exit_code == exit_code
     assert list((tmp_path / "out").glob("*")) == []

@@ -73,6 +73,7 @@ def test_every_file_is_listed_by_name_with_its_digest_and_size(tmp_path: Path) -
     assert [file.name for file in files] == [
         "allocations.parquet",
         "broken_positions.parquet",
+        "continued.parquet",
         "notices.parquet",
         "pools.parquet",
         "sources/notices.csv",

@@ -72,7 +72,7 @@ def test_the_committed_code_is_what_proto_gives(generated: Path) -> None:
             lottery_pb2.Pool,
             (
                 "occ_account series notice_count assigned_quantity total_short first_hit "
-                "account_count hit_account_count break_reason"
+                "account_count hit_account_count break_reason assigned_before"
             ),
         ),
         (
