@@ -39,6 +39,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a ledger with the example day; nothing is recorded in it, though its trail grows."""
     door = files_of(tmp_path_factory.mktemp("example") / "ledger")
     assert door(*example_arguments()).exit_code == 4
+    copied(door.ledger, door.ledger.with_name("untouched"))
     return door.ledger
 
 
@@ -65,8 +66,8 @@ def example_server(example: Path) -> Iterator[Door]:
 
 @pytest.fixture
 def tampered(example: Path, tmp_path: Path) -> Door:
-    """Return the files of a copy of the example day's ledger, to tamper with."""
-    return files_of(copied(example, tmp_path / "tampered"))
+    """Return the files of a copy of the example day's ledger as it was made, to tamper with."""
+    return files_of(copied(example.with_name("untouched"), tmp_path / "tampered"))
 
 
 @pytest.fixture

@@ -116,11 +116,14 @@ def test_watching_prints_a_line_when_the_figures_change_and_ends_quietly(
         [*command, "--interval", "0.05", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["published"] == 2
-        opened(tampered.ledger).enter("report", "a", "b", TESTER)
-        while (line := json.loads(process.stdout.readline()))["published"] < 3:
-            pass
-        assert line["committed"] == 3
-        process.send_signal(number)
-        rest, errors = process.communicate(timeout=30)
+        try:
+            before = json.loads(process.stdout.readline())["published"]
+            opened(tampered.ledger).enter("report", "a", "b", TESTER)
+            while (line := json.loads(process.stdout.readline()))["published"] == before:
+                pass
+            assert [line["committed"], line["published"]] == [before + 1, before + 1]
+            process.send_signal(number)
+            rest, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert (process.returncode, rest, errors) == (0, b"", b"")

@@ -37,13 +37,13 @@ def faults_of(door: Door, *options: str) -> dict[str, str]:
     return {fault["where"]: fault["problem"] for fault in document["faults"]}
 
 
-def test_a_sound_ledger_is_reported_so_and_exits_0(reader: Door) -> None:
-    text, document = succeeds(reader, "verify")
+def test_a_sound_ledger_is_reported_so_and_exits_0(tampered: Door) -> None:
+    text, document = succeeds(tampered, "verify")
     assert text.lines[-1] == "The ledger is sound"
     assert text.lines[0].startswith("2 entries, 1 run, ")
     assert (document["sound"], document["faults"]) == (True, [])
     assert (document["runs"], document["tree_size"]) == (1, 2)
-    assert document["public_key"] == public_key(reader.ledger)
+    assert document["public_key"] == public_key(tampered.ledger)
 
 
 def test_a_ledger_in_which_nothing_is_recorded_is_sound(both: tuple[Door, Door]) -> None:
