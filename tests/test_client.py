@@ -641,11 +641,11 @@ def test_a_run_that_supersedes_another_says_so_and_so_does_the_other(
 
     assert (new.record.supersedes, new.record.reason) == ((old.run,), "it was missing")
     assert new.superseded_by is None
-    again = run_rows(client, PUBLISHED)
-    assert (again.already_recorded, again.superseded_by) == (True, new.record.run)
-    with pytest.raises(Conflict) as caught:
-        run_rows(client, FULL, supersedes=[old.run], reason="once more")
-    assert (caught.value.reason, caught.value.run) == (errors.RUN_SUPERSEDED, new.record.run)
+    assert client.get_run(old.run).superseded_by == new.record.run
+    for arguments in ({}, {"supersedes": [old.run], "reason": "once more"}):
+        with pytest.raises(Conflict) as caught:
+            run_rows(client, PUBLISHED, **arguments)
+        assert (caught.value.reason, caught.value.run) == (errors.RUN_SUPERSEDED, new.record.run)
 
 
 def test_late_notices_continue_the_draw(client: LotteryClient) -> None:

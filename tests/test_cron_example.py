@@ -195,7 +195,7 @@ def test_the_signed_checkpoint_is_shipped(home: Path) -> None:
     assert shipped.read_bytes() == (home / "lottery-ledger" / "log" / "checkpoint").read_bytes()
 
 
-def test_warnings_and_what_was_superseded_are_told_though_all_is_allocated(home: Path) -> None:
+def test_a_warning_is_told_though_all_is_allocated(home: Path) -> None:
     delivered(home, dt.date(2024, 9, 16), without="GE1 ")
     volumes = home / "in" / "2024-09-16" / "volumes.csv"
     volumes.write_text(volumes.read_text("utf-8").replace("118.20946", "0"), "utf-8")
@@ -205,6 +205,9 @@ def test_warnings_and_what_was_superseded_are_told_though_all_is_allocated(home:
     assert done.returncode == 0
     assert "the ask price of Z901439 is zero" in done.stdout
 
+
+def test_a_superseded_run_is_told_and_not_used(home: Path) -> None:
+    delivered(home, dt.date(2024, 9, 16), without="GE1 ")
     delivered(home, dt.date(2024, 9, 17), without="GE1 ")
     assert assign(home, "2024-09-17").stdout == ""
     files = "in/2024-09-17"
@@ -214,4 +217,8 @@ def test_warnings_and_what_was_superseded_are_told_though_all_is_allocated(home:
         f"{files}/positions.csv --volumes in/2024-09-16/volumes.csv --supersede latest --reason no",
     )
     assert superseding.returncode == 0, superseding.stdout
-    assert "superseded by 2024-09-17-002" in assign(home, "2024-09-17").stdout
+
+    again = assign(home, "2024-09-17")
+
+    assert again.returncode == 5
+    assert "superseded by run 2024-09-17-002" in again.stdout

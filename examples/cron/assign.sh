@@ -71,7 +71,7 @@ if [ -n "$ship_to" ] && { [ "$code" -eq 0 ] || [ "$code" -eq 4 ]; }; then
 fi
 
 case $code,$printed in
-0,*"warning: "* | 0,*superseded\ by*) ;;
+0,*"warning: "*) ;;
 0,*) exit 0 ;;
 esac
 echo "Assignment of $business_date: exit code $code after $try of $tries tries; docs/OPERATIONS.md says what to do."

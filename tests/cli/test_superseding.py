@@ -109,13 +109,16 @@ def test_several_runs_are_named_after_one_option_or_each_after_its_own(
     assert recorded.recorded() == [FIRST, SECOND, THIRD]
 
 
-def test_a_superseded_run_is_found_by_its_own_command_and_shown_as_that(
+def test_a_superseded_run_is_refused_to_its_own_command_and_shown_as_that(
     corrected: Door, tmp_path: Path
 ) -> None:
-    text, document = succeeds(corrected, *run_of(PUBLISHED, tmp_path / "first"))
-    assert text.lines[0] == f"Run {FIRST} was already recorded: ALLOCATED"
-    assert f"superseded by {THIRD}" in text.lines
-    assert (document["already_recorded"], document["superseded_by"]) == (True, THIRD)
+    command = (*run_of(PUBLISHED, tmp_path / "first"), "--output", str(tmp_path / "out"))
+    text, _ = fails(corrected, *command, exit_code=5, reason="RUN_SUPERSEDED")
+    assert text.message == (
+        f"run {FIRST}, which this request recorded, is superseded by run {THIRD}; "
+        "nothing is recorded (RUN_SUPERSEDED)"
+    )
+    assert list((tmp_path / "out").iterdir()) == []
     assert f"superseded by {THIRD}" in corrected("show", FIRST).lines
     assert f"supersedes {FIRST}: {WHY}" in corrected("show", THIRD).lines
     documents = [corrected("show", run, "--json").document for run in (FIRST, SECOND, THIRD)]
