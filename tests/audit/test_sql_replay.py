@@ -427,12 +427,7 @@ def test_a_text_that_appears_twice_is_reported_under_code_point_too(copy: Path) 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        evidence.RUN_FILE,
-        evidence.NOTICES_FILE,
-        evidence.ALLOCATIONS_FILE,
-        evidence.BROKEN_POSITIONS_FILE,
-    ],
+    [evidence.NOTICES_FILE, evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE],
 )
 @pytest.mark.parametrize("damage", ["missing", "empty", "other bytes", "cut"])
 def test_a_file_that_cannot_be_read_is_reported(name: str, damage: str, copy: Path) -> None:
@@ -446,6 +441,12 @@ def test_a_file_that_cannot_be_read_is_reported(name: str, damage: str, copy: Pa
         compute(copy)
 
     assert "\n" not in str(message.value)
+
+
+@pytest.mark.parametrize("keep", [0, -5])
+def test_a_record_that_cannot_be_read_is_reported(keep: int, copy: Path) -> None:
+    with pytest.raises(LedgerDamaged, match="copy cannot be computed"):
+        sql_replay.compute(copy, (copy / evidence.RUN_FILE).read_bytes()[:keep])
 
 
 def test_other_columns_are_reported(copy: Path) -> None:
