@@ -22,42 +22,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lottery.cli.witness_server import WitnessServer
 from lottery.errors import CheckpointInvalid, WitnessAhead
 from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.cosignature import add_cosignature, cosign
-from lottery.tlog.keys import SignatureType, SigningKey
+from lottery.tlog.keys import SignatureType
 from lottery.tlog.note import NoteSignature
 from lottery.tlog.policy import Policy
 from lottery.tlog.witness import SIZE_TYPE, Request, Witness
 from lottery.tlog.witness_client import Answer, Collected, Outcome, collect_cosignatures
 from tests.tlog.signed import LOG, STRANGER, TIME
-from tests.tlog.witnessed import SmallLog
+from tests.tlog.witnessed import SmallLog, key_of, serving
 
 A_LOG = SmallLog()
 OTHER_HISTORY = SmallLog("another")
 SECONDS = 5.0
 TEXT = "text/plain"
-
-
-def key_of(name: str) -> SigningKey:
-    return SigningKey(
-        name=f"witness.example/{name}",
-        seed=name.encode().ljust(32, b"."),
-        signature_type=SignatureType.COSIGNATURE,
-    )
-
-
-@contextmanager
-def serving(witness: Witness) -> Iterator[str]:
-    server = WitnessServer(witness, ("127.0.0.1", 0), clock=lambda: TIME, report=lambda _: None)
-    thread = threading.Thread(target=server.serve_forever, args=[0.01])
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.stop()
-        thread.join()
 
 
 @dataclass

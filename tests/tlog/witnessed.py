@@ -1,12 +1,15 @@
-"""A small log that grows, and its witness."""
+"""A small log that grows, and its witness, which can be asked over HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from lottery.cli.witness_server import WitnessServer
 from lottery.tlog.checkpoint import Checkpoint, sign_checkpoint
-from lottery.tlog.keys import SigningKey
+from lottery.tlog.keys import SignatureType, SigningKey
 from lottery.tlog.merkle import append, consistency_proof, leaf_hash, root_of
 from lottery.tlog.witness import Request, Response, Witness
 from tests.tlog.signed import COSIGNER, LOG, TIME
@@ -49,3 +52,25 @@ def witness_in(directory: Path, *logs: SmallLog) -> Witness:
 
 def advance(witness: Witness, log: SmallLog, old: int, new: int, now: int = TIME) -> Response:
     return witness.add_checkpoint(log.request(old, new), now)
+
+
+def key_of(name: str) -> SigningKey:
+    """Return the private key of a witness."""
+    return SigningKey(
+        name=f"witness.example/{name}",
+        seed=name.encode().ljust(32, b"."),
+        signature_type=SignatureType.COSIGNATURE,
+    )
+
+
+@contextmanager
+def serving(witness: Witness) -> Iterator[str]:
+    """Serve a witness over HTTP on loopback; gives its address."""
+    server = WitnessServer(witness, ("127.0.0.1", 0), clock=lambda: TIME, report=lambda _: None)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+        thread.join()
