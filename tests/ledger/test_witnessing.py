@@ -9,16 +9,20 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lottery import operations
 from lottery.errors import WitnessAhead
+from lottery.ledger import witnessing
 from lottery.ledger.commit import Ledger
 from lottery.ledger.publish import CHECKPOINT, witnessed_name
 from lottery.operations.ledgers import open_ledger
 from lottery.tlog.cosignature import cosignatures_of
+from lottery.tlog.policy import Policy
 from lottery.tlog.witness import Witness
+from lottery.tlog.witness_client import Collected, collect_cosignatures
 from tests.builders import PUBLISHED, made, opened, settings_of
 from tests.ledger.contract.places import entries_in, heads_in, record, runs_in
 from tests.ledger.ledgers import META_ONLY
@@ -98,7 +102,7 @@ def test_a_copy_that_is_older_than_what_a_witness_saw_signs_nothing(
     older = witnessed.opened(tmp_path / "older")
     entries = entries_in(older)
 
-    with pytest.raises(WitnessAhead, match="^witness W of ") as caught:
+    with pytest.raises(WitnessAhead, match="it has cosigned size 2, the log knows 1") as caught:
         record(older, META_ONLY)
 
     assert (caught.value.witness_size, caught.value.log_size) == (2, 1)
@@ -140,3 +144,20 @@ def test_a_cosigned_head_that_cannot_be_written_is_told_and_written_later(
     ] * 2
     record(ledger, META_ONLY, cycle=2)
     assert is_cosigned(ledger, ledger.ports.objects.get(CHECKPOINT))
+
+
+def test_a_head_that_is_the_latest_no_more_is_cosigned_and_not_put_first(
+    witnessed: Witnessed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = witnessed.opened()
+
+    def overtaken(*given: Any, **named: Any) -> Collected:
+        record(opened(witnessed.ledger), PUBLISHED)
+        return collect_cosignatures(*given, **named)
+
+    monkeypatch.setattr(witnessing, "collect_cosignatures", overtaken)
+    policy = Policy.parse(witnessed.policy.read_bytes())
+    witnessing.cosign_head(ledger.ports, policy, witnessed.warnings.append)
+
+    assert is_cosigned(ledger, ledger.ports.objects.get(witnessed_name(1)))
+    assert ledger.ports.objects.get(CHECKPOINT) == heads_in(ledger)[1]
