@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lottery import operations
-from lottery.errors import KeyUnusable, LedgerBusy, LedgerDamaged, LotteryError, Refused
+from lottery.errors import (
+    KeyUnusable,
+    LedgerBusy,
+    LedgerDamaged,
+    LedgerUnwritable,
+    LotteryError,
+    Refused,
+)
 from lottery.ledger.commit import Ledger
+from lottery.ledger.ports import ObjectInfo
 from lottery.ledger.signing import next_key_file
 from lottery.stores.directory import Directory
 from lottery.stores.sqlite import FILE as DATABASE
@@ -269,6 +279,20 @@ def test_evidence_that_is_swept_before_its_entry_is_made_is_not_named(
     assert_sound(ledger)
 
     record_in(ledger, next_day(tmp_path / "in"))
+
+    assert_sound(ledger)
+
+
+def test_evidence_that_cannot_be_looked_for_is_not_named(
+    ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> Iterator[ObjectInfo]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Directory, "list", failing)
+        with pytest.raises(LedgerUnwritable, match="Input/output error"):
+            record_in(ledger, next_day(tmp_path / "in"))
 
     assert_sound(ledger)
 
