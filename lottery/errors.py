@@ -261,24 +261,33 @@ class PoolBroken(LotteryError):
         reason: `EXCEEDS_SHORT` or `NO_POSITION`.
         assigned_quantity: Contracts assigned by OCC.
         total_short: Contracts short in the pool.
+        assigned_before: Contracts of them that earlier cycles assigned (P6).
     """
 
-    def __init__(self, reason: str, *, assigned_quantity: int, total_short: int) -> None:
+    def __init__(
+        self, reason: str, *, assigned_quantity: int, total_short: int, assigned_before: int = 0
+    ) -> None:
         self.reason = reason
         self.assigned_quantity = assigned_quantity
         self.total_short = total_short
+        self.assigned_before = assigned_before
+        before = f", of which {assigned_before} are assigned already" if assigned_before else ""
         super().__init__(
-            f"assigned quantity {assigned_quantity} exceeds the pool's total short {total_short}"
+            f"assigned quantity {assigned_quantity} exceeds the pool's total short "
+            f"{total_short}{before}"
             if total_short
             else f"assigned quantity is {assigned_quantity}, but the pool has no open position"
         )
 
     def details(self) -> Mapping[str, str]:
-        """Return both figures of the break."""
-        return {
+        """Return the figures of the break."""
+        figures = {
             "assigned_quantity": str(self.assigned_quantity),
             "total_short": str(self.total_short),
         }
+        if self.assigned_before:
+            figures["assigned_before"] = str(self.assigned_before)
+        return figures
 
 
 class Conflict(LotteryError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
@@ -91,11 +92,11 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     def ListRuns(
         self, request: pb.ListRunsRequest, context: grpc.ServicerContext
     ) -> pb.ListRunsResponse:
-        records = self._ledger.iterate(
-            first=requests.to_date(request.first_date, "first_date"),
-            last=requests.to_date(request.last_date, "last_date"),
-            after=_page_token(request.page_token),
-        )
+        if request.page_size < 0:
+            raise requests.refused("page_size", f"expected 0 or more, got {request.page_size}")
+        first, last = requests.to_dates(request.first_date, request.last_date)
+        after = _page_token(request.page_token, first, last)
+        records = self._ledger.iterate(first=first, last=last, after=after)
         runs = (
             responses.from_record(record, self._ledger.superseded_by(record.run))
             for record in records
@@ -106,14 +107,20 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     def StreamAllocations(
         self, request: pb.StreamAllocationsRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.StreamAllocationsResponse]:
+        series = request.series or None
+        occ_account = request.occ_account if request.HasField("occ_account") else None
         if request.content == pb.ROW_CONTENT_POOLS:
-            pools = operations.pools(self._ledger, request.run)
+            if request.account:
+                raise requests.refused("account", "expected no account, since pools have none")
+            pools = operations.pools(
+                self._ledger, request.run, series=series, occ_account=occ_account
+            )
             return responses.from_table(pools, "pools", request.format)
         allocations = operations.allocations(
             self._ledger,
             request.run,
-            series=request.series or None,
-            occ_account=request.occ_account if request.HasField("occ_account") else None,
+            series=series,
+            occ_account=occ_account,
             account=request.account or None,
         )
         return responses.from_table(allocations, "allocations", request.format)
@@ -165,17 +172,21 @@ def _note_run(recorded: operations.RecordedRun) -> None:
         )
 
 
-def _page_token(token: str) -> str | None:
+def _page_token(token: str, first: dt.date | None, last: dt.date | None) -> str | None:
     """Return the last run of the previous page."""
-    if token and not is_run_id(token):
-        message = f"expected a token that ListRuns returned, got {quote(token)}"
+    if not token:
+        return None
+    date = token.rpartition("-")[0]
+    least, most = first or date, last or date
+    if not is_run_id(token) or not str(least) <= date <= str(most):
+        message = f"expected a token that ListRuns returned for these dates, got {quote(token)}"
         raise requests.refused("page_token", message)
-    return token or None
+    return token
 
 
 def _page(runs: Iterator[lottery_pb2.Run], page_size: int) -> pb.ListRunsResponse:
     """Fill a page with as many runs as requested, or fewer if their records are large."""
-    most = min(page_size if page_size > 0 else PAGE_SIZE, MAX_PAGE_SIZE)
+    most = min(page_size or PAGE_SIZE, MAX_PAGE_SIZE)
     page = pb.ListRunsResponse()
     size = 0
     for run in runs:

@@ -102,14 +102,18 @@ def to_date(date: date_pb2.Date, source: str) -> dt.date | None:
         raise refused(source, f"expected a calendar date, got {got}") from None
 
 
-def to_dates(request: audit_service_pb2.ReplayRunsRequest) -> tuple[dt.date | None, dt.date | None]:
-    """Return the first and the last date to replay; None leaves that end open.
+def to_dates(
+    first_date: date_pb2.Date, last_date: date_pb2.Date, source: str = "first_date"
+) -> tuple[dt.date | None, dt.date | None]:
+    """Return the first and the last date that are asked for; None leaves that end open.
 
     Raises:
-        Refused: One of them is not a calendar date.
+        Refused: One of them is not a calendar date, or the last one is before the first.
     """
-    first = to_date(request.business_date, "business_date")
-    return first, to_date(request.last_date, "last_date") or first
+    first, last = to_date(first_date, source), to_date(last_date, "last_date")
+    if first and last and first > last:
+        raise refused("last_date", f"expected {first} or a later date, got {last}")
+    return first, last
 
 
 def to_engine(engine: int) -> Engine:

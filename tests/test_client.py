@@ -29,6 +29,7 @@ from lottery.errors import (
     CheckpointInvalid,
     Conflict,
     LotteryError,
+    NotInRun,
     PoolBroken,
     Problem,
     ProofInvalid,
@@ -309,11 +310,14 @@ def test_allocations_are_filtered(client: LotteryClient) -> None:
 
     of_pool = client.allocations("latest", series=META, occ_account="C")
     of_account = client.allocations("latest", account="1047")
-    of_nobody = client.allocations("latest", account="4711")
 
     assert of_pool.column("account").to_pylist() == ["0042", "1993", "48213", "2381947"]
     assert of_account.column("series").to_pylist() == [AAPL]
-    assert (of_nobody.num_rows, of_nobody.schema) == (0, ALLOCATIONS)
+    with pytest.raises(NotInRun, match="account '4711'"):
+        client.allocations("latest", account="4711")
+    with pytest.raises(PoolBroken) as caught:
+        client.allocations("latest", series=GE)
+    assert (caught.value.reason, caught.value.assigned_before) == ("EXCEEDS_SHORT", 0)
 
 
 def test_workings_are_those_of_the_library(client: LotteryClient, server: LotteryServer) -> None:
@@ -476,6 +480,7 @@ EVERY_ERROR: Final[list[LotteryError]] = [
     Refused([Problem(source="business_date", message="no", reason=errors.METHOD_NOT_IN_FORCE)]),
     Refused([Problem(source="positions", message="no")], total=70),
     PoolBroken("EXCEEDS_SHORT", assigned_quantity=66, total_short=65),
+    PoolBroken("EXCEEDS_SHORT", assigned_quantity=40, total_short=65, assigned_before=30),
     PoolBroken("NO_POSITION", assigned_quantity=66, total_short=0),
     *(Conflict(reason, "recorded", run="2024-09-16-001") for reason in sorted(errors.CONFLICTS)),
     RunNotFound("2024-09-16-001"),
@@ -657,6 +662,8 @@ def test_late_notices_continue_the_draw(client: LotteryClient) -> None:
     assert later.rests_on == (first.run,)
     assert client.allocations(later.run).column("assigned_quantity").to_pylist() == [0, 5, 0]
     assert [(one.assigned_quantity, one.assigned_before) for one in broken.breaks] == [(51, 15)]
+    with pytest.raises(PoolBroken, match="total short 65, of which 15 are assigned already"):
+        client.allocations(broken.record.run, series=AAPL)
 
 
 def test_an_engine_that_the_server_has_not_is_the_librarys_own_error(

@@ -243,7 +243,13 @@ class LotteryClient(AuditCalls):
         occ_account: str | None = None,
         account: str = "",
     ) -> pa.Table:
-        """Return a run's allocations, or those of a pool or an account: `tables.ALLOCATIONS`."""
+        """Return a run's allocations, or those of a pool or an account: `tables.ALLOCATIONS`.
+
+        Raises:
+            RunNotFound: There is no such run.
+            NotInRun: The run has no such pool or account.
+            PoolBroken: What was asked for is a break (D5).
+        """
         request = lottery_service_pb2.StreamAllocationsRequest(
             run=run,
             series=series,

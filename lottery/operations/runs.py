@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.allocate import Break
+from lottery.day.population import POOL
+from lottery.errors import NotInRun, PoolBroken, quote
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.draft import RecordedRun
@@ -59,26 +61,65 @@ def allocations(
 
     Raises:
         RunNotFound: There is no such run.
+        NotInRun: The run has no such pool, or the account is in none of them.
+        PoolBroken: What was asked for is a break: nothing of it is allocated (D5).
         Refused: The series is not an OSI symbol.
     """
     record = ledger.get(run)
-    wanted = {
-        "series": None if series is None else checked_series(series),
-        "occ_account": occ_account,
-        "account": account,
-    }
-    matches = [pc.field(name) == value for name, value in wanted.items() if value is not None]
-    rows = reduce(and_, matches) if matches else None
-    return ledger.read(record, evidence.ALLOCATIONS_FILE, rows)
+    of_pools = _matching(series, occ_account)
+    of_account = {**of_pools, **({} if account is None else {"account": account})}
+    rows = ledger.read(record, evidence.ALLOCATIONS_FILE, _expression(of_account))
+    if of_account and not rows.num_rows:
+        found = pools(ledger, run, series=series, occ_account=occ_account)
+        if account is not None:
+            broken = ledger.read(record, evidence.BROKEN_POSITIONS_FILE, _expression(of_account))
+            if not broken.num_rows:
+                raise NotInRun(f"run {record.run} has no row of {_words(of_account)}")
+            found = found.join(broken.select(POOL), list(POOL), join_type="left semi")
+        pool = found.sort_by([(name, "ascending") for name in POOL]).to_pylist()[0]
+        figures = ("assigned_quantity", "total_short", "assigned_before")
+        raise PoolBroken(pool["break_reason"], **{name: pool[name] for name in figures})
+    return rows
 
 
-def pools(ledger: Ledger, run: str) -> pa.Table:
-    """Return the recorded pools of a run, `tables.POOLS`.
+def pools(
+    ledger: Ledger, run: str, *, series: str | None = None, occ_account: str | None = None
+) -> pa.Table:
+    """Return the recorded pools of a run, all or those of a series or an OCC account.
+
+    Returns:
+        `tables.POOLS`.
 
     Raises:
         RunNotFound: There is no such run.
+        NotInRun: The run has no such pool.
+        Refused: The series is not an OSI symbol.
     """
-    return ledger.read(ledger.get(run), evidence.POOLS_FILE)
+    record = ledger.get(run)
+    wanted = _matching(series, occ_account)
+    rows = ledger.read(record, evidence.POOLS_FILE, _expression(wanted))
+    if wanted and not rows.num_rows:
+        raise NotInRun(f"run {record.run} has no pool of {_words(wanted)}")
+    return rows
+
+
+def _matching(series: str | None, occ_account: str | None) -> dict[str, str]:
+    """Return the columns that are asked for, with their values."""
+    asked = {
+        "series": None if series is None else checked_series(series),
+        "occ_account": occ_account,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _expression(wanted: Mapping[str, str]) -> pc.Expression | None:
+    matches = [pc.field(name) == value for name, value in wanted.items()]
+    return reduce(and_, matches) if matches else None
+
+
+def _words(wanted: Mapping[str, str]) -> str:
+    names = {"occ_account": "OCC account"}
+    return ", ".join(f"{names.get(name, name)} {quote(value)}" for name, value in wanted.items())
 
 
 def recorded_run(ledger: Ledger, run: str) -> RecordedRun:

@@ -102,7 +102,8 @@ class AuditServiceServicer:
         the order they were recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): a date is invalid or the engine is unknown.
+        - INVALID_ARGUMENT (INVALID_INPUT): a date is invalid, the last date is before the first, or the
+        engine is unknown.
         - FAILED_PRECONDITION (ENGINE_MISSING): the engine is not installed on the server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -52,7 +52,8 @@ class AuditServiceStub:
     the order they were recorded.
 
     Errors include:
-    - INVALID_ARGUMENT (INVALID_INPUT): a date is invalid or the engine is unknown.
+    - INVALID_ARGUMENT (INVALID_INPUT): a date is invalid, the last date is before the first, or the
+      engine is unknown.
     - FAILED_PRECONDITION (ENGINE_MISSING): the engine is not installed on the server.
     """
     VerifyLedger: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyLedgerRequest, _audit_service_pb2.VerifyLedgerResponse]
@@ -118,7 +119,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
     the order they were recorded.
 
     Errors include:
-    - INVALID_ARGUMENT (INVALID_INPUT): a date is invalid or the engine is unknown.
+    - INVALID_ARGUMENT (INVALID_INPUT): a date is invalid, the last date is before the first, or the
+      engine is unknown.
     - FAILED_PRECONDITION (ENGINE_MISSING): the engine is not installed on the server.
     """
     VerifyLedger: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyLedgerRequest, _audit_service_pb2.VerifyLedgerResponse]  # type: ignore[assignment]
@@ -193,7 +195,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         the order they were recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): a date is invalid or the engine is unknown.
+        - INVALID_ARGUMENT (INVALID_INPUT): a date is invalid, the last date is before the first, or the
+          engine is unknown.
         - FAILED_PRECONDITION (ENGINE_MISSING): the engine is not installed on the server.
         """
 

@@ -626,7 +626,7 @@ class StreamAllocationsRequest(_message.Message):
     an OCC account.
     """
     account: _builtins.str
-    """If set, only rows of this account are returned. Compared digit by digit."""
+    """If set, only allocations of this account are returned. Compared digit by digit."""
     format: Global___RowFormat.ValueType
     """The encoding of the rows."""
     content: Global___RowContent.ValueType

@@ -162,7 +162,8 @@ class LotteryServiceServicer:
         were recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method.
+        - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for these
+        dates, the page size is negative, or the last date is before the first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,8 +174,11 @@ class LotteryServiceServicer:
         pool or one account.
 
         Errors include:
-        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
-        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol.
+        - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
+        - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
+        have none.
+        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
+        requested.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -86,15 +86,19 @@ class LotteryServiceStub:
     were recorded.
 
     Errors include:
-    - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method.
+    - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for these
+      dates, the page size is negative, or the last date is before the first.
     """
     StreamAllocations: _grpc.UnaryStreamMultiCallable[_lottery_service_pb2.StreamAllocationsRequest, _lottery_service_pb2.StreamAllocationsResponse]
     """StreamAllocations streams the pools of a run, or its allocations, optionally only those of one
     pool or one account.
 
     Errors include:
-    - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
-    - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol.
+    - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
+    - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
+      have none.
+    - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
+      requested.
     """
     ExplainPool: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.ExplainPoolRequest, _lottery_service_pb2.ExplainPoolResponse]
     """ExplainPool returns the working of a pool, step by step as in the published example.
@@ -174,15 +178,19 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     were recorded.
 
     Errors include:
-    - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method.
+    - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for these
+      dates, the page size is negative, or the last date is before the first.
     """
     StreamAllocations: _aio.UnaryStreamMultiCallable[_lottery_service_pb2.StreamAllocationsRequest, _lottery_service_pb2.StreamAllocationsResponse]  # type: ignore[assignment]
     """StreamAllocations streams the pools of a run, or its allocations, optionally only those of one
     pool or one account.
 
     Errors include:
-    - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
-    - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol.
+    - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
+    - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
+      have none.
+    - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
+      requested.
     """
     ExplainPool: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.ExplainPoolRequest, _lottery_service_pb2.ExplainPoolResponse]  # type: ignore[assignment]
     """ExplainPool returns the working of a pool, step by step as in the published example.
@@ -295,7 +303,8 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         were recorded.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method.
+        - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for these
+          dates, the page size is negative, or the last date is before the first.
         """
 
     @_abc_1.abstractmethod
@@ -308,8 +317,11 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         pool or one account.
 
         Errors include:
-        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
-        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol.
+        - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
+        - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
+          have none.
+        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
+          requested.
         """
 
     @_abc_1.abstractmethod

@@ -150,10 +150,23 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
             for request in (
                 odds_request(account="9"),
                 pb.ListRunsRequest(page_token="tomorrow"),  # noqa: S106 - no secret.
+                pb.ListRunsRequest(
+                    page_token="2024-09-16-001",  # noqa: S106 - no secret.
+                    first_date=date_pb2.Date(year=2024, month=9, day=17),
+                ),
+                pb.ListRunsRequest(page_size=-1),
+                pb.ListRunsRequest(
+                    first_date=date_pb2.Date(year=2024, month=9, day=17),
+                    last_date=date_pb2.Date(year=2024, month=9, day=16),
+                ),
                 pb.ListRunsRequest(first_date=NO_DATE),
                 pb.ListRunsRequest(last_date=NO_DATE),
                 audit_pb.ReplayRunsRequest(business_date=NO_DATE),
                 audit_pb.ReplayRunsRequest(last_date=NO_DATE),
+                audit_pb.ReplayRunsRequest(
+                    business_date=date_pb2.Date(year=2024, month=9, day=17),
+                    last_date=date_pb2.Date(year=2024, month=9, day=16),
+                ),
             )
         ),
         *(
@@ -170,10 +183,14 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
         "a pool before the method",
         "odds of an account that is not in the pool",
         "a foreign page token",
+        "a page token of another list",
+        "a page of fewer than no runs",
+        "a last date before the first",
         "no first date",
         "no last date",
         "no date to replay",
         "no last date to replay",
+        "a last date to replay before the first",
         "no such run",
         "no run named",
         "no run to replay",

@@ -47,6 +47,7 @@ from tests.server.calls import (
     called,
     date_of,
     failure_of,
+    failure_to,
     folder_of,
     notices_of,
     positions_of,
@@ -260,13 +261,8 @@ def test_more_rows_than_a_message_holds_come_in_several(stubs: Stubs) -> None:
         ({"series": META}, ["0042", "1993", "48213", "2381947"]),
         ({"series": "META240920P00560000"}, ["0042", "1993", "48213", "2381947"]),
         ({"series": META, "occ_account": "C"}, ["0042", "1993", "48213", "2381947"]),
-        ({"series": META, "occ_account": ""}, []),
-        ({"occ_account": "F"}, []),
         ({"account": "1046"}, ["1046"]),
-        ({"account": "42"}, []),
         ({"account": "0042"}, ["0042"]),
-        ({"series": AAPL, "account": "0042"}, []),
-        ({"series": GE}, []),
     ],
 )
 def test_allocations_are_filtered_by_pool_and_by_account(
@@ -430,6 +426,46 @@ def test_16_callers_with_one_day_get_one_run(stubs: Stubs) -> None:
     assert {answer.run.run for answer in answers} == {"2024-09-16-001"}
     assert len({answer.run.record for answer in answers}) == 1
     assert run_count(stubs) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"series": META, "occ_account": "F"}, (grpc.StatusCode.NOT_FOUND, "NOT_IN_RUN")),
+        ({"series": "XYZ   240920C00100000"}, (grpc.StatusCode.NOT_FOUND, "NOT_IN_RUN")),
+        ({"occ_account": ""}, (grpc.StatusCode.NOT_FOUND, "NOT_IN_RUN")),
+        ({"account": "4711"}, (grpc.StatusCode.NOT_FOUND, "NOT_IN_RUN")),
+        ({"occ_account": "F"}, (grpc.StatusCode.NOT_FOUND, "NOT_IN_RUN")),
+        ({"account": "42"}, (grpc.StatusCode.NOT_FOUND, "NOT_IN_RUN")),
+        ({"account": "1993", "series": GE}, (grpc.StatusCode.NOT_FOUND, "NOT_IN_RUN")),
+        ({"series": GE}, (grpc.StatusCode.FAILED_PRECONDITION, "EXCEEDS_SHORT")),
+        ({"account": "904"}, (grpc.StatusCode.FAILED_PRECONDITION, "EXCEEDS_SHORT")),
+    ],
+)
+def test_allocations_that_are_not_in_a_run_are_an_error(
+    full: Stubs, asked: dict[str, str], status: tuple[grpc.StatusCode, str]
+) -> None:
+    request = pb.StreamAllocationsRequest(run="latest", **asked)  # type: ignore[arg-type]
+
+    assert failure_to(full, request).status == status
+
+
+def test_pools_are_filtered_by_what_pools_have(full: Stubs) -> None:
+    def pools_of(**asked: Any) -> pb.StreamAllocationsRequest:
+        return pb.StreamAllocationsRequest(run="latest", content=pb.ROW_CONTENT_POOLS, **asked)
+
+    (message,) = full.lottery.StreamAllocations(pools_of(series=GE, occ_account="C"))
+
+    assert [(pool.series, pool.break_reason) for pool in message.pools] == [(GE, "EXCEEDS_SHORT")]
+    assert failure_to(full, pools_of(series=GE, occ_account="F")).status == (
+        grpc.StatusCode.NOT_FOUND,
+        "NOT_IN_RUN",
+    )
+    refused = failure_to(full, pools_of(account="904"))
+    assert (refused.status, [field for field, _, _ in refused.violations]) == (
+        (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT"),
+        ["account"],
+    )
 
 
 def test_a_call_that_no_service_has_is_unimplemented(stubs: Stubs) -> None:
