@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Final, TypeAlias
 
 from lottery import operations
+from lottery.errors import RUN_SUPERSEDED, Conflict
 from lottery.ledger.commit import Ledger
 from lottery.ledger.draft import RecordedRun
 from tests.builders import SmallDay, notice, positions_of, request_of_wire
@@ -38,7 +39,17 @@ def date_of(task: int) -> dt.date:
 
 
 def recorded(ledger: Ledger, task: int) -> RecordedRun:
-    """Record a task, or find that it is."""
+    """Record a task, or find that it is, be it superseded since."""
+    try:
+        return _recorded(ledger, task)
+    except Conflict as conflict:
+        if conflict.reason != RUN_SUPERSEDED:
+            raise
+        (superseded,) = ledger.get(conflict.run).supersedes
+        return operations.recorded_run(ledger, superseded)
+
+
+def _recorded(ledger: Ledger, task: int) -> RecordedRun:
     place = task % TASKS_A_DATE
     if place < _PLAIN:
         return _run(ledger, task, place, _SHORTS)
