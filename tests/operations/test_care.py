@@ -25,6 +25,7 @@ from lottery.errors import (
 from lottery.ledger.commit import Ledger
 from lottery.ledger.ports import ObjectInfo
 from lottery.ledger.signing import next_key_file
+from lottery.operations.ledgers import CharterTerms, init_ledger
 from lottery.stores.directory import Directory
 from lottery.stores.sqlite import FILE as DATABASE
 from tests.builders import (
@@ -295,6 +296,21 @@ def test_evidence_that_cannot_be_looked_for_is_not_named(
             record_in(ledger, next_day(tmp_path / "in"))
 
     assert_sound(ledger)
+
+
+def test_a_ledger_is_not_made_where_what_is_published_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Directory, "get", failing)
+        with pytest.raises(LedgerUnwritable, match="Input/output error"):
+            made(tmp_path / "new")
+
+    init_ledger(settings_of(tmp_path / "new"), CharterTerms(decisions={}), TESTER)
+    assert_sound(tmp_path / "new")
 
 
 def test_how_far_publishing_and_the_archive_are_behind_is_known(
