@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import groupby
 from typing import Final
 
 import grpc
@@ -13,7 +14,7 @@ from lottery import operations
 from lottery.errors import Abandoned, quote
 from lottery.operations.inputs import UNLIMITED, MemoryLimit
 from lottery.operations.requester import Identity
-from lottery.operations.runs import Ledger, is_run_id
+from lottery.operations.runs import Ledger, RunRecord, is_run_id
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from lottery.v1 import lottery_service_pb2_grpc as pb_grpc
@@ -97,11 +98,14 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         first, last = requests.to_dates(request.first_date, request.last_date)
         after = _page_token(request.page_token, first, last)
         records = self._ledger.iterate(first=first, last=last, after=after)
-        runs = (
-            responses.from_record(record, self._ledger.superseded_by(record.run))
-            for record in records
-        )
-        return _page(runs, request.page_size)
+        return _page(self._runs(records), request.page_size)
+
+    def _runs(self, records: Iterator[RunRecord]) -> Iterator[lottery_pb2.Run]:
+        """Convert runs that come date by date, each with the run that supersedes it."""
+        for date, of_date in groupby(records, lambda record: record.business_date.isoformat()):
+            superseded = self._ledger.supersedings(date)
+            for record in of_date:
+                yield responses.from_record(record, superseded.get(record.run))
 
     @aborting_stream
     def StreamAllocations(

@@ -117,13 +117,13 @@ class LedgerReader:
         with self.reading() as connection:
             return queries.superseding_run(connection, run)
 
-    def standing(self, business_date: str, superseding: Superseding) -> list[RunRecord]:
-        """Return the standing runs of a date, without those that are about to be superseded."""
+    def supersedings(self, business_date: str) -> dict[str, str]:
+        """Return every superseded run of a date with the run that supersedes it."""
         with self.reading() as connection:
-            return queries.runs_of_date(connection, business_date).standing(superseding)
+            return queries.runs_of_date(connection, business_date).superseded_by()
 
     def left_standing(self, business_date: str, superseding: Superseding) -> list[RunRecord]:
-        """Return what `standing` does, once it is sure that these runs can be superseded.
+        """Return the standing runs of a date that a superseding run leaves standing.
 
         Raises:
             RunNotFound: One of them is not recorded.

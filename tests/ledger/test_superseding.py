@@ -53,7 +53,7 @@ def superseded_in(ledger: Path) -> dict[str, str]:
 
 
 def standing_in(ledger: Path) -> list[str]:
-    return [record.run for record in opened(ledger).standing("2024-09-16", Superseding())]
+    return [record.run for record in opened(ledger).left_standing("2024-09-16", Superseding())]
 
 
 def test_a_superseded_run_stays_as_it_was_byte_for_byte(run: Run, ledger: Path) -> None:

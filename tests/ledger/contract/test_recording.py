@@ -200,8 +200,8 @@ def test_a_run_is_superseded_once_by_one_of_its_date(ledger: Ledger) -> None:
 
     assert (second.run, second.supersedes, second.reason) == (B, (A,), WHY)
     assert (ledger.superseded_by(A), ledger.superseded_by(B)) == (B, None)
-    assert ledger.standing("2024-09-16", Superseding()) == [second]
-    assert ledger.standing("2024-09-16", Superseding(runs=(B,), reason=WHY)) == []
+    assert ledger.left_standing("2024-09-16", Superseding()) == [second]
+    assert ledger.left_standing("2024-09-16", Superseding(runs=(B,), reason=WHY)) == []
     assert ledger.get(A) == first
     # What it left out may come again, and volumes change once nothing stands against them.
     third = record(
