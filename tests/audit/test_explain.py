@@ -312,13 +312,17 @@ def test_recorded_allocations_and_pools_are_read_whole_or_in_part(ledger: Ledger
     assert everything.num_rows == 9
     assert of_pool.column("account").to_pylist() == ["0042", "1993", "48213", "2381947"]
     assert of_account.column("assigned_quantity").to_pylist() == [12]
-    assert operations.allocations(ledger, "latest", occ_account="F").num_rows == 0
     assert operations.pools(ledger, "latest").column("series").to_pylist() == [
         AAPL,
         GE,
         GOOGL,
         META,
     ]
+
+
+def test_allocations_of_a_pool_that_the_run_does_not_have_are_an_error(ledger: Ledger) -> None:
+    with pytest.raises(NotInRun, match="has no pool of OCC account 'F'"):
+        operations.allocations(ledger, "latest", occ_account="F")
 
 
 def test_allocations_of_a_series_that_is_no_symbol_are_refused(ledger: Ledger) -> None:

@@ -201,7 +201,8 @@ def files_of(ledger: Path) -> Door:
 @contextmanager
 def write_lock(ledger: Path) -> Iterator[None]:
     """Hold the ledger's write lock, as another process that records does."""
-    with SqliteDatabase(ledger / DATABASE, lock_seconds=0.0).writing():
+    # The commit at the end waits for readers, as every commit does.
+    with SqliteDatabase(ledger / DATABASE, lock_seconds=60.0).writing():
         yield
 
 
