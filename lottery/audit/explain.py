@@ -98,13 +98,7 @@ def explain_pool(
     Raises:
         NotInRun: The run has no such pool, or several and `occ_account` names none.
     """
-    wanted = pc.field("series") == series
-    if occ_account is not None:
-        wanted &= pc.field("occ_account") == occ_account
-    pools = read(evidence.POOLS_FILE, wanted).to_pylist()
-    if not pools:
-        of = f" of OCC account {quote(occ_account)}" if occ_account is not None else ""
-        raise NotInRun(f"run {record.run} has no pool of series {quote(series)}{of}")
+    pools = pools_of(record, read, series=series, occ_account=occ_account).to_pylist()
     if len(pools) > 1:
         names = ", ".join(quote(pool["occ_account"]) for pool in pools)
         raise NotInRun(
@@ -114,7 +108,7 @@ def explain_pool(
     (pool,) = pools
     is_broken = pool["break_reason"] is not None
     name = evidence.BROKEN_POSITIONS_FILE if is_broken else evidence.ALLOCATIONS_FILE
-    rows = read(name, wanted)
+    rows = read(name, evidence.matching(series=series, occ_account=occ_account))
     if not is_broken and rows.num_rows > ACCOUNTS_SHOWN:
         rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
     return pool_working(record, pool, rows.slice(0, ACCOUNTS_SHOWN).to_pylist())
@@ -139,6 +133,42 @@ def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[P
         row = rows_of.get((pool["occ_account"], pool["series"]))
         if row is not None:
             yield pool_working(record, pool, [row])
+
+
+def pools_of(
+    record: RunRecord, read: Reader, *, series: str | None = None, occ_account: str | None = None
+) -> pa.Table:
+    """Return the pools of a run, all or those of a series or an OCC account.
+
+    Args:
+        record: The run.
+        read: Reads a table of its evidence.
+        series: The padded symbol; None for every series.
+        occ_account: The OCC account; None for every one.
+
+    Returns:
+        `tables.POOLS`.
+
+    Raises:
+        NotInRun: The run has no such pool.
+    """
+    wanted = {"series": series, "occ_account": occ_account}
+    where = evidence.matching(**wanted)
+    pools = read(evidence.POOLS_FILE, where)
+    if where is not None and not pools.num_rows:
+        raise not_in_run(record, "pool", **wanted)
+    return pools
+
+
+def not_in_run(record: RunRecord, what: str, **wanted: str | None) -> NotInRun:
+    """Return the error of a run that has none of what was asked for, by column."""
+    names = {"occ_account": "OCC account"}
+    of = ", ".join(
+        f"{names.get(name, name)} {quote(value)}"
+        for name, value in wanted.items()
+        if value is not None
+    )
+    return NotInRun(f"run {record.run} has no {what} of {of}")
 
 
 def pool_working(record: RunRecord, pool: Row, shown: Sequence[Row]) -> PoolWorking:

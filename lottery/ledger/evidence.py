@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
+from operator import and_
 from pathlib import Path
 from typing import Final
 
@@ -167,6 +169,12 @@ def sorted_notices(notices: pa.Table) -> pa.Table:
 def sorted_occ_reports(occ_reports: pa.Table) -> pa.Table:
     """Return OCC's reports of notices sorted by occ_account and notice id."""
     return _sorted(occ_reports, ("occ_account", "notice_id"))
+
+
+def matching(**values: str | None) -> pc.Expression | None:
+    """Return the filter of the rows that have these texts, by column; None selects all rows."""
+    matches = [pc.field(name) == value for name, value in values.items() if value is not None]
+    return reduce(and_, matches) if matches else None
 
 
 def read_table(directory: Path, name: str, where: pc.Expression | None = None) -> pa.Table:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import reduce
-from operator import and_
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from lottery.audit.explain import not_in_run, pools_of
 from lottery.day.allocate import Break
 from lottery.day.population import POOL
-from lottery.errors import NotInRun, PoolBroken, quote
+from lottery.errors import PoolBroken
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.draft import RecordedRun
 from lottery.ledger.entry import as_json, canonical
-from lottery.ledger.evidence import RUN_FILE, write_parquet
+from lottery.ledger.evidence import RUN_FILE, matching, write_parquet
+from lottery.ledger.reader import breaks_in
 from lottery.ledger.run_record import (
     ALLOCATED,
     RunRecord,
@@ -66,20 +65,26 @@ def allocations(
         Refused: The series is not an OSI symbol.
     """
     record = ledger.get(run)
-    of_pools = _matching(series, occ_account)
-    of_account = {**of_pools, **({} if account is None else {"account": account})}
-    rows = ledger.read(record, evidence.ALLOCATIONS_FILE, _expression(of_account))
-    if of_account and not rows.num_rows:
-        found = pools(ledger, run, series=series, occ_account=occ_account)
-        if account is not None:
-            broken = ledger.read(record, evidence.BROKEN_POSITIONS_FILE, _expression(of_account))
-            if not broken.num_rows:
-                raise NotInRun(f"run {record.run} has no row of {_words(of_account)}")
-            found = found.join(broken.select(POOL), list(POOL), join_type="left semi")
-        pool = found.sort_by([(name, "ascending") for name in POOL]).to_pylist()[0]
-        figures = ("assigned_quantity", "total_short", "assigned_before")
-        raise PoolBroken(pool["break_reason"], **{name: pool[name] for name in figures})
-    return rows
+    read = ledger.reader(record)
+    of_pools = {"series": _padded(series), "occ_account": occ_account}
+    wanted = {**of_pools, "account": account}
+    where = matching(**wanted)
+    rows = read(evidence.ALLOCATIONS_FILE, where)
+    if rows.num_rows or where is None:
+        return rows
+    found = pools_of(record, read, **of_pools)
+    if account is not None:
+        broken = read(evidence.BROKEN_POSITIONS_FILE, where)
+        if not broken.num_rows:
+            raise not_in_run(record, "row", **wanted)
+        found = found.join(broken.select(POOL), list(POOL), join_type="left semi")
+    first = breaks_in(found.sort_by([(name, "ascending") for name in POOL]))[0]
+    raise PoolBroken(
+        first.reason,
+        assigned_quantity=first.assigned_quantity,
+        total_short=first.total_short,
+        assigned_before=first.assigned_before,
+    )
 
 
 def pools(
@@ -96,30 +101,11 @@ def pools(
         Refused: The series is not an OSI symbol.
     """
     record = ledger.get(run)
-    wanted = _matching(series, occ_account)
-    rows = ledger.read(record, evidence.POOLS_FILE, _expression(wanted))
-    if wanted and not rows.num_rows:
-        raise NotInRun(f"run {record.run} has no pool of {_words(wanted)}")
-    return rows
+    return pools_of(record, ledger.reader(record), series=_padded(series), occ_account=occ_account)
 
 
-def _matching(series: str | None, occ_account: str | None) -> dict[str, str]:
-    """Return the columns that are asked for, with their values."""
-    asked = {
-        "series": None if series is None else checked_series(series),
-        "occ_account": occ_account,
-    }
-    return {name: value for name, value in asked.items() if value is not None}
-
-
-def _expression(wanted: Mapping[str, str]) -> pc.Expression | None:
-    matches = [pc.field(name) == value for name, value in wanted.items()]
-    return reduce(and_, matches) if matches else None
-
-
-def _words(wanted: Mapping[str, str]) -> str:
-    names = {"occ_account": "OCC account"}
-    return ", ".join(f"{names.get(name, name)} {quote(value)}" for name, value in wanted.items())
+def _padded(series: str | None) -> str | None:
+    return None if series is None else checked_series(series)
 
 
 def recorded_run(ledger: Ledger, run: str) -> RecordedRun:

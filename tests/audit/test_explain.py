@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import pytest
 from lottery import operations
 from lottery.audit import wording
 from lottery.audit.explain import ACCOUNTS_SHOWN, PoolWorking, exact_product
-from lottery.errors import NotInRun, Refused, RunNotFound
+from lottery.errors import NotInRun, PoolBroken, Refused, RunNotFound
 from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import RunRecord
 from lottery.method.distribution import NumberRange
 from lottery.method.methodology import JPMS_2024_09_06
 from tests.builders import (
@@ -323,6 +324,33 @@ def test_recorded_allocations_and_pools_are_read_whole_or_in_part(ledger: Ledger
 def test_allocations_of_a_pool_that_the_run_does_not_have_are_an_error(ledger: Ledger) -> None:
     with pytest.raises(NotInRun, match="has no pool of OCC account 'F'"):
         operations.allocations(ledger, "latest", occ_account="F")
+
+
+class Overtaken(Ledger):
+    """A ledger in which another run is recorded right after a run was looked up."""
+
+    def __init__(self, ledger: Ledger, record: Callable[[], object]) -> None:
+        super().__init__(ledger.ports, key_file=ledger.key_file)
+        self._record = record
+
+    def get(self, run: str) -> RunRecord:
+        found = super().get(run)
+        self._record()
+        return found
+
+
+def test_the_latest_run_stays_the_same_while_its_allocations_are_read(tmp_path: Path) -> None:
+    """The first run has a break, and the one that comes in between has no such pool."""
+    day = SmallDay(notices=[notice("A1", AAPL, 3)], positions=[position(AAPL, "7", 2)])
+    late = SmallDay(notices=[notice("A2", GE, 1)], positions=[position(GE, "7", 2)])
+    request = request_of(late, tmp_path / "late", cycle=2)
+    overtaken = Overtaken(recorded(day, tmp_path), lambda: record_in(tmp_path / "ledger", request))
+
+    with pytest.raises(PoolBroken) as broken:
+        operations.allocations(overtaken, "latest", series=AAPL)
+
+    assert (broken.value.assigned_quantity, broken.value.total_short) == (3, 2)
+    assert operations.pools(overtaken, "latest").column("series").to_pylist() == [GE]
 
 
 def test_allocations_of_a_series_that_is_no_symbol_are_refused(ledger: Ledger) -> None:
