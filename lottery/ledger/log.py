@@ -10,7 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -209,13 +209,12 @@ def entries_between(connection: sa.Connection, first: int, end: int) -> list[byt
     Raises:
         LedgerDamaged: One is missing.
     """
-    query = sa.select(ENTRIES.c.entry).where(
-        ENTRIES.c.log_index >= first, ENTRIES.c.log_index < end
+    return _each_between(
+        connection,
+        sa.select(ENTRIES.c.entry),
+        (ENTRIES.c.log_index, first, end),
+        f"entries {first} to {end - 1}",
     )
-    rows = connection.execute(query.order_by(ENTRIES.c.log_index)).scalars().all()
-    if len(rows) != end - first:
-        raise LedgerDamaged(f"expected entries {first} to {end - 1}, got {len(rows)} of them")
-    return [bytes(row) for row in rows]
 
 
 def notes_between(connection: sa.Connection, first: int, last: int) -> list[bytes]:
@@ -224,11 +223,12 @@ def notes_between(connection: sa.Connection, first: int, last: int) -> list[byte
     Raises:
         LedgerDamaged: One is missing.
     """
-    query = sa.select(HEADS.c.note).where(HEADS.c.tree_size >= first, HEADS.c.tree_size <= last)
-    rows = connection.execute(query.order_by(HEADS.c.tree_size)).scalars().all()
-    if len(rows) != last - first + 1:
-        raise LedgerDamaged(f"expected heads of {first} to {last} entries, got {len(rows)} of them")
-    return [bytes(row) for row in rows]
+    return _each_between(
+        connection,
+        sa.select(HEADS.c.note),
+        (HEADS.c.tree_size, first, last + 1),
+        f"heads of {first} to {last} entries",
+    )
 
 
 def nodes_between(connection: sa.Connection, level: int, first: int, end: int) -> list[bytes]:
@@ -237,14 +237,30 @@ def nodes_between(connection: sa.Connection, level: int, first: int, end: int) -
     Raises:
         LedgerDamaged: One is missing.
     """
-    query = sa.select(NODES.c.hash).where(
-        NODES.c.level == level, NODES.c.position >= first, NODES.c.position < end
+    return _each_between(
+        connection,
+        sa.select(NODES.c.hash).where(NODES.c.level == level),
+        (NODES.c.position, first, end),
+        f"nodes {first} to {end - 1} of level {level}",
     )
-    rows = connection.execute(query.order_by(NODES.c.position)).scalars().all()
+
+
+def _each_between(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    bounds: tuple[sa.Column[int], int, int],
+    what: str,
+) -> list[bytes]:
+    """Return the one value of each row whose number lies from the first to before the end.
+
+    Raises:
+        LedgerDamaged: One is missing.
+    """
+    number, first, end = bounds
+    query = query.where(number >= first, number < end).order_by(number)
+    rows = connection.execute(query).scalars().all()
     if len(rows) != end - first:
-        raise LedgerDamaged(
-            f"expected nodes {first} to {end - 1} of level {level}, got {len(rows)} of them"
-        )
+        raise LedgerDamaged(f"expected {what}, got {len(rows)} of them")
     return [bytes(row) for row in rows]
 
 
@@ -275,26 +291,32 @@ def nodes_of(connection: sa.Connection, places: Iterable[tuple[int, int]]) -> me
 
 def node_reader(connection: sa.Connection, size: int, index: int) -> merkle.NodeOf:
     """Return a `NodeOf` for the root of a tree and the inclusion of one of its leaves."""
-    places: list[tuple[int, int]] = []
 
-    def note(level: int, position: int) -> bytes:
-        places.append((level, position))
-        return merkle.EMPTY_ROOT
+    def read(node_of: merkle.NodeOf) -> None:
+        merkle.compact_range_of(size, node_of)
+        merkle.inclusion_proof(index, size, node_of)
 
-    merkle.compact_range_of(size, note)
-    merkle.inclusion_proof(index, size, note)
-    return nodes_of(connection, places)
+    return nodes_of(connection, _noted(read))
 
 
 def consistency_proof(
     connection: sa.Connection, first_size: int, second_size: int
 ) -> tuple[bytes, ...]:
     """Return the proof that the log of one size begins with that of another (RFC 9162, 2.1.4)."""
+
+    def proof(node_of: merkle.NodeOf) -> tuple[bytes, ...]:
+        return merkle.consistency_proof(first_size, second_size, node_of)
+
+    return proof(nodes_of(connection, _noted(proof)))
+
+
+def _noted(read: Callable[[merkle.NodeOf], object]) -> list[tuple[int, int]]:
+    """Return level and index of each subtree that a computation asks for."""
     places: list[tuple[int, int]] = []
 
-    def note(level: int, position: int) -> bytes:
-        places.append((level, position))
+    def note(level: int, index: int) -> bytes:
+        places.append((level, index))
         return merkle.EMPTY_ROOT
 
-    merkle.consistency_proof(first_size, second_size, note)
-    return merkle.consistency_proof(first_size, second_size, nodes_of(connection, places))
+    read(note)
+    return places
