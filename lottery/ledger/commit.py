@@ -35,7 +35,6 @@ from lottery.errors import (
     LedgerBusy,
     LedgerDamaged,
     LedgerUnfinished,
-    LedgerUnwritable,
     LotteryError,
     Problem,
     Refused,
@@ -51,28 +50,26 @@ from lottery.ledger.entry import (
     NextKey,
     canonical,
 )
-from lottery.ledger.ports import Clock, Objects, Ports
+from lottery.ledger.ports import Clock, Objects, Ports, writing_to
 from lottery.ledger.publish import publish, published_size, refuse_other_history
 from lottery.ledger.queries import DateRuns
 from lottery.ledger.reader import LedgerReader
 from lottery.ledger.rules import refuse_conflicts, standing_after
 from lottery.ledger.run_record import (
+    SOFTWARE,
     EvidenceFile,
     Identity,
     MethodRecord,
     RunRecord,
-    Software,
     evidence_folder,
 )
 from lottery.ledger.signing import find_key, take_key
 from lottery.ledger.witnessing import Warn, cosign_head
 from lottery.tlog.keys import SigningKey, VerifierKey
 from lottery.tlog.policy import Policy
-from lottery.version import NAME, VERSION
 
 ATTEMPTS: Final = 5
 """How often a write is tried whose connection is lost."""
-SOFTWARE: Final = Software(name=NAME, version=VERSION)
 
 _Answer = TypeVar("_Answer")
 Compose = Callable[[sa.Connection, log.Log, log.Head], "Entry | _Answer"]
@@ -335,12 +332,8 @@ class Ledger(LedgerReader):
             return composed
         key = take_key(self.key_file, signer.key)
         encoded = canonical(composed)
-        try:
+        with writing_to(self.ports.objects):
             refuse_other_history(self.ports.objects, head)
-        except OSError as error:
-            raise LedgerUnwritable(
-                f"{self.ports.objects.place}: {error.strerror or error}"
-            ) from error
         tried[head.tree_size] = composed
         log.append(connection, signer, head, composed, encoded, key)
         return composed
@@ -351,14 +344,10 @@ class Ledger(LedgerReader):
         Raises:
             LedgerUnwritable: It cannot be written.
         """
-        try:
-            with self.ports.objects.staging() as staged:
-                files = evidence.write_evidence(staged, draft)
-                self.ports.objects.take(staged, evidence_folder(draft.business_date, files))
-        except OSError as error:
-            raise LedgerUnwritable(
-                f"{self.ports.objects.place}: {error.strerror or error}"
-            ) from error
+        objects = self.ports.objects
+        with writing_to(objects), objects.staging() as staged:
+            files = evidence.write_evidence(staged, draft)
+            objects.take(staged, evidence_folder(draft.business_date, files))
         return files
 
     def _refuse_swept(self, record: RunRecord) -> None:
@@ -369,10 +358,8 @@ class Ledger(LedgerReader):
             LedgerUnwritable: The objects cannot be read.
         """
         objects = self.ports.objects
-        try:
+        with writing_to(objects):
             there = {found.name for found in objects.list(record.folder)}
-        except OSError as error:
-            raise LedgerUnwritable(f"{objects.place}: {error.strerror or error}") from error
         if not there.issuperset(f"{record.folder}/{file.name}" for file in record.evidence):
             raise LedgerBusy(f"the evidence in {record.folder} was removed by lottery sweep")
 
@@ -462,26 +449,23 @@ def make_ledger(ports: Ports, charter: Charter, key: SigningKey) -> None:
         LedgerDamaged: Files of a ledger are there, whose database is not.
         LedgerUnwritable: It cannot be written.
     """
-    try:
-        with ports.database.make() as connection:
-            if log.read_size(connection):
-                there = queries.charters(connection)[0][1]
-                if (
-                    replace(
-                        there,
-                        requested_by=charter.requested_by,
-                        recorded_at=charter.recorded_at,
-                        software=charter.software,
-                    )
-                    != charter
-                ):
-                    raise _already_made(ports)
-                return
-            refuse_other_history(ports.objects, log.EMPTY)
-            signer = log.Log(origin=charter.origin, keys=((1, key.verifier),))
-            log.append(connection, signer, log.EMPTY, charter, canonical(charter), key)
-    except OSError as error:
-        raise LedgerUnwritable(f"{ports.objects.place}: {error.strerror or error}") from error
+    with writing_to(ports.objects), ports.database.make() as connection:
+        if log.read_size(connection):
+            there = queries.charters(connection)[0][1]
+            if (
+                replace(
+                    there,
+                    requested_by=charter.requested_by,
+                    recorded_at=charter.recorded_at,
+                    software=charter.software,
+                )
+                != charter
+            ):
+                raise _already_made(ports)
+            return
+        refuse_other_history(ports.objects, log.EMPTY)
+        signer = log.Log(origin=charter.origin, keys=((1, key.verifier),))
+        log.append(connection, signer, log.EMPTY, charter, canonical(charter), key)
 
 
 def rfc3339(clock: Clock) -> str:

@@ -17,17 +17,16 @@ from lottery.intake.sources import SourceFile
 from lottery.ledger.run_record import (
     ALLOCATED,
     ALLOCATED_WITH_BREAKS,
+    SOFTWARE,
     EvidenceFile,
     Identity,
     MethodRecord,
     RunRecord,
-    Software,
     SourceRecord,
     Superseding,
 )
 from lottery.method.methodology import Methodology
 from lottery.method.seed import RuleWarning, Seed
-from lottery.version import NAME, VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,5 +163,5 @@ def finished_record(
         evidence=evidence,
         requested_by=draft.requested_by,
         recorded_at=place.recorded_at,
-        software=Software(name=NAME, version=VERSION),
+        software=SOFTWARE,
     )

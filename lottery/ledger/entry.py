@@ -43,7 +43,6 @@ KEY: Final = "key"
 EXPORT: Final = "export"
 REPLAY: Final = "replay"
 REPORT: Final = "report"
-VERIFICATION: Final = "verification"
 
 _SAFE_INTEGER: Final = 2**53 - 1
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import sqlalchemy as sa
+
+from lottery.errors import LedgerUnwritable
 
 Clock: TypeAlias = Callable[[], dt.datetime]
 """Returns the present time, UTC."""
@@ -96,6 +98,19 @@ class Objects(Protocol):
 
         A directory returns its own folder, of which nothing may be written.
         """
+
+
+@contextmanager
+def writing_to(objects: Objects) -> Iterator[None]:
+    """Name the place of the objects that do not let a write be done.
+
+    Raises:
+        LedgerUnwritable: The system has refused something; other errors are raised as they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise LedgerUnwritable(f"{objects.place}: {error.strerror or error}") from error
 
 
 class Database(Protocol):

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, SerializerFunctionWrapHandler, WrapSerializ
 from lottery.errors import LedgerDamaged, quote
 from lottery.method.methodology import METHODOLOGIES, Methodology
 from lottery.method.seed import RuleWarning, Seed
+from lottery.version import NAME, VERSION
 
 RUN: Final = "run"
 ALLOCATED: Final = "ALLOCATED"
@@ -44,6 +45,10 @@ class Software:
 
     name: str
     version: str
+
+
+SOFTWARE: Final = Software(name=NAME, version=VERSION)
+"""This software."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from lottery.audit.bundle import verify_evidence, write_bundle
-from lottery.errors import LedgerUnwritable
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import EXPORT
+from lottery.ledger.ports import writing_to
 from lottery.ledger.run_record import Identity
 from lottery.operations.proofs import proven_run
 
@@ -44,15 +44,13 @@ def exported_parts(ledger: Ledger, run: str, by: Identity, part_bytes: int) -> I
     Raises:
         LedgerUnwritable: The disk does not take the bundle.
     """
-    try:
-        with (
-            ledger.ports.objects.staging() as staged,
-            (staged / "bundle").open("x+b") as file,
-        ):
-            export_run(ledger, run, file, by)
-            file.seek(0)
-            while part := file.read(part_bytes):
-                yield part
-    except OSError as error:
-        place = ledger.ports.objects.place
-        raise LedgerUnwritable(f"{place}: {error.strerror or error}") from error
+    objects = ledger.ports.objects
+    with (
+        writing_to(objects),
+        objects.staging() as staged,
+        (staged / "bundle").open("x+b") as file,
+    ):
+        export_run(ledger, run, file, by)
+        file.seek(0)
+        while part := file.read(part_bytes):
+            yield part

@@ -15,10 +15,10 @@ from typing import Final
 
 from lottery.durable import read_file
 from lottery.errors import KeyUnusable, LedgerNotFound, LedgerUnwritable, Problem, Refused
-from lottery.ledger.commit import SOFTWARE, Ledger, make_ledger, rfc3339
+from lottery.ledger.commit import Ledger, make_ledger, rfc3339
 from lottery.ledger.entry import Charter
 from lottery.ledger.ports import Database, Objects, Ports
-from lottery.ledger.run_record import Identity, MethodRecord
+from lottery.ledger.run_record import SOFTWARE, Identity, MethodRecord
 from lottery.ledger.witnessing import Warn
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.stores import directory, sqlite, system

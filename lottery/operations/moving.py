@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from lottery.audit.fault import Fault, Stray
 from lottery.audit.verify import Progress, Verification
 from lottery.audit.verify_files import LogFiles
-from lottery.errors import LedgerDamaged, LedgerNotFound, LedgerUnwritable, Problem, Refused
+from lottery.errors import LedgerDamaged, LedgerNotFound, Problem, Refused
 from lottery.ledger import log
 from lottery.ledger.entry import read_entry, read_run
-from lottery.ledger.ports import Objects
+from lottery.ledger.ports import Objects, writing_to
 from lottery.ledger.publish import (
     CHECKPOINT,
     EVIDENCE,
@@ -88,7 +88,7 @@ def rebuild_ledger(settings: LedgerSettings, *, progress: Progress | None = None
     verification = Verification(replace(ports, objects=source), progress=progress, is_complete=True)
     faults = list(verification.published())
     _refuse_faults(source, (fault for fault in faults if not isinstance(fault, Stray)))
-    try:
+    with writing_to(ports.objects):
         with ports.database.make() as connection:
             _insert_rows(connection, source, verification.files)
         for name in _unsigned(source, verification.files, faults):
@@ -96,8 +96,6 @@ def rebuild_ledger(settings: LedgerSettings, *, progress: Progress | None = None
         for place in places:
             with ports.database.publishing() as connection:
                 publish(connection, place, source=None if place is source else source)
-    except OSError as error:
-        raise LedgerUnwritable(f"{ports.objects.place}: {error.strerror or error}") from error
     return _moved(verification.files)
 
 
@@ -125,12 +123,10 @@ def copy_ledger(
     _refuse_faults(ports.objects, verification)
     make_directories(target)
     there = open_ports(target)
-    try:
+    with writing_to(there.objects):
         with ports.database.reading() as connection:
             size = publish(connection, there.objects, source=ports.objects)
         _copy_cosigned(ports.objects, there.objects, size)
-    except OSError as error:
-        raise LedgerUnwritable(f"{there.objects.place}: {error.strerror or error}") from error
     return rebuild_ledger(target)
 
 
