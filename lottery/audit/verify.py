@@ -43,7 +43,7 @@ from lottery.ledger.ports import Database, Ports
 from lottery.ledger.publish import CHECKPOINT, WITNESSED
 from lottery.ledger.run_record import RunRecord
 from lottery.ledger.signing import find_key
-from lottery.tlog.checkpoint import Checkpoint, open_checkpoint
+from lottery.tlog.checkpoint import open_checkpoint, unverified_checkpoint
 from lottery.tlog.keys import VerifierKey
 from lottery.tlog.note import SignedNote, signers_of
 
@@ -175,7 +175,7 @@ class Verification:
                 yield Fault(where=escape(name), problem="the log's key is not known")
                 continue
             try:
-                size = Checkpoint.parse(SignedNote.parse(note).text).size
+                size = unverified_checkpoint(note).size
                 keys = [found.key_of(size)]
                 kept = open_checkpoint(note, keys, origin=found.origin).checkpoint
             except CheckpointInvalid as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import Final, Protocol
@@ -23,8 +24,17 @@ from lottery.audit.verify_tree import Tree
 from lottery.errors import CheckpointInvalid, LotteryError, escape
 from lottery.ledger.log import Log
 from lottery.ledger.ports import Objects
-from lottery.ledger.publish import CHECKPOINT, HEADS, WITNESSED, head_name, log_files
-from lottery.tlog.checkpoint import Checkpoint, open_checkpoint
+from lottery.ledger.publish import (
+    CHECKPOINT,
+    HEADS,
+    LOG,
+    WITNESSED,
+    file_name,
+    head_name,
+    log_files,
+    parse_file_name,
+)
+from lottery.tlog.checkpoint import Checkpoint, open_checkpoint, unverified_checkpoint
 from lottery.tlog.merkle import HASH_SIZE, leaf_hash
 from lottery.tlog.note import SignedNote
 from lottery.tlog.tiles import (
@@ -32,11 +42,9 @@ from lottery.tlog.tiles import (
     EntryBundle,
     Tile,
     encode_bundle,
-    parse_path,
     tile_bytes,
 )
 
-_LOG: Final = "log"
 _SIZED: Final = re.compile(f"({HEADS}|{WITNESSED})/([0-9]{{12}})")
 _NOT_EXPECTED: Final = "expected no such file"
 
@@ -87,7 +95,7 @@ class LogFiles:
 
     def is_there(self) -> bool:
         """Return whether anything is published."""
-        return next(iter(self._objects.list(_LOG)), None) is not None
+        return next(iter(self._objects.list(LOG)), None) is not None
 
     def faults(self) -> Iterator[Fault]:
         """Yield every fault of the log; `tree` and `story` are whole at the end."""
@@ -135,10 +143,10 @@ class LogFiles:
         """Find how many entries are published."""
         committed = self._spare.size()
         try:
-            text = SignedNote.parse(self._objects.get(CHECKPOINT)).text
-            size = Checkpoint.parse(text).size
+            found = unverified_checkpoint(self._objects.get(CHECKPOINT))
+            size = found.size
             # A size that was changed would have this log looked for where there is nothing.
-            if size != committed and self._text_of_head(size) != text:
+            if size != committed and self._stated_by_head(size) != found:
                 raise CheckpointInvalid(f"expected what {head_name(size)} states, got another head")
             self.size = self._checkpoint_size = size
         except (OSError, LotteryError) as error:
@@ -155,15 +163,15 @@ class LogFiles:
         """Return the largest size of which there is a head, which nobody has verified."""
         names = (_SIZED.fullmatch(found.name) for found in self._objects.list(HEADS))
         sizes = sorted((int(match[2]) for match in names if match), reverse=True)
-        return next(filter(self._text_of_head, sizes), 0)
+        return next(filter(self._stated_by_head, sizes), 0)
 
-    def _text_of_head(self, size: int) -> str | None:
+    def _stated_by_head(self, size: int) -> Checkpoint | None:
         """Return what a head states, None if it is not there or not of its size."""
         try:
-            text = SignedNote.parse(self._objects.get(head_name(size))).text
-            return text if Checkpoint.parse(text).size == size else None
+            found = unverified_checkpoint(self._objects.get(head_name(size)))
         except (OSError, LotteryError):
             return None
+        return found if found.size == size else None
 
     def _row_faults(self, start: int) -> Iterator[Fault]:
         """Read the entries of a bundle, the heads after each of them, and the bundle's files."""
@@ -243,7 +251,7 @@ class LogFiles:
     ) -> Iterator[Fault]:
         """Yield how a bundle's file differs from its entries."""
         whole = [entry for entry in entries if entry is not None]
-        where = _name(bundle)
+        where = file_name(bundle)
         try:
             data = self._read(where)
         except OSError as error:
@@ -256,7 +264,7 @@ class LogFiles:
     def _tile_faults(self) -> Iterator[Fault]:
         """Yield how the files of hashes differ from the tree."""
         for name in log_files(self.size):
-            tile = parse_path(name.removeprefix(f"{_LOG}/"))
+            tile = parse_file_name(name)
             if not isinstance(tile, Tile):
                 continue  # `_row_faults` reads the bundles.
             try:
@@ -275,7 +283,7 @@ class LogFiles:
             note = self._read(name)
             if log is None:
                 return  # Each head is reported already.
-            if name == CHECKPOINT and Checkpoint.parse(SignedNote.parse(note).text).size > size:
+            if name == CHECKPOINT and unverified_checkpoint(note).size > size:
                 return  # The log has grown since.
             checkpoint = open_checkpoint(note, [log.key_of(size)], origin=log.origin).checkpoint
         except (OSError, LotteryError) as error:
@@ -289,7 +297,7 @@ class LogFiles:
     def _other_files(self) -> Iterator[Fault]:
         """Yield files that a log of this size does not have; read the heads with cosignatures."""
         newer: list[str] = []
-        for found in self._objects.list(_LOG):
+        for found in self._objects.list(LOG):
             name = found.name
             sized = _SIZED.fullmatch(name)
             if name == CHECKPOINT or _is_of(name, self.size):
@@ -304,13 +312,13 @@ class LogFiles:
 
     def _missing(self, file: Tile | EntryBundle, error: OSError) -> Iterator[Fault]:
         """Yield that a file cannot be read, unless the log has grown and has the full one now."""
-        full = _widened(file)
-        if full != file and not _is_of(_name(full), self.size) and self._get(full) is not None:
+        full = replace(file, width=TILE_WIDTH)
+        if full != file and not _is_of(file_name(full), self.size) and self._get(full) is not None:
             return
-        yield Fault(where=_name(file), problem=_shown(error))
+        yield Fault(where=file_name(file), problem=_shown(error))
 
     def _get(self, file: Tile | EntryBundle) -> bytes | None:
-        for name in (_name(file), _name(_widened(file))):
+        for name in (file_name(file), file_name(replace(file, width=TILE_WIDTH))):
             try:
                 return self._objects.get(name)
             except OSError:
@@ -360,16 +368,6 @@ def _entries_in(data: bytes, width: int) -> Sequence[bytes]:
     return entries
 
 
-def _name(file: Tile | EntryBundle) -> str:
-    return f"{_LOG}/{file.path}"
-
-
-def _widened(file: Tile | EntryBundle) -> Tile | EntryBundle:
-    if isinstance(file, Tile):
-        return Tile(level=file.level, index=file.index)
-    return EntryBundle(index=file.index)
-
-
 def _is_of(name: str, size: int) -> bool:
     """Return whether a log of a size has a file of this name."""
     sized = _SIZED.fullmatch(name)
@@ -391,7 +389,7 @@ def _width_and_there(name: str, size: int) -> tuple[int, int]:
     Another file has neither.
     """
     try:
-        file = parse_path(name.removeprefix(f"{_LOG}/"))
+        file = parse_file_name(name)
     except ValueError:
         return 0, 0
     level = file.level if isinstance(file, Tile) else 0

@@ -18,6 +18,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -29,18 +30,19 @@ from lottery.ledger.evidence import refuse_changed
 from lottery.ledger.ports import Objects
 from lottery.ledger.run_record import RunRecord
 from lottery.tlog import merkle
-from lottery.tlog.checkpoint import Checkpoint
-from lottery.tlog.note import SignedNote
+from lottery.tlog.checkpoint import Checkpoint, unverified_checkpoint
 from lottery.tlog.tiles import (
     TILE_WIDTH,
     EntryBundle,
     Tile,
     bundles_between,
     encode_bundle,
+    parse_path,
     tile_bytes,
     tiles_between,
 )
 
+LOG: Final = "log"
 CHECKPOINT: Final = "log/checkpoint"
 HEADS: Final = "log/heads"
 WITNESSED: Final = "log/witnessed"
@@ -49,7 +51,6 @@ FOLDER_PARTS: Final = 3
 """Number of parts of the name of a folder of evidence: this one, the date, and the digest."""
 BATCH: Final = 64
 """Maximum number of heads whose files are written together."""
-_LOG: Final = "log"
 
 
 def head_name(tree_size: int) -> str:
@@ -60,6 +61,16 @@ def head_name(tree_size: int) -> str:
 def witnessed_name(tree_size: int) -> str:
     """Return the name of a head with its cosignatures."""
     return f"{WITNESSED}/{tree_size:012d}"
+
+
+def file_name(file: Tile | EntryBundle) -> str:
+    """Return the name of a tile or a bundle of entries."""
+    return f"{LOG}/{file.path}"
+
+
+def parse_file_name(name: str) -> Tile | EntryBundle:
+    """Return the tile or the bundle of a name; raise `ValueError` for another one."""
+    return parse_path(name.removeprefix(f"{LOG}/"))
 
 
 def run_file(record: RunRecord) -> str:
@@ -151,7 +162,7 @@ def log_files(size: int) -> Iterator[str]:
     for file in _files_between(0, size):
         is_full = file.width == TILE_WIDTH
         for width in range(TILE_WIDTH if is_full else 1, file.width + 1):
-            yield _name(_narrowed(file, width))
+            yield file_name(replace(file, width=width))
 
 
 def _publish_heads(
@@ -177,9 +188,9 @@ def _publish_heads(
             contents[run_file(entry)] = encoded
         for bundle in bundles_between(size - 1, size):
             begin = bundle.index * TILE_WIDTH - start
-            contents[_name(bundle)] = encode_bundle(entries[begin : begin + bundle.width])
+            contents[file_name(bundle)] = encode_bundle(entries[begin : begin + bundle.width])
         for tile in tiles_between(size - 1, size):
-            contents[_name(tile)] = tile_bytes(tile, lambda level, at: hashes[level, at])
+            contents[file_name(tile)] = tile_bytes(tile, lambda level, at: hashes[level, at])
     objects.create_all(contents)
     # Last: a head that is there says that all of the log up to it is.
     objects.create_all(
@@ -215,8 +226,8 @@ def copy_evidence(record: RunRecord, source: Objects, target: Objects) -> None:
 
 
 def _refuse_other_checkpoint(connection: sa.Connection, objects: Objects, size: int) -> None:
-    published = SignedNote.parse(objects.get(CHECKPOINT)).text
-    if published != SignedNote.parse(log.note_of(connection, size)).text:
+    published = unverified_checkpoint(objects.get(CHECKPOINT))
+    if published != unverified_checkpoint(log.note_of(connection, size)):
         raise LedgerDamaged(
             f"expected our checkpoint of {size} entries in {objects.place}, got another one: "
             "another history is published there"
@@ -228,11 +239,7 @@ def _remove_partial_tiles(objects: Objects, first_size: int, second_size: int) -
     for file in _files_between(first_size, second_size):
         if file.width == TILE_WIDTH:
             for width in range(1, TILE_WIDTH):
-                objects.delete(_name(_narrowed(file, width)))
-
-
-def _name(file: Tile | EntryBundle) -> str:
-    return f"{_LOG}/{file.path}"
+                objects.delete(file_name(replace(file, width=width)))
 
 
 def _files_between(first_size: int, second_size: int) -> Iterator[Tile | EntryBundle]:
@@ -240,15 +247,9 @@ def _files_between(first_size: int, second_size: int) -> Iterator[Tile | EntryBu
     yield from bundles_between(first_size, second_size)
 
 
-def _narrowed(file: Tile | EntryBundle, width: int) -> Tile | EntryBundle:
-    if isinstance(file, Tile):
-        return Tile(level=file.level, index=file.index, width=width)
-    return EntryBundle(index=file.index, width=width)
-
-
 def _checkpoint_in(note: bytes, objects: Objects) -> Checkpoint:
     try:
-        return Checkpoint.parse(SignedNote.parse(note).text)
+        return unverified_checkpoint(note)
     except CheckpointInvalid as error:
         raise LedgerDamaged(f"{CHECKPOINT} in {objects.place}: {error}") from error
 

@@ -22,15 +22,15 @@ from lottery.ledger.publish import (
     EVIDENCE,
     WITNESSED,
     head_name,
+    parse_file_name,
     publish,
     published_size,
     run_file,
 )
 from lottery.ledger.schema import HEADS, NODES
 from lottery.operations.ledgers import LedgerSettings, make_directories, open_objects, open_ports
+from lottery.tlog.checkpoint import unverified_checkpoint
 from lottery.tlog.merkle import Node
-from lottery.tlog.note import SignedNote
-from lottery.tlog.tiles import parse_path
 
 _FAULTS_SHOWN: Final = 5
 _ROWS: Final = 500
@@ -193,7 +193,7 @@ def _unsigned(objects: Objects, files: LogFiles, faults: Iterable[Fault]) -> lis
     for fault in faults:
         with suppress(ValueError):
             if isinstance(fault, Stray):
-                parse_path(fault.where.removeprefix("log/"))
+                parse_file_name(fault.where)
                 names.append(fault.where)
     return names
 
@@ -204,7 +204,7 @@ def _copy_cosigned(source: Objects, target: Objects, size: int) -> None:
         if int(found.name.rpartition("/")[2]) <= size:
             target.create(found.name, source.get(found.name))
     cosigned = source.get(CHECKPOINT)
-    if SignedNote.parse(cosigned).text == SignedNote.parse(target.get(CHECKPOINT)).text:
+    if unverified_checkpoint(cosigned) == unverified_checkpoint(target.get(CHECKPOINT)):
         target.put(CHECKPOINT, cosigned)
 
 

@@ -146,7 +146,7 @@ def add_signature(note: bytes, key: SigningKey) -> bytes:
             would exceed a limit of notes.
         KeyUnusable: The key is for cosignatures.
     """
-    return add_line(note, sign_text(checkpoint_text(note), key))
+    return add_line(note, sign_text(unverified_checkpoint(note).text(), key))
 
 
 def add_line(note: bytes, line: NoteSignature) -> bytes:
@@ -156,22 +156,20 @@ def add_line(note: bytes, line: NoteSignature) -> bytes:
         CheckpointInvalid: The note is not a checkpoint's, has a line of this key already, or would
             exceed a limit of notes.
     """
-    checkpoint_text(note)
+    unverified_checkpoint(note)
     signed = SignedNote.parse(note)
     if (line.name, line.key_id) in {(each.name, each.key_id) for each in signed.signatures}:
         raise CheckpointInvalid(f"{show_key(line)} has signed it already")
     return SignedNote(text=signed.text, signatures=(*signed.signatures, line)).encoded()
 
 
-def checkpoint_text(note: bytes) -> str:
-    """Return the text that a key may sign: a checkpoint's, and nothing else.
+def unverified_checkpoint(note: bytes) -> Checkpoint:
+    """Return what a note states, whoever signed it.
 
     Raises:
         CheckpointInvalid: The note is not a checkpoint's.
     """
-    text = SignedNote.parse(note).text
-    Checkpoint.parse(text)
-    return text
+    return Checkpoint.parse(SignedNote.parse(note).text)
 
 
 def parse_number(text: str, what: str) -> int:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lottery.tlog.checkpoint import add_line, checkpoint_text, open_checkpoint
+from lottery.tlog.checkpoint import add_line, open_checkpoint, unverified_checkpoint
 from lottery.tlog.keys import SignatureType, SigningKey, VerifierKey, timestamp_of
 from lottery.tlog.note import NoteSignature, SignedNote
 
@@ -48,7 +48,7 @@ def cosign(note: bytes, key: SigningKey, timestamp: int) -> NoteSignature:
         KeyUnusable: The key is not for cosignatures.
         ValueError: The time is 0 or out of range.
     """
-    signature = key.cosign(checkpoint_text(note).encode("utf-8"), timestamp)
+    signature = key.cosign(unverified_checkpoint(note).text().encode("utf-8"), timestamp)
     return NoteSignature(name=key.name, key_id=key.verifier.key_id, signature=signature)
 
 

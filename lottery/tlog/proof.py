@@ -17,16 +17,15 @@ from typing import Final
 
 from lottery.errors import CheckpointInvalid, quote
 from lottery.tlog.checkpoint import (
-    Checkpoint,
     check_hash,
     check_number,
     open_checkpoint,
     parse_base64,
     parse_number,
+    unverified_checkpoint,
 )
 from lottery.tlog.keys import VerifierKey, encode_base64
 from lottery.tlog.merkle import leaf_hash, verify_inclusion
-from lottery.tlog.note import SignedNote
 
 PROOF_HEADER: Final = "c2sp.org/tlog-proof@v1"
 """First line of a proof."""
@@ -94,7 +93,7 @@ class LogProof:
         check_number(self.index, "index")
         for one in self.hashes:
             check_hash(one, _HASH)
-        Checkpoint.parse(SignedNote.parse(self.note).text)
+        unverified_checkpoint(self.note)
 
     @classmethod
     def parse(cls, text: str) -> LogProof:
