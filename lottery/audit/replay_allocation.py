@@ -21,7 +21,7 @@ from lottery.day.allocate import Day, PositionsInvalid, allocate
 from lottery.day.assigned_pools import assigned_pools
 from lottery.day.identifiers import wrong_accounts
 from lottery.day.keys import key_table
-from lottery.day.population import assigned_before, by_pool, population_sha256
+from lottery.day.population import assigned_before, by_pool, pools_in, population_sha256
 from lottery.day.tables import BROKEN_POSITIONS, CONTINUED, POSITIONS
 from lottery.errors import quote
 from lottery.ledger import evidence
@@ -121,7 +121,7 @@ def _given(
     record: RunRecord, directory: Path, positions: pa.Table, continued: pa.Table
 ) -> pa.Table:
     """Return the positions as they were given: of continued pools those of their own file."""
-    pools = {(row["occ_account"], row["series"]) for row in continued.to_pylist()}
+    pools = set(pools_in(continued))
     parts = [rows for pool, rows in by_pool(positions) if pool not in pools]
     if record.files_of(evidence.GIVEN_POSITIONS_FILE):
         parts.append(evidence.read_table(directory, evidence.GIVEN_POSITIONS_FILE))

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.audit.fault import Fault
-from lottery.day.population import POOL, differing_pools
+from lottery.day.population import differing_pools, pools_in
 from lottery.errors import LedgerDamaged, LotteryError, RunNotFound, quote
 from lottery.ledger.continuing import Reader, continuation
 from lottery.ledger.entry import (
@@ -253,9 +253,7 @@ def _wrong_continuation(
     record: RunRecord, standing: Sequence[RunRecord], read: Reader
 ) -> Iterator[str]:
     """Yield how a run continues other draws than the standing ones (P6)."""
-    pools = read(record, POOLS_FILE, None)
-    names = zip(*(pools.column(name).to_pylist() for name in POOL), strict=True)
-    drawn = continuation(standing, read, names)
+    drawn = continuation(standing, read, pools_in(read(record, POOLS_FILE, None)))
     if drawn.runs != record.rests_on:
         yield (
             f"expected that it continues {', '.join(drawn.runs) or 'no run'}, "

@@ -31,6 +31,16 @@ def population_sha256(accounts: pa.ChunkedArray, shorts: pa.ChunkedArray) -> str
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def pools_in(rows: pa.Table) -> list[Pool]:
+    """Return the pool of each row."""
+    return list(zip(*(rows.column(name).to_pylist() for name in POOL), strict=True))
+
+
+def allocated_pools(pools: pa.Table) -> pa.Table:
+    """Return the rows of `tables.POOLS` that are not breaks."""
+    return pools.filter(pc.is_null(pools.column("break_reason")))
+
+
 def assigned_before(pools: Iterable[Pool], continued: pa.Table) -> Integers:
     """Return what earlier cycles assigned of each pool, in the order of the pools: int64[pools].
 
@@ -38,9 +48,8 @@ def assigned_before(pools: Iterable[Pool], continued: pa.Table) -> Integers:
         pools: The pools.
         continued: `tables.CONTINUED`.
     """
-    before_of = {
-        (row["occ_account"], row["series"]): row["assigned_before"] for row in continued.to_pylist()
-    }
+    quantities = continued.column("assigned_before").to_pylist()
+    before_of = dict(zip(pools_in(continued), quantities, strict=True))
     return np.array([before_of.get(pool, 0) for pool in pools], np.int64)
 
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from lottery.day.allocate import Day
 from lottery.day.assigned_pools import AssignedPools, Integers
 from lottery.day.keys import KeyedPositions
+from lottery.day.population import POOL
 from lottery.errors import AllocationWrong
 from lottery.method.methodology import ZeroHit
 from lottery.method.seed import DENOMINATOR
@@ -172,7 +173,7 @@ def _labels_are(chunk: pa.Table, pools: pa.Table, pool_of: Integers) -> npt.NDAr
     """Return whether each row has its pool's OCC account and series."""
     right = np.ones(chunk.num_rows, np.bool_)
     here, index = np.unique(pool_of, return_inverse=True)
-    for name in ("occ_account", "series"):
+    for name in POOL:
         label = chunk.column(name).chunk(0)
         texts = pools.column(name).take(pa.array(here))
         expected = pc.index_in(texts, value_set=label.dictionary).fill_null(-1).to_numpy()

@@ -9,7 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.population import POOL, Pool, by_pool, population_sha256
+from lottery.day.population import (
+    POOL,
+    Pool,
+    allocated_pools,
+    by_pool,
+    pools_in,
+    population_sha256,
+)
 from lottery.day.tables import CONTINUED
 from lottery.ledger import evidence
 from lottery.ledger.run_record import RunRecord
@@ -80,12 +87,12 @@ def continuation(
 
 def _drawn_in(pools: pa.Table, wanted: set[Pool]) -> dict[Pool, int]:
     """Return what was assigned to the wanted pools that are not breaks."""
-    allocated = pools.filter(pc.is_null(pools.column("break_reason")))
-    columns = (allocated.column(name).to_pylist() for name in (*POOL, "assigned_quantity"))
+    drawn = allocated_pools(pools)
+    quantities = drawn.column("assigned_quantity").to_pylist()
     return {
-        (occ_account, series): quantity
-        for occ_account, series, quantity in zip(*columns, strict=True)
-        if (occ_account, series) in wanted
+        pool: quantity
+        for pool, quantity in zip(pools_in(drawn), quantities, strict=True)
+        if pool in wanted
     }
 
 

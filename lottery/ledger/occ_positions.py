@@ -11,6 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lottery.day.population import POOL
 from lottery.method.seed import RuleWarning
 
 DIFFERS: Final = "OCC_SHORT_DIFFERS"
@@ -19,8 +20,6 @@ CODES: Final = frozenset({DIFFERS, MORE_DIFFER})
 RULE: Final = "P1"
 WARNINGS_LISTED: Final = 20
 """Maximum number of warnings about single pools; one more counts the rest."""
-
-_POOL: Final = ["occ_account", "series"]
 
 
 def occ_shorts(positions: pa.Table, pools: pa.Table) -> pa.Table:
@@ -34,6 +33,7 @@ def occ_shorts(positions: pa.Table, pools: pa.Table) -> pa.Table:
         `occ_account`, `series` and `occ_short`, int64, in the order of the pools; null if OCC
         does not report the pool.
     """
+    keys = list(POOL)
     plain = pa.table(
         {
             "series": positions.column("series").cast(pa.string()),
@@ -41,18 +41,18 @@ def occ_shorts(positions: pa.Table, pools: pa.Table) -> pa.Table:
             "occ_short": positions.column("short_quantity"),
         }
     )
-    wanted = pools.select(_POOL).append_column("index", pa.array(range(pools.num_rows), pa.int64()))
+    wanted = pools.select(keys).append_column("index", pa.array(range(pools.num_rows), pa.int64()))
     plain = plain.filter(pc.is_in(plain.column("series"), value_set=_texts(pools, "series")))
     without = plain.set_column(1, "occ_account", pa.array([""] * plain.num_rows, pa.string()))
     named = plain.filter(pc.not_equal(plain.column("occ_account"), ""))
     figures = (
         pa.concat_tables([named, without])
-        .group_by(_POOL)
+        .group_by(keys)
         .aggregate([("occ_short", "sum")])
-        .rename_columns([*_POOL, "occ_short"])
+        .rename_columns([*POOL, "occ_short"])
     )
-    joined = wanted.join(figures, _POOL, None, "left outer").sort_by("index")
-    return joined.select([*_POOL, "occ_short"]).combine_chunks()
+    joined = wanted.join(figures, keys, None, "left outer").sort_by("index")
+    return joined.select([*POOL, "occ_short"]).combine_chunks()
 
 
 def warnings_of(shorts: pa.Table, pools: pa.Table) -> tuple[RuleWarning, ...]:

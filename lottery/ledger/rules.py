@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from lottery.day.population import Pool, allocated_pools, pools_in
 from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
     RUN_HAS_DEPENDENTS,
@@ -62,7 +62,7 @@ def refuse_conflicts(
                 "every standing run of its date [S8]",
                 run=record.run,
             )
-    drawn = set(_pairs(pools))
+    drawn = set(pools_in(pools))
     # A notice that was allocated conflicts also if its pool is a break now.
     given = set(
         zip(
@@ -150,9 +150,9 @@ def _refuse_overlap(
     record: RunRecord,
     read: Reader,
     notices: set[tuple[str, str]],
-    pools: set[tuple[str, str]],
+    pools: set[Pool],
 ) -> None:
-    their_pools = allocated_pools_of(read(record, evidence.POOLS_FILE, None))
+    their_pools = set(pools_in(allocated_pools(read(record, evidence.POOLS_FILE, None))))
     their_notices = _allocated_notices(read(record, evidence.NOTICES_FILE, None), their_pools)
     again = sorted(_same_notices(notices, their_notices))
     if again:
@@ -179,23 +179,13 @@ def _same_notices(
             yield occ_account, notice_id
 
 
-def allocated_pools_of(pools: pa.Table) -> set[tuple[str, str]]:
-    """Return occ_account and series of the pools that are not breaks."""
-    return set(_pairs(pools.filter(pc.is_null(pools.column("break_reason")))))
-
-
-def _pairs(pools: pa.Table) -> Iterator[tuple[str, str]]:
-    columns = (pools.column(name).to_pylist() for name in ("occ_account", "series"))
-    return zip(*columns, strict=True)
-
-
-def _allocated_notices(notices: pa.Table, pools: set[tuple[str, str]]) -> set[tuple[str, str]]:
+def _allocated_notices(notices: pa.Table, pools: set[Pool]) -> set[tuple[str, str]]:
     """Return occ_account and id of the notices of allocated pools, without those of breaks."""
-    columns = (notices.column(name).to_pylist() for name in ("occ_account", "series", "notice_id"))
+    ids = notices.column("notice_id").to_pylist()
     return {
-        (occ_account, notice_id)
-        for occ_account, series, notice_id in zip(*columns, strict=True)
-        if (occ_account, series) in pools
+        (pool[0], notice_id)
+        for pool, notice_id in zip(pools_in(notices), ids, strict=True)
+        if pool in pools
     }
 
 

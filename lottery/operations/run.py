@@ -13,7 +13,7 @@ import pyarrow as pa
 from lottery.day.allocate import Day, PositionsInvalid, allocate
 from lottery.day.assigned_pools import Integers
 from lottery.day.keys import KeyedPositions, key_table
-from lottery.day.population import POOL, assigned_before, differing_pools
+from lottery.day.population import POOL, assigned_before, differing_pools, pools_in
 from lottery.day.recheck import recheck
 from lottery.day.tables import BROKEN_POSITIONS, INT64_MAX, POSITIONS
 from lottery.errors import (
@@ -370,7 +370,7 @@ def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> Ru
     """
     standing = ledger.left_standing(draft.business_date.isoformat(), draft.superseding)
     pools = draft.day.pools
-    names = list(zip(*(pools.column(name).to_pylist() for name in POOL), strict=True))
+    names = pools_in(pools)
     drawn = continuation(standing, ledger.read, names)
     if not drawn.runs:
         return draft

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from lottery.day.allocate import PositionsInvalid, allocate
 from lottery.day.identifiers import padded_series
+from lottery.day.population import POOL
 from lottery.day.tables import INT64_MAX
 from lottery.errors import (
     METHOD_NOT_IN_FORCE,
@@ -33,7 +34,6 @@ from lottery.method.seed import ExchangeAsk, Seed, derive_seed
 
 CYCLES: Final = 999
 """Maximum number of cycles of a date."""
-_POOL: Final = ("occ_account", "series")
 _MAX_SUM: Final = 1 << 62
 
 
@@ -106,9 +106,9 @@ def repeated_pools(occ_positions: Received) -> Problems:
     if (pc.sum(quantities).as_py() or 0) > _MAX_SUM:
         message = f"short quantities must add up to at most {_MAX_SUM}, got more"
         found.add(occ_positions.locators[0].problem(message, column="short_quantity"))
-    plain = pa.table({name: table.column(name).cast(pa.string()) for name in _POOL})
-    if plain.group_by(list(_POOL)).aggregate([]).num_rows < table.num_rows:
-        for pool, index, first in _repeated(table, _POOL):
+    plain = pa.table({name: table.column(name).cast(pa.string()) for name in POOL})
+    if plain.group_by(list(POOL)).aggregate([]).num_rows < table.num_rows:
+        for pool, index, first in _repeated(table, POOL):
             message = f"duplicate pool {pool_name(*pool)}; it is also on "
             message += _location(occ_positions, first)
             found.add(occ_positions.row_problem(index, message, column="series"))
