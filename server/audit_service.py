@@ -37,9 +37,9 @@ class AuditService(pb_grpc.AuditServiceServicer):
     def ReplayRun(
         self, request: pb.ReplayRunRequest, context: grpc.ServicerContext
     ) -> pb.ReplayRunResponse:
-        engine = requests.to_engine(request.engine)
+        run, engine = requests.to_run(request.run), requests.to_engine(request.engine)
         requester = self._requester(context)
-        replayed = operations.replay_run(self._ledger, request.run, requester, engine=engine)
+        replayed = operations.replay_run(self._ledger, run, requester, engine=engine)
         telemetry.note(run=replayed.run, matched=replayed.matched)
         return pb.ReplayRunResponse(result=responses.from_replayed(replayed))
 
@@ -71,7 +71,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
     def ExportRun(
         self, request: pb.ExportRunRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ExportRunResponse]:
-        run = self._ledger.get(request.run).run
+        run = self._ledger.get(requests.to_run(request.run)).run
         telemetry.note(run=run)
         yield pb.ExportRunResponse(run=run)
         by = self._identify(context)
@@ -94,7 +94,8 @@ class AuditService(pb_grpc.AuditServiceServicer):
         self, request: pb.GetInclusionProofRequest, context: grpc.ServicerContext
     ) -> pb.GetInclusionProofResponse:
         size = request.tree_size if request.HasField("tree_size") else None
-        return responses.from_inclusion(operations.inclusion(self._ledger, request.run, size))
+        run = requests.to_run(request.run)
+        return responses.from_inclusion(operations.inclusion(self._ledger, run, size))
 
     @aborting
     def GetConsistencyProof(

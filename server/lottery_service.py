@@ -11,7 +11,7 @@ from typing import Final
 import grpc
 
 from lottery import operations
-from lottery.errors import Abandoned, quote
+from lottery.errors import Abandoned, Refused, quote
 from lottery.operations.inputs import UNLIMITED, MemoryLimit
 from lottery.operations.requester import Identity
 from lottery.operations.runs import Ledger, RunRecord, is_run_id
@@ -66,12 +66,15 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     ) -> pb.RunLotteryResponse:
         received = run_stream.receive_run(request, max_rows=self._max_rows, memory=self._memory)
         _require_active(context)
-        asked = run_stream.to_run_request(
-            received, self._identify(context), partial(operations.methodology_for, self._ledger)
-        )
-        recorded = operations.run_lottery(
-            self._ledger, asked, proceed=partial(_require_active, context)
-        )
+        try:
+            asked = run_stream.to_run_request(
+                received, self._identify(context), partial(operations.methodology_for, self._ledger)
+            )
+            recorded = operations.run_lottery(
+                self._ledger, asked, proceed=partial(_require_active, context)
+            )
+        except Refused as error:
+            raise run_stream.located(error) from None
         _note_run(recorded)
         return responses.from_recorded(recorded)
 
@@ -86,7 +89,9 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     @aborting
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
         return pb.GetRunResponse(
-            run=responses.from_run(operations.recorded_run(self._ledger, request.run))
+            run=responses.from_run(
+                operations.recorded_run(self._ledger, requests.to_run(request.run))
+            )
         )
 
     @aborting
@@ -111,18 +116,16 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     def StreamAllocations(
         self, request: pb.StreamAllocationsRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.StreamAllocationsResponse]:
-        series = request.series or None
+        run, series = requests.to_run(request.run), request.series or None
         occ_account = request.occ_account if request.HasField("occ_account") else None
         if request.content == pb.ROW_CONTENT_POOLS:
             if request.account:
                 raise requests.refused("account", "expected no account, since pools have none")
-            pools = operations.pools(
-                self._ledger, request.run, series=series, occ_account=occ_account
-            )
+            pools = operations.pools(self._ledger, run, series=series, occ_account=occ_account)
             return responses.from_table(pools, "pools", request.format)
         allocations = operations.allocations(
             self._ledger,
-            request.run,
+            run,
             series=series,
             occ_account=occ_account,
             account=request.account or None,
@@ -138,7 +141,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             raise requests.refused("series", f"expected a series or an account, got {got}")
         workings = operations.explain(
             self._ledger,
-            request.run,
+            requests.to_run(request.run),
             series=request.series or None,
             occ_account=request.occ_account if request.HasField("occ_account") else None,
             account=request.account or None,

@@ -116,6 +116,17 @@ def to_dates(
     return first, last
 
 
+def to_run(run: str) -> str:
+    """Return the run that a request names.
+
+    Raises:
+        Refused: It names none.
+    """
+    if not run:
+        raise refused("run", "expected the id of a run, or latest, got none")
+    return run
+
+
 def to_engine(engine: int) -> Engine:
     """Convert a replay engine.
 

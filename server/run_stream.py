@@ -2,20 +2,30 @@
 
 Nothing is computed before the stream has ended: a client that goes away in the middle of it has
 asked for nothing.
+
+Invariants:
+- What is refused is named by its path in `RunLotteryRequest`, whatever a command line calls it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from lottery import operations
-from lottery.errors import Problem, Problems
+from lottery.errors import Problem, Problems, Refused
 from lottery.operations.inputs import IncomingRows, MemoryLimit, Methodology, assigned_pools
 from lottery.operations.requester import Identity
 from lottery.v1 import lottery_service_pb2 as pb
 from server import requests
+
+_SPEC_FIELDS: Final = {
+    **{name: f"spec.{name}" for name in pb.RunSpec.DESCRIPTOR.fields_by_name},
+    "supersede": "spec.supersedes",
+}
+"""The path of each field of the spec, by what a problem of it has as its source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +143,7 @@ def to_run_request(
         announced = set_fields.get(name, rows.row_count)
         if rows.row_count != announced:
             message = f"expected {announced} {rows.role} as announced, got {rows.row_count}"
-            problems += Problems.of(Problem(source="spec", message=message))
+            problems += Problems.of(Problem(source=name, message=message))
     notices = received.notices.received()
     return operations.RunRequest(
         business_date=business_date,
@@ -153,3 +163,12 @@ def to_run_request(
         ),
         methodology=methodology,
     )
+
+
+def located(refused: Refused) -> Refused:
+    """Return a refusal whose problems are located in `RunLotteryRequest`."""
+    problems = (
+        replace(problem, source=_SPEC_FIELDS.get(problem.source, problem.source))
+        for problem in refused.problems
+    )
+    return Refused(problems, total=refused.total, reason=refused.reason)

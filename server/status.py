@@ -3,6 +3,7 @@
 Invariants:
 - Every error of ours carries `google.rpc.ErrorInfo`. Invalid requests also carry `BadRequest` with
   as many problems as fit the trailing metadata.
+- Every error that another attempt can get over carries `RetryInfo`.
 - Any other error becomes INTERNAL and reveals nothing; it is logged.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, Final, NoReturn, TypeVar, cast
 import grpc
 import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from lottery.errors import Abandoned, LotteryError, Refused
@@ -63,6 +65,14 @@ _CODES: Final[Mapping[str, grpc.StatusCode]] = {
 }
 """The status code of each reason; any other reason is INTERNAL."""
 
+_RETRY_SECONDS: Final[Mapping[grpc.StatusCode, int]] = {
+    # A lock was waited for, or a connection is made again by then.
+    grpc.StatusCode.UNAVAILABLE: 1,
+    # A limit is a setting of the server: another one may have more room, or the operator make it.
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 60,
+}
+"""Seconds after which to try again, by the status code."""
+
 
 def code_of(error: LotteryError) -> grpc.StatusCode:
     """Return the status code of an error."""
@@ -86,6 +96,9 @@ def status_of(error: LotteryError) -> status_pb2.Status:
         _add(status, _bad_request(error, DETAILS_BYTES - status.ByteSize() - ANY_BYTES))
     else:
         _add(status, info)
+    if code in _RETRY_SECONDS:
+        delay = Duration(seconds=_RETRY_SECONDS[code])
+        _add(status, error_details_pb2.RetryInfo(retry_delay=delay))
     return status
 
 

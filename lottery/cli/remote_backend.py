@@ -106,7 +106,9 @@ def _choices(methodology: Methodology) -> dict[str, str]:
 
 
 def _by_file_rows(problem: Problem, request: operations.RunRequest) -> Problem:
-    """Return a server's problem with what was sent, located in the file that it came from."""
+    """Return a server's problem with what was sent, located in the file or option it came from."""
+    if problem.source == "supersedes":
+        return replace(problem, source="supersede")
     sent: dict[str, Received | ReceivedPositions | None] = {
         "arrow_notices": request.notices,
         "arrow_positions": request.positions,

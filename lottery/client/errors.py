@@ -37,8 +37,10 @@ from lottery.errors import (
     WitnessAhead,
 )
 
-_FIELD: Final = re.compile(r"(?P<source>[^\[.]+)(?:\[(?P<index>\d+)\])?(?:\.(?P<column>.+))?")
-
+# The fields of a run's spec are arguments of their own here.
+_FIELD: Final = re.compile(
+    r"(?:spec\.)?(?P<source>[^\[.]+)(?:\[(?P<index>\d+)\])?(?:\.(?P<column>.+))?"
+)
 
 _Response = TypeVar("_Response")
 

@@ -139,7 +139,8 @@ def consistency(
         size = latest if second_size is None else second_size
         if not 1 <= first_size <= size <= latest:
             message = f"sizes must be in order from 1 to {latest}, got {first_size} and {size}"
-            raise Refused([Problem(source="first_size", message=message)])
+            wrong = "first_size" if 1 <= size <= latest else "second_size"
+            raise Refused([Problem(source=wrong, message=message)])
         return size, log.consistency_proof(connection, first_size, size)
 
 

@@ -29,7 +29,7 @@ class AuditServiceStub:
     """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
     without trusting the server.
 
-    Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
+    Errors carry the same details as those of `LotteryService`.
     Replays and exports are recorded in the ledger's trail.
     """
 
@@ -80,7 +80,7 @@ class AuditServiceServicer:
     """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
     without trusting the server.
 
-    Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
+    Errors carry the same details as those of `LotteryService`.
     Replays and exports are recorded in the ledger's trail.
     """
 
@@ -218,7 +218,7 @@ class AuditService:
     """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
     without trusting the server.
 
-    Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
+    Errors carry the same details as those of `LotteryService`.
     Replays and exports are recorded in the ledger's trail.
     """
 

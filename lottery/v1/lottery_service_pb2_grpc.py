@@ -29,7 +29,10 @@ class LotteryServiceStub:
     """LotteryService derives seeds, allocates assignments and returns recorded runs.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem.
+    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem, whose
+    field is its path in the request message. Rows are counted from 0 over all messages of a stream,
+    and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
+    UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
     """
 
     def __init__(self, channel):
@@ -89,7 +92,10 @@ class LotteryServiceServicer:
     """LotteryService derives seeds, allocates assignments and returns recorded runs.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem.
+    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem, whose
+    field is its path in the request message. Rows are counted from 0 over all messages of a stream,
+    and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
+    UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
     """
 
     def DeriveSeed(self, request, context):
@@ -271,7 +277,10 @@ class LotteryService:
     """LotteryService derives seeds, allocates assignments and returns recorded runs.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem.
+    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem, whose
+    field is its path in the request message. Rows are counted from 0 over all messages of a stream,
+    and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
+    UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
     """
 
     @staticmethod

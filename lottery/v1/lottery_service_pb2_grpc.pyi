@@ -30,7 +30,10 @@ class LotteryServiceStub:
     """LotteryService derives seeds, allocates assignments and returns recorded runs.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem.
+    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem, whose
+    field is its path in the request message. Rows are counted from 0 over all messages of a stream,
+    and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
+    UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
     """
 
     @_typing.overload
@@ -125,7 +128,10 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     """LotteryService derives seeds, allocates assignments and returns recorded runs.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem.
+    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem, whose
+    field is its path in the request message. Rows are counted from 0 over all messages of a stream,
+    and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
+    UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -216,7 +222,10 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
     """LotteryService derives seeds, allocates assignments and returns recorded runs.
 
     Every error carries `google.rpc.ErrorInfo` with the domain `lottery.v1` and a stable reason.
-    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem.
+    INVALID_ARGUMENT errors also carry `google.rpc.BadRequest` with one violation per problem, whose
+    field is its path in the request message. Rows are counted from 0 over all messages of a stream,
+    and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
+    UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
     """
 
     @_abc_1.abstractmethod

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -21,12 +21,25 @@ from grpc_status import rpc_status
 
 from lottery.day.tables import NOTICE_ROWS, POSITION_ROWS
 from lottery.ledger.entry import as_json
-from lottery.v1 import audit_service_pb2_grpc, lottery_pb2, lottery_service_pb2_grpc
+from lottery.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
+    lottery_pb2,
+    lottery_service_pb2_grpc,
+)
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer, create_server
 from server.settings import Settings
 from tests.builders import AAPL, ASKS, DATE, SmallDay, arrow_payload, made, table_of
 
+SERVICES: Final = (
+    pb.DESCRIPTOR.services_by_name["LotteryService"],
+    audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"],
+)
+METHODS: Final = {
+    method.input_type.full_name: method for service in SERVICES for method in service.methods
+}
+"""Every method of both services, by the full name of its request."""
 LOOPBACK = "127.0.0.1:0"
 PATIENCE = 60.0
 """Time in seconds after which a call that should have been answered fails its test."""
@@ -51,6 +64,7 @@ class Failure:
     reason: str
     metadata: Mapping[str, str]
     violations: Sequence[tuple[str, str, str]]
+    retry_seconds: int
 
     @property
     def fields(self) -> list[str]:
@@ -231,17 +245,24 @@ def send(stubs: Stubs, request: Message | Sequence[pb.RunLotteryRequest]) -> obj
     """Call the method whose request this is; several messages are a run's."""
     if not isinstance(request, Message):
         return run_messages(stubs, request)
-    name = request.DESCRIPTOR.name.removesuffix("Request")
-    service = stubs.lottery if hasattr(stubs.lottery, name) else stubs.audit
-    return getattr(service, name)(request)
+    method = method_of(request)
+    service = stubs.lottery if method.containing_service == SERVICES[0] else stubs.audit
+    return getattr(service, method.name)(request)
+
+
+def method_of(request: Message | Sequence[pb.RunLotteryRequest]) -> Any:
+    """Return the descriptor of the method whose request this is."""
+    message = request if isinstance(request, Message) else request[0]
+    return METHODS[message.DESCRIPTOR.full_name]
 
 
 def failure_in(error: Any) -> Failure:
     """Return what the error of a call says."""
     info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
     status = rpc_status.from_call(error)
     for detail in status.details if status is not None else ():
-        assert detail.Unpack(info) or detail.Unpack(request)
+        assert detail.Unpack(info) or detail.Unpack(request) or detail.Unpack(retry)
     return Failure(
         code=error.code(),
         message=error.details() or "",
@@ -252,6 +273,7 @@ def failure_in(error: Any) -> Failure:
             (violation.field, violation.description, violation.reason)
             for violation in request.field_violations
         ],
+        retry_seconds=retry.retry_delay.seconds,
     )
 
 

@@ -173,7 +173,6 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
             (request, (NOT_FOUND, "RUN_NOT_FOUND"), {"run": request.run})
             for request in (
                 pb.GetRunRequest(run="2024-09-16-001"),
-                pb.StreamAllocationsRequest(run=""),
                 audit_pb.ReplayRunRequest(run="latest"),
             )
         ),
@@ -192,7 +191,6 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
         "no last date to replay",
         "a last date to replay before the first",
         "no such run",
-        "no run named",
         "no run to replay",
     ],
 )
@@ -387,9 +385,9 @@ def test_a_date_that_is_none_is_refused(
     pool = failure_to(empty, series_request(business_date=date))
     day = refusal_of_day(empty, PUBLISHED, business_date=date)
 
-    for failure in (pool, day):
+    for failure, field in ((pool, "business_date"), (day, "spec.business_date")):
         assert failure.status == (INVALID, "INVALID_INPUT")
-        assert failure.violations == [("business_date", message, "INVALID_INPUT")]
+        assert failure.violations == [(field, message, "INVALID_INPUT")]
 
 
 def test_an_unknown_decision_is_refused(empty: Stubs) -> None:
@@ -398,10 +396,10 @@ def test_an_unknown_decision_is_refused(empty: Stubs) -> None:
     pool = failure_to(empty, series_request(decisions=decisions))
     day = refusal_of_day(empty, PUBLISHED, decisions=decisions)
 
-    for failure in (pool, day):
+    for failure, field in ((pool, "decisions"), (day, "spec.decisions")):
         assert failure.status == (INVALID, "INVALID_INPUT")
         assert "'dice'" in failure.message
-        assert failure.fields == ["decisions"]
+        assert failure.fields == [field]
 
 
 def test_other_decisions_than_the_charters_are_refused_for_a_day(empty: Stubs) -> None:
@@ -411,7 +409,7 @@ def test_other_decisions_than_the_charters_are_refused_for_a_day(empty: Stubs) -
 
     assert failure.status == (INVALID, "INVALID_INPUT")
     ((field, description, _),) = failure.violations
-    assert field == "decisions"
+    assert field == "spec.decisions"
     assert "the decisions of the charter" in description
     assert description.endswith("[C1]")
     # A pool that is not recorded may be tried with any.
@@ -429,7 +427,7 @@ def test_problems_of_the_spec_and_of_the_rows_are_listed_together(
 
     failure = refusal_of(empty, [spec, *rows_of(PUBLISHED), notices_of(notice("A2", "AAPL", 1))])
 
-    assert failure.fields == ["business_date", "decisions", "notices[1].series"]
+    assert failure.fields == ["notices[1].series", "spec.business_date", "spec.decisions"]
 
 
 def test_every_wrong_row_of_a_day_is_listed_with_its_row(empty: Stubs) -> None:
@@ -445,7 +443,7 @@ def test_every_wrong_row_of_a_day_is_listed_with_its_row(empty: Stubs) -> None:
     assert failure.status == (INVALID, "INVALID_INPUT")
     assert sorted(failure.fields) == sorted(
         [
-            *["exchange_asks"] * 4,
+            *["spec.exchange_asks"] * 4,
             "notices[0].series",
             "notices[1].notice_id",
             "notices[1].quantity",
@@ -468,32 +466,38 @@ def test_rows_of_later_arrow_payloads_are_counted_on(empty: Stubs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("messages", "message"),
+    ("messages", "field", "message"),
     [
-        ([], NO_SPEC),
-        (rows_of(PUBLISHED), NO_SPEC),
+        ([], "spec", NO_SPEC),
+        (rows_of(PUBLISHED), "spec", NO_SPEC),
         (
             [*rows_of(PUBLISHED), spec_of(PUBLISHED)],
+            "spec",
             NO_SPEC,
         ),
         (
             [spec_of(PUBLISHED), *rows_of(PUBLISHED), spec_of(PUBLISHED)],
+            "spec",
             TWO_SPECS,
         ),
         (
             [spec_of(PUBLISHED, notice_count=2), *rows_of(PUBLISHED)],
+            "spec.notice_count",
             "expected 2 notices as announced, got 1",
         ),
         (
             [spec_of(PUBLISHED, position_count=0), *rows_of(PUBLISHED)],
+            "spec.position_count",
             "expected 0 positions as announced, got 3",
         ),
         (
             [spec_of(PUBLISHED, position_count=-1), *rows_of(PUBLISHED)],
+            "spec.position_count",
             "expected -1 positions as announced, got 3",
         ),
         (
             [spec_of(PUBLISHED, occ_position_count=1), *rows_of(PUBLISHED)],
+            "spec.occ_position_count",
             "expected 1 occ_positions as announced, got 0",
         ),
     ],
@@ -509,12 +513,12 @@ def test_rows_of_later_arrow_payloads_are_counted_on(empty: Stubs) -> None:
     ],
 )
 def test_a_stream_that_is_not_what_its_spec_announces_is_refused(
-    empty: Stubs, messages: Sequence[pb.RunLotteryRequest], message: str
+    empty: Stubs, messages: Sequence[pb.RunLotteryRequest], field: str, message: str
 ) -> None:
     failure = refusal_of(empty, messages)
 
     assert failure.status == (INVALID, "INVALID_INPUT")
-    assert failure.violations == [("spec", message, "INVALID_INPUT")]
+    assert failure.violations == [(field, message, "INVALID_INPUT")]
 
 
 def test_occs_own_figures_are_refused_by_their_rows(empty: Stubs) -> None:
@@ -599,6 +603,7 @@ def test_a_day_past_the_memory_limit_is_refused(tmp_path: Path) -> None:
         failure = refusal_of_day(stubs, PUBLISHED)
         assert failure.status == (EXHAUSTED, "LIMIT_EXCEEDED")
         assert failure.metadata == {"limit": "memory_limit_bytes=1000000"}
+        assert failure.retry_seconds == 60
         assert run_count(stubs) == 0
 
 
@@ -615,6 +620,7 @@ def test_a_ledger_that_another_process_writes_to_is_busy(tmp_path: Path) -> None
             failure = refusal_of_day(stubs, PUBLISHED)
 
         assert failure.status == (grpc.StatusCode.UNAVAILABLE, "LEDGER_BUSY")
+        assert failure.retry_seconds == 1
         assert not run_day(stubs, PUBLISHED).already_recorded
 
 
@@ -677,7 +683,7 @@ def test_a_request_id_that_is_derived_or_that_a_log_line_could_not_hold_is_refus
     failure = refusal_of_day(empty, PUBLISHED, request_id=request_id)
 
     assert failure.code is INVALID
-    assert failure.fields == ["request_id"]
+    assert failure.fields == ["spec.request_id"]
 
 
 def day_with(*payloads: bytes) -> list[pb.RunLotteryRequest]:

@@ -19,15 +19,18 @@ from lottery.v1 import lottery_service_pb2 as pb
 from server.audit_service import AuditService
 from server.lottery_service import LotteryService
 from tests.builders import AAPL, ASKS, FULL, GE, OTHER_ASKS, PUBLISHED, TESTER, made, settings_of
-from tests.server.calls import asks_of, date_of, messages_of, odds_request, series_request, spec_of
-
-SERVICES: Final = (
-    pb.DESCRIPTOR.services_by_name["LotteryService"],
-    audit.DESCRIPTOR.services_by_name["AuditService"],
+from tests.server.calls import (
+    METHODS,
+    SERVICES,
+    asks_of,
+    date_of,
+    messages_of,
+    method_of,
+    odds_request,
+    series_request,
+    spec_of,
 )
-METHODS: Final = {
-    method.input_type.full_name: method for service in SERVICES for method in service.methods
-}
+
 MAX_ROWS: Final = 1_000
 RUN: Final = "2024-09-16-001"
 
@@ -73,11 +76,6 @@ class Servicers:
         response, _, code, message = call.termination()
         responses = [] if response is None else [response]
         return Answer(responses=responses, code=code, message=message)
-
-
-def method_of(request: Request) -> Any:
-    message = request if isinstance(request, Message) else request[0]
-    return METHODS[message.DESCRIPTOR.full_name]
 
 
 def taken(call: Any) -> Iterator[Any]:

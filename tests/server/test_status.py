@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 
 from lottery import errors
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION
@@ -138,3 +139,31 @@ def refused(reason: str) -> Refused:
 def test_every_error_has_its_code(error: LotteryError, code: grpc.StatusCode) -> None:
     assert code_of(error) is code
     assert status_of(error).code == code.value[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        *(
+            (kind("no"), 1)
+            for kind in (
+                *(errors.LedgerBusy, errors.StandingChanged, errors.LedgerUnwritable),
+                *(errors.LedgerUnfinished, errors.ConnectionLost),
+            )
+        ),
+        (errors.LimitExceeded("no", limit="max_rows=1"), 60),
+        (RunNotFound("latest"), None),
+        (errors.LedgerDamaged("no"), None),
+        (refused(errors.INVALID_INPUT), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_that_another_attempt_can_get_over_says_when(
+    error: LotteryError, seconds: int | None
+) -> None:
+    found = error_details_pb2.RetryInfo()
+    unpacked = [
+        found.retry_delay.seconds for detail in status_of(error).details if detail.Unpack(found)
+    ]
+
+    assert unpacked == ([] if seconds is None else [seconds])

@@ -80,7 +80,7 @@ def test_a_run_to_supersede_that_is_not_recorded_is_not_found(stubs: Stubs) -> N
     ("day", "spec", "fields"),
     [
         *(
-            (LATER, spec, ["reason"])
+            (LATER, spec, ["spec.reason"])
             for spec in (
                 {"supersedes": [RUN]},
                 {"supersedes": [RUN], "reason": " "},
@@ -89,11 +89,11 @@ def test_a_run_to_supersede_that_is_not_recorded_is_not_found(stubs: Stubs) -> N
                 {"reason": "late"},
             )
         ),
-        (LATER, {"supersedes": ["yesterday", RUN, ""], "reason": "late"}, ["supersede"] * 2),
+        (LATER, {"supersedes": ["yesterday", RUN, ""], "reason": "late"}, ["spec.supersedes"] * 2),
         (
             replace(PUBLISHED, date=NEXT_DATE),
             {"supersedes": ["latest"], "reason": "late"},
-            ["supersede"],
+            ["spec.supersedes"],
         ),
     ],
     ids=[
