@@ -1,22 +1,23 @@
-"""The fields of the messages: what is refused is named by its path in the request."""
+"""The fields of the messages: which must be there, and how a refusal names them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import grpc
 import pyarrow as pa
 import pytest
+from google.api.field_behavior_pb2 import FieldBehavior, field_behavior
 from google.protobuf.message import Message
 from google.type import date_pb2
 
 from lottery.v1 import audit_service_pb2 as audit
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
-from tests.builders import AAPL, NEXT_DATE, PUBLISHED, arrow_payload, notice, position
+from tests.builders import AAPL, ASKS, NEXT_DATE, PUBLISHED, arrow_payload, notice, position
 from tests.server.calls import (
     METHODS,
     Stubs,
@@ -29,8 +30,10 @@ from tests.server.calls import (
     notices_of,
     odds_request,
     positions_of,
+    read,
     rows_of,
     run_day,
+    send,
     series_request,
     spec_of,
 )
@@ -182,6 +185,88 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
 )
 NEVER_REFUSED: Final = {"GetCheckpoint"}
 
+ANSWERED: Final[Sequence[Sequence[Message]]] = (
+    [pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS))],
+    [series_request()],
+    [spec_of(PUBLISHED), notices_of(*PUBLISHED.notices), positions_of(*PUBLISHED.positions)],
+    [pb.GetCharterRequest(business_date=date_of(PUBLISHED.date))],
+    [pb.GetRunRequest(run="latest")],
+    [pb.StreamAllocationsRequest(run="latest")],
+    [pb.ExplainPoolRequest(run="latest", series=AAPL)],
+    [odds_request()],
+    [audit.ReplayRunRequest(run="latest")],
+    [audit.ExportRunRequest(run="latest")],
+    [audit.GetInclusionProofRequest(run="latest")],
+    [audit.GetConsistencyProofRequest(first_size=1)],
+)
+"""The messages of a call that is answered, for each method that requires anything."""
+
+
+def behaviors_of(field: Any) -> Sequence[int]:
+    """Return the `google.api.field_behavior` of a field."""
+    found: Sequence[int] = field.GetOptions().Extensions[field_behavior]
+    return found
+
+
+def messages_below(descriptors: Iterable[Any]) -> dict[str, Any]:
+    """Return these messages of the project and all within them, by their full names."""
+    found: dict[str, Any] = {}
+    for descriptor in descriptors:
+        if descriptor.file.package == "lottery.v1" and not descriptor.GetOptions().map_entry:
+            found[descriptor.full_name] = descriptor
+            parts = (field.message_type for field in descriptor.fields)
+            found |= messages_below(part for part in parts if part is not None)
+    return found
+
+
+def messages_or_one(messages: Sequence[Message]) -> Any:
+    """Return the messages of a stream, or the one message of any other call."""
+    return messages if isinstance(messages[0], pb.RunLotteryRequest) else messages[0]
+
+
+def copy(message: Message) -> Message:
+    """Return a copy of a message."""
+    copied = type(message)()
+    copied.CopyFrom(message)
+    return copied
+
+
+def field_at(message: Message, path: str) -> Any:
+    """Return the descriptor of the field that a path leads to."""
+    *names, last = re.sub(r"\[\d+\]", "", path).split(".")
+    descriptor: Any = message.DESCRIPTOR
+    for name in names:
+        descriptor = descriptor.fields_by_name[name].message_type
+    return descriptor.fields_by_name[last]
+
+
+def without_required(message: Message, path: str = "") -> Iterator[tuple[str, Message]]:
+    """Yield a message again and again, each time without one required field, and its path.
+
+    Of repeated messages the first one is looked into.
+    """
+    for field, value in message.ListFields():
+        if FieldBehavior.Value("REQUIRED") in behaviors_of(field):
+            copied = copy(message)
+            copied.ClearField(field.name)
+            yield f"{path}{field.name}", copied
+        if field.message_type is None or field.message_type.file.package != "lottery.v1":
+            continue
+        within = f"{path}{field.name}{'[0]' * field.is_repeated}."
+        for missing, part in without_required(value[0] if field.is_repeated else value, within):
+            copied = copy(message)
+            inner = getattr(copied, field.name)
+            (inner[0] if field.is_repeated else inner).CopyFrom(part)
+            yield missing, copied
+
+
+MISSING: Final = [
+    (path, [*messages[:index], copied, *messages[index + 1 :]])
+    for messages in ANSWERED
+    for index, message in enumerate(messages)
+    for path, copied in without_required(message)
+]
+
 
 @pytest.fixture(scope="module")
 def one_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
@@ -211,6 +296,52 @@ def test_what_is_refused_is_named_by_its_path_in_the_request(
     assert set(failure.fields) == fields
     descriptor = method_of(request_of_it).input_type
     assert [field for field in failure.fields if not is_path(descriptor, field)] == []
+
+
+def test_every_field_says_how_it_behaves() -> None:
+    """Fields that are sent are required or optional; all others are the server's."""
+    sent = messages_below(method.input_type for method in METHODS.values())
+    returned = messages_below(method.output_type for method in METHODS.values())
+    ours = {"OUTPUT_ONLY", "IDENTIFIER"}
+
+    for message in (sent | returned).values():
+        expected = {"REQUIRED", "OPTIONAL"} if message.full_name in sent else ours
+        for field in message.fields:
+            behaviors = {FieldBehavior.Name(value) for value in behaviors_of(field)}
+            assert len(behaviors & expected) == 1, f"{field.full_name}: expected one of {expected}"
+            assert behaviors <= expected, field.full_name
+
+
+def test_every_required_field_is_left_out_below() -> None:
+    required = {
+        field.full_name
+        for message in messages_below(method.input_type for method in METHODS.values()).values()
+        for field in message.fields
+        if FieldBehavior.Value("REQUIRED") in behaviors_of(field)
+    }
+
+    assert {field_at(messages[0], path).full_name for path, messages in MISSING} == required
+
+
+@pytest.mark.parametrize("messages", ANSWERED, ids=lambda messages: method_of(messages[0]).name)
+def test_what_has_its_required_fields_is_answered(
+    one_run: Stubs, messages: Sequence[Message]
+) -> None:
+    read(send(one_run, messages_or_one(messages)))
+
+
+@pytest.mark.parametrize(
+    ("path", "messages"),
+    MISSING,
+    ids=[f"{method_of(messages[0]).name} {path}" for path, messages in MISSING],
+)
+def test_a_required_field_that_is_missing_is_refused(
+    one_run: Stubs, path: str, messages: Sequence[Message]
+) -> None:
+    failure = failure_to(one_run, messages_or_one(messages))
+
+    assert failure.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert path in failure.fields
 
 
 def test_a_path_is_followed_by_the_descriptors() -> None:
