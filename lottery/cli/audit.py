@@ -17,10 +17,13 @@ from lottery.cli.options import (
     BUNDLE_SUFFIX,
     FromOption,
     KeyOption,
+    MakeOption,
+    NameOption,
     RunArgument,
     ToOption,
     read_dates,
     read_keys,
+    read_new_key,
 )
 from lottery.cli.session import Session, command
 from lottery.errors import RunNotFound, quote
@@ -151,19 +154,13 @@ keys_app = typer.Typer(name="keys", invoke_without_command=True)
 @command
 def keys(
     session: Session,
-    make: Annotated[
-        Path | None,
-        typer.Option("--make", metavar="FILE", help="Make a private key in this new file."),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The name of the key; required with --make.")
-    ] = None,
+    make: MakeOption = None,
+    name: NameOption = None,
 ) -> None:
     """Print the log's public key, or make a key for another signer or another ledger."""
-    if (make is None) != (name is None):
-        raise typer.BadParameter("--make and --name go together")
-    if make is not None and name is not None:
-        key = create_key_file(make, name).verifier
+    to_make = read_new_key(make, name)
+    if to_make is not None:
+        key = create_key_file(*to_make).verifier
         origin = key.name
     else:
         with open_backend(session) as backend:
@@ -235,11 +232,7 @@ def _read_heads(paths: list[Path] | None) -> dict[str, bytes]:
 def _show_faults(console: Console, faults: list[Fault], tally: Tally) -> None:
     for fault in faults:
         console.print(f"{fault.where}: {fault.problem}", style="red", soft_wrap=True)
-    if tally.unnamed_folders:
-        console.print(
-            f"{wording.count(tally.unnamed_folders, 'folder')} that no entry names: "
-            "lottery sweep removes such after seven days"
-        )
+    text.show_unnamed(console, tally.unnamed_folders)
     console.print(
         f"{tally.tree_size:,} entries, {wording.count(tally.runs, 'run')}, "
         f"{wording.count(tally.files, 'file')} of {tally.bytes:,} bytes"
@@ -253,11 +246,11 @@ def _show_trail(console: Console, entries: list[Entry]) -> None:
     for entry in entries:
         document = as_json(entry)
         made.add_row(
-            entry.recorded_at[:19].replace("T", " "),
+            text.recorded_time(entry.recorded_at),
             entry.type,
             _subject_of(document),
             document.get("outcome", ""),
-            f"{entry.requested_by.name} on {entry.requested_by.host}",
+            text.person(entry.requested_by),
             entry.software.version,
         )
     console.print(made)

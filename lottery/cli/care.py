@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from lottery import operations
+from lottery.cli import text
 from lottery.cli.backend import ledger_settings, open_local_backend
 from lottery.cli.options import read_date
 from lottery.cli.session import Session, command
@@ -194,11 +195,7 @@ def _show_status(console: Console, found: operations.LedgerStatus) -> None:
         if size is not None and size < found.committed:
             behind = wording.count(found.committed - size, "head")
             console.print(f"{noun} is {behind} behind; lottery watch, or the next write, ends that")
-    if found.unnamed_folders:
-        console.print(
-            f"{wording.count(found.unnamed_folders, 'folder')} that no entry names: "
-            "lottery sweep removes such after seven days"
-        )
+    text.show_unnamed(console, found.unnamed_folders)
 
 
 def _show_moved(console: Console, title: str, moved: operations.Moved) -> None:
@@ -216,14 +213,14 @@ def _show_charters(console: Console, charters: Sequence[Charter]) -> None:
         console.print(f"{one.method.id}, {since}", style="bold")
         for name, choice in one.method.decisions.items():
             console.print(f"  {name}: {choice}", soft_wrap=True)
-        for name, text in (
+        for name, given in (
             ("approval", one.approval_reference),
             ("notice", one.notice_version),
         ):
-            if text:
-                console.print(f"  {name}: {text}", soft_wrap=True)
-        by = f"{one.requested_by.name} on {one.requested_by.host}"
-        console.print(f"  recorded {one.recorded_at[:19].replace('T', ' ')} UTC by {by}")
+            if given:
+                console.print(f"  {name}: {given}", soft_wrap=True)
+        when, who = text.recorded_time(one.recorded_at), text.person(one.requested_by)
+        console.print(f"  recorded {when} UTC by {who}")
 
 
 def _decisions(texts: list[str] | None) -> dict[str, str]:
@@ -233,11 +230,11 @@ def _decisions(texts: list[str] | None) -> dict[str, str]:
         typer.BadParameter: One is not, or a name is given twice.
     """
     decisions: dict[str, str] = {}
-    for text in texts or ():
-        name, separator, choice = text.partition("=")
+    for given in texts or ():
+        name, separator, choice = given.partition("=")
         if not separator or name in decisions:
             raise typer.BadParameter(
-                f"--decision: expected NAME=CHOICE, each name once, got {quote(text)}"
+                f"--decision: expected NAME=CHOICE, each name once, got {quote(given)}"
             )
         decisions[name] = choice
     return decisions

@@ -68,6 +68,13 @@ KeyOption = Annotated[
     list[str] | None,
     typer.Option("--key", metavar="VKEY", help="The log's public key, as known from elsewhere."),
 ]
+MakeOption = Annotated[
+    Path | None,
+    typer.Option("--make", metavar="FILE", help="Make a private key in this new file."),
+]
+NameOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The name of the key; required with --make.")
+]
 PositionsOption = Annotated[
     Path, typer.Option(help="The file of short positions: .csv or .parquet.")
 ]
@@ -122,6 +129,19 @@ def read_keys(texts: list[str] | None, option: str = "--key") -> list[VerifierKe
         return [VerifierKey.parse(text) for text in texts or ()]
     except KeyUnusable as error:
         raise typer.BadParameter(f"{option}: {error}") from None
+
+
+def read_new_key(make: Path | None, name: str | None) -> tuple[Path, str] | None:
+    """Read --make and --name; None if neither is given.
+
+    Raises:
+        typer.BadParameter: One is given without the other.
+    """
+    if make is not None and name is not None:
+        return make, name
+    if make is None and name is None:
+        return None
+    raise typer.BadParameter("--make and --name go together")
 
 
 def read_series(text: str) -> str:

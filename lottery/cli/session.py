@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,14 @@ class Step(Protocol):
 
     def __call__(self, name: str, of: int | None = None) -> None:
         """Show which step starts, and of how many if that is known by now."""
+
+
+def stop_event() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set from now on, where they would end the process."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from rich.table import Table
 from lottery.operations import RecordedRun
 from lottery.operations.explain import NumberRange, PoolWorking, wording
 from lottery.operations.replay import Replayed
+from lottery.operations.requester import Identity
 from lottery.operations.runs import Break
 from lottery.operations.seed import RuleWarning, Seed
 
@@ -38,6 +39,25 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
     return made
 
 
+def recorded_time(recorded_at: str) -> str:
+    """Return a recorded time to the second, without its zone, which is UTC."""
+    return recorded_at[:19].replace("T", " ")
+
+
+def person(identity: Identity) -> str:
+    """Return who asked for something, and from where."""
+    return f"{identity.name} on {identity.host}"
+
+
+def show_unnamed(console: Console, folder_count: int | None) -> None:
+    """Print how many folders of evidence no entry names, if it is known and there are any."""
+    if folder_count:
+        console.print(
+            f"{_count(folder_count, 'folder')} that no entry names: lottery sweep removes such "
+            "after seven days"
+        )
+
+
 def show_run(console: Console, recorded: RecordedRun, *, is_repeated: bool) -> None:
     """Print a run in a few lines, with its breaks and its warnings."""
     record, superseded_by = recorded.record, recorded.superseded_by
@@ -45,7 +65,7 @@ def show_run(console: Console, recorded: RecordedRun, *, is_repeated: bool) -> N
     console.print(f"Run {record.run} {already}: {record.state}", style="bold")
     console.print(
         f"  {record.business_date}, cycle {record.cycle}, method {record.method.id}, "
-        f"{record.recorded_at} by {record.requested_by.name} on {record.requested_by.host}"
+        f"{record.recorded_at} by {person(record.requested_by)}"
     )
     if superseded_by is not None:
         console.print(f"  superseded by {superseded_by}", style="bold yellow")

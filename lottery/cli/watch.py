@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
-import threading
 from typing import Annotated
 
 import typer
@@ -13,7 +11,7 @@ import typer
 from lottery import operations
 from lottery.cli.backend import open_local_backend
 from lottery.cli.care import status_line
-from lottery.cli.session import Session, command
+from lottery.cli.session import Session, command, stop_event
 from lottery.errors import LotteryError
 
 
@@ -29,9 +27,7 @@ def watch(
     It ends with SIGINT or SIGTERM.
     """
     ledger = open_local_backend(session).ledger()
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_event()
     last = None
     while not stopping.is_set():
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
@@ -11,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from lottery.cli.options import JsonOption, read_keys
-from lottery.cli.session import Session, session_of
+from lottery.cli.options import JsonOption, MakeOption, NameOption, read_keys, read_new_key
+from lottery.cli.session import Session, session_of, stop_event
 from lottery.cli.witness_server import WitnessServer
 from lottery.errors import LotteryError, quote
 from lottery.operations.proofs import VerifierKey
@@ -56,9 +55,7 @@ def serve(
     except LotteryError as error:
         session.fail(error)
     server = WitnessServer(witness, address, clock=lambda: int(time.time()), report=_report)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_event()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     _show(session, witness.verifier, server.url)
@@ -70,13 +67,8 @@ def serve(
 @app.command()
 def keys(
     context: typer.Context,
-    make: Annotated[
-        Path | None,
-        typer.Option("--make", metavar="FILE", help="Make a private key in this new file."),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The name of the key; required with --make.")
-    ] = None,
+    make: MakeOption = None,
+    name: NameOption = None,
     key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A private key that was made before.")
     ] = None,
@@ -84,13 +76,12 @@ def keys(
 ) -> None:
     """Make a witness's key, or print the public key of one; a log's key is no witness's."""
     session = session_of(context, as_json=as_json)
-    if (make is None) != (name is None):
-        raise typer.BadParameter("--make and --name go together")
-    if (make is None) == (key is None):
+    to_make = read_new_key(make, name)
+    if (to_make is None) == (key is None):
         raise typer.BadParameter("expected either --make and --name, or --key")
     try:
-        if make is not None and name is not None:
-            _show(session, make_witness_key(make, name))
+        if to_make is not None:
+            _show(session, make_witness_key(*to_make))
         elif key is not None:
             _show(session, witness_key(key))
     except LotteryError as error:
