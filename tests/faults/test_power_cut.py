@@ -84,21 +84,11 @@ COMMANDS: Final = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("sample", [pytest.param(SAMPLE, id="sample"), traced.ALL])
 def test_a_power_cut_at_any_call_leaves_what_the_same_command_makes_sound(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, sample: int | None
 ) -> None:
-    run_apart(_cut_power, tmp_path, name, SAMPLE)
-
-    sys.stdout.write((tmp_path / "summary").read_text("utf-8"))
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_state_that_a_power_cut_may_leave_is_made_sound_by_the_same_command(
-    tmp_path: Path, name: str
-) -> None:
-    run_apart(_cut_power, tmp_path, name, None)
+    run_apart(_cut_power, tmp_path, name, sample)
 
     sys.stdout.write((tmp_path / "summary").read_text("utf-8"))
 

@@ -31,19 +31,11 @@ pytestmark = pytest.mark.skipif(traced.why_not() is not None, reason=str(traced.
 
 
 @pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("sample", [pytest.param(SAMPLE, id="sample"), traced.ALL])
 def test_a_run_whose_calls_fail_one_by_one_says_the_truth_and_is_recorded_by_the_next_command(
-    tmp_path: Path, failure: str
+    tmp_path: Path, failure: str, sample: int | None
 ) -> None:
-    run_apart(_fail_calls, tmp_path, failure, SAMPLE)
-
-    sys.stdout.write((tmp_path / "summary").read_text("utf-8"))
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("failure", FAILURES)
-def test_every_call_of_a_run_may_fail(tmp_path: Path, failure: str) -> None:
-    run_apart(_fail_calls, tmp_path, failure, None)
+    run_apart(_fail_calls, tmp_path, failure, sample)
 
     sys.stdout.write((tmp_path / "summary").read_text("utf-8"))
 

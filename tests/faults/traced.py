@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 _CALLS: Final = (
     *("openat", "close", "lseek", "write", "pwrite64", "writev", "ftruncate", "fallocate"),
     *("fsync", "fdatasync", "rename", "renameat", "renameat2", "link", "linkat", "unlink"),
@@ -25,6 +27,8 @@ _UNFINISHED: Final = re.compile(r"(\d+) +(\w+)\((.*) <unfinished \.\.\.>", re.DO
 _RESUMED: Final = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)", re.DOTALL)
 _TEXT: Final = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _ATTACH_SECONDS: Final = 20.0
+ALL: Final = pytest.param(None, id="all", marks=[pytest.mark.long, pytest.mark.timeout(1800)])
+"""The parameter of a test of a sample that makes it a test of all there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

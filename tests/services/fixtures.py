@@ -43,9 +43,7 @@ def s3() -> Iterator[S3Server]:
 @pytest.fixture
 def s3_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the URL of an empty prefix, which the environment leads to."""
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
-    return f"s3://{s3.new_bucket()}/ledger"
+    return _new_prefix(s3, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +56,7 @@ def serial_s3() -> Iterator[S3Server]:
 @pytest.fixture
 def serial_s3_url(serial_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the URL of an empty prefix of that server, which the environment leads to."""
-    for name, value in serial_s3.environment.items():
-        monkeypatch.setenv(name, value)
-    return f"s3://{serial_s3.new_bucket()}/ledger"
+    return _new_prefix(serial_s3, monkeypatch)
 
 
 @pytest.fixture
@@ -70,3 +66,10 @@ def faulty_s3(s3: S3Server, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Ite
     with FaultyS3(s3) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.environment["AWS_ENDPOINT_URL"])
         yield proxy
+
+
+def _new_prefix(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URL of an empty prefix, which the environment leads to."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{server.new_bucket()}/ledger"

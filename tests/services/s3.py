@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import enum
 import http.client
@@ -18,7 +19,7 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
-from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.serving import make_server
 
 from tests.services.waiting import LOOPBACK
 
@@ -42,13 +43,43 @@ _EMPTY_LIST: Final = (
 )
 
 
-class S3Server:
-    """A moto server on loopback that runs in this process as long as the block does.
-
-    All servers of one process share moto's one state: `new_bucket` keeps tests apart.
+class _OnLoopback(abc.ABC):
+    """An S3 on loopback that runs in this process as long as the block does.
 
     Attributes:
         port: Its port.
+    """
+
+    port = 0
+
+    @abc.abstractmethod
+    def _made(self) -> http.server.HTTPServer:
+        """Return the server, which listens already."""
+
+    def __enter__(self) -> Self:
+        self._server = self._made()
+        self.port = self._server.server_port
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which obstore finds this server."""
+        return environment_of(self.port)
+
+
+class S3Server(_OnLoopback):
+    """A moto server.
+
+    All servers of one process share moto's one state: `new_bucket` keeps tests apart.
     """
 
     def __init__(self, *, threaded: bool = True) -> None:
@@ -57,36 +88,16 @@ class S3Server:
         Only that one is right about races: moto looks for an object and writes it in two steps.
         """
         self._threaded = threaded
-        self._server: BaseWSGIServer | None = None
-        self.port = 0
 
-    def __enter__(self) -> Self:
+    def _made(self) -> http.server.HTTPServer:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        server = make_server(
+        return make_server(
             LOOPBACK,
             0,
             DomainDispatcherApplication(create_backend_app),
             threaded=self._threaded,
             request_handler=MotoRequestHandler,
         )
-        self._server = server
-        self.port = server.port
-        self._thread = threading.Thread(
-            target=server.serve_forever, args=(_POLL_SECONDS,), daemon=True
-        )
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The variables by which obstore finds this server."""
-        return environment_of(self.port)
 
     def new_bucket(self) -> str:
         """Make an empty bucket, and return its name."""
@@ -177,13 +188,12 @@ class Seen:
     size: int
 
 
-class FaultyS3:
+class FaultyS3(_OnLoopback):
     """An HTTP proxy before an S3 that applies faults to the requests that match them.
 
     Attributes:
         faults: What is to go wrong, the first that matches first; tests add to it.
         seen: The requests that came, with those that were sent again.
-        port: Its port.
     """
 
     def __init__(self, behind: S3Server) -> None:
@@ -193,27 +203,13 @@ class FaultyS3:
         self.seen: list[Seen] = []
         self.closing = threading.Event()
         self._lock = threading.Lock()
-        self.port = 0
 
-    def __enter__(self) -> Self:
-        self._server = _Server(self)
-        self.port = self._server.server_port
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True
-        )
-        self._thread.start()
-        return self
+    def _made(self) -> http.server.HTTPServer:
+        return _Server(self)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The variables by which obstore finds this server."""
-        return environment_of(self.port)
+        super().__exit__(*raised)
 
     def add(self, act: Act, **parts: Any) -> None:
         """Add a fault; the arguments are those of `Fault`."""
