@@ -16,7 +16,15 @@ from typing import Final
 
 from lottery import operations
 from lottery.errors import Problem, Problems, Refused
-from lottery.operations.inputs import IncomingRows, MemoryLimit, Methodology, assigned_pools
+from lottery.operations.inputs import (
+    ControlTotals,
+    IncomingRows,
+    MemoryLimit,
+    Methodology,
+    assigned_pools,
+    figures_of_notices,
+    figures_of_positions,
+)
 from lottery.operations.requester import Identity
 from lottery.v1 import lottery_service_pb2 as pb
 from server import requests
@@ -26,6 +34,13 @@ _SPEC_FIELDS: Final = {
     "supersede": "spec.supersedes",
 }
 """The path of each field of the spec, by what a problem of it has as its source."""
+_TOTALS: Final = {
+    "notices": "notice_count",
+    "contracts": "assigned_quantity",
+    "positions": "position_count",
+    "shorts": "short_quantity",
+}
+"""The field of the spec that announces each control total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,24 +149,24 @@ def to_run_request(
         message = "expected the decisions of the charter, got others; leave them out"
         decision_problems = Problems.of(Problem(source="decisions", message=message, rule="C1"))
     problems = date_problems + decision_problems
-    set_fields = {field.name: value for field, value in spec.ListFields()}
-    for name, rows in (
-        ("notice_count", received.notices),
-        ("position_count", received.positions),
-        ("occ_position_count", received.occ_positions),
-    ):
-        announced = set_fields.get(name, rows.row_count)
-        if rows.row_count != announced:
-            message = f"expected {announced} {rows.role} as announced, got {rows.row_count}"
-            problems += Problems.of(Problem(source=name, message=message))
+    totals = _to_totals(spec)
     notices = received.notices.received()
+    positions = received.positions.positions(
+        assigned_pools(notices.table),
+        methodology.account_order,
+        adds_up=totals.adds_up_shorts,
+    )
+    figures = {**figures_of_notices(notices), **figures_of_positions(positions)}
+    problems += totals.problems({key: (_TOTALS[key], came) for key, (_, came) in figures.items()})
+    occ_count = received.occ_positions.row_count
+    if spec.HasField("occ_position_count") and spec.occ_position_count != occ_count:
+        message = f"expected {spec.occ_position_count} of them, as announced, got {occ_count}"
+        problems += Problems.of(Problem(source="occ_position_count", message=message))
     return operations.RunRequest(
         business_date=business_date,
         cycle=spec.cycle or 1,
         notices=notices,
-        positions=received.positions.positions(
-            assigned_pools(notices.table), methodology.account_order
-        ),
+        positions=positions,
         volumes=requests.to_volumes(spec.exchange_asks),
         problems=problems,
         requested_by=requested_by,
@@ -162,7 +177,14 @@ def to_run_request(
             received.occ_positions.received() if received.occ_positions.has_arrived else None
         ),
         methodology=methodology,
+        may_be_cut_off=tuple(spec.may_be_cut_off),
     )
+
+
+def _to_totals(spec: pb.RunSpec) -> ControlTotals:
+    """Convert the totals that a spec announces."""
+    announced = {field.name: value for field, value in spec.ListFields()}
+    return ControlTotals(**{key: announced.get(name) for key, name in _TOTALS.items()})
 
 
 def located(refused: Refused) -> Refused:

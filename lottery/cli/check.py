@@ -13,8 +13,10 @@ from rich.console import Console
 from lottery.cli.backend import memory_limit
 from lottery.cli.options import (
     AccountOrderOption,
+    ExpectOption,
     methodology_of,
     read_date,
+    read_totals,
 )
 from lottery.cli.session import Session, command
 from lottery.operations.check import CheckedFile, check_files
@@ -32,6 +34,7 @@ def check(
         str | None, typer.Option(metavar="YYYY-MM-DD", help="The business date; needed for FIXML.")
     ] = None,
     account_order: AccountOrderOption = AccountOrder.NUMERIC,
+    expect: ExpectOption = None,
 ) -> None:
     """Read files as a run would, every row of them, and record nothing.
 
@@ -43,6 +46,7 @@ def check(
         business_date=None if date is None else read_date(date),
         methodology=methodology_of(account_order, ZeroHit.WRAP),
         memory=memory_limit(),
+        totals=read_totals(expect),
     )
     problems.refuse_if_any()
     session.show(
@@ -56,3 +60,10 @@ def _show_files(console: Console, checked: Sequence[CheckedFile]) -> None:
         rows = f"{file.row_count:,} row{'' if file.row_count == 1 else 's'}"
         contracts = "" if file.quantity is None else f", {file.quantity:,} contracts"
         console.print(f"{file.name}: {file.role}, {rows}{contracts}; nothing is wrong")
+        if file.may_be_cut_off:
+            console.print(
+                f"  warning: the last line has no line end, and neither --expect nor "
+                f"{Path(file.name).name}.sha256 says that the file is whole [H1]",
+                style="yellow",
+                soft_wrap=True,
+            )

@@ -11,7 +11,14 @@ import typer
 
 from lottery.errors import KeyUnusable, quote
 from lottery.operations.explain import padded_series
-from lottery.operations.inputs import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
+from lottery.operations.inputs import (
+    JPMS_2024_09_06,
+    KEYS,
+    AccountOrder,
+    ControlTotals,
+    Methodology,
+    ZeroHit,
+)
 from lottery.operations.proofs import VerifierKey
 
 BUNDLE_SUFFIX: Final = ".zip"
@@ -25,6 +32,7 @@ _OBJECTS_HELP: Final = (
 _ARCHIVE_HELP: Final = (
     "A second directory or bucket that gets all that is published; $LOTTERY_ARCHIVE."
 )
+_FIGURE: Final = re.compile(r"[0-9]{1,30}")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 RootLedgerOption = Annotated[
@@ -80,6 +88,14 @@ PositionsOption = Annotated[
 ]
 VolumesOption = Annotated[
     Path, typer.Option(help="The file of the four ask prices: .csv or .json.")
+]
+ExpectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=N",
+        help="A control total, of whole files: notices, contracts (on notices), positions (rows) "
+        "or shorts (contracts short); may be repeated.",
+    ),
 ]
 OccAccountOption = Annotated[
     str | None,
@@ -154,6 +170,24 @@ def read_series(text: str) -> str:
         return padded_series(text)
     except ValueError as error:
         raise typer.BadParameter(f"--series: {error}") from None
+
+
+def read_totals(texts: list[str] | None) -> ControlTotals:
+    """Read control totals written KEY=N.
+
+    Raises:
+        typer.BadParameter: One is not, or a key is given twice.
+    """
+    totals: dict[str, int] = {}
+    for text in texts or ():
+        key, _, figure = text.partition("=")
+        if key not in KEYS or key in totals or not _FIGURE.fullmatch(figure):
+            raise typer.BadParameter(
+                f"--expect: expected KEY=N with a key of {', '.join(KEYS)}, each once, and a whole "
+                f"number, got {quote(text)}"
+            )
+        totals[key] = int(figure)
+    return ControlTotals(**totals)
 
 
 def methodology_of(account_order: AccountOrder, zero_hit: ZeroHit) -> Methodology:

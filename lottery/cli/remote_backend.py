@@ -59,6 +59,7 @@ class RemoteBackend(LotteryClient):
                 occ_positions=(
                     None if request.occ_positions is None else request.occ_positions.table
                 ),
+                may_be_cut_off=request.may_be_cut_off,
             )
         except Refused as error:
             # Refuses the same, by the files' own rows, and all of it.

@@ -11,7 +11,13 @@ import typer
 from lottery import operations
 from lottery.cli import exits, output, text
 from lottery.cli.backend import memory_limit, open_backend
-from lottery.cli.options import PositionsOption, VolumesOption, read_date
+from lottery.cli.options import (
+    ExpectOption,
+    PositionsOption,
+    VolumesOption,
+    read_date,
+    read_totals,
+)
 from lottery.cli.session import Session, command
 from lottery.errors import quote
 from lottery.operations.requester import system_identity
@@ -62,6 +68,7 @@ def run(
             help="OCC's position reports, .xml (FIXML), to compare with the positions' totals."
         ),
     ] = None,
+    expect: ExpectOption = None,
     more_superseded: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="RUN")] = None,
 ) -> None:
     """Allocate a business date, or one cycle of it, and record the run.
@@ -73,6 +80,7 @@ def run(
     if output_directory is not None:
         output.prepare(output_directory)
     superseded = _superseded(supersede, more_superseded, reason)
+    totals = read_totals(expect)
     memory = memory_limit()
     with open_backend(session) as backend, session.progress(STEPS) as step:
         request = operations.read_request(
@@ -84,6 +92,7 @@ def run(
             requested_by=system_identity(),
             memory=memory,
             progress=step,
+            totals=totals,
         )
         request = dataclasses.replace(
             request,

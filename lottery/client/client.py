@@ -167,6 +167,9 @@ class LotteryClient(AuditCalls):
         reason: str = "",
         occ_positions: pa.Table | None = None,
         decisions: Mapping[str, str] | None = None,
+        assigned_quantity: int | None = None,
+        short_quantity: int | None = None,
+        may_be_cut_off: Iterable[str] = (),
     ) -> RecordedRun:
         """Allocate a business date, or a cycle of it, and record the run.
 
@@ -183,6 +186,9 @@ class LotteryClient(AuditCalls):
             occ_positions: OCC's own figures (`series`, `short_quantity` and `occ_account`), to
                 compare the positions with.
             decisions: Decisions that differ from the defaults, by name.
+            assigned_quantity: What the quantities of all notices must add up to.
+            short_quantity: What the short quantities of all positions must add up to.
+            may_be_cut_off: The text files that the rows come from and that may be cut off (H1).
 
         Raises:
             Refused: Something that was sent is wrong.
@@ -201,6 +207,9 @@ class LotteryClient(AuditCalls):
             supersedes=supersedes,
             reason=reason,
             occ_position_count=None if occ_positions is None else occ_positions.num_rows,
+            assigned_quantity=assigned_quantity,
+            short_quantity=short_quantity,
+            may_be_cut_off=may_be_cut_off,
         )
         messages = _run_messages(spec, notices, positions, occ_positions)
         response = call(self._lottery.RunLottery, messages, self._timeout)

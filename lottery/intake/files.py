@@ -17,7 +17,8 @@ import pyarrow as pa
 from lottery.day.assigned_pools import AssignedPools, assigned_pools
 from lottery.day.keys import KeyedPositions
 from lottery.day.tables import NOTICES, OCC_POSITIONS, OCC_REPORT_COLUMNS
-from lottery.errors import NO_PROBLEMS, Problems, quote
+from lottery.errors import Problems, quote
+from lottery.intake.arrival import check_arrival
 from lottery.intake.arrow import read_kept_arrow
 from lottery.intake.columns import (
     NOTICE_COLUMNS,
@@ -84,6 +85,7 @@ def read_positions(
     *,
     source: str | None = None,
     memory: MemoryLimit = UNLIMITED,
+    adds_up: bool = False,
 ) -> ReceivedPositions:
     """Read the positions of the assigned pools from a CSV or Parquet file.
 
@@ -93,6 +95,7 @@ def read_positions(
         order: The choice of R2.
         source: What problems name as their source; the file's base name by default.
         memory: What the day may take.
+        adds_up: Whether the contracts of all rows are added up, those of other pools too.
 
     Raises:
         LimitExceeded: The file, or its rows of assigned pools, need more memory.
@@ -116,10 +119,12 @@ def read_positions(
     def read() -> ReceivedPositions:
         blocks = _position_blocks(mapped, suffix, locator.source, memory)
         pools = assigned_pools(notices_of_all(blocks)) if assigned is None else assigned
-        return read_positions_of(blocks, pools, order, locator=locator, memory=memory)
+        return read_positions_of(
+            blocks, pools, order, locator=locator, memory=memory, adds_up=adds_up
+        )
 
-    received, file, changed = _read_and_digest(path, "positions", mapped, locator, read)
-    return replace(received, sources=(file,), problems=received.problems + changed)
+    received, file, problems = _read_and_digest(path, "positions", mapped, locator, read)
+    return replace(received, sources=(file,), problems=received.problems + problems)
 
 
 def _position_blocks(
@@ -167,8 +172,11 @@ def read_volumes(
     source = source or _name(path)
     mapped = _mapped(path)
     if not isinstance(mapped, str) and len(mapped) <= MAX_VOLUMES_BYTES:
-        file = SourceFile.of("volumes", _name(path), path.suffix.lower(), bytes(mapped))
-        return volumes_of_source(file, securities, source)
+        content = bytes(mapped)
+        file = SourceFile.of("volumes", _name(path), path.suffix.lower(), content)
+        file, problems = check_arrival(path, file, content[-1:], source)
+        volumes = volumes_of_source(file, securities, source)
+        return replace(volumes, problems=volumes.problems + problems)
     locator = RowLocator(source=source)
     message = (
         mapped
@@ -244,7 +252,11 @@ def _read_fixml(
         found = read(file.blocks, source)
     except OSError as error:
         return _refused(source, schema, _describe_unreadable(error))
-    return _received(found, schema, file.source(role, _name(path)))
+    received = _received(found, schema, file.source(role, _name(path)))
+    if not received.sources:  # It was not read to its end, so that its digest is of no use.
+        return received
+    whole, problems = check_arrival(path, received.sources[0], b"", source)
+    return replace(received, sources=(whole,), problems=received.problems + problems)
 
 
 def _read_rows(
@@ -268,8 +280,8 @@ def _read_rows(
         raw = reader(pa.py_buffer(mapped), required, source)
         return raw if raw.table is None else convert(raw)
 
-    found, file, changed = _read_and_digest(path, role, mapped, RowLocator(source=source), read)
-    return _received(replace(found, problems=found.problems + changed), schema, file)
+    found, file, problems = _read_and_digest(path, role, mapped, RowLocator(source=source), read)
+    return _received(replace(found, problems=found.problems + problems), schema, file)
 
 
 def _read_and_digest(
@@ -282,7 +294,8 @@ def _read_and_digest(
     """Read a mapped file while another thread takes the digest of the same bytes.
 
     Returns:
-        What `read` returns, the source, and a problem if the file was changed meanwhile.
+        What `read` returns, the source, and a problem if the file was changed meanwhile or is not
+        what its checksum says.
     """
     before = _identity(path)
     with ThreadPoolExecutor(1) as other_thread:
@@ -291,10 +304,11 @@ def _read_and_digest(
         )
         result = read()
         source = file.result()
-    if _identity(path) == before:
-        return result, source, NO_PROBLEMS
-    changed = locator.problem("the file changed while it was read; run again")
-    return result, source, Problems.of(changed)
+    if _identity(path) != before:
+        changed = locator.problem("the file changed while it was read; run again")
+        return result, source, Problems.of(changed)
+    source, problems = check_arrival(path, source, mapped[-1:], locator.source)
+    return result, source, problems
 
 
 def _received(read: Reading, schema: pa.Schema, file: SourceFile) -> Received:

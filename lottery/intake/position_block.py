@@ -103,18 +103,26 @@ class KeptRows:
     Attributes:
         block: The rows, those with a valid account.
         locator: Locates the block's rows.
+        total_short: Contracts short in all rows of the block, if they are added up; else 0.
         sample: Series and OCC account of one of its rows, with an OCC account if any row has one.
         problems: What is wrong with the block.
     """
 
     block: Block | TextBlock
     locator: RowLocator
+    total_short: int = 0
     sample: tuple[str, str] = ("", "")
     problems: Problems = NO_PROBLEMS
 
 
-def read_block(raw: Reading, lookup: PoolLookup) -> KeptRows:
-    """Return the rows of assigned pools in a block, and what is wrong in it."""
+def read_block(raw: Reading, lookup: PoolLookup, *, adds_up: bool = False) -> KeptRows:
+    """Return the rows of assigned pools in a block, and what is wrong in it.
+
+    Args:
+        raw: The block's raw columns.
+        lookup: The assigned pools.
+        adds_up: Whether the contracts of all rows are added up, those of other pools too.
+    """
     if raw.table is None:
         empty = np.empty(0, np.int64)
         none = np.empty(0, np.int32)
@@ -124,8 +132,8 @@ def read_block(raw: Reading, lookup: PoolLookup) -> KeptRows:
             problems=raw.problems,
         )
     is_usual = raw.table.num_rows >= ROWS_WORTH_PASSES and _is_usual(raw.table)
-    kept = _read_by_passes(raw, lookup) if is_usual else None
-    return kept or _read_checked(raw, lookup)
+    kept = _read_by_passes(raw, lookup, adds_up=adds_up) if is_usual else None
+    return kept or _read_checked(raw, lookup, adds_up=adds_up)
 
 
 def _is_usual(rows: pa.Table) -> bool:
@@ -147,7 +155,7 @@ def _has_nulls(column: pa.ChunkedArray) -> bool:
     return bool(column.null_count)
 
 
-def _read_by_passes(raw: Reading, lookup: PoolLookup) -> KeptRows | None:
+def _read_by_passes(raw: Reading, lookup: PoolLookup, *, adds_up: bool) -> KeptRows | None:
     """Read a block by compiled passes; return None if something in it is wrong."""
     rows = raw.table
     series = one_array(rows.column("series"))
@@ -168,6 +176,8 @@ def _read_by_passes(raw: Reading, lookup: PoolLookup) -> KeptRows | None:
     kept, pools = kept[:count].copy(), pools[:count].copy()
     accounts = one_array(rows.column("account"))
     shorts = one_array(rows.column("short_quantity")).to_numpy()
+    if adds_up and shorts.min(initial=0) < 0:
+        return None
     offsets, data = text_buffers(accounts)
     keys, kept_shorts = np.empty(count, np.int64), np.empty(count, np.int64)
     block: Block | TextBlock
@@ -183,11 +193,12 @@ def _read_by_passes(raw: Reading, lookup: PoolLookup) -> KeptRows | None:
     return KeptRows(
         block=block,
         locator=raw.locator,
+        total_short=_sum(shorts) if adds_up else 0,
         sample=_sample(series, occ_indices, occ_accounts),
     )
 
 
-def _read_checked(raw: Reading, lookup: PoolLookup) -> KeptRows:
+def _read_checked(raw: Reading, lookup: PoolLookup, *, adds_up: bool) -> KeptRows:
     """Read a block column by column, and name every problem."""
     series, series_problems = series_labels(raw)
     occ_accounts, occ_problems = occ_account_labels(raw)
@@ -201,13 +212,15 @@ def _read_checked(raw: Reading, lookup: PoolLookup) -> KeptRows:
         raw.locator,
         row_numbers=raw.locator.first_row + kept if numbers is None else numbers[kept],
     )
-    values = {
-        name: _filtered(raw.table.column(name), pools >= 0)
-        for name in ("account", "short_quantity")
-    }
+    names = ("account",) if adds_up else ("account", "short_quantity")
+    values = {name: _filtered(raw.table.column(name), pools >= 0) for name in names}
     chosen = replace(raw, locator=locator, table=pa.table(values))
     accounts, account_problems = texts(chosen, "account")
-    shorts, short_problems = quantities(chosen, "short_quantity", 0)
+    # Every row's quantity is read only where all are added up (P1).
+    given, short_problems = quantities(raw if adds_up else chosen, "short_quantity", 0)
+    shorts = one_array(given).to_numpy()
+    total_short = _sum(shorts) if adds_up else 0
+    shorts = shorts[kept] if adds_up else shorts
     invalid = wrong_accounts(accounts, lookup.order)
     invalid_problems = locator.row_problems(
         invalid,
@@ -221,10 +234,11 @@ def _read_checked(raw: Reading, lookup: PoolLookup) -> KeptRows:
         block=TextBlock(
             pools=pools[kept[valid]],
             accounts=one_array(accounts.filter(pa.array(valid))),
-            shorts=one_array(shorts).to_numpy()[valid],
+            shorts=shorts[valid],
             rows=kept[valid].astype(np.int32),
         ),
         locator=raw.locator,
+        total_short=total_short,
         sample=_sample(series, occ_indices, occ_texts),
         problems=series_problems
         + account_problems
@@ -232,6 +246,12 @@ def _read_checked(raw: Reading, lookup: PoolLookup) -> KeptRows:
         + invalid_problems
         + occ_problems,
     )
+
+
+def _sum(numbers: npt.NDArray[np.int64]) -> int:
+    """Return the sum of numbers of at least 0, which may exceed 64 bits."""
+    high, low = numbers >> 32, numbers & 0xFFFFFFFF
+    return (int(high.sum()) << 32) + int(low.sum())
 
 
 def _filtered(column: pa.ChunkedArray, kept: npt.NDArray[np.bool_]) -> pa.ChunkedArray:

@@ -80,6 +80,7 @@ class ReceivedPositions:
         locators: One for each block of the positions.
         problems: What is wrong with them.
         row_count: Rows received, those of other pools too.
+        total_short: Contracts short in all of them; None if they are not added up.
         sample: Series and OCC account of a row received, with an OCC account if any row has one.
     """
 
@@ -90,6 +91,7 @@ class ReceivedPositions:
     locators: tuple[RowLocator, ...] = ()
     problems: Problems = NO_PROBLEMS
     row_count: int = 0
+    total_short: int | None = None
     sample: tuple[str, str] = ("", "")
 
     @property
@@ -176,6 +178,7 @@ def read_positions(
     *,
     locator: RowLocator,
     memory: MemoryLimit = UNLIMITED,
+    adds_up: bool = False,
 ) -> ReceivedPositions:
     """Read the positions of the assigned pools.
 
@@ -185,6 +188,7 @@ def read_positions(
         order: The choice of R2.
         locator: Locates problems of the source as a whole.
         memory: What the day may take.
+        adds_up: Whether the contracts of all rows are added up, those of other pools too.
 
     Raises:
         LimitExceeded: The rows need more memory.
@@ -195,7 +199,7 @@ def read_positions(
     memory.check(locator.source, row_count * CHECKED_ROW_BYTES)
 
     def read(index: int) -> KeptRows:
-        kept = read_block(blocks.read(index), lookup)
+        kept = read_block(blocks.read(index), lookup, adds_up=adds_up)
         kept_rows.append(len(kept.block))
         needed = row_count * CHECKED_ROW_BYTES + sum(kept_rows) * KEPT_ROW_BYTES
         memory.check(locator.source, needed)
@@ -215,6 +219,7 @@ def read_positions(
         locators=tuple(kept.locator for kept in found),
         problems=problems,
         row_count=row_count,
+        total_short=sum(kept.total_short for kept in found) if adds_up else None,
         sample=max((kept.sample for kept in found), key=_has_labels, default=("", "")),
     )
 

@@ -48,6 +48,8 @@ class SourceFile:
         content: Its bytes if they are kept as evidence, or the file that still has them if it may
             be too large to hold; else None.
         part: What distinguishes several payloads of one role; empty for a file.
+        may_be_cut_off: Whether it is text whose last line has no line end, and no checksum came
+            with it (H1).
     """
 
     role: str
@@ -57,6 +59,7 @@ class SourceFile:
     size: int
     content: bytes | Path | None = None
     part: str = ""
+    may_be_cut_off: bool = False
 
     @classmethod
     def of(

@@ -128,19 +128,27 @@ class IncomingRows:
         self._readings.append(reading)
         self._payloads.append(payload)
 
-    def positions(self, assigned: AssignedPools, order: AccountOrder) -> ReceivedPositions:
+    def positions(
+        self, assigned: AssignedPools, order: AccountOrder, *, adds_up: bool = False
+    ) -> ReceivedPositions:
         """Return the positions of the assigned pools, rows before Arrow payloads.
 
         Args:
             assigned: The pools.
             order: The choice of R2.
+            adds_up: Whether the contracts of all rows are added up, those of other pools too.
         """
         parts, sources = self._parts()
         blocks = PositionBlocks.of(parts)
         refusals = sum(self._refusals, blocks.problems)
         locator = parts[0].locator if parts else RowLocator(source=self.role)
         received = read_positions(
-            replace(blocks, problems=refusals), assigned, order, locator=locator, memory=self.memory
+            replace(blocks, problems=refusals),
+            assigned,
+            order,
+            locator=locator,
+            memory=self.memory,
+            adds_up=adds_up,
         )
         return replace(received, sources=sources)
 

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
 from lottery.intake import files
 from lottery.intake.memory import UNLIMITED, MemoryLimit
+from lottery.intake.sources import SourceFile
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.operations.totals import (
+    KEYS,
+    NO_TOTALS,
+    ControlTotals,
+    Figures,
+    exact_sum,
+    figures_of_notices,
+    figures_of_positions,
+)
 from lottery.operations.validation import (
     derive_seed_of,
     position_problems,
@@ -39,12 +46,15 @@ class CheckedFile:
         role: `notices`, `positions` or `volumes`; None if its columns are those of no role.
         row_count: The rows that were read.
         quantity: Contracts assigned or short in all; None for volumes.
+        may_be_cut_off: Whether it is text whose last line has no line end, and neither control
+            totals nor a checksum came with it (H1).
     """
 
     name: str
     role: str | None
     row_count: int = 0
     quantity: int | None = None
+    may_be_cut_off: bool = False
 
 
 def check_files(
@@ -53,6 +63,7 @@ def check_files(
     business_date: dt.date | None = None,
     methodology: Methodology = JPMS_2024_09_06,
     memory: MemoryLimit = UNLIMITED,
+    totals: ControlTotals = NO_TOTALS,
 ) -> tuple[tuple[CheckedFile, ...], Problems]:
     """Read files as a run would, and every row of them.
 
@@ -61,6 +72,7 @@ def check_files(
         business_date: The date that FIXML must have.
         methodology: The method with its decisions.
         memory: What reading a file may take.
+        totals: What all files of notices, and of positions, must come to.
 
     Returns:
         What each file holds, and what is wrong with them.
@@ -69,37 +81,71 @@ def check_files(
         LimitExceeded: A file needs more memory.
     """
     checked, problems = [], NO_PROBLEMS
+    figures: list[Figures] = []
     for path in paths:
-        file, found = _check(path, business_date, methodology, memory)
-        checked.append(file)
+        file, found, came = _check(path, business_date, methodology, memory)
+        may_be_cut_off = file.may_be_cut_off and not totals.covers(file.role or "")
+        checked.append(replace(file, may_be_cut_off=may_be_cut_off))
         problems += found
+        figures.append(came)
+    if not problems:
+        problems += totals.problems(_added_up(figures))
     return tuple(checked), problems
+
+
+def _added_up(figures: Sequence[Figures]) -> Figures:
+    """Return what several files come to together."""
+    added: dict[str, tuple[str, int]] = {}
+    for key in KEYS:
+        came = [one[key] for one in figures if key in one]
+        names = ", ".join(name for name, _ in came) or "the files"
+        added[key] = (names, sum(figure for _, figure in came))
+    return added
 
 
 def _check(
     path: Path, business_date: dt.date | None, methodology: Methodology, memory: MemoryLimit
-) -> tuple[CheckedFile, Problems]:
+) -> tuple[CheckedFile, Problems, Figures]:
+    """Return what a file holds, what is wrong with it, and what it comes to."""
     name = str(path)
     role, problems = _role_of(path, name)
     if role == "notices":
         notices = files.read_notices(path, source=name, business_date=business_date)
-        quantity = _sum(notices.table.column("quantity"))
         file = CheckedFile(
-            name=name, role=role, row_count=notices.table.num_rows, quantity=quantity
+            name=name,
+            role=role,
+            row_count=notices.table.num_rows,
+            quantity=exact_sum(notices.table.column("quantity")),
+            may_be_cut_off=_may_be_cut_off(notices.sources),
         )
-        return file, notices.problems + repeated_notices(notices)
+        return file, notices.problems + repeated_notices(notices), figures_of_notices(notices)
     if role == "volumes":
         volumes = files.read_volumes(path, methodology.securities, source=name)
         _, seed_problems = derive_seed_of(volumes, methodology)
-        file = CheckedFile(name=name, role=role, row_count=len(volumes.asks))
-        return file, volumes.problems + seed_problems
+        file = CheckedFile(
+            name=name,
+            role=role,
+            row_count=len(volumes.asks),
+            may_be_cut_off=_may_be_cut_off(volumes.sources),
+        )
+        return file, volumes.problems + seed_problems, {}
     if role is None:
-        return CheckedFile(name=name, role=None), problems
+        return CheckedFile(name=name, role=None), problems, {}
     order = methodology.account_order
-    positions = files.read_positions(path, None, order, source=name, memory=memory)
-    quantity = sum(_sum(pa.array(block.shorts)) for block in positions.positions.blocks)
-    file = CheckedFile(name=name, role=role, row_count=positions.row_count, quantity=quantity)
-    return file, positions.problems + position_problems(positions, methodology)
+    positions = files.read_positions(path, None, order, source=name, memory=memory, adds_up=True)
+    file = CheckedFile(
+        name=name,
+        role=role,
+        row_count=positions.row_count,
+        quantity=positions.total_short,
+        may_be_cut_off=_may_be_cut_off(positions.sources),
+    )
+    problems = positions.problems + position_problems(positions, methodology)
+    return file, problems, figures_of_positions(positions)
+
+
+def _may_be_cut_off(sources: Sequence[SourceFile]) -> bool:
+    return any(source.may_be_cut_off for source in sources)
 
 
 def _role_of(path: Path, name: str) -> tuple[str | None, Problems]:
@@ -117,8 +163,3 @@ def _role_of(path: Path, name: str) -> tuple[str | None, Problems]:
     found = ", ".join(map(quote, names))
     message = f"expected exactly one of the columns {expected}, got {found}"
     return None, Problems.of(Problem(source=name, message=message))
-
-
-def _sum(values: pa.Array | pa.ChunkedArray) -> int:
-    total = pc.sum(values.cast(pa.decimal128(38))).as_py()
-    return int(total or 0)

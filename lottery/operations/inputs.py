@@ -16,12 +16,20 @@ from lottery.intake.wire import IncomingRows, volumes_of_asks
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
 from lottery.operations.requester import Identity
 from lottery.operations.run import Progress, RunRequest
+from lottery.operations.totals import (
+    KEYS,
+    ControlTotals,
+    figures_of_notices,
+    figures_of_positions,
+)
 
 __all__ = [
     "JPMS_2024_09_06",
+    "KEYS",
     "UNLIMITED",
     "VARIABLE",
     "AccountOrder",
+    "ControlTotals",
     "IncomingRows",
     "MemoryLimit",
     "Methodology",
@@ -31,6 +39,8 @@ __all__ = [
     "RunFiles",
     "ZeroHit",
     "assigned_pools",
+    "figures_of_notices",
+    "figures_of_positions",
     "read_request",
     "read_volumes",
     "volumes_of_asks",
@@ -57,6 +67,7 @@ def read_request(
     requested_by: Identity,
     memory: MemoryLimit,
     progress: Progress,
+    totals: ControlTotals,
 ) -> RunRequest:
     """Read a run's files; what is wrong with them is among the request's problems.
 
@@ -67,6 +78,7 @@ def read_request(
         requested_by: Who asks.
         memory: What the day may take.
         progress: Receives the name of each step as it starts.
+        totals: What the notices and the positions must come to.
 
     Raises:
         LimitExceeded: The positions would take more memory.
@@ -87,6 +99,7 @@ def read_request(
         methodology.account_order,
         source=names.get(paths.positions),
         memory=memory,
+        adds_up=totals.adds_up_shorts,
     )
     occ_positions = None
     if paths.occ_positions is not None:
@@ -94,14 +107,22 @@ def read_request(
         occ_positions = files.read_occ_positions(
             paths.occ_positions, business_date, source=names.get(paths.occ_positions)
         )
+    problems = totals.problems({**figures_of_notices(notices), **figures_of_positions(positions)})
     return RunRequest(
         business_date=business_date,
         notices=notices,
         positions=positions,
         volumes=volumes,
         requested_by=requested_by,
+        problems=problems,
         occ_positions=occ_positions,
         methodology=methodology,
+        may_be_cut_off=tuple(
+            received.locator.source
+            for received in (notices, positions, volumes)
+            for source in received.sources
+            if source.may_be_cut_off and not totals.covers(source.role)
+        ),
     )
 
 

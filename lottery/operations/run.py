@@ -87,6 +87,8 @@ class RunRequest:
         reason: Why it supersedes them.
         occ_positions: OCC's own figures, to compare with the positions as given.
         methodology: The method with its decisions, which must be those of the charter (C1).
+        may_be_cut_off: The text files whose last line has no line end, and for which neither
+            control totals nor a checksum came (H1).
     """
 
     business_date: dt.date
@@ -101,6 +103,7 @@ class RunRequest:
     reason: str | None = None
     occ_positions: Received | None = None
     methodology: Methodology = JPMS_2024_09_06
+    may_be_cut_off: tuple[str, ...] = ()
 
     @property
     def intake_problems(self) -> Problems:

@@ -308,6 +308,9 @@ class RunSpec(_message.Message):
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     OCC_POSITION_COUNT_FIELD_NUMBER: _builtins.int
+    ASSIGNED_QUANTITY_FIELD_NUMBER: _builtins.int
+    SHORT_QUANTITY_FIELD_NUMBER: _builtins.int
+    MAY_BE_CUT_OFF_FIELD_NUMBER: _builtins.int
     cycle: _builtins.int
     """The assignment cycle within the business date, 1 to 999. Defaults to 1."""
     request_id: _builtins.str
@@ -326,6 +329,15 @@ class RunSpec(_message.Message):
     occ_position_count: _builtins.int
     """The number of OCC's own position figures in the stream. If set, a stream with another number is
     rejected.
+    """
+    assigned_quantity: _builtins.int
+    """The number of contracts on all notices in the stream. If set, a stream with another number is
+    rejected.
+    """
+    short_quantity: _builtins.int
+    """The number of contracts short on all positions in the stream, those of pools without notices
+    too. If set, every position must have a valid short quantity, and a stream with another number
+    is rejected.
     """
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
@@ -346,6 +358,12 @@ class RunSpec(_message.Message):
         the date must be listed.
         """
 
+    @_builtins.property
+    def may_be_cut_off(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The text files, by name, that the notices, positions or asks were read from, whose last line has
+        no line end and for which neither control totals nor a checksum came: they may be cut off (H1).
+        """
+
     def __init__(
         self,
         *,
@@ -359,23 +377,34 @@ class RunSpec(_message.Message):
         supersedes: _abc.Iterable[_builtins.str] | None = ...,
         reason: _builtins.str = ...,
         occ_position_count: _builtins.int | None = ...,
+        assigned_quantity: _builtins.int | None = ...,
+        short_quantity: _builtins.int | None = ...,
+        may_be_cut_off: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "business_date", b"business_date", "decisions", b"decisions", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "decisions", b"decisions", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "short_quantity", b"short_quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "may_be_cut_off", b"may_be_cut_off", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "short_quantity", b"short_quantity", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__assigned_quantity: _TypeAlias = _typing.Literal["assigned_quantity"]  # noqa: Y015
+    _WhichOneofArgType__assigned_quantity: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity"]  # noqa: Y015
     _WhichOneofReturnType__notice_count: _TypeAlias = _typing.Literal["notice_count"]  # noqa: Y015
     _WhichOneofArgType__notice_count: _TypeAlias = _typing.Literal["_notice_count", b"_notice_count"]  # noqa: Y015
     _WhichOneofReturnType__occ_position_count: _TypeAlias = _typing.Literal["occ_position_count"]  # noqa: Y015
     _WhichOneofArgType__occ_position_count: _TypeAlias = _typing.Literal["_occ_position_count", b"_occ_position_count"]  # noqa: Y015
     _WhichOneofReturnType__position_count: _TypeAlias = _typing.Literal["position_count"]  # noqa: Y015
     _WhichOneofArgType__position_count: _TypeAlias = _typing.Literal["_position_count", b"_position_count"]  # noqa: Y015
+    _WhichOneofReturnType__short_quantity: _TypeAlias = _typing.Literal["short_quantity"]  # noqa: Y015
+    _WhichOneofArgType__short_quantity: _TypeAlias = _typing.Literal["_short_quantity", b"_short_quantity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__assigned_quantity) -> _WhichOneofReturnType__assigned_quantity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__notice_count) -> _WhichOneofReturnType__notice_count | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__occ_position_count) -> _WhichOneofReturnType__occ_position_count | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__position_count) -> _WhichOneofReturnType__position_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__short_quantity) -> _WhichOneofReturnType__short_quantity | None: ...
 
 Global___RunSpec: _TypeAlias = RunSpec  # noqa: Y015
 

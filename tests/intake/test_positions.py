@@ -99,8 +99,8 @@ def worth_passes(row_count: int) -> Iterator[list[bool]]:
     found: list[bool] = []
     read_by_passes = position_block._read_by_passes
 
-    def recorded(*given: Any) -> Any:
-        kept = read_by_passes(*given)
+    def recorded(*given: Any, **options: Any) -> Any:
+        kept = read_by_passes(*given, **options)
         found.append(kept is not None)
         return kept
 
@@ -124,6 +124,7 @@ def described(received: ReceivedPositions) -> dict[str, object]:
         "problems": received.problems,
         "sources": received.sources,
         "row_count": received.row_count,
+        "total_short": received.total_short,
         "has_occ_accounts": received.has_occ_accounts,
     }
 

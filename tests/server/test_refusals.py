@@ -24,6 +24,7 @@ from tests.builders import (
     META,
     OTHER_ASKS,
     PUBLISHED,
+    SPY,
     SmallDay,
     arrow_payload,
     evidence_in,
@@ -480,45 +481,76 @@ def test_rows_of_later_arrow_payloads_are_counted_on(empty: Stubs) -> None:
             "spec",
             TWO_SPECS,
         ),
-        (
-            [spec_of(PUBLISHED, notice_count=2), *rows_of(PUBLISHED)],
-            "spec.notice_count",
-            "expected 2 notices as announced, got 1",
-        ),
-        (
-            [spec_of(PUBLISHED, position_count=0), *rows_of(PUBLISHED)],
-            "spec.position_count",
-            "expected 0 positions as announced, got 3",
-        ),
-        (
-            [spec_of(PUBLISHED, position_count=-1), *rows_of(PUBLISHED)],
-            "spec.position_count",
-            "expected -1 positions as announced, got 3",
-        ),
-        (
-            [spec_of(PUBLISHED, occ_position_count=1), *rows_of(PUBLISHED)],
-            "spec.occ_position_count",
-            "expected 1 occ_positions as announced, got 0",
-        ),
     ],
     ids=[
         "nothing at all",
         "no spec",
         "the spec last",
         "two specs",
-        "a notice too few",
-        "positions too many",
-        "less than none",
-        "no figures of OCC's",
     ],
 )
-def test_a_stream_that_is_not_what_its_spec_announces_is_refused(
+def test_a_stream_has_one_spec_in_its_first_message(
     empty: Stubs, messages: Sequence[pb.RunLotteryRequest], field: str, message: str
 ) -> None:
     failure = refusal_of(empty, messages)
 
     assert failure.status == (INVALID, "INVALID_INPUT")
     assert failure.violations == [(field, message, "INVALID_INPUT")]
+
+
+@pytest.mark.parametrize(
+    ("announced", "field", "message"),
+    [
+        ({"notice_count": 2}, "spec.notice_count", "expected 2 notices, as announced, got 1"),
+        ({"notice_count": 0}, "spec.notice_count", "expected 0 notices, as announced, got 1"),
+        (
+            {"assigned_quantity": 11},
+            "spec.assigned_quantity",
+            "expected 11 contracts on all notices, as announced, got 10",
+        ),
+        (
+            {"position_count": 0},
+            "spec.position_count",
+            "expected 0 rows of positions, as announced, got 3",
+        ),
+        (
+            {"position_count": -1},
+            "spec.position_count",
+            "expected -1 rows of positions, as announced, got 3",
+        ),
+        (
+            {"short_quantity": 64},
+            "spec.short_quantity",
+            "expected 64 contracts short on all rows of positions, as announced, got 65",
+        ),
+        (
+            {"occ_position_count": 1},
+            "spec.occ_position_count",
+            "expected 1 of them, as announced, got 0",
+        ),
+    ],
+)
+def test_a_stream_that_is_not_what_its_spec_announces_is_refused(
+    empty: Stubs, announced: dict[str, int], field: str, message: str
+) -> None:
+    failure = refusal_of(empty, messages_of(PUBLISHED, **announced))
+
+    assert failure.status == (INVALID, "INVALID_INPUT")
+    assert failure.violations == [(field, message, "INVALID_INPUT")]
+
+
+def test_a_short_quantity_that_is_announced_has_every_row_read(empty: Stubs) -> None:
+    elsewhere = positions_of(position(SPY, "1", -1))
+
+    failure = refusal_of(empty, [*messages_of(PUBLISHED, short_quantity=65), elsewhere])
+
+    assert failure.violations == [
+        (
+            "positions[3].short_quantity",
+            "short quantity must be a whole number of at least 0, got -1 [P2]",
+            "INVALID_INPUT",
+        )
+    ]
 
 
 def test_occs_own_figures_are_refused_by_their_rows(empty: Stubs) -> None:
