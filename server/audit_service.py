@@ -47,10 +47,10 @@ class AuditService(pb_grpc.AuditServiceServicer):
     def ReplayRuns(
         self, request: pb.ReplayRunsRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ReplayRunsResponse]:
-        first, last = requests.to_dates(request.business_date, request.last_date, "business_date")
+        first, last = requests.to_replayed_dates(request)
         requester, engine = self._requester(context), requests.to_engine(request.engine)
         for replayed in operations.replay_dates(
-            self._ledger, requester, engine=engine, first=first, last=last or first
+            self._ledger, requester, engine=engine, first=first, last=last
         ):
             if not context.is_active():
                 return

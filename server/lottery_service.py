@@ -50,7 +50,10 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         self, request: pb.DeriveSeedRequest, context: grpc.ServicerContext
     ) -> pb.DeriveSeedResponse:
         volumes = requests.to_volumes(request.exchange_asks)
-        return responses.from_derived(operations.derive_seed(volumes))
+        business_date, problems = requests.to_optional_date(request.business_date)
+        return responses.from_derived(
+            operations.derive_seed(volumes, business_date=business_date, problems=problems)
+        )
 
     @aborting
     def AllocateSeries(
@@ -100,7 +103,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     ) -> pb.ListRunsResponse:
         if request.page_size < 0:
             raise requests.refused("page_size", f"expected 0 or more, got {request.page_size}")
-        first, last = requests.to_dates(request.first_date, request.last_date)
+        first, last = requests.to_dates(request)
         after = _page_token(request.page_token, first, last)
         records = self._ledger.iterate(first=first, last=last, after=after)
         return _page(self._runs(records), request.page_size)
@@ -136,15 +139,13 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     def ExplainPool(
         self, request: pb.ExplainPoolRequest, context: grpc.ServicerContext
     ) -> pb.ExplainPoolResponse:
-        if bool(request.series) == bool(request.account):
-            got = "both" if request.series else "neither"
-            raise requests.refused("series", f"expected a series or an account, got {got}")
+        series, account = requests.to_target(request)
         workings = operations.explain(
             self._ledger,
             requests.to_run(request.run),
-            series=request.series or None,
+            series=series,
             occ_account=request.occ_account if request.HasField("occ_account") else None,
-            account=request.account or None,
+            account=account,
         )
         return pb.ExplainPoolResponse(workings=map(responses.from_working, workings))
 

@@ -62,15 +62,17 @@ def to_odds_request(request: pb.GetOddsRequest, max_rows: int) -> operations.Odd
         LimitExceeded: There are more rows than the limit.
     """
     accounts, shorts = _rows_of(request.positions, max_rows)
-    methodology, problems = to_methodology(request.decisions)
+    business_date, date_problems = to_optional_date(request.business_date)
+    methodology, decision_problems = to_methodology(request.decisions)
     return operations.OddsRequest(
+        business_date=business_date,
         series=request.series,
         occ_account=request.occ_account,
         assigned_quantity=request.assigned_quantity,
         accounts=accounts,
         shorts=shorts,
         methodology=methodology,
-        problems=problems,
+        problems=date_problems + decision_problems,
         account=request.account,
     )
 
@@ -103,17 +105,37 @@ def to_date(date: date_pb2.Date, source: str) -> dt.date | None:
 
 
 def to_dates(
-    first_date: date_pb2.Date, last_date: date_pb2.Date, source: str = "first_date"
+    dates: lottery_pb2.DateRange | pb.ListRunsRequest, path: str = ""
 ) -> tuple[dt.date | None, dt.date | None]:
     """Return the first and the last date that are asked for; None leaves that end open.
+
+    Args:
+        dates: What has them.
+        path: What goes before the names of its fields, such as `range.`.
 
     Raises:
         Refused: One of them is not a calendar date, or the last one is before the first.
     """
-    first, last = to_date(first_date, source), to_date(last_date, "last_date")
+    first = to_date(dates.first_date, f"{path}first_date")
+    last = to_date(dates.last_date, f"{path}last_date")
     if first and last and first > last:
-        raise refused("last_date", f"expected {first} or a later date, got {last}")
+        raise refused(f"{path}last_date", f"expected {first} or a later date, got {last}")
     return first, last
+
+
+def to_replayed_dates(
+    request: audit_service_pb2.ReplayRunsRequest,
+) -> tuple[dt.date | None, dt.date | None]:
+    """Return the first and the last date to replay; None leaves that end open.
+
+    Raises:
+        Refused: As `to_dates`, or the one business date is not a calendar date.
+    """
+    if not request.HasField("business_date"):
+        return to_dates(request.range, "range.")
+    business_date, problems = to_business_date(request.business_date)
+    problems.refuse_if_any()
+    return business_date, business_date
 
 
 def to_run(run: str) -> str:
@@ -125,6 +147,23 @@ def to_run(run: str) -> str:
     if not run:
         raise refused("run", "expected the id of a run, or latest, got none")
     return run
+
+
+def to_target(request: pb.ExplainPoolRequest) -> tuple[str | None, str | None]:
+    """Return the series or the account to explain; the other one is None.
+
+    Raises:
+        Refused: There is neither, or an account of one OCC account only.
+    """
+    target = request.WhichOneof("target")
+    if target is None:
+        raise refused("series", "expected a series or an account, got neither")
+    if target == "series":
+        return request.series, None
+    if request.HasField("occ_account"):
+        message = "expected no OCC account with an account, whose pools are all explained"
+        raise refused("occ_account", message)
+    return None, request.account
 
 
 def to_engine(engine: int) -> Engine:
@@ -154,16 +193,23 @@ def to_keys(texts: Sequence[str]) -> list[VerifierKey]:
     return keys
 
 
+def to_optional_date(date: date_pb2.Date) -> tuple[dt.date | None, Problems]:
+    """Convert the business date; if it is invalid, return None and a problem."""
+    try:
+        return to_date(date, "business_date"), Problems()
+    except Refused as error:
+        return None, Problems.of(*error.problems)
+
+
 def to_business_date(date: date_pb2.Date) -> tuple[dt.date, Problems]:
     """Convert the business date; if it is invalid, return a date in force and a problem."""
-    try:
-        business_date = to_date(date, "business_date")
-    except Refused as error:
-        return JPMS_2024_09_06.effective, Problems.of(*error.problems)
-    if business_date is None:
+    business_date, problems = to_optional_date(date)
+    if business_date is not None:
+        return business_date, problems
+    if not problems:
         missing = Problem(source="business_date", message="expected a date, got none")
-        return JPMS_2024_09_06.effective, Problems.of(missing)
-    return business_date, Problems()
+        problems = Problems.of(missing)
+    return JPMS_2024_09_06.effective, problems
 
 
 def to_methodology(

@@ -42,8 +42,10 @@ class LocalBackend:
     def methodology(self, business_date: dt.date) -> Methodology:
         return operations.methodology_for(self.ledger(), business_date)
 
-    def seed(self, volumes: ReceivedVolumes) -> operations.DerivedSeed:
-        return operations.derive_seed(volumes)
+    def seed(
+        self, volumes: ReceivedVolumes, business_date: dt.date | None
+    ) -> operations.DerivedSeed:
+        return operations.derive_seed(volumes, business_date=business_date)
 
     def run(
         self, request: operations.RunRequest, progress: operations.Progress

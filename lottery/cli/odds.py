@@ -15,10 +15,12 @@ from lottery.cli import text
 from lottery.cli.backend import memory_limit, open_backend
 from lottery.cli.options import (
     AccountOrderOption,
+    InForceDateOption,
     OccAccountOption,
     PositionsOption,
     ZeroHitOption,
     methodology_of,
+    read_date_if_any,
     read_series,
 )
 from lottery.cli.session import Session, command
@@ -39,6 +41,7 @@ def odds(
     account: Annotated[
         str | None, typer.Option(help="Only this account, with its chance of each quantity.")
     ] = None,
+    date: InForceDateOption = None,
     account_order: AccountOrderOption = AccountOrder.NUMERIC,
     zero_hit: ZeroHitOption = ZeroHit.WRAP,
 ) -> None:
@@ -51,6 +54,7 @@ def odds(
     later.
     """
     read_series(series)
+    business_date = read_date_if_any(date)
     with open_backend(session) as backend, session.progress() as step:
         step("reading the positions")
         request = operations.read_pool(
@@ -58,6 +62,7 @@ def odds(
             series=series,
             occ_account=occ_account,
             assigned_quantity=quantity,
+            business_date=business_date,
             account=account or "",
             memory=memory_limit(),
             methodology=methodology_of(account_order, zero_hit),

@@ -65,6 +65,14 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output.")
 ]
 
+InForceDateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--date",
+        metavar="YYYY-MM-DD",
+        help="The business date; it is refused if the method was not in force yet.",
+    ),
+]
 RunArgument = Annotated[str, typer.Argument(help="The run, such as 2024-09-16-001, or latest.")]
 FromOption = Annotated[
     str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first business date.")
@@ -123,13 +131,22 @@ def read_date(text: str) -> dt.date:
     raise typer.BadParameter(f"expected a date as YYYY-MM-DD, got {quote(text)}")
 
 
+def read_date_if_any(text: str | None) -> dt.date | None:
+    """Read the date of an option that may be left out.
+
+    Raises:
+        typer.BadParameter: The text is not a date.
+    """
+    return None if text is None else read_date(text)
+
+
 def read_dates(first: str | None, last: str | None) -> tuple[dt.date | None, dt.date | None]:
     """Read the dates of --from and --to.
 
     Raises:
         typer.BadParameter: One is not a date, or the last is before the first.
     """
-    dates = [None if text is None else read_date(text) for text in (first, last)]
+    dates = [read_date_if_any(text) for text in (first, last)]
     if dates[0] is not None and dates[1] is not None and dates[1] < dates[0]:
         raise typer.BadParameter(f"--to must not be before --from, got {last} and {first}")
     return dates[0], dates[1]

@@ -31,12 +31,15 @@ class RemoteBackend(LotteryClient):
     def methodology(self, business_date: dt.date) -> Methodology:
         return JPMS_2024_09_06.deciding(self.get_charter(business_date))
 
-    def seed(self, volumes: ReceivedVolumes) -> operations.DerivedSeed:
+    def seed(
+        self, volumes: ReceivedVolumes, business_date: dt.date | None
+    ) -> operations.DerivedSeed:
         volumes.problems.refuse_if_any()
         try:
-            return self.derive_seed(volumes.asks)
+            return self.derive_seed(volumes.asks, business_date=business_date)
         except Refused:
-            operations.derive_seed(volumes)  # Refuses the same, by the file's own rows.
+            # Refuses the same, by the file's own rows.
+            operations.derive_seed(volumes, business_date=business_date)
             raise
 
     def run(
@@ -75,6 +78,7 @@ class RemoteBackend(LotteryClient):
             positions=zip(request.accounts, request.shorts, strict=True),
             occ_account=request.occ_account,
             account=request.account,
+            business_date=request.business_date,
             decisions=_choices(request.methodology),
         )
 

@@ -10,7 +10,14 @@ from rich.console import Console
 from lottery import operations
 from lottery.cli import text
 from lottery.cli.backend import open_backend
-from lottery.cli.options import FromOption, ToOption, VolumesOption, read_dates
+from lottery.cli.options import (
+    FromOption,
+    InForceDateOption,
+    ToOption,
+    VolumesOption,
+    read_date_if_any,
+    read_dates,
+)
 from lottery.cli.session import Session, command
 from lottery.operations.seed import (
     TEST,
@@ -24,10 +31,11 @@ from lottery.operations.seed import (
 
 
 @command
-def seed(session: Session, volumes: VolumesOption) -> None:
+def seed(session: Session, volumes: VolumesOption, date: InForceDateOption = None) -> None:
     """Show every step of the seed of four ask prices; record nothing."""
+    business_date = read_date_if_any(date)
     with open_backend(session) as backend:
-        derived = backend.seed(operations.read_volumes(volumes))
+        derived = backend.seed(operations.read_volumes(volumes), business_date)
     warnings = [dataclasses.asdict(warning) for warning in derived.warnings]
     session.show(
         {**seed_document(derived.seed), "warnings": warnings},

@@ -28,7 +28,7 @@ from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, open_checkpoint
 from lottery.tlog.keys import VerifierKey
 from lottery.tlog.proof import LogProof, verify_entry
-from lottery.v1 import audit_service_pb2, audit_service_pb2_grpc
+from lottery.v1 import audit_service_pb2, audit_service_pb2_grpc, lottery_pb2
 
 COPY_BYTES: Final = 1 << 20
 
@@ -109,8 +109,7 @@ class AuditCalls:
             EngineMissing: The engine is not installed on the server.
         """
         request = audit_service_pb2.ReplayRunsRequest(
-            business_date=date_of(first),
-            last_date=date_of(last if last is not None or first is None else dt.date.max),
+            range=lottery_pb2.DateRange(first_date=date_of(first), last_date=date_of(last)),
             engine=_ENGINES[engine],
         )
         for response in stream(self._audit.ReplayRuns, request, self._timeout):

@@ -105,13 +105,21 @@ class LotteryClient(AuditCalls):
         """Close the connection."""
         self._channel.close()
 
-    def derive_seed(self, asks: Iterable[ExchangeAsk]) -> DerivedSeed:
+    def derive_seed(
+        self, asks: Iterable[ExchangeAsk], *, business_date: dt.date | None = None
+    ) -> DerivedSeed:
         """Return every step of the seed of four ask prices.
 
+        Args:
+            asks: The four ask prices.
+            business_date: Their date, if the method must be in force on it.
+
         Raises:
-            Refused: An ask price or the set of them is wrong.
+            Refused: An ask price or the set of them is wrong, or the method was not in force.
         """
-        request = lottery_service_pb2.DeriveSeedRequest(exchange_asks=_asks(asks))
+        request = lottery_service_pb2.DeriveSeedRequest(
+            business_date=date_of(business_date), exchange_asks=_asks(asks)
+        )
         response = call(self._lottery.DeriveSeed, request, self._timeout)
         return DerivedSeed(
             seed=seed_of(response.seed),
@@ -293,9 +301,11 @@ class LotteryClient(AuditCalls):
             RunNotFound: There is no such run.
             NotInRun: The run has no such pool or account.
         """
-        request = lottery_service_pb2.ExplainPoolRequest(
-            run=run, series=series or "", occ_account=occ_account, account=account or ""
-        )
+        request = lottery_service_pb2.ExplainPoolRequest(run=run, occ_account=occ_account)
+        if series is not None:
+            request.series = series
+        if account is not None:
+            request.account = account
         response = call(self._lottery.ExplainPool, request, self._timeout)
         return [working_of(working) for working in response.workings]
 
@@ -307,6 +317,7 @@ class LotteryClient(AuditCalls):
         positions: Iterable[tuple[str, int]],
         occ_account: str = "",
         account: str = "",
+        business_date: dt.date | None = None,
         decisions: Mapping[str, str] | None = None,
     ) -> SeriesOdds:
         """Return the odds in one pool of (account, short quantity) rows, of all accounts or of one.
@@ -316,6 +327,7 @@ class LotteryClient(AuditCalls):
             PoolBroken: The pool would be a break.
         """
         request = lottery_service_pb2.GetOddsRequest(
+            business_date=date_of(business_date),
             series=series,
             occ_account=occ_account,
             assigned_quantity=assigned_quantity,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
@@ -15,6 +16,7 @@ from lottery.method.occ_wheel import INCREMENT_LIMIT, OccWheelOdds
 from lottery.method.odds import AccountOdds, Chance, NumbersHitFirst, pool_odds
 from lottery.method.random_draw import FIGURES, RandomDrawOdds
 from lottery.operations.pool import PoolRequest, arranged_pool, too_short
+from lottery.operations.validation import check_date
 
 __all__ = [
     "INCREMENT_LIMIT",
@@ -43,9 +45,11 @@ class OddsRequest(PoolRequest):
     """One pool whose odds are asked for.
 
     Attributes:
+        business_date: The date, if the method must be in force on it.
         account: The one account to return; empty for all of them.
     """
 
+    business_date: dt.date | None = None
     account: str = ""
 
 
@@ -91,9 +95,11 @@ def series_odds(request: OddsRequest) -> SeriesOdds:
         PoolBroken: The pool would be a break (D5).
         LimitExceeded: There are more than `ACCOUNTS_AT_ONCE` accounts and none is named.
     """
-    series, arranged, problems = arranged_pool(request)
-    (request.problems + problems).refuse_if_any()
     methodology = request.methodology
+    series, arranged, problems = arranged_pool(request)
+    if request.business_date is not None:
+        problems += check_date(request.business_date, methodology)
+    (request.problems + problems).refuse_if_any()
     order = (arranged.keys & ((1 << arranged.index_bits) - 1)).tolist()
     rows = [row for row in order if request.shorts[row]]
     shorts = [request.shorts[row] for row in rows]

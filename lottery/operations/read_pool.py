@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ def read_pool(
     series: str,
     occ_account: str | None,
     assigned_quantity: int,
+    business_date: dt.date | None = None,
     account: str = "",
     methodology: Methodology = JPMS_2024_09_06,
     memory: MemoryLimit | None = None,
@@ -34,6 +36,7 @@ def read_pool(
         series: The pool's series, padded or compact.
         occ_account: The pool's OCC account; None if the series has one pool only in the file.
         assigned_quantity: Contracts assigned.
+        business_date: The date, if the method must be in force on it.
         account: The one account to return; empty for all of them.
         methodology: The method with its decisions.
         memory: What reading the file may take.
@@ -65,6 +68,7 @@ def read_pool(
         series=series,
         occ_account=occ_account,
         assigned_quantity=assigned_quantity,
+        business_date=business_date,
         accounts=rows.column("account").to_pylist(),
         shorts=rows.column("short_quantity").to_pylist(),
         account=account,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from lottery.audit.seeds import TEST, DatedSeed, SeedHistory, Uniformity, seed_history
+from lottery.errors import NO_PROBLEMS, Problems
 from lottery.intake.sources import ReceivedVolumes
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import DENOMINATOR, ExchangeAsk, RuleWarning, Seed, show_cut
-from lottery.operations.validation import derive_seed_of
+from lottery.operations.validation import check_date, derive_seed_of
 
 __all__ = [
     "DENOMINATOR",
@@ -34,13 +36,26 @@ class DerivedSeed:
     warnings: tuple[RuleWarning, ...]
 
 
-def derive_seed(volumes: ReceivedVolumes) -> DerivedSeed:
+def derive_seed(
+    volumes: ReceivedVolumes,
+    *,
+    business_date: dt.date | None = None,
+    problems: Problems = NO_PROBLEMS,
+) -> DerivedSeed:
     """Derive the seed of ask prices as received.
 
+    Args:
+        volumes: The ask prices.
+        business_date: Their date, if the method must be in force on it.
+        problems: What is already known to be wrong.
+
     Raises:
-        Refused: An ask price or the set of them is wrong; every problem is listed with its row.
+        Refused: An ask price or the set of them is wrong, or the method was not in force; every
+            problem is listed with its row.
     """
-    seed, problems = derive_seed_of(volumes, JPMS_2024_09_06)
-    (volumes.problems + problems).refuse_if_any()
+    if business_date is not None:
+        problems += check_date(business_date, JPMS_2024_09_06)
+    seed, seed_problems = derive_seed_of(volumes, JPMS_2024_09_06)
+    (problems + volumes.problems + seed_problems).refuse_if_any()
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
     return DerivedSeed(seed=seed, warnings=seed.warnings())

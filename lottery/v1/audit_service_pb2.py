@@ -27,7 +27,7 @@ from google.type import date_pb2 as google_dot_type_dot_date__pb2
 from lottery.v1 import lottery_pb2 as lottery_dot_v1_dot_lottery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elottery/v1/audit_service.proto\x12\nlottery.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x16google/type/date.proto\x1a\x18lottery/v1/lottery.proto\"U\n\x10ReplayRunRequest\x12\x11\n\x03run\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x06\x65ngine\x18\x02 \x01(\x0e\x32\x18.lottery.v1.ReplayEngineB\x04\xe2\x41\x01\x01\"C\n\x11ReplayRunResponse\x12.\n\x06result\x18\x01 \x01(\x0b\x32\x18.lottery.v1.ReplayResultB\x04\xe2\x41\x01\x03\"\x9f\x01\n\x11ReplayRunsRequest\x12.\n\rbusiness_date\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01\x12*\n\tlast_date\x18\x02 \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01\x12.\n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x18.lottery.v1.ReplayEngineB\x04\xe2\x41\x01\x01\"D\n\x12ReplayRunsResponse\x12.\n\x06result\x18\x01 \x01(\x0b\x32\x18.lottery.v1.ReplayResultB\x04\xe2\x41\x01\x03\"\xaa\x01\n\x13VerifyLedgerRequest\x12\x12\n\x04keys\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12K\n\x0b\x63heckpoints\x18\x02 \x03(\x0b\x32\x30.lottery.v1.VerifyLedgerRequest.CheckpointsEntryB\x04\xe2\x41\x01\x01\x1a\x32\n\x10\x43heckpointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xf8\x01\n\x14VerifyLedgerResponse\x12\x13\n\x05sound\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\'\n\x06\x66\x61ults\x18\x02 \x03(\x0b\x32\x11.lottery.v1.FaultB\x04\xe2\x41\x01\x03\x12\x17\n\trun_count\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nfile_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nbyte_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\ttree_size\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\npublic_key\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\"\n\x14unnamed_folder_count\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\"3\n\x05\x46\x61ult\x12\x13\n\x05where\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07problem\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"%\n\x10\x45xportRunRequest\x12\x11\n\x03run\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\":\n\x11\x45xportRunResponse\x12\x11\n\x03run\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x03\"\x16\n\x14GetCheckpointRequest\"d\n\x15GetCheckpointResponse\x12\x18\n\ncheckpoint\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x17\n\ttree_size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\npublic_key\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"Y\n\x18GetInclusionProofRequest\x12\x11\n\x03run\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\ttree_size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x0c\n\n_tree_size\"\xbe\x01\n\x19GetInclusionProofResponse\x12\x11\n\x03run\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tlog_index\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\ttree_size\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\tleaf_hash\x18\x04 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hashes\x18\x05 \x03(\x0c\x42\x04\xe2\x41\x01\x03\x12\x18\n\ncheckpoint\x18\x06 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x13\n\x05proof\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"f\n\x1aGetConsistencyProofRequest\x12\x18\n\nfirst_size\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1e\n\x0bsecond_size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_second_size\"h\n\x1bGetConsistencyProofResponse\x12\x18\n\nfirst_size\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0bsecond_size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hashes\x18\x03 \x03(\x0c\x42\x04\xe2\x41\x01\x03*`\n\x0cReplayEngine\x12\x1d\n\x19REPLAY_ENGINE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPLAY_ENGINE_COMPILED\x10\x01\x12\x15\n\x11REPLAY_ENGINE_SQL\x10\x02\x32\xe6\x04\n\x0c\x41uditService\x12H\n\tReplayRun\x12\x1c.lottery.v1.ReplayRunRequest\x1a\x1d.lottery.v1.ReplayRunResponse\x12M\n\nReplayRuns\x12\x1d.lottery.v1.ReplayRunsRequest\x1a\x1e.lottery.v1.ReplayRunsResponse0\x01\x12Q\n\x0cVerifyLedger\x12\x1f.lottery.v1.VerifyLedgerRequest\x1a .lottery.v1.VerifyLedgerResponse\x12J\n\tExportRun\x12\x1c.lottery.v1.ExportRunRequest\x1a\x1d.lottery.v1.ExportRunResponse0\x01\x12T\n\rGetCheckpoint\x12 .lottery.v1.GetCheckpointRequest\x1a!.lottery.v1.GetCheckpointResponse\x12`\n\x11GetInclusionProof\x12$.lottery.v1.GetInclusionProofRequest\x1a%.lottery.v1.GetInclusionProofResponse\x12\x66\n\x13GetConsistencyProof\x12&.lottery.v1.GetConsistencyProofRequest\x1a\'.lottery.v1.GetConsistencyProofResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elottery/v1/audit_service.proto\x12\nlottery.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x16google/type/date.proto\x1a\x18lottery/v1/lottery.proto\"U\n\x10ReplayRunRequest\x12\x11\n\x03run\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x06\x65ngine\x18\x02 \x01(\x0e\x32\x18.lottery.v1.ReplayEngineB\x04\xe2\x41\x01\x01\"C\n\x11ReplayRunResponse\x12.\n\x06result\x18\x01 \x01(\x0b\x32\x18.lottery.v1.ReplayResultB\x04\xe2\x41\x01\x03\"\xac\x01\n\x11ReplayRunsRequest\x12\x30\n\rbusiness_date\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01H\x00\x12,\n\x05range\x18\x02 \x01(\x0b\x32\x15.lottery.v1.DateRangeB\x04\xe2\x41\x01\x01H\x00\x12.\n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x18.lottery.v1.ReplayEngineB\x04\xe2\x41\x01\x01\x42\x07\n\x05\x64\x61tes\"D\n\x12ReplayRunsResponse\x12.\n\x06result\x18\x01 \x01(\x0b\x32\x18.lottery.v1.ReplayResultB\x04\xe2\x41\x01\x03\"\xaa\x01\n\x13VerifyLedgerRequest\x12\x12\n\x04keys\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12K\n\x0b\x63heckpoints\x18\x02 \x03(\x0b\x32\x30.lottery.v1.VerifyLedgerRequest.CheckpointsEntryB\x04\xe2\x41\x01\x01\x1a\x32\n\x10\x43heckpointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xf8\x01\n\x14VerifyLedgerResponse\x12\x13\n\x05sound\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\'\n\x06\x66\x61ults\x18\x02 \x03(\x0b\x32\x11.lottery.v1.FaultB\x04\xe2\x41\x01\x03\x12\x17\n\trun_count\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nfile_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nbyte_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\ttree_size\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\npublic_key\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\"\n\x14unnamed_folder_count\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\"3\n\x05\x46\x61ult\x12\x13\n\x05where\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07problem\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"%\n\x10\x45xportRunRequest\x12\x11\n\x03run\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"F\n\x11\x45xportRunResponse\x12\x13\n\x03run\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x12\x14\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x03H\x00\x42\x06\n\x04part\"\x16\n\x14GetCheckpointRequest\"d\n\x15GetCheckpointResponse\x12\x18\n\ncheckpoint\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x17\n\ttree_size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\npublic_key\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"Y\n\x18GetInclusionProofRequest\x12\x11\n\x03run\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\ttree_size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x0c\n\n_tree_size\"\xbe\x01\n\x19GetInclusionProofResponse\x12\x11\n\x03run\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tlog_index\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\ttree_size\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\tleaf_hash\x18\x04 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hashes\x18\x05 \x03(\x0c\x42\x04\xe2\x41\x01\x03\x12\x18\n\ncheckpoint\x18\x06 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x13\n\x05proof\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"f\n\x1aGetConsistencyProofRequest\x12\x18\n\nfirst_size\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x1e\n\x0bsecond_size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_second_size\"h\n\x1bGetConsistencyProofResponse\x12\x18\n\nfirst_size\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0bsecond_size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06hashes\x18\x03 \x03(\x0c\x42\x04\xe2\x41\x01\x03*`\n\x0cReplayEngine\x12\x1d\n\x19REPLAY_ENGINE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPLAY_ENGINE_COMPILED\x10\x01\x12\x15\n\x11REPLAY_ENGINE_SQL\x10\x02\x32\xe6\x04\n\x0c\x41uditService\x12H\n\tReplayRun\x12\x1c.lottery.v1.ReplayRunRequest\x1a\x1d.lottery.v1.ReplayRunResponse\x12M\n\nReplayRuns\x12\x1d.lottery.v1.ReplayRunsRequest\x1a\x1e.lottery.v1.ReplayRunsResponse0\x01\x12Q\n\x0cVerifyLedger\x12\x1f.lottery.v1.VerifyLedgerRequest\x1a .lottery.v1.VerifyLedgerResponse\x12J\n\tExportRun\x12\x1c.lottery.v1.ExportRunRequest\x1a\x1d.lottery.v1.ExportRunResponse0\x01\x12T\n\rGetCheckpoint\x12 .lottery.v1.GetCheckpointRequest\x1a!.lottery.v1.GetCheckpointResponse\x12`\n\x11GetInclusionProof\x12$.lottery.v1.GetInclusionProofRequest\x1a%.lottery.v1.GetInclusionProofResponse\x12\x66\n\x13GetConsistencyProof\x12&.lottery.v1.GetConsistencyProofRequest\x1a\'.lottery.v1.GetConsistencyProofResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLAYRUNRESPONSE'].fields_by_name['result']._serialized_options = b'\342A\001\003'
   _globals['_REPLAYRUNSREQUEST'].fields_by_name['business_date']._loaded_options = None
   _globals['_REPLAYRUNSREQUEST'].fields_by_name['business_date']._serialized_options = b'\342A\001\001'
-  _globals['_REPLAYRUNSREQUEST'].fields_by_name['last_date']._loaded_options = None
-  _globals['_REPLAYRUNSREQUEST'].fields_by_name['last_date']._serialized_options = b'\342A\001\001'
+  _globals['_REPLAYRUNSREQUEST'].fields_by_name['range']._loaded_options = None
+  _globals['_REPLAYRUNSREQUEST'].fields_by_name['range']._serialized_options = b'\342A\001\001'
   _globals['_REPLAYRUNSREQUEST'].fields_by_name['engine']._loaded_options = None
   _globals['_REPLAYRUNSREQUEST'].fields_by_name['engine']._serialized_options = b'\342A\001\001'
   _globals['_REPLAYRUNSRESPONSE'].fields_by_name['result']._loaded_options = None
@@ -114,40 +114,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCONSISTENCYPROOFRESPONSE'].fields_by_name['second_size']._serialized_options = b'\342A\001\003'
   _globals['_GETCONSISTENCYPROOFRESPONSE'].fields_by_name['hashes']._loaded_options = None
   _globals['_GETCONSISTENCYPROOFRESPONSE'].fields_by_name['hashes']._serialized_options = b'\342A\001\003'
-  _globals['_REPLAYENGINE']._serialized_start=1713
-  _globals['_REPLAYENGINE']._serialized_end=1809
+  _globals['_REPLAYENGINE']._serialized_start=1738
+  _globals['_REPLAYENGINE']._serialized_end=1834
   _globals['_REPLAYRUNREQUEST']._serialized_start=129
   _globals['_REPLAYRUNREQUEST']._serialized_end=214
   _globals['_REPLAYRUNRESPONSE']._serialized_start=216
   _globals['_REPLAYRUNRESPONSE']._serialized_end=283
   _globals['_REPLAYRUNSREQUEST']._serialized_start=286
-  _globals['_REPLAYRUNSREQUEST']._serialized_end=445
-  _globals['_REPLAYRUNSRESPONSE']._serialized_start=447
-  _globals['_REPLAYRUNSRESPONSE']._serialized_end=515
-  _globals['_VERIFYLEDGERREQUEST']._serialized_start=518
-  _globals['_VERIFYLEDGERREQUEST']._serialized_end=688
-  _globals['_VERIFYLEDGERREQUEST_CHECKPOINTSENTRY']._serialized_start=638
-  _globals['_VERIFYLEDGERREQUEST_CHECKPOINTSENTRY']._serialized_end=688
-  _globals['_VERIFYLEDGERRESPONSE']._serialized_start=691
-  _globals['_VERIFYLEDGERRESPONSE']._serialized_end=939
-  _globals['_FAULT']._serialized_start=941
-  _globals['_FAULT']._serialized_end=992
-  _globals['_EXPORTRUNREQUEST']._serialized_start=994
-  _globals['_EXPORTRUNREQUEST']._serialized_end=1031
-  _globals['_EXPORTRUNRESPONSE']._serialized_start=1033
-  _globals['_EXPORTRUNRESPONSE']._serialized_end=1091
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1093
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1115
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1117
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1217
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=1219
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=1308
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=1311
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=1501
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=1503
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1605
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1607
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1711
-  _globals['_AUDITSERVICE']._serialized_start=1812
-  _globals['_AUDITSERVICE']._serialized_end=2426
+  _globals['_REPLAYRUNSREQUEST']._serialized_end=458
+  _globals['_REPLAYRUNSRESPONSE']._serialized_start=460
+  _globals['_REPLAYRUNSRESPONSE']._serialized_end=528
+  _globals['_VERIFYLEDGERREQUEST']._serialized_start=531
+  _globals['_VERIFYLEDGERREQUEST']._serialized_end=701
+  _globals['_VERIFYLEDGERREQUEST_CHECKPOINTSENTRY']._serialized_start=651
+  _globals['_VERIFYLEDGERREQUEST_CHECKPOINTSENTRY']._serialized_end=701
+  _globals['_VERIFYLEDGERRESPONSE']._serialized_start=704
+  _globals['_VERIFYLEDGERRESPONSE']._serialized_end=952
+  _globals['_FAULT']._serialized_start=954
+  _globals['_FAULT']._serialized_end=1005
+  _globals['_EXPORTRUNREQUEST']._serialized_start=1007
+  _globals['_EXPORTRUNREQUEST']._serialized_end=1044
+  _globals['_EXPORTRUNRESPONSE']._serialized_start=1046
+  _globals['_EXPORTRUNRESPONSE']._serialized_end=1116
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1118
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1140
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1142
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1242
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=1244
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=1333
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=1336
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=1526
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=1528
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1630
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1632
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=1736
+  _globals['_AUDITSERVICE']._serialized_start=1837
+  _globals['_AUDITSERVICE']._serialized_end=2451
 # @@protoc_insertion_point(module_scope)

@@ -102,32 +102,32 @@ class ReplayRunsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BUSINESS_DATE_FIELD_NUMBER: _builtins.int
-    LAST_DATE_FIELD_NUMBER: _builtins.int
+    RANGE_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     engine: Global___ReplayEngine.ValueType
     """The engine that computes the runs."""
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
-        """The first business date. If only `last_date` is set, replay starts at the first recorded date."""
+        """One business date."""
 
     @_builtins.property
-    def last_date(self) -> _date_pb2.Date:
-        """The last business date, inclusive. Defaults to `business_date`. If neither date is set, every
-        date is replayed.
-        """
+    def range(self) -> _lottery_pb2.DateRange:
+        """The business dates between two."""
 
     def __init__(
         self,
         *,
         business_date: _date_pb2.Date | None = ...,
-        last_date: _date_pb2.Date | None = ...,
+        range: _lottery_pb2.DateRange | None = ...,
         engine: Global___ReplayEngine.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "last_date", b"last_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "dates", b"dates", "range", b"range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "engine", b"engine", "last_date", b"last_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "dates", b"dates", "engine", b"engine", "range", b"range"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_dates: _TypeAlias = _typing.Literal["business_date", "range"]  # noqa: Y015
+    _WhichOneofArgType_dates: _TypeAlias = _typing.Literal["dates", b"dates"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_dates) -> _WhichOneofReturnType_dates | None: ...
 
 Global___ReplayRunsRequest: _TypeAlias = ReplayRunsRequest  # noqa: Y015
 
@@ -318,7 +318,7 @@ class ExportRunResponse(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     run: _builtins.str
-    """The id of the run. Set in the first response only."""
+    """The id of the run: the first response, and no other."""
     data: _builtins.bytes
     """The next bytes of the ZIP archive."""
     def __init__(
@@ -327,11 +327,13 @@ class ExportRunResponse(_message.Message):
         run: _builtins.str = ...,
         data: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "part", b"part", "run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "part", b"part", "run", b"run"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["run", "data"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___ExportRunResponse: _TypeAlias = ExportRunResponse  # noqa: Y015
 

@@ -46,6 +46,36 @@ RUN_STATE_ALLOCATED_WITH_BREAKS: RunState.ValueType  # 2
 Global___RunState: _TypeAlias = RunState  # noqa: Y015
 
 @_typing.final
+class DateRange(_message.Message):
+    """The business dates between two, both inclusive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_DATE_FIELD_NUMBER: _builtins.int
+    LAST_DATE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def first_date(self) -> _date_pb2.Date:
+        """The first business date. If not set, the range begins with the first date recorded."""
+
+    @_builtins.property
+    def last_date(self) -> _date_pb2.Date:
+        """The last business date. If not set, the range ends with the last date recorded."""
+
+    def __init__(
+        self,
+        *,
+        first_date: _date_pb2.Date | None = ...,
+        last_date: _date_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_date", b"first_date", "last_date", b"last_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_date", b"first_date", "last_date", b"last_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DateRange: _TypeAlias = DateRange  # noqa: Y015
+
+@_typing.final
 class ExchangeAsk(_message.Message):
     """The ask price of one pseudo-security, which determines an exchange's volume (S1)."""
 

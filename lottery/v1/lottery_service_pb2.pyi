@@ -75,7 +75,12 @@ class DeriveSeedRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    BUSINESS_DATE_FIELD_NUMBER: _builtins.int
     EXCHANGE_ASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def business_date(self) -> _date_pb2.Date:
+        """The business date. If set, the method must be in force on it (F1)."""
+
     @_builtins.property
     def exchange_asks(self) -> _containers.RepeatedCompositeFieldContainer[_lottery_pb2.ExchangeAsk]:
         """The four asks, in any order."""
@@ -83,11 +88,12 @@ class DeriveSeedRequest(_message.Message):
     def __init__(
         self,
         *,
+        business_date: _date_pb2.Date | None = ...,
         exchange_asks: _abc.Iterable[_lottery_pb2.ExchangeAsk] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange_asks", b"exchange_asks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "exchange_asks", b"exchange_asks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -722,37 +728,42 @@ Global___StreamAllocationsResponse: _TypeAlias = StreamAllocationsResponse  # no
 
 @_typing.final
 class ExplainPoolRequest(_message.Message):
-    """Request message for LotteryService.ExplainPool. Exactly one of `series` and `account` must be set."""
+    """Request message for LotteryService.ExplainPool."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_FIELD_NUMBER: _builtins.int
     SERIES_FIELD_NUMBER: _builtins.int
-    OCC_ACCOUNT_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    OCC_ACCOUNT_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """The id of the run, or `latest`."""
     series: _builtins.str
     """The series of the pool to explain, padded to 21 characters or compact."""
-    occ_account: _builtins.str
-    """The OCC account of the pool. Required if the run has several pools of the series."""
     account: _builtins.str
     """The account to explain, in every pool that it is in."""
+    occ_account: _builtins.str
+    """The OCC account of the pool of the series. Required if the run has several pools of it."""
     def __init__(
         self,
         *,
         run: _builtins.str = ...,
         series: _builtins.str = ...,
-        occ_account: _builtins.str | None = ...,
         account: _builtins.str = ...,
+        occ_account: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_occ_account", b"_occ_account", "occ_account", b"occ_account"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_occ_account", b"_occ_account", "account", b"account", "occ_account", b"occ_account", "series", b"series", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_occ_account", b"_occ_account", "account", b"account", "occ_account", b"occ_account", "run", b"run", "series", b"series"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_occ_account", b"_occ_account", "account", b"account", "occ_account", b"occ_account", "run", b"run", "series", b"series", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__occ_account: _TypeAlias = _typing.Literal["occ_account"]  # noqa: Y015
     _WhichOneofArgType__occ_account: _TypeAlias = _typing.Literal["_occ_account", b"_occ_account"]  # noqa: Y015
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["series", "account"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__occ_account) -> _WhichOneofReturnType__occ_account | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
 
 Global___ExplainPoolRequest: _TypeAlias = ExplainPoolRequest  # noqa: Y015
 
@@ -928,6 +939,7 @@ class GetOddsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    BUSINESS_DATE_FIELD_NUMBER: _builtins.int
     SERIES_FIELD_NUMBER: _builtins.int
     OCC_ACCOUNT_FIELD_NUMBER: _builtins.int
     ASSIGNED_QUANTITY_FIELD_NUMBER: _builtins.int
@@ -943,6 +955,10 @@ class GetOddsRequest(_message.Message):
     account: _builtins.str
     """If set, only the odds of this account are returned. Compared digit by digit."""
     @_builtins.property
+    def business_date(self) -> _date_pb2.Date:
+        """The business date. If set, the method must be in force on it (F1)."""
+
+    @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountPosition]:
         """The positions of the pool, in any order."""
 
@@ -953,6 +969,7 @@ class GetOddsRequest(_message.Message):
     def __init__(
         self,
         *,
+        business_date: _date_pb2.Date | None = ...,
         series: _builtins.str = ...,
         occ_account: _builtins.str = ...,
         assigned_quantity: _builtins.int = ...,
@@ -960,9 +977,9 @@ class GetOddsRequest(_message.Message):
         decisions: _lottery_pb2.Decisions | None = ...,
         account: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "decisions", b"decisions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "assigned_quantity", b"assigned_quantity", "decisions", b"decisions", "occ_account", b"occ_account", "positions", b"positions", "series", b"series"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "decisions", b"decisions", "occ_account", b"occ_account", "positions", b"positions", "series", b"series"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

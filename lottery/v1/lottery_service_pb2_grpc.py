@@ -104,6 +104,7 @@ class LotteryServiceServicer:
         Errors include:
         - INVALID_ARGUMENT (INVALID_SEED): a security is missing, repeated or unknown, an ask does not
         give a whole volume, or the composite has too few digits.
+        - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,7 +197,8 @@ class LotteryServiceServicer:
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or does not have the pool or
         the account.
-        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol.
+        - INVALID_ARGUMENT (INVALID_INPUT): neither a series nor an account is set, the series is not an
+        OSI symbol, or an OCC account is set beside an account.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,6 +211,7 @@ class LotteryServiceServicer:
         Errors include:
         - INVALID_ARGUMENT (INVALID_INPUT): a field of the request is invalid, or the requested account
         has no open position in the pool.
+        - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
         - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
         - RESOURCE_EXHAUSTED: the request has more rows than the server allows, or more than 100,000
         accounts and does not name one of them.

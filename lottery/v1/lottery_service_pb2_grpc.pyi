@@ -46,6 +46,7 @@ class LotteryServiceStub:
     Errors include:
     - INVALID_ARGUMENT (INVALID_SEED): a security is missing, repeated or unknown, an ask does not
       give a whole volume, or the composite has too few digits.
+    - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
     """
     AllocateSeries: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.AllocateSeriesRequest, _lottery_service_pb2.AllocateSeriesResponse]
     """AllocateSeries allocates a single pool. Nothing is recorded.
@@ -109,7 +110,8 @@ class LotteryServiceStub:
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or does not have the pool or
       the account.
-    - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol.
+    - INVALID_ARGUMENT (INVALID_INPUT): neither a series nor an account is set, the series is not an
+      OSI symbol, or an OCC account is set beside an account.
     """
     GetOdds: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.GetOddsRequest, _lottery_service_pb2.GetOddsResponse]
     """GetOdds returns each account's exact chances in a pool before the fraction is known, counted
@@ -118,6 +120,7 @@ class LotteryServiceStub:
     Errors include:
     - INVALID_ARGUMENT (INVALID_INPUT): a field of the request is invalid, or the requested account
       has no open position in the pool.
+    - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
     - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
     - RESOURCE_EXHAUSTED: the request has more rows than the server allows, or more than 100,000
       accounts and does not name one of them.
@@ -141,6 +144,7 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     Errors include:
     - INVALID_ARGUMENT (INVALID_SEED): a security is missing, repeated or unknown, an ask does not
       give a whole volume, or the composite has too few digits.
+    - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
     """
     AllocateSeries: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.AllocateSeriesRequest, _lottery_service_pb2.AllocateSeriesResponse]  # type: ignore[assignment]
     """AllocateSeries allocates a single pool. Nothing is recorded.
@@ -204,7 +208,8 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or does not have the pool or
       the account.
-    - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol.
+    - INVALID_ARGUMENT (INVALID_INPUT): neither a series nor an account is set, the series is not an
+      OSI symbol, or an OCC account is set beside an account.
     """
     GetOdds: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.GetOddsRequest, _lottery_service_pb2.GetOddsResponse]  # type: ignore[assignment]
     """GetOdds returns each account's exact chances in a pool before the fraction is known, counted
@@ -213,6 +218,7 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     Errors include:
     - INVALID_ARGUMENT (INVALID_INPUT): a field of the request is invalid, or the requested account
       has no open position in the pool.
+    - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
     - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
     - RESOURCE_EXHAUSTED: the request has more rows than the server allows, or more than 100,000
       accounts and does not name one of them.
@@ -239,6 +245,7 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors include:
         - INVALID_ARGUMENT (INVALID_SEED): a security is missing, repeated or unknown, an ask does not
           give a whole volume, or the composite has too few digits.
+        - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
         """
 
     @_abc_1.abstractmethod
@@ -344,7 +351,8 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or does not have the pool or
           the account.
-        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol.
+        - INVALID_ARGUMENT (INVALID_INPUT): neither a series nor an account is set, the series is not an
+          OSI symbol, or an OCC account is set beside an account.
         """
 
     @_abc_1.abstractmethod
@@ -359,6 +367,7 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors include:
         - INVALID_ARGUMENT (INVALID_INPUT): a field of the request is invalid, or the requested account
           has no open position in the pool.
+        - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
         - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
         - RESOURCE_EXHAUSTED: the request has more rows than the server allows, or more than 100,000
           accounts and does not name one of them.

@@ -14,7 +14,7 @@ import pytest
 from lottery.method.methodology import ZeroHit
 from lottery.method.odds import pool_odds
 from tests.builders import AAPL
-from tests.cli.calls import EXAMPLE, Answer, Door, lottery
+from tests.cli.calls import EXAMPLE, Answer, Door, fails, lottery
 
 COMPACT = "AAPL240920C00220000"
 PUBLISHED_ROWS = [(AAPL, "1046", 30), (AAPL, "1047", 30), (AAPL, "1048", 5)]
@@ -97,6 +97,22 @@ def test_an_account_alone_is_shown_with_its_distribution(reader: Door) -> None:
     together = reader(*of_example("--json")).document["accounts"]
     alone = reader(*of_example("--account", "1048", "--json")).document["accounts"]
     assert alone == [account for account in together if account["account"] == "1048"]
+
+
+def test_a_date_before_the_method_has_no_odds(reader: Door, example_server: Door) -> None:
+    assert reader(*of_example("--date", "2024-09-06")).out == reader(*of_example()).out
+    refused = [
+        fails(
+            door,
+            *of_example("--date", "2024-09-05"),
+            exit_code=3,
+            reason="METHOD_NOT_IN_FORCE",
+        )
+        for door in (reader, example_server)
+    ]
+
+    assert refused[0][1]["problems"][0]["file"] == "business_date"
+    assert refused[0][0] == refused[1][0]
 
 
 @pytest.mark.parametrize("series", [AAPL, COMPACT])

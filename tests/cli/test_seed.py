@@ -52,6 +52,23 @@ def test_a_coarse_composite_comes_with_a_warning(reader: Door, tmp_path: Path) -
     assert f"warning: {warning['message']} [{warning['rule']}]" in text.lines
 
 
+def test_a_date_before_the_method_has_no_seed(reader: Door, example_server: Door) -> None:
+    def seed_of(date: str) -> tuple[object, ...]:
+        return ("seed", "--volumes", VOLUMES, "--date", date)
+
+    refused = [
+        fails(door, *seed_of("2024-09-05"), exit_code=3, reason="METHOD_NOT_IN_FORCE")
+        for door in (reader, example_server)
+    ]
+
+    (problem,) = refused[0][1]["problems"]
+    assert (problem["file"], problem["rule"]) == ("business_date", "F1")
+    assert problem["message"].endswith("came into force, got 2024-09-05")
+    assert refused[0] == refused[1]
+    assert reader(*seed_of("2024-09-06")).out == reader("seed", "--volumes", VOLUMES).out
+    assert reader(*seed_of("5 September")).exit_code == 2
+
+
 def test_wrong_volumes_are_refused_by_file_row_and_line(
     reader: Door, example_server: Door, tmp_path: Path
 ) -> None:

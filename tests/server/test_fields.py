@@ -62,8 +62,9 @@ def payload_of(**columns: list[Any]) -> bytes:
 
 REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
     (
-        pb.DeriveSeedRequest(exchange_asks=WRONG_ASKS),
+        pb.DeriveSeedRequest(business_date=NO_DATE, exchange_asks=WRONG_ASKS),
         {
+            "business_date",
             "exchange_asks",
             "exchange_asks[0].ask_price",
             "exchange_asks[1].ask_price",
@@ -86,9 +87,10 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
         },
     ),
     (
-        odds_request(**WRONG_POOL),
+        odds_request(**WRONG_POOL, business_date=NO_DATE),
         {
             "assigned_quantity",
+            "business_date",
             "decisions",
             "occ_account",
             "positions[0].short_quantity",
@@ -107,8 +109,6 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
                 exchange_asks=WRONG_ASKS[:1],
                 request_id="a b",
                 decisions=lottery_pb2.Decisions(zero_hit="dice"),
-                notice_count=9,
-                position_count=9,
                 occ_position_count=9,
                 supersedes=["yesterday"],
             ),
@@ -138,12 +138,21 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
             "spec.decisions",
             "spec.exchange_asks",
             "spec.exchange_asks[0].ask_price",
-            "spec.notice_count",
             "spec.occ_position_count",
-            "spec.position_count",
             "spec.reason",
             "spec.request_id",
             "spec.supersedes",
+        },
+    ),
+    (
+        messages_of(
+            PUBLISHED, notice_count=9, position_count=9, assigned_quantity=9, short_quantity=9
+        ),
+        {
+            "spec.assigned_quantity",
+            "spec.notice_count",
+            "spec.position_count",
+            "spec.short_quantity",
         },
     ),
     (rows_of(PUBLISHED), {"spec"}),
@@ -165,16 +174,23 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
     ),
     (pb.ExplainPoolRequest(series=AAPL), {"run"}),
     (pb.ExplainPoolRequest(run="latest"), {"series"}),
+    (pb.ExplainPoolRequest(run="latest", account="1046", occ_account="C"), {"occ_account"}),
     (pb.ExplainPoolRequest(run="latest", series="AAPL"), {"series"}),
     (audit.ReplayRunRequest(), {"run"}),
     (audit.ReplayRunRequest(run="latest", engine=99), {"engine"}),  # type: ignore[arg-type]
     (audit.ReplayRunsRequest(engine=99), {"engine"}),  # type: ignore[arg-type]
     (audit.ReplayRunsRequest(business_date=NO_DATE), {"business_date"}),
-    (
-        audit.ReplayRunsRequest(
-            business_date=date_of(NEXT_DATE), last_date=date_of(PUBLISHED.date)
-        ),
-        {"last_date"},
+    (audit.ReplayRunsRequest(business_date=date_pb2.Date()), {"business_date"}),
+    *(
+        (audit.ReplayRunsRequest(range=lottery_pb2.DateRange(**dates)), {field})
+        for dates, field in (
+            ({"first_date": NO_DATE}, "range.first_date"),
+            ({"last_date": NO_DATE}, "range.last_date"),
+            (
+                {"first_date": date_of(NEXT_DATE), "last_date": date_of(PUBLISHED.date)},
+                "range.last_date",
+            ),
+        )
     ),
     (audit.VerifyLedgerRequest(keys=["x", "y"]), {"keys[0]", "keys[1]"}),
     (audit.ExportRunRequest(), {"run"}),

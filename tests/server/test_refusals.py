@@ -141,10 +141,13 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
     ("request_of_it", "status", "metadata"),
     [
         (pb.DeriveSeedRequest(), (INVALID, "INVALID_SEED"), {"problem_count": "4"}),
-        (
-            series_request(business_date=BEFORE),
-            (PRECONDITION, "METHOD_NOT_IN_FORCE"),
-            {"problem_count": "1"},
+        *(
+            (request, (PRECONDITION, "METHOD_NOT_IN_FORCE"), {"problem_count": "1"})
+            for request in (
+                pb.DeriveSeedRequest(business_date=BEFORE, exchange_asks=asks_of(ASKS)),
+                series_request(business_date=BEFORE),
+                odds_request(business_date=BEFORE),
+            )
         ),
         *(
             (request, (INVALID, "INVALID_INPUT"), {"problem_count": "1"})
@@ -163,11 +166,6 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
                 pb.ListRunsRequest(first_date=NO_DATE),
                 pb.ListRunsRequest(last_date=NO_DATE),
                 audit_pb.ReplayRunsRequest(business_date=NO_DATE),
-                audit_pb.ReplayRunsRequest(last_date=NO_DATE),
-                audit_pb.ReplayRunsRequest(
-                    business_date=date_pb2.Date(year=2024, month=9, day=17),
-                    last_date=date_pb2.Date(year=2024, month=9, day=16),
-                ),
             )
         ),
         *(
@@ -180,7 +178,9 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
     ],
     ids=[
         "no asks",
+        "a seed before the method",
         "a pool before the method",
+        "odds before the method",
         "odds of an account that is not in the pool",
         "a foreign page token",
         "a page token of another list",
@@ -189,8 +189,6 @@ def test_a_pool_that_cannot_be_allocated_has_no_odds_either(
         "no first date",
         "no last date",
         "no date to replay",
-        "no last date to replay",
-        "a last date to replay before the first",
         "no such run",
         "no run to replay",
     ],
@@ -285,7 +283,7 @@ def test_what_contradicts_a_recorded_run_is_refused_and_names_it(
         ({"account": "4711"}, (NOT_FOUND, "NOT_IN_RUN")),
         ({"series": "AAPL"}, (INVALID, "INVALID_INPUT")),
         ({}, (INVALID, "INVALID_INPUT")),
-        ({"series": AAPL, "account": "1046"}, (INVALID, "INVALID_INPUT")),
+        ({"account": "1046", "occ_account": ""}, (INVALID, "INVALID_INPUT")),
     ],
     ids=[
         "no such run",
@@ -294,7 +292,7 @@ def test_what_contradicts_a_recorded_run_is_refused_and_names_it(
         "no such account",
         "no series",
         "neither series nor account",
-        "both series and account",
+        "an account of one OCC account",
     ],
 )
 def test_a_working_that_does_not_exist_has_its_status(

@@ -371,14 +371,24 @@ def test_runs_are_listed_by_date(
     [
         ({}, ["2024-09-16-001", "2024-09-17-001"]),
         ({"business_date": date_of(DATE)}, ["2024-09-16-001"]),
-        ({"last_date": date_of(DATE)}, ["2024-09-16-001"]),
-        (
-            {"business_date": date_of(DATE), "last_date": date_of(NEXT_DATE)},
-            ["2024-09-16-001", "2024-09-17-001"],
+        *(
+            ({"range": lottery_pb2.DateRange(**dates)}, runs)
+            for dates, runs in (
+                ({}, ["2024-09-16-001", "2024-09-17-001"]),
+                ({"first_date": date_of(NEXT_DATE)}, ["2024-09-17-001"]),
+                ({"last_date": date_of(DATE)}, ["2024-09-16-001"]),
+                (
+                    {"first_date": date_of(DATE), "last_date": date_of(NEXT_DATE)},
+                    ["2024-09-16-001", "2024-09-17-001"],
+                ),
+            )
         ),
         ({"business_date": date_of(NEXT_DATE + dt.timedelta(1))}, []),
     ],
-    ids=["every date", "one date", "up to a date", "between two", "a date without a run"],
+    ids=[
+        *("every date", "one date", "an open range", "from a date", "up to a date"),
+        *("between two", "a date without a run"),
+    ],
 )
 def test_dates_are_replayed_run_by_run(
     two_dates: Stubs, between: dict[str, Any], runs: list[str]
