@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from google.type import date_pb2
 
@@ -216,14 +216,18 @@ def to_methodology(
     decisions: lottery_pb2.Decisions, known: Methodology = JPMS_2024_09_06
 ) -> tuple[Methodology, Problems]:
     """Return a methodology with other decisions; an unknown choice is a problem."""
-    chosen = {field.name: choice for field, choice in decisions.ListFields()}
-    if not chosen:
-        return known, Problems()
-    try:
-        return known.deciding(chosen), Problems()
-    except ValueError as error:
-        problem = Problem(source="decisions", message=str(error))
-        return known, Problems.of(problem)
+    chosen, problems = {}, Problems()
+    for field, number in decisions.ListFields():
+        enum: Any = field.enum_type
+        labels = enum.values_by_number
+        if number in labels:
+            label = labels[number].name.removeprefix(f"{field.name.upper()}_")
+            chosen[field.name] = label.lower().replace("_", "-")
+        else:
+            message = f"expected a choice from 0 to {max(labels)}, got {number}"
+            problem = Problem(source="decisions", column=field.name, message=message)
+            problems += Problems.of(problem)
+    return known.deciding(chosen) if chosen else known, problems
 
 
 def _rows_of(positions: Sequence[pb.AccountPosition], max_rows: int) -> tuple[list[str], list[int]]:

@@ -89,7 +89,10 @@ def from_charter(charter: Charter) -> pb.GetCharterResponse:
 def from_run(recorded: operations.RecordedRun) -> lottery_pb2.Run:
     """Convert a recorded run with its breaks."""
     run = from_record(recorded.record, recorded.superseded_by)
-    run.breaks.extend(_copies(lottery_pb2.Break, recorded.breaks))
+    run.breaks.extend(
+        _copied(lottery_pb2.Break, broken, reason=_label("break_reason", broken.reason))
+        for broken in recorded.breaks
+    )
     return run
 
 
@@ -131,7 +134,7 @@ def from_table(
             # Without labels of its own, each part would carry those of the whole table.
             {f"arrow_{field}": write_arrow(with_own_labels(part))}
             if is_arrow
-            else {field: part.to_pylist()}
+            else {field: [_labelled(row) for row in part.to_pylist()]}
         )
         yield pb.StreamAllocationsResponse(**fields)
 
@@ -143,7 +146,10 @@ def from_working(working: PoolWorking) -> pb.PoolWorking:
         working,
         business_date=_date(dt.date.fromisoformat(working.business_date)),
         seed=_seed(working.seed),
-        pool=_copied(lottery_pb2.Pool, working),
+        zero_hit=_label("zero_hit", working.zero_hit),
+        pool=_copied(
+            lottery_pb2.Pool, working, break_reason=_label("break_reason", working.break_reason)
+        ),
         numbers_hit=_copies(pb.NumberRange, working.ranges),
         accounts=[
             _copied(
@@ -161,6 +167,8 @@ def from_odds(odds: operations.SeriesOdds) -> pb.GetOddsResponse:
     return _copied(
         pb.GetOddsResponse,
         odds,
+        account_order=_label("account_order", odds.account_order),
+        zero_hit=_label("zero_hit", odds.zero_hit),
         evenness=_copies(pb.NumbersHitFirst, odds.evenness),
         accounts=map(_account_odds, odds.accounts),
     )
@@ -241,6 +249,18 @@ def _seed(seed: Seed) -> lottery_pb2.Seed:
     """Return the message of a seed, which is copied into each response of its date."""
     volumes = _copies(lottery_pb2.ExchangeVolume, seed.volumes)
     return _copied(lottery_pb2.Seed, seed, volumes=volumes, composite=str(seed.composite))
+
+
+def _label(field: str, choice: str | None) -> str | None:
+    """Return the name of a choice as a value of the enum that its field has; None stays None."""
+    return None if choice is None else f"{field}_{choice}".upper().replace("-", "_")
+
+
+def _labelled(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of a table with the name of its break reason, if it is of pools."""
+    if "break_reason" not in row:
+        return row
+    return {**row, "break_reason": _label("break_reason", row["break_reason"])}
 
 
 def _date(date: dt.date) -> date_pb2.Date:

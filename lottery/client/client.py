@@ -15,7 +15,15 @@ import pyarrow as pa
 from lottery.audit.explain import PoolWorking
 from lottery.client.audit import AuditCalls
 from lottery.client.errors import call, stream
-from lottery.client.values import allocation_of, date_of, odds_of, pool_of, seed_of, working_of
+from lottery.client.values import (
+    allocation_of,
+    break_reason_of,
+    date_of,
+    odds_of,
+    pool_of,
+    seed_of,
+    working_of,
+)
 from lottery.day.allocate import Break
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table, with_own_labels, write_arrow
@@ -407,7 +415,7 @@ def _recorded_run(run: lottery_pb2.Run, *, already_recorded: bool) -> RecordedRu
             Break(
                 occ_account=broken.occ_account,
                 series=broken.series,
-                reason=broken.reason,
+                reason=break_reason_of(broken.reason) or "",
                 assigned_quantity=broken.assigned_quantity,
                 total_short=broken.total_short,
                 assigned_before=broken.assigned_before,
@@ -418,7 +426,11 @@ def _recorded_run(run: lottery_pb2.Run, *, already_recorded: bool) -> RecordedRu
 
 
 def _decisions(decisions: Mapping[str, str] | None) -> lottery_pb2.Decisions:
-    return lottery_pb2.Decisions(**(decisions or {}))
+    labels: Any = {
+        name: f"{name}_{choice}".upper().replace("-", "_")
+        for name, choice in (decisions or {}).items()
+    }
+    return lottery_pb2.Decisions(**labels)
 
 
 def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:

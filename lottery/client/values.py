@@ -14,6 +14,7 @@ from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.audit.replay import Mismatch, Replayed
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.method.distribution import NumberRange
+from lottery.method.methodology import AccountOrder, ZeroHit
 from lottery.method.occ_wheel import OccWheelOdds
 from lottery.method.odds import AccountOdds, Chance, NumbersHitFirst
 from lottery.method.random_draw import RandomDrawOdds
@@ -49,8 +50,15 @@ def pool_of(pool: lottery_pb2.Pool) -> dict[str, Any]:
     """Return a pool as a row of the pools file."""
     row = {name: getattr(pool, name) for name in POOLS.names}
     row["first_hit"] = pool.first_hit if pool.HasField("first_hit") else None
-    row["break_reason"] = pool.break_reason or None
+    row["break_reason"] = break_reason_of(pool.break_reason)
     return row
+
+
+def break_reason_of(reason: lottery_pb2.BreakReason.ValueType) -> str | None:
+    """Return the reason of a break; None if the pool was allocated."""
+    if reason == lottery_pb2.BREAK_REASON_UNSPECIFIED:
+        return None
+    return lottery_pb2.BreakReason.Name(reason).removeprefix("BREAK_REASON_")
 
 
 def allocation_of(row: lottery_pb2.Allocation) -> dict[str, Any]:
@@ -72,7 +80,7 @@ def working_of(working: lottery_service_pb2.PoolWorking) -> PoolWorking:
         run=working.run,
         business_date=dt.date(date.year, date.month, date.day).isoformat(),
         method=working.method,
-        zero_hit=working.zero_hit,
+        zero_hit=_zero_hit(working.zero_hit),
         seed=seed_of(working.seed),
         product=working.product,
         ranges=_ranges(working.numbers_hit),
@@ -114,8 +122,10 @@ def odds_of(response: lottery_service_pb2.GetOddsResponse) -> SeriesOdds:
         occ_account=response.occ_account,
         series=response.series,
         method=response.method,
-        account_order=response.account_order,
-        zero_hit=response.zero_hit,
+        account_order=AccountOrder[
+            lottery_pb2.AccountOrder.Name(response.account_order).removeprefix("ACCOUNT_ORDER_")
+        ].value,
+        zero_hit=_zero_hit(response.zero_hit),
         assigned_quantity=response.assigned_quantity,
         total_short=response.total_short,
         account_count=response.account_count,
@@ -131,6 +141,10 @@ def odds_of(response: lottery_service_pb2.GetOddsResponse) -> SeriesOdds:
             for account in response.accounts
         ),
     )
+
+
+def _zero_hit(choice: lottery_pb2.ZeroHit.ValueType) -> str:
+    return ZeroHit[lottery_pb2.ZeroHit.Name(choice).removeprefix("ZERO_HIT_")].value
 
 
 def _account_odds(account: lottery_service_pb2.AccountOdds) -> AccountOdds:

@@ -21,6 +21,78 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _AccountOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AccountOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccountOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ACCOUNT_ORDER_UNSPECIFIED: _AccountOrder.ValueType  # 0
+    """In a request, the default: that of the charter for a run, and otherwise numeric."""
+    ACCOUNT_ORDER_NUMERIC: _AccountOrder.ValueType  # 1
+    """As numbers: `numeric`."""
+    ACCOUNT_ORDER_CODE_POINT: _AccountOrder.ValueType  # 2
+    """As texts: `code-point`."""
+
+class AccountOrder(_AccountOrder, metaclass=_AccountOrderEnumTypeWrapper):
+    """How accounts are compared (R2)."""
+
+ACCOUNT_ORDER_UNSPECIFIED: AccountOrder.ValueType  # 0
+"""In a request, the default: that of the charter for a run, and otherwise numeric."""
+ACCOUNT_ORDER_NUMERIC: AccountOrder.ValueType  # 1
+"""As numbers: `numeric`."""
+ACCOUNT_ORDER_CODE_POINT: AccountOrder.ValueType  # 2
+"""As texts: `code-point`."""
+Global___AccountOrder: _TypeAlias = AccountOrder  # noqa: Y015
+
+class _ZeroHit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ZeroHitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ZeroHit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ZERO_HIT_UNSPECIFIED: _ZeroHit.ValueType  # 0
+    """In a request, the default: that of the charter for a run, and otherwise the last number."""
+    ZERO_HIT_WRAP: _ZeroHit.ValueType  # 1
+    """The last number: `wrap`."""
+    ZERO_HIT_FIRST: _ZeroHit.ValueType  # 2
+    """Number 1: `first`."""
+
+class ZeroHit(_ZeroHit, metaclass=_ZeroHitEnumTypeWrapper):
+    """Which number a product below one hits (D2)."""
+
+ZERO_HIT_UNSPECIFIED: ZeroHit.ValueType  # 0
+"""In a request, the default: that of the charter for a run, and otherwise the last number."""
+ZERO_HIT_WRAP: ZeroHit.ValueType  # 1
+"""The last number: `wrap`."""
+ZERO_HIT_FIRST: ZeroHit.ValueType  # 2
+"""Number 1: `first`."""
+Global___ZeroHit: _TypeAlias = ZeroHit  # noqa: Y015
+
+class _BreakReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BreakReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BREAK_REASON_UNSPECIFIED: _BreakReason.ValueType  # 0
+    """The pool was allocated."""
+    BREAK_REASON_EXCEEDS_SHORT: _BreakReason.ValueType  # 1
+    """More contracts are assigned than the pool is short."""
+    BREAK_REASON_NO_POSITION: _BreakReason.ValueType  # 2
+    """The pool has no open position."""
+
+class BreakReason(_BreakReason, metaclass=_BreakReasonEnumTypeWrapper):
+    """Why an assigned pool could not be allocated (D5)."""
+
+BREAK_REASON_UNSPECIFIED: BreakReason.ValueType  # 0
+"""The pool was allocated."""
+BREAK_REASON_EXCEEDS_SHORT: BreakReason.ValueType  # 1
+"""More contracts are assigned than the pool is short."""
+BREAK_REASON_NO_POSITION: BreakReason.ValueType  # 2
+"""The pool has no open position."""
+Global___BreakReason: _TypeAlias = BreakReason  # noqa: Y015
+
 class _RunState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -183,15 +255,15 @@ class Decisions(_message.Message):
 
     ACCOUNT_ORDER_FIELD_NUMBER: _builtins.int
     ZERO_HIT_FIELD_NUMBER: _builtins.int
-    account_order: _builtins.str
-    """The account order (R2): `numeric` or `code-point`. Defaults to `numeric`."""
-    zero_hit: _builtins.str
-    """What a first hit of zero means (D2): `wrap` or `first`. Defaults to `wrap`."""
+    account_order: Global___AccountOrder.ValueType
+    """The account order (R2)."""
+    zero_hit: Global___ZeroHit.ValueType
+    """What a first hit of zero means (D2)."""
     def __init__(
         self,
         *,
-        account_order: _builtins.str = ...,
-        zero_hit: _builtins.str = ...,
+        account_order: Global___AccountOrder.ValueType = ...,
+        zero_hit: Global___ZeroHit.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -349,8 +421,8 @@ class Pool(_message.Message):
     """The number of accounts with an open position."""
     hit_account_count: _builtins.int
     """The number of accounts that were assigned at least one contract."""
-    break_reason: _builtins.str
-    """Why the pool could not be allocated: `EXCEEDS_SHORT` or `NO_POSITION`. Empty if it was (D5)."""
+    break_reason: Global___BreakReason.ValueType
+    """Why the pool could not be allocated. Not specified if it was (D5)."""
     assigned_before: _builtins.int
     """The number of contracts that earlier cycles of the date assigned from the first hit on (P6)."""
     def __init__(
@@ -364,7 +436,7 @@ class Pool(_message.Message):
         first_hit: _builtins.int | None = ...,
         account_count: _builtins.int = ...,
         hit_account_count: _builtins.int = ...,
-        break_reason: _builtins.str = ...,
+        break_reason: Global___BreakReason.ValueType = ...,
         assigned_before: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_first_hit", b"_first_hit", "first_hit", b"first_hit"]  # noqa: Y015
@@ -393,8 +465,8 @@ class Break(_message.Message):
     """The OCC account."""
     series: _builtins.str
     """The OSI symbol of the series, padded to 21 characters."""
-    reason: _builtins.str
-    """Why the pool could not be allocated: `EXCEEDS_SHORT` or `NO_POSITION`."""
+    reason: Global___BreakReason.ValueType
+    """Why the pool could not be allocated."""
     assigned_quantity: _builtins.int
     """The number of contracts that OCC assigned."""
     total_short: _builtins.int
@@ -406,7 +478,7 @@ class Break(_message.Message):
         *,
         occ_account: _builtins.str = ...,
         series: _builtins.str = ...,
-        reason: _builtins.str = ...,
+        reason: Global___BreakReason.ValueType = ...,
         assigned_quantity: _builtins.int = ...,
         total_short: _builtins.int = ...,
         assigned_before: _builtins.int = ...,

@@ -837,8 +837,8 @@ class PoolWorking(_message.Message):
     """The id of the run."""
     method: _builtins.str
     """The id of the methodology."""
-    zero_hit: _builtins.str
-    """What a first hit of zero means (D2): `wrap` or `first`."""
+    zero_hit: _lottery_pb2.ZeroHit.ValueType
+    """What a first hit of zero means (D2)."""
     product: _builtins.str
     """The exact product of the fraction and the total short as decimal text, for example `28.041`
     (D1).
@@ -873,7 +873,7 @@ class PoolWorking(_message.Message):
         run: _builtins.str = ...,
         business_date: _date_pb2.Date | None = ...,
         method: _builtins.str = ...,
-        zero_hit: _builtins.str = ...,
+        zero_hit: _lottery_pb2.ZeroHit.ValueType = ...,
         seed: _lottery_pb2.Seed | None = ...,
         pool: _lottery_pb2.Pool | None = ...,
         product: _builtins.str = ...,
@@ -1008,10 +1008,10 @@ class GetOddsResponse(_message.Message):
     """The OSI symbol of the series, padded to 21 characters."""
     method: _builtins.str
     """The id of the methodology."""
-    account_order: _builtins.str
-    """The account order (R2): `numeric` or `code-point`."""
-    zero_hit: _builtins.str
-    """What a first hit of zero means (D2): `wrap` or `first`."""
+    account_order: _lottery_pb2.AccountOrder.ValueType
+    """The account order (R2)."""
+    zero_hit: _lottery_pb2.ZeroHit.ValueType
+    """What a first hit of zero means (D2)."""
     assigned_quantity: _builtins.int
     """The number of contracts that OCC assigned."""
     total_short: _builtins.int
@@ -1036,8 +1036,8 @@ class GetOddsResponse(_message.Message):
         occ_account: _builtins.str = ...,
         series: _builtins.str = ...,
         method: _builtins.str = ...,
-        account_order: _builtins.str = ...,
-        zero_hit: _builtins.str = ...,
+        account_order: _lottery_pb2.AccountOrder.ValueType = ...,
+        zero_hit: _lottery_pb2.ZeroHit.ValueType = ...,
         assigned_quantity: _builtins.int = ...,
         total_short: _builtins.int = ...,
         account_count: _builtins.int = ...,

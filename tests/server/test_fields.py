@@ -39,6 +39,7 @@ from tests.server.calls import (
 )
 
 NO_DATE: Final = date_pb2.Date(year=2024, month=2, day=30)
+NO_DECISION: Final = lottery_pb2.Decisions(zero_hit=99)  # type: ignore[arg-type]
 WRONG_ASKS: Final = [
     *asks_of({"Z901803": "1.000001", "Z901439": "x", "Z901466": "1"}),
     lottery_pb2.ExchangeAsk(security_number="Z1", ask_price="1"),
@@ -48,7 +49,7 @@ WRONG_POOL: Final[dict[str, Any]] = {
     "occ_account": "no blanks",
     "assigned_quantity": -3,
     "positions": {"1046": -1, "x": 2, "7": 1, "007": 1},
-    "decisions": lottery_pb2.Decisions(zero_hit="dice"),
+    "decisions": NO_DECISION,
 }
 ARROW_ROWS: Final = frozenset({"arrow_notices", "arrow_positions", "arrow_occ_positions"})
 
@@ -76,7 +77,7 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
         {
             "assigned_quantity",
             "business_date",
-            "decisions",
+            "decisions.zero_hit",
             "exchange_asks",
             "exchange_asks[0].ask_price",
             "occ_account",
@@ -91,7 +92,7 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
         {
             "assigned_quantity",
             "business_date",
-            "decisions",
+            "decisions.zero_hit",
             "occ_account",
             "positions[0].short_quantity",
             "positions[1].account",
@@ -108,7 +109,7 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
                 cycle=1_000,
                 exchange_asks=WRONG_ASKS[:1],
                 request_id="a b",
-                decisions=lottery_pb2.Decisions(zero_hit="dice"),
+                decisions=NO_DECISION,
                 occ_position_count=9,
                 supersedes=["yesterday"],
             ),
@@ -135,7 +136,7 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
             "positions[0].series",
             "spec.business_date",
             "spec.cycle",
-            "spec.decisions",
+            "spec.decisions.zero_hit",
             "spec.exchange_asks",
             "spec.exchange_asks[0].ask_price",
             "spec.occ_position_count",

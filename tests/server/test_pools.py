@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from concurrent import futures
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -14,6 +14,12 @@ from lottery.v1 import lottery_service_pb2 as pb
 from tests import reference
 from tests.builders import AAPL, ASKS, OTHER_ASKS
 from tests.server.calls import Stubs, asks_of, called, odds_request, series_request
+
+ACCOUNT_ORDERS: Final = {
+    "numeric": lottery_pb2.ACCOUNT_ORDER_NUMERIC,
+    "code-point": lottery_pb2.ACCOUNT_ORDER_CODE_POINT,
+}
+ZERO_HITS: Final = {"wrap": lottery_pb2.ZERO_HIT_WRAP, "first": lottery_pb2.ZERO_HIT_FIRST}
 
 FRACTION = reference.seed_of(ASKS).fraction
 
@@ -76,8 +82,8 @@ def test_every_pool_is_answered_with_the_seed_of_its_own_asks(empty: Stubs) -> N
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("zero_hit", ["wrap", "first"])
-@pytest.mark.parametrize("account_order", ["numeric", "code-point"])
+@pytest.mark.parametrize("zero_hit", ZERO_HITS)
+@pytest.mark.parametrize("account_order", ACCOUNT_ORDERS)
 def test_any_pool_is_allocated_and_has_odds_as_in_the_reference(
     empty: Stubs, seed: int, zero_hit: Any, account_order: Any
 ) -> None:
@@ -87,12 +93,19 @@ def test_any_pool_is_allocated_and_has_odds_as_in_the_reference(
     positions = {str(account): chance.choice([0, 1, 2, 700, 3_000_000]) for account in accounts}
     positions["4711"] = 5
     assigned = chance.randint(1, min(sum(positions.values()), 5_000))
-    decisions: Any = {"zero_hit": zero_hit, "account_order": account_order}
-    expected = reference.allocate_pool(list(positions.items()), assigned, FRACTION, **decisions)
+    expected = reference.allocate_pool(
+        list(positions.items()),
+        assigned,
+        FRACTION,
+        zero_hit=zero_hit,
+        account_order=account_order,
+    )
     asked: dict[str, Any] = {
         "assigned_quantity": assigned,
         "positions": positions,
-        "decisions": lottery_pb2.Decisions(**decisions),
+        "decisions": lottery_pb2.Decisions(
+            zero_hit=ZERO_HITS[zero_hit], account_order=ACCOUNT_ORDERS[account_order]
+        ),
     }
 
     allocated = empty.lottery.AllocateSeries(series_request(**asked))
@@ -125,7 +138,9 @@ def test_the_published_pools_odds_are_answered_exactly(empty: Stubs) -> None:
     response = empty.lottery.GetOdds(odds_request())
 
     assert (response.series, response.occ_account) == (AAPL, "")
-    assert (response.method, response.zero_hit) == ("jpms-2024-09-06", "wrap")
+    assert response.method == "jpms-2024-09-06"
+    assert response.account_order == lottery_pb2.ACCOUNT_ORDER_NUMERIC
+    assert response.zero_hit == lottery_pb2.ZERO_HIT_WRAP
     assert (response.assigned_quantity, response.total_short) == (10, 65)
     assert (response.account_count, response.never_first) == (3, 0)
     last = response.accounts[2]

@@ -58,6 +58,7 @@ EXHAUSTED: Final = grpc.StatusCode.RESOURCE_EXHAUSTED
 NO_SPEC: Final = "expected a spec in the first message, got none"
 TWO_SPECS: Final = "expected one spec, got a second one"
 BEFORE: Final = date_pb2.Date(year=2024, month=9, day=5)
+NO_DECISION: Final = lottery_pb2.Decisions(zero_hit=99)  # type: ignore[arg-type]
 NO_DATE: Final = date_pb2.Date(year=2024, month=2, day=30)
 
 POSITIONS: Final = pa.table({"series": [AAPL], "account": ["1046"], "short_quantity": [30]})
@@ -348,7 +349,7 @@ def test_every_field_of_a_request_for_odds_is_named_at_once(empty: Stubs) -> Non
         assigned_quantity=-3,
         occ_account="no blanks",
         positions={"1046": -1, "x": 2, "7": 1, "007": 1},
-        decisions=lottery_pb2.Decisions(zero_hit="dice"),
+        decisions=NO_DECISION,
     )
 
     failure = failure_to(empty, request)
@@ -356,7 +357,7 @@ def test_every_field_of_a_request_for_odds_is_named_at_once(empty: Stubs) -> Non
     assert failure.status == (INVALID, "INVALID_INPUT")
     assert failure.fields == [
         "assigned_quantity",
-        "decisions",
+        "decisions.zero_hit",
         "occ_account",
         "positions[0].short_quantity",
         "positions[1].account",
@@ -390,19 +391,20 @@ def test_a_date_that_is_none_is_refused(
 
 
 def test_an_unknown_decision_is_refused(empty: Stubs) -> None:
-    decisions = lottery_pb2.Decisions(zero_hit="dice")
+    pool = failure_to(empty, series_request(decisions=NO_DECISION))
+    day = refusal_of_day(empty, PUBLISHED, decisions=NO_DECISION)
 
-    pool = failure_to(empty, series_request(decisions=decisions))
-    day = refusal_of_day(empty, PUBLISHED, decisions=decisions)
-
-    for failure, field in ((pool, "decisions"), (day, "spec.decisions")):
+    for failure, field in (
+        (pool, "decisions.zero_hit"),
+        (day, "spec.decisions.zero_hit"),
+    ):
         assert failure.status == (INVALID, "INVALID_INPUT")
-        assert "'dice'" in failure.message
+        assert "expected a choice from 0 to 2, got 99" in failure.message
         assert failure.fields == [field]
 
 
 def test_other_decisions_than_the_charters_are_refused_for_a_day(empty: Stubs) -> None:
-    decisions = lottery_pb2.Decisions(zero_hit="first")
+    decisions = lottery_pb2.Decisions(zero_hit=lottery_pb2.ZERO_HIT_FIRST)
 
     failure = refusal_of_day(empty, PUBLISHED, decisions=decisions)
 
@@ -421,12 +423,12 @@ def test_problems_of_the_spec_and_of_the_rows_are_listed_together(
     spec = spec_of(
         PUBLISHED,
         business_date=date_pb2.Date(year=2024, month=9, day=31),
-        decisions=lottery_pb2.Decisions(zero_hit="dice"),
+        decisions=NO_DECISION,
     )
 
     failure = refusal_of(empty, [spec, *rows_of(PUBLISHED), notices_of(notice("A2", "AAPL", 1))])
 
-    assert failure.fields == ["notices[1].series", "spec.business_date", "spec.decisions"]
+    assert failure.fields == ["notices[1].series", "spec.business_date", "spec.decisions.zero_hit"]
 
 
 def test_every_wrong_row_of_a_day_is_listed_with_its_row(empty: Stubs) -> None:

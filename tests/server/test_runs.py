@@ -176,7 +176,7 @@ def test_a_day_is_recorded_with_its_breaks_and_its_seed(full: Stubs) -> None:
     assert (run.pool_count, run.notice_count, run.assigned_quantity) == (4, 6, 74)
     assert run.allocated_quantity == 74 - 25
     assert [(row.series, row.reason, row.assigned_quantity) for row in run.breaks] == [
-        (GE, "EXCEEDS_SHORT", 25)
+        (GE, lottery_pb2.BREAK_REASON_EXCEEDS_SHORT, 25)
     ]
     assert run.seed.fraction == "0.4314"
 
@@ -224,7 +224,11 @@ def test_the_charters_decisions_are_taken_and_recorded(tmp_path: Path) -> None:
     made(tmp_path / "ledger", JPMS_2024_09_06.deciding(decisions))
     with called(tmp_path / "ledger") as stubs:
         run = run_day(stubs, day).run
-        assert run_day(stubs, day, decisions=decisions).already_recorded
+        same = lottery_pb2.Decisions(
+            account_order=lottery_pb2.ACCOUNT_ORDER_CODE_POINT,
+            zero_hit=lottery_pb2.ZERO_HIT_FIRST,
+        )
+        assert run_day(stubs, day, decisions=same).already_recorded
         rows = allocations_in_rows(stubs)
 
     assert [(row["account"], row["assigned_quantity"]) for row in rows] == [("1000", 1), ("99", 0)]
@@ -279,7 +283,11 @@ def test_pools_have_the_broken_ones_too(full: Stubs) -> None:
         {
             **{name: getattr(row, name) for name in POOLS.names},
             "first_hit": row.first_hit if row.HasField("first_hit") else None,
-            "break_reason": row.break_reason or None,
+            "break_reason": (
+                lottery_pb2.BreakReason.Name(row.break_reason).removeprefix("BREAK_REASON_")
+                if row.break_reason
+                else None
+            ),
         }
         for message in full.lottery.StreamAllocations(
             pb.StreamAllocationsRequest(run="latest", content=pb.ROW_CONTENT_POOLS)
@@ -406,7 +414,8 @@ def test_a_pools_working_is_the_documents_example(stubs: Stubs) -> None:
 
     (working,) = stubs.lottery.ExplainPool(request).workings
 
-    assert (working.product, working.pool.first_hit, working.zero_hit) == ("28.041", 28, "wrap")
+    assert (working.product, working.pool.first_hit) == ("28.041", 28)
+    assert working.zero_hit == lottery_pb2.ZERO_HIT_WRAP
     assert [(row.first_number, row.last_number) for row in working.numbers_hit] == [(28, 37)]
     assert [(row.account, row.assigned_quantity) for row in working.accounts] == [
         ("1046", 3),
@@ -424,7 +433,7 @@ def test_an_accounts_working_has_every_pool_it_is_in(full: Stubs) -> None:
     workings = full.lottery.ExplainPool(request).workings
 
     assert [(working.pool.series, working.pool.break_reason) for working in workings] == [
-        (GE, "EXCEEDS_SHORT")
+        (GE, lottery_pb2.BREAK_REASON_EXCEEDS_SHORT)
     ]
 
 
@@ -466,7 +475,9 @@ def test_pools_are_filtered_by_what_pools_have(full: Stubs) -> None:
 
     (message,) = full.lottery.StreamAllocations(pools_of(series=GE, occ_account="C"))
 
-    assert [(pool.series, pool.break_reason) for pool in message.pools] == [(GE, "EXCEEDS_SHORT")]
+    assert [(pool.series, pool.break_reason) for pool in message.pools] == [
+        (GE, lottery_pb2.BREAK_REASON_EXCEEDS_SHORT)
+    ]
     assert failure_to(full, pools_of(series=GE, occ_account="F")).status == (
         grpc.StatusCode.NOT_FOUND,
         "NOT_IN_RUN",

@@ -179,7 +179,7 @@ REFUSALS: Final[Sequence[tuple[Request, grpc.StatusCode]]] = (
     ([spec_of(PUBLISHED)] * 2, grpc.StatusCode.INVALID_ARGUMENT),
     (messages_of(replace(FULL, asks=OTHER_ASKS)), grpc.StatusCode.FAILED_PRECONDITION),
     (
-        messages_of(FULL, decisions=lottery_pb2.Decisions(zero_hit="first")),
+        messages_of(FULL, decisions=lottery_pb2.Decisions(zero_hit=lottery_pb2.ZERO_HIT_FIRST)),
         grpc.StatusCode.INVALID_ARGUMENT,
     ),
     (
