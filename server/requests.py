@@ -77,9 +77,9 @@ def to_odds_request(request: pb.GetOddsRequest, max_rows: int) -> operations.Odd
     )
 
 
-def to_volumes(asks: Iterable[lottery_pb2.ExchangeAsk]) -> ReceivedVolumes:
+def to_volumes(asks: Iterable[lottery_pb2.ExchangeAsk], as_of: str = "") -> ReceivedVolumes:
     """Convert ask prices to volumes, whose source is the JSON file with the same content."""
-    return volumes_of_asks(to_asks(asks))
+    return volumes_of_asks(to_asks(asks), as_of or None)
 
 
 def to_asks(asks: Iterable[lottery_pb2.ExchangeAsk]) -> list[ExchangeAsk]:

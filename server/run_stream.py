@@ -167,7 +167,7 @@ def to_run_request(
         cycle=spec.cycle or 1,
         notices=notices,
         positions=positions,
-        volumes=requests.to_volumes(spec.exchange_asks),
+        volumes=requests.to_volumes(spec.exchange_asks, spec.volumes_as_of),
         problems=problems,
         requested_by=requested_by,
         request_id=spec.request_id or None,
@@ -189,8 +189,11 @@ def _to_totals(spec: pb.RunSpec) -> ControlTotals:
 
 def located(refused: Refused) -> Refused:
     """Return a refusal whose problems are located in `RunLotteryRequest`."""
-    problems = (
-        replace(problem, source=_SPEC_FIELDS.get(problem.source, problem.source))
-        for problem in refused.problems
-    )
+    problems = (_located(problem) for problem in refused.problems)
     return Refused(problems, total=refused.total, reason=refused.reason)
+
+
+def _located(problem: Problem) -> Problem:
+    if (problem.source, problem.column) == ("exchange_asks", "as_of"):
+        return replace(problem, source="spec.volumes_as_of", column=None)
+    return replace(problem, source=_SPEC_FIELDS.get(problem.source, problem.source))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from lottery.audit.differences import (
 )
 from lottery.day.tables import NOTICES
 from lottery.errors import NO_PROBLEMS, LedgerDamaged, Problems, Refused
+from lottery.intake.as_of import date_of
 from lottery.intake.files import notices_of_source, occ_positions_of_source
 from lottery.intake.occ_reports import empty_reports
 from lottery.intake.sources import SourceFile
@@ -30,8 +31,14 @@ from lottery.method.seed import RuleWarning, derive_seed
 
 
 def compare_sources(record: RunRecord, _: Path) -> Iterator[Difference]:
-    """Compare what the record says of kept sources with the digests of its evidence."""
+    """Compare what the record says of kept sources with the digests of its evidence.
+
+    What says of which date it is must be of the run's (P7, S8).
+    """
     for source in record.sources:
+        if source.as_of is not None and date_of(source.as_of) != record.business_date:
+            where = f"run.json sources {source.role} as_of"
+            yield Difference(where, source.as_of, f"a time of {record.business_date}")
         if source.kept_as is None:
             continue
         name = f"{evidence.SOURCES}/{source.kept_as}"
@@ -61,6 +68,8 @@ def compare_seed(record: RunRecord, directory: Path) -> Iterator[Difference]:
             yield Difference(f"{evidence.SOURCES}/{source.kept_as}", "readable", error)
             continue
         yield from compare_members("run.json seed", asdict(record.seed), asdict(seed))
+        where = f"run.json sources {source.kept_as} as_of"
+        yield from compare(where, source.as_of, volumes.sources[0].as_of)
         recorded = tuple(
             warning
             for warning in record.warnings
@@ -135,10 +144,6 @@ def _kept_source(source: SourceRecord, directory: Path) -> SourceFile:
         content = path.read_bytes()
     except OSError as error:
         raise LedgerDamaged(f"sources/{source.kept_as}: {error.strerror}") from error
-    return SourceFile.of(
-        source.role,
-        source.name,
-        path.suffix,
-        content,
-        part=path.stem.removeprefix(source.role),
-    )
+    part = path.stem.removeprefix(source.role)
+    kept = SourceFile.of(source.role, source.name, path.suffix, content, part=part)
+    return replace(kept, as_of=source.as_of)

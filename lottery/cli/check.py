@@ -31,7 +31,10 @@ def check(
         typer.Argument(metavar="FILE...", help="Notices, positions or volumes, by their columns."),
     ],
     date: Annotated[
-        str | None, typer.Option(metavar="YYYY-MM-DD", help="The business date; needed for FIXML.")
+        str | None,
+        typer.Option(
+            metavar="YYYY-MM-DD", help="The business date; needed for FIXML, and compared."
+        ),
     ] = None,
     account_order: AccountOrderOption = AccountOrder.NUMERIC,
     expect: ExpectOption = None,

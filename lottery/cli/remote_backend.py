@@ -63,6 +63,7 @@ class RemoteBackend(LotteryClient):
                     None if request.occ_positions is None else request.occ_positions.table
                 ),
                 may_be_cut_off=request.may_be_cut_off,
+                volumes_as_of=request.volumes.sources[0].as_of or "",
             )
         except Refused as error:
             # Refuses the same, by the files' own rows, and all of it.

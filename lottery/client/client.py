@@ -186,6 +186,7 @@ class LotteryClient(AuditCalls):
         assigned_quantity: int | None = None,
         short_quantity: int | None = None,
         may_be_cut_off: Iterable[str] = (),
+        volumes_as_of: str = "",
     ) -> RecordedRun:
         """Allocate a business date, or a cycle of it, and record the run.
 
@@ -194,7 +195,7 @@ class LotteryClient(AuditCalls):
             asks: The four ask prices.
             notices: The columns of a notices file; a table may also have those of
                 `tables.OCC_REPORTS`.
-            positions: The columns of a positions file.
+            positions: The columns of a positions file; `as_of` in a table only.
             cycle: The run's cycle.
             request_id: An id that makes the request once-only; empty derives one from the content.
             supersedes: The runs of the date that it supersedes.
@@ -205,6 +206,7 @@ class LotteryClient(AuditCalls):
             assigned_quantity: What the quantities of all notices must add up to.
             short_quantity: What the short quantities of all positions must add up to.
             may_be_cut_off: The text files that the rows come from and that may be cut off (H1).
+            volumes_as_of: Of which date or time the asks are (S8); empty if that is not said.
 
         Raises:
             Refused: Something that was sent is wrong.
@@ -226,6 +228,7 @@ class LotteryClient(AuditCalls):
             assigned_quantity=assigned_quantity,
             short_quantity=short_quantity,
             may_be_cut_off=may_be_cut_off,
+            volumes_as_of=volumes_as_of,
         )
         messages = _run_messages(spec, notices, positions, occ_positions)
         response = call(self._lottery.RunLottery, messages, self._timeout)

@@ -26,13 +26,16 @@ from lottery.day.keys import one_array, text_buffers
 from lottery.day.tables import INT64_MAX, LABEL, NOTICES, OCC_POSITIONS
 from lottery.day.threads import in_threads, split_rows
 from lottery.errors import Problem, Problems, quote
-from lottery.intake import loops
+from lottery.intake import as_of, loops
 from lottery.intake.sources import Reading, RowLocator
 
 NOTICE_COLUMNS: Final = ("notice_id", "series", "quantity")
 POSITION_COLUMNS: Final = ("series", "account", "short_quantity")
 OPTIONAL_COLUMNS: Final = ("occ_account",)
+POSITION_OPTIONAL_COLUMNS: Final = ("occ_account", as_of.COLUMN)
 LABEL_COLUMNS: Final = ("series", "occ_account")
+REPEATED_COLUMNS: Final = (*LABEL_COLUMNS, as_of.COLUMN)
+"""Columns whose texts repeat, which readers give as dictionaries."""
 QUANTITY_COLUMNS: Final = ("quantity", "short_quantity")
 OCC_POSITION_COLUMNS: Final = ("series", "short_quantity")
 
@@ -249,6 +252,25 @@ def occ_account_labels(raw: Reading) -> tuple[pa.DictionaryArray, Problems]:
     """Return the OCC accounts of a raw table as one array, and what is wrong with them."""
     column, problems = _occ_accounts(raw)
     return one_array(column), problems
+
+
+def as_of_texts(raw: Reading) -> tuple[dict[str, int], Problems]:
+    """Return each as-of time of a raw table with the index of its first row, and what is wrong."""
+
+    def check(distinct: pa.StringArray) -> tuple[pa.StringArray, Flags]:
+        wrong = [as_of.date_of(text) is None for text in distinct.to_pylist()]
+        return distinct, np.array(wrong, np.bool_)
+
+    if as_of.COLUMN not in raw.table.column_names or not raw.table.num_rows:
+        return {}, Problems()
+    column, problems = _labels(raw, as_of.COLUMN, check, as_of.describe_as_of)
+    labels = one_array(column)
+    indices = labels.indices.to_numpy()
+    # Nearly always one text: comparing is much cheaper than sorting.
+    is_one = bool((indices == indices[0]).all())
+    codes, rows = (indices[:1], [0]) if is_one else np.unique(indices, return_index=True)
+    found = zip(labels.dictionary.take(pa.array(codes)).to_pylist(), map(int, rows), strict=True)
+    return {text: row for text, row in found if as_of.date_of(text) is not None}, problems
 
 
 def _series(raw: Reading) -> Column:

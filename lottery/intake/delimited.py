@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from lottery.errors import ProblemCollector, Problems, escape, quote
-from lottery.intake.columns import LABEL_COLUMNS, check_names
+from lottery.intake.columns import OPTIONAL_COLUMNS, REPEATED_COLUMNS, check_names
 from lottery.intake.loops import has_valid_quotes
 from lottery.intake.sources import Reading, RowLocator
 
@@ -26,13 +26,19 @@ _HEADER_BYTES: Final = 65_536
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 
 
-def read_csv(data: pa.Buffer, required: Sequence[str], source: str) -> Reading:
+def read_csv(
+    data: pa.Buffer,
+    required: Sequence[str],
+    source: str,
+    optional: Sequence[str] = OPTIONAL_COLUMNS,
+) -> Reading:
     """Read a CSV file as text columns.
 
     Args:
         data: The whole file.
-        required: The columns that must be there; `occ_account` is optional.
+        required: The columns that must be there.
         source: What problems name as their source.
+        optional: The columns that may be there.
 
     Returns:
         String columns, labels as dictionaries; no table if the file or its header is refused.
@@ -44,10 +50,10 @@ def read_csv(data: pa.Buffer, required: Sequence[str], source: str) -> Reading:
         view = view[3:]
     if isinstance(header, str):
         return Reading(locator=locator, problems=Problems.of(locator.problem(header)))
-    can_be_read, problems = check_names(header, required, locator)
+    can_be_read, problems = check_names(header, required, locator, optional)
     if not can_be_read:
         return Reading(locator=locator, problems=problems)
-    wanted = [name for name in header if name in (*required, *LABEL_COLUMNS)]
+    wanted = [name for name in header if name in (*required, *optional)]
     characters = np.frombuffer(view, np.uint8)
     has_quotes = bool((characters == 0x22).any())  # noqa: PLR2004 - a quote.
     if not has_quotes or has_valid_quotes(characters):
@@ -99,7 +105,7 @@ def csv_names(content: bytes | memoryview | mmap.mmap) -> list[str] | str:
 
 def _read_fast(view: memoryview, header: Sequence[str], wanted: Sequence[str]) -> pa.Table:
     text = {
-        name: pa.dictionary(pa.int32(), pa.string()) if name in LABEL_COLUMNS else pa.string()
+        name: pa.dictionary(pa.int32(), pa.string()) if name in REPEATED_COLUMNS else pa.string()
         for name in header
     }
     return pa.csv.read_csv(

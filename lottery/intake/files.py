@@ -25,6 +25,7 @@ from lottery.intake.columns import (
     OCC_POSITION_COLUMNS,
     OPTIONAL_COLUMNS,
     POSITION_COLUMNS,
+    POSITION_OPTIONAL_COLUMNS,
     to_notices,
     to_occ_positions,
 )
@@ -124,6 +125,7 @@ def read_positions(
         )
 
     received, file, problems = _read_and_digest(path, "positions", mapped, locator, read)
+    file = replace(file, as_of=received.as_of)
     return replace(received, sources=(file,), problems=received.problems + problems)
 
 
@@ -133,7 +135,9 @@ def _position_blocks(
     data = pa.py_buffer(mapped)
     if suffix == ".csv":
         memory.check(source, data.size * TEXT_FACTOR)
-        return PositionBlocks.of([read_csv(data, POSITION_COLUMNS, source)])
+        return PositionBlocks.of(
+            [read_csv(data, POSITION_COLUMNS, source, POSITION_OPTIONAL_COLUMNS)]
+        )
 
     def forget() -> None:
         if isinstance(mapped, mmap.mmap):  # Pages that are needed again are read again.

@@ -14,7 +14,12 @@ import pyarrow.parquet as pq
 from lottery.day.threads import THREADS, in_threads
 from lottery.errors import Problems
 from lottery.intake.arrow import check_buffers, first_line
-from lottery.intake.columns import LABEL_COLUMNS, check_names
+from lottery.intake.columns import (
+    OPTIONAL_COLUMNS,
+    POSITION_OPTIONAL_COLUMNS,
+    REPEATED_COLUMNS,
+    check_names,
+)
 from lottery.intake.positions import PositionBlocks
 from lottery.intake.sources import Reading, RowLocator
 
@@ -30,14 +35,14 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], source: str) -> Readi
 
     Args:
         data: The whole file.
-        required: The columns that must be there; `occ_account` is optional.
+        required: The columns that must be there; `OPTIONAL_COLUMNS` may be.
         source: What problems name as their source.
 
     Returns:
         The raw columns; no table if the file or its columns are refused.
     """
     locator = RowLocator(source=source)
-    metadata, problems = _metadata(data, required, locator)
+    metadata, problems = _metadata(data, required, OPTIONAL_COLUMNS, locator)
     if metadata is None:
         return Reading(locator=locator, problems=problems)
     read = partial(_read_groups, data, metadata)
@@ -58,12 +63,12 @@ def parquet_blocks(
 
     Args:
         data: The whole file.
-        required: The columns that must be there; `occ_account` is optional.
+        required: The columns that must be there; `POSITION_OPTIONAL_COLUMNS` may be.
         source: What problems name as their source.
         forget: Called once a row group was decoded: its bytes need not stay in memory.
     """
     locator = RowLocator(source=source)
-    metadata, problems = _metadata(data, required, locator)
+    metadata, problems = _metadata(data, required, POSITION_OPTIONAL_COLUMNS, locator)
     if metadata is None:
         return PositionBlocks.of([Reading(locator=locator, problems=problems)])
     counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
@@ -104,14 +109,14 @@ def _opened(data: pa.Buffer) -> pq.FileMetaData | str:
 
 
 def _metadata(
-    data: pa.Buffer, required: Sequence[str], locator: RowLocator
+    data: pa.Buffer, required: Sequence[str], optional: Sequence[str], locator: RowLocator
 ) -> tuple[pq.FileMetaData | None, Problems]:
     """Return a file's metadata, or None and why its columns cannot be read."""
     metadata = _opened(data)
     if isinstance(metadata, str):
         return None, Problems.of(locator.problem(metadata))
     names = metadata.schema.to_arrow_schema().names
-    can_be_read, problems = check_names(names, required, locator)
+    can_be_read, problems = check_names(names, required, locator, optional)
     return (metadata if can_be_read else None), problems
 
 
@@ -129,7 +134,7 @@ def _read_groups(data: pa.Buffer, metadata: pq.FileMetaData, first: int, last: i
     has_plain_series = any(_has_plain_series(metadata.row_group(at)) for at in range(first, last))
     labels = [
         name
-        for name in LABEL_COLUMNS
+        for name in REPEATED_COLUMNS
         if name in schema.names
         and schema.field(name).type in (pa.string(), pa.large_string())
         and not (name == "series" and has_plain_series)

@@ -7,7 +7,7 @@ in it is wrong, `columns` reads it and names every problem with its row. Both gi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -25,8 +25,10 @@ from lottery.day.keys import Block, TextBlock, one_array, text_buffers, words_of
 from lottery.day.tables import LABEL
 from lottery.errors import NO_PROBLEMS, Problems
 from lottery.intake import loops
+from lottery.intake.as_of import COLUMN
 from lottery.intake.columns import (
     LABEL_COLUMNS,
+    as_of_texts,
     is_text,
     occ_account_labels,
     quantities,
@@ -104,6 +106,7 @@ class KeptRows:
         block: The rows, those with a valid account.
         locator: Locates the block's rows.
         total_short: Contracts short in all rows of the block, if they are added up; else 0.
+        as_of: The index of the first row of each as-of time that its rows say.
         sample: Series and OCC account of one of its rows, with an OCC account if any row has one.
         problems: What is wrong with the block.
     """
@@ -111,6 +114,7 @@ class KeptRows:
     block: Block | TextBlock
     locator: RowLocator
     total_short: int = 0
+    as_of: Mapping[str, int] = field(default_factory=dict)
     sample: tuple[str, str] = ("", "")
     problems: Problems = NO_PROBLEMS
 
@@ -131,9 +135,13 @@ def read_block(raw: Reading, lookup: PoolLookup, *, adds_up: bool = False) -> Ke
             locator=raw.locator,
             problems=raw.problems,
         )
+    as_of, as_of_problems = as_of_texts(raw)
+    read = [name for name in raw.table.column_names if name != COLUMN]
+    raw = replace(raw, table=raw.table.select(read))
     is_usual = raw.table.num_rows >= ROWS_WORTH_PASSES and _is_usual(raw.table)
     kept = _read_by_passes(raw, lookup, adds_up=adds_up) if is_usual else None
-    return kept or _read_checked(raw, lookup, adds_up=adds_up)
+    kept = kept or _read_checked(raw, lookup, adds_up=adds_up)
+    return replace(kept, as_of=as_of, problems=kept.problems + as_of_problems)
 
 
 def _is_usual(rows: pa.Table) -> bool:

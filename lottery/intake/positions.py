@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from lottery.day.loops import LENGTH_BITS
 from lottery.day.tables import NOTICES
 from lottery.day.threads import THREADS
 from lottery.errors import NO_PROBLEMS, Problem, Problems
+from lottery.intake import as_of
 from lottery.intake.columns import LABEL_COLUMNS, occ_account_labels, series_labels
 from lottery.intake.memory import CHECKED_ROW_BYTES, KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
 from lottery.intake.position_block import KeptRows, PoolLookup, read_block
@@ -81,6 +83,7 @@ class ReceivedPositions:
         problems: What is wrong with them.
         row_count: Rows received, those of other pools too.
         total_short: Contracts short in all of them; None if they are not added up.
+        as_of: Of which date or time they say that they are, or None.
         sample: Series and OCC account of a row received, with an OCC account if any row has one.
     """
 
@@ -92,6 +95,7 @@ class ReceivedPositions:
     problems: Problems = NO_PROBLEMS
     row_count: int = 0
     total_short: int | None = None
+    as_of: str | None = None
     sample: tuple[str, str] = ("", "")
 
     @property
@@ -106,9 +110,18 @@ class ReceivedPositions:
     def table_to_send(self) -> pa.Table:
         """Return `table`, and a row that takes no part if it shows what the others do not.
 
-        Whoever receives it sees as well whether there were rows, and OCC accounts among them.
+        Whoever receives it sees as well whether there were rows, OCC accounts among them, and of
+        which date or time they are.
         """
-        table = self.table()
+        table = self._with_sample(self.table())
+        if self.as_of is None:
+            return table
+        said = pa.DictionaryArray.from_arrays(
+            pa.array(np.zeros(table.num_rows, np.int32)), pa.array([self.as_of])
+        )
+        return table.append_column(as_of.COLUMN, said)
+
+    def _with_sample(self, table: pa.Table) -> pa.Table:
         shown = any(table.column("occ_account").unique().to_pylist())
         if not self.row_count or (table.num_rows and shown == self.has_occ_accounts):
             return table
@@ -210,6 +223,15 @@ def read_positions(
     # Nothing of the size of a block is decoded from here on.
     pa.default_memory_pool().release_unused()
     problems = _joined([blocks.problems, *(kept.problems for kept in found)])
+    said, said_problems = as_of.one_as_of(
+        (
+            (text, kept.locator, index)
+            for kept in found
+            for text, index in sorted(kept.as_of.items(), key=itemgetter(1))
+        ),
+        "positions",
+    )
+    problems += said_problems
     if not row_count and not problems:
         problems = Problems.of(locator.problem("expected at least one row, got none"))
     return ReceivedPositions(
@@ -220,6 +242,7 @@ def read_positions(
         problems=problems,
         row_count=row_count,
         total_short=sum(kept.total_short for kept in found) if adds_up else None,
+        as_of=said,
         sample=max((kept.sample for kept in found), key=_has_labels, default=("", "")),
     )
 

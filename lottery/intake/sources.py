@@ -50,6 +50,8 @@ class SourceFile:
         part: What distinguishes several payloads of one role; empty for a file.
         may_be_cut_off: Whether it is text whose last line has no line end, and no checksum came
             with it (H1).
+        as_of: Of which date or time it says that it is (`as_of`), as it was written; None if it
+            does not say.
     """
 
     role: str
@@ -60,6 +62,7 @@ class SourceFile:
     content: bytes | Path | None = None
     part: str = ""
     may_be_cut_off: bool = False
+    as_of: str | None = None
 
     @classmethod
     def of(

@@ -10,11 +10,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from lottery.errors import INVALID_INPUT, INVALID_SEED, Problem, Problems, escape, quote
+from lottery.intake import as_of
 from lottery.intake.columns import check_names
 from lottery.intake.delimited import BYTE_ORDER_MARK, refused_as_csv
 from lottery.intake.sources import ReceivedVolumes, RowLocator, SourceFile
@@ -22,10 +24,10 @@ from lottery.method.methodology import Security
 from lottery.method.seed import ExchangeAsk
 
 REQUIRED: Final = ("security_number", "ask_price")
-OPTIONAL: Final = ("cusip", "description")
+OPTIONAL: Final = ("cusip", "description", as_of.COLUMN)
 
-_Asks: TypeAlias = tuple[list[ExchangeAsk], list[int], list[Problem]]
-"""The asks, the data row of each, and what is wrong."""
+_Asks: TypeAlias = tuple[list[ExchangeAsk], list[int], list[str | None], list[Problem]]
+"""The asks, the data row and the as-of time of each, and what is wrong."""
 
 
 def volumes_of_source(
@@ -43,35 +45,53 @@ def volumes_of_source(
         source=name or source.name, header_lines=1 if source.suffix == ".csv" else None
     )
     if source.suffix in readers:
-        asks, rows, problems = readers[source.suffix](source.read(), securities, locator)
+        asks, rows, said, problems = readers[source.suffix](source.read(), securities, locator)
     else:
         got = quote(source.suffix) if source.suffix else "no suffix"
         message = f"volumes must be a .csv or .json file, got {got}"
-        asks, rows, problems = [], [], [locator.problem(message)]
+        asks, rows, said, problems = [], [], [], [locator.problem(message)]
+    locator = replace(locator, row_numbers=np.array(rows, np.int64))
+    if any(problem.column == as_of.COLUMN for problem in problems):
+        said = []  # What is no text was refused already.
+    text, as_of_problems = _as_of(said, locator)
     return ReceivedVolumes(
         asks=tuple(asks),
-        sources=(source,),
-        locator=RowLocator(
-            source=locator.source,
-            header_lines=locator.header_lines,
-            row_numbers=np.array(rows, np.int64),
-        ),
-        problems=Problems.of(*problems),
+        sources=(replace(source, as_of=text),),
+        locator=locator,
+        problems=Problems.of(*problems) + as_of_problems,
     )
+
+
+def _as_of(said: Sequence[str | None], locator: RowLocator) -> tuple[str | None, Problems]:
+    """Return the as-of time that all rows say, or None, and what is wrong with it."""
+    wrong = [
+        locator.row_problem(index, as_of.describe_as_of(text), column=as_of.COLUMN, rule="S8")
+        for index, text in enumerate(said)
+        if text is not None and as_of.date_of(text) is None
+    ]
+    if wrong:
+        return None, Problems.of(*wrong)
+    missing = [index for index, text in enumerate(said) if text is None]
+    if missing and len(missing) < len(said):
+        message = "as-of time must be in every row if it is in one, got none"
+        problem = locator.row_problem(missing[0], message, column=as_of.COLUMN, rule="S8")
+        return None, Problems.of(problem)
+    found = ((text, locator, index) for index, text in enumerate(said) if text is not None)
+    return as_of.one_as_of(found, "volumes")
 
 
 def _read_csv(data: bytes, securities: Sequence[Security], locator: RowLocator) -> _Asks:
     rows = _csv_rows(data)
     if isinstance(rows, str):
-        return [], [], [locator.problem(rows)]
+        return [], [], [], [locator.problem(rows)]
     header = rows[0] if rows else []
     can_be_read, name_problems = check_names(header, REQUIRED, locator, OPTIONAL)
     problems = list(name_problems)
     if not can_be_read:
-        return [], [], problems
+        return [], [], [], problems
     if len(rows) == 1:
         problems.append(locator.problem("expected at least one row, got none"))
-    asks, kept = [], []
+    asks, kept, said = [], [], []
     for index, values in enumerate(rows[1:]):
         if len(values) != len(header):
             message = (
@@ -82,8 +102,9 @@ def _read_csv(data: bytes, securities: Sequence[Security], locator: RowLocator) 
         ask = dict(zip(header, values, strict=True))
         asks.append(_ask(ask))
         kept.append(index + 1)
+        said.append(ask.get(as_of.COLUMN))
         problems += _cusip_problems(ask, index, securities, locator)
-    return asks, kept, problems
+    return asks, kept, said, problems
 
 
 def _csv_rows(data: bytes) -> list[list[str]] | str:
@@ -102,26 +123,27 @@ def _csv_rows(data: bytes) -> list[list[str]] | str:
 
 def _read_json(data: bytes, securities: Sequence[Security], locator: RowLocator) -> _Asks:
     if not data.strip():
-        return [], [], [locator.problem("the file is empty")]
+        return [], [], [], [locator.problem("the file is empty")]
     try:
         document = json.loads(data, object_pairs_hook=_Pairs, parse_constant=_Constant)
     except (ValueError, RecursionError) as error:
-        return [], [], [locator.problem(f"expected JSON: {escape(str(error))}")]
+        return [], [], [], [locator.problem(f"expected JSON: {escape(str(error))}")]
     if isinstance(document, _Pairs) and [name for name, _ in document] == ["volumes"]:
         document = document[0][1]
     if isinstance(document, _Pairs) or not isinstance(document, list):
         message = "expected a list of objects, one for each security"
-        return [], [], [locator.problem(message)]
+        return [], [], [], [locator.problem(message)]
     problems = [] if document else [locator.problem("expected at least one object, got none")]
-    asks, kept = [], []
+    asks, kept, said = [], [], []
     for index, entry in enumerate(document):
         values, is_sound, entry_problems = _json_ask(entry, index, locator)
         problems += entry_problems
         if is_sound:
             asks.append(_ask(values))
             kept.append(index + 1)
+            said.append(values.get(as_of.COLUMN))
             problems += _cusip_problems(values, index, securities, locator)
-    return asks, kept, problems
+    return asks, kept, said, problems
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -20,13 +20,15 @@ from lottery.day.tables import (
     POSITION_ROWS,
     POSITIONS,
 )
-from lottery.errors import LimitExceeded, Problems
+from lottery.errors import NO_PROBLEMS, LimitExceeded, Problems
 from lottery.intake.arrow import read_arrow, write_arrow
+from lottery.intake.as_of import COLUMN, date_of, describe_as_of
 from lottery.intake.columns import (
     NOTICE_COLUMNS,
     OCC_POSITION_COLUMNS,
     OPTIONAL_COLUMNS,
     POSITION_COLUMNS,
+    POSITION_OPTIONAL_COLUMNS,
     to_notices,
     to_occ_positions,
 )
@@ -65,7 +67,12 @@ _ROLES: Final[dict[str, _Role]] = {
         rows=NOTICE_ROWS,
         convert=to_notices,
     ),
-    "positions": _Role(required=POSITION_COLUMNS, schema=POSITIONS, rows=POSITION_ROWS),
+    "positions": _Role(
+        required=POSITION_COLUMNS,
+        optional=POSITION_OPTIONAL_COLUMNS,
+        schema=POSITIONS,
+        rows=POSITION_ROWS,
+    ),
     "occ_positions": _Role(
         required=OCC_POSITION_COLUMNS, schema=OCC_POSITIONS, convert=to_occ_positions
     ),
@@ -150,7 +157,14 @@ class IncomingRows:
             memory=self.memory,
             adds_up=adds_up,
         )
-        return replace(received, sources=sources)
+        as_of = received.as_of  # Rows as messages have none.
+        return replace(
+            received,
+            sources=tuple(
+                replace(source, as_of=as_of) if source.part == "-arrow" else source
+                for source in sources
+            ),
+        )
 
     def received(self) -> Received:
         """Return everything that arrived as one table, rows before Arrow payloads."""
@@ -236,15 +250,29 @@ class IncomingRows:
         return SourceFile.of(self.role, name, ".arrows", content, part=f"-{part}")
 
 
-def volumes_of_asks(asks: Iterable[ExchangeAsk]) -> ReceivedVolumes:
-    """Return the ask prices of a message, kept as a JSON file that says the same."""
+def volumes_of_asks(asks: Iterable[ExchangeAsk], as_of: str | None = None) -> ReceivedVolumes:
+    """Return the ask prices of a message, kept as a JSON file that says the same.
+
+    Args:
+        asks: The ask prices.
+        as_of: Of which date or time they are; None if that is not said.
+    """
     received = tuple(asks)
+    said = {} if as_of is None else {COLUMN: as_of}
     rows = [
-        {"security_number": ask.security_number, "ask_price": ask.ask_price} for ask in received
+        {"security_number": ask.security_number, "ask_price": ask.ask_price, **said}
+        for ask in received
     ]
+    locator = RowLocator(source="exchange_asks")
+    problems = NO_PROBLEMS
+    if as_of is not None and date_of(as_of) is None:
+        problems = Problems.of(locator.problem(describe_as_of(as_of), column=COLUMN, rule="S8"))
+        as_of = None
     content = (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode()
+    file = SourceFile.of("volumes", "exchange_asks.json", ".json", content)
     return ReceivedVolumes(
         asks=received,
-        sources=(SourceFile.of("volumes", "exchange_asks.json", ".json", content),),
-        locator=RowLocator(source="exchange_asks"),
+        sources=(replace(file, as_of=as_of),),
+        locator=locator,
+        problems=problems,
     )

@@ -157,6 +157,7 @@ def finished_record(
                 sha256=source.sha256,
                 size=source.size,
                 kept_as=None if source.content is None else source.kept_as,
+                as_of=source.as_of,
             )
             for source in draft.sources
         ),

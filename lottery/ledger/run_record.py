@@ -94,13 +94,19 @@ class EvidenceFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRecord:
-    """A source that was received: its digest, and the name it is kept under, if it is kept."""
+    """A source that was received: its digest, and the name it is kept under, if it is kept.
+
+    Attributes:
+        as_of: Of which date or time it says that it is (P7, S8), as it was written; None if it
+            does not say.
+    """
 
     role: str
     name: str
     sha256: str
     size: int
     kept_as: str | None
+    as_of: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Final
 
 from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
 from lottery.intake import files
+from lottery.intake.as_of import as_of_problems
 from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.intake.sources import SourceFile
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
@@ -69,7 +70,7 @@ def check_files(
 
     Args:
         paths: The files; what one holds follows from its columns.
-        business_date: The date that FIXML must have.
+        business_date: The date that FIXML and as-of times must have.
         methodology: The method with its decisions.
         memory: What reading a file may take.
         totals: What all files of notices, and of positions, must come to.
@@ -121,14 +122,16 @@ def _check(
         return file, notices.problems + repeated_notices(notices), figures_of_notices(notices)
     if role == "volumes":
         volumes = files.read_volumes(path, methodology.securities, source=name)
-        _, seed_problems = derive_seed_of(volumes, methodology)
+        _, problems = derive_seed_of(volumes, methodology)
+        if business_date is not None:
+            problems += as_of_problems(volumes.sources, volumes.locator, business_date)
         file = CheckedFile(
             name=name,
             role=role,
             row_count=len(volumes.asks),
             may_be_cut_off=_may_be_cut_off(volumes.sources),
         )
-        return file, volumes.problems + seed_problems, {}
+        return file, volumes.problems + problems, {}
     if role is None:
         return CheckedFile(name=name, role=None), problems, {}
     order = methodology.account_order
@@ -141,6 +144,8 @@ def _check(
         may_be_cut_off=_may_be_cut_off(positions.sources),
     )
     problems = positions.problems + position_problems(positions, methodology)
+    if business_date is not None:
+        problems += as_of_problems(positions.sources, positions.locator, business_date)
     return file, problems, figures_of_positions(positions)
 
 

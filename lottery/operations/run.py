@@ -27,6 +27,7 @@ from lottery.errors import (
     StandingChanged,
     quote,
 )
+from lottery.intake.as_of import as_of_problems
 from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.ledger import evidence
@@ -165,6 +166,8 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
     problems = request.intake_problems + check_date(request.business_date, request.methodology)
     seed, seed_problems = derive_seed_of(request.volumes, request.methodology)
     problems += _term_problems(request) + seed_problems
+    for received in (request.volumes, request.positions):
+        problems += as_of_problems(received.sources, received.locator, request.business_date)
     if progress is not None:
         progress("arranging the accounts")
     problems += _row_problems(request)

@@ -263,7 +263,10 @@ class RunLotteryRequest(_message.Message):
     `assignment_unit` and `settlement_session` are kept as evidence and do not affect the result.
     """
     arrow_positions: _builtins.bytes
-    """Positions as a self-contained Arrow IPC stream with the columns of a positions file."""
+    """Positions as a self-contained Arrow IPC stream with the columns of a positions file. The optional
+    text column `as_of` has the same date or time in every row, as `volumes_as_of`, and must be of
+    the business date (P7).
+    """
     arrow_occ_positions: _builtins.bytes
     """OCC's own position figure of each pool as a self-contained Arrow IPC stream with the columns
     `series`, `short_quantity` and `occ_account`. The run warns of each pool whose figure differs.
@@ -317,6 +320,7 @@ class RunSpec(_message.Message):
     ASSIGNED_QUANTITY_FIELD_NUMBER: _builtins.int
     SHORT_QUANTITY_FIELD_NUMBER: _builtins.int
     MAY_BE_CUT_OFF_FIELD_NUMBER: _builtins.int
+    VOLUMES_AS_OF_FIELD_NUMBER: _builtins.int
     cycle: _builtins.int
     """The assignment cycle within the business date, 1 to 999. Defaults to 1."""
     request_id: _builtins.str
@@ -344,6 +348,10 @@ class RunSpec(_message.Message):
     """The number of contracts short on all positions in the stream, those of pools without notices
     too. If set, every position must have a valid short quantity, and a stream with another number
     is rejected.
+    """
+    volumes_as_of: _builtins.str
+    """Of which date or time the asks are: an ISO date, or an RFC 3339 time with its offset. It is
+    recorded. If set, it must be of the business date, in New York (S8).
     """
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
@@ -386,10 +394,11 @@ class RunSpec(_message.Message):
         assigned_quantity: _builtins.int | None = ...,
         short_quantity: _builtins.int | None = ...,
         may_be_cut_off: _abc.Iterable[_builtins.str] | None = ...,
+        volumes_as_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "decisions", b"decisions", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "short_quantity", b"short_quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "may_be_cut_off", b"may_be_cut_off", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "short_quantity", b"short_quantity", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "may_be_cut_off", b"may_be_cut_off", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "short_quantity", b"short_quantity", "supersedes", b"supersedes", "volumes_as_of", b"volumes_as_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__assigned_quantity: _TypeAlias = _typing.Literal["assigned_quantity"]  # noqa: Y015
     _WhichOneofArgType__assigned_quantity: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity"]  # noqa: Y015

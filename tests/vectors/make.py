@@ -69,7 +69,12 @@ RECORD = RunRecord(
     warnings=(RuleWarning(code="ZERO_ASK", rule="S2", message="was “that” exchange closed?"),),
     sources=(
         SourceRecord(
-            role="positions", name="pösitions.csv", sha256="ab" * 32, size=1234, kept_as=None
+            role="positions",
+            name="pösitions.csv",
+            sha256="ab" * 32,
+            size=1234,
+            kept_as=None,
+            as_of="2024-09-16T20:15:00-04:00",
         ),
     ),
     evidence=(EvidenceFile(name="notices.parquet", sha256="cd" * 32, size=99),),
