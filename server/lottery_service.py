@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import groupby
-from typing import Final
 
 import grpc
 
 from lottery import operations
-from lottery.errors import Abandoned, Refused, quote
+from lottery.errors import Abandoned, Refused
 from lottery.operations.inputs import UNLIMITED, MemoryLimit
 from lottery.operations.requester import Identity
-from lottery.operations.runs import Ledger, RunRecord, is_run_id
-from lottery.v1 import lottery_pb2
+from lottery.operations.runs import Ledger
 from lottery.v1 import lottery_service_pb2 as pb
 from lottery.v1 import lottery_service_pb2_grpc as pb_grpc
-from server import requests, responses, run_stream, telemetry
+from server import requests, responses, run_pages, run_stream, telemetry
 from server.status import aborting, aborting_stream
-
-PAGE_SIZE: Final = 100
-"""Number of runs on a page if the request does not say."""
-MAX_PAGE_SIZE: Final = 1_000
-"""Maximum number of runs on a page."""
-PAGE_BYTES: Final = 2 << 20
-"""Size of a page in bytes past which no further run is added."""
 
 
 class LotteryService(pb_grpc.LotteryServiceServicer):
@@ -101,24 +90,13 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     def ListRuns(
         self, request: pb.ListRunsRequest, context: grpc.ServicerContext
     ) -> pb.ListRunsResponse:
-        if request.page_size < 0:
-            raise requests.refused("page_size", f"expected 0 or more, got {request.page_size}")
-        first, last = requests.to_dates(request)
-        after = _page_token(request.page_token, first, last)
-        records = self._ledger.iterate(first=first, last=last, after=after)
-        return _page(self._runs(records), request.page_size)
-
-    def _runs(self, records: Iterator[RunRecord]) -> Iterator[lottery_pb2.Run]:
-        """Convert runs that come date by date, each with the run that supersedes it."""
-        for date, of_date in groupby(records, lambda record: record.business_date.isoformat()):
-            superseded = self._ledger.supersedings(date)
-            for record in of_date:
-                yield responses.from_record(record, superseded.get(record.run))
+        return run_pages.list_runs(self._ledger, request)
 
     @aborting_stream
     def StreamAllocations(
         self, request: pb.StreamAllocationsRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.StreamAllocationsResponse]:
+        requests.refuse_unknown_choices(request)
         run, series = requests.to_run(request.run), request.series or None
         occ_account = request.occ_account if request.HasField("occ_account") else None
         if request.content == pb.ROW_CONTENT_POOLS:
@@ -178,29 +156,3 @@ def _note_run(recorded: operations.RecordedRun) -> None:
             allocated=record.allocated_quantity,
             broken=record.assigned_quantity - record.allocated_quantity,
         )
-
-
-def _page_token(token: str, first: dt.date | None, last: dt.date | None) -> str | None:
-    """Return the last run of the previous page."""
-    if not token:
-        return None
-    date = token.rpartition("-")[0]
-    least, most = first or date, last or date
-    if not is_run_id(token) or not str(least) <= date <= str(most):
-        message = f"expected a token that ListRuns returned for these dates, got {quote(token)}"
-        raise requests.refused("page_token", message)
-    return token
-
-
-def _page(runs: Iterator[lottery_pb2.Run], page_size: int) -> pb.ListRunsResponse:
-    """Fill a page with as many runs as requested, or fewer if their records are large."""
-    most = min(page_size or PAGE_SIZE, MAX_PAGE_SIZE)
-    page = pb.ListRunsResponse()
-    size = 0
-    for run in runs:
-        if len(page.runs) == most or size > PAGE_BYTES:
-            page.next_page_token = page.runs[-1].run
-            break
-        page.runs.append(run)
-        size += run.ByteSize()
-    return page

@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from google.protobuf.message import Message
 from google.type import date_pb2
 
 from lottery import operations
@@ -164,6 +165,19 @@ def to_target(request: pb.ExplainPoolRequest) -> tuple[str | None, str | None]:
         message = "expected no OCC account with an account, whose pools are all explained"
         raise refused("occ_account", message)
     return None, request.account
+
+
+def refuse_unknown_choices(request: Message) -> None:
+    """Refuse a request with a value that its enum does not have.
+
+    Raises:
+        Refused: There is one.
+    """
+    for field, number in request.ListFields():
+        enum: Any = field.enum_type
+        if enum is not None and number not in enum.values_by_number:
+            most = max(enum.values_by_number)
+            raise refused(field.name, f"expected a value from 0 to {most}, got {number}")
 
 
 def to_engine(engine: int) -> Engine:

@@ -96,8 +96,16 @@ def from_run(recorded: operations.RecordedRun) -> lottery_pb2.Run:
     return run
 
 
-def from_record(record: RunRecord, superseded_by: str | None) -> lottery_pb2.Run:
-    """Convert a run record, without its breaks; the message contains its canonical bytes."""
+def from_record(
+    record: RunRecord, superseded_by: str | None, *, with_record: bool = True
+) -> lottery_pb2.Run:
+    """Convert a run record, without its breaks.
+
+    Args:
+        record: The record.
+        superseded_by: The run that supersedes it, or None.
+        with_record: Whether the message contains its canonical bytes.
+    """
     run = _copied(
         lottery_pb2.Run,
         record,
@@ -109,7 +117,7 @@ def from_record(record: RunRecord, superseded_by: str | None) -> lottery_pb2.Run
         warnings=_copies(lottery_pb2.Warning, record.warnings),
         breaks=(),
         recorded_at=None,
-        record=canonical(record),
+        record=canonical(record) if with_record else b"",
         superseded_by=superseded_by,
     )
     run.recorded_at.FromJsonString(record.recorded_at)

@@ -46,7 +46,7 @@ from lottery.tlog.keys import SigningKey
 from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from lottery.v1 import lottery_service_pb2 as pb
-from server import lottery_service, responses
+from server import responses, run_pages
 from server.app import LotteryServer
 from server.audit_service import AuditService
 from server.lottery_service import LotteryService
@@ -294,13 +294,14 @@ def test_the_decisions_of_the_charter_are_those_of_the_method(client: LotteryCli
 def test_runs_are_listed_over_all_pages(
     client: LotteryClient, server: LotteryServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lottery_service, "PAGE_SIZE", 2)
+    monkeypatch.setattr(run_pages, "PAGE_SIZE", 2)
     for number in range(5):
         run_rows(client, replace(PUBLISHED, date=DATE + dt.timedelta(days=number)))
     recorded = [record.run for record in server.ledger.iterate()]
 
     assert [record.run for record in client.list_runs()] == recorded
     assert len(recorded) == 5
+    assert [record.run for record in client.list_runs(newest_first=True)] == recorded[::-1]
     assert [record.run for record in client.list_runs(last=DATE)] == recorded[:1]
     assert [record.run for record in client.list_runs(first=NEXT_DATE)] == recorded[1:]
 

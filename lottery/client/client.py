@@ -250,11 +250,31 @@ class LotteryClient(AuditCalls):
         return _recorded_run(run_message, already_recorded=True)
 
     def list_runs(
-        self, *, first: dt.date | None = None, last: dt.date | None = None
+        self,
+        *,
+        first: dt.date | None = None,
+        last: dt.date | None = None,
+        standing_only: bool = False,
+        newest_first: bool = False,
     ) -> Iterator[RunRecord]:
-        """Yield the records of the runs between two dates, both inclusive, page by page."""
+        """Yield the records of the runs between two dates, both inclusive, page by page.
+
+        Args:
+            first: The first date; None for the first one recorded.
+            last: The last date; None for the last one recorded.
+            standing_only: Whether runs that are superseded are left out.
+            newest_first: Whether the last run of the last date is the first.
+        """
         request = lottery_service_pb2.ListRunsRequest(
-            first_date=date_of(first), last_date=date_of(last)
+            first_date=date_of(first),
+            last_date=date_of(last),
+            standing_only=standing_only,
+            order=(
+                lottery_service_pb2.RUN_ORDER_NEWEST_FIRST
+                if newest_first
+                else lottery_service_pb2.RUN_ORDER_OLDEST_FIRST
+            ),
+            view=lottery_service_pb2.RUN_VIEW_FULL,
         )
         while True:
             page = call(self._lottery.ListRuns, request, self._timeout)

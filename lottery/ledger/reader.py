@@ -80,15 +80,18 @@ class LedgerReader:
         first: dt.date | None = None,
         last: dt.date | None = None,
         after: str | None = None,
+        newest_first: bool = False,
     ) -> Iterator[RunRecord]:
         """Yield the records between two dates, both inclusive, after a run if one is given.
 
-        They are in the order of their dates, and within a date as they were recorded.
+        They are in the order of their dates, and within a date as they were recorded; or in the
+        reverse order.
         """
+        place = (RUNS.c.business_date, RUNS.c.sequence)
         query = (
             sa.select(ENTRIES.c.entry)
             .join(RUNS, RUNS.c.log_index == ENTRIES.c.log_index)
-            .order_by(RUNS.c.business_date, RUNS.c.sequence)
+            .order_by(*(column.desc() if newest_first else column for column in place))
         )
         if first is not None:
             query = query.where(RUNS.c.business_date >= first.isoformat())
@@ -96,9 +99,9 @@ class LedgerReader:
             query = query.where(RUNS.c.business_date <= last.isoformat())
         if after is not None:
             date, _, _ = after.rpartition("-")
-            query = query.where(
-                sa.tuple_(RUNS.c.business_date, RUNS.c.sequence) > (date, log.sequence_of(after))
-            )
+            given = (date, log.sequence_of(after))
+            places = sa.tuple_(*place)
+            query = query.where(places < given if newest_first else places > given)
         with self.reading() as connection:
             rows = connection.execute(query).scalars().all()
         return (read_run(bytes(row)) for row in rows)

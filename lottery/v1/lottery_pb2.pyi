@@ -588,7 +588,9 @@ class Run(_message.Message):
     request_id: _builtins.str
     """The id of the request that recorded the run."""
     record: _builtins.bytes
-    """The canonical run record (RFC 8785): the exact bytes of the run's entry in the log."""
+    """The canonical run record (RFC 8785): the exact bytes of the run's entry in the log. ListRuns has
+    it in the view `RUN_VIEW_FULL` alone.
+    """
     reason: _builtins.str
     """Why this run supersedes them."""
     superseded_by: _builtins.str

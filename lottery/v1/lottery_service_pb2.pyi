@@ -21,6 +21,54 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _RunOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RunOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RUN_ORDER_UNSPECIFIED: _RunOrder.ValueType  # 0
+    """The default: the same as `RUN_ORDER_OLDEST_FIRST`."""
+    RUN_ORDER_OLDEST_FIRST: _RunOrder.ValueType  # 1
+    """By ascending business date, and within a date in the order they were recorded."""
+    RUN_ORDER_NEWEST_FIRST: _RunOrder.ValueType  # 2
+    """The reverse."""
+
+class RunOrder(_RunOrder, metaclass=_RunOrderEnumTypeWrapper):
+    """The order in which runs are listed."""
+
+RUN_ORDER_UNSPECIFIED: RunOrder.ValueType  # 0
+"""The default: the same as `RUN_ORDER_OLDEST_FIRST`."""
+RUN_ORDER_OLDEST_FIRST: RunOrder.ValueType  # 1
+"""By ascending business date, and within a date in the order they were recorded."""
+RUN_ORDER_NEWEST_FIRST: RunOrder.ValueType  # 2
+"""The reverse."""
+Global___RunOrder: _TypeAlias = RunOrder  # noqa: Y015
+
+class _RunView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RunViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RUN_VIEW_UNSPECIFIED: _RunView.ValueType  # 0
+    """The default: the same as `RUN_VIEW_BASIC`."""
+    RUN_VIEW_BASIC: _RunView.ValueType  # 1
+    """All but the breaks and the canonical run record."""
+    RUN_VIEW_FULL: _RunView.ValueType  # 2
+    """All but the breaks."""
+
+class RunView(_RunView, metaclass=_RunViewEnumTypeWrapper):
+    """What is returned of a run that is listed."""
+
+RUN_VIEW_UNSPECIFIED: RunView.ValueType  # 0
+"""The default: the same as `RUN_VIEW_BASIC`."""
+RUN_VIEW_BASIC: RunView.ValueType  # 1
+"""All but the breaks and the canonical run record."""
+RUN_VIEW_FULL: RunView.ValueType  # 2
+"""All but the breaks."""
+Global___RunView: _TypeAlias = RunView  # noqa: Y015
+
 class _RowFormat:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -591,12 +639,23 @@ class ListRunsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FIRST_DATE_FIELD_NUMBER: _builtins.int
     LAST_DATE_FIELD_NUMBER: _builtins.int
+    STANDING_ONLY_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The maximum number of runs to return; the server may return fewer. Defaults to 100; values
     above 1,000 are treated as 1,000.
     """
     page_token: _builtins.str
-    """The `next_page_token` of the previous response; empty for the first page."""
+    """The `next_page_token` of the previous response; empty for the first page. Of the other fields,
+    only `page_size` may differ from those of the previous request.
+    """
+    standing_only: _builtins.bool
+    """If set, only runs that no later run supersedes are returned."""
+    order: Global___RunOrder.ValueType
+    """The order of the runs."""
+    view: Global___RunView.ValueType
+    """What is returned of each run."""
     @_builtins.property
     def first_date(self) -> _date_pb2.Date:
         """If set, only runs of this business date or later are returned."""
@@ -612,10 +671,13 @@ class ListRunsRequest(_message.Message):
         page_token: _builtins.str = ...,
         first_date: _date_pb2.Date | None = ...,
         last_date: _date_pb2.Date | None = ...,
+        standing_only: _builtins.bool = ...,
+        order: Global___RunOrder.ValueType = ...,
+        view: Global___RunView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["first_date", b"first_date", "last_date", b"last_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_date", b"first_date", "last_date", b"last_date", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_date", b"first_date", "last_date", b"last_date", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "standing_only", b"standing_only", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

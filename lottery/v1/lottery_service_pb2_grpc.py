@@ -165,12 +165,12 @@ class LotteryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """ListRuns lists recorded runs by ascending business date, and within a date in the order they
-        were recorded.
+        """ListRuns lists recorded runs page by page.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for these
-        dates, the page size is negative, or the last date is before the first.
+        - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for the same
+        dates, filter, order and view, the page size is negative, or the last date is before the
+        first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -86,12 +86,12 @@ class LotteryServiceStub:
     - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
     """
     ListRuns: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.ListRunsRequest, _lottery_service_pb2.ListRunsResponse]
-    """ListRuns lists recorded runs by ascending business date, and within a date in the order they
-    were recorded.
+    """ListRuns lists recorded runs page by page.
 
     Errors include:
-    - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for these
-      dates, the page size is negative, or the last date is before the first.
+    - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for the same
+      dates, filter, order and view, the page size is negative, or the last date is before the
+      first.
     """
     StreamAllocations: _grpc.UnaryStreamMultiCallable[_lottery_service_pb2.StreamAllocationsRequest, _lottery_service_pb2.StreamAllocationsResponse]
     """StreamAllocations streams the pools of a run, or its allocations, optionally only those of one
@@ -184,12 +184,12 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
     """
     ListRuns: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.ListRunsRequest, _lottery_service_pb2.ListRunsResponse]  # type: ignore[assignment]
-    """ListRuns lists recorded runs by ascending business date, and within a date in the order they
-    were recorded.
+    """ListRuns lists recorded runs page by page.
 
     Errors include:
-    - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for these
-      dates, the page size is negative, or the last date is before the first.
+    - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for the same
+      dates, filter, order and view, the page size is negative, or the last date is before the
+      first.
     """
     StreamAllocations: _aio.UnaryStreamMultiCallable[_lottery_service_pb2.StreamAllocationsRequest, _lottery_service_pb2.StreamAllocationsResponse]  # type: ignore[assignment]
     """StreamAllocations streams the pools of a run, or its allocations, optionally only those of one
@@ -315,12 +315,12 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _lottery_service_pb2.ListRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lottery_service_pb2.ListRunsResponse, _abc.Awaitable[_lottery_service_pb2.ListRunsResponse]]:
-        """ListRuns lists recorded runs by ascending business date, and within a date in the order they
-        were recorded.
+        """ListRuns lists recorded runs page by page.
 
         Errors include:
-        - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for these
-          dates, the page size is negative, or the last date is before the first.
+        - INVALID_ARGUMENT (INVALID_INPUT): the page token was not returned by this method for the same
+          dates, filter, order and view, the page size is negative, or the last date is before the
+          first.
         """
 
     @_abc_1.abstractmethod

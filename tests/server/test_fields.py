@@ -167,12 +167,16 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
     (pb.ListRunsRequest(page_token="x"), {"page_token"}),  # noqa: S106 - no secret.
     (pb.ListRunsRequest(first_date=NO_DATE), {"first_date"}),
     (pb.ListRunsRequest(last_date=NO_DATE), {"last_date"}),
+    (pb.ListRunsRequest(order=99), {"order"}),  # type: ignore[arg-type]
+    (pb.ListRunsRequest(view=99), {"view"}),  # type: ignore[arg-type]
     (pb.StreamAllocationsRequest(), {"run"}),
     (pb.StreamAllocationsRequest(run="latest", series="AAPL"), {"series"}),
     (
         pb.StreamAllocationsRequest(run="latest", account="1", content=pb.ROW_CONTENT_POOLS),
         {"account"},
     ),
+    (pb.StreamAllocationsRequest(run="latest", format=99), {"format"}),  # type: ignore[arg-type]
+    (pb.StreamAllocationsRequest(run="latest", content=99), {"content"}),  # type: ignore[arg-type]
     (pb.ExplainPoolRequest(series=AAPL), {"run"}),
     (pb.ExplainPoolRequest(run="latest"), {"series"}),
     (pb.ExplainPoolRequest(run="latest", account="1046", occ_account="C"), {"occ_account"}),

@@ -36,6 +36,7 @@ from tests.builders import (
     NEXT_DATE,
     PUBLISHED,
     SmallDay,
+    asks_making,
     made,
     notice,
     position,
@@ -340,6 +341,93 @@ def test_runs_are_listed_page_by_page(stubs: Stubs) -> None:
         ["2024-09-16-003", "2024-09-16-004"],
         ["2024-09-16-005"],
     ]
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
+    """Connect to a server with three dates of two runs; the second run supersedes on the first."""
+    with called(tmp_path_factory.mktemp("corrected") / "ledger") as stubs:
+        for number in range(3):
+            day = replace(
+                PUBLISHED.renamed(f"{number}-"),
+                date=DATE + dt.timedelta(days=number),
+                asks=asks_making(282_431_310 + number),
+            )
+            run_day(stubs, day)
+            run_day(
+                stubs,
+                replace(day, positions=[*day.positions, position(AAPL, "2000", 1)]),
+                supersedes=["latest"],
+                reason="an account was missing",
+            )
+        yield stubs
+
+
+def pages_of(stubs: Stubs, **asked: Any) -> list[pb.ListRunsResponse]:
+    """Return every page of a list."""
+    pages = [stubs.lottery.ListRuns(pb.ListRunsRequest(**asked))]
+    while token := pages[-1].next_page_token:
+        pages.append(stubs.lottery.ListRuns(pb.ListRunsRequest(**asked, page_token=token)))
+    return pages
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 4, 100])
+@pytest.mark.parametrize("standing_only", [False, True])
+@pytest.mark.parametrize("order", [pb.RUN_ORDER_OLDEST_FIRST, pb.RUN_ORDER_NEWEST_FIRST])
+@pytest.mark.parametrize("between", [{}, {"first_date": date_of(NEXT_DATE)}])
+def test_a_list_is_the_same_however_it_is_paged(
+    corrected: Stubs, page_size: int, standing_only: Any, order: Any, between: dict[str, Any]
+) -> None:
+    every = [run.run for run in corrected.lottery.ListRuns(pb.ListRunsRequest()).runs]
+    wanted = every[2:] if between else every
+    if standing_only:
+        wanted = [run for run in wanted if run.endswith("-002")]
+    if order == pb.RUN_ORDER_NEWEST_FIRST:
+        wanted = wanted[::-1]
+
+    pages = pages_of(
+        corrected, page_size=page_size, standing_only=standing_only, order=order, **between
+    )
+
+    assert len(every) == 6
+    assert [run.run for page in pages for run in page.runs] == wanted
+    assert [len(page.runs) for page in pages[:-1]] == [page_size] * (len(pages) - 1)
+    assert pages[-1].runs
+
+
+def test_a_token_continues_its_own_list_and_no_other(corrected: Stubs) -> None:
+    own: dict[str, Any] = {"first_date": date_of(DATE), "page_size": 1}
+    token = corrected.lottery.ListRuns(pb.ListRunsRequest(**own)).next_page_token
+    others: list[dict[str, Any]] = [
+        {"first_date": date_of(NEXT_DATE)},
+        {"last_date": date_of(NEXT_DATE)},
+        {"standing_only": True},
+        {"order": pb.RUN_ORDER_NEWEST_FIRST},
+        {"view": pb.RUN_VIEW_FULL},
+    ]
+
+    for other in others:
+        failure = failure_to(corrected, pb.ListRunsRequest(**{**own, **other, "page_token": token}))
+        assert (failure.code, failure.fields) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            ["page_token"],
+        ), other
+    # Another size is not another list.
+    request = pb.ListRunsRequest(**{**own, "page_size": 9, "page_token": token})
+    assert len(corrected.lottery.ListRuns(request).runs) == 5
+
+
+def test_a_list_has_the_records_if_they_are_asked_for(corrected: Stubs) -> None:
+    def listed(**asked: Any) -> list[lottery_pb2.Run]:
+        return list(corrected.lottery.ListRuns(pb.ListRunsRequest(**asked)).runs)
+
+    full = listed(view=pb.RUN_VIEW_FULL)
+
+    for run in full:
+        got = corrected.lottery.GetRun(pb.GetRunRequest(run=run.run)).run
+        assert run.record == got.record != b""
+        run.ClearField("record")
+    assert listed() == listed(view=pb.RUN_VIEW_BASIC) == full
 
 
 def test_a_last_page_that_is_full_has_no_token(stubs: Stubs) -> None:

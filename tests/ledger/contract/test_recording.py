@@ -221,6 +221,8 @@ def test_runs_are_listed_by_date_and_the_latest_is_the_last_recorded(ledger: Led
     assert [one.run for one in ledger.iterate(last=DATE)] == [A, B]
     assert [one.run for one in ledger.iterate(first=NEXT_DATE)] == [later.run]
     assert [one.run for one in ledger.iterate(after=A)] == [B, later.run]
+    assert [one.run for one in ledger.iterate(newest_first=True)] == [later.run, B, A]
+    assert [one.run for one in ledger.iterate(after=B, newest_first=True)] == [A]
     with pytest.raises(RunNotFound, match=f"run {C} is not recorded"):
         ledger.get(C)
 
