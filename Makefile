@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PROTOS := $(wildcard proto/lottery/v1/*.proto)
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup -q
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile -q
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 

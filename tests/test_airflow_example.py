@@ -152,7 +152,6 @@ def test_a_ledger_that_is_not_sound_fails_and_says_where(home: Path) -> None:
 
 @pytest.mark.skipif(AIRFLOW is None, reason="LOTTERY_AIRFLOW names no Python with Airflow 3")
 @pytest.mark.slow
-@pytest.mark.xdist_group("airflow")
 @pytest.mark.parametrize(
     ("date", "state", "tries", "told"),
     [
@@ -177,7 +176,6 @@ def test_a_morning_in_airflow(home: Path, date: str, state: str, tries: int, tol
 
 @pytest.mark.skipif(AIRFLOW is None, reason="LOTTERY_AIRFLOW names no Python with Airflow 3")
 @pytest.mark.slow
-@pytest.mark.xdist_group("airflow")
 def test_a_scheduled_morning_is_that_of_the_date_before(home: Path) -> None:
     # A quarter past four in New York; in UTC it could be either date.
     printed = airflow(home, "dags", "test", "assignment_lottery", "2024-09-18T08:15:00+00:00")

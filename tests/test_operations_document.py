@@ -28,7 +28,7 @@ REFUSALS = {
     errors.LimitExceeded.reason,
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("the runbook")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

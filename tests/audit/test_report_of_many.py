@@ -26,8 +26,6 @@ from tests.builders import (
     volumes_text,
 )
 
-pytestmark = pytest.mark.xdist_group("many pools")
-
 LIMIT = 5_000_000
 """Bytes of a page at most."""
 POOLS = 100_000

@@ -72,7 +72,6 @@ WEAKEST = """() => {
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    pytest.mark.xdist_group("browser"),
 ]
 
 
