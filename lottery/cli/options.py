@@ -70,7 +70,7 @@ InForceDateOption = Annotated[
     typer.Option(
         "--date",
         metavar="YYYY-MM-DD",
-        help="The business date; it is refused if the method was not in force yet.",
+        help="The business date: the method must be in force on it, and the file be of it.",
     ),
 ]
 RunArgument = Annotated[str, typer.Argument(help="The run, such as 2024-09-16-001, or latest.")]

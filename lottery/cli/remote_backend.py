@@ -34,13 +34,8 @@ class RemoteBackend(LotteryClient):
     def seed(
         self, volumes: ReceivedVolumes, business_date: dt.date | None
     ) -> operations.DerivedSeed:
-        volumes.problems.refuse_if_any()
-        try:
-            return self.derive_seed(volumes.asks, business_date=business_date)
-        except Refused:
-            # Refuses the same, by the file's own rows.
-            operations.derive_seed(volumes, business_date=business_date)
-            raise
+        operations.derive_seed(volumes, business_date=business_date)  # Refuses by the file's rows.
+        return self.derive_seed(volumes.asks, business_date=business_date)
 
     def run(
         self, request: operations.RunRequest, progress: operations.Progress

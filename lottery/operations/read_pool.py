@@ -12,6 +12,7 @@ from lottery.day.assigned_pools import assigned_pools
 from lottery.day.tables import NOTICES
 from lottery.errors import Problem, Problems, quote
 from lottery.intake import files
+from lottery.intake.as_of import as_of_problems
 from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.operations.odds import OddsRequest
@@ -36,7 +37,7 @@ def read_pool(
         series: The pool's series, padded or compact.
         occ_account: The pool's OCC account; None if the series has one pool only in the file.
         assigned_quantity: Contracts assigned.
-        business_date: The date, if the method must be in force on it.
+        business_date: The date, if it is to be checked (F1, P7).
         account: The one account to return; empty for all of them.
         methodology: The method with its decisions.
         memory: What reading the file may take.
@@ -60,6 +61,8 @@ def read_pool(
             listed = ", ".join(map(quote, names))
             message = f"series {quote(series)} has several OCC accounts; name one of {listed}"
             problems += Problems.of(Problem(source="occ_account", message=message))
+    if business_date is not None:
+        problems += as_of_problems(positions.sources, positions.locator, business_date)
     problems += position_problems(positions, methodology)
     problems.refuse_if_any()
     table = positions.table()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lottery.audit.seeds import TEST, DatedSeed, SeedHistory, Uniformity, seed_history
 from lottery.errors import NO_PROBLEMS, Problems
+from lottery.intake.as_of import as_of_problems
 from lottery.intake.sources import ReceivedVolumes
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import DENOMINATOR, ExchangeAsk, RuleWarning, Seed, show_cut
@@ -46,15 +47,16 @@ def derive_seed(
 
     Args:
         volumes: The ask prices.
-        business_date: Their date, if the method must be in force on it.
+        business_date: Their date, if it is to be checked (F1, S8).
         problems: What is already known to be wrong.
 
     Raises:
-        Refused: An ask price or the set of them is wrong, or the method was not in force; every
-            problem is listed with its row.
+        Refused: An ask price or the set of them is wrong, they are of another date, or the method
+            was not in force; every problem is listed with its row.
     """
     if business_date is not None:
         problems += check_date(business_date, JPMS_2024_09_06)
+        problems += as_of_problems(volumes.sources, volumes.locator, business_date)
     seed, seed_problems = derive_seed_of(volumes, JPMS_2024_09_06)
     (problems + volumes.problems + seed_problems).refuse_if_any()
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101

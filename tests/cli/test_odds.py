@@ -115,6 +115,18 @@ def test_a_date_before_the_method_has_no_odds(reader: Door, example_server: Door
     assert refused[0][0] == refused[1][0]
 
 
+def test_positions_of_another_date_have_no_odds(reader: Door, tmp_path: Path) -> None:
+    positions = tmp_path / "positions.csv"
+    lines = ["series,account,short_quantity,as_of", f"{AAPL},1046,30,2024-09-13", ""]
+    positions.write_text("\n".join(lines), "utf-8")
+    command = ("odds", "--positions", positions, "--series", AAPL, "--quantity", 1, "--date")
+
+    assert reader(*command, "2024-09-13").exit_code == 0
+    _, document = fails(reader, *command, "2024-09-16", exit_code=3, reason="INVALID_INPUT")
+    (problem,) = document["problems"]
+    assert (problem["file"], problem["column"], problem["rule"]) == ("positions.csv", "as_of", "P7")
+
+
 @pytest.mark.parametrize("series", [AAPL, COMPACT])
 @pytest.mark.parametrize("options", [[], ["--occ-account", "C"]])
 def test_the_series_may_be_padded_or_compact_and_its_only_pool_named_or_not(

@@ -69,6 +69,25 @@ def test_a_date_before_the_method_has_no_seed(reader: Door, example_server: Door
     assert reader(*seed_of("5 September")).exit_code == 2
 
 
+def test_volumes_of_another_date_have_no_seed(
+    reader: Door, example_server: Door, tmp_path: Path
+) -> None:
+    volumes = tmp_path / "volumes.csv"
+    header, *rows = volumes_text(ASKS).splitlines()
+    dated = [f"{header},as_of", *(f"{row},2024-09-13" for row in rows), ""]
+    volumes.write_text("\n".join(dated), "utf-8")
+    command = ("seed", "--volumes", volumes)
+
+    for door in (reader, example_server):
+        assert door(*command, "--date", "2024-09-13").exit_code == 0
+        _, document = fails(
+            door, *command, "--date", "2024-09-16", exit_code=3, reason="INVALID_INPUT"
+        )
+        (problem,) = document["problems"]
+        found = [problem[name] for name in ("file", "column", "rule")]
+        assert found == ["volumes.csv", "as_of", "S8"]
+
+
 def test_wrong_volumes_are_refused_by_file_row_and_line(
     reader: Door, example_server: Door, tmp_path: Path
 ) -> None:
