@@ -60,7 +60,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         _require_active(context)
         try:
             asked = run_stream.to_run_request(
-                received, self._identify(context), partial(operations.methodology_for, self._ledger)
+                received, self._identify(context), self._ledger.charter_for
             )
             recorded = operations.run_lottery(
                 self._ledger, asked, proceed=partial(_require_active, context)

@@ -82,6 +82,7 @@ def from_charter(charter: Charter) -> pb.GetCharterResponse:
         decisions=charter.method.decisions,
         approval_reference=charter.approval_reference,
         notice_version=charter.notice_version,
+        clearing_member=charter.clearing_member,
         entry=canonical(charter),
     )
 

@@ -20,11 +20,13 @@ from lottery.operations.inputs import (
     ControlTotals,
     IncomingRows,
     MemoryLimit,
-    Methodology,
+    NamedMember,
     assigned_pools,
     figures_of_notices,
     figures_of_positions,
+    of_one_member,
 )
+from lottery.operations.ledgers import Charter
 from lottery.operations.requester import Identity
 from lottery.v1 import lottery_service_pb2 as pb
 from server import requests
@@ -127,14 +129,14 @@ def receive_run(
 def to_run_request(
     received: ReceivedRun | None,
     requested_by: Identity,
-    methodology_for: Callable[[dt.date], Methodology],
+    charter_for: Callable[[dt.date], Charter],
 ) -> operations.RunRequest:
     """Convert a stream that was read to its end.
 
     Args:
         received: The stream.
         requested_by: Who sent it.
-        methodology_for: Returns the charter's method for a date (C1).
+        charter_for: Returns the charter that holds for a date (C1).
 
     Raises:
         Refused: There is no spec.
@@ -143,20 +145,23 @@ def to_run_request(
         raise requests.refused("spec", "expected a spec in the first message, got none")
     spec = received.spec
     business_date, date_problems = requests.to_business_date(spec.business_date)
-    charter = methodology_for(business_date)
-    methodology, decision_problems = requests.to_methodology(spec.decisions, charter)
-    if not decision_problems and methodology != charter:
+    charter = charter_for(business_date)
+    decided = charter.method.methodology()
+    methodology, decision_problems = requests.to_methodology(spec.decisions, decided)
+    if not decision_problems and methodology != decided:
         message = "expected the decisions of the charter, got others; leave them out"
         decision_problems = Problems.of(Problem(source="decisions", message=message, rule="C1"))
-    problems = date_problems + decision_problems
+    named = NamedMember.of(charter.clearing_member, spec.clearing_member)
+    problems = date_problems + decision_problems + named.problems
     totals = _to_totals(spec)
-    notices = received.notices.received()
+    arrived = received.notices.received()
+    notices, warnings = of_one_member(arrived, named.member, methodology.other_members)
     positions = received.positions.positions(
         assigned_pools(notices.table),
         methodology.account_order,
         adds_up=totals.adds_up_shorts,
     )
-    figures = {**figures_of_notices(notices), **figures_of_positions(positions)}
+    figures = {**figures_of_notices(arrived), **figures_of_positions(positions)}
     problems += totals.problems({key: (_TOTALS[key], came) for key, (_, came) in figures.items()})
     occ_count = received.occ_positions.row_count
     if spec.HasField("occ_position_count") and spec.occ_position_count != occ_count:
@@ -177,6 +182,8 @@ def to_run_request(
             received.occ_positions.received() if received.occ_positions.has_arrived else None
         ),
         methodology=methodology,
+        clearing_member=named.member,
+        warnings=warnings,
         may_be_cut_off=tuple(spec.may_be_cut_off),
     )
 

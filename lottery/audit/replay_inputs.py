@@ -14,10 +14,11 @@ from lottery.audit.differences import (
     compare_members,
     compare_tables,
 )
-from lottery.day.tables import NOTICES
+from lottery.day.tables import NOTICES, OCC_REPORTS
 from lottery.errors import NO_PROBLEMS, LedgerDamaged, Problems, Refused
 from lottery.intake.as_of import date_of
 from lottery.intake.files import notices_of_source, occ_positions_of_source
+from lottery.intake.members import choose_member
 from lottery.intake.occ_reports import empty_reports
 from lottery.intake.sources import SourceFile
 from lottery.intake.volumes import volumes_of_source
@@ -73,7 +74,7 @@ def compare_seed(record: RunRecord, directory: Path) -> Iterator[Difference]:
         recorded = tuple(
             warning
             for warning in record.warnings
-            if warning.rule != "P3" and warning.code not in occ.CODES
+            if warning.rule not in ("P3", "P8") and warning.code not in occ.CODES
         )
         yield from compare("run.json warnings", recorded, seed.warnings())
 
@@ -87,20 +88,35 @@ def compare_notices(record: RunRecord, directory: Path) -> Iterator[Difference]:
     for problem in sum((part.problems for part in received), NO_PROBLEMS):
         yield Difference("sources notices", "readable", problem)
     notices = pa.concat_tables([NOTICES.empty_table(), *(part.table for part in received)])
+    has_reports = any(part.occ_reports is not None for part in received)
+    reports = pa.concat_tables(
+        [
+            OCC_REPORTS.empty_table(),
+            *(
+                empty_reports(part.table) if part.occ_reports is None else part.occ_reports
+                for part in received
+            ),
+        ]
+    )
+    other_members = record.method.methodology().other_members
+    choice = choose_member(notices, reports, record.clearing_member, other_members)
+    if choice.problem is not None:
+        yield Difference("sources notices", "notices of one clearing member", choice.problem)
+    if choice.counts is not None:
+        notices, reports = notices.filter(choice.counts), reports.filter(choice.counts)
+    yield from compare("run.json clearing_member", record.clearing_member, choice.member)
+    left_out = tuple(warning for warning in record.warnings if warning.rule == "P8")
+    computed_warnings = () if choice.warning is None else (choice.warning,)
+    yield from compare("run.json warnings of other members", left_out, computed_warnings)
     recorded = evidence.read_table(directory, evidence.NOTICES_FILE)
     computed = evidence.sorted_notices(notices)
     yield from compare_tables(evidence.NOTICES_FILE, recorded, computed)
-    has_reports = any(part.occ_reports is not None for part in received)
     if has_reports != bool(record.files_of(evidence.OCC_REPORTS_FILE)):
         texts = ("no reports of OCC", "reports of OCC")
         yield Difference(evidence.OCC_REPORTS_FILE, texts[not has_reports], texts[has_reports])
     elif has_reports:
-        parts = [
-            empty_reports(part.table) if part.occ_reports is None else part.occ_reports
-            for part in received
-        ]
         recorded = evidence.read_table(directory, evidence.OCC_REPORTS_FILE)
-        computed = evidence.sorted_occ_reports(pa.concat_tables(parts))
+        computed = evidence.sorted_occ_reports(reports)
         yield from compare_tables(evidence.OCC_REPORTS_FILE, recorded, computed)
 
 

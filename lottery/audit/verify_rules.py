@@ -202,6 +202,9 @@ def _run_problems(
             yield f"expected the charter {digest} that was in force, got {record.charter}"
         elif record.method != charter.method:
             yield f"expected the method and decisions of its charter, got {record.method.id}"
+        elif charter.clearing_member not in ("", record.clearing_member):
+            expected = f"the clearing member of its charter, {charter.clearing_member}"
+            yield f"expected {expected}, got {record.clearing_member}"
     yield from _naming_problems(record, before, date)
 
 

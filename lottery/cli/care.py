@@ -32,6 +32,10 @@ NoticeOption = Annotated[
     str, typer.Option("--notice-version", help="The version of the notice to customers.")
 ]
 
+MemberOption = Annotated[
+    str, typer.Option("--clearing-member", metavar="ID", help="Whose notices count (rule P8).")
+]
+
 
 @command
 def init(
@@ -39,6 +43,7 @@ def init(
     decision: DecisionOption = None,
     approval_reference: ApprovalOption = "",
     notice_version: NoticeOption = "",
+    clearing_member: MemberOption = "",
 ) -> None:
     """Make a ledger with its charter: what is decided, once and for every run.
 
@@ -49,6 +54,7 @@ def init(
         decisions=_decisions(decision),
         approval_reference=approval_reference,
         notice_version=notice_version,
+        clearing_member=clearing_member,
     )
     ledger = operations.init_ledger(settings, terms, system_identity())
     keys = operations.public_keys(ledger)
@@ -88,6 +94,12 @@ def amend(
     notice_version: Annotated[
         str | None, typer.Option("--notice-version", help="The version of the notice.")
     ] = None,
+    clearing_member: Annotated[
+        str | None,
+        typer.Option(
+            "--clearing-member", metavar="ID", help="Whose notices count; empty names none."
+        ),
+    ] = None,
 ) -> None:
     """Decide otherwise for a date without a run, and for all after it.
 
@@ -101,6 +113,7 @@ def amend(
         decisions=_decisions(decision),
         approval_reference=approval_reference,
         notice_version=notice_version,
+        clearing_member=clearing_member,
         by=system_identity(),
     )
     session.show(as_json(amended), lambda console: _show_charters(console, (amended,)))
@@ -216,6 +229,7 @@ def _show_charters(console: Console, charters: Sequence[Charter]) -> None:
         for name, given in (
             ("approval", one.approval_reference),
             ("notice", one.notice_version),
+            ("clearing member", one.clearing_member),
         ):
             if given:
                 console.print(f"  {name}: {given}", soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from lottery.cli.options import (
     read_totals,
 )
 from lottery.cli.session import Session, command
+from lottery.errors import escape
 from lottery.operations.check import CheckedFile, check_files
 from lottery.operations.inputs import AccountOrder, ZeroHit
 
@@ -62,7 +63,9 @@ def _show_files(console: Console, checked: Sequence[CheckedFile]) -> None:
     for file in checked:
         rows = f"{file.row_count:,} row{'' if file.row_count == 1 else 's'}"
         contracts = "" if file.quantity is None else f", {file.quantity:,} contracts"
-        console.print(f"{file.name}: {file.role}, {rows}{contracts}; nothing is wrong")
+        members = _members(file.members)
+        found = f"{file.name}: {file.role}, {rows}{contracts}{members}"
+        console.print(f"{found}; nothing is wrong", soft_wrap=True)
         if file.may_be_cut_off:
             console.print(
                 f"  warning: the last line has no line end, and neither --expect nor "
@@ -70,3 +73,12 @@ def _show_files(console: Console, checked: Sequence[CheckedFile]) -> None:
                 style="yellow",
                 soft_wrap=True,
             )
+
+
+def _members(members: Mapping[str, int]) -> str:
+    if not members:
+        return ""
+    if len(members) == 1:
+        return f", clearing member {escape(next(iter(members)))}"
+    listed = ", ".join(f"{escape(member)} ({count:,})" for member, count in members.items())
+    return f", clearing members {listed}"

@@ -42,6 +42,9 @@ class LocalBackend:
     def methodology(self, business_date: dt.date) -> Methodology:
         return operations.methodology_for(self.ledger(), business_date)
 
+    def clearing_member(self, business_date: dt.date) -> str:
+        return self.ledger().charter_for(business_date).clearing_member
+
     def seed(
         self, volumes: ReceivedVolumes, business_date: dt.date | None
     ) -> operations.DerivedSeed:

@@ -48,7 +48,8 @@ class RemoteBackend(LotteryClient):
             return self.run_lottery(
                 business_date=request.business_date,
                 asks=request.volumes.asks,
-                notices=request.notices.with_occ_reports(),
+                # All of them, so that the server leaves out and records what does not count.
+                notices=(request.notices.whole or request.notices).with_occ_reports(),
                 positions=request.positions.table_to_send(),
                 cycle=request.cycle,
                 request_id=request.request_id or "",
@@ -58,6 +59,7 @@ class RemoteBackend(LotteryClient):
                     None if request.occ_positions is None else request.occ_positions.table
                 ),
                 may_be_cut_off=request.may_be_cut_off,
+                clearing_member=request.clearing_member or "",
                 volumes_as_of=request.volumes.sources[0].as_of or "",
             )
         except Refused as error:
@@ -111,7 +113,7 @@ def _by_file_rows(problem: Problem, request: operations.RunRequest) -> Problem:
     if problem.source == "supersedes":
         return replace(problem, source="supersede")
     sent: dict[str, Received | ReceivedPositions | None] = {
-        "arrow_notices": request.notices,
+        "arrow_notices": request.notices.whole or request.notices,
         "arrow_positions": request.positions,
         "arrow_occ_positions": request.occ_positions,
     }

@@ -20,6 +20,7 @@ from lottery.cli.options import (
 )
 from lottery.cli.session import Session, command
 from lottery.errors import quote
+from lottery.operations.inputs import NamedMember
 from lottery.operations.requester import system_identity
 from lottery.operations.runs import summary
 from lottery.operations.validation import CYCLES
@@ -69,6 +70,12 @@ def run(
         ),
     ] = None,
     expect: ExpectOption = None,
+    clearing_member: Annotated[
+        str,
+        typer.Option(
+            metavar="ID", help="Whose notices count, if the charter names nobody (rule P8)."
+        ),
+    ] = "",
     more_superseded: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="RUN")] = None,
 ) -> None:
     """Allocate a business date, or one cycle of it, and record the run.
@@ -93,6 +100,7 @@ def run(
             memory=memory,
             progress=step,
             totals=totals,
+            named=NamedMember.of(backend.clearing_member(business_date), clearing_member),
         )
         request = dataclasses.replace(
             request,

@@ -187,6 +187,7 @@ class LotteryClient(AuditCalls):
         short_quantity: int | None = None,
         may_be_cut_off: Iterable[str] = (),
         volumes_as_of: str = "",
+        clearing_member: str = "",
     ) -> RecordedRun:
         """Allocate a business date, or a cycle of it, and record the run.
 
@@ -207,6 +208,7 @@ class LotteryClient(AuditCalls):
             short_quantity: What the short quantities of all positions must add up to.
             may_be_cut_off: The text files that the rows come from and that may be cut off (H1).
             volumes_as_of: Of which date or time the asks are (S8); empty if that is not said.
+            clearing_member: Whose notices count (P8), if the charter names nobody.
 
         Raises:
             Refused: Something that was sent is wrong.
@@ -229,6 +231,7 @@ class LotteryClient(AuditCalls):
             short_quantity=short_quantity,
             may_be_cut_off=may_be_cut_off,
             volumes_as_of=volumes_as_of,
+            clearing_member=clearing_member,
         )
         messages = _run_messages(spec, notices, positions, occ_positions)
         response = call(self._lottery.RunLottery, messages, self._timeout)
@@ -238,6 +241,11 @@ class LotteryClient(AuditCalls):
         """Return the decisions of the charter that holds for a date, by name (C1)."""
         request = lottery_service_pb2.GetCharterRequest(business_date=date_of(business_date))
         return dict(call(self._lottery.GetCharter, request, self._timeout).decisions)
+
+    def clearing_member(self, business_date: dt.date) -> str:
+        """Return the clearing member that the charter of a date names (P8), or an empty text."""
+        request = lottery_service_pb2.GetCharterRequest(business_date=date_of(business_date))
+        return str(call(self._lottery.GetCharter, request, self._timeout).clearing_member)
 
     def get_run(self, run: str) -> RecordedRun:
         """Return a recorded run, or the `latest`.

@@ -272,6 +272,8 @@ class Received:
         problems: What is wrong with them.
         occ_reports: `tables.OCC_REPORTS`, row by row what else OCC says of the notices; None
             if it says nothing.
+        whole: What was received, if some of its rows do not count (P8).
+        rows: int64[n], the index in it of each row of the table.
     """
 
     table: pa.Table
@@ -280,6 +282,8 @@ class Received:
     starts: tuple[int, ...] = (0,)
     problems: Problems = NO_PROBLEMS
     occ_reports: pa.Table | None = None
+    whole: Received | None = None
+    rows: npt.NDArray[np.int64] | None = None
 
     @property
     def locator(self) -> RowLocator:
@@ -297,6 +301,8 @@ class Received:
 
     def locate(self, index: int) -> tuple[RowLocator, int]:
         """Return the locator of a row of the table, and the row's index there."""
+        if self.rows is not None:
+            index = int(self.rows[index])
         part = bisect_right(self.starts, index) - 1
         return self.locators[part], index - self.starts[part]
 

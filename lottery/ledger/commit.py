@@ -48,6 +48,7 @@ from lottery.ledger.entry import (
     Entry,
     NamedRequest,
     NextKey,
+    another_member,
     canonical,
 )
 from lottery.ledger.ports import Clock, Objects, Ports, writing_to
@@ -400,6 +401,8 @@ class Ledger(LedgerReader):
         method = MethodRecord.of(draft.methodology)
         if charter.method != method:
             raise Refused([_undecided(charter.method, method)])
+        if charter.clearing_member not in ("", draft.clearing_member):
+            raise Refused([another_member(charter.clearing_member, draft.clearing_member)])
         place = Place(
             run=f"{date}-{len(runs.records) + 1:03d}",
             previous=runs.last_digest,

@@ -43,6 +43,7 @@ class RunDraft:
         warnings: What deserves attention.
         sources: Everything that was received.
         requested_by: The requester.
+        clearing_member: The clearing member whose notices they are (P8), or None.
         occ_reports: `tables.OCC_REPORTS`, or None if OCC reports nothing else about the notices.
         occ_shorts: OCC's figures of the pools (`occ_positions.occ_shorts`), if they are compared.
         superseding: The runs that it supersedes.
@@ -61,6 +62,7 @@ class RunDraft:
     warnings: tuple[RuleWarning, ...]
     sources: tuple[SourceFile, ...]
     requested_by: Identity
+    clearing_member: str | None = None
     occ_reports: pa.Table | None = None
     occ_shorts: pa.Table | None = None
     superseding: Superseding = field(default_factory=Superseding)
@@ -144,6 +146,7 @@ def finished_record(
         rests_on=draft.rests_on,
         method=MethodRecord.of(draft.methodology),
         seed=draft.seed,
+        clearing_member=draft.clearing_member,
         pool_count=day.pools.num_rows,
         notice_count=draft.notices.num_rows,
         assigned_quantity=sum(day.pools.column("assigned_quantity").to_pylist()),

@@ -57,6 +57,7 @@ class Charter:
         method: The method's id and every named decision.
         approval_reference: The firm's reference of the approval or filing; empty if it gave none.
         notice_version: The version of the firm's notice to customers; empty if it gave none.
+        clearing_member: The clearing member whose notices count (P8); empty if none is named.
         holds_from: The first business date that it holds for; None in the first charter.
         previous: The SHA-256 of the charter before it, None for the first.
     """
@@ -67,6 +68,7 @@ class Charter:
     method: MethodRecord
     approval_reference: str
     notice_version: str
+    clearing_member: str
     holds_from: dt.date | None
     previous: str | None
     requested_by: Identity
@@ -182,6 +184,17 @@ def read_run(encoded: bytes) -> RunRecord:
 def digest_of(encoded: bytes) -> str:
     """Return the SHA-256 by which entries name each other, hexadecimal."""
     return hashlib.sha256(encoded).hexdigest()
+
+
+def another_member(charter: str, given: str | None) -> Problem:
+    """Return the problem of a clearing member that is not the charter's (C1)."""
+    got = "none" if given is None else quote(given)
+    return Problem(
+        source="clearing_member",
+        message=f"expected that of the charter, {quote(charter)}, got {got}; leave it out, or "
+        "change the charter for later dates with lottery charter amend",
+        rule="C1",
+    )
 
 
 def _check_names(record: RunRecord) -> None:

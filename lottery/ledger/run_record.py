@@ -138,6 +138,8 @@ class RunRecord:
         supersedes: The runs of its date that it supersedes, sorted.
         reason: Why it supersedes them.
         rests_on: The runs whose draws it continues, in the order of recording (P6, H2).
+        clearing_member: The clearing member whose notices they are (P8): the one that was named, or
+            the only one that they name; None if neither is there.
         assigned_quantity: Contracts of all notices, including those of broken pools.
         allocated_quantity: Contracts allocated to accounts.
         break_count: Pools that are breaks; `pools.parquet` has them with both figures (D5).
@@ -159,6 +161,7 @@ class RunRecord:
     rests_on: tuple[str, ...]
     method: MethodRecord
     seed: Annotated[Seed, AfterValidator(_with_four_digits), WrapSerializer(_seed_document)]
+    clearing_member: str | None
     pool_count: int
     notice_count: int
     assigned_quantity: int

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from lottery.errors import quote
 
@@ -30,6 +30,23 @@ class ZeroHit(StrEnum):
 
     WRAP = "wrap"
     FIRST = "first"
+
+
+class OtherMembers(StrEnum):
+    """What becomes of notices of another clearing member than the one that counts (P8)."""
+
+    REFUSE = "refuse"
+    LEAVE_OUT = "leave-out"
+
+
+CHOICES: Final[Mapping[str, type[StrEnum]]] = MappingProxyType(
+    {
+        "account_order": AccountOrder,
+        "zero_hit": ZeroHit,
+        "other_members": OtherMembers,
+    }
+)
+"""Decisions of which this software knows several choices; a `Methodology` has each by its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +87,7 @@ class Methodology:
         securities: The four securities in the document's order (S1).
         account_order: The choice of R2.
         zero_hit: The choice of D2.
+        other_members: The choice of P8.
     """
 
     id: str
@@ -77,14 +95,11 @@ class Methodology:
     securities: tuple[Security, ...]
     account_order: AccountOrder = AccountOrder.NUMERIC
     zero_hit: ZeroHit = ZeroHit.WRAP
+    other_members: OtherMembers = OtherMembers.REFUSE
 
     def decisions(self) -> dict[str, str]:
         """Return every decision's name and choice, as the run record keeps them."""
-        return {
-            "account_order": self.account_order.value,
-            "zero_hit": self.zero_hit.value,
-            **FIXED_DECISIONS,
-        }
+        return {**{name: str(getattr(self, name)) for name in CHOICES}, **FIXED_DECISIONS}
 
     def deciding(self, decisions: Mapping[str, str]) -> Methodology:
         """Return this method with other choices.
@@ -95,22 +110,18 @@ class Methodology:
         Raises:
             ValueError: A name or a choice is unknown.
         """
-        given = {**self.decisions(), **decisions}
-        choices = {name: [choice] for name, choice in self.decisions().items()}
-        choices["account_order"] = [order.value for order in AccountOrder]
-        choices["zero_hit"] = [hit.value for hit in ZeroHit]
-        for name, choice in given.items():
-            if choice not in choices.get(name, []):
-                if name not in choices:
-                    known = ", ".join(choices)
-                    raise ValueError(f"decision must be one of {known}; got {quote(name)}")
-                known = " or ".join(choices[name])
-                raise ValueError(f"decision {name} must be {known}, got {quote(choice)}")
-        return replace(
-            self,
-            account_order=AccountOrder(given["account_order"]),
-            zero_hit=ZeroHit(given["zero_hit"]),
-        )
+        known = {name: [str(choice) for choice in choices] for name, choices in CHOICES.items()}
+        known |= {name: [choice] for name, choice in FIXED_DECISIONS.items()}
+        for name, choice in decisions.items():
+            if name not in known:
+                raise ValueError(f"decision must be one of {', '.join(known)}; got {quote(name)}")
+            if choice not in known[name]:
+                expected = " or ".join(known[name])
+                raise ValueError(f"decision {name} must be {expected}, got {quote(choice)}")
+        chosen: dict[str, Any] = {
+            name: choices(decisions[name]) for name, choices in CHOICES.items() if name in decisions
+        }
+        return replace(self, **chosen)
 
 
 JPMS_2024_09_06: Final = Methodology(

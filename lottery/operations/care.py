@@ -88,6 +88,7 @@ def amend_charter(
     decisions: Mapping[str, str],
     approval_reference: str | None,
     notice_version: str | None,
+    clearing_member: str | None,
     by: Identity,
 ) -> Charter:
     """Record another charter, for a date on which there is no run yet, and those after it.
@@ -98,6 +99,8 @@ def amend_charter(
         decisions: The decisions that it changes.
         approval_reference: The firm's reference of the approval; None keeps the last one.
         notice_version: The version of the notice to customers; None keeps the last one.
+        clearing_member: The clearing member whose notices count; None keeps the last one, and empty
+            names none.
         by: The requester.
 
     Raises:
@@ -110,6 +113,7 @@ def amend_charter(
             decisions={**last.method.decisions, **decisions},
             approval_reference=_or_last(approval_reference, last.approval_reference),
             notice_version=_or_last(notice_version, last.notice_version),
+            clearing_member=_or_last(clearing_member, last.clearing_member),
         )
         amended = replace(
             last,
@@ -117,6 +121,7 @@ def amend_charter(
             method=terms.method(),
             approval_reference=terms.approval_reference,
             notice_version=terms.notice_version,
+            clearing_member=terms.clearing_member,
             holds_from=holds_from,
             requested_by=by,
         )

@@ -7,14 +7,15 @@ that what is wrong is known the evening before.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
 from lottery.intake import files
 from lottery.intake.as_of import as_of_problems
+from lottery.intake.members import members_of
 from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.intake.sources import SourceFile
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
@@ -47,6 +48,7 @@ class CheckedFile:
         role: `notices`, `positions` or `volumes`; None if its columns are those of no role.
         row_count: The rows that were read.
         quantity: Contracts assigned or short in all; None for volumes.
+        members: The number of notices of each clearing member that they name (P8).
         may_be_cut_off: Whether it is text whose last line has no line end, and neither control
             totals nor a checksum came with it (H1).
     """
@@ -55,6 +57,7 @@ class CheckedFile:
     role: str | None
     row_count: int = 0
     quantity: int | None = None
+    members: Mapping[str, int] = field(default_factory=dict)
     may_be_cut_off: bool = False
 
 
@@ -117,6 +120,7 @@ def _check(
             role=role,
             row_count=notices.table.num_rows,
             quantity=exact_sum(notices.table.column("quantity")),
+            members=members_of(notices.occ_reports),
             may_be_cut_off=_may_be_cut_off(notices.sources),
         )
         return file, notices.problems + repeated_notices(notices), figures_of_notices(notices)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lottery.day.assigned_pools import assigned_pools
+from lottery.errors import NO_PROBLEMS, Problem, Problems
 from lottery.intake import files
 from lottery.intake.arrow import with_own_labels, write_arrow
+from lottery.intake.members import describe_member, of_one_member
 from lottery.intake.memory import UNLIMITED, VARIABLE, MemoryLimit
 from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.intake.wire import IncomingRows, volumes_of_asks
+from lottery.ledger.entry import another_member
 from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
 from lottery.operations.requester import Identity
 from lottery.operations.run import Progress, RunRequest
@@ -33,6 +36,7 @@ __all__ = [
     "IncomingRows",
     "MemoryLimit",
     "Methodology",
+    "NamedMember",
     "Received",
     "ReceivedPositions",
     "ReceivedVolumes",
@@ -41,6 +45,7 @@ __all__ = [
     "assigned_pools",
     "figures_of_notices",
     "figures_of_positions",
+    "of_one_member",
     "read_request",
     "read_volumes",
     "volumes_of_asks",
@@ -59,6 +64,31 @@ class RunFiles:
     occ_positions: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedMember:
+    """The clearing member whose notices count, as the charter or the command names it (P8, C1).
+
+    Attributes:
+        member: The member; None if neither names one.
+        problems: What is wrong with the command's.
+    """
+
+    member: str | None
+    problems: Problems = NO_PROBLEMS
+
+    @classmethod
+    def of(cls, charter: str, given: str) -> NamedMember:
+        """Return the member that the charter names, or else the command; empty names none."""
+        problem = describe_member(given) if given else None
+        if problem is not None:
+            problems = Problems.of(Problem(source="clearing_member", message=problem, rule="P8"))
+        elif charter and given and given != charter:
+            problems = Problems.of(another_member(charter, given))
+        else:
+            return cls(member=charter or given or None)
+        return cls(member=charter or None, problems=problems)
+
+
 def read_request(
     paths: RunFiles,
     *,
@@ -68,6 +98,7 @@ def read_request(
     memory: MemoryLimit,
     progress: Progress,
     totals: ControlTotals,
+    named: NamedMember,
 ) -> RunRequest:
     """Read a run's files; what is wrong with them is among the request's problems.
 
@@ -79,6 +110,7 @@ def read_request(
         memory: What the day may take.
         progress: Receives the name of each step as it starts.
         totals: What the notices and the positions must come to.
+        named: The clearing member that is named.
 
     Raises:
         LimitExceeded: The positions would take more memory.
@@ -89,9 +121,10 @@ def read_request(
         paths.volumes, methodology.securities, source=names.get(paths.volumes)
     )
     progress("reading the notices")
-    notices = files.read_notices(
+    received = files.read_notices(
         paths.notices, source=names.get(paths.notices), business_date=business_date
     )
+    notices, warnings = of_one_member(received, named.member, methodology.other_members)
     progress("reading the positions")
     positions = files.read_positions(
         paths.positions,
@@ -107,20 +140,22 @@ def read_request(
         occ_positions = files.read_occ_positions(
             paths.occ_positions, business_date, source=names.get(paths.occ_positions)
         )
-    problems = totals.problems({**figures_of_notices(notices), **figures_of_positions(positions)})
+    figures = {**figures_of_notices(received), **figures_of_positions(positions)}
     return RunRequest(
         business_date=business_date,
         notices=notices,
         positions=positions,
         volumes=volumes,
         requested_by=requested_by,
-        problems=problems,
+        problems=named.problems + totals.problems(figures),
         occ_positions=occ_positions,
         methodology=methodology,
+        clearing_member=named.member,
+        warnings=warnings,
         may_be_cut_off=tuple(
-            received.locator.source
-            for received in (notices, positions, volumes)
-            for source in received.sources
+            each.locator.source
+            for each in (notices, positions, volumes)
+            for source in each.sources
             if source.may_be_cut_off and not totals.covers(source.role)
         ),
     )

@@ -15,6 +15,7 @@ from typing import Final
 
 from lottery.durable import read_file
 from lottery.errors import KeyUnusable, LedgerNotFound, LedgerUnwritable, Problem, Refused
+from lottery.intake.members import describe_member
 from lottery.ledger.commit import Ledger, make_ledger, rfc3339
 from lottery.ledger.entry import Charter
 from lottery.ledger.ports import Database, Objects, Ports
@@ -98,11 +99,13 @@ class CharterTerms:
         decisions: Names to choices; a name that is left out keeps the method's own choice.
         approval_reference: The firm's reference of the approval or filing.
         notice_version: The version of its notice to customers.
+        clearing_member: The clearing member whose notices count (P8); empty names none.
     """
 
     decisions: Mapping[str, str]
     approval_reference: str = ""
     notice_version: str = ""
+    clearing_member: str = ""
 
     def method(self) -> MethodRecord:
         """Return the method with these decisions.
@@ -121,6 +124,9 @@ class CharterTerms:
             )
             if not (text.isprintable() and len(text) <= TEXT_CHARACTERS)
         ]
+        problem = describe_member(self.clearing_member) if self.clearing_member else None
+        if problem is not None:
+            problems.append(Problem(source="clearing_member", message=problem, rule="P8"))
         try:
             method = MethodRecord.of(JPMS_2024_09_06.deciding(self.decisions))
         except ValueError as error:
@@ -183,6 +189,7 @@ def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> 
             method=method,
             approval_reference=terms.approval_reference,
             notice_version=terms.notice_version,
+            clearing_member=terms.clearing_member,
             holds_from=None,
             previous=None,
             requested_by=by,

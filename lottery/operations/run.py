@@ -28,6 +28,7 @@ from lottery.errors import (
     quote,
 )
 from lottery.intake.as_of import as_of_problems
+from lottery.intake.members import COLUMN, choose_member
 from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.ledger import evidence
@@ -44,7 +45,7 @@ from lottery.ledger.run_record import (
     Superseding,
     is_run_id,
 )
-from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.method.methodology import JPMS_2024_09_06, Methodology, OtherMembers
 from lottery.method.seed import RuleWarning, Seed
 from lottery.operations.validation import (
     CYCLES,
@@ -88,6 +89,9 @@ class RunRequest:
         reason: Why it supersedes them.
         occ_positions: OCC's own figures, to compare with the positions as given.
         methodology: The method with its decisions, which must be those of the charter (C1).
+        clearing_member: The clearing member whose notices count, as the charter or the command
+            names it (P8); None if neither does.
+        warnings: What deserves attention of the request as it was received.
         may_be_cut_off: The text files whose last line has no line end, and for which neither
             control totals nor a checksum came (H1).
     """
@@ -104,6 +108,8 @@ class RunRequest:
     reason: str | None = None
     occ_positions: Received | None = None
     methodology: Methodology = JPMS_2024_09_06
+    clearing_member: str | None = None
+    warnings: tuple[RuleWarning, ...] = ()
     may_be_cut_off: tuple[str, ...] = ()
 
     @property
@@ -168,6 +174,8 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
     problems += _term_problems(request) + seed_problems
     for received in (request.volumes, request.positions):
         problems += as_of_problems(received.sources, received.locator, request.business_date)
+    member, member_problems = _clearing_member(request)
+    problems += member_problems
     if progress is not None:
         progress("arranging the accounts")
     problems += _row_problems(request)
@@ -175,7 +183,7 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
         progress("allocating")
     day = _allocate(request, seed, request.positions.positions, problems)
     assert seed is not None, "a seed that is refused has problems"  # noqa: S101
-    warnings = (*seed.warnings(), *_occ_account_warnings(request))
+    warnings = (*seed.warnings(), *request.warnings, *_occ_account_warnings(request))
     shorts = None
     if request.occ_positions is not None:
         shorts = occ_shorts(request.occ_positions.table, day.pools)
@@ -196,6 +204,7 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
             *occ_sources,
         ),
         requested_by=request.requested_by,
+        clearing_member=member,
         occ_reports=request.notices.occ_reports,
         occ_shorts=shorts,
     )
@@ -246,6 +255,18 @@ def _allocate(
         assigned_before=assigned_before,
     )
     return day
+
+
+def _clearing_member(request: RunRequest) -> tuple[str | None, Problems]:
+    """Return the clearing member of the request's notices, and a problem if they are of several."""
+    received = request.notices
+    choice = choose_member(
+        received.table, received.occ_reports, request.clearing_member, OtherMembers.REFUSE
+    )
+    is_known = any(problem.rule == "P8" for problem in received.problems)
+    if choice.problem is None or is_known:
+        return choice.member, NO_PROBLEMS
+    return None, Problems.of(received.locator.problem(choice.problem, column=COLUMN, rule="P8"))
 
 
 def _row_problems(request: RunRequest) -> Problems:

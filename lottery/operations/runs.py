@@ -157,6 +157,7 @@ def brief(record: RunRecord, superseded_by: str | None) -> Mapping[str, Any]:
         "composite": str(record.seed.composite),
         "digits": record.seed.digits,
         "fraction": record.seed.fraction,
+        "clearing_member": record.clearing_member,
         "pool_count": record.pool_count,
         "notice_count": record.notice_count,
         "assigned_quantity": record.assigned_quantity,

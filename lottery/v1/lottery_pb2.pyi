@@ -569,6 +569,7 @@ class Run(_message.Message):
     RESTS_ON_FIELD_NUMBER: _builtins.int
     BREAK_COUNT_FIELD_NUMBER: _builtins.int
     CHARTER_FIELD_NUMBER: _builtins.int
+    CLEARING_MEMBER_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """The id of the run, for example `2024-09-16-001`."""
     state: Global___RunState.ValueType
@@ -599,6 +600,8 @@ class Run(_message.Message):
     """The number of pools that could not be allocated."""
     charter: _builtins.str
     """SHA-256 of the charter's entry that was in force, hexadecimal."""
+    clearing_member: _builtins.str
+    """The clearing member whose notices were allocated (P8); empty if nothing names one."""
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
         """The business date that the run is for."""
@@ -656,10 +659,11 @@ class Run(_message.Message):
         rests_on: _abc.Iterable[_builtins.str] | None = ...,
         break_count: _builtins.int = ...,
         charter: _builtins.str = ...,
+        clearing_member: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "recorded_at", b"recorded_at", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "break_count", b"break_count", "breaks", b"breaks", "business_date", b"business_date", "charter", b"charter", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "reason", b"reason", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "rests_on", b"rests_on", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "break_count", b"break_count", "breaks", b"breaks", "business_date", b"business_date", "charter", b"charter", "clearing_member", b"clearing_member", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "reason", b"reason", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "rests_on", b"rests_on", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

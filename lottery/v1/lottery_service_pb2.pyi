@@ -369,6 +369,7 @@ class RunSpec(_message.Message):
     SHORT_QUANTITY_FIELD_NUMBER: _builtins.int
     MAY_BE_CUT_OFF_FIELD_NUMBER: _builtins.int
     VOLUMES_AS_OF_FIELD_NUMBER: _builtins.int
+    CLEARING_MEMBER_FIELD_NUMBER: _builtins.int
     cycle: _builtins.int
     """The assignment cycle within the business date, 1 to 999. Defaults to 1."""
     request_id: _builtins.str
@@ -400,6 +401,11 @@ class RunSpec(_message.Message):
     volumes_as_of: _builtins.str
     """Of which date or time the asks are: an ISO date, or an RFC 3339 time with its offset. It is
     recorded. If set, it must be of the business date, in New York (S8).
+    """
+    clearing_member: _builtins.str
+    """The clearing member whose notices count (P8). Notices name theirs in the Arrow column
+    `clearing_firm`; what becomes of those of others is a decision of the charter. If the charter
+    names a member, this must be the same or empty.
     """
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
@@ -443,10 +449,11 @@ class RunSpec(_message.Message):
         short_quantity: _builtins.int | None = ...,
         may_be_cut_off: _abc.Iterable[_builtins.str] | None = ...,
         volumes_as_of: _builtins.str = ...,
+        clearing_member: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "decisions", b"decisions", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "short_quantity", b"short_quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "may_be_cut_off", b"may_be_cut_off", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "short_quantity", b"short_quantity", "supersedes", b"supersedes", "volumes_as_of", b"volumes_as_of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "clearing_member", b"clearing_member", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "may_be_cut_off", b"may_be_cut_off", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "short_quantity", b"short_quantity", "supersedes", b"supersedes", "volumes_as_of", b"volumes_as_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__assigned_quantity: _TypeAlias = _typing.Literal["assigned_quantity"]  # noqa: Y015
     _WhichOneofArgType__assigned_quantity: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity"]  # noqa: Y015
@@ -554,6 +561,7 @@ class GetCharterResponse(_message.Message):
     APPROVAL_REFERENCE_FIELD_NUMBER: _builtins.int
     NOTICE_VERSION_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
+    CLEARING_MEMBER_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """Id of the method."""
     approval_reference: _builtins.str
@@ -562,6 +570,8 @@ class GetCharterResponse(_message.Message):
     """Version of the firm's notice to customers; empty if it gave none."""
     entry: _builtins.bytes
     """The charter's entry in the log, in canonical form (RFC 8785)."""
+    clearing_member: _builtins.str
+    """The clearing member whose notices count (P8); empty if the charter names nobody."""
     @_builtins.property
     def decisions(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Every named decision and its choice."""
@@ -574,10 +584,11 @@ class GetCharterResponse(_message.Message):
         approval_reference: _builtins.str = ...,
         notice_version: _builtins.str = ...,
         entry: _builtins.bytes = ...,
+        clearing_member: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_reference", b"approval_reference", "decisions", b"decisions", "entry", b"entry", "method", b"method", "notice_version", b"notice_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_reference", b"approval_reference", "clearing_member", b"clearing_member", "decisions", b"decisions", "entry", b"entry", "method", b"method", "notice_version", b"notice_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -90,6 +90,7 @@ def amend(ledger: Path, holds_from: dt.date) -> Charter:
         decisions={},
         approval_reference="memo 12",
         notice_version=None,
+        clearing_member=None,
         by=TESTER,
     )
 

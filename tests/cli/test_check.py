@@ -27,7 +27,7 @@ def test_the_example_has_nothing_wrong() -> None:
         "positions, 1,036 rows, 19,772 contracts; nothing is wrong",
         "notices, 24 rows, 1,843 contracts; nothing is wrong",
         "volumes, 4 rows; nothing is wrong",
-        "notices, 24 rows, 1,843 contracts; nothing is wrong",
+        "notices, 24 rows, 1,843 contracts, clearing member 00099; nothing is wrong",
     ]
 
 

@@ -19,6 +19,7 @@ from lottery.method.methodology import (
 DECISIONS = {
     "account_order": "numeric",
     "zero_hit": "wrap",
+    "other_members": "refuse",
     "zero_position": "no-number",
     "pool": "occ-account",
     "doubled_position": "refuse",

@@ -84,6 +84,7 @@ def amended(ledger: Path, holds_from: dt.date, **decisions: str) -> None:
         decisions=decisions,
         approval_reference="memo 12",
         notice_version=None,
+        clearing_member=None,
         by=TESTER,
     )
 

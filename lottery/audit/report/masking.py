@@ -25,6 +25,7 @@ WARNINGS_WITHOUT_ACCOUNTS: Final = frozenset(
         "OCC_ACCOUNT_ON_ONE_SIDE",
         "OCC_SHORT_DIFFERS",
         "OCC_SHORT_DIFFERS_MORE",
+        "OTHER_MEMBERS_LEFT_OUT",
     }
 )
 """Warnings known to name no account; digits are masked in all others."""
