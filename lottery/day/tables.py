@@ -116,3 +116,12 @@ CONTINUED: Final = pa.schema(
 )
 """Every pool whose draw a run continues (P6): the run that drew it first, the contracts that were
 assigned since, and the digest of its population (`day.population`)."""
+CHANGES: Final = pa.schema(
+    [
+        *(ALLOCATIONS.field(name) for name in ("occ_account", "series", "account")),
+        _required("before", pa.int64()),
+        _required("after", pa.int64()),
+        _required("difference", pa.int64()),
+    ]
+)
+"""Every account of a pool to which two states of a date assign different quantities."""

@@ -40,6 +40,13 @@ class DateRuns:
         gone = {*self.superseded_by(), *superseding.runs}
         return [record for record in self.records if record.run not in gone]
 
+    def until(self, run: str) -> DateRuns:
+        """Return the runs of the date as they were when one of them was the last."""
+        count = [record.run for record in self.records].index(run) + 1
+        later = self.records[count:]
+        digest = later[0].previous if later else self.last_digest
+        return DateRuns(records=self.records[:count], last_digest=digest)
+
     def superseded_by(self) -> dict[str, str]:
         """Return every superseded run with the run that supersedes it."""
         return {run: record.run for record in self.records for run in record.supersedes}

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +22,9 @@ from lottery.ledger.ports import Ports
 from lottery.ledger.rules import standing_after
 from lottery.ledger.run_record import RUN, RunRecord, Superseding
 from lottery.ledger.schema import ENTRIES, RUNS
+
+PAGE_RUNS: Final = 200
+"""Maximum number of records that are read at once."""
 
 
 class LedgerReader:
@@ -85,26 +89,29 @@ class LedgerReader:
         """Yield the records between two dates, both inclusive, after a run if one is given.
 
         They are in the order of their dates, and within a date as they were recorded; or in the
-        reverse order.
+        reverse order. They are read `PAGE_RUNS` at a time, as they are asked for.
         """
         place = (RUNS.c.business_date, RUNS.c.sequence)
         query = (
             sa.select(ENTRIES.c.entry)
             .join(RUNS, RUNS.c.log_index == ENTRIES.c.log_index)
             .order_by(*(column.desc() if newest_first else column for column in place))
+            .limit(PAGE_RUNS)
         )
         if first is not None:
             query = query.where(RUNS.c.business_date >= first.isoformat())
         if last is not None:
             query = query.where(RUNS.c.business_date <= last.isoformat())
+        rest = query
         if after is not None:
-            date, _, _ = after.rpartition("-")
-            given = (date, log.sequence_of(after))
-            places = sa.tuple_(*place)
-            query = query.where(places < given if newest_first else places > given)
+            rest = query.where(_is_after(after, newest_first=newest_first))
+        while page := self._runs(rest):
+            yield from page
+            rest = query.where(_is_after(page[-1].run, newest_first=newest_first))
+
+    def _runs(self, query: sa.Select[Any]) -> list[RunRecord]:
         with self.reading() as connection:
-            rows = connection.execute(query).scalars().all()
-        return (read_run(bytes(row)) for row in rows)
+            return [read_run(bytes(row)) for row in connection.execute(query).scalars()]
 
     def get(self, run: str) -> RunRecord:
         """Return the record of a run; `latest` is the run that was recorded last.
@@ -119,6 +126,15 @@ class LedgerReader:
         """Return the run that supersedes a run, or None if it is standing."""
         with self.reading() as connection:
             return queries.superseding_run(connection, run)
+
+    def runs_of(self, business_date: dt.date) -> queries.DateRuns:
+        """Return the runs of a date, walked along their chain.
+
+        Raises:
+            LedgerDamaged: The chain is broken.
+        """
+        with self.reading() as connection:
+            return queries.runs_of_date(connection, business_date.isoformat())
 
     def supersedings(self, business_date: str) -> dict[str, str]:
         """Return every superseded run of a date with the run that supersedes it."""
@@ -217,3 +233,10 @@ def breaks_in(pools: pa.Table) -> tuple[Break, ...]:
         )
         for pool in broken.to_pylist()
     )
+
+
+def _is_after(run: str, *, newest_first: bool) -> sa.ColumnElement[bool]:
+    """Return the condition that a run comes after another in the order of `iterate`."""
+    places = sa.tuple_(RUNS.c.business_date, RUNS.c.sequence)
+    given = (run.rpartition("-")[0], log.sequence_of(run))
+    return places < given if newest_first else places > given

@@ -7,6 +7,8 @@ that it takes or returns, so that a door imports nothing but `lottery.operations
 - `run`, with `inputs`, `validation` and `earlier_assignments`: the main job, and what it refuses.
 - `check`, `seed`, `allocate_series`, `odds`, with `pool` and `read_pool`: what records nothing.
 - `runs`, `explain`, `replay`, `report`: what is recorded.
+- `days`, `differences`, `histories`: what stands for a date, what changed, and what happened over
+  the dates.
 - `proofs`, `exports`, `verification`: what proves the record to others.
 - `ledgers`, `care`, `moving`: making a ledger, taking care of it, and bringing it elsewhere.
 """
@@ -24,8 +26,11 @@ from lottery.operations.care import (
     status_of,
     sweep_ledger,
 )
+from lottery.operations.days import StandingDay, standing_day
+from lottery.operations.differences import Difference, difference_of_runs, difference_since
 from lottery.operations.explain import explain
 from lottery.operations.exports import export_run, exported_parts
+from lottery.operations.histories import HistoryRow, history
 from lottery.operations.inputs import RunFiles, read_request, read_volumes
 from lottery.operations.ledgers import (
     CharterTerms,
@@ -63,6 +68,8 @@ from lottery.operations.verification import verify_ledger
 __all__ = [
     "CharterTerms",
     "DerivedSeed",
+    "Difference",
+    "HistoryRow",
     "Inclusion",
     "LedgerSettings",
     "LedgerStatus",
@@ -80,6 +87,7 @@ __all__ = [
     "SeriesAllocation",
     "SeriesOdds",
     "SeriesRequest",
+    "StandingDay",
     "Swept",
     "allocate_series",
     "allocations",
@@ -92,9 +100,12 @@ __all__ = [
     "copy_ledger",
     "decimal_text",
     "derive_seed",
+    "difference_of_runs",
+    "difference_since",
     "explain",
     "export_run",
     "exported_parts",
+    "history",
     "inclusion",
     "init_ledger",
     "methodology_for",
@@ -116,6 +127,7 @@ __all__ = [
     "rotate_key",
     "run_lottery",
     "series_odds",
+    "standing_day",
     "status_of",
     "sweep_ledger",
     "trail",

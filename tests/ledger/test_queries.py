@@ -73,6 +73,10 @@ def test_the_runs_of_a_date_are_walked_along_their_chain() -> None:
         assert [one.run for one in found.standing(Superseding())] == [B, C]
         assert [one.run for one in found.standing(Superseding(runs=(C,), reason="x"))] == [B]
         assert (found.superseded_by(), found.has(C), found.has("x")) == ({A: B}, True, False)
+        until_a, until_c = found.until(A), found.until(C)
+        assert ([one.run for one in until_a.records], until_a.superseded_by()) == ([A], {})
+        assert until_a.last_digest == digest_of(canonical(entries[2]))
+        assert until_c == found
         assert queries.leaf_of(connection, LOG, head, C) == (4, canonical(entries[4]))
         assert queries.stored_leaf(connection, "latest") == (4, canonical(entries[4]))
         assert queries.superseding_run(connection, A) == B

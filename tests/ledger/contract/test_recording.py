@@ -24,6 +24,7 @@ from lottery.errors import (
     Refused,
     RunNotFound,
 )
+from lottery.ledger import reader
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import Charter, NamedRequest, NextKey, read_entry
 from lottery.ledger.run_record import MethodRecord, Superseding
@@ -211,7 +212,11 @@ def test_a_run_is_superseded_once_by_one_of_its_date(ledger: Ledger) -> None:
     assert_whole(ledger)
 
 
-def test_runs_are_listed_by_date_and_the_latest_is_the_last_recorded(ledger: Ledger) -> None:
+@pytest.mark.parametrize("page_runs", [1, 2, reader.PAGE_RUNS])
+def test_runs_are_listed_by_date_and_the_latest_is_the_last_recorded(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, page_runs: int
+) -> None:
+    monkeypatch.setattr(reader, "PAGE_RUNS", page_runs)
     later = record(ledger, replace(PUBLISHED, date=NEXT_DATE)).record
     record(ledger, PUBLISHED)
     last = record(ledger, META_ONLY).record

@@ -1,0 +1,137 @@
+"""What happened to an account or a series over the dates, run by run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+from lottery.errors import Problem, Refused
+from lottery.ledger import evidence
+from lottery.ledger.commit import Ledger
+from lottery.ledger.evidence import matching
+from lottery.ledger.run_record import RunRecord
+from lottery.operations.validation import checked_series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """What one run did with one pool: to an account of it, or to all of it.
+
+    Attributes:
+        account: The account; None in the history of a series.
+        short_quantity: Contracts that the account, or the whole pool, is short.
+        assigned_quantity: Contracts that the account was assigned; in the history of a series,
+            those that OCC assigned to the pool, also if it is a break.
+        break_reason: Why the pool is a break: then nothing of it was allocated (D5).
+        superseded_by: The run that supersedes this one; None if it stands.
+    """
+
+    business_date: dt.date
+    run: str
+    cycle: int
+    occ_account: str
+    series: str
+    account: str | None
+    short_quantity: int
+    assigned_quantity: int
+    break_reason: str | None
+    superseded_by: str | None
+
+    @property
+    def standing_quantity(self) -> int:
+        """Contracts that stand as allocated: none of a superseded run, and none of a break."""
+        return self.assigned_quantity if not (self.superseded_by or self.break_reason) else 0
+
+
+def history(
+    ledger: Ledger,
+    *,
+    account: str | None = None,
+    series: str | None = None,
+    first: dt.date | None = None,
+    last: dt.date | None = None,
+) -> Iterator[HistoryRow]:
+    """Yield what the runs between two dates, both inclusive, did with an account or a series.
+
+    One run is read at a time. Rows are in the order of the dates, of the runs within a date, and of
+    the pools within a run.
+
+    Args:
+        ledger: The ledger.
+        account: The account, compared digit by digit.
+        series: Instead of an account: a series, padded or compact, with all of its pools.
+        first: The first date; None for the first one recorded.
+        last: The last date; None for the last one recorded.
+
+    Raises:
+        Refused: The series is not an OSI symbol, or it is not either an account or a series.
+        LedgerDamaged: The evidence of a run is not what was recorded.
+    """
+    if bool(account) == bool(series):
+        message = f"expected an account or a series, got {'both' if account else 'neither'}"
+        raise Refused([Problem(source="account", message=message)])
+    padded = None if account else checked_series(series or "")
+    return _rows(ledger, account, padded, ledger.iterate(first=first, last=last))
+
+
+def history_document(row: HistoryRow) -> dict[str, Any]:
+    """Return a row as JSON values."""
+    return {**asdict(row), "business_date": row.business_date.isoformat()}
+
+
+def _rows(
+    ledger: Ledger, account: str | None, series: str | None, records: Iterator[RunRecord]
+) -> Iterator[HistoryRow]:
+    for business_date, group in groupby(records, lambda record: record.business_date):
+        of_date = list(group)
+        superseded_by = {old: record.run for record in of_date for old in record.supersedes}
+        for record in of_date:
+            rows = (
+                _of_series(ledger, record, series)
+                if account is None
+                else _of_account(ledger, record, account)
+            )
+            for row in rows:
+                yield HistoryRow(
+                    business_date=business_date,
+                    run=record.run,
+                    cycle=record.cycle,
+                    superseded_by=superseded_by.get(record.run),
+                    **row,
+                )
+
+
+def _of_series(
+    ledger: Ledger, record: RunRecord, series: str | None
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the pools of a series in a run."""
+    if not record.pool_count:
+        return
+    for pool in ledger.read(record, evidence.POOLS_FILE, matching(series=series)).to_pylist():
+        names = ("occ_account", "series", "assigned_quantity", "break_reason")
+        yield {
+            **{name: pool[name] for name in names},
+            "account": None,
+            "short_quantity": pool["total_short"],
+        }
+
+
+def _of_account(ledger: Ledger, record: RunRecord, account: str) -> Iterator[Mapping[str, Any]]:
+    """Yield an account's rows in a run, those in breaks too, by pool."""
+    names = ("occ_account", "series", "account", "short_quantity")
+    rows: list[dict[str, Any]] = []
+    if record.pool_count:
+        allocated = ledger.read(record, evidence.ALLOCATIONS_FILE, matching(account=account))
+        rows += allocated.select([*names, "assigned_quantity"]).to_pylist()
+    reasons: dict[tuple[str, str], str] = {}
+    if record.break_count:
+        broken = ledger.read(record, evidence.BROKEN_POSITIONS_FILE, matching(account=account))
+        rows += [{**row, "assigned_quantity": 0} for row in broken.to_pylist()]
+        reasons = {
+            (pool.occ_account, pool.series): pool.reason for pool in ledger.breaks_of(record)
+        }
+    for row in sorted(rows, key=lambda row: (row["occ_account"], row["series"])):
+        yield {**row, "break_reason": reasons.get((row["occ_account"], row["series"]))}
