@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -134,6 +135,43 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         asked = requests.to_odds_request(request, self._max_rows)
         telemetry.note(account_count=len(asked.accounts))
         return responses.from_odds(operations.series_odds(asked))
+
+    @aborting_stream
+    def GetDay(
+        self, request: pb.GetDayRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.GetDayResponse]:
+        requests.refuse_unknown_choices(request)
+        business_date, problems = requests.to_business_date(request.business_date)
+        problems.refuse_if_any()
+        day = operations.standing_day(self._ledger, business_date)
+        return responses.from_day(day, request.format)
+
+    @aborting_stream
+    def DiffRuns(
+        self, request: pb.DiffRunsRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.DiffRunsResponse]:
+        requests.refuse_unknown_choices(request)
+        run, compared_with = requests.to_run(request.run), requests.to_compared_with(request)
+        difference = (
+            operations.difference_since(self._ledger, compared_with, run)
+            if isinstance(compared_with, dt.date)
+            else operations.difference_of_runs(self._ledger, run, compared_with)
+        )
+        return responses.from_difference(difference, request.format)
+
+    @aborting_stream
+    def StreamHistory(
+        self, request: pb.StreamHistoryRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.StreamHistoryResponse]:
+        first, last = requests.to_dates(request)
+        rows = operations.history(
+            self._ledger,
+            account=request.account if request.HasField("account") else None,
+            series=request.series if request.HasField("series") else None,
+            first=first,
+            last=last,
+        )
+        return responses.from_history(rows)
 
 
 def _require_active(context: grpc.ServicerContext) -> None:

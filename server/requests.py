@@ -106,7 +106,7 @@ def to_date(date: date_pb2.Date, source: str) -> dt.date | None:
 
 
 def to_dates(
-    dates: lottery_pb2.DateRange | pb.ListRunsRequest, path: str = ""
+    dates: lottery_pb2.DateRange | pb.ListRunsRequest | pb.StreamHistoryRequest, path: str = ""
 ) -> tuple[dt.date | None, dt.date | None]:
     """Return the first and the last date that are asked for; None leaves that end open.
 
@@ -178,6 +178,23 @@ def refuse_unknown_choices(request: Message) -> None:
         if enum is not None and number not in enum.values_by_number:
             most = max(enum.values_by_number)
             raise refused(field.name, f"expected a value from 0 to {most}, got {number}")
+
+
+def to_compared_with(request: pb.DiffRunsRequest) -> str | dt.date:
+    """Return the other run to compare with, or the date of which what stands now is.
+
+    Raises:
+        Refused: There is neither, or the date is not a calendar date.
+    """
+    match request.WhichOneof("compared_with"):
+        case "other_run" if request.other_run:
+            return request.other_run
+        case "business_date":
+            business_date, problems = to_business_date(request.business_date)
+            problems.refuse_if_any()
+            return business_date
+        case _:
+            raise refused("other_run", "expected another run or a business date, got neither")
 
 
 def to_engine(engine: int) -> Engine:

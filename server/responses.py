@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
+from itertools import groupby, islice
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ from lottery.operations.ledgers import Charter
 from lottery.operations.odds import OccWheelOdds, RandomDrawOdds
 from lottery.operations.proofs import leaf_hash
 from lottery.operations.replay import Replayed
-from lottery.operations.runs import RunRecord, canonical
+from lottery.operations.runs import Break, RunRecord, canonical
 from lottery.operations.seed import Seed
 from lottery.operations.verification import Verification
 from lottery.v1 import audit_service_pb2, lottery_pb2
@@ -90,10 +91,7 @@ def from_charter(charter: Charter) -> pb.GetCharterResponse:
 def from_run(recorded: operations.RecordedRun) -> lottery_pb2.Run:
     """Convert a recorded run with its breaks."""
     run = from_record(recorded.record, recorded.superseded_by)
-    run.breaks.extend(
-        _copied(lottery_pb2.Break, broken, reason=_label("break_reason", broken.reason))
-        for broken in recorded.breaks
-    )
+    run.breaks.extend(_breaks(recorded.breaks))
     return run
 
 
@@ -135,17 +133,55 @@ def from_table(
         field: The field for its rows: `allocations` or `pools`.
         row_format: A `RowFormat`.
     """
-    is_arrow = row_format == pb.ROW_FORMAT_ARROW
-    size = ARROW_ROWS_PER_MESSAGE if is_arrow else ROWS_PER_MESSAGE
-    for start in range(0, table.num_rows, size):
-        part = table.slice(start, size)
-        fields: dict[str, Any] = (
-            # Without labels of its own, each part would carry those of the whole table.
-            {f"arrow_{field}": write_arrow(with_own_labels(part))}
-            if is_arrow
-            else {field: [_labelled(row) for row in part.to_pylist()]}
-        )
+    for fields in _row_fields(table, field, row_format):
         yield pb.StreamAllocationsResponse(**fields)
+
+
+def from_day(day: operations.StandingDay, row_format: int) -> Iterator[pb.GetDayResponse]:
+    """Convert what stands for a date: a summary, the pools and the allocations."""
+    summary = _copied(
+        pb.Day,
+        day,
+        business_date=_date(day.business_date),
+        state=lottery_pb2.RunState.Value(f"RUN_STATE_{day.state}"),
+        superseded=[
+            pb.SupersededRun(run=run, superseded_by=later)
+            for run, later in day.superseded_by.items()
+        ],
+        recorded_at=None,
+        breaks=_breaks(day.breaks),
+    )
+    summary.recorded_at.FromJsonString(day.recorded_at)
+    yield pb.GetDayResponse(day=summary)
+    for table, field in ((day.pools, "pools"), (day.allocations, "allocations")):
+        for fields in _row_fields(table, field, row_format):
+            yield pb.GetDayResponse(**fields)
+
+
+def from_difference(
+    difference: operations.Difference, row_format: int
+) -> Iterator[pb.DiffRunsResponse]:
+    """Convert what changed for whom: a summary and the rows."""
+    business_date = _date(difference.business_date)
+    summary = _copied(pb.Difference, difference, business_date=business_date)
+    yield pb.DiffRunsResponse(difference=summary)
+    for fields in _row_fields(difference.changes, "changes", row_format):
+        yield pb.DiffRunsResponse(**fields)
+
+
+def from_history(rows: Iterable[operations.HistoryRow]) -> Iterator[pb.StreamHistoryResponse]:
+    """Convert what runs did, as the rows come: a message has rows of one run."""
+    for _, of_run in groupby(rows, lambda row: row.run):
+        while part := [
+            _copied(
+                pb.HistoryRow,
+                row,
+                business_date=_date(row.business_date),
+                break_reason=_label("break_reason", row.break_reason),
+            )
+            for row in islice(of_run, ROWS_PER_MESSAGE)
+        ]:
+            yield pb.StreamHistoryResponse(rows=part)
 
 
 def from_working(working: PoolWorking) -> pb.PoolWorking:
@@ -251,6 +287,25 @@ def _compared_odds(odds: RandomDrawOdds | OccWheelOdds) -> pb.ComparedOdds:
 def _figure(figure: Fraction | Decimal) -> pb.Figure:
     fraction = str(figure) if isinstance(figure, Fraction) else ""
     return pb.Figure(fraction=fraction, decimal=operations.decimal_text(figure))
+
+
+def _breaks(breaks: Iterable[Break]) -> Iterator[lottery_pb2.Break]:
+    for broken in breaks:
+        yield _copied(lottery_pb2.Break, broken, reason=_label("break_reason", broken.reason))
+
+
+def _row_fields(table: pa.Table, field: str, row_format: int) -> Iterator[dict[str, Any]]:
+    """Yield the field of each message that a table is sent in; that of Arrow is `arrow_FIELD`."""
+    is_arrow = row_format == pb.ROW_FORMAT_ARROW
+    size = ARROW_ROWS_PER_MESSAGE if is_arrow else ROWS_PER_MESSAGE
+    for start in range(0, table.num_rows, size):
+        part = table.slice(start, size)
+        # Without labels of its own, each part would carry those of the whole table.
+        yield (
+            {f"arrow_{field}": write_arrow(with_own_labels(part))}
+            if is_arrow
+            else {field: [_labelled(row) for row in part.to_pylist()]}
+        )
 
 
 @functools.lru_cache(maxsize=64)

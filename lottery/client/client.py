@@ -14,11 +14,13 @@ import pyarrow as pa
 
 from lottery.audit.explain import PoolWorking
 from lottery.client.audit import AuditCalls
+from lottery.client.days import DayCalls
 from lottery.client.errors import call, stream
 from lottery.client.values import (
     allocation_of,
     break_reason_of,
     date_of,
+    joined,
     odds_of,
     pool_of,
     seed_of,
@@ -26,7 +28,7 @@ from lottery.client.values import (
 )
 from lottery.day.allocate import Break
 from lottery.day.tables import ALLOCATIONS, POOLS
-from lottery.intake.arrow import read_arrow_table, with_own_labels, write_arrow
+from lottery.intake.arrow import with_own_labels, write_arrow
 from lottery.ledger.entry import read_run
 from lottery.ledger.run_record import RunRecord
 from lottery.method.seed import ExchangeAsk, RuleWarning, Seed
@@ -73,7 +75,7 @@ class SeriesAnswer:
     allocations: Sequence[Mapping[str, Any]]
 
 
-class LotteryClient(AuditCalls):
+class LotteryClient(AuditCalls, DayCalls):
     """A connection to a server.
 
     Args:
@@ -314,7 +316,7 @@ class LotteryClient(AuditCalls):
             format=lottery_service_pb2.ROW_FORMAT_ARROW,
         )
         messages = stream(self._lottery.StreamAllocations, request, self._timeout)
-        return _joined([message.arrow_allocations for message in messages], ALLOCATIONS)
+        return joined([message.arrow_allocations for message in messages], ALLOCATIONS)
 
     def pools(self, run: str) -> pa.Table:
         """Return a run's pools: `tables.POOLS`."""
@@ -324,7 +326,7 @@ class LotteryClient(AuditCalls):
             format=lottery_service_pb2.ROW_FORMAT_ARROW,
         )
         messages = stream(self._lottery.StreamAllocations, request, self._timeout)
-        return _joined([message.arrow_pools for message in messages], POOLS)
+        return joined([message.arrow_pools for message in messages], POOLS)
 
     def explain(
         self,
@@ -421,13 +423,6 @@ def _row_parts(
     if not isinstance(rows, pa.Table):
         for start in range(0, len(rows), ROWS_A_MESSAGE):
             yield rows[start : start + ROWS_A_MESSAGE]
-
-
-def _joined(payloads: Sequence[bytes], schema: pa.Schema) -> pa.Table:
-    if not payloads:
-        return schema.empty_table()
-    parts = pa.concat_tables(map(read_arrow_table, payloads))
-    return parts.cast(schema).unify_dictionaries().combine_chunks()
 
 
 def _asks(asks: Iterable[ExchangeAsk]) -> list[lottery_pb2.ExchangeAsk]:

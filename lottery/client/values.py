@@ -8,24 +8,55 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import pyarrow as pa
 from google.type import date_pb2
 
 from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.audit.replay import Mismatch, Replayed
 from lottery.day.tables import ALLOCATIONS, POOLS
+from lottery.intake.arrow import read_arrow_table
 from lottery.method.distribution import NumberRange
 from lottery.method.methodology import AccountOrder, ZeroHit
 from lottery.method.occ_wheel import OccWheelOdds
 from lottery.method.odds import AccountOdds, Chance, NumbersHitFirst
 from lottery.method.random_draw import RandomDrawOdds
 from lottery.method.seed import ExchangeVolume, Seed
-from lottery.operations import NamedOdds, SeriesOdds
+from lottery.operations import HistoryRow, NamedOdds, SeriesOdds
 from lottery.v1 import lottery_pb2, lottery_service_pb2
 
 
 def date_of(date: dt.date | None) -> date_pb2.Date | None:
     """Return a date as a message; None is absent."""
     return None if date is None else date_pb2.Date(year=date.year, month=date.month, day=date.day)
+
+
+def calendar_date(date: date_pb2.Date) -> dt.date:
+    """Return the date of a message."""
+    return dt.date(date.year, date.month, date.day)
+
+
+def joined(payloads: Iterable[bytes], schema: pa.Schema) -> pa.Table:
+    """Return the table of a stream's Arrow payloads; a message without one has no row of it."""
+    parts = [read_arrow_table(payload) for payload in payloads if payload]
+    if not parts:
+        return schema.empty_table()
+    return pa.concat_tables(parts).cast(schema).unify_dictionaries().combine_chunks()
+
+
+def history_row_of(row: lottery_service_pb2.HistoryRow) -> HistoryRow:
+    """Return what one run did with one pool."""
+    return HistoryRow(
+        business_date=calendar_date(row.business_date),
+        run=row.run,
+        cycle=row.cycle,
+        occ_account=row.occ_account,
+        series=row.series,
+        account=row.account or None,
+        short_quantity=row.short_quantity,
+        assigned_quantity=row.assigned_quantity,
+        break_reason=break_reason_of(row.break_reason),
+        superseded_by=row.superseded_by or None,
+    )
 
 
 def seed_of(seed: lottery_pb2.Seed) -> Seed:
@@ -75,10 +106,9 @@ def _ranges(ranges: Iterable[lottery_service_pb2.NumberRange]) -> tuple[NumberRa
 
 def working_of(working: lottery_service_pb2.PoolWorking) -> PoolWorking:
     """Return a pool's working."""
-    date = working.business_date
     return PoolWorking(
         run=working.run,
-        business_date=dt.date(date.year, date.month, date.day).isoformat(),
+        business_date=calendar_date(working.business_date).isoformat(),
         method=working.method,
         zero_hit=_zero_hit(working.zero_hit),
         seed=seed_of(working.seed),

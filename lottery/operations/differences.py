@@ -66,7 +66,7 @@ def difference_of_runs(ledger: Ledger, before: str, after: str) -> Difference:
     first, second = ledger.get(before), ledger.get(after)
     if first.business_date != second.business_date:
         message = f"expected a run of {first.business_date}, as {first.run} is, got {second.run}"
-        raise Refused([Problem(source="after", message=message)])
+        raise Refused([Problem(source="other_run", message=message)])
     return _difference(ledger, [first], [second])
 
 
@@ -87,7 +87,7 @@ def difference_since(ledger: Ledger, business_date: dt.date, since: str) -> Diff
     record = ledger.get(since)
     if record.business_date != business_date:
         message = f"expected a run of {business_date}, got {record.run}"
-        raise Refused([Problem(source="since", message=message)])
+        raise Refused([Problem(source="run", message=message)])
     runs = runs_of(ledger, business_date)
     then = runs.until(record.run)
     return _difference(ledger, then.standing(Superseding()), runs.standing(Superseding()))

@@ -70,10 +70,11 @@ def history(
         Refused: The series is not an OSI symbol, or it is not either an account or a series.
         LedgerDamaged: The evidence of a run is not what was recorded.
     """
-    if bool(account) == bool(series):
-        message = f"expected an account or a series, got {'both' if account else 'neither'}"
+    if account == "" or (account is None) == (series is None):
+        got = "neither" if series is None else "both"
+        message = f"expected an account or a series, got {got}"
         raise Refused([Problem(source="account", message=message)])
-    padded = None if account else checked_series(series or "")
+    padded = None if series is None else checked_series(series)
     return _rows(ledger, account, padded, ledger.iterate(first=first, last=last))
 
 

@@ -6,6 +6,7 @@ The service that allocates assignments and returns what was allocated."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import date_pb2 as _date_pb2
@@ -1342,3 +1343,463 @@ class Figure(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Figure: _TypeAlias = Figure  # noqa: Y015
+
+@_typing.final
+class GetDayRequest(_message.Message):
+    """Request message for LotteryService.GetDay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_DATE_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    format: Global___RowFormat.ValueType
+    """The encoding of the rows."""
+    @_builtins.property
+    def business_date(self) -> _date_pb2.Date:
+        """The business date."""
+
+    def __init__(
+        self,
+        *,
+        business_date: _date_pb2.Date | None = ...,
+        format: Global___RowFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "format", b"format"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDayRequest: _TypeAlias = GetDayRequest  # noqa: Y015
+
+@_typing.final
+class GetDayResponse(_message.Message):
+    """Response message for LotteryService.GetDay: the summary, or some of the rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    POOLS_FIELD_NUMBER: _builtins.int
+    ARROW_POOLS_FIELD_NUMBER: _builtins.int
+    ALLOCATIONS_FIELD_NUMBER: _builtins.int
+    ARROW_ALLOCATIONS_FIELD_NUMBER: _builtins.int
+    arrow_pools: _builtins.bytes
+    """Pools as a self-contained Arrow IPC stream."""
+    arrow_allocations: _builtins.bytes
+    """Allocations as a self-contained Arrow IPC stream."""
+    @_builtins.property
+    def day(self) -> Global___Day:
+        """What stands for the date. Set in the first response only."""
+
+    @_builtins.property
+    def pools(self) -> _containers.RepeatedCompositeFieldContainer[_lottery_pb2.Pool]:
+        """Pools as messages: one for each allocated pool, with the sums of its notices, and after it one
+        for its notices that are a break.
+        """
+
+    @_builtins.property
+    def allocations(self) -> _containers.RepeatedCompositeFieldContainer[_lottery_pb2.Allocation]:
+        """Allocations as messages: one for each account of an allocated pool, with the sum that it was
+        assigned.
+        """
+
+    def __init__(
+        self,
+        *,
+        day: Global___Day | None = ...,
+        pools: _abc.Iterable[_lottery_pb2.Pool] | None = ...,
+        arrow_pools: _builtins.bytes = ...,
+        allocations: _abc.Iterable[_lottery_pb2.Allocation] | None = ...,
+        arrow_allocations: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "arrow_allocations", b"arrow_allocations", "arrow_pools", b"arrow_pools", "day", b"day", "pools", b"pools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDayResponse: _TypeAlias = GetDayResponse  # noqa: Y015
+
+@_typing.final
+class Day(_message.Message):
+    """What stands for a business date over all cycles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_DATE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    LAST_RUN_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
+    POOL_COUNT_FIELD_NUMBER: _builtins.int
+    NOTICE_COUNT_FIELD_NUMBER: _builtins.int
+    ASSIGNED_QUANTITY_FIELD_NUMBER: _builtins.int
+    ALLOCATED_QUANTITY_FIELD_NUMBER: _builtins.int
+    BREAKS_FIELD_NUMBER: _builtins.int
+    state: _lottery_pb2.RunState.ValueType
+    """The outcome of all standing runs together; if none of them has a pool, that of the last one."""
+    last_run: _builtins.str
+    """The id of the date's run that was recorded last: DiffRuns compares with it later."""
+    pool_count: _builtins.int
+    """The number of assigned pools, breaks included; one with a break of late notices counts once."""
+    notice_count: _builtins.int
+    """The number of notices, breaks included."""
+    assigned_quantity: _builtins.int
+    """The number of contracts on all notices, breaks included."""
+    allocated_quantity: _builtins.int
+    """The number of contracts allocated to accounts."""
+    @_builtins.property
+    def business_date(self) -> _date_pb2.Date:
+        """The business date."""
+
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the standing runs, in the order of recording."""
+
+    @_builtins.property
+    def superseded(self) -> _containers.RepeatedCompositeFieldContainer[Global___SupersededRun]:
+        """The superseded runs of the date."""
+
+    @_builtins.property
+    def recorded_at(self) -> _timestamp_pb2.Timestamp:
+        """The time at which it was recorded."""
+
+    @_builtins.property
+    def breaks(self) -> _containers.RepeatedCompositeFieldContainer[_lottery_pb2.Break]:
+        """The pools with notices that no standing run has allocated."""
+
+    def __init__(
+        self,
+        *,
+        business_date: _date_pb2.Date | None = ...,
+        state: _lottery_pb2.RunState.ValueType = ...,
+        runs: _abc.Iterable[_builtins.str] | None = ...,
+        superseded: _abc.Iterable[Global___SupersededRun] | None = ...,
+        last_run: _builtins.str = ...,
+        recorded_at: _timestamp_pb2.Timestamp | None = ...,
+        pool_count: _builtins.int = ...,
+        notice_count: _builtins.int = ...,
+        assigned_quantity: _builtins.int = ...,
+        allocated_quantity: _builtins.int = ...,
+        breaks: _abc.Iterable[_lottery_pb2.Break] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "recorded_at", b"recorded_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "breaks", b"breaks", "business_date", b"business_date", "last_run", b"last_run", "notice_count", b"notice_count", "pool_count", b"pool_count", "recorded_at", b"recorded_at", "runs", b"runs", "state", b"state", "superseded", b"superseded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Day: _TypeAlias = Day  # noqa: Y015
+
+@_typing.final
+class SupersededRun(_message.Message):
+    """A run and the run that supersedes it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """The id of the superseded run."""
+    superseded_by: _builtins.str
+    """The id of the run that supersedes it."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        superseded_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "superseded_by", b"superseded_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SupersededRun: _TypeAlias = SupersededRun  # noqa: Y015
+
+@_typing.final
+class DiffRunsRequest(_message.Message):
+    """Request message for LotteryService.DiffRuns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    OTHER_RUN_FIELD_NUMBER: _builtins.int
+    BUSINESS_DATE_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """The id of the run to compare, or `latest`."""
+    other_run: _builtins.str
+    """The id of another run of the same date, or `latest`. The two are compared each by itself."""
+    format: Global___RowFormat.ValueType
+    """The encoding of the rows."""
+    @_builtins.property
+    def business_date(self) -> _date_pb2.Date:
+        """The date of the run. What was standing when the run was the last one of the date is compared
+        with what stands now.
+        """
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        other_run: _builtins.str = ...,
+        business_date: _date_pb2.Date | None = ...,
+        format: Global___RowFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "compared_with", b"compared_with", "other_run", b"other_run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "compared_with", b"compared_with", "format", b"format", "other_run", b"other_run", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_compared_with: _TypeAlias = _typing.Literal["other_run", "business_date"]  # noqa: Y015
+    _WhichOneofArgType_compared_with: _TypeAlias = _typing.Literal["compared_with", b"compared_with"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_compared_with) -> _WhichOneofReturnType_compared_with | None: ...
+
+Global___DiffRunsRequest: _TypeAlias = DiffRunsRequest  # noqa: Y015
+
+@_typing.final
+class DiffRunsResponse(_message.Message):
+    """Response message for LotteryService.DiffRuns: the summary, or some of the rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    ARROW_CHANGES_FIELD_NUMBER: _builtins.int
+    arrow_changes: _builtins.bytes
+    """Changes as a self-contained Arrow IPC stream."""
+    @_builtins.property
+    def difference(self) -> Global___Difference:
+        """What is compared, and the sums. Set in the first response only."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]:
+        """Changes as messages, by OCC account, series and account order."""
+
+    def __init__(
+        self,
+        *,
+        difference: Global___Difference | None = ...,
+        changes: _abc.Iterable[Global___Change] | None = ...,
+        arrow_changes: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrow_changes", b"arrow_changes", "changes", b"changes", "difference", b"difference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffRunsResponse: _TypeAlias = DiffRunsResponse  # noqa: Y015
+
+@_typing.final
+class Difference(_message.Message):
+    """What is compared, and the sums of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_DATE_FIELD_NUMBER: _builtins.int
+    BEFORE_RUNS_FIELD_NUMBER: _builtins.int
+    AFTER_RUNS_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    before: _builtins.int
+    """The number of contracts that the first state assigns to accounts."""
+    after: _builtins.int
+    """The number of contracts that the second state assigns to accounts."""
+    @_builtins.property
+    def business_date(self) -> _date_pb2.Date:
+        """The business date."""
+
+    @_builtins.property
+    def before_runs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the runs of the first state."""
+
+    @_builtins.property
+    def after_runs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the runs of the second state."""
+
+    def __init__(
+        self,
+        *,
+        business_date: _date_pb2.Date | None = ...,
+        before_runs: _abc.Iterable[_builtins.str] | None = ...,
+        after_runs: _abc.Iterable[_builtins.str] | None = ...,
+        before: _builtins.int = ...,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "after_runs", b"after_runs", "before", b"before", "before_runs", b"before_runs", "business_date", b"business_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Difference: _TypeAlias = Difference  # noqa: Y015
+
+@_typing.final
+class Change(_message.Message):
+    """An account that two states of a date assign different quantities to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OCC_ACCOUNT_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    occ_account: _builtins.str
+    """The OCC account of the pool."""
+    series: _builtins.str
+    """The OSI symbol of the series, padded to 21 characters."""
+    account: _builtins.str
+    """The account number."""
+    before: _builtins.int
+    """The number of contracts assigned in the first state."""
+    after: _builtins.int
+    """The number of contracts assigned in the second state."""
+    difference: _builtins.int
+    """`after` minus `before`."""
+    def __init__(
+        self,
+        *,
+        occ_account: _builtins.str = ...,
+        series: _builtins.str = ...,
+        account: _builtins.str = ...,
+        before: _builtins.int = ...,
+        after: _builtins.int = ...,
+        difference: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "after", b"after", "before", b"before", "difference", b"difference", "occ_account", b"occ_account", "series", b"series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Change: _TypeAlias = Change  # noqa: Y015
+
+@_typing.final
+class StreamHistoryRequest(_message.Message):
+    """Request message for LotteryService.StreamHistory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    FIRST_DATE_FIELD_NUMBER: _builtins.int
+    LAST_DATE_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    """The account. Compared digit by digit."""
+    series: _builtins.str
+    """The series with all of its pools, padded to 21 characters or compact."""
+    @_builtins.property
+    def first_date(self) -> _date_pb2.Date:
+        """If set, only runs of this business date or later are returned."""
+
+    @_builtins.property
+    def last_date(self) -> _date_pb2.Date:
+        """If set, only runs of this business date or earlier are returned."""
+
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        series: _builtins.str = ...,
+        first_date: _date_pb2.Date | None = ...,
+        last_date: _date_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "first_date", b"first_date", "last_date", b"last_date", "series", b"series", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "first_date", b"first_date", "last_date", b"last_date", "series", b"series", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["account", "series"]  # noqa: Y015
+    _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
+
+Global___StreamHistoryRequest: _TypeAlias = StreamHistoryRequest  # noqa: Y015
+
+@_typing.final
+class StreamHistoryResponse(_message.Message):
+    """Response message for LotteryService.StreamHistory: some of the rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryRow]:
+        """What runs did, in order."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___HistoryRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamHistoryResponse: _TypeAlias = StreamHistoryResponse  # noqa: Y015
+
+@_typing.final
+class HistoryRow(_message.Message):
+    """What one run did with one pool: to an account of it, or to all of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUSINESS_DATE_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
+    CYCLE_FIELD_NUMBER: _builtins.int
+    OCC_ACCOUNT_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    SHORT_QUANTITY_FIELD_NUMBER: _builtins.int
+    ASSIGNED_QUANTITY_FIELD_NUMBER: _builtins.int
+    BREAK_REASON_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """The id of the run."""
+    cycle: _builtins.int
+    """The assignment cycle of the run."""
+    occ_account: _builtins.str
+    """The OCC account of the pool."""
+    series: _builtins.str
+    """The OSI symbol of the series, padded to 21 characters."""
+    account: _builtins.str
+    """The account; empty in the history of a series."""
+    short_quantity: _builtins.int
+    """The number of contracts that the account, or the whole pool, is short."""
+    assigned_quantity: _builtins.int
+    """The number of contracts that the account was assigned; in the history of a series, those that
+    OCC assigned to the pool, also if it is a break.
+    """
+    break_reason: _lottery_pb2.BreakReason.ValueType
+    """Why the pool is a break. Not specified if it was allocated (D5)."""
+    superseded_by: _builtins.str
+    """The id of the run that supersedes this one; empty if this run is standing."""
+    @_builtins.property
+    def business_date(self) -> _date_pb2.Date:
+        """The business date of the run."""
+
+    def __init__(
+        self,
+        *,
+        business_date: _date_pb2.Date | None = ...,
+        run: _builtins.str = ...,
+        cycle: _builtins.int = ...,
+        occ_account: _builtins.str = ...,
+        series: _builtins.str = ...,
+        account: _builtins.str = ...,
+        short_quantity: _builtins.int = ...,
+        assigned_quantity: _builtins.int = ...,
+        break_reason: _lottery_pb2.BreakReason.ValueType = ...,
+        superseded_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "assigned_quantity", b"assigned_quantity", "break_reason", b"break_reason", "business_date", b"business_date", "cycle", b"cycle", "occ_account", b"occ_account", "run", b"run", "series", b"series", "short_quantity", b"short_quantity", "superseded_by", b"superseded_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryRow: _TypeAlias = HistoryRow  # noqa: Y015

@@ -86,6 +86,21 @@ class LotteryServiceStub:
                 request_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetOddsRequest.SerializeToString,
                 response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.GetOddsResponse.FromString,
                 _registered_method=True)
+        self.GetDay = channel.unary_stream(
+                '/lottery.v1.LotteryService/GetDay',
+                request_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetDayRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.GetDayResponse.FromString,
+                _registered_method=True)
+        self.DiffRuns = channel.unary_stream(
+                '/lottery.v1.LotteryService/DiffRuns',
+                request_serializer=lottery_dot_v1_dot_lottery__service__pb2.DiffRunsRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.DiffRunsResponse.FromString,
+                _registered_method=True)
+        self.StreamHistory = channel.unary_stream(
+                '/lottery.v1.LotteryService/StreamHistory',
+                request_serializer=lottery_dot_v1_dot_lottery__service__pb2.StreamHistoryRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.StreamHistoryResponse.FromString,
+                _registered_method=True)
 
 
 class LotteryServiceServicer:
@@ -220,6 +235,47 @@ class LotteryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDay(self, request, context):
+        """GetDay streams what stands for a business date over all cycles: a summary first, then the pools,
+        then the allocations.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): the date has no run.
+        - INVALID_ARGUMENT (INVALID_INPUT): the date is missing or is not a calendar date.
+        - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffRuns(self, request, context):
+        """DiffRuns streams what changed for whom between two runs of a date, or since one of them was the
+        last of its date: a summary first, then the accounts whose assigned quantity differs.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): a run does not exist.
+        - INVALID_ARGUMENT (INVALID_INPUT): the runs are of different dates, the run is not of the date, or
+        there is nothing to compare it with.
+        - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamHistory(self, request, context):
+        """StreamHistory streams what runs did with an account or a series, in the order of the business
+        dates, and within a date as they were recorded. An account that no run has ever had is not an
+        error: the stream is empty.
+
+        Errors include:
+        - INVALID_ARGUMENT (INVALID_INPUT): neither an account nor a series is set, the series is not an OSI
+        symbol, a date is invalid, or the last date is before the first.
+        - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LotteryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -267,6 +323,21 @@ def add_LotteryServiceServicer_to_server(servicer, server):
                     servicer.GetOdds,
                     request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.GetOddsRequest.FromString,
                     response_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetOddsResponse.SerializeToString,
+            ),
+            'GetDay': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetDay,
+                    request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.GetDayRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetDayResponse.SerializeToString,
+            ),
+            'DiffRuns': grpc.unary_stream_rpc_method_handler(
+                    servicer.DiffRuns,
+                    request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.DiffRunsRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_lottery__service__pb2.DiffRunsResponse.SerializeToString,
+            ),
+            'StreamHistory': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamHistory,
+                    request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.StreamHistoryRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_lottery__service__pb2.StreamHistoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -519,6 +590,87 @@ class LotteryService:
             '/lottery.v1.LotteryService/GetOdds',
             lottery_dot_v1_dot_lottery__service__pb2.GetOddsRequest.SerializeToString,
             lottery_dot_v1_dot_lottery__service__pb2.GetOddsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lottery.v1.LotteryService/GetDay',
+            lottery_dot_v1_dot_lottery__service__pb2.GetDayRequest.SerializeToString,
+            lottery_dot_v1_dot_lottery__service__pb2.GetDayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lottery.v1.LotteryService/DiffRuns',
+            lottery_dot_v1_dot_lottery__service__pb2.DiffRunsRequest.SerializeToString,
+            lottery_dot_v1_dot_lottery__service__pb2.DiffRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lottery.v1.LotteryService/StreamHistory',
+            lottery_dot_v1_dot_lottery__service__pb2.StreamHistoryRequest.SerializeToString,
+            lottery_dot_v1_dot_lottery__service__pb2.StreamHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -125,6 +125,35 @@ class LotteryServiceStub:
     - RESOURCE_EXHAUSTED: the request has more rows than the server allows, or more than 100,000
       accounts and does not name one of them.
     """
+    GetDay: _grpc.UnaryStreamMultiCallable[_lottery_service_pb2.GetDayRequest, _lottery_service_pb2.GetDayResponse]
+    """GetDay streams what stands for a business date over all cycles: a summary first, then the pools,
+    then the allocations.
+
+    Errors include:
+    - NOT_FOUND (RUN_NOT_FOUND): the date has no run.
+    - INVALID_ARGUMENT (INVALID_INPUT): the date is missing or is not a calendar date.
+    - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
+    """
+    DiffRuns: _grpc.UnaryStreamMultiCallable[_lottery_service_pb2.DiffRunsRequest, _lottery_service_pb2.DiffRunsResponse]
+    """DiffRuns streams what changed for whom between two runs of a date, or since one of them was the
+    last of its date: a summary first, then the accounts whose assigned quantity differs.
+
+    Errors include:
+    - NOT_FOUND (RUN_NOT_FOUND): a run does not exist.
+    - INVALID_ARGUMENT (INVALID_INPUT): the runs are of different dates, the run is not of the date, or
+      there is nothing to compare it with.
+    - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
+    """
+    StreamHistory: _grpc.UnaryStreamMultiCallable[_lottery_service_pb2.StreamHistoryRequest, _lottery_service_pb2.StreamHistoryResponse]
+    """StreamHistory streams what runs did with an account or a series, in the order of the business
+    dates, and within a date as they were recorded. An account that no run has ever had is not an
+    error: the stream is empty.
+
+    Errors include:
+    - INVALID_ARGUMENT (INVALID_INPUT): neither an account nor a series is set, the series is not an OSI
+      symbol, a date is invalid, or the last date is before the first.
+    - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
+    """
 
 @_typing.type_check_only
 class LotteryServiceAsyncStub(LotteryServiceStub):
@@ -222,6 +251,35 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
     - RESOURCE_EXHAUSTED: the request has more rows than the server allows, or more than 100,000
       accounts and does not name one of them.
+    """
+    GetDay: _aio.UnaryStreamMultiCallable[_lottery_service_pb2.GetDayRequest, _lottery_service_pb2.GetDayResponse]  # type: ignore[assignment]
+    """GetDay streams what stands for a business date over all cycles: a summary first, then the pools,
+    then the allocations.
+
+    Errors include:
+    - NOT_FOUND (RUN_NOT_FOUND): the date has no run.
+    - INVALID_ARGUMENT (INVALID_INPUT): the date is missing or is not a calendar date.
+    - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
+    """
+    DiffRuns: _aio.UnaryStreamMultiCallable[_lottery_service_pb2.DiffRunsRequest, _lottery_service_pb2.DiffRunsResponse]  # type: ignore[assignment]
+    """DiffRuns streams what changed for whom between two runs of a date, or since one of them was the
+    last of its date: a summary first, then the accounts whose assigned quantity differs.
+
+    Errors include:
+    - NOT_FOUND (RUN_NOT_FOUND): a run does not exist.
+    - INVALID_ARGUMENT (INVALID_INPUT): the runs are of different dates, the run is not of the date, or
+      there is nothing to compare it with.
+    - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
+    """
+    StreamHistory: _aio.UnaryStreamMultiCallable[_lottery_service_pb2.StreamHistoryRequest, _lottery_service_pb2.StreamHistoryResponse]  # type: ignore[assignment]
+    """StreamHistory streams what runs did with an account or a series, in the order of the business
+    dates, and within a date as they were recorded. An account that no run has ever had is not an
+    error: the stream is empty.
+
+    Errors include:
+    - INVALID_ARGUMENT (INVALID_INPUT): neither an account nor a series is set, the series is not an OSI
+      symbol, a date is invalid, or the last date is before the first.
+    - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
     """
 
 class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -371,6 +429,53 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): the pool would be a break.
         - RESOURCE_EXHAUSTED: the request has more rows than the server allows, or more than 100,000
           accounts and does not name one of them.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDay(
+        self,
+        request: _lottery_service_pb2.GetDayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_lottery_service_pb2.GetDayResponse], _abc.AsyncIterator[_lottery_service_pb2.GetDayResponse]]:
+        """GetDay streams what stands for a business date over all cycles: a summary first, then the pools,
+        then the allocations.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): the date has no run.
+        - INVALID_ARGUMENT (INVALID_INPUT): the date is missing or is not a calendar date.
+        - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
+        """
+
+    @_abc_1.abstractmethod
+    def DiffRuns(
+        self,
+        request: _lottery_service_pb2.DiffRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_lottery_service_pb2.DiffRunsResponse], _abc.AsyncIterator[_lottery_service_pb2.DiffRunsResponse]]:
+        """DiffRuns streams what changed for whom between two runs of a date, or since one of them was the
+        last of its date: a summary first, then the accounts whose assigned quantity differs.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): a run does not exist.
+        - INVALID_ARGUMENT (INVALID_INPUT): the runs are of different dates, the run is not of the date, or
+          there is nothing to compare it with.
+        - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamHistory(
+        self,
+        request: _lottery_service_pb2.StreamHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_lottery_service_pb2.StreamHistoryResponse], _abc.AsyncIterator[_lottery_service_pb2.StreamHistoryResponse]]:
+        """StreamHistory streams what runs did with an account or a series, in the order of the business
+        dates, and within a date as they were recorded. An account that no run has ever had is not an
+        error: the stream is empty.
+
+        Errors include:
+        - INVALID_ARGUMENT (INVALID_INPUT): neither an account nor a series is set, the series is not an OSI
+          symbol, a date is invalid, or the last date is before the first.
+        - DATA_LOSS (LEDGER_DAMAGED): the evidence of a run is not what was recorded.
         """
 
 def add_LotteryServiceServicer_to_server(servicer: LotteryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,7 +18,19 @@ from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server.audit_service import AuditService
 from server.lottery_service import LotteryService
-from tests.builders import AAPL, ASKS, FULL, GE, OTHER_ASKS, PUBLISHED, TESTER, made, settings_of
+from tests.builders import (
+    AAPL,
+    ASKS,
+    FULL,
+    GE,
+    GOOGL,
+    META,
+    OTHER_ASKS,
+    PUBLISHED,
+    TESTER,
+    made,
+    settings_of,
+)
 from tests.server.calls import (
     METHODS,
     SERVICES,
@@ -144,6 +156,25 @@ ANSWERS: Final[Sequence[tuple[Request, Callable[..., object], object]]] = (
         lambda answer: [account.none_count for account in answer.accounts],
         [4_000, 4_000, 7_846],
     ),
+    (
+        pb.GetDayRequest(business_date=date_of(FULL.date)),
+        lambda day, pools, allocations: (
+            (list(day.day.runs), day.day.pool_count, day.day.breaks[0].series),
+            [pool.series for pool in pools.pools],
+            [row.assigned_quantity for row in allocations.allocations][:3],
+        ),
+        (([RUN], 4, GE), [AAPL, GE, GOOGL, META], [3, 7, 0]),
+    ),
+    (
+        pb.DiffRunsRequest(run=RUN, other_run="latest"),
+        lambda answer: (list(answer.difference.after_runs), answer.difference.after),
+        ([RUN], 49),
+    ),
+    (
+        pb.StreamHistoryRequest(series=GE),
+        lambda answer: [(row.run, row.break_reason) for row in answer.rows],
+        [(RUN, lottery_pb2.BREAK_REASON_EXCEEDS_SHORT)],
+    ),
     (audit.ReplayRunRequest(run=RUN), lambda answer: answer.result.matched, True),
     (
         audit.ReplayRunsRequest(),
@@ -189,6 +220,12 @@ REFUSALS: Final[Sequence[tuple[Request, grpc.StatusCode]]] = (
     (pb.GetRunRequest(run="2024-09-16-002"), grpc.StatusCode.NOT_FOUND),
     (pb.StreamAllocationsRequest(run="2024-09-16-002"), grpc.StatusCode.NOT_FOUND),
     (pb.ExplainPoolRequest(run=RUN, account="4711"), grpc.StatusCode.NOT_FOUND),
+    (
+        pb.GetDayRequest(business_date=date_pb2.Date(year=2024, month=9, day=17)),
+        grpc.StatusCode.NOT_FOUND,
+    ),
+    (pb.DiffRunsRequest(run=RUN), grpc.StatusCode.INVALID_ARGUMENT),
+    (pb.StreamHistoryRequest(), grpc.StatusCode.INVALID_ARGUMENT),
     (
         audit.ReplayRunsRequest(business_date=date_pb2.Date(year=2024, month=9, day=31)),
         grpc.StatusCode.INVALID_ARGUMENT,

@@ -34,6 +34,7 @@ from tests.server.calls import (
     Stubs,
     called,
     connected,
+    date_of,
     failure_of,
     failure_to,
     messages_of,
@@ -249,6 +250,9 @@ class BrokenLedger:
     def iterate(self, **_: object) -> NoReturn:
         raise _surprise("all")
 
+    def runs_of(self, _: object) -> NoReturn:
+        raise _surprise("day")
+
     def charter_for(self, _: object) -> NoReturn:
         raise _surprise("new")
 
@@ -291,6 +295,9 @@ def logging_as(log_format: str, tmp_path: Path) -> Iterator[io.BytesIO]:
         ("ListRuns", pb.ListRunsRequest()),
         ("StreamAllocations", pb.StreamAllocationsRequest(run="latest")),
         ("ExplainPool", pb.ExplainPoolRequest(run="latest", series=AAPL)),
+        ("GetDay", pb.GetDayRequest(business_date=date_of(DAY.date))),
+        ("DiffRuns", pb.DiffRunsRequest(run="latest", other_run="latest")),
+        ("StreamHistory", pb.StreamHistoryRequest(account="1046")),
         ("RunLottery", None),
     ],
 )
