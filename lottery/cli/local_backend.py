@@ -69,6 +69,27 @@ class LocalBackend:
     def pools(self, run: str) -> pa.Table:
         return operations.pools(self.ledger(), run)
 
+    def get_day(self, business_date: dt.date) -> operations.StandingDay:
+        return operations.standing_day(self.ledger(), business_date)
+
+    def diff_runs(self, before: str, after: str) -> operations.Difference:
+        return operations.difference_of_runs(self.ledger(), before, after)
+
+    def diff_since(self, business_date: dt.date, since: str) -> operations.Difference:
+        return operations.difference_since(self.ledger(), business_date, since)
+
+    def history(
+        self,
+        *,
+        account: str | None,
+        series: str | None,
+        first: dt.date | None,
+        last: dt.date | None,
+    ) -> Iterator[operations.HistoryRow]:
+        return operations.history(
+            self.ledger(), account=account, series=series, first=first, last=last
+        )
+
     def explain(
         self, run: str, *, series: str | None, occ_account: str | None, account: str | None
     ) -> list[PoolWorking]:

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from lottery.cli import (
     audit,
+    books,
     care,
     check,
     exits,
@@ -71,6 +72,7 @@ def options(
 
 for _command in (
     *(run.run, check.check, seeds.seed, seeds.seeds, show.runs, show.show, show.explain, odds.odds),
+    *(books.day, books.diff, books.history),
     *(audit.replay, audit.verify, audit.export, report.report),
     *(audit.trail, care.init, care.rebuild, care.copy, care.sweep, care.status),
     *(watch.watch, serve.serve, serve.health),

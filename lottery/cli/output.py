@@ -1,4 +1,4 @@
-"""The files that commands write: allocations, pools and the run record, and single files.
+"""The files that commands write: allocations, pools and a document, and single files.
 
 No text of these tables begins with what a spreadsheet takes for a formula: the intake refuses it,
 because an OCC account and a series begin with a letter or a digit, and an account has nothing else.
@@ -8,12 +8,14 @@ So CSV needs no escapes that a program would have to remove again.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +24,7 @@ import typer
 
 from lottery.durable import atomic_file, write_file
 from lottery.errors import OutputUnwritable, escape
+from lottery.operations.days import DAY_FILE, StandingDay, day_document
 from lottery.operations.runs import RUN_FILE, RunRecord, canonical, write_parquet
 
 
@@ -31,6 +34,11 @@ class OutputFormat(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
     XLSX = "xlsx"
+
+
+FormatOption = Annotated[
+    OutputFormat, typer.Option("--format", help="The format of --output; xlsx is for people.")
+]
 
 
 def prepare(directory: Path) -> None:
@@ -49,27 +57,65 @@ def prepare(directory: Path) -> None:
         raise typer.BadParameter(f"--output {escape(str(directory))}: {problem}") from None
 
 
-def write_output(
-    directory: Path,
-    output_format: OutputFormat,
-    record: RunRecord,
-    allocations: pa.Table,
-    pools: pa.Table,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What --output gets.
+
+    Attributes:
+        title: The title of workbooks.
+        recorded_at: When the last run in it was recorded, RFC 3339.
+        allocations: `tables.ALLOCATIONS`.
+        pools: `tables.POOLS`.
+        document_name: The name of the document.
+        document: Its bytes.
+    """
+
+    title: str
+    recorded_at: str
+    allocations: pa.Table
+    pools: pa.Table
+    document_name: str
+    document: bytes
+
+
+def output_of_run(record: RunRecord, allocations: pa.Table, pools: pa.Table) -> Output:
+    """Return the output of a run, whose canonical bytes become `run.json`."""
+    return Output(
+        title=f"Run {record.run}",
+        recorded_at=record.recorded_at,
+        allocations=allocations,
+        pools=pools,
+        document_name=RUN_FILE,
+        document=canonical(record),
+    )
+
+
+def output_of_day(day: StandingDay) -> Output:
+    """Return the output of what stands for a date."""
+    document = json.dumps(day_document(day), ensure_ascii=False, indent=2)
+    return Output(
+        title=f"What stands for {day.business_date}",
+        recorded_at=day.recorded_at,
+        allocations=day.allocations,
+        pools=day.pools,
+        document_name=DAY_FILE,
+        document=f"{document}\n".encode(),
+    )
+
+
+def write_output(directory: Path, output_format: OutputFormat, output: Output) -> None:
     """Write the three files of --output, each whole or not at all.
 
     Args:
         directory: The directory.
         output_format: CSV, Parquet, or workbooks for people.
-        record: The run, whose canonical bytes become `run.json`.
-        allocations: `tables.ALLOCATIONS`.
-        pools: `tables.POOLS`.
+        output: What they get.
 
     Raises:
         OutputUnwritable: A file cannot be written.
     """
     try:
-        for name, table in (("allocations", allocations), ("pools", pools)):
+        for name, table in (("allocations", output.allocations), ("pools", output.pools)):
             with atomic_file(directory / f"{name}.{output_format.value}") as file:
                 path = Path(file.name)
                 match output_format:
@@ -78,12 +124,12 @@ def write_output(
                     case OutputFormat.PARQUET:
                         write_parquet(table, path)
                     case OutputFormat.XLSX:
-                        _write_xlsx(name, table, path, record)
-        write_file(directory / RUN_FILE, canonical(record))
+                        _write_xlsx(name, table, path, output)
+        write_file(directory / output.document_name, output.document)
     except OSError as error:
         raise OutputUnwritable(
-            f"--output {escape(str(directory))}: {error.strerror}; the run is recorded, run the "
-            "same command again to write it"
+            f"--output {escape(str(directory))}: {error.strerror}; what was recorded stays "
+            "recorded, run the same command again to write it"
         ) from error
 
 
@@ -113,7 +159,7 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
         raise OutputUnwritable(f"{escape(str(path))}: {error.strerror or error}") from error
 
 
-def _write_xlsx(name: str, table: pa.Table, path: Path, record: RunRecord) -> None:
+def _write_xlsx(name: str, table: pa.Table, path: Path, output: Output) -> None:
     """Write a workbook; the one of pools has its breaks on a sheet of their own as well."""
     from lottery.cli.workbook import write_workbook  # noqa: PLC0415 - loads XlsxWriter.
 
@@ -123,6 +169,6 @@ def _write_xlsx(name: str, table: pa.Table, path: Path, record: RunRecord) -> No
     write_workbook(
         path,
         sheets,
-        title=f"Run {record.run}: {name}",
-        created=dt.datetime.fromisoformat(record.recorded_at),
+        title=f"{output.title}: {name}",
+        created=dt.datetime.fromisoformat(output.recorded_at),
     )

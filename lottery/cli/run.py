@@ -52,10 +52,7 @@ def run(
             "--output", metavar="DIR", help="Write allocations, pools and run.json to this folder."
         ),
     ] = None,
-    output_format: Annotated[
-        output.OutputFormat,
-        typer.Option("--format", help="The format of --output; xlsx is for people."),
-    ] = output.OutputFormat.CSV,
+    output_format: output.FormatOption = output.OutputFormat.CSV,
     supersede: Annotated[
         list[str] | None,
         typer.Option(metavar="RUN…", help="Supersede this run of the date; may be repeated."),
@@ -113,7 +110,8 @@ def run(
         if output_directory is not None:
             step("writing the output")
             allocations, pools = backend.allocations(record.run), backend.pools(record.run)
-            output.write_output(output_directory, output_format, record, allocations, pools)
+            written = output.output_of_run(record, allocations, pools)
+            output.write_output(output_directory, output_format, written)
     session.show(
         summary(recorded),
         lambda console: text.show_run(console, recorded, is_repeated=recorded.already_recorded),

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lottery import operations
-from lottery.cli.output import OutputFormat, write_output
+from lottery.cli.output import OutputFormat, output_of_run, write_output
 from lottery.errors import Refused
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import ExchangeAsk
@@ -147,13 +147,10 @@ def test_every_value_of_the_csv_files_begins_with_a_letter_or_a_digit(tmp_path: 
     record = record_in(ledger, request_of(FULL, tmp_path)).record
     there = opened(ledger)
 
-    write_output(
-        tmp_path,
-        OutputFormat.CSV,
-        record,
-        operations.allocations(there, record.run),
-        operations.pools(there, record.run),
+    written = output_of_run(
+        record, operations.allocations(there, record.run), operations.pools(there, record.run)
     )
+    write_output(tmp_path, OutputFormat.CSV, written)
 
     for name in ("allocations", "pools"):
         with (tmp_path / f"{name}.csv").open(encoding="utf-8", newline="") as lines:
