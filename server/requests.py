@@ -252,7 +252,7 @@ def to_methodology(
         enum: Any = field.enum_type
         labels = enum.values_by_number
         if number in labels:
-            label = labels[number].name.removeprefix(f"{field.name.upper()}_")
+            label = labels[number].name.removeprefix(labels[0].name.removesuffix("UNSPECIFIED"))
             chosen[field.name] = label.lower().replace("_", "-")
         else:
             message = f"expected a choice from 0 to {max(labels)}, got {number}"

@@ -44,7 +44,7 @@ def from_series_allocation(
 ) -> pb.AllocateSeriesResponse:
     """Convert one pool that was allocated without being recorded."""
     pool = allocation.pool
-    series, occ_account = allocation.series, request.occ_account
+    series, occ_account = allocation.series, request.pool_occ_account
     response = pb.AllocateSeriesResponse(
         seed=_seed(allocation.seed),
         pool=lottery_pb2.Pool(

@@ -21,6 +21,7 @@ from lottery.operations.inputs import (
     IncomingRows,
     MemoryLimit,
     NamedMember,
+    PositionsSource,
     assigned_pools,
     figures_of_notices,
     figures_of_positions,
@@ -157,8 +158,9 @@ def to_run_request(
     arrived = received.notices.received()
     notices, warnings = of_one_member(arrived, named.member, methodology.other_members)
     positions = received.positions.positions(
-        assigned_pools(notices.table),
+        assigned_pools(notices.table, methodology.pool),
         methodology.account_order,
+        keep=methodology.positions_source is PositionsSource.KEPT,
         adds_up=totals.adds_up_shorts,
     )
     figures = {**figures_of_notices(arrived), **figures_of_positions(positions)}

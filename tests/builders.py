@@ -37,7 +37,13 @@ from lottery.intake import files
 from lottery.intake.wire import IncomingRows, volumes_of_asks
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
-from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
+from lottery.method.methodology import (
+    JPMS_2024_09_06,
+    AccountOrder,
+    Methodology,
+    PositionsSource,
+    ZeroHit,
+)
 from lottery.method.seed import ExchangeAsk
 from lottery.operations.ledgers import CharterTerms, LedgerSettings, init_ledger, open_ledger
 from lottery.operations.requester import Requester
@@ -310,7 +316,10 @@ def request_of_files(
         cycle=cycle,
         notices=notices,
         positions=files.read_positions(
-            paths["positions"], assigned_pools(notices.table), methodology.account_order
+            paths["positions"],
+            assigned_pools(notices.table, methodology.pool),
+            methodology.account_order,
+            keep=methodology.positions_source is PositionsSource.KEPT,
         ),
         volumes=files.read_volumes(paths["volumes"], methodology.securities),
         requested_by=TESTER,
@@ -369,7 +378,9 @@ def request_of_wire(
         cycle=cycle,
         notices=notices,
         positions=arrived("positions", day.positions, POSITION_ROWS).positions(
-            assigned_pools(notices.table), methodology.account_order
+            assigned_pools(notices.table, methodology.pool),
+            methodology.account_order,
+            keep=methodology.positions_source is PositionsSource.KEPT,
         ),
         volumes=volumes_of_asks(exchange_asks(day.asks)),
         requested_by=TESTER,
@@ -388,8 +399,7 @@ def made(ledger: Path, methodology: Methodology = JPMS_2024_09_06, **given: Any)
     settings = settings_of(ledger, **given)
     if (ledger / DATABASE).exists():
         return open_ledger(settings)
-    decisions = {name: methodology.decisions()[name] for name in ("account_order", "zero_hit")}
-    return init_ledger(settings, CharterTerms(decisions=decisions), TESTER)
+    return init_ledger(settings, CharterTerms(decisions=methodology.decisions()), TESTER)
 
 
 def opened(ledger: Path, **given: Any) -> Ledger:

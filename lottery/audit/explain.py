@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from lottery.errors import NotInRun, quote
 from lottery.ledger import evidence
+from lottery.ledger.continuing import drawn_positions
 from lottery.ledger.run_record import RunRecord
 from lottery.method.distribution import NumberRange, continued_number, numbers_hit, ranges_hit
 from lottery.method.seed import DENOMINATOR, Seed
@@ -106,11 +107,14 @@ def explain_pool(
             f"name one of the OCC accounts {names}"
         )
     (pool,) = pools
-    is_broken = pool["break_reason"] is not None
-    name = evidence.BROKEN_POSITIONS_FILE if is_broken else evidence.ALLOCATIONS_FILE
-    rows = read(name, evidence.matching(series=series, occ_account=occ_account))
-    if not is_broken and rows.num_rows > ACCOUNTS_SHOWN:
-        rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
+    if pool["break_reason"] is not None:
+        rows = drawn_positions(record, read, pc.field("series") == series)
+        rows = rows.filter(pc.field("occ_account") == pool["occ_account"])
+    else:
+        wanted = evidence.matching(series=series, occ_account=pool["occ_account"])
+        rows = read(evidence.ALLOCATIONS_FILE, wanted)
+        if rows.num_rows > ACCOUNTS_SHOWN:
+            rows = rows.filter(pc.greater(rows.column("assigned_quantity"), 0))
     return pool_working(record, pool, rows.slice(0, ACCOUNTS_SHOWN).to_pylist())
 
 
@@ -120,10 +124,12 @@ def explain_account(record: RunRecord, read: Reader, account: str) -> Iterator[P
     Raises:
         NotInRun: The account is in no assigned pool of the run.
     """
+    of_account = pc.field("account") == account
+    drawn = drawn_positions(record, read, of_account)
     rows_of = {
         (row["occ_account"], row["series"]): row
-        for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE)
-        for row in read(name, pc.field("account") == account).to_pylist()
+        for rows in (drawn, read(evidence.ALLOCATIONS_FILE, of_account))
+        for row in rows.to_pylist()
     }
     if not rows_of:
         raise NotInRun(f"account {quote(account)} is in no pool of run {record.run}")
@@ -177,7 +183,7 @@ def pool_working(record: RunRecord, pool: Row, shown: Sequence[Row]) -> PoolWork
     Args:
         record: The run.
         pool: The pool's row of `tables.POOLS`.
-        shown: Rows of `tables.ALLOCATIONS`, or of `tables.BROKEN_POSITIONS` for a break.
+        shown: Rows of `tables.ALLOCATIONS`, or of `tables.POSITIONS` for a break.
     """
     allocated = pool["break_reason"] is None
     figures = {name: pool[name] for name in ("assigned_quantity", "total_short")}

@@ -1,7 +1,8 @@
 """Replay: compute a recorded run again from its evidence alone, and compare every value.
 
 The seed comes from the volumes as received, the notices from the notices as received, the positions
-from the evidence, the method and its decisions from the record. Nothing else is read. Two engines
+from the evidence, and from those as received if they are kept, the method and its decisions from
+the record. Nothing that the run gave is read but to be compared. Two engines
 can compute the allocation, which share no code: the compiled loop and one SQL statement.
 """
 
@@ -19,6 +20,7 @@ from lottery.audit.replay_allocation import compare_allocation, compare_allocati
 from lottery.audit.replay_inputs import (
     compare_notices,
     compare_occ_warnings,
+    compare_positions,
     compare_seed,
     compare_sources,
 )
@@ -86,6 +88,7 @@ def replay(record: RunRecord, directory: Path, *, engine: Engine = Engine.COMPIL
         compare_sources,
         compare_seed,
         compare_notices,
+        compare_positions,
         compare_allocation if is_compiled else compare_allocation_by_sql,
         compare_occ_warnings,
     )

@@ -6,11 +6,11 @@
 --     duckdb -csv -f replay.sql > replayed.csv
 --     python -c "import duckdb; duckdb.sql(open('replay.sql').read()).write_csv('replayed.csv')"
 --
--- It reads only inputs: the ask prices and decisions of run.json, the notices, what earlier cycles
--- of the date assigned (continued.parquet), and the columns occ_account, series, account and
--- short_quantity of the positions. It does not read what the run
--- assigned: compare assigned_quantity with allocations.parquet, and the pools' figures with
--- pools.parquet. The statement shares no code with the program that made the run.
+-- It reads only inputs: the ask prices and decisions of run.json, the notices, the positions, and
+-- of the pools whose draw earlier cycles of the date began, what these assigned (continued.parquet)
+-- and what they drew from (population.parquet). It does not read what the run assigned: compare
+-- assigned_quantity with allocations.parquet, and the pools' figures with pools.parquet.
+-- The statement shares no code with the program that made the run.
 --
 -- It gives one row for each account of each pool that has notices. A pool without positions gives
 -- one row without an account. The numbers are NULL if the pool is a break.
@@ -26,16 +26,13 @@ SET VARIABLE notices = coalesce(
     (SELECT list(file) FROM glob(coalesce(getvariable('folder'), '') || 'notices.parquet')),
     [coalesce(getvariable('folder'), '') || 'notices/part-*.parquet']
 );
-SET VARIABLE allocations = coalesce(
-    (SELECT list(file) FROM glob(coalesce(getvariable('folder'), '') || 'allocations.parquet')),
-    [coalesce(getvariable('folder'), '') || 'allocations/part-*.parquet']
+SET VARIABLE positions = coalesce(
+    (SELECT list(file) FROM glob(coalesce(getvariable('folder'), '') || 'positions.parquet')),
+    [coalesce(getvariable('folder'), '') || 'positions/part-*.parquet']
 );
-SET VARIABLE broken_positions = coalesce(
-    (
-        SELECT list(file)
-        FROM glob(coalesce(getvariable('folder'), '') || 'broken_positions.parquet')
-    ),
-    [coalesce(getvariable('folder'), '') || 'broken_positions/part-*.parquet']
+SET VARIABLE population = coalesce(
+    (SELECT list(file) FROM glob(coalesce(getvariable('folder'), '') || 'population.parquet')),
+    [coalesce(getvariable('folder'), '') || 'population/part-*.parquet']
 );
 SET VARIABLE continued = coalesce(
     (SELECT list(file) FROM glob(coalesce(getvariable('folder'), '') || 'continued.parquet')),
@@ -53,14 +50,15 @@ record AS MATERIALIZED (
         ) AS asks,
         json_extract_string(content, '$.method.id') AS method_id,
         json_extract_string(content, '$.method.decisions.account_order') AS account_order,
-        json_extract_string(content, '$.method.decisions.zero_hit') AS zero_hit
+        json_extract_string(content, '$.method.decisions.zero_hit') AS zero_hit,
+        json_extract_string(content, '$.method.decisions.pool') AS pool
     FROM read_text(
         coalesce(getvariable('record'), coalesce(getvariable('folder'), '') || 'run.json')
     )
 ),
 
 -- F2: an id never changes its meaning, and this statement implements one id.
--- R2 and D2 have two choices each; the run's own are in its record.
+-- R2, D2 and P3 have two choices each; the run's own are in its record.
 decisions AS MATERIALIZED (
     SELECT
         CASE WHEN account_order IN ('numeric', 'code-point') AND method_id = 'jpms-2024-09-06'
@@ -70,7 +68,11 @@ decisions AS MATERIALIZED (
         CASE WHEN zero_hit IN ('wrap', 'first')
             THEN zero_hit
             ELSE error('run.json names a zero_hit that is not implemented here')
-        END AS zero_hit
+        END AS zero_hit,
+        CASE WHEN pool IN ('occ-account', 'series')
+            THEN pool
+            ELSE error('run.json names a pool that is not implemented here')
+        END AS pool
     FROM record
 ),
 
@@ -112,25 +114,45 @@ fractions AS MATERIALIZED (
     FROM cuts
 ),
 
--- P3, P5: a pool is an occ_account and a series, and the notices of one are added up.
+-- P3: a pool is an occ_account and a series. If the run's choice is series, all accounts that are
+-- short the series are one pool, whose occ_account is empty whatever comes along.
+-- P5: the notices of a pool are added up.
 assigned_pools AS (
     SELECT
-        occ_account,
+        CASE WHEN decisions.pool = 'series' THEN '' ELSE notices.occ_account END AS occ_account,
         series,
         count(*) AS notice_count,
         sum(quantity) AS pool_assigned_quantity
-    FROM read_parquet(getvariable('notices'), hive_partitioning = false)
-    GROUP BY occ_account, series
+    FROM read_parquet(getvariable('notices'), hive_partitioning = false) AS notices, decisions
+    GROUP BY ALL
 ),
 
--- P1, P2: the open positions, of allocated pools and of breaks.
+-- P6: what earlier cycles of the date assigned of a pool, from its first hit on.
+continued AS (
+    SELECT occ_account, series, assigned_before
+    FROM read_parquet(getvariable('continued'), hive_partitioning = false)
+),
+
+-- P3: the positions as they were given.
+given_positions AS (
+    SELECT
+        CASE WHEN decisions.pool = 'series' THEN '' ELSE given.occ_account END AS occ_account,
+        series,
+        account,
+        short_quantity
+    FROM read_parquet(getvariable('positions'), hive_partitioning = false) AS given, decisions
+),
+
+-- P1, P2: the open positions. P6: a pool whose draw continues has its first population, whatever
+-- was given of it later.
 positions AS (
     SELECT occ_account, series, account, short_quantity
-    FROM read_parquet(getvariable('allocations'), hive_partitioning = false)
+    FROM given_positions
+    ANTI JOIN continued USING (occ_account, series)
     WHERE short_quantity <> 0
     UNION ALL
     SELECT occ_account, series, account, short_quantity
-    FROM read_parquet(getvariable('broken_positions'), hive_partitioning = false)
+    FROM read_parquet(getvariable('population'), hive_partitioning = false)
     WHERE short_quantity <> 0
 ),
 
@@ -186,12 +208,6 @@ totals AS (
         sum(short_quantity) AS total_short
     FROM positions
     GROUP BY occ_account, series
-),
-
--- P6: what earlier cycles of the date assigned of a pool, from its first hit on.
-continued AS (
-    SELECT occ_account, series, assigned_before
-    FROM read_parquet(getvariable('continued'), hive_partitioning = false)
 ),
 
 -- D5: whether a pool is a break, and why: late notices can have the numbers that are left.

@@ -18,11 +18,10 @@ from lottery.audit.differences import (
 )
 from lottery.audit.replay_inputs import received_occ_positions
 from lottery.day.allocate import Day, PositionsInvalid, allocate
-from lottery.day.assigned_pools import assigned_pools
+from lottery.day.assigned_pools import assigned_pools, pooled
 from lottery.day.identifiers import wrong_accounts
 from lottery.day.keys import key_table
-from lottery.day.population import assigned_before, by_pool, pools_in, population_sha256
-from lottery.day.tables import BROKEN_POSITIONS, CONTINUED, POSITIONS
+from lottery.day.population import assigned_before, by_pool, drawn_from, population_sha256
 from lottery.errors import quote
 from lottery.ledger import evidence
 from lottery.ledger import occ_positions as occ
@@ -39,26 +38,22 @@ from lottery.ledger.run_record import (
 
 def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Difference]:
     """Compare the allocation, and the digest of the business content."""
-    notices = evidence.read_table(directory, evidence.NOTICES_FILE)
-    allocations, broken = (
+    notices, given, continued, population = (
         evidence.read_table(directory, name)
-        for name in (evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE)
+        for name in (
+            evidence.NOTICES_FILE,
+            evidence.POSITIONS_FILE,
+            evidence.CONTINUED_FILE,
+            evidence.POPULATION_FILE,
+        )
     )
-    positions = pa.concat_tables([allocations.select(BROKEN_POSITIONS.names), broken])
-    continued = evidence.read_table(directory, evidence.CONTINUED_FILE)
-    yield from _populations(positions, continued)
-    day, differences = _allocate_again(record, notices, positions, continued)
+    yield from _populations(population, continued)
+    drawn = drawn_from(pooled(given, record.method.pooling), continued, population)
+    day, differences = _allocate_again(record, notices, drawn, continued)
     yield from differences
     if day is None:
         return
-    yield from _day(record, directory, day)
-    if continued.num_rows:
-        # The business content is that of the positions as they were given.
-        given = _given(record, directory, positions, continued)
-        day, differences = _allocate_again(record, notices, given, CONTINUED.empty_table())
-        yield from differences
-        if day is None:
-            return
+    yield from _tables(record, directory, day.pools, day.allocations)
     occ_positions, _ = received_occ_positions(record, directory)
     computed = content_sha256(
         business_date=record.business_date.isoformat(),
@@ -67,7 +62,7 @@ def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Differenc
         method=record.method,
         seed=record.seed,
         notices=notices,
-        day=day,
+        positions=given,
         occ_shorts=None if occ_positions is None else occ.occ_shorts(occ_positions, day.pools),
     )
     yield from compare("run.json content_sha256", record.content_sha256, computed)
@@ -76,57 +71,42 @@ def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Differenc
 def compare_allocation_by_sql(record: RunRecord, directory: Path) -> Iterator[Difference]:
     """Compare the allocation; the digests of content and populations are not for SQL."""
     computed = sql_replay.compute(directory, canonical(record))
-    day = Day(
-        pools=computed.pools,
-        allocations=computed.allocations,
-        broken_positions=computed.broken_positions,
-        breaks=breaks_in(computed.pools),
-    )
-    yield from _day(record, directory, day)
+    yield from _tables(record, directory, computed.pools, computed.allocations)
 
 
-def _day(record: RunRecord, directory: Path, day: Day) -> Iterator[Difference]:
-    """Compare the tables of a day and the record's figures of it."""
-    for name, computed in (
-        (evidence.POOLS_FILE, day.pools),
-        (evidence.ALLOCATIONS_FILE, day.allocations),
-        (evidence.BROKEN_POSITIONS_FILE, day.broken_positions),
-    ):
+def _tables(
+    record: RunRecord, directory: Path, pools: pa.Table, allocations: pa.Table
+) -> Iterator[Difference]:
+    """Compare what was computed of a day, and the record's figures of it."""
+    for name, computed in ((evidence.POOLS_FILE, pools), (evidence.ALLOCATIONS_FILE, allocations)):
         yield from compare_tables(name, evidence.read_table(directory, name), computed)
+    breaks = breaks_in(pools)
+    assigned_quantity = sum(pools.column("assigned_quantity").to_pylist())
     figures: Mapping[str, Any] = {
-        "state": ALLOCATED_WITH_BREAKS if day.breaks else ALLOCATED,
-        "pool_count": day.pools.num_rows,
-        "notice_count": sum(day.pools.column("notice_count").to_pylist()),
-        "assigned_quantity": sum(day.pools.column("assigned_quantity").to_pylist()),
-        "allocated_quantity": day.allocated_quantity,
-        "break_count": len(day.breaks),
+        "state": ALLOCATED_WITH_BREAKS if breaks else ALLOCATED,
+        "pool_count": pools.num_rows,
+        "notice_count": sum(pools.column("notice_count").to_pylist()),
+        "assigned_quantity": assigned_quantity,
+        "allocated_quantity": assigned_quantity - sum(one.assigned_quantity for one in breaks),
+        "break_count": len(breaks),
     }
     recorded = {name: getattr(record, name) for name in figures}
     yield from compare_members("run.json", recorded, figures)
 
 
-def _populations(positions: pa.Table, continued: pa.Table) -> Iterator[Difference]:
-    """Compare the digest of each continued pool's population with its positions (P6)."""
+def _populations(population: pa.Table, continued: pa.Table) -> Iterator[Difference]:
+    """Compare the digest of each continued pool's population, and that there is no other (P6)."""
     digests = {
         pool: population_sha256(rows.column("account"), rows.column("short_quantity"))
-        for pool, rows in by_pool(positions)
+        for pool, rows in by_pool(population)
     }
     for row in continued.to_pylist():
         pool = (row["occ_account"], row["series"])
         where = f"{evidence.CONTINUED_FILE} {' '.join(pool).strip()} population_sha256"
-        yield from compare(where, row["population_sha256"], digests.get(pool, "no positions"))
-
-
-def _given(
-    record: RunRecord, directory: Path, positions: pa.Table, continued: pa.Table
-) -> pa.Table:
-    """Return the positions as they were given: of continued pools those of their own file."""
-    pools = set(pools_in(continued))
-    parts = [rows for pool, rows in by_pool(positions) if pool not in pools]
-    if record.files_of(evidence.GIVEN_POSITIONS_FILE):
-        parts.append(evidence.read_table(directory, evidence.GIVEN_POSITIONS_FILE))
-    cast = [part.cast(BROKEN_POSITIONS) for part in parts]
-    return pa.concat_tables([BROKEN_POSITIONS.empty_table(), *cast])
+        yield from compare(where, row["population_sha256"], digests.pop(pool, "no positions"))
+    for pool in digests:
+        where = f"{evidence.POPULATION_FILE} {' '.join(pool).strip()}"
+        yield Difference(where, "a population", "a pool whose draw is not continued")
 
 
 def _allocate_again(
@@ -138,10 +118,8 @@ def _allocate_again(
     if invalid.size:
         accounts = positions.column("account").take(pa.array(invalid[:ROWS_LISTED])).to_pylist()
         return None, [Difference("positions", "accounts", quote(text)) for text in accounts]
-    pools = assigned_pools(notices)
-    keyed = key_table(
-        positions.select(POSITIONS.names).cast(POSITIONS), pools, methodology.account_order
-    )
+    pools = assigned_pools(notices, methodology.pool)
+    keyed = key_table(positions, pools, methodology.account_order)
     try:
         day = allocate(
             pools,

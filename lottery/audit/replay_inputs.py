@@ -1,4 +1,4 @@
-"""Replay of a run's inputs: its sources as received, the seed, the notices, OCC's own figures."""
+"""Replay of a run's inputs: sources as received, seed, notices, positions, OCC's own figures."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ from lottery.audit.differences import (
     compare_members,
     compare_tables,
 )
+from lottery.day.allocate import PositionsInvalid
+from lottery.day.assigned_pools import assigned_pools
+from lottery.day.own_occ_accounts import arranged_positions
 from lottery.day.tables import NOTICES, OCC_REPORTS
 from lottery.errors import NO_PROBLEMS, LedgerDamaged, Problems, Refused
 from lottery.intake.as_of import date_of
-from lottery.intake.files import notices_of_source, occ_positions_of_source
+from lottery.intake.files import (
+    notices_of_source,
+    occ_positions_of_source,
+    positions_of_sources,
+)
 from lottery.intake.members import choose_member
 from lottery.intake.occ_reports import empty_reports
 from lottery.intake.sources import SourceFile
@@ -28,6 +35,7 @@ from lottery.ledger.run_record import (
     RunRecord,
     SourceRecord,
 )
+from lottery.method.methodology import PositionsSource
 from lottery.method.seed import RuleWarning, derive_seed
 
 
@@ -118,6 +126,35 @@ def compare_notices(record: RunRecord, directory: Path) -> Iterator[Difference]:
         recorded = evidence.read_table(directory, evidence.OCC_REPORTS_FILE)
         computed = evidence.sorted_occ_reports(reports)
         yield from compare_tables(evidence.OCC_REPORTS_FILE, recorded, computed)
+
+
+def compare_positions(record: RunRecord, directory: Path) -> Iterator[Difference]:
+    """Compare the positions with those as they were received, if these are kept (C1)."""
+    methodology = record.method.methodology()
+    paths = [
+        directory / evidence.SOURCES / str(source.kept_as)
+        for source in record.sources
+        if source.role == "positions" and source.kept_as is not None
+    ]
+    is_kept = methodology.positions_source is PositionsSource.KEPT
+    yield from compare("sources positions", bool(paths), is_kept)
+    if not paths:
+        return
+    notices = evidence.read_table(directory, evidence.NOTICES_FILE)
+    assigned = assigned_pools(notices, methodology.pool)
+    try:
+        received = positions_of_sources(paths, assigned, methodology.account_order)
+    except OSError as error:
+        raise LedgerDamaged(f"sources of the positions: {error.strerror}") from error
+    for problem in received.problems:
+        yield Difference("sources positions", "readable", problem)
+    recorded = evidence.read_table(directory, evidence.POSITIONS_FILE)
+    try:
+        computed = arranged_positions(assigned, received.positions)
+    except PositionsInvalid as error:
+        yield Difference("sources positions", "one row for each account", error)
+        return
+    yield from compare_tables(evidence.POSITIONS_FILE, recorded, computed)
 
 
 def compare_occ_warnings(record: RunRecord, directory: Path) -> Iterator[Difference]:

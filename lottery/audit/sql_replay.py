@@ -23,7 +23,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, LABEL, POOLS
+from lottery.day.tables import ALLOCATIONS, LABEL, POOLS
 from lottery.errors import EngineMissing, LedgerDamaged
 
 STATEMENT_FILE: Final = "replay.sql"
@@ -45,12 +45,10 @@ class Computed:
     Attributes:
         allocations: `tables.ALLOCATIONS`, every open account of every allocated pool.
         pools: `tables.POOLS`, every assigned pool.
-        broken_positions: `tables.BROKEN_POSITIONS`, the open accounts of every broken pool.
     """
 
     allocations: pa.Table
     pools: pa.Table
-    broken_positions: pa.Table
 
 
 def compute(directory: Path, record: bytes) -> Computed:
@@ -116,12 +114,9 @@ def _rows(duckdb: ModuleType, directory: Path, record: bytes) -> pa.Table:
 
 
 def _computed(rows: pa.Table) -> Computed:
-    is_broken = pc.is_valid(rows["break_reason"])
-    is_account = pc.is_valid(rows["account"])
+    is_allocated = pc.is_null(rows["break_reason"])
     return Computed(
-        allocations=_in_schema(rows.filter(pc.invert(is_broken)), ALLOCATIONS),
-        pools=_pools(rows),
-        broken_positions=_in_schema(rows.filter(pc.and_(is_broken, is_account)), BROKEN_POSITIONS),
+        allocations=_in_schema(rows.filter(is_allocated), ALLOCATIONS), pools=_pools(rows)
     )
 
 

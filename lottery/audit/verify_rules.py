@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.audit.fault import Fault
-from lottery.day.population import differing_pools, pools_in
+from lottery.day.assigned_pools import pooled
+from lottery.day.population import differing_pools, of_pools, pools_in
 from lottery.errors import LedgerDamaged, LotteryError, RunNotFound, quote
 from lottery.ledger.continuing import Reader, continuation
 from lottery.ledger.entry import (
@@ -33,7 +34,7 @@ from lottery.ledger.entry import (
     digest_of,
     read_entry,
 )
-from lottery.ledger.evidence import CONTINUED_FILE, GIVEN_POSITIONS_FILE, NOTICES_FILE, POOLS_FILE
+from lottery.ledger.evidence import CONTINUED_FILE, NOTICES_FILE, POOLS_FILE, POSITIONS_FILE
 from lottery.ledger.log import Log, sequence_of
 from lottery.ledger.queries import DateRuns, charter_in_force
 from lottery.ledger.rules import refuse_conflicts, refuse_dependents, refuse_superseding
@@ -237,7 +238,7 @@ def _contradictions(record: RunRecord, before: DateRuns, read: Reader) -> Iterat
             standing,
             read,
             seed=record.seed,
-            notices=read(record, NOTICES_FILE, None),
+            notices=pooled(read(record, NOTICES_FILE, None), record.method.pooling),
             pools=read(record, POOLS_FILE, None),
             rests_on={one.run for one in standing},  # Which of them it must is judged below.
         )
@@ -264,11 +265,12 @@ def _wrong_continuation(
         )
     if not drawn.continued.equals(read(record, CONTINUED_FILE, None)):
         yield f"expected in {CONTINUED_FILE} what was drawn before it, got something else"
-    elif record.files_of(GIVEN_POSITIONS_FILE):
-        given = read(record, GIVEN_POSITIONS_FILE, None)
+    elif drawn.continued.num_rows:
+        given = pooled(read(record, POSITIONS_FILE, None), record.method.pooling)
+        given = of_pools(given, drawn.continued, are_in=True)
         for pool, account, *_ in differing_pools(given, drawn.population):
             yield (
-                f"expected in {GIVEN_POSITIONS_FILE} the first population of "
+                f"expected in {POSITIONS_FILE} the first population of "
                 f"{' '.join(pool).strip()}, or what is left of it, got another at account {account}"
             )
 

@@ -14,6 +14,7 @@ from lottery.cli.backend import memory_limit
 from lottery.cli.options import (
     AccountOrderOption,
     ExpectOption,
+    PoolOption,
     methodology_of,
     read_date,
     read_totals,
@@ -21,7 +22,7 @@ from lottery.cli.options import (
 from lottery.cli.session import Session, command
 from lottery.errors import escape
 from lottery.operations.check import CheckedFile, check_files
-from lottery.operations.inputs import AccountOrder, ZeroHit
+from lottery.operations.inputs import AccountOrder, Pooling
 
 
 @command
@@ -38,6 +39,7 @@ def check(
         ),
     ] = None,
     account_order: AccountOrderOption = AccountOrder.NUMERIC,
+    pool: PoolOption = Pooling.OCC_ACCOUNT,
     expect: ExpectOption = None,
 ) -> None:
     """Read files as a run would, every row of them, and record nothing.
@@ -48,7 +50,7 @@ def check(
     checked, problems = check_files(
         paths,
         business_date=None if date is None else read_date(date),
-        methodology=methodology_of(account_order, ZeroHit.WRAP),
+        methodology=methodology_of(account_order, pool),
         memory=memory_limit(),
         totals=read_totals(expect),
     )

@@ -17,6 +17,7 @@ from lottery.cli.options import (
     AccountOrderOption,
     InForceDateOption,
     OccAccountOption,
+    PoolOption,
     PositionsOption,
     ZeroHitOption,
     methodology_of,
@@ -26,7 +27,7 @@ from lottery.cli.options import (
 from lottery.cli.session import Session, command
 from lottery.operations import NamedOdds, SeriesOdds, decimal_text
 from lottery.operations.explain import wording
-from lottery.operations.inputs import AccountOrder, ZeroHit
+from lottery.operations.inputs import AccountOrder, Pooling, ZeroHit
 from lottery.operations.odds import INCREMENT_LIMIT, OccWheelOdds, RandomDrawOdds
 from lottery.operations.seed import DENOMINATOR
 
@@ -44,6 +45,7 @@ def odds(
     date: InForceDateOption = None,
     account_order: AccountOrderOption = AccountOrder.NUMERIC,
     zero_hit: ZeroHitOption = ZeroHit.WRAP,
+    pool: PoolOption = Pooling.OCC_ACCOUNT,
 ) -> None:
     """Show each account's exact chances in a pool, over all 10,000 fractions; record nothing.
 
@@ -65,7 +67,7 @@ def odds(
             business_date=business_date,
             account=account or "",
             memory=memory_limit(),
-            methodology=methodology_of(account_order, zero_hit),
+            methodology=methodology_of(account_order, pool, zero_hit),
         )
         step("counting the fractions")
         found = backend.pool_odds(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import re
 from pathlib import Path
@@ -17,6 +18,7 @@ from lottery.operations.inputs import (
     AccountOrder,
     ControlTotals,
     Methodology,
+    Pooling,
     ZeroHit,
 )
 from lottery.operations.proofs import VerifierKey
@@ -115,6 +117,7 @@ AccountOrderOption = Annotated[
 ZeroHitOption = Annotated[
     ZeroHit, typer.Option(help="The number that a product below one hits (rule D2).")
 ]
+PoolOption = Annotated[Pooling, typer.Option(help="What makes a pool (rule P3).")]
 
 
 def read_date(text: str) -> dt.date:
@@ -207,8 +210,10 @@ def read_totals(texts: list[str] | None) -> ControlTotals:
     return ControlTotals(**totals)
 
 
-def methodology_of(account_order: AccountOrder, zero_hit: ZeroHit) -> Methodology:
-    """Return the method with the decisions of --account-order and --zero-hit."""
-    return JPMS_2024_09_06.deciding(
-        {"account_order": account_order.value, "zero_hit": zero_hit.value}
+def methodology_of(
+    account_order: AccountOrder, pool: Pooling, zero_hit: ZeroHit = ZeroHit.WRAP
+) -> Methodology:
+    """Return the method with the decisions of --account-order, --pool and --zero-hit."""
+    return dataclasses.replace(
+        JPMS_2024_09_06, account_order=account_order, pool=pool, zero_hit=zero_hit
     )

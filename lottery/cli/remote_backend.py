@@ -105,7 +105,7 @@ class RemoteBackend(LotteryClient):
 def _choices(methodology: Methodology) -> dict[str, str]:
     """Return the decisions that a request can choose."""
     decisions = methodology.decisions()
-    return {name: decisions[name] for name in ("account_order", "zero_hit")}
+    return {name: decisions[name] for name in ("account_order", "zero_hit", "pool")}
 
 
 def _by_file_rows(problem: Problem, request: operations.RunRequest) -> Problem:

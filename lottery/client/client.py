@@ -452,10 +452,12 @@ def _recorded_run(run: lottery_pb2.Run, *, already_recorded: bool) -> RecordedRu
 
 
 def _decisions(decisions: Mapping[str, str] | None) -> lottery_pb2.Decisions:
-    labels: Any = {
-        name: f"{name}_{choice}".upper().replace("-", "_")
-        for name, choice in (decisions or {}).items()
-    }
+    fields = lottery_pb2.Decisions.DESCRIPTOR.fields_by_name
+    labels: Any = {}
+    for name, choice in (decisions or {}).items():
+        enum: Any = fields[name].enum_type if name in fields else None
+        prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED") if enum else ""
+        labels[name] = f"{prefix}{choice.upper().replace('-', '_')}"
     return lottery_pb2.Decisions(**labels)
 
 

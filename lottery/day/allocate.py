@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -26,15 +26,21 @@ from lottery.day.assigned_pools import (
 )
 from lottery.day.keys import KeyedPositions, words_of
 from lottery.day.segments import Segments, segments_of
-from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, INT64_MAX, LABEL, POOLS
+from lottery.day.tables import ALLOCATIONS, INT64_MAX, LABEL, POOLS, POSITIONS
 from lottery.day.threads import in_threads
 from lottery.method.methodology import ZeroHit
 
-if TYPE_CHECKING:  # It imports much that only types are for.
-    import numpy.typing as npt
-
 EXCEEDS_SHORT: Final = "EXCEEDS_SHORT"
 NO_POSITION: Final = "NO_POSITION"
+
+_NUMBERS: Final = ("short_quantity", "first_number", "last_number", "assigned_quantity")
+_NO_ROWS: Final = pa.table(
+    {
+        "pool": pa.array([], pa.int32()),
+        "account": pa.array([], pa.string()),
+        **{name: pa.array([], pa.int64()) for name in _NUMBERS},
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +66,14 @@ class Day:
     Attributes:
         pools: `tables.POOLS`, every assigned pool.
         allocations: `tables.ALLOCATIONS`, every open account of every allocated pool.
-        broken_positions: `tables.BROKEN_POSITIONS`, the open accounts of every broken pool.
+        positions: `tables.POSITIONS`, every open account of every assigned pool, allocated or
+            broken: what it was drawn from, each with the OCC account of its pool.
         breaks: The broken pools, in the order of `pools`.
     """
 
     pools: pa.Table
     allocations: pa.Table
-    broken_positions: pa.Table
+    positions: pa.Table
     breaks: tuple[Break, ...]
 
     @property
@@ -127,16 +134,8 @@ def allocate(
     loops.first_hits(totals, quantities, ten_thousandths, zero_is_one, hits)
     before = np.zeros(len(assigned), np.int64) if assigned_before is None else assigned_before
     allocated = (hits > 0) & (quantities <= totals - before)
-    write = _Writer(
-        assigned=assigned,
-        segments=segments,
-        numbers_before=segments.numbers_before(),
-        totals=totals,
-        hit_from=np.where(allocated, continued_numbers(hits, before, totals), 0),
-        quantities=quantities,
-    )
-    allocations = write.table(allocated, ALLOCATIONS)
-    broken_positions = write.table(~allocated, BROKEN_POSITIONS)
+    hit_from = np.where(allocated, continued_numbers(hits, before, totals), 0)
+    rows = _open_rows(segments, totals, hit_from, quantities)
     if segments.repeated.any():
         repeated = _repeated_accounts(segments, np.flatnonzero(segments.repeated))
         raise PositionsInvalid(repeated=repeated, too_large=())
@@ -169,8 +168,14 @@ def allocate(
         },
         POOLS,
     )
+    is_kept = allocated[rows.column("pool").to_numpy()]
+    allocations = _with_labels(rows if is_kept.all() else rows.filter(is_kept), assigned)
+    every = allocations if is_kept.all() else _with_labels(rows, assigned)
     return Day(
-        pools=pools, allocations=allocations, broken_positions=broken_positions, breaks=breaks
+        pools=pools,
+        allocations=allocations,
+        positions=every.select(POSITIONS.names),
+        breaks=breaks,
     )
 
 
@@ -204,66 +209,34 @@ def _totals(assigned: AssignedPools, segments: Segments) -> Integers:
     return (high << 32) + low
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Writer:
-    """What the rows of the tables are made from."""
+def _open_rows(
+    segments: Segments, totals: Integers, hit_from: Integers, quantities: Integers
+) -> pa.Table:
+    """Return the open positions of all pools in order, each part as a chunk.
 
-    assigned: AssignedPools
-    segments: Segments
-    numbers_before: Integers
-    totals: Integers
-    hit_from: Integers
-    quantities: Integers
+    Returns:
+        The columns of `tables.ALLOCATIONS`, but for `pool` instead of its labels. Of a break, whose
+        `hit_from` is 0, nothing is assigned.
+    """
+    before = segments.numbers_before()
 
-    def table(self, chosen: npt.NDArray[np.bool_], schema: pa.Schema) -> pa.Table:
-        """Return the open positions of some pools in order, each part as a chunk.
-
-        Args:
-            chosen: bool[pools], the pools.
-            schema: `tables.ALLOCATIONS` or `tables.BROKEN_POSITIONS`.
-        """
-        assigned = self.assigned
-        in_use = chosen & (self.segments.per_pool(self.segments.account_counts) > 0)
-        labels = []
-        for codes, texts in (
-            (assigned.occ_accounts, assigned.occ_texts),
-            (assigned.series, assigned.series_texts),
-        ):
-            indices, texts_in_use = labels_in_use(codes[in_use], texts)
-            labels.append((indices.astype(np.int32)[codes], texts_in_use))
-        chunks = in_threads(
-            lambda first, last: self._chunk(chosen, labels, schema, first, last),
-            self.segments.parts(self.segments.text_sizes),
-        )
-        return pa.concat_tables(chunks) if chunks else schema.empty_table()
-
-    def _chunk(
-        self,
-        chosen: npt.NDArray[np.bool_],
-        labels: Sequence[tuple[npt.NDArray[np.int32], pa.StringArray]],
-        schema: pa.Schema,
-        first: int,
-        last: int,
-    ) -> pa.Table:
-        segments = self.segments
-        here = chosen[segments.pool_of[first:last]]
-        row_count = int(segments.account_counts[first:last][here].sum())
-        characters = int(segments.text_sizes[first:last][here].sum())
+    def chunk(first: int, last: int) -> pa.Table:
+        row_count = int(segments.account_counts[first:last].sum())
+        characters = int(segments.text_sizes[first:last].sum())
         pools = np.empty(row_count, np.int32)
         offsets = np.empty(row_count + 1, np.int32)
         text = np.empty(characters + loops.SLACK, np.uint8)
-        values = [np.empty(row_count, np.int64) for _ in range(4)]
+        values = [np.empty(row_count, np.int64) for _ in _NUMBERS]
         loops.allocate_segments(
             segments.starts,
             first,
             last,
             segments.rows,
             segments.pool_of,
-            chosen,
-            self.numbers_before,
-            self.totals,
-            self.hit_from,
-            self.quantities,
+            before,
+            totals,
+            hit_from,
+            quantities,
             *segments.positions.ranks(),
             pools,
             offsets,
@@ -273,15 +246,34 @@ class _Writer:
             segments.hit_counts,
             segments.repeated,
         )
-        columns = [
-            *(
-                pa.DictionaryArray.from_arrays(pa.array(indices[pools]), texts).cast(LABEL)
-                for indices, texts in labels
-            ),
-            pa.StringArray.from_buffers(row_count, pa.py_buffer(offsets), pa.py_buffer(text)),
-            *map(pa.array, values),
-        ]
-        return pa.table(columns[: len(schema)], schema)
+        texts = pa.StringArray.from_buffers(row_count, pa.py_buffer(offsets), pa.py_buffer(text))
+        return pa.table(
+            {"pool": pools, "account": texts, **dict(zip(_NUMBERS, values, strict=True))}
+        )
+
+    chunks = in_threads(chunk, segments.parts(segments.text_sizes))
+    return pa.concat_tables(chunks) if chunks else _NO_ROWS
+
+
+def _with_labels(rows: pa.Table, assigned: AssignedPools) -> pa.Table:
+    """Return `tables.ALLOCATIONS` of rows; the dictionaries have the labels in use, sorted."""
+    pools = [chunk.to_numpy() for chunk in rows.column("pool").chunks]
+    in_use = np.zeros(len(assigned), np.bool_)
+    for chunk in pools:
+        in_use[chunk] = True
+    columns = {}
+    for name, codes, texts in (
+        ("occ_account", assigned.occ_accounts, assigned.occ_texts),
+        ("series", assigned.series, assigned.series_texts),
+    ):
+        indices, texts_in_use = labels_in_use(codes[in_use], texts)
+        new_codes = indices.astype(np.int32)[codes]
+        columns[name] = pa.chunked_array(
+            [pa.DictionaryArray.from_arrays(new_codes[chunk], texts_in_use) for chunk in pools],
+            LABEL,
+        )
+    columns |= {name: rows.column(name) for name in ("account", *_NUMBERS)}
+    return pa.table(columns, ALLOCATIONS)
 
 
 def _repeated_accounts(segments: Segments, among: Integers) -> dict[int, frozenset[str]]:

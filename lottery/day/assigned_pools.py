@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.tables import INT64_MAX
+from lottery.method.methodology import Pooling
 
 if TYPE_CHECKING:  # It imports much that only types need.
     import numpy.typing as npt
@@ -41,6 +42,7 @@ class AssignedPools:
         high: int64[pools]; the assigned quantity is high * 2**32 + low (P5). Neither half's sum
             can exceed 64 bits.
         low: int64[pools].
+        pooling: What makes a pool; with `series` the one OCC account of all pools is empty (P3).
     """
 
     occ_texts: pa.StringArray
@@ -50,6 +52,7 @@ class AssignedPools:
     notice_counts: Integers
     high: Integers
     low: Integers
+    pooling: Pooling = Pooling.OCC_ACCOUNT
 
     def __len__(self) -> int:
         return len(self.notice_counts)
@@ -64,6 +67,14 @@ class AssignedPools:
             notice_count=int(self.notice_counts[index]),
             assigned_quantity=(int(self.high[index]) << 32) + int(self.low[index]),
         )
+
+    def occ_rows(self, texts: pa.StringArray) -> npt.NDArray[np.int32]:
+        """Return the row in `index_table` of each OCC account that comes along: int32[n]."""
+        if self.pooling is Pooling.SERIES:
+            return np.zeros(len(texts), np.int32)
+        found = pc.index_in(texts, value_set=self.occ_texts).fill_null(len(self.occ_texts))
+        rows: npt.NDArray[np.int32] = found.to_numpy()
+        return rows
 
     def index_table(self) -> npt.NDArray[np.int32]:
         """Return the pool of each OCC account and series; -1 for a pair without notices.
@@ -93,12 +104,28 @@ def halves_overflow(high: Integers, low: Integers) -> npt.NDArray[np.bool_]:
     return overflow
 
 
-def assigned_pools(notices: pa.Table) -> AssignedPools:
+def pooled(rows: pa.Table, pooling: Pooling) -> pa.Table:
+    """Return the same rows, each with the OCC account of its pool instead of its own (P3).
+
+    Args:
+        rows: A table with the label column `occ_account`.
+        pooling: What makes a pool.
+    """
+    if pooling is Pooling.OCC_ACCOUNT:
+        return rows
+    index = rows.schema.get_field_index("occ_account")
+    none = pa.DictionaryArray.from_arrays(np.zeros(rows.num_rows, np.int32), pa.array([""]))
+    return rows.set_column(index, rows.schema.field(index), none)
+
+
+def assigned_pools(notices: pa.Table, pooling: Pooling = Pooling.OCC_ACCOUNT) -> AssignedPools:
     """Return the pools with notices and their sums (P3, P5).
 
     Args:
         notices: `tables.NOTICES`.
+        pooling: What makes a pool.
     """
+    notices = pooled(notices, pooling)
     series, series_texts = _sorted_labels(notices.column("series"))
     occ_accounts, occ_texts = _sorted_labels(notices.column("occ_account"))
     width = max(1, len(series_texts))
@@ -117,6 +144,7 @@ def assigned_pools(notices: pa.Table) -> AssignedPools:
         notice_counts=np.bincount(pool_of, minlength=len(present)),
         high=high,
         low=low,
+        pooling=pooling,
     )
 
 

@@ -21,7 +21,7 @@ from lottery.day.assigned_pools import AssignedPools, Integers, label_indices
 from lottery.day.identifiers import plain_accounts
 from lottery.day.tables import LABEL, POSITIONS
 from lottery.day.threads import in_threads, split_rows
-from lottery.method.methodology import AccountOrder
+from lottery.method.methodology import AccountOrder, Pooling
 
 if TYPE_CHECKING:  # NumPy's types take long to import.
     import numpy.typing as npt
@@ -36,12 +36,14 @@ class TextBlock:
         accounts: string[n], its account.
         shorts: int64[n], contracts short.
         rows: int32[n], its index among the rows that were read.
+        occ_accounts: Its own OCC account, string[n] by dictionary, if it is not its pool's (P3).
     """
 
     pools: npt.NDArray[np.int32]
     accounts: pa.StringArray
     shorts: Integers
     rows: npt.NDArray[np.int32]
+    occ_accounts: pa.DictionaryArray | None = None
 
     def __len__(self) -> int:
         return len(self.pools)
@@ -56,12 +58,14 @@ class Block:
         keys: int64[n], its account's key.
         shorts: int64[n], contracts short.
         rows: int32[n], its index among the rows that were read.
+        occ_accounts: Its own OCC account, string[n] by dictionary, if it is not its pool's (P3).
     """
 
     pools: npt.NDArray[np.int32]
     keys: Integers
     shorts: Integers
     rows: npt.NDArray[np.int32]
+    occ_accounts: pa.DictionaryArray | None = None
 
     def __len__(self) -> int:
         return len(self.pools)
@@ -125,19 +129,18 @@ class KeyedPositions:
         """Return `tables.POSITIONS` of the rows."""
         parts = [POSITIONS.empty_table()]
         for block in self.blocks:
-            labels = {
-                name: pa.DictionaryArray.from_arrays(pa.array(codes[block.pools]), texts)
-                for name, codes, texts in (
-                    ("series", assigned.series, assigned.series_texts),
-                    ("occ_account", assigned.occ_accounts, assigned.occ_texts),
-                )
-            }
+            series = pa.array(assigned.series[block.pools])
+            occ_accounts = block.occ_accounts
+            if occ_accounts is None:
+                codes = pa.array(assigned.occ_accounts[block.pools])
+                occ_accounts = pa.DictionaryArray.from_arrays(codes, assigned.occ_texts)
             columns = {
-                **{name: label.cast(LABEL) for name, label in labels.items()},
+                "series": pa.DictionaryArray.from_arrays(series, assigned.series_texts).cast(LABEL),
                 "account": self.accounts_of(block),
                 "short_quantity": block.shorts,
+                "occ_account": occ_accounts.cast(LABEL),
             }
-            parts.append(pa.table(columns).select(POSITIONS.names).cast(POSITIONS))
+            parts.append(pa.table(columns, POSITIONS))
         return pa.concat_tables(parts)
 
 
@@ -177,11 +180,9 @@ def key_table(positions: pa.Table, assigned: AssignedPools, order: AccountOrder)
     """
     series, series_texts = label_indices(positions.column("series"))
     occ_accounts, occ_texts = label_indices(positions.column("occ_account"))
-    rows, columns = (
-        pc.index_in(texts, value_set=among).fill_null(len(among)).to_numpy()
-        for texts, among in ((occ_texts, assigned.occ_texts), (series_texts, assigned.series_texts))
-    )
-    pools = assigned.index_table()[rows[occ_accounts], columns[series]]
+    columns = pc.index_in(series_texts, value_set=assigned.series_texts)
+    columns = columns.fill_null(len(assigned.series_texts)).to_numpy()
+    pools = assigned.index_table()[assigned.occ_rows(occ_texts)[occ_accounts], columns[series]]
     kept = np.flatnonzero(pools >= 0)
     accounts = positions.column("account").take(pa.array(kept))
     block = TextBlock(
@@ -189,8 +190,24 @@ def key_table(positions: pa.Table, assigned: AssignedPools, order: AccountOrder)
         accounts=one_array(accounts),
         shorts=positions.column("short_quantity").to_numpy()[kept],
         rows=kept.astype(np.int32),
+        occ_accounts=own_labels(occ_accounts[kept], occ_texts, assigned.pooling),
     )
     return key_positions([block], order)
+
+
+def own_labels(
+    indices: npt.NDArray[np.int32], texts: pa.StringArray, pooling: Pooling
+) -> pa.DictionaryArray | None:
+    """Return the OCC accounts that rows have of their own; None if those are their pools' (P3).
+
+    Args:
+        indices: int32[n], indices into the texts.
+        texts: string[], OCC accounts.
+        pooling: What makes a pool.
+    """
+    if pooling is Pooling.OCC_ACCOUNT:
+        return None
+    return pa.DictionaryArray.from_arrays(pa.array(indices), texts)
 
 
 def ranked(positions: KeyedPositions) -> KeyedPositions:
@@ -266,6 +283,7 @@ def _with_keys(blocks: Sequence[Block | TextBlock], keys: Integers) -> tuple[Blo
             keys=keys[end - len(block) : end],
             shorts=block.shorts,
             rows=block.rows,
+            occ_accounts=block.occ_accounts,
         )
         for block, end in zip(blocks, ends, strict=True)
     )

@@ -352,9 +352,9 @@ def write_accounts(keys, rank_offsets, rank_text, offsets, text, words):
 
 
 @loop(
-    "const int64[], int64, int64, const int64[,], const int32[], const bool[], const int64[], "
-    "const int64[], const int64[], const int64[], const int32[], const uint8[], int32[], int32[], "
-    "uint8[], words, int64[], int64[], int64[], int64[], int64[], bool[]"
+    "const int64[], int64, int64, const int64[,], const int32[], const int64[], const int64[], "
+    "const int64[], const int64[], const int32[], const uint8[], int32[], int32[], uint8[], words, "
+    "int64[], int64[], int64[], int64[], int64[], bool[]"
 )
 def allocate_segments(
     starts,
@@ -362,7 +362,6 @@ def allocate_segments(
     last,
     rows,
     pool_of,
-    chosen,
     numbers_before,
     totals,
     hit_from,
@@ -388,7 +387,6 @@ def allocate_segments(
         last: The segment after the last one.
         rows: int64[total, 2], key and contracts.
         pool_of: int32[segments], the pool of each segment.
-        chosen: bool[pools], the pools whose rows are written.
         numbers_before: int64[segments], the numbers of the same pool in earlier segments.
         totals: int64[pools], contracts short.
         hit_from: int64[pools], the number that contracts are assigned from (D1, P6); 0 for a
@@ -418,7 +416,7 @@ def allocate_segments(
         pool = pool_of[segment]
         start = starts[segment]
         count = starts[segment + 1] - start
-        if count == 0 or not chosen[pool]:
+        if count == 0:
             continue
         # Below each key its index in the segment, so that values are sorted and nothing follows.
         bits = np.int64(1)

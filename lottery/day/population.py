@@ -72,6 +72,29 @@ def by_pool(rows: pa.Table) -> Iterator[tuple[Pool, pa.Table]]:
         yield (part.column(POOL[0])[0].as_py(), part.column(POOL[1])[0].as_py()), part
 
 
+def of_pools(rows: pa.Table, pools: pa.Table, *, are_in: bool) -> pa.Table:
+    """Return the rows of some pools, or those of all others, in their order."""
+    names = pa.table({name: rows.column(name).cast(pa.string()) for name in POOL})
+    wanted = pools.select(POOL)
+    kept = names.append_column("index", pa.array(range(rows.num_rows), pa.int64())).join(
+        wanted, list(POOL), None, "left semi" if are_in else "left anti"
+    )
+    return rows.take(kept.column("index").combine_chunks().sort())
+
+
+def drawn_from(given: pa.Table, continued: pa.Table, population: pa.Table) -> pa.Table:
+    """Return what pools are drawn from: of those whose draw continues the first population (P6).
+
+    Args:
+        given: `tables.POSITIONS` as they were given, each with the OCC account of its pool.
+        continued: `tables.CONTINUED`.
+        population: `tables.POSITIONS`, the first population of the continued pools.
+    """
+    if not continued.num_rows:
+        return given
+    return pa.concat_tables([of_pools(given, continued, are_in=False), population])
+
+
 def differing_pools(
     given: pa.Table, population: pa.Table
 ) -> Iterator[tuple[tuple[str, str], str, int, int | None, int]]:
@@ -80,7 +103,7 @@ def differing_pools(
     A pool of which the file says nothing is left out by it, which is right too.
 
     Args:
-        given: Open positions of the pools, as the file has them: `tables.BROKEN_POSITIONS`.
+        given: `tables.POSITIONS`, open positions of the pools, as the file has them.
         population: The first population, `account` and `short_quantity`, and its
             `assigned_quantity` since, by pool.
 

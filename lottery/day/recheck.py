@@ -73,7 +73,8 @@ def recheck(
     expected = _first_hits(totals, ten_thousandths, zero_hit)
     _expect(day, is_broken | (hits == expected), "the first hit of the fraction")
     starts = np.where(is_broken, 0, _continued(hits, before, totals))
-    for table, chosen in ((day.allocations, ~is_broken), (day.broken_positions, is_broken)):
+    every = np.ones_like(is_broken)
+    for table, chosen in ((day.allocations, ~is_broken), (day.positions, every)):
         _check_rows(day, table, np.flatnonzero(chosen), counts, totals, starts, quantities)
 
 

@@ -92,13 +92,9 @@ POOLS: Final = pa.schema(
     ]
 )
 """Every assigned pool, allocated or broken."""
-BROKEN_POSITIONS: Final = pa.schema(
-    [POSITIONS.field(name) for name in ("occ_account", "series", "account", "short_quantity")]
-)
-"""The open positions of broken pools, kept so that a break's total can be computed again (D5)."""
 ALLOCATIONS: Final = pa.schema(
     [
-        *BROKEN_POSITIONS,
+        *(POSITIONS.field(name) for name in ("occ_account", "series", "account", "short_quantity")),
         _required("first_number", pa.int64()),
         _required("last_number", pa.int64()),
         _required("assigned_quantity", pa.int64()),

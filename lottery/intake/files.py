@@ -44,7 +44,7 @@ from lottery.intake.sources import (
     StreamedFile,
 )
 from lottery.intake.volumes import volumes_of_source
-from lottery.method.methodology import AccountOrder, Security
+from lottery.method.methodology import AccountOrder, Pooling, Security
 
 FIXML: Final = ".xml"
 MAX_VOLUMES_BYTES: Final = 1 << 20
@@ -84,6 +84,8 @@ def read_positions(
     assigned: AssignedPools | None,
     order: AccountOrder,
     *,
+    pooling: Pooling = Pooling.OCC_ACCOUNT,
+    keep: bool = False,
     source: str | None = None,
     memory: MemoryLimit = UNLIMITED,
     adds_up: bool = False,
@@ -94,6 +96,8 @@ def read_positions(
         path: The file.
         assigned: The pools; None for all pools of the file, so that every row takes part.
         order: The choice of R2.
+        pooling: The choice of P3, for all pools of the file.
+        keep: Whether the file itself is kept as evidence.
         source: What problems name as their source; the file's base name by default.
         memory: What the day may take.
         adds_up: Whether the contracts of all rows are added up, those of other pools too.
@@ -111,7 +115,7 @@ def read_positions(
     if isinstance(mapped, str):
         problems = Problems.of(locator.problem(mapped))
         return ReceivedPositions(
-            assigned=assigned or assigned_pools(NOTICES.empty_table()),
+            assigned=assigned or assigned_pools(NOTICES.empty_table(), pooling),
             positions=KeyedPositions(),
             locator=locator,
             problems=problems,
@@ -119,13 +123,16 @@ def read_positions(
 
     def read() -> ReceivedPositions:
         blocks = _position_blocks(mapped, suffix, locator.source, memory)
-        pools = assigned_pools(notices_of_all(blocks)) if assigned is None else assigned
+        pools = assigned
+        if pools is None:
+            pools = assigned_pools(notices_of_all(blocks), pooling)
         return read_positions_of(
             blocks, pools, order, locator=locator, memory=memory, adds_up=adds_up
         )
 
     received, file, problems = _read_and_digest(path, "positions", mapped, locator, read)
-    file = replace(file, as_of=received.as_of)
+    # It may be too large to hold.
+    file = replace(file, as_of=received.as_of, content=path if keep else None)
     return replace(received, sources=(file,), problems=received.problems + problems)
 
 
@@ -229,6 +236,34 @@ def occ_positions_of_source(source: SourceFile, business_date: dt.date) -> Recei
     return _received(read, OCC_POSITIONS, source)
 
 
+def positions_of_sources(
+    paths: Sequence[Path], assigned: AssignedPools, order: AccountOrder
+) -> ReceivedPositions:
+    """Return the positions of the assigned pools, of what is kept of them in the evidence.
+
+    Args:
+        paths: One file, or the messages that arrived, as Arrow IPC streams.
+        assigned: The pools.
+        order: The choice of R2.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    if paths[0].suffix != ".arrows":
+        return read_positions(paths[0], assigned, order)
+    readings = [
+        read_kept_arrow(
+            path.read_bytes(),
+            POSITION_COLUMNS,
+            RowLocator(source=path.name),
+            POSITION_OPTIONAL_COLUMNS,
+        )
+        for path in paths
+    ]
+    blocks = PositionBlocks.of(readings)
+    return read_positions_of(blocks, assigned, order, locator=readings[0].locator)
+
+
 def _fixml_notices(blocks: _Blocks, source: str, business_date: dt.date) -> Reading:
     from lottery.intake.fixml import notices  # noqa: PLC0415 - without FIXML, lxml is not loaded.
 
@@ -285,6 +320,7 @@ def _read_rows(
         return raw if raw.table is None else convert(raw)
 
     found, file, problems = _read_and_digest(path, role, mapped, RowLocator(source=source), read)
+    file = replace(file, content=(bytes(mapped),))
     return _received(replace(found, problems=found.problems + problems), schema, file)
 
 
@@ -304,7 +340,7 @@ def _read_and_digest(
     before = _identity(path)
     with ThreadPoolExecutor(1) as other_thread:
         file = other_thread.submit(
-            SourceFile.of, role, _name(path), path.suffix.lower(), memoryview(mapped)
+            SourceFile.digested, role, _name(path), path.suffix.lower(), memoryview(mapped)
         )
         result = read()
         source = file.result()

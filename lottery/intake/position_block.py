@@ -21,7 +21,7 @@ from lottery.day.identifiers import (
     is_occ_account,
     wrong_accounts,
 )
-from lottery.day.keys import Block, TextBlock, one_array, text_buffers, words_of
+from lottery.day.keys import Block, TextBlock, one_array, own_labels, text_buffers, words_of
 from lottery.day.tables import LABEL
 from lottery.errors import NO_PROBLEMS, Problems
 from lottery.intake import loops
@@ -58,7 +58,7 @@ class PoolLookup:
         symbols: uint64[k, 3], three words of each.
         hashes: uint64[a power of two], a hash table of them; 0 is free.
         codes: int32[], the series in each bucket.
-        occ_rows: The row of each assigned OCC account in `pool_of`; others have the last.
+        assigned: The pools.
         pool_of: int32[OCC accounts + 1, k + 1], pools (`AssignedPools.index_table`).
     """
 
@@ -67,7 +67,7 @@ class PoolLookup:
     symbols: npt.NDArray[np.uint64]
     hashes: npt.NDArray[np.uint64]
     codes: npt.NDArray[np.int32]
-    occ_rows: Mapping[str, int]
+    assigned: AssignedPools
     pool_of: npt.NDArray[np.int32]
 
     @classmethod
@@ -88,14 +88,20 @@ class PoolLookup:
             symbols=words,
             hashes=hashes,
             codes=codes,
-            occ_rows={text: row for row, text in enumerate(assigned.occ_texts.to_pylist())},
+            assigned=assigned,
             pool_of=assigned.index_table(),
         )
 
     def rows_of(self, occ_accounts: Sequence[str]) -> npt.NDArray[np.int32]:
         """Return the row of each OCC account in `pool_of`."""
-        other = len(self.occ_rows)
-        return np.array([self.occ_rows.get(text, other) for text in occ_accounts], np.int32)
+        return self.assigned.occ_rows(pa.array(occ_accounts, pa.string()))
+
+    def own_labels(
+        self, indices: npt.NDArray[np.int32], occ_accounts: Sequence[str]
+    ) -> pa.DictionaryArray | None:
+        """Return the OCC accounts of kept rows, if they are not those of their pools (P3)."""
+        texts = pa.array(occ_accounts, pa.string())
+        return own_labels(indices, texts, self.assigned.pooling)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -182,6 +188,7 @@ def _read_by_passes(raw: Reading, lookup: PoolLookup, *, adds_up: bool) -> KeptR
     kept, pools = np.empty((2, rows.num_rows + 1), np.int32)
     count = loops.keep_assigned(codes, occ_rows, lookup.pool_of, kept, pools)
     kept, pools = kept[:count].copy(), pools[:count].copy()
+    own = lookup.own_labels(occ_indices[kept], occ_accounts)
     accounts = one_array(rows.column("account"))
     shorts = one_array(rows.column("short_quantity")).to_numpy()
     if adds_up and shorts.min(initial=0) < 0:
@@ -192,12 +199,14 @@ def _read_by_passes(raw: Reading, lookup: PoolLookup, *, adds_up: bool) -> KeptR
     if lookup.order is AccountOrder.NUMERIC and loops.read_kept(
         kept, offsets, data, words_of(data), shorts, keys, kept_shorts
     ):
-        block = Block(pools=pools, keys=keys, shorts=kept_shorts, rows=kept)
+        block = Block(pools=pools, keys=keys, shorts=kept_shorts, rows=kept, occ_accounts=own)
     else:  # Accounts that have no key, or something that is wrong.
         chosen, kept_shorts = accounts.take(pa.array(kept)), shorts[kept]
         if kept_shorts.min(initial=0) < 0 or wrong_accounts(chosen, lookup.order).size:
             return None
-        block = TextBlock(pools=pools, accounts=chosen, shorts=kept_shorts, rows=kept)
+        block = TextBlock(
+            pools=pools, accounts=chosen, shorts=kept_shorts, rows=kept, occ_accounts=own
+        )
     return KeptRows(
         block=block,
         locator=raw.locator,
@@ -244,6 +253,7 @@ def _read_checked(raw: Reading, lookup: PoolLookup, *, adds_up: bool) -> KeptRow
             accounts=one_array(accounts.filter(pa.array(valid))),
             shorts=shorts[valid],
             rows=kept[valid].astype(np.int32),
+            occ_accounts=lookup.own_labels(occ_indices[kept[valid]], occ_texts),
         ),
         locator=raw.locator,
         total_short=total_short,

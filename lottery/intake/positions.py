@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from lottery.day.assigned_pools import AssignedPools
 from lottery.day.identifiers import padded_series
-from lottery.day.keys import KeyedPositions, key_positions
+from lottery.day.keys import Block, KeyedPositions, key_positions
 from lottery.day.loops import LENGTH_BITS
 from lottery.day.tables import NOTICES
 from lottery.day.threads import THREADS
@@ -160,6 +160,7 @@ class ReceivedPositions:
                         pool=pool,
                         number=number,
                         account=self.positions.account(key),
+                        occ_account=_own_occ_account(block, index),
                         locator=locator,
                         index=int(block.rows[index]),
                     )
@@ -173,6 +174,7 @@ class FoundRow:
         pool: The index of its pool.
         number: The number or rank of its account.
         account: The account as received.
+        occ_account: Its own OCC account, if that is not its pool's (P3); else empty.
         locator: Locates the row.
         index: Its index there.
     """
@@ -180,8 +182,13 @@ class FoundRow:
     pool: int
     number: int
     account: str
+    occ_account: str
     locator: RowLocator
     index: int
+
+
+def _own_occ_account(block: Block, index: int) -> str:
+    return "" if block.occ_accounts is None else block.occ_accounts[index].as_py()
 
 
 def read_positions(

@@ -45,8 +45,8 @@ class SourceFile:
         suffix: Its format: `.csv`, `.parquet`, `.json`, `.xml` or `.arrows` (an Arrow IPC stream).
         sha256: Its digest, hexadecimal.
         size: Its size in bytes.
-        content: Its bytes if they are kept as evidence, or the file that still has them if it may
-            be too large to hold; else None.
+        content: Its bytes, in parts, if they are kept as evidence, or the file that still has them
+            if it may be too large to hold; else None.
         part: What distinguishes several payloads of one role; empty for a file.
         may_be_cut_off: Whether it is text whose last line has no line end, and no checksum came
             with it (H1).
@@ -59,29 +59,39 @@ class SourceFile:
     suffix: str
     sha256: str
     size: int
-    content: bytes | Path | None = None
+    content: tuple[bytes, ...] | Path | None = None
     part: str = ""
     may_be_cut_off: bool = False
     as_of: str | None = None
 
     @classmethod
-    def of(
-        cls, role: str, name: str, suffix: str, data: bytes | memoryview, *, part: str = ""
+    def of(cls, role: str, name: str, suffix: str, *content: bytes, part: str = "") -> SourceFile:
+        """Return a source that is kept, with the digest of its parts."""
+        source = cls.digested(role, name, suffix, *content, part=part)
+        return replace(source, content=content)
+
+    @classmethod
+    def digested(
+        cls, role: str, name: str, suffix: str, *content: bytes | memoryview, part: str = ""
     ) -> SourceFile:
-        """Return a source with its digest; positions are not kept, the evidence has those used."""
+        """Return a source of which the digest alone is kept."""
+        digest = hashlib.sha256()
+        for data in content:
+            digest.update(data)
         return cls(
             role=role,
             name=name,
             suffix=suffix,
-            sha256=hashlib.sha256(data).hexdigest(),
-            size=len(data),
-            content=None if role == "positions" else bytes(data),
+            sha256=digest.hexdigest(),
+            size=sum(map(len, content)),
             part=part,
         )
 
     def read(self) -> bytes:
         """Return its bytes."""
-        return self.content.read_bytes() if isinstance(self.content, Path) else self.content or b""
+        if isinstance(self.content, Path):
+            return self.content.read_bytes()
+        return b"".join(self.content or ())
 
     def write(self, path: Path) -> None:
         """Write its bytes to a file.
@@ -92,7 +102,8 @@ class SourceFile:
         if isinstance(self.content, Path):
             shutil.copyfile(self.content, path)
         else:
-            path.write_bytes(self.content or b"")
+            with path.open("wb") as file:
+                file.writelines(self.content or ())
 
     @property
     def kept_as(self) -> str:

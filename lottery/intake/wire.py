@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -136,16 +135,22 @@ class IncomingRows:
         self._payloads.append(payload)
 
     def positions(
-        self, assigned: AssignedPools, order: AccountOrder, *, adds_up: bool = False
+        self,
+        assigned: AssignedPools,
+        order: AccountOrder,
+        *,
+        keep: bool = False,
+        adds_up: bool = False,
     ) -> ReceivedPositions:
         """Return the positions of the assigned pools, rows before Arrow payloads.
 
         Args:
             assigned: The pools.
             order: The choice of R2.
+            keep: Whether what arrived is itself kept as evidence.
             adds_up: Whether the contracts of all rows are added up, those of other pools too.
         """
-        parts, sources = self._parts()
+        parts, sources = self._parts(SourceFile.of if keep else SourceFile.digested)
         blocks = PositionBlocks.of(parts)
         refusals = sum(self._refusals, blocks.problems)
         locator = parts[0].locator if parts else RowLocator(source=self.role)
@@ -169,7 +174,7 @@ class IncomingRows:
     def received(self) -> Received:
         """Return everything that arrived as one table, rows before Arrow payloads."""
         role = _ROLES[self.role]
-        parts, sources = self._parts()
+        parts, sources = self._parts(SourceFile.of)
         problems = sum(self._refusals, Problems())
         if not parts:
             locator = RowLocator(source=self.role)
@@ -195,13 +200,24 @@ class IncomingRows:
             occ_reports=occ_reports,
         )
 
-    def _parts(self) -> tuple[list[Reading], tuple[SourceFile, ...]]:
-        """Return what arrived, rows before Arrow payloads, and their sources."""
-        parts, sources = list(self._readings), self._arrow_sources()
+    def _parts(
+        self, source_of: Callable[..., SourceFile]
+    ) -> tuple[list[Reading], tuple[SourceFile, ...]]:
+        """Return what arrived, rows before Arrow payloads, and their sources.
+
+        The payloads are one source: Arrow IPC streams, one after the other.
+        """
+
+        def source(part: str, *content: bytes) -> SourceFile:
+            name = f"{self.role} ({part})"
+            return source_of(self.role, name, ".arrows", *content, part=f"-{part}")
+
+        parts = list(self._readings)
+        sources = (source("arrow", *self._payloads),) if self._payloads else ()
         if self._rows:
             rows = pa.concat_tables(self._rows).combine_chunks()
             parts.insert(0, Reading(locator=RowLocator(source=self.role), table=rows))
-            sources = (self._source("rows", write_arrow(rows)), *sources)
+            sources = (source("rows", write_arrow(rows)), *sources)
         return parts, sources
 
     def _occ_reports(
@@ -223,19 +239,6 @@ class IncomingRows:
         ]
         return pa.concat_tables(tables), problems
 
-    def _arrow_sources(self) -> tuple[SourceFile, ...]:
-        """Return the payloads as one source: Arrow IPC streams, one after the other."""
-        if not self._payloads:
-            return ()
-        if self.role == "positions":  # They are not kept, so that they need not be joined.
-            digest = hashlib.sha256()
-            for payload in self._payloads:
-                digest.update(payload)
-            source = self._source("arrow", b"")
-            size = sum(map(len, self._payloads))
-            return (replace(source, sha256=digest.hexdigest(), size=size),)
-        return (self._source("arrow", b"".join(self._payloads)),)
-
     def _count(self, rows: int) -> None:
         self.row_count += rows
         if self.row_count > self.max_rows:
@@ -244,10 +247,6 @@ class IncomingRows:
                 limit=f"max_rows={self.max_rows}",
             )
         self.memory.check(self.role, self.row_count * KEPT_ROW_BYTES)
-
-    def _source(self, part: str, content: bytes) -> SourceFile:
-        name = f"{self.role} ({part})"
-        return SourceFile.of(self.role, name, ".arrows", content, part=f"-{part}")
 
 
 def volumes_of_asks(asks: Iterable[ExchangeAsk], as_of: str | None = None) -> ReceivedVolumes:

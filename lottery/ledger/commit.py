@@ -29,6 +29,7 @@ from typing import Final, TypeVar, cast
 
 import sqlalchemy as sa
 
+from lottery.day.assigned_pools import pooled
 from lottery.errors import (
     ConnectionLost,
     KeyUnusable,
@@ -416,7 +417,7 @@ class Ledger(LedgerReader):
             standing,
             self.read,
             seed=draft.seed,
-            notices=draft.notices,
+            notices=pooled(draft.notices, draft.methodology.pool),
             pools=draft.day.pools,
             rests_on=draft.rests_on,
         )

@@ -9,15 +9,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lottery.day.assigned_pools import pooled
 from lottery.day.population import (
     POOL,
     Pool,
     allocated_pools,
     by_pool,
+    drawn_from,
     pools_in,
     population_sha256,
 )
-from lottery.day.tables import CONTINUED
+from lottery.day.tables import CONTINUED, POSITIONS
 from lottery.ledger import evidence
 from lottery.ledger.run_record import RunRecord
 
@@ -33,12 +35,17 @@ class Continuation:
         runs: The runs that drew before it, in the order of recording: it rests on them (H2).
         continued: `tables.CONTINUED`, sorted.
         population: `occ_account`, `series`, `account`, `short_quantity` and `assigned_quantity`:
-            the first population of these pools, and what was assigned of it since.
+            the first population of these pools, by pool and in account order, and what was
+            assigned of it since.
     """
 
     runs: tuple[str, ...]
     continued: pa.Table
     population: pa.Table
+
+    def positions(self) -> pa.Table:
+        """Return the first population as `tables.POSITIONS`."""
+        return self.population.select(POSITIONS.names).combine_chunks().cast(POSITIONS)
 
 
 def continuation(
@@ -57,7 +64,7 @@ def continuation(
     wanted = set(pools)
     runs: list[str] = []
     drawn: dict[Pool, dict[str, Any]] = {}
-    first: list[pa.Table] = []
+    first: dict[Pool, pa.Table] = {}
     assigned: list[pa.Table] = []
     for record in standing:
         quantity_of = _drawn_in(read(record, evidence.POOLS_FILE, None), wanted)
@@ -76,12 +83,14 @@ def continuation(
                     "assigned_before": 0,
                     "population_sha256": digest,
                 }
-                first.append(rows.select([*POOL, "account", "short_quantity"]))
+                first[pool] = rows.select([*POOL, "account", "short_quantity"])
             drawn[pool]["assigned_before"] += quantity_of[pool]
             assigned.append(rows.select([*POOL, "account", "assigned_quantity"]))
     continued = pa.Table.from_pylist([drawn[pool] for pool in sorted(drawn)], CONTINUED)
     return Continuation(
-        runs=tuple(runs), continued=continued, population=_population(first, assigned)
+        runs=tuple(runs),
+        continued=continued,
+        population=_population([first[pool] for pool in sorted(first)], assigned),
     )
 
 
@@ -109,4 +118,28 @@ def _population(first: list[pa.Table], assigned: list[pa.Table]) -> pa.Table:
         )
     sums = pa.concat_tables(assigned).group_by(keys).aggregate([("assigned_quantity", "sum")])
     sums = sums.rename_columns([*keys, "assigned_quantity"])
-    return pa.concat_tables(first).join(sums, keys, None, "left outer")
+    rows = pa.concat_tables(first)
+    rows = rows.append_column("index", pa.array(range(rows.num_rows), pa.int64()))
+    return rows.join(sums, keys, None, "left outer").sort_by("index").drop_columns("index")
+
+
+def drawn_positions(
+    record: RunRecord,
+    read: Callable[[str, pc.Expression | None], pa.Table],
+    where: pc.Expression | None,
+) -> pa.Table:
+    """Return what a run's pools were drawn from, each row with the OCC account of its pool.
+
+    Args:
+        record: The run.
+        read: Reads a table of its evidence.
+        where: Which rows, by series or account; None for all.
+
+    Returns:
+        `tables.POSITIONS`; a pool's rows lie together, in the order of accounts.
+    """
+    return drawn_from(
+        pooled(read(evidence.POSITIONS_FILE, where), record.method.pooling),
+        read(evidence.CONTINUED_FILE, None),
+        read(evidence.POPULATION_FILE, where),
+    )

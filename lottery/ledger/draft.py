@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from lottery.day.allocate import Break, Day
-from lottery.day.tables import BROKEN_POSITIONS, CONTINUED
+from lottery.day.tables import CONTINUED, POSITIONS
 from lottery.intake.sources import SourceFile
 from lottery.ledger.run_record import (
     ALLOCATED,
@@ -39,6 +39,8 @@ class RunDraft:
         methodology: The method with its decisions.
         seed: Its seed.
         notices: `tables.NOTICES`, sorted (`evidence.sorted_notices`).
+        positions: `tables.POSITIONS`, the open positions of its pools as they were given, by pool
+            and in account order.
         day: The allocated day.
         warnings: What deserves attention.
         sources: Everything that was received.
@@ -49,8 +51,7 @@ class RunDraft:
         superseding: The runs that it supersedes.
         rests_on: The runs whose draws it continues (P6).
         continued: `tables.CONTINUED`, the pools of these draws.
-        given_positions: `tables.BROKEN_POSITIONS`, the open positions of these pools as they were
-            given, which must agree with the first population and decide nothing.
+        population: `tables.POSITIONS`, the first population of these pools.
     """
 
     business_date: dt.date
@@ -58,6 +59,7 @@ class RunDraft:
     methodology: Methodology
     seed: Seed
     notices: pa.Table
+    positions: pa.Table
     day: Day
     warnings: tuple[RuleWarning, ...]
     sources: tuple[SourceFile, ...]
@@ -68,7 +70,7 @@ class RunDraft:
     superseding: Superseding = field(default_factory=Superseding)
     rests_on: tuple[str, ...] = ()
     continued: pa.Table = field(default_factory=CONTINUED.empty_table)
-    given_positions: pa.Table = field(default_factory=BROKEN_POSITIONS.empty_table)
+    population: pa.Table = field(default_factory=POSITIONS.empty_table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

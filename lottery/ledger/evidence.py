@@ -1,7 +1,7 @@
 """The evidence of a run: its tables as Parquet and its sources as received, each with a digest.
 
-The record, the tables and the sources are all that replay needs. `given_positions.parquet` and
-`occ_reports.parquet` exist only for runs that have such rows. A large table is written as part
+The record, the tables and the sources are all that replay needs. `occ_reports.parquet` exists only
+for runs that have such rows. A large table is written as part
 files, `allocations/part-0.parquet` and so on, encoded by two threads; every engine reads such a
 directory as one table.
 
@@ -28,12 +28,12 @@ import pyarrow.parquet as pq
 
 from lottery.day.tables import (
     ALLOCATIONS,
-    BROKEN_POSITIONS,
     CONTINUED,
     LABEL,
     NOTICES,
     OCC_REPORTS,
     POOLS,
+    POSITIONS,
 )
 from lottery.day.threads import THREADS, in_threads
 from lottery.durable import open_file, read_file
@@ -43,12 +43,13 @@ from lottery.ledger.ports import Objects
 from lottery.ledger.run_record import EvidenceFile, RunRecord
 
 NOTICES_FILE: Final = "notices.parquet"
+POSITIONS_FILE: Final = "positions.parquet"
+"""The open positions of every pool with notices, as they were given."""
 ALLOCATIONS_FILE: Final = "allocations.parquet"
 POOLS_FILE: Final = "pools.parquet"
-BROKEN_POSITIONS_FILE: Final = "broken_positions.parquet"
 CONTINUED_FILE: Final = "continued.parquet"
-GIVEN_POSITIONS_FILE: Final = "given_positions.parquet"
-"""Only of runs that continue a draw, of whose pools positions were given again."""
+POPULATION_FILE: Final = "population.parquet"
+"""What the pools of `continued.parquet` were first drawn from, whose digests are there (P6)."""
 OCC_REPORTS_FILE: Final = "occ_reports.parquet"
 """Only of runs whose notices came with further statements of OCC."""
 RUN_FILE: Final = "run.json"
@@ -57,11 +58,11 @@ SOURCES: Final = "sources"
 
 TABLES: Final = {
     NOTICES_FILE: NOTICES,
+    POSITIONS_FILE: POSITIONS,
+    CONTINUED_FILE: CONTINUED,
+    POPULATION_FILE: POSITIONS,
     ALLOCATIONS_FILE: ALLOCATIONS,
     POOLS_FILE: POOLS,
-    BROKEN_POSITIONS_FILE: BROKEN_POSITIONS,
-    CONTINUED_FILE: CONTINUED,
-    GIVEN_POSITIONS_FILE: BROKEN_POSITIONS,
     OCC_REPORTS_FILE: OCC_REPORTS,
 }
 LARGE_TABLE_ROWS: Final = 100_000
@@ -87,13 +88,12 @@ def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]
     """
     tables = {
         NOTICES_FILE: draft.notices,
+        POSITIONS_FILE: draft.positions,
+        CONTINUED_FILE: draft.continued,
+        POPULATION_FILE: draft.population,
         ALLOCATIONS_FILE: draft.day.allocations,
         POOLS_FILE: draft.day.pools,
-        BROKEN_POSITIONS_FILE: draft.day.broken_positions,
-        CONTINUED_FILE: draft.continued,
     }
-    if draft.given_positions.num_rows:
-        tables[GIVEN_POSITIONS_FILE] = draft.given_positions
     if draft.occ_reports is not None:
         tables[OCC_REPORTS_FILE] = sorted_occ_reports(draft.occ_reports)
     written = [

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import pyarrow as pa
 
+from lottery.day.assigned_pools import pooled
 from lottery.day.population import Pool, allocated_pools, pools_in
 from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
@@ -44,7 +45,7 @@ def refuse_conflicts(
         standing: The date's standing runs, without those that the new one supersedes.
         read: Reads a table of a run's evidence by its name.
         seed: The new run's seed.
-        notices: Its `tables.NOTICES`.
+        notices: Its `tables.NOTICES`, each with the OCC account of its pool.
         pools: Its `tables.POOLS`.
         rests_on: The runs whose draws it continues (P6).
 
@@ -153,7 +154,8 @@ def _refuse_overlap(
     pools: set[Pool],
 ) -> None:
     their_pools = set(pools_in(allocated_pools(read(record, evidence.POOLS_FILE, None))))
-    their_notices = _allocated_notices(read(record, evidence.NOTICES_FILE, None), their_pools)
+    theirs = pooled(read(record, evidence.NOTICES_FILE, None), record.method.pooling)
+    their_notices = _allocated_notices(theirs, their_pools)
     again = sorted(_same_notices(notices, their_notices))
     if again:
         raise Conflict(

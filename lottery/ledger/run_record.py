@@ -16,7 +16,7 @@ import rfc8785
 from pydantic import AfterValidator, SerializerFunctionWrapHandler, WrapSerializer
 
 from lottery.errors import LedgerDamaged, quote
-from lottery.method.methodology import METHODOLOGIES, Methodology
+from lottery.method.methodology import METHODOLOGIES, Methodology, Pooling
 from lottery.method.seed import RuleWarning, Seed
 from lottery.version import NAME, VERSION
 
@@ -67,6 +67,12 @@ class MethodRecord:
             effective=methodology.effective,
             decisions=methodology.decisions(),
         )
+
+    @property
+    def pooling(self) -> Pooling:
+        """What makes a pool (P3), also for a method that is unknown to this software."""
+        is_series = self.decisions.get("pool") == Pooling.SERIES
+        return Pooling.SERIES if is_series else Pooling.OCC_ACCOUNT
 
     def methodology(self) -> Methodology:
         """Return the recorded method with its decisions.

@@ -39,11 +39,27 @@ class OtherMembers(StrEnum):
     LEAVE_OUT = "leave-out"
 
 
+class Pooling(StrEnum):
+    """What makes a pool (P3)."""
+
+    OCC_ACCOUNT = "occ-account"
+    SERIES = "series"
+
+
+class PositionsSource(StrEnum):
+    """What is kept of the positions as they were received (C1)."""
+
+    DIGEST = "digest"
+    KEPT = "kept"
+
+
 CHOICES: Final[Mapping[str, type[StrEnum]]] = MappingProxyType(
     {
         "account_order": AccountOrder,
         "zero_hit": ZeroHit,
         "other_members": OtherMembers,
+        "pool": Pooling,
+        "positions_source": PositionsSource,
     }
 )
 """Decisions of which this software knows several choices; a `Methodology` has each by its name."""
@@ -61,7 +77,6 @@ class Security:
 FIXED_DECISIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "zero_position": "no-number",  # P2
-        "pool": "occ-account",  # P3
         "doubled_position": "refuse",  # P4
         "notices_of_a_pool": "add",  # P5
         "late_notices": "continue",  # P6
@@ -88,6 +103,8 @@ class Methodology:
         account_order: The choice of R2.
         zero_hit: The choice of D2.
         other_members: The choice of P8.
+        pool: The choice of P3.
+        positions_source: What is kept of the positions as received (C1).
     """
 
     id: str
@@ -96,6 +113,8 @@ class Methodology:
     account_order: AccountOrder = AccountOrder.NUMERIC
     zero_hit: ZeroHit = ZeroHit.WRAP
     other_members: OtherMembers = OtherMembers.REFUSE
+    pool: Pooling = Pooling.OCC_ACCOUNT
+    positions_source: PositionsSource = PositionsSource.DIGEST
 
     def decisions(self) -> dict[str, str]:
         """Return every decision's name and choice, as the run record keeps them."""

@@ -123,7 +123,8 @@ def _check(
             members=members_of(notices.occ_reports),
             may_be_cut_off=_may_be_cut_off(notices.sources),
         )
-        return file, notices.problems + repeated_notices(notices), figures_of_notices(notices)
+        problems = notices.problems + repeated_notices(notices, methodology.pool)
+        return file, problems, figures_of_notices(notices)
     if role == "volumes":
         volumes = files.read_volumes(path, methodology.securities, source=name)
         _, problems = derive_seed_of(volumes, methodology)
@@ -138,8 +139,15 @@ def _check(
         return file, volumes.problems + problems, {}
     if role is None:
         return CheckedFile(name=name, role=None), problems, {}
-    order = methodology.account_order
-    positions = files.read_positions(path, None, order, source=name, memory=memory, adds_up=True)
+    positions = files.read_positions(
+        path,
+        None,
+        methodology.account_order,
+        pooling=methodology.pool,
+        source=name,
+        memory=memory,
+        adds_up=True,
+    )
     file = CheckedFile(
         name=name,
         role=role,

@@ -16,7 +16,14 @@ from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.intake.wire import IncomingRows, volumes_of_asks
 from lottery.ledger.entry import another_member
-from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Methodology, ZeroHit
+from lottery.method.methodology import (
+    JPMS_2024_09_06,
+    AccountOrder,
+    Methodology,
+    Pooling,
+    PositionsSource,
+    ZeroHit,
+)
 from lottery.operations.requester import Identity
 from lottery.operations.run import Progress, RunRequest
 from lottery.operations.totals import (
@@ -37,6 +44,8 @@ __all__ = [
     "MemoryLimit",
     "Methodology",
     "NamedMember",
+    "Pooling",
+    "PositionsSource",
     "Received",
     "ReceivedPositions",
     "ReceivedVolumes",
@@ -128,8 +137,9 @@ def read_request(
     progress("reading the positions")
     positions = files.read_positions(
         paths.positions,
-        assigned_pools(notices.table),
+        assigned_pools(notices.table, methodology.pool),
         methodology.account_order,
+        keep=methodology.positions_source is PositionsSource.KEPT,
         source=names.get(paths.positions),
         memory=memory,
         adds_up=totals.adds_up_shorts,

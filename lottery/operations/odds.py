@@ -111,7 +111,7 @@ def series_odds(request: OddsRequest) -> SeriesOdds:
         only=_indices(request, rows),
     )
     return SeriesOdds(
-        occ_account=request.occ_account,
+        occ_account=request.pool_occ_account,
         series=series,
         method=methodology.id,
         account_order=methodology.account_order.value,

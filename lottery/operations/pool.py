@@ -11,7 +11,7 @@ from lottery.day.single_pool import ArrangedPool, arrange_pool
 from lottery.day.tables import INT64_MAX
 from lottery.errors import NO_PROBLEMS, Problem, Problems, Refused
 from lottery.intake.sources import RowLocator
-from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.method.methodology import JPMS_2024_09_06, Methodology, Pooling
 from lottery.operations.validation import checked_series, repeated_account
 
 _LOCATOR: Final = RowLocator(source="positions")
@@ -22,6 +22,7 @@ class PoolRequest:
     """One pool by its rows.
 
     Attributes:
+        occ_account: The OCC account that comes along; where a pool is a series it changes nothing.
         accounts: Account numbers, one a row.
         shorts: Contracts short, in the order of `accounts`.
         problems: What is already known to be wrong.
@@ -34,6 +35,11 @@ class PoolRequest:
     shorts: Sequence[int]
     methodology: Methodology = JPMS_2024_09_06
     problems: Problems = NO_PROBLEMS
+
+    @property
+    def pool_occ_account(self) -> str:
+        """The OCC account of the pool (P3)."""
+        return "" if self.methodology.pool is Pooling.SERIES else self.occ_account
 
 
 def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool, Problems]:

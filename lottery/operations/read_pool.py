@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.assigned_pools import assigned_pools
+from lottery.day.assigned_pools import assigned_pools, pooled
 from lottery.day.tables import NOTICES
 from lottery.errors import Problem, Problems, quote
 from lottery.intake import files
 from lottery.intake.as_of import as_of_problems
 from lottery.intake.memory import UNLIMITED, MemoryLimit
-from lottery.method.methodology import JPMS_2024_09_06, Methodology
+from lottery.method.methodology import JPMS_2024_09_06, Methodology, Pooling
 from lottery.operations.odds import OddsRequest
 from lottery.operations.validation import checked_series, position_problems
 
@@ -35,7 +35,8 @@ def read_pool(
     Args:
         path: The file.
         series: The pool's series, padded or compact.
-        occ_account: The pool's OCC account; None if the series has one pool only in the file.
+        occ_account: The pool's OCC account; None if the series has one pool only in the file. Where
+            a pool is a series it changes nothing (P3).
         assigned_quantity: Contracts assigned.
         business_date: The date, if it is to be checked (F1, P7).
         account: The one account to return; empty for all of them.
@@ -47,10 +48,13 @@ def read_pool(
         Refused: The file or the series is wrong, or the series has several pools and none is named.
     """
     series = checked_series(series)
+    pooling = methodology.pool
     pools = None
+    if pooling is Pooling.SERIES:
+        occ_account = ""
     if occ_account is not None:
         row = {"notice_id": "1", "series": series, "quantity": 1, "occ_account": occ_account}
-        pools = assigned_pools(pa.Table.from_pylist([row], NOTICES))
+        pools = assigned_pools(pa.Table.from_pylist([row], NOTICES), pooling)
     order = methodology.account_order
     positions = files.read_positions(path, pools, order, memory=memory or UNLIMITED)
     problems = positions.problems
@@ -65,7 +69,7 @@ def read_pool(
         problems += as_of_problems(positions.sources, positions.locator, business_date)
     problems += position_problems(positions, methodology)
     problems.refuse_if_any()
-    table = positions.table()
+    table = pooled(positions.table(), pooling)
     rows = table.filter((pc.field("series") == series) & (pc.field("occ_account") == occ_account))
     return OddsRequest(
         series=series,

@@ -11,11 +11,18 @@ from typing import Final
 import pyarrow as pa
 
 from lottery.day.allocate import Day, PositionsInvalid, allocate
-from lottery.day.assigned_pools import Integers
+from lottery.day.assigned_pools import Integers, pooled
 from lottery.day.keys import KeyedPositions, key_table
-from lottery.day.population import POOL, assigned_before, differing_pools, pools_in
+from lottery.day.own_occ_accounts import with_own_occ_accounts
+from lottery.day.population import (
+    assigned_before,
+    differing_pools,
+    drawn_from,
+    of_pools,
+    pools_in,
+)
 from lottery.day.recheck import recheck
-from lottery.day.tables import BROKEN_POSITIONS, INT64_MAX, POSITIONS
+from lottery.day.tables import INT64_MAX
 from lottery.errors import (
     NO_PROBLEMS,
     POPULATION_DIFFERS,
@@ -45,7 +52,7 @@ from lottery.ledger.run_record import (
     Superseding,
     is_run_id,
 )
-from lottery.method.methodology import JPMS_2024_09_06, Methodology, OtherMembers
+from lottery.method.methodology import JPMS_2024_09_06, Methodology, OtherMembers, Pooling
 from lottery.method.seed import RuleWarning, Seed
 from lottery.operations.validation import (
     CYCLES,
@@ -195,6 +202,7 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
         methodology=request.methodology,
         seed=seed,
         notices=evidence.sorted_notices(request.notices.table),
+        positions=with_own_occ_accounts(day.positions, request.positions.positions),
         day=day,
         warnings=warnings,
         sources=(
@@ -271,7 +279,7 @@ def _clearing_member(request: RunRequest) -> tuple[str | None, Problems]:
 
 def _row_problems(request: RunRequest) -> Problems:
     """Return a problem for each repeated notice or pool, and for notices too large to add up."""
-    problems = repeated_notices(request.notices)
+    problems = repeated_notices(request.notices, request.methodology.pool)
     if request.occ_positions is not None:
         problems += repeated_pools(request.occ_positions)
     overflows = (
@@ -353,7 +361,7 @@ def _content_of(draft: RunDraft) -> str:
         method=MethodRecord.of(draft.methodology),
         seed=draft.seed,
         notices=draft.notices,
-        day=draft.day,
+        positions=draft.day.positions,
         occ_shorts=draft.occ_shorts,
     )
 
@@ -401,7 +409,7 @@ def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> Ru
     drawn = continuation(standing, ledger.read, names)
     if not drawn.runs:
         return draft
-    given = _positions_of(draft.day, drawn.continued, are_in=True)
+    given = of_pools(draft.day.positions, drawn.continued, are_in=True)
     for difference in differing_pools(given, drawn.population):
         # That the very notices are allocated, or with another seed, says more than this.
         runs = {record.run for record in standing}
@@ -409,14 +417,13 @@ def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> Ru
             standing,
             ledger.read,
             seed=draft.seed,
-            notices=draft.notices,
+            notices=pooled(draft.notices, draft.methodology.pool),
             pools=pools,
             rests_on=runs,
         )
         raise _population_differs(drawn.continued, *difference)
-    others = _positions_of(draft.day, drawn.continued, are_in=False)
-    first = drawn.population.select(BROKEN_POSITIONS.names).cast(BROKEN_POSITIONS)
-    positions = pa.concat_tables([others, first]).select(POSITIONS.names).cast(POSITIONS)
+    population = drawn.positions()
+    positions = drawn_from(draft.day.positions, drawn.continued, population)
     assigned = request.positions.assigned
     day = _allocate(
         request,
@@ -431,22 +438,8 @@ def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> Ru
         warnings=_with_occ_warnings(draft, day),
         rests_on=drawn.runs,
         continued=drawn.continued,
-        given_positions=given,
+        population=population,
     )
-
-
-def _positions_of(day: Day, continued: pa.Table, *, are_in: bool) -> pa.Table:
-    """Return the open positions of the continued pools of a day, or of the others."""
-    rows = pa.concat_tables([day.allocations.select(BROKEN_POSITIONS.names), day.broken_positions])
-    names = {name: rows.column(name).cast(pa.string()) for name in POOL}
-    index = pa.array(range(rows.num_rows), pa.int64())
-    kind = "left semi" if are_in else "left anti"
-    kept = (
-        pa.table(names)
-        .append_column("index", index)
-        .join(continued.select(POOL), list(POOL), None, kind)
-    )
-    return rows.take(kept.column("index").combine_chunks().sort())
 
 
 def _population_differs(
@@ -488,6 +481,8 @@ def _with_occ_warnings(draft: RunDraft, day: Day) -> tuple[RuleWarning, ...]:
 
 def _occ_account_warnings(request: RunRequest) -> tuple[RuleWarning, ...]:
     """Return the warning that only one of notices and positions carries OCC accounts (P3)."""
+    if request.methodology.pool is Pooling.SERIES:
+        return ()
     in_notices = _has_occ_accounts(request.notices.table)
     in_positions = request.positions.has_occ_accounts
     if in_notices == in_positions:

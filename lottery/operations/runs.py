@@ -14,6 +14,7 @@ from lottery.day.population import POOL
 from lottery.errors import PoolBroken
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
+from lottery.ledger.continuing import drawn_positions
 from lottery.ledger.draft import RecordedRun
 from lottery.ledger.entry import as_json, canonical
 from lottery.ledger.evidence import RUN_FILE, matching, write_parquet
@@ -74,10 +75,10 @@ def allocations(
         return rows
     found = pools_of(record, read, **of_pools)
     if account is not None:
-        broken = read(evidence.BROKEN_POSITIONS_FILE, where)
-        if not broken.num_rows:
+        drawn = drawn_positions(record, read, matching(series=of_pools["series"], account=account))
+        found = found.join(drawn.select(POOL), list(POOL), join_type="left semi")
+        if not found.num_rows:
             raise not_in_run(record, "row", **wanted)
-        found = found.join(broken.select(POOL), list(POOL), join_type="left semi")
     first = breaks_in(found.sort_by([(name, "ascending") for name in POOL]))[0]
     raise PoolBroken(
         first.reason,

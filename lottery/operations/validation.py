@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.allocate import PositionsInvalid, allocate
+from lottery.day.assigned_pools import pooled
 from lottery.day.identifiers import padded_series
 from lottery.day.population import POOL
 from lottery.day.tables import INT64_MAX
@@ -29,7 +30,7 @@ from lottery.errors import (
 )
 from lottery.intake.positions import FoundRow, ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes, RowLocator
-from lottery.method.methodology import Methodology, Security
+from lottery.method.methodology import Methodology, Pooling, Security
 from lottery.method.seed import ExchangeAsk, Seed, derive_seed
 
 CYCLES: Final = 999
@@ -81,14 +82,16 @@ def _located(problem: Problem, locator: RowLocator) -> Problem:
     return replace(problem, row=row, line=locator.line(row))
 
 
-def repeated_notices(notices: Received) -> Problems:
-    """Return a problem for each notice id that appears again within its OCC account."""
-    if pc.count_distinct(notices.table.column("notice_id")).as_py() == notices.table.num_rows:
+def repeated_notices(notices: Received, pooling: Pooling) -> Problems:
+    """Return a problem for each notice id that appears again within its OCC account.
+
+    Where a pool is a series, an id appears once, whatever OCC account comes along (P3).
+    """
+    table = pooled(notices.table, pooling)
+    if pc.count_distinct(table.column("notice_id")).as_py() == table.num_rows:
         return Problems()
     found = ProblemCollector()
-    for (occ_account, notice_id), index, first in _repeated(
-        notices.table, ("occ_account", "notice_id")
-    ):
+    for (occ_account, notice_id), index, first in _repeated(table, ("occ_account", "notice_id")):
         if notice_id:
             owner = f" for OCC account {quote(occ_account)}" if occ_account else ""
             message = f"duplicate notice id {quote(notice_id)}{owner}; it is also on "
@@ -150,6 +153,9 @@ def invalid_positions(positions: ReceivedPositions, error: PositionsInvalid) -> 
             location = f"row {first.locator.row(first.index)}"
             if first.locator.source != row.locator.source:
                 location += f" of {escape(first.locator.source)}"
+            if first.occ_account != row.occ_account:
+                location += f" with the OCC account {quote(first.occ_account)}, and here with "
+                location += quote(row.occ_account)
             found.add(
                 repeated_account(row.locator, row.index, row.account, first.account, location)
             )

@@ -69,6 +69,30 @@ ZERO_HIT_FIRST: ZeroHit.ValueType  # 2
 """Number 1: `first`."""
 Global___ZeroHit: _TypeAlias = ZeroHit  # noqa: Y015
 
+class _Pooling:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PoolingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pooling.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    POOLING_UNSPECIFIED: _Pooling.ValueType  # 0
+    """In a request, the default: that of the charter for a run, and otherwise the OCC account."""
+    POOLING_OCC_ACCOUNT: _Pooling.ValueType  # 1
+    """An OCC account and a series: `occ-account`."""
+    POOLING_SERIES: _Pooling.ValueType  # 2
+    """A series alone, whatever OCC accounts come along: `series`."""
+
+class Pooling(_Pooling, metaclass=_PoolingEnumTypeWrapper):
+    """What makes a pool (P3)."""
+
+POOLING_UNSPECIFIED: Pooling.ValueType  # 0
+"""In a request, the default: that of the charter for a run, and otherwise the OCC account."""
+POOLING_OCC_ACCOUNT: Pooling.ValueType  # 1
+"""An OCC account and a series: `occ-account`."""
+POOLING_SERIES: Pooling.ValueType  # 2
+"""A series alone, whatever OCC accounts come along: `series`."""
+Global___Pooling: _TypeAlias = Pooling  # noqa: Y015
+
 class _BreakReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -255,19 +279,23 @@ class Decisions(_message.Message):
 
     ACCOUNT_ORDER_FIELD_NUMBER: _builtins.int
     ZERO_HIT_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
     account_order: Global___AccountOrder.ValueType
     """The account order (R2)."""
     zero_hit: Global___ZeroHit.ValueType
     """What a first hit of zero means (D2)."""
+    pool: Global___Pooling.ValueType
+    """What makes a pool (P3)."""
     def __init__(
         self,
         *,
         account_order: Global___AccountOrder.ValueType = ...,
         zero_hit: Global___ZeroHit.ValueType = ...,
+        pool: Global___Pooling.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_order", b"account_order", "zero_hit", b"zero_hit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_order", b"account_order", "pool", b"pool", "zero_hit", b"zero_hit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -181,17 +181,16 @@ def test_runs_are_replayed_by_date(tmp_path: Path) -> None:
 
 
 OF_EVERY_RUN = {
-    file: schema
-    for file, schema in evidence.TABLES.items()
-    if file not in {evidence.GIVEN_POSITIONS_FILE, evidence.OCC_REPORTS_FILE}
+    file: schema for file, schema in evidence.TABLES.items() if file != evidence.OCC_REPORTS_FILE
 }
 CELLS = [(file, name) for file, schema in OF_EVERY_RUN.items() for name in schema.names]
 COMPUTED = {
     "notices.parquet": {"notice_id", "series", "quantity", "occ_account"},
     "pools.parquet": set(evidence.TABLES["pools.parquet"].names),
-    "allocations.parquet": {"first_number", "last_number", "assigned_quantity"},
-    "broken_positions.parquet": set(),
+    "allocations.parquet": set(evidence.TABLES["allocations.parquet"].names),
+    "positions.parquet": set(),
     "continued.parquet": set(),
+    "population.parquet": set(),
 }
 
 
@@ -241,9 +240,9 @@ def test_a_value_changed_with_all_digests_made_good_is_found_and_named(
 def test_a_position_left_out_with_all_digests_made_good_is_found(
     record: RunRecord, copy: Path
 ) -> None:
-    table = evidence.read_table(copy, "allocations.parquet")
-    (copy / "allocations.parquet").unlink()
-    evidence.write_parquet(table.slice(1), copy / "allocations.parquet")
+    table = evidence.read_table(copy, "positions.parquet")
+    (copy / "positions.parquet").unlink()
+    evidence.write_parquet(table.slice(1), copy / "positions.parquet")
 
     mismatches = replay(sealed(record, copy), copy).mismatches
 
@@ -334,7 +333,7 @@ def recorded_fixml(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord,
 
 
 OF_SOME_RUNS = {
-    "recorded_late": evidence.GIVEN_POSITIONS_FILE,
+    "recorded_late": evidence.POPULATION_FILE,
     "recorded_fixml": evidence.OCC_REPORTS_FILE,
 }
 
@@ -427,7 +426,7 @@ def _every_damage_is_named(encoded: bytes, copy: Path, name: str) -> None:
     ("one", "two"),
     [
         ("notices.parquet", "pools.parquet"),
-        ("allocations.parquet", "broken_positions.parquet"),
+        ("allocations.parquet", "positions.parquet"),
         ("sources/notices.csv", "sources/volumes.csv"),
     ],
 )
@@ -567,9 +566,9 @@ def test_a_source_kept_under_a_name_that_cannot_be_read_is_a_mismatch_not_a_cras
 
 
 def test_a_doubled_position_in_the_evidence_is_named(record: RunRecord, copy: Path) -> None:
-    table = evidence.read_table(copy, "allocations.parquet")
-    (copy / "allocations.parquet").unlink()
-    evidence.write_parquet(pa.concat_tables([table, table]), copy / "allocations.parquet")
+    table = evidence.read_table(copy, "positions.parquet")
+    (copy / "positions.parquet").unlink()
+    evidence.write_parquet(pa.concat_tables([table, table]), copy / "positions.parquet")
 
     mismatches = replay(sealed(record, copy), copy).mismatches
 
@@ -581,11 +580,11 @@ def test_a_doubled_position_in_the_evidence_is_named(record: RunRecord, copy: Pa
 @pytest.mark.parametrize(
     ("file", "name", "values", "expected"),
     [
-        ("broken_positions.parquet", "account", ["A1"], "A1"),
-        ("allocations.parquet", "short_quantity", [2**63 - 1] * 2, ""),
-        ("allocations.parquet", "short_quantity", [-1], ""),
-        ("allocations.parquet", "short_quantity", [-(2**63)], ""),
-        ("allocations.parquet", "short_quantity", [0], ""),
+        ("positions.parquet", "account", ["A1"], "A1"),
+        ("positions.parquet", "short_quantity", [2**63 - 1] * 2, ""),
+        ("positions.parquet", "short_quantity", [-1], ""),
+        ("positions.parquet", "short_quantity", [-(2**63)], ""),
+        ("positions.parquet", "short_quantity", [0], ""),
     ],
 )
 def test_positions_that_cannot_be_in_the_evidence_are_a_mismatch_not_a_crash(

@@ -80,7 +80,6 @@ def kept_in(directory: Path) -> Computed:
     return Computed(
         allocations=evidence.read_table(directory, evidence.ALLOCATIONS_FILE),
         pools=evidence.read_table(directory, evidence.POOLS_FILE),
-        broken_positions=evidence.read_table(directory, evidence.BROKEN_POSITIONS_FILE),
     )
 
 
@@ -272,25 +271,22 @@ def test_a_pool_without_any_position_is_a_break_without_rows(tmp_path: Path) -> 
     assert columns(computed.pools, "total_short", "first_hit", "account_count", "break_reason") == [
         (0, None, 0, "NO_POSITION")
     ]
-    assert computed.allocations.num_rows == computed.broken_positions.num_rows == 0
+    assert computed.allocations.num_rows == 0
 
 
 def test_what_the_run_gave_is_not_read(copy: Path) -> None:
     right = kept_in(copy)
-    for name in ("assigned_quantity", "first_number", "last_number"):
-        rewrite(copy / evidence.ALLOCATIONS_FILE, name, lambda values: values[::-1])
+    (copy / evidence.ALLOCATIONS_FILE).unlink()
     (copy / evidence.POOLS_FILE).unlink()
     change_record(copy, lambda record: record["seed"].update(digits="0001", composite="1"))
 
     assert compute(copy) == right
-    assert evidence.read_table(copy, evidence.ALLOCATIONS_FILE) != right.allocations
 
 
 def test_the_order_of_the_rows_changes_nothing(copy: Path) -> None:
     right = kept_in(copy)
     for name in (
-        evidence.ALLOCATIONS_FILE,
-        evidence.BROKEN_POSITIONS_FILE,
+        evidence.POSITIONS_FILE,
         evidence.NOTICES_FILE,
     ):
         table = pq.read_table(copy / name)
@@ -300,7 +296,7 @@ def test_the_order_of_the_rows_changes_nothing(copy: Path) -> None:
 
 
 def test_a_position_of_zero_takes_no_number(copy: Path) -> None:
-    rewrite(copy / evidence.ALLOCATIONS_FILE, "short_quantity", lambda values: [0, *values[1:]])
+    rewrite(copy / evidence.POSITIONS_FILE, "short_quantity", lambda values: [0, *values[1:]])
 
     computed = compute(copy)
 
@@ -407,7 +403,7 @@ def test_the_largest_asks_add_up_exactly(copy: Path) -> None:
 def test_positions_that_the_method_refuses_are_reported(
     name: str, change: Callable[[list[Any]], list[Any]], message: str, copy: Path
 ) -> None:
-    rewrite(copy / evidence.ALLOCATIONS_FILE, name, change)
+    rewrite(copy / evidence.POSITIONS_FILE, name, change)
 
     with pytest.raises(LedgerDamaged, match=message):
         compute(copy)
@@ -416,18 +412,23 @@ def test_positions_that_the_method_refuses_are_reported(
 def test_a_text_that_appears_twice_is_reported_under_code_point_too(copy: Path) -> None:
     change_record(copy, decide(account_order="code-point"))
     rewrite(
-        copy / evidence.ALLOCATIONS_FILE, "account", lambda values: [f"0{values[1]}", *values[1:]]
+        copy / evidence.POSITIONS_FILE, "account", lambda values: [f"0{values[1]}", *values[1:]]
     )
     assert compute(copy).pools == kept_in(copy).pools  # They are two accounts there.
 
-    rewrite(copy / evidence.ALLOCATIONS_FILE, "account", lambda values: [values[1], *values[1:]])
+    rewrite(copy / evidence.POSITIONS_FILE, "account", lambda values: [values[1], *values[1:]])
     with pytest.raises(LedgerDamaged, match="two positions"):
         compute(copy)
 
 
 @pytest.mark.parametrize(
     "name",
-    [evidence.NOTICES_FILE, evidence.ALLOCATIONS_FILE, evidence.BROKEN_POSITIONS_FILE],
+    [
+        evidence.NOTICES_FILE,
+        evidence.POSITIONS_FILE,
+        evidence.CONTINUED_FILE,
+        evidence.POPULATION_FILE,
+    ],
 )
 @pytest.mark.parametrize("damage", ["missing", "empty", "other bytes", "cut"])
 def test_a_file_that_cannot_be_read_is_reported(name: str, damage: str, copy: Path) -> None:
@@ -532,7 +533,7 @@ def test_the_statement_runs_by_hand_as_its_header_says(full: Path, tmp_path: Pat
         [str(value) for value in row.values()] for row in kept.allocations.to_pylist()
     ]
     assert [(row["account"], row["assigned_quantity"]) for row in rows if row["break_reason"]] == [
-        (account, "") for (account,) in columns(kept.broken_positions, "account")
+        (account, "") for account in ("0815", "904", "9038415")
     ]
 
 

@@ -650,10 +650,10 @@ def _assigned_less_before(row: Row) -> Row:
             {"expected in continued.parquet what was drawn before it, got something else"},
         ),
         (
-            {"given_positions.parquet": _given_more},
+            {"positions.parquet": _given_more},
             {},
             {
-                f"expected in given_positions.parquet the first population of C {series}, or what "
+                f"expected in positions.parquet the first population of C {series}, or what "
                 f"is left of it, got another at account {account}"
                 for series, account in ((AAPL, "1046"), (META, "0042"))
             },

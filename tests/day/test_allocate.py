@@ -16,7 +16,6 @@ from lottery.day.allocate import Break, Day, PositionsInvalid, continued_numbers
 from lottery.day.assigned_pools import AssignedPool
 from lottery.day.tables import (
     ALLOCATIONS,
-    BROKEN_POSITIONS,
     INT64_MAX,
     NOTICES,
     POOLS,
@@ -83,7 +82,11 @@ def test_the_published_day_comes_out_column_by_column() -> None:
         ("", AAPL, "1047", 30, 31, 60, 7),
         ("", AAPL, "1048", 5, 61, 65, 0),
     ]
-    assert day.broken_positions.num_rows == 0
+    assert tuples_of(day.positions) == [
+        (AAPL, "1046", 30, ""),
+        (AAPL, "1047", 30, ""),
+        (AAPL, "1048", 5, ""),
+    ]
     assert day.breaks == ()
     assert day.allocated_quantity == 10
 
@@ -134,10 +137,13 @@ def test_more_assigned_than_short_breaks_its_pool_and_no_other() -> None:
         ("C", AAPL, "1", 4, 1, 4, 4),
         ("C", AAPL, "2", 6, 5, 10, 6),
     ]
-    assert tuples_of(day.broken_positions) == [
-        ("", AAPL, "1046", 30),
-        ("", AAPL, "1047", 30),
-        ("", AAPL, "1048", 5),
+    assert tuples_of(day.positions) == [
+        (AAPL, "1046", 30, ""),
+        (AAPL, "1047", 30, ""),
+        (AAPL, "1048", 5, ""),
+        (SPY, "5", 1, ""),
+        (AAPL, "1", 4, "C"),
+        (AAPL, "2", 6, "C"),
     ]
     assert day.allocated_quantity == 11
 
@@ -219,7 +225,7 @@ def test_a_pool_without_an_open_position_is_a_break_and_no_notice_is_lost() -> N
         ("", ZVZZT, 1, 3, 0, 0, None, 0, 0, "NO_POSITION"),
         ("F", SPY, 1, 2, 0, 0, None, 0, 0, "NO_POSITION"),
     ]
-    assert day.broken_positions.num_rows == 0
+    assert day.positions.num_rows == day.allocations.num_rows == 1
     assert day.allocated_quantity == 1
 
 
@@ -237,7 +243,11 @@ def test_a_position_of_no_contracts_takes_no_number_and_has_no_row() -> None:
         ("", AAPL, "1", 2, 1, 2, 0),
         ("", AAPL, "3", 2, 3, 4, 1),
     ]
-    assert tuples_of(day.broken_positions) == [("", SPY, "2", 4)]
+    assert tuples_of(day.positions, "series", "account", "short_quantity") == [
+        (AAPL, "1", 2),
+        (AAPL, "3", 2),
+        (SPY, "2", 4),
+    ]
     assert tuples_of(day.pools, "account_count") == [(2,), (1,)]
 
 
@@ -250,7 +260,7 @@ def test_rows_of_pools_without_a_notice_take_no_part_whatever_they_say() -> None
     )
 
     assert assigned(day) == [("2", 1)]
-    assert day.broken_positions.num_rows == 0
+    assert tuples_of(day.positions) == [(AAPL, "2", 3, "")]
 
 
 def test_an_occ_account_and_none_and_another_case_are_different_pools() -> None:
@@ -399,9 +409,9 @@ def test_tables_come_out_by_occ_account_series_and_account_whatever_order_came_i
         for occ_account, series in [("", AAPL), ("C", AAPL), ("F", SPY)]
         for account in in_order
     ]
-    assert tuples_of(day.broken_positions, "occ_account", "series", "account") == [
+    assert tuples_of(day.positions, "occ_account", "series", "account") == [
         (occ_account, series, account)
-        for occ_account, series in [("", SPY), ("C/ZZZ", AAPL)]
+        for occ_account, series in [("", AAPL), ("", SPY), ("C", AAPL), ("C/ZZZ", AAPL), ("F", SPY)]
         for account in in_order
     ]
     assert allocate_rows(reversed(notices), reversed(positions)) == day
@@ -424,8 +434,8 @@ def test_label_dictionaries_hold_the_texts_in_use_alone_and_sorted() -> None:
 
     assert dictionary(day.allocations, "occ_account") == ["C", "F"]
     assert dictionary(day.allocations, "series") == [AAPL, SPY]
-    assert dictionary(day.broken_positions, "occ_account") == ["M"]
-    assert dictionary(day.broken_positions, "series") == [ZVZZT]
+    assert dictionary(day.positions, "occ_account") == ["C", "F", "M"]
+    assert dictionary(day.positions, "series") == [AAPL, SPY, ZVZZT]
 
 
 LABEL_TYPE = "dictionary<values=string, indices=int32, ordered=0>"
@@ -463,12 +473,13 @@ def test_the_outputs_have_the_columns_and_types_that_are_promised() -> None:
         ("last_number", "int64", False),
         ("assigned_quantity", "int64", False),
     ]
-    assert fields_of(day.broken_positions) == [
-        *POOL_FIELDS,
+    assert fields_of(day.positions) == [
+        POOL_FIELDS[1],
         ("account", "string", False),
         ("short_quantity", "int64", False),
+        POOL_FIELDS[0],
     ]
-    for table in (day.pools, day.allocations, day.broken_positions):
+    for table in (day.pools, day.allocations, day.positions):
         table.validate(full=True)
 
 
@@ -481,10 +492,8 @@ def test_a_day_of_nothing_is_empty_tables_of_the_same_schemas(
 
     assert day.pools.schema.equals(POOLS)
     assert day.allocations.schema.equals(ALLOCATIONS)
-    assert day.broken_positions.schema.equals(BROKEN_POSITIONS)
-    assert (day.pools.num_rows, day.allocations.num_rows, day.broken_positions.num_rows) == (
-        *(0, 0, 0),
-    )
+    assert day.positions.schema.equals(POSITIONS)
+    assert (day.pools.num_rows, day.allocations.num_rows, day.positions.num_rows) == (*(0, 0, 0),)
     assert (day.breaks, day.allocated_quantity) == ((), 0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pytest
@@ -16,27 +16,14 @@ from lottery.day.population import (
     differing_pools,
     population_sha256,
 )
-from lottery.day.tables import ALLOCATIONS, BROKEN_POSITIONS, CONTINUED
-from tests.builders import AAPL, GE, META, in_chunks, label, positions_of
+from lottery.day.tables import ALLOCATIONS, CONTINUED, POSITIONS
+from tests.builders import AAPL, GE, META, in_chunks, position, positions_of, positions_table
 from tests.reference import Row
 
 FIRST = {"1046": 30, "1047": 30, "1048": 5}
 ASSIGNED = {"1046": 3, "1047": 30, "1048": 0}
 LEFT = {"1046": 27, "1048": 5}
 Difference = tuple[tuple[str, str], str, int, int | None, int]
-
-
-def given_table(rows: Sequence[Row]) -> pa.Table:
-    """Return `tables.BROKEN_POSITIONS` of rows."""
-    return pa.table(
-        {
-            name: label(str(row[name]) for row in rows)
-            if name in ("occ_account", "series")
-            else [row[name] for row in rows]
-            for name in BROKEN_POSITIONS.names
-        },
-        BROKEN_POSITIONS,
-    )
 
 
 def population(pools: Mapping[tuple[str, str], Mapping[str, int]]) -> pa.Table:
@@ -52,7 +39,7 @@ def population(pools: Mapping[tuple[str, str], Mapping[str, int]]) -> pa.Table:
 
 def differences(shorts: Mapping[str, int]) -> list[Difference]:
     rows = positions_of(AAPL, shorts, "C")
-    return list(differing_pools(given_table(rows), population({("C", AAPL): FIRST})))
+    return list(differing_pools(positions_table(rows), population({("C", AAPL): FIRST})))
 
 
 @pytest.mark.parametrize("shorts", [FIRST, LEFT, dict(reversed(FIRST.items())), {}])
@@ -91,7 +78,7 @@ def test_every_pool_is_judged_by_itself_and_named_in_order() -> None:
         *positions_of(GE, {**FIRST, "2": 1}),
     ]
 
-    found = list(differing_pools(given_table(rows), first))
+    found = list(differing_pools(positions_table(rows), first))
 
     assert [(pool, account) for pool, account, *_ in found] == [(("", GE), "2"), (("C", META), "1")]
 
@@ -114,11 +101,11 @@ def test_rows_are_cut_where_a_pool_ends_in_chunks_of_any_size(
 ) -> None:
     pools = [("", AAPL), ("", GE), ("C", GE), ("C", META), ("F", META), ("", META)][: len(sizes)]
     rows: list[Row] = [
-        {"occ_account": pool[0], "series": pool[1], "account": str(n), "short_quantity": n + 1}
+        position(pool[1], str(n), n + 1, pool[0])
         for pool, size in zip(pools, sizes, strict=True)
         for n in range(size)
     ]
-    table = in_chunks(given_table(rows), rows_a_chunk) if rows else BROKEN_POSITIONS.empty_table()
+    table = in_chunks(positions_table(rows), rows_a_chunk) if rows else POSITIONS.empty_table()
 
     found = list(by_pool(table))
 

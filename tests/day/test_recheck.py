@@ -153,9 +153,9 @@ def test_rows_of_another_pool_and_missing_rows_are_found() -> None:
     for wrong in (swapped, rows.slice(1), pa.concat_tables([rows, rows.slice(0, 1)])):
         with pytest.raises(AllocationWrong):
             _checked(FULL, 4314, ZeroHit.WRAP, replace(computed, allocations=wrong))
-    broken = replace(computed, broken_positions=computed.broken_positions.slice(1))
+    left_out = replace(computed, positions=computed.positions.slice(1))
     with pytest.raises(AllocationWrong):
-        _checked(FULL, 4314, ZeroHit.WRAP, broken)
+        _checked(FULL, 4314, ZeroHit.WRAP, left_out)
 
 
 def test_a_break_that_is_none_is_found() -> None:

@@ -64,7 +64,7 @@ def test_the_digest_is_of_the_very_bytes_and_notices_are_kept_whole(tmp_path: Pa
 
     received = files.read_notices(path)
 
-    assert received.sources[0].content == content
+    assert received.sources[0].content == (content,)
     assert (received.sources[0].name, received.sources[0].kept_as) == ("mine.csv", "notices.csv")
 
 

@@ -91,7 +91,7 @@ def test_what_arrived_is_kept_as_it_was() -> None:
         "notices-arrow.arrows",
     ]
     # The streams that arrived, one after the other.
-    assert sources[1].content == payload + other
+    assert sources[1].content == (payload, other)
 
 
 def test_problems_name_the_field_and_the_row_of_what_arrived() -> None:

@@ -221,7 +221,7 @@ def test_a_method_that_is_not_known_is_refused() -> None:
     ("name", "is_read"),
     [
         ("allocations/part-0.parquet", True),
-        ("broken_positions/part-12345.parquet", True),
+        ("positions/part-12345.parquet", True),
         ("sources/notices.csv", True),
         ("allocations/part-00.parquet", False),
         ("allocations/part-1.csv", False),

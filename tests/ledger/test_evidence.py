@@ -72,10 +72,11 @@ def test_every_file_is_listed_by_name_with_its_digest_and_size(tmp_path: Path) -
 
     assert [file.name for file in files] == [
         "allocations.parquet",
-        "broken_positions.parquet",
         "continued.parquet",
         "notices.parquet",
         "pools.parquet",
+        "population.parquet",
+        "positions.parquet",
         "sources/notices.csv",
         "sources/volumes.csv",
     ]
@@ -99,12 +100,17 @@ def test_the_tables_are_those_of_the_reference(tmp_path: Path) -> None:
 
     assert evidence.read_table(directory, "pools.parquet").to_pylist() == expected.pools
     assert evidence.read_table(directory, "allocations.parquet").to_pylist() == expected.allocations
-    broken = evidence.read_table(directory, "broken_positions.parquet").to_pylist()
-    assert [(row["account"], row["short_quantity"]) for row in broken] == [
-        ("0815", 10),
-        ("904", 3),
-        ("9038415", 9),
-    ]
+    # The open positions of every pool with notices, of the break too.
+    assigned = {row["series"] for row in FULL.notices}
+    positions = evidence.read_table(directory, "positions.parquet").to_pylist()
+    assert positions == sorted(
+        (
+            row
+            for row in FULL.positions
+            if row["series"] in assigned and row["occ_account"] == "C" and row["short_quantity"]
+        ),
+        key=lambda row: (str(row["series"]), int(str(row["account"]))),
+    )
     one = evidence.read_table(directory, "allocations.parquet", pc.field("account") == "1046")
     assert one.column("account").to_pylist() == ["1046"]
 

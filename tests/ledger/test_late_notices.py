@@ -94,8 +94,10 @@ def test_notices_of_10_and_then_5_give_what_15_give(
     assert record.rests_on == (A,)
     (continued,) = opened(ledger).read(record, "continued.parquet").to_pylist()
     assert (continued["first_run"], continued["assigned_before"]) == (A, 10)
-    has_given = record.digest_of("given_positions.parquet") is not None
-    assert has_given == bool(shorts)
+    # The positions are kept as they were given, and what was drawn from apart from them.
+    for name, kept in (("positions.parquet", shorts), ("population.parquet", AS_IT_WAS)):
+        rows = opened(ledger).read(record, name).to_pylist()
+        assert {row["account"]: row["short_quantity"] for row in rows} == kept
     assert_sound(ledger)
     assert all(replayed.matched for replayed in replays_of(ledger, Engine.SQL))
 

@@ -106,7 +106,7 @@ def test_the_record_names_every_part_in_the_order_of_the_rows(
 
     assert len(names) > 2
     assert names == [f"allocations/part-{part}.parquet" for part in range(len(names))]
-    assert record.files_of("given_positions.parquet") == ()
+    assert len(record.files_of("positions.parquet")) > 2
     assert evidence.read_table(folder, "allocations.parquet").to_pylist() == expected.allocations
     there = opened(ledger)
     assert there.read(record, "allocations.parquet").to_pylist() == expected.allocations
@@ -130,7 +130,7 @@ def test_a_continued_draw_replays_from_part_files(ledger: Path, tmp_path: Path) 
     late = replace(FULL, notices=[notice("L1", AAPL, 5, "C"), notice("L2", META, 2, "C")])
     record = record_in(ledger, request_of(late, tmp_path / "two", cycle=2)).record
 
-    for name in ("continued.parquet", "given_positions.parquet"):
+    for name in ("continued.parquet", "population.parquet", "positions.parquet"):
         assert len(record.files_of(name)) > 1
     for engine in Engine:
         assert replay(record, evidence_in(ledger, record.run), engine=engine).matched

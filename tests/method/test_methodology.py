@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
+from enum import StrEnum
+from itertools import product
+from typing import Any
 
 import pytest
 
 from lottery.method.methodology import (
+    CHOICES,
     FIXED_DECISIONS,
     JPMS_2024_09_06,
     METHODOLOGIES,
     AccountOrder,
-    Methodology,
+    OtherMembers,
+    Pooling,
+    PositionsSource,
     Security,
     ZeroHit,
 )
@@ -20,8 +27,9 @@ DECISIONS = {
     "account_order": "numeric",
     "zero_hit": "wrap",
     "other_members": "refuse",
-    "zero_position": "no-number",
     "pool": "occ-account",
+    "positions_source": "digest",
+    "zero_position": "no-number",
     "doubled_position": "refuse",
     "notices_of_a_pool": "add",
     "late_notices": "continue",
@@ -60,24 +68,27 @@ def test_an_ids_meaning_cannot_be_changed_while_the_program_runs() -> None:
     with pytest.raises(TypeError):
         METHODOLOGIES["jpms-2024-09-06"] = JPMS_2024_09_06  # type: ignore[index]
     with pytest.raises(TypeError):
-        FIXED_DECISIONS["pool"] = "series"  # type: ignore[index]
+        FIXED_DECISIONS["after_last_number"] = "none"  # type: ignore[index]
     with pytest.raises(AttributeError):
         JPMS_2024_09_06.zero_hit = ZeroHit.FIRST  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    ("name", "choice", "account_order", "zero_hit"),
+    ("name", "choice", "chosen"),
     [
-        ("zero_hit", "first", AccountOrder.NUMERIC, ZeroHit.FIRST),
-        ("account_order", "code-point", AccountOrder.CODE_POINT, ZeroHit.WRAP),
+        ("zero_hit", "first", ZeroHit.FIRST),
+        ("account_order", "code-point", AccountOrder.CODE_POINT),
+        ("other_members", "leave-out", OtherMembers.LEAVE_OUT),
+        ("pool", "series", Pooling.SERIES),
+        ("positions_source", "kept", PositionsSource.KEPT),
     ],
 )
 def test_the_other_choice_of_a_decision_is_recorded_as_that_choice(
-    name: str, choice: str, account_order: AccountOrder, zero_hit: ZeroHit
+    name: str, choice: str, chosen: StrEnum
 ) -> None:
     decided = JPMS_2024_09_06.deciding({name: choice})
 
-    assert (decided.account_order, decided.zero_hit) == (account_order, zero_hit)
+    assert getattr(decided, name) is chosen
     assert decided.decisions() == DECISIONS | {name: choice}
     assert (decided.id, decided.effective, decided.securities) == (
         JPMS_2024_09_06.id,
@@ -94,18 +105,10 @@ def test_a_decision_that_is_left_out_keeps_its_choice() -> None:
     assert first.deciding({"account_order": "code-point"}).zero_hit is ZeroHit.FIRST
 
 
-@pytest.mark.parametrize("zero_hit", list(ZeroHit))
-@pytest.mark.parametrize("account_order", list(AccountOrder))
-def test_recorded_decisions_bring_the_same_method_back(
-    account_order: AccountOrder, zero_hit: ZeroHit
-) -> None:
-    method = Methodology(
-        id="jpms-2024-09-06",
-        effective=JPMS_2024_09_06.effective,
-        securities=JPMS_2024_09_06.securities,
-        account_order=account_order,
-        zero_hit=zero_hit,
-    )
+@pytest.mark.parametrize("chosen", list(product(*CHOICES.values())))
+def test_recorded_decisions_bring_the_same_method_back(chosen: tuple[StrEnum, ...]) -> None:
+    given: dict[str, Any] = dict(zip(CHOICES, chosen, strict=True))
+    method = replace(JPMS_2024_09_06, **given)
 
     assert JPMS_2024_09_06.deciding(method.decisions()) == method
 

@@ -18,7 +18,9 @@ import pyarrow.compute as pc
 from lottery.audit.explain import PoolWorking, Reader, Row, pool_working
 from lottery.audit.report.masking import AccountNames
 from lottery.audit.report.ribbon import Ribbon, draw_ribbon
+from lottery.day.population import Pool, by_pool
 from lottery.ledger import evidence
+from lottery.ledger.continuing import drawn_positions
 from lottery.ledger.run_record import RunRecord
 from lottery.method.distribution import continued_number
 
@@ -67,10 +69,13 @@ def pool_sections(
         names: What accounts are called.
     """
     limit = max(FEWEST_OF_A_POOL, min(ACCOUNTS_OF_A_POOL, ACCOUNTS_LISTED // max(1, len(pools))))
-    allocated = [pool["series"] for pool in pools if pool["break_reason"] is None]
     broken = [pool["series"] for pool in pools if pool["break_reason"] is not None]
-    rows_of = _rows_by_pool(read, evidence.ALLOCATIONS_FILE, allocated)
-    rows_of |= _rows_by_pool(read, evidence.BROKEN_POSITIONS_FILE, broken)
+    rows_of: dict[Pool, pa.Table] = {}
+    if broken:
+        rows_of = dict(by_pool(drawn_positions(record, read, _is_in(broken))))
+    if len(pools) > len(broken):
+        allocated = [pool["series"] for pool in pools if pool["break_reason"] is None]
+        rows_of |= dict(by_pool(read(evidence.ALLOCATIONS_FILE, _is_in(allocated))))
     nobody = pa.table({"account": pa.array([], pa.string())})
     for number, pool in enumerate(pools, start=1):
         rows = rows_of.get((pool["occ_account"], pool["series"]), nobody)
@@ -123,26 +128,8 @@ def _accounts_listed(rows: pa.Table, pool: Row, limit: int) -> list[int]:
     return sorted({*in_order, *(index for index in others if 0 <= index < rows.num_rows)})
 
 
-def _rows_by_pool(
-    read: Reader, name: str, series: Sequence[str]
-) -> dict[tuple[str, str], pa.Table]:
-    """Return the rows of each pool of these series; the evidence is sorted by pool."""
-    if not series:
-        return {}
-    rows = read(name, pc.field("series").isin(sorted(set(series))))
-    if not rows.num_rows:
-        return {}
-    rows = rows.combine_chunks().unify_dictionaries()
-    labels = [rows.column(label).combine_chunks() for label in ("occ_account", "series")]
-    changes = np.zeros(rows.num_rows - 1, bool)
-    for label in labels:
-        changes |= np.diff(label.indices.to_numpy()) != 0
-    starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
-    ends = [*starts[1:], rows.num_rows]
-    return {
-        (labels[0][start].as_py(), labels[1][start].as_py()): rows.slice(start, end - start)
-        for start, end in zip(starts, ends, strict=True)
-    }
+def _is_in(series: Sequence[str]) -> pc.Expression:
+    return pc.field("series").isin(sorted(set(series)))
 
 
 def _integers(rows: pa.Table, name: str) -> npt.NDArray[np.int64]:
