@@ -277,13 +277,13 @@ def serving_broken_ledger() -> Iterator[Stubs]:
 @contextmanager
 def logging_as(log_format: str, tmp_path: Path) -> Iterator[io.BytesIO]:
     """Collect what the server logs in a format during the block."""
-    raw = io.BytesIO()
+    raw, before = io.BytesIO(), structlog.get_config()
     stderr, sys.stderr = sys.stderr, io.TextIOWrapper(raw, "utf-8", write_through=True)
     try:
         telemetry.configure_logging(settings_of(tmp_path, log_format=log_format))
         yield raw
     finally:
-        structlog.reset_defaults()
+        structlog.configure(**before)  # Other tests of this process may want silence.
         sys.stderr, wrapper = stderr, sys.stderr
         cast("io.TextIOWrapper", wrapper).detach()
 
