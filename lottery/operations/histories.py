@@ -11,6 +11,7 @@ from typing import Any
 from lottery.errors import Problem, Refused
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
+from lottery.ledger.continuing import drawn_positions
 from lottery.ledger.evidence import matching
 from lottery.ledger.run_record import RunRecord
 from lottery.operations.validation import checked_series
@@ -129,10 +130,14 @@ def _of_account(ledger: Ledger, record: RunRecord, account: str) -> Iterator[Map
         rows += allocated.select([*names, "assigned_quantity"]).to_pylist()
     reasons: dict[tuple[str, str], str] = {}
     if record.break_count:
-        broken = ledger.read(record, evidence.BROKEN_POSITIONS_FILE, matching(account=account))
-        rows += [{**row, "assigned_quantity": 0} for row in broken.to_pylist()]
         reasons = {
             (pool.occ_account, pool.series): pool.reason for pool in ledger.breaks_of(record)
         }
+        drawn = drawn_positions(record, ledger.reader(record), matching(account=account))
+        rows += [
+            {**row, "assigned_quantity": 0}
+            for row in drawn.to_pylist()
+            if (row["occ_account"], row["series"]) in reasons
+        ]
     for row in sorted(rows, key=lambda row: (row["occ_account"], row["series"])):
         yield {**row, "break_reason": reasons.get((row["occ_account"], row["series"]))}
