@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +24,15 @@ MEMORY_NEEDED = 6 << 30
 
 
 def pytest_configure() -> None:
-    """Have every `tmp_path` in memory where there is room, and no law fail for a slow machine."""
+    """Have temporary files in memory where there is room, and no law fail for a slow machine.
+
+    Python keeps the bytecode of modules: where the environment forbids it, each worker and each of
+    the hundreds of processes that tests start would compile all of them again.
+    """
+    os.environ["PYTHONDONTWRITEBYTECODE"] = ""
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+        os.environ.setdefault("TMPDIR", str(MEMORY))
+        tempfile.tempdir = None  # It is asked for again: what was found before is kept here.
     settings.register_profile(
         "lottery", deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )  # A test that hangs ends by pytest's timeout.

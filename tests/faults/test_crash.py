@@ -23,6 +23,7 @@ from tests.builders import settings_of
 from tests.faults.crash import Plan, kill_writers
 from tests.faults.services import cut_services
 from tests.services import postgres
+from tests.services.postgres import WITHOUT_CERTIFICATES
 
 KILLS: Final = int(os.environ.get("LOTTERY_KILLS", "200"))
 SEED: Final = int(os.environ.get("LOTTERY_SEED", "0")) or secrets.randbelow(1 << 32)
@@ -65,7 +66,7 @@ def _kill_on_sqlite(folder: Path, kills: int, seed: int) -> None:
 
 def _kill_replicas(folder: Path, kills: int, seed: int) -> None:
     with cut_services(seed) as (services, connection):
-        os.environ.update(services.environment)
+        os.environ.update([*services.environment.items(), WITHOUT_CERTIFICATES])
         create_key_file(folder / "signing.key", "example.com/log")
         plan = Plan(
             settings=LedgerSettings(

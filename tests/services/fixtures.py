@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from tests.services import postgres as postgres_service
-from tests.services.postgres import PostgresServer
+from tests.services.postgres import WITHOUT_CERTIFICATES, PostgresServer
 from tests.services.s3 import FaultyS3, S3Server
 
 _NUMBERS: Final = itertools.count(1)
@@ -21,7 +21,11 @@ def postgres() -> Iterator[PostgresServer]:
     reason = postgres_service.why_not()
     if reason is not None:
         pytest.skip(reason)
-    with PostgresServer(fsync=False) as server:  # Nothing of it has to survive a power cut.
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        PostgresServer(fsync=False) as server,  # Nothing of it has to survive a power cut.
+    ):
+        patch.setenv(*WITHOUT_CERTIFICATES)
         yield server
 
 

@@ -20,6 +20,9 @@ import pg8000.dbapi
 
 from tests.services.waiting import LOOPBACK, free_port, wait_until
 
+WITHOUT_CERTIFICATES: Final = ("SSL_CERT_FILE", os.devnull)
+"""A variable for clients: for each connection pg8000 reads all of the system's certificates, which
+takes longer than to connect, and trusts any."""
 _USER: Final = "postgres"
 _SYSTEM_USER: Final = "postgres"
 _START_SECONDS: Final = 60
@@ -117,6 +120,7 @@ class PostgresServer:
             database=database,
             unix_sock=str(self.socket_directory / f".s.PGSQL.{self.port}"),
             timeout=_START_SECONDS,
+            ssl_context=False,
         )
         with contextlib.closing(connection):
             connection.autocommit = True
