@@ -29,6 +29,7 @@ from lottery.ledger import evidence, log
 from lottery.ledger.entry import Charter, Entry, NamedRequest, NextKey, canonical, digest_of
 from lottery.ledger.run_record import RunRecord
 from lottery.ledger.schema import metadata
+from lottery.operations.ledgers import CharterTerms, init_ledger
 from lottery.stores.directory import Directory
 from lottery.stores.sqlite import FILE as DATABASE
 from lottery.tlog.cosignature import add_cosignature
@@ -578,6 +579,21 @@ def test_a_run_that_breaks_a_rule_is_found_however_well_it_is_signed(
         appended(ledger, record)
 
     assert problem in problems_of(ledger)
+
+
+def test_a_run_of_another_clearing_member_than_its_charters_is_found(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    there = init_ledger(
+        settings_of(ledger), CharterTerms(decisions={}, clearing_member="00099"), TESTER
+    )
+    request = request_of(PUBLISHED, tmp_path / "in", clearing_member="00099")
+    record = operations.run_lottery(there, request).record
+    assert problems_of(ledger) == ""
+
+    given = {"run": "2024-09-16-002", "supersedes": (record.run,), "reason": "r"}
+    appended(ledger, _other_run(record, **given, clearing_member="00123"))
+
+    assert "expected the clearing member of its charter, 00099, got 00123" in problems_of(ledger)
 
 
 @pytest.fixture

@@ -126,6 +126,18 @@ def test_what_the_charter_leaves_out_is_counted_recorded_and_replayed(
     assert again["already_recorded"] is True
 
 
+def test_notices_of_the_member_alone_are_the_same_run(
+    decided: Callable[..., Door], both_members: list[str], tmp_path: Path
+) -> None:
+    door = decided("--decision", "other_members=leave-out", "--clearing-member", OURS)
+    assert door(*both_members).exit_code == 0
+
+    alone = run_arguments(fixml.write_fixml_files(DAY, tmp_path / "alone"))
+
+    assert door(*alone, "--json").document["already_recorded"] is True
+    assert door.recorded() == [EXAMPLE_RUN]
+
+
 def test_totals_are_of_the_whole_file(
     decided: Callable[..., Door], both_members: list[str]
 ) -> None:

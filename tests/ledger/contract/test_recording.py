@@ -94,6 +94,20 @@ def test_init_again_leaves_the_same_charter_and_refuses_another(place: Place) ->
     assert "lottery charter amend" in caught.value.problems[0].message
 
 
+def test_a_run_of_another_clearing_member_than_the_charters_is_refused(place: Place) -> None:
+    ledger = place.init(CharterTerms(decisions={}, clearing_member="00099"))
+
+    for member, got in ((None, "none"), ("00123", "'00123'")):
+        with nothing_recorded(ledger), pytest.raises(Refused) as caught:
+            record(ledger, PUBLISHED, clearing_member=member)
+        (problem,) = caught.value.problems
+        assert (problem.source, problem.rule) == ("clearing_member", "C1")
+        assert problem.message.startswith(f"expected that of the charter, '00099', got {got}; ")
+    recorded = record(ledger, PUBLISHED, clearing_member="00099").record
+    assert recorded.clearing_member == "00099"
+    assert_whole(ledger)
+
+
 def test_a_run_is_recorded_once_and_read_back(place: Place, ledger: Ledger) -> None:
     first = record(ledger, PUBLISHED, request_id="mine")
     with nothing_recorded(ledger):
