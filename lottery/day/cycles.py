@@ -18,9 +18,11 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.population import POOL, Pool, allocated_pools, by_pool
+from lottery.day.assigned_pools import pooled
+from lottery.day.population import Pool, allocated_pools, by_pool, pools_in
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.errors import AllocationWrong
+from lottery.method.methodology import Pooling
 
 _Row: TypeAlias = dict[str, Any]
 
@@ -30,12 +32,14 @@ class Cycle:
     """What one standing run of a date did.
 
     Attributes:
-        notices: `tables.NOTICES`.
+        notices: `tables.NOTICES`, each with its own OCC account.
+        pooling: What makes a pool of them (P3).
         pools: `tables.POOLS`.
         allocations: `tables.ALLOCATIONS`.
     """
 
     notices: pa.Table
+    pooling: Pooling = Pooling.OCC_ACCOUNT
     pools: pa.Table
     allocations: pa.Table
 
@@ -114,13 +118,13 @@ def _broken(cycles: Sequence[Cycle]) -> dict[Pool, _Row]:
         rows = cycle.pools.filter(pc.is_valid(cycle.pools.column("break_reason"))).to_pylist()
         now = {_pool_of(row): row for row in rows}
         last_row |= now
-        for occ_account, series, notice_id, quantity in _notices(cycle.notices, left, now):
+        for pool, occ_account, notice_id, quantity in _notices(cycle, left, now):
             same = left.setdefault(notice_id, {})
             # An id with and without an OCC account is one notice.
             for other in [one for one in same if not (one and occ_account) or one == occ_account]:
                 del same[other]
-            if (occ_account, series) in now:
-                same[occ_account] = ((occ_account, series), quantity)
+            if pool in now:
+                same[occ_account] = (pool, quantity)
     broken: dict[Pool, _Row] = {}
     for pool, quantity in chain.from_iterable(same.values() for same in left.values()):
         row = broken.setdefault(pool, {**last_row[pool], "notice_count": 0, "assigned_quantity": 0})
@@ -130,15 +134,16 @@ def _broken(cycles: Sequence[Cycle]) -> dict[Pool, _Row]:
 
 
 def _notices(
-    notices: pa.Table, ids: Iterable[str], pools: Iterable[Pool]
-) -> Iterator[tuple[str, str, str, int]]:
+    cycle: Cycle, ids: Iterable[str], pools: Iterable[Pool]
+) -> Iterator[tuple[Pool, str, str, int]]:
     """Yield the notices of some series and those of some ids: a day has many others."""
-    series = notices.column("series").cast(pa.string())
+    series = cycle.notices.column("series").cast(pa.string())
     of_series = pc.is_in(series, pa.array({series for _, series in pools}, pa.string()))
-    of_ids = pc.is_in(notices.column("notice_id"), pa.array(ids, pa.string()))
-    wanted = notices.filter(pc.or_(of_series, of_ids))
-    names = (*POOL, "notice_id", "quantity")
-    return zip(*(wanted.column(name).to_pylist() for name in names), strict=True)
+    of_ids = pc.is_in(cycle.notices.column("notice_id"), pa.array(ids, pa.string()))
+    wanted = cycle.notices.filter(pc.or_(of_series, of_ids)).combine_chunks()
+    names = ("occ_account", "notice_id", "quantity")
+    columns = (wanted.column(name).to_pylist() for name in names)
+    return zip(pools_in(pooled(wanted, cycle.pooling)), *columns, strict=True)
 
 
 def _pool_of(row: _Row) -> Pool:

@@ -125,6 +125,7 @@ def whole_date(ledger: Ledger, standing: Iterable[RunRecord]) -> WholeDate:
         [
             Cycle(
                 notices=ledger.read(record, evidence.NOTICES_FILE),
+                pooling=record.method.pooling,
                 pools=ledger.read(record, evidence.POOLS_FILE),
                 allocations=ledger.read(record, evidence.ALLOCATIONS_FILE),
             )

@@ -214,6 +214,31 @@ def test_a_day_of_one_run_has_the_files_of_that_run(door: Door, tmp_path: Path, 
         assert pq.read_table(tmp_path / "day" / "pools.parquet").num_rows == 17
 
 
+def test_breaks_of_pools_that_are_series_are_resolved_too(tmp_path: Path) -> None:
+    door = Door(ledger=tmp_path / "ledger", options=("--ledger", str(tmp_path / "ledger")))
+    assert door("init", "--decision", "pool=series").exit_code == 0
+    notices = [notice("A1", AAPL, 40, "C"), notice("A2", AAPL, 30, "F"), notice("B1", GE, 90, "C")]
+    short = [*PUBLISHED.positions, position(GE, "1", 90)]
+    broken = SmallDay(notices=notices, positions=short)
+    again = replace(broken, notices=[notice("A2", AAPL, 30, "F")])
+    assert door(*run_of(broken, tmp_path)).exit_code == 4
+    assert door(*run_of(again, tmp_path), "--cycle", "2").exit_code == 0
+
+    _, document = succeeds(door, "day", "2024-09-16")
+    _, history = succeeds(door, "history", "--account", "1046")
+
+    names = ("occ_account", "series", "assigned_quantity", "break_reason")
+    assert [tuple(pool[name] for name in names) for pool in document["pools"]] == [
+        ("", AAPL, 30, None),
+        ("", AAPL, 40, "EXCEEDS_SHORT"),
+        ("", GE, 90, None),
+    ]
+    assert [(row["run"], row["break_reason"]) for row in history["rows"]] == [
+        (FIRST, "EXCEEDS_SHORT"),
+        (LATE, None),
+    ]
+
+
 def test_a_date_without_a_run_has_nothing_that_stands(books: Door, tmp_path: Path) -> None:
     text, document = fails(
         books, "day", "2024-09-18", "--output", tmp_path, exit_code=2, reason="RUN_NOT_FOUND"

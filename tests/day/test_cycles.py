@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lottery.day.cycles import Cycle, add_up
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.errors import AllocationWrong
+from lottery.method.methodology import Pooling
 from tests.builders import (
     AAPL,
     FULL,
@@ -129,6 +132,23 @@ def test_a_notice_of_another_occ_account_with_the_same_id_is_another() -> None:
     assert tuples_of(whole.pools, "occ_account", "break_reason") == [
         ("C", None),
         ("F", "EXCEEDS_SHORT"),
+    ]
+
+
+def test_where_a_pool_is_a_series_notices_are_still_known_by_their_own_occ_accounts() -> None:
+    def run(notices: list[Row]) -> Cycle:
+        pooled = [{**row, "occ_account": ""} for row in notices]
+        cycle = cycle_of(pooled, positions_of(AAPL, {"1": 10}))
+        return replace(cycle, notices=notices_table(notices), pooling=Pooling.SERIES)
+
+    broken = run([notice("A1", AAPL, 6, "C"), notice("A1", AAPL, 7, "F")])
+    again = run([notice("A1", AAPL, 6, "C")])
+
+    names = ("occ_account", "notice_count", "assigned_quantity", "break_reason")
+    assert tuples_of(add_up([broken, broken]).pools, *names) == [("", 2, 13, "EXCEEDS_SHORT")]
+    assert tuples_of(add_up([broken, again]).pools, *names) == [
+        ("", 1, 6, None),
+        ("", 1, 7, "EXCEEDS_SHORT"),
     ]
 
 
