@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ZeroHit: TypeAlias = Literal["wrap", "first"]
 AccountOrder: TypeAlias = Literal["numeric", "code-point"]
+Pooling: TypeAlias = Literal["occ-account", "series"]
 BreakReason: TypeAlias = Literal["EXCEEDS_SHORT", "NO_POSITION"]
 Row: TypeAlias = dict[str, str | int | None]
 
@@ -217,6 +218,7 @@ def allocate_day(
     *,
     zero_hit: ZeroHit = "wrap",
     account_order: AccountOrder = "numeric",
+    pool: Pooling = "occ-account",
     assigned_before: Mapping[tuple[str, str], int] | None = None,
 ) -> ReferenceDay:
     """Allocate every assigned pool of a day with the day's one seed (P1, P3, P5, D5).
@@ -229,6 +231,8 @@ def allocate_day(
         asks: As for ``seed_of``.
         zero_hit: As for ``allocate_pool``.
         account_order: As for ``allocate_pool``.
+        pool: What makes a pool: the OCC account and the series, or the series alone, whose pools
+            have the empty OCC account whatever the rows say.
         assigned_before: As for ``allocate_pool``, by occ_account and padded series.
 
     Returns:
@@ -241,10 +245,10 @@ def allocate_day(
     seed = seed_of(asks)
     assigned: dict[tuple[str, str], list[int]] = {}
     for notice in notices:
-        assigned.setdefault(_pool_of(notice), []).append(int(str(notice["quantity"])))
+        assigned.setdefault(_pool_of(notice, pool), []).append(int(str(notice["quantity"])))
     held: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for position in positions:
-        held.setdefault(_pool_of(position), []).append(
+        held.setdefault(_pool_of(position, pool), []).append(
             (str(position["account"]), int(str(position["short_quantity"])))
         )
 
@@ -252,7 +256,7 @@ def allocate_day(
     allocations: list[Row] = []
     for (occ_account, series), quantities in sorted(assigned.items()):
         before = (assigned_before or {}).get((occ_account, series), 0)
-        pool = allocate_pool(
+        worked = allocate_pool(
             held.get((occ_account, series), []),
             sum(quantities),
             seed.fraction,
@@ -266,12 +270,12 @@ def allocate_day(
                 "series": series,
                 "notice_count": len(quantities),
                 "assigned_quantity": sum(quantities),
-                "total_short": pool.total_short,
+                "total_short": worked.total_short,
                 "assigned_before": before,
-                "first_hit": pool.first_hit,
-                "account_count": pool.account_count,
-                "hit_account_count": pool.hit_account_count,
-                "break_reason": pool.break_reason,
+                "first_hit": worked.first_hit,
+                "account_count": worked.account_count,
+                "hit_account_count": worked.hit_account_count,
+                "break_reason": worked.break_reason,
             }
         )
         allocations.extend(
@@ -284,7 +288,7 @@ def allocate_day(
                 "last_number": row.last_number,
                 "assigned_quantity": row.assigned_quantity,
             }
-            for row in pool.accounts
+            for row in worked.accounts
         )
     return ReferenceDay(seed=seed, pools=pools, allocations=allocations)
 
@@ -346,7 +350,7 @@ def _first_hit(fraction: Fraction, total_short: int, zero_hit: ZeroHit) -> int:
     return total_short if zero_hit == "wrap" else 1
 
 
-def _pool_of(row: Mapping[str, str | int | None]) -> tuple[str, str]:
+def _pool_of(row: Mapping[str, str | int | None], pool: Pooling) -> tuple[str, str]:
     """Name the pool of a notice or a position: (occ_account, series) (P3)."""
-    occ_account = row.get("occ_account")
+    occ_account = row.get("occ_account") if pool == "occ-account" else None
     return ("" if occ_account is None else str(occ_account)), padded_series(str(row["series"]))

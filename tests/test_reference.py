@@ -228,6 +228,29 @@ def test_a_compact_series_is_padded_to_21_characters(given: str, padded: str) ->
     assert padded_series(given) == padded
 
 
+def test_where_a_pool_is_a_series_its_rows_are_one_pool_without_an_occ_account() -> None:
+    series = "AAPL  240920C00220000"
+    notices: list[Row] = [
+        {"notice_id": "A1", "series": series, "quantity": 4, "occ_account": "F"},
+        {"notice_id": "A2", "series": series, "quantity": 6},
+    ]
+    positions: list[Row] = [
+        {"series": series, "account": account, "short_quantity": quantity, "occ_account": own}
+        for (account, quantity), own in zip(PUBLISHED_POSITIONS, ("C", "F", ""), strict=True)
+    ]
+
+    day = allocate_day(notices, positions, PUBLISHED_ASKS, pool="series")
+
+    assert [tuple(row.values()) for row in day.pools] == [
+        ("", series, 2, 10, 65, 0, 28, 3, 2, None),
+    ]
+    assert [(row["occ_account"], row["account"]) for row in day.allocations] == [
+        ("", "1046"),
+        ("", "1047"),
+        ("", "1048"),
+    ]
+
+
 def test_a_day_adds_up_notices_keeps_pools_apart_and_goes_on_past_a_break() -> None:
     series = "AAPL  240920C00220000"
     notices: list[Row] = [

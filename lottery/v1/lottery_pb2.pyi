@@ -312,7 +312,9 @@ class Notice(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     OCC_ACCOUNT_FIELD_NUMBER: _builtins.int
     notice_id: _builtins.str
-    """The id that OCC gave the notice; unique within a business date and an OCC account."""
+    """The id that OCC gave the notice; unique within a business date and an OCC account, or within
+    the date where a pool is a series (P3).
+    """
     series: _builtins.str
     """The OSI symbol of the series, padded to 21 characters or compact."""
     quantity: _builtins.int
@@ -419,7 +421,9 @@ Global___Allocation: _TypeAlias = Allocation  # noqa: Y015
 
 @_typing.final
 class Pool(_message.Message):
-    """A pool with at least one notice: the short positions of one OCC account and series (P3)."""
+    """A pool with at least one notice: the short positions of one OCC account and series, or of one
+    series where the charter decides so (P3).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -434,7 +438,7 @@ class Pool(_message.Message):
     BREAK_REASON_FIELD_NUMBER: _builtins.int
     ASSIGNED_BEFORE_FIELD_NUMBER: _builtins.int
     occ_account: _builtins.str
-    """The OCC account."""
+    """The OCC account; empty where a pool is a series."""
     series: _builtins.str
     """The OSI symbol of the series, padded to 21 characters."""
     notice_count: _builtins.int

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from lottery.audit.sql_replay import Computed, statement
 from lottery.day.tables import ALLOCATIONS, INT64_MAX
 from lottery.errors import EngineMissing, LedgerDamaged
 from lottery.ledger import evidence
-from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
+from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Pooling, ZeroHit
 from tests.builders import (
     AAPL,
     ASKS,
@@ -53,10 +53,11 @@ def recorded_at(
     day: SmallDay,
     account_order: AccountOrder = AccountOrder.NUMERIC,
     zero_hit: ZeroHit = ZeroHit.WRAP,
+    pooling: Pooling = Pooling.OCC_ACCOUNT,
 ) -> Path:
     """The evidence folder of a day, recorded in a ledger of its own."""
-    methodology = JPMS_2024_09_06.deciding(
-        {"account_order": account_order.value, "zero_hit": zero_hit.value}
+    methodology = replace(
+        JPMS_2024_09_06, account_order=account_order, zero_hit=zero_hit, pool=pooling
     )
     request = request_of(day, folder / "in", methodology=methodology)
     record_in(folder / "ledger", request)
@@ -170,7 +171,7 @@ def test_random_days_agree(day: RandomDay, tmp_path_factory: pytest.TempPathFact
         asks=day.asks,
     )
 
-    assert_agreed(recorded_at(folder, small, day.account_order, day.zero_hit))
+    assert_agreed(recorded_at(folder, small, day.account_order, day.zero_hit, day.pooling))
 
     shutil.rmtree(folder)
 

@@ -15,6 +15,7 @@ import pytest
 from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.ledger.commit import Ledger
+from lottery.method.methodology import JPMS_2024_09_06, Pooling
 from tests.builders import (
     AAPL,
     GE,
@@ -82,26 +83,30 @@ def _without(positions: Sequence[Row], assigned: Counter[tuple[str, str]]) -> li
 @pytest.mark.parametrize(
     "first_seed",
     [
-        pytest.param(seed, marks=[pytest.mark.slow] if seed else [])
+        pytest.param(seed, marks=[pytest.mark.slow] if seed > len(DATES) else [])
         for seed in range(0, MANY, len(DATES))
     ],
 )
 def test_cycles_in_any_split_and_order_give_what_one_draw_gives(
     first_seed: int, tmp_path: Path
 ) -> None:
-    ledger = made(tmp_path / "ledger")
+    # In turn what makes a pool (P3): the OCC account and the series, or the series.
+    pooling = [*Pooling][first_seed // len(DATES) % len(Pooling)]
+    ledger = made(tmp_path / "ledger", replace(JPMS_2024_09_06, pool=pooling))
     for seed, date in enumerate(DATES, first_seed):
-        _assert_one_draw(ledger, seed, date)
+        _assert_one_draw(ledger, seed, date, pooling)
 
     assert all(replayed.matched for replayed in replays_of(tmp_path / "ledger", Engine.SQL))
     assert_sound(tmp_path / "ledger")
 
 
-def _assert_one_draw(ledger: Ledger, seed: int, date: dt.date) -> None:
+def _assert_one_draw(ledger: Ledger, seed: int, date: dt.date, pooling: Pooling) -> None:
     """Record a day in cycles, and compare what they assign with one draw of all of it."""
     generator = random.Random(seed)  # noqa: S311 - no lottery is drawn with it.
     day = replace(_a_day(generator, seed), date=date)
-    once = allocate_day(day.notices, day.positions, day.asks)
+    day = replace(day, notices=_as_they_come(day.notices, generator, pooling))
+    at_once = _as_they_come(day.positions, generator, pooling)
+    once = allocate_day(day.notices, at_once, day.asks, pool=pooling.value)
     notices = generator.sample(day.notices, len(day.notices))
     cuts = sorted({0, len(notices), *(generator.randint(0, len(notices)) for _ in range(3))})
     runs: list[str] = []
@@ -115,8 +120,10 @@ def _assert_one_draw(ledger: Ledger, seed: int, date: dt.date) -> None:
             positions = [row for row in positions if row["series"] not in drawn]
         # A file has a row at least.
         positions.append(position("KO    240920C00067500", "1", 1, "C"))
+        positions = _as_they_come(positions, generator, pooling)
         cycle = replace(day, notices=notices[start:end], positions=positions)
-        request = request_of_wire(cycle, as_arrow=False, cycle=number + 1)
+        methodology = replace(JPMS_2024_09_06, pool=pooling)
+        request = request_of_wire(cycle, as_arrow=False, cycle=number + 1, methodology=methodology)
         recorded = operations.run_lottery(ledger, request)
         assert recorded.record.break_count == 0
         runs.append(recorded.record.run)
@@ -128,6 +135,13 @@ def _assert_one_draw(ledger: Ledger, seed: int, date: dt.date) -> None:
         (row["series"], row["account"]): row["assigned_quantity"] for row in once.allocations
     }
     assert first_hits == {(pool["series"], pool["first_hit"]) for pool in once.pools}
+
+
+def _as_they_come(rows: Sequence[Row], generator: random.Random, pooling: Pooling) -> list[Row]:
+    """Return the rows; where a pool is a series, each with any OCC account."""
+    if pooling is Pooling.OCC_ACCOUNT:
+        return list(rows)
+    return [{**row, "occ_account": generator.choice(["", "C", "F", "M/ABC"])} for row in rows]
 
 
 def _first_hits(ledger: Ledger, run: str) -> set[tuple[object, object]]:

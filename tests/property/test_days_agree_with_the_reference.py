@@ -25,17 +25,17 @@ from lottery.day import threads
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION, Break, Day, allocate
 from lottery.day.assigned_pools import AssignedPools, assigned_pools
 from lottery.day.keys import KeyedPositions, key_table, ranked
+from lottery.day.own_occ_accounts import with_own_occ_accounts
 from lottery.day.recheck import recheck
 from lottery.day.tables import INT64_MAX, POSITION_ROWS
 from lottery.intake import position_block
 from lottery.intake import positions as reader
 from lottery.method.distribution import NumberRange, numbers_hit
-from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, ZeroHit
+from lottery.method.methodology import JPMS_2024_09_06, AccountOrder, Pooling, ZeroHit
 from lottery.method.seed import derive_seed
 from tests.builders import (
     AAPL,
     SPY,
-    allocate_tables,
     arrow_payload,
     asks_making,
     exchange_asks,
@@ -76,6 +76,19 @@ class RandomDay:
     asks: dict[str, str]
     account_order: AccountOrder
     zero_hit: ZeroHit
+    pooling: Pooling = Pooling.OCC_ACCOUNT
+
+    def pool_of(self, row: Row) -> tuple[str, str]:
+        """The pool of a notice or a position (P3)."""
+        own = "" if self.pooling is Pooling.SERIES else str(row["occ_account"])
+        return own, str(row["series"])
+
+    def held(self) -> list[Row]:
+        """The open positions of its assigned pools (P1, P2)."""
+        assigned = {self.pool_of(row) for row in self.notices}
+        return [
+            row for row in self.positions if row["short_quantity"] and self.pool_of(row) in assigned
+        ]
 
     def reference(self, before: Mapping[tuple[str, str], int] | None = None) -> ReferenceDay:
         """Allocates it contract by contract."""
@@ -85,6 +98,7 @@ class RandomDay:
             self.asks,
             zero_hit=self.zero_hit.value,
             account_order=self.account_order.value,
+            pool=self.pooling.value,
             assigned_before=before,
         )
 
@@ -119,7 +133,7 @@ class RandomDay:
 
     def assigned(self) -> AssignedPools:
         """Adds up its notices."""
-        return assigned_pools(notices_table(self.notices))
+        return assigned_pools(notices_table(self.notices), self.pooling)
 
 
 @st.composite
@@ -127,29 +141,44 @@ def random_days(draw: st.DrawFn) -> RandomDay:
     """Draw a day's choices and shape, and let a seeded generator fill it."""
     account_order = draw(st.sampled_from(AccountOrder))
     zero_hit = draw(st.sampled_from(ZeroHit))
+    pooling = draw(st.sampled_from(Pooling))
     pool_count = draw(st.integers(1, 6))
-    return filled_day(draw(st.randoms(use_true_random=True)), account_order, zero_hit, pool_count)
+    random = draw(st.randoms(use_true_random=True))
+    return filled_day(random, account_order, zero_hit, pool_count, pooling)
 
 
 def filled_day(
-    random: Random, account_order: AccountOrder, zero_hit: ZeroHit, pool_count: int
+    random: Random,
+    account_order: AccountOrder,
+    zero_hit: ZeroHit,
+    pool_count: int,
+    pooling: Pooling = Pooling.OCC_ACCOUNT,
 ) -> RandomDay:
-    """Fill a day of so many pools, with and without notices."""
+    """Fill a day of so many pools at most, with and without notices.
+
+    Where a pool is a series, each row has any OCC account.
+    """
     occ_accounts = random.sample(OCC_ACCOUNTS, random.randint(1, 3))
     series = [random_series(random) for _ in range(random.randint(1, 3))]
     pairs = {(random.choice(occ_accounts), random.choice(series)) for _ in range(pool_count)}
     notices: list[Row] = []
     positions: list[Row] = []
+    if pooling is Pooling.SERIES:
+        pairs = {("", one) for _, one in pairs}
+
+    def own(occ_account: str) -> str:
+        return random.choice(occ_accounts) if pooling is Pooling.SERIES else occ_account
+
     for occ_account, one in sorted(pairs):
         shorts, assigned_quantity = random_pool(random)
         accounts = random_accounts(random, account_order, len(shorts))
         positions += [
-            position(one, account, short, occ_account)
+            position(one, account, short, own(occ_account))
             for account, short in zip(accounts, shorts, strict=True)
         ]
         if random.random() < 0.9:
             notices += [
-                notice(f"N{len(notices) + index}", one, part, occ_account)
+                notice(f"N{len(notices) + index}", one, part, own(occ_account))
                 for index, part in enumerate(random_parts(random, assigned_quantity))
             ]
     random.shuffle(notices)
@@ -160,6 +189,7 @@ def filled_day(
         asks=asks_making(random_composite(random)),
         account_order=account_order,
         zero_hit=zero_hit,
+        pooling=pooling,
     )
 
 
@@ -302,15 +332,20 @@ def test_the_row_order_of_the_inputs_changes_nothing(
     order.shuffle(notices)
     order.shuffle(positions)
 
-    shuffled = allocate_tables(
-        in_chunks(notices_table(notices), rows_a_chunk),
-        in_chunks(positions_table(positions), rows_a_chunk),
-        ten_thousandths=day.ten_thousandths(),
-        zero_hit=day.zero_hit,
-        account_order=day.account_order,
-    )
+    assigned = assigned_pools(in_chunks(notices_table(notices), rows_a_chunk), day.pooling)
+    table = in_chunks(positions_table(positions), rows_a_chunk)
+    keyed = key_table(table, assigned, day.account_order)
+    shuffled = day.allocated(keyed)
 
     assert shuffled == day.library()
+    kept = with_own_occ_accounts(shuffled.positions, keyed)
+    assert kept == with_own_occ_accounts(
+        day.library().positions, key_table(day.table(), day.assigned(), day.account_order)
+    )
+    for chunk in kept.column("occ_account").chunks:
+        assert chunk.dictionary.to_pylist() == sorted(
+            {str(row["occ_account"]) for row in day.held()}
+        )
 
 
 @given(day=random_days(), segment_rows=st.integers(1, 8), sampled=st.integers(1, 20))
@@ -357,8 +392,8 @@ def test_the_way_that_positions_are_read_changes_nothing(
         received = arriving.positions(day.assigned(), day.account_order)
 
     assert day.allocated(received.positions) == day.library()
-    assigned = {(row["occ_account"], row["series"]) for row in day.notices}
-    kept = [row for row in day.positions if (row["occ_account"], row["series"]) in assigned]
+    assigned = {day.pool_of(row) for row in day.notices}
+    kept = [row for row in day.positions if day.pool_of(row) in assigned]
     assert rows_of(received.table()) == kept
     located = [received.locate(index) for index in range(len(kept))]
     assert [day.positions[locator.row(row) - 1] for locator, row in located] == kept
@@ -385,7 +420,7 @@ def test_assigned_adds_up_and_no_account_is_assigned_more_than_its_short(day: Ra
     accounts_of = rows_by_pool(rows_of(allocated.allocations))
     assigned = Counter[tuple[str, str]]()
     for row in day.notices:
-        assigned[str(row["occ_account"]), str(row["series"])] += int(str(row["quantity"]))
+        assigned[day.pool_of(row)] += int(str(row["quantity"]))
 
     assigned_pools = rows_by_pool(rows_of(allocated.pools))
     assert {key: pool["assigned_quantity"] for key, [pool] in assigned_pools.items()} == assigned
@@ -459,25 +494,20 @@ def test_no_number_is_hit_twice(day: RandomDay) -> None:
 def test_every_open_position_of_a_assigned_pool_is_allocated_or_broken(day: RandomDay) -> None:
     """Law P1, P2, D5: no open position of a assigned pool is lost, and no other one is taken in."""
     allocated = day.library()
-    names = ("occ_account", "series", "account", "short_quantity")
-    assigned = {(row["occ_account"], row["series"]) for row in day.notices}
     broken = {(one.occ_account, one.series) for one in allocated.breaks}
 
-    def listed(rows: list[Row]) -> list[tuple[str | int | None, ...]]:
-        return sorted(
-            (tuple(row[name] for name in names) for row in rows),
-            key=str,
-        )
+    def listed(rows: list[Row]) -> list[str]:
+        names = ("account", "short_quantity")
+        return sorted(str((day.pool_of(row), *(row[name] for name in names))) for row in rows)
 
-    held = [
-        row
-        for row in day.positions
-        if row["short_quantity"] and (row["occ_account"], row["series"]) in assigned
-    ]
+    held = day.held()
     assert listed(rows_of(allocated.positions)) == listed(held)
     assert listed(rows_of(allocated.allocations)) == listed(
-        [row for row in held if (row["occ_account"], row["series"]) not in broken]
+        [row for row in held if day.pool_of(row) not in broken]
     )
+    keyed = key_table(day.table(), day.assigned(), day.account_order)
+    own = rows_of(with_own_occ_accounts(allocated.positions, keyed))
+    assert sorted(map(str, own)) == sorted(map(str, held))
 
 
 @given(
@@ -492,6 +522,7 @@ def test_every_open_position_of_a_assigned_pool_is_allocated_or_broken(day: Rand
     ),
     composite=st.integers(100_000, 10**7),
     zero_hit=st.sampled_from(ZeroHit),
+    pooling=st.sampled_from(Pooling),
 )
 @settings(max_examples=500, deadline=None)
 def test_a_day_drawn_piece_by_piece_is_the_references_too(
@@ -499,8 +530,12 @@ def test_a_day_drawn_piece_by_piece_is_the_references_too(
     notices: list[tuple[str, str, int]],
     composite: int,
     zero_hit: ZeroHit,
+    pooling: Pooling,
 ) -> None:
     """Law R1 to D5: as the first one, on days that can be made small."""
+    if pooling is Pooling.SERIES:  # An account has one row in a series (P4).
+        owner = {(series, number): occ_account for occ_account, series, number in shorts}
+        shorts = {key: short for key, short in shorts.items() if owner[key[1:]] == key[0]}
     day = RandomDay(
         notices=[
             notice(f"N{number}", series, quantity, occ_account)
@@ -513,6 +548,7 @@ def test_a_day_drawn_piece_by_piece_is_the_references_too(
         asks=asks_making(composite),
         account_order=AccountOrder.NUMERIC,
         zero_hit=zero_hit,
+        pooling=pooling,
     )
     expected = day.reference()
 
@@ -524,13 +560,15 @@ def test_a_day_drawn_piece_by_piece_is_the_references_too(
 
 @pytest.mark.parametrize("account_order", list(AccountOrder))
 @pytest.mark.parametrize("zero_hit", list(ZeroHit))
+@pytest.mark.parametrize("pooling", list(Pooling))
 def test_random_days_have_everything_that_can_happen(
-    zero_hit: ZeroHit, account_order: AccountOrder
+    zero_hit: ZeroHit, account_order: AccountOrder, pooling: Pooling
 ) -> None:
     seen: Counter[str] = Counter()
-    for seed in range(400):
+    # Where a pool is a series, a day has fewer pools.
+    for seed in range(800 if pooling is Pooling.SERIES else 400):
         random = Random(seed)  # noqa: S311 - not for secrets.
-        day = filled_day(random, account_order, zero_hit, random.randint(1, 6))
+        day = filled_day(random, account_order, zero_hit, random.randint(1, 6), pooling)
         seen.update(happenings(day))
 
     assert {name for name, count in seen.items() if count >= 10} == {
@@ -566,7 +604,9 @@ def happenings(day: RandomDay) -> set[str]:
         "accounts of 1 to 30 digits": min(lengths, default=9) == 1 and max(lengths) == 30,
         "several notices": any(figures_of(row, "notice_count")[0] > 1 for row in result.pools),
         "several occ_accounts": len({row["occ_account"] for row in day.notices}) > 1,
-        "without a notice": len(rows_by_pool(day.positions)) > len(rows_by_pool(day.notices)),
+        "without a notice": not {*map(day.pool_of, day.positions)}.issubset(
+            map(day.pool_of, day.notices)
+        ),
         "zero positions": any(row["short_quantity"] == 0 for row in day.positions),
     }
     happened = {name for name, is_so in facts.items() if is_so}

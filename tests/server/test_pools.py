@@ -66,6 +66,19 @@ def test_the_published_pool_is_assigned_3_7_and_0_from_28_on(empty: Stubs) -> No
     assert {(row.occ_account, row.series) for row in response.allocations} == {("", AAPL)}
 
 
+def test_where_a_pool_is_a_series_it_has_no_occ_account_whatever_comes_along(
+    empty: Stubs,
+) -> None:
+    decisions = lottery_pb2.Decisions(pool=lottery_pb2.POOLING_SERIES)
+
+    response = empty.lottery.AllocateSeries(series_request(occ_account="C", decisions=decisions))
+    odds = empty.lottery.GetOdds(odds_request(occ_account="C", decisions=decisions))
+
+    assert (response.pool.occ_account, response.pool.total_short) == ("", 65)
+    assert {row.occ_account for row in response.allocations} == {""}
+    assert (odds.occ_account, odds.total_short) == ("", 65)
+
+
 def test_a_compact_series_is_answered_padded_and_with_its_occ_account(empty: Stubs) -> None:
     request = series_request(series="AAPL240920C00220000", occ_account="C/ZZZ")
 
