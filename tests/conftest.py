@@ -39,6 +39,22 @@ def pytest_configure() -> None:
     settings.load_profile("lottery")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are cores: tests wait for processes and servers."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure no coverage in slow tests, which take half as long again with it.
+
+    They do many times what others do once, or do it in processes of their own.
+    """
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.no_cover)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def compiled_loops() -> None:
     """Compile every loop, as over many rows; in a process of its own it need not be."""
