@@ -73,8 +73,9 @@ def recheck(
     expected = _first_hits(totals, ten_thousandths, zero_hit)
     _expect(day, is_broken | (hits == expected), "the first hit of the fraction")
     starts = np.where(is_broken, 0, _continued(hits, before, totals))
-    every = np.ones_like(is_broken)
-    for table, chosen in ((day.allocations, ~is_broken), (day.positions, every)):
+    # The positions of allocated pools are the allocations' own.
+    of_breaks = day.positions.filter(_rows_of(day, is_broken, counts))
+    for table, chosen in ((day.allocations, ~is_broken), (of_breaks, is_broken)):
         _check_rows(day, table, np.flatnonzero(chosen), counts, totals, starts, quantities)
 
 
@@ -159,6 +160,18 @@ def _check_rows(
             last_before = last[-1:]
         if not right.all():
             raise _wrong(day, int(pool_of[np.argmin(right)]), "ranges and numbers hit")
+
+
+def _rows_of(day: Day, chosen: npt.NDArray[np.bool_], counts: Integers) -> npt.NDArray[np.bool_]:
+    """Return which positions of a day are of some pools.
+
+    Raises:
+        AllocationWrong: There are more or fewer positions than accounts.
+    """
+    rows = np.repeat(chosen, counts)
+    if len(rows) != day.positions.num_rows:
+        raise AllocationWrong(f"expected {len(rows)} positions, got {day.positions.num_rows}")
+    return rows
 
 
 def _chunks(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:

@@ -24,6 +24,7 @@ from tests.builders import (
     GE,
     META,
     SmallDay,
+    in_chunks,
     notice,
     notices_table,
     positions_of,
@@ -153,9 +154,23 @@ def test_rows_of_another_pool_and_missing_rows_are_found() -> None:
     for wrong in (swapped, rows.slice(1), pa.concat_tables([rows, rows.slice(0, 1)])):
         with pytest.raises(AllocationWrong):
             _checked(FULL, 4314, ZeroHit.WRAP, replace(computed, allocations=wrong))
-    left_out = replace(computed, positions=computed.positions.slice(1))
-    with pytest.raises(AllocationWrong):
-        _checked(FULL, 4314, ZeroHit.WRAP, left_out)
+    positions = computed.positions
+    last = positions.num_rows - 1
+    turned = pa.concat_tables([positions.slice(last), positions.slice(0, last)])
+    for wrong in (positions.slice(1), positions.slice(0, last), turned):
+        with pytest.raises(AllocationWrong):
+            _checked(FULL, 4314, ZeroHit.WRAP, replace(computed, positions=wrong))
+
+
+def test_a_day_in_chunks_of_any_size_is_right_too() -> None:
+    computed = _checked(FULL, 4314, ZeroHit.WRAP)
+    for rows in (1, 2, 5):
+        cut = replace(
+            computed,
+            allocations=in_chunks(computed.allocations, rows),
+            positions=in_chunks(computed.positions, rows),
+        )
+        assert _checked(FULL, 4314, ZeroHit.WRAP, cut) == cut
 
 
 def test_a_break_that_is_none_is_found() -> None:
