@@ -164,13 +164,16 @@ def test_rows_of_another_pool_and_missing_rows_are_found() -> None:
 
 def test_a_day_in_chunks_of_any_size_is_right_too() -> None:
     computed = _checked(FULL, 4314, ZeroHit.WRAP)
-    for rows in (1, 2, 5):
+    for rows_a_chunk in (1, 2, 5):
         cut = replace(
             computed,
-            allocations=in_chunks(computed.allocations, rows),
-            positions=in_chunks(computed.positions, rows),
+            allocations=in_chunks(computed.allocations, rows_a_chunk),
+            positions=in_chunks(computed.positions, rows_a_chunk),
         )
-        assert _checked(FULL, 4314, ZeroHit.WRAP, cut) == cut
+        assert _checked(FULL, 4314, ZeroHit.WRAP, cut) == computed
+    rows = computed.allocations
+    with_an_empty_one = pa.concat_tables([rows.slice(0, 1), rows.slice(1, 0), rows.slice(1)])
+    _checked(FULL, 4314, ZeroHit.WRAP, replace(computed, allocations=with_an_empty_one))
 
 
 def test_a_break_that_is_none_is_found() -> None:
