@@ -19,6 +19,7 @@ from typing import Final
 INVALID_INPUT: Final = "INVALID_INPUT"
 INVALID_SEED: Final = "INVALID_SEED"
 METHOD_NOT_IN_FORCE: Final = "METHOD_NOT_IN_FORCE"
+HELD: Final = "HELD"
 
 NOTICE_ALREADY_ALLOCATED: Final = "NOTICE_ALREADY_ALLOCATED"
 POPULATION_DIFFERS: Final = "POPULATION_DIFFERS"
@@ -290,17 +291,51 @@ class PoolBroken(LotteryError):
         return figures
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """What is possible and nearly always a mistake, and so holds a run (H1).
+
+    Attributes:
+        code: A stable upper-case identifier, by which it is acknowledged.
+        message: What was found, and what to check.
+    """
+
+    code: str
+    message: str
+
+    @property
+    def acknowledge(self) -> str:
+        """The options that acknowledge it."""
+        return f"--acknowledge {self.code} --reason TEXT"
+
+
+class Held(LotteryError):
+    """The run is held until each hold is acknowledged, with a reason; nothing was recorded (H1).
+
+    Attributes:
+        holds: What holds it, without what was acknowledged.
+    """
+
+    reason = HELD
+
+    def __init__(self, holds: Iterable[Hold]) -> None:
+        self.holds = tuple(holds)
+        super().__init__("\n".join(f"{hold.code}: {hold.message}" for hold in self.holds))
+
+
 class Conflict(LotteryError):
     """The request contradicts what is recorded; nothing was recorded.
 
     Attributes:
         reason: One of `CONFLICTS`.
         run: The recorded run that the request contradicts.
+        holds: What would hold the run besides, as far as that was looked at.
     """
 
     def __init__(self, reason: str, message: str, *, run: str) -> None:
         self.reason = reason
         self.run = run
+        self.holds: tuple[Hold, ...] = ()
         super().__init__(message)
 
     def details(self) -> Mapping[str, str]:

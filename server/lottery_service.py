@@ -64,12 +64,29 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
                 received, self._identify(context), self._ledger.charter_for
             )
             recorded = operations.run_lottery(
-                self._ledger, asked, proceed=partial(_require_active, context)
+                self._ledger,
+                asked,
+                dry_run=received is not None and received.spec.validate_only,
+                proceed=partial(_require_active, context),
             )
         except Refused as error:
             raise run_stream.located(error) from None
         _note_run(recorded)
         return responses.from_recorded(recorded)
+
+    @aborting
+    def WithdrawRun(
+        self, request: pb.WithdrawRunRequest, context: grpc.ServicerContext
+    ) -> pb.WithdrawRunResponse:
+        recorded = operations.withdraw_run(
+            self._ledger,
+            requests.to_run(request.run),
+            reason=request.reason,
+            by=self._identify(context),
+            proceed=partial(_require_active, context),
+        )
+        _note_run(recorded)
+        return responses.from_withdrawn(recorded)
 
     @aborting
     def GetCharter(

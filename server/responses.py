@@ -70,6 +70,14 @@ def from_recorded(recorded: operations.RecordedRun) -> pb.RunLotteryResponse:
     )
 
 
+def from_withdrawn(recorded: operations.RecordedRun) -> pb.WithdrawRunResponse:
+    """Convert a run that `WithdrawRun` recorded or found recorded."""
+    return pb.WithdrawRunResponse(
+        run=from_run(recorded),
+        already_recorded=recorded.already_recorded,
+    )
+
+
 def from_derived(derived: operations.DerivedSeed) -> pb.DeriveSeedResponse:
     """Convert a derived seed and its warnings."""
     warnings = _copies(lottery_pb2.Warning, derived.warnings)
@@ -114,6 +122,7 @@ def from_record(
         decisions=record.method.decisions,
         seed=_seed(record.seed),
         warnings=_copies(lottery_pb2.Warning, record.warnings),
+        acknowledgements=_copies(lottery_pb2.AcknowledgedHold, record.acknowledgements),
         breaks=(),
         recorded_at=None,
         record=canonical(record) if with_record else b"",

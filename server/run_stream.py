@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lottery import operations
-from lottery.errors import Problem, Problems, Refused
+from lottery.errors import Problem, ProblemCollector, Problems, Refused, quote
 from lottery.operations.inputs import (
     ControlTotals,
     IncomingRows,
@@ -35,6 +35,7 @@ from server import requests
 _SPEC_FIELDS: Final = {
     **{name: f"spec.{name}" for name in pb.RunSpec.DESCRIPTOR.fields_by_name},
     "supersede": "spec.supersedes",
+    "acknowledge": "spec.acknowledgements",
 }
 """The path of each field of the spec, by what a problem of it has as its source."""
 _TOTALS: Final = {
@@ -154,14 +155,18 @@ def to_run_request(
         decision_problems = Problems.of(Problem(source="decisions", message=message, rule="C1"))
     named = NamedMember.of(charter.clearing_member, spec.clearing_member)
     problems = date_problems + decision_problems + named.problems
+    acknowledged, hold_problems = _to_acknowledged(spec)
+    problems += hold_problems
     totals = _to_totals(spec)
-    arrived = received.notices.received()
+    none_announced = spec.HasField("notice_count") and not spec.notice_count
+    arrived = received.notices.received(none_announced=none_announced)
     notices, warnings = of_one_member(arrived, named.member, methodology.other_members)
     positions = received.positions.positions(
         assigned_pools(notices.table, methodology.pool),
         methodology.account_order,
         keep=methodology.positions_source is PositionsSource.KEPT,
         adds_up=totals.adds_up_shorts,
+        none_announced=none_announced and spec.HasField("position_count"),
     )
     figures = {**figures_of_notices(arrived), **figures_of_positions(positions)}
     problems += totals.problems({key: (_TOTALS[key], came) for key, (_, came) in figures.items()})
@@ -180,14 +185,33 @@ def to_run_request(
         request_id=spec.request_id or None,
         supersedes=tuple(spec.supersedes),
         reason=spec.reason or None,
+        acknowledged=acknowledged,
+        may_be_cut_off=tuple(spec.may_be_cut_off),
         occ_positions=(
             received.occ_positions.received() if received.occ_positions.has_arrived else None
         ),
         methodology=methodology,
         clearing_member=named.member,
         warnings=warnings,
-        may_be_cut_off=tuple(spec.may_be_cut_off),
     )
+
+
+def _to_acknowledged(spec: pb.RunSpec) -> tuple[dict[str, str], Problems]:
+    """Convert acknowledgements; one without code or reason, or of a code again, is a problem."""
+    acknowledged: dict[str, str] = {}
+    found = ProblemCollector()
+    for index, each in enumerate(spec.acknowledgements):
+        field = f"spec.acknowledgements[{index}]"
+        if not each.code or each.code in acknowledged:
+            message = f"expected a code, each once, got {quote(each.code)}"
+            found.add(Problem(source=f"{field}.code", message=message, rule="H1"))
+        elif not each.reason:
+            message = f"expected the reason to acknowledge {quote(each.code)}, got none"
+            found.add(Problem(source=f"{field}.reason", message=message, rule="H1"))
+            acknowledged[each.code] = "-"
+        else:
+            acknowledged[each.code] = each.reason
+    return acknowledged, found.problems()
 
 
 def _to_totals(spec: pb.RunSpec) -> ControlTotals:

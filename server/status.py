@@ -10,7 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 import grpc
@@ -19,7 +19,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from lottery.errors import Abandoned, LotteryError, Refused
+from lottery.errors import Abandoned, Conflict, Held, Hold, LotteryError, Refused
 from server import telemetry
 
 DOMAIN: Final = "lottery.v1"
@@ -47,7 +47,13 @@ _CODES: Final[Mapping[str, grpc.StatusCode]] = {
         grpc.StatusCode.INVALID_ARGUMENT: ("INVALID_INPUT", "INVALID_SEED"),
         grpc.StatusCode.FAILED_PRECONDITION: (
             *("METHOD_NOT_IN_FORCE", "EXCEEDS_SHORT", "NO_POSITION"),
-            *("POPULATION_DIFFERS", "SEED_CONFLICT", "RUN_SUPERSEDED", "RUN_HAS_DEPENDENTS"),
+            *(
+                "POPULATION_DIFFERS",
+                "SEED_CONFLICT",
+                "RUN_SUPERSEDED",
+                "RUN_HAS_DEPENDENTS",
+                "HELD",
+            ),
             *("LEDGER_NOT_FOUND", "ENGINE_MISSING", "KEY_UNUSABLE"),
         ),
         grpc.StatusCode.ALREADY_EXISTS: ("NOTICE_ALREADY_ALLOCATED", "REQUEST_ID_REUSED"),
@@ -99,6 +105,8 @@ def status_of(error: LotteryError) -> status_pb2.Status:
     if code in _RETRY_SECONDS:
         delay = Duration(seconds=_RETRY_SECONDS[code])
         _add(status, error_details_pb2.RetryInfo(retry_delay=delay))
+    if isinstance(error, Held | Conflict) and error.holds:
+        _add(status, _precondition_failure(error.holds, DETAILS_BYTES - status.ByteSize()))
     return status
 
 
@@ -167,6 +175,19 @@ def _bad_request(error: Refused, budget: int) -> error_details_pb2.BadRequest:
             break
         request.field_violations.append(violation)
     return request
+
+
+def _precondition_failure(
+    holds: Sequence[Hold], budget: int
+) -> error_details_pb2.PreconditionFailure:
+    """Return every hold, with messages short enough for all to fit into the budget, in bytes."""
+    each = (budget - ANY_BYTES) // len(holds) - FRAMING_BYTES
+    failure = error_details_pb2.PreconditionFailure()
+    for hold in holds:
+        violation = failure.violations.add(type=hold.code, subject="spec.acknowledgements")
+        left = each - violation.ByteSize() - FRAMING_BYTES
+        violation.description = _cut(hold.message, min(MESSAGE_BYTES, left))
+    return failure
 
 
 def _add(status: status_pb2.Status, detail: Any) -> None:

@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from lottery.errors import Refused
 from lottery.intake import files
 from lottery.intake.wire import IncomingRows, volumes_of_asks
 from lottery.ledger.commit import Ledger
+from lottery.ledger.holds import HOLDS
 from lottery.ledger.run_record import Identity
 from lottery.method.methodology import (
     JPMS_2024_09_06,
@@ -72,6 +74,8 @@ ZVZZT = "ZVZZT 241018C00010000"
 
 TESTER = Identity(kind="system-user", name="tester", host="backend")
 REQUESTER = Requester(by=TESTER)
+EVERY_HOLD = dict.fromkeys(HOLDS, "it is a test")
+"""What requests acknowledge whose tests are not about holds (H1)."""
 NOTICE_NAMES = ("notice_id", "series", "quantity", "occ_account")
 POSITION_NAMES = ("series", "account", "short_quantity", "occ_account")
 
@@ -123,6 +127,18 @@ class SmallDay:
         return replace(
             self,
             notices=[{**row, "notice_id": f"{prefix}{row['notice_id']}"} for row in self.notices],
+        )
+
+    def later(self, days: int = 1) -> SmallDay:
+        """Return the same day so many days later, with other notices and volumes.
+
+        The composite's last two digits differ, which are not among the four that are cut (S4).
+        """
+        ask = Decimal(self.asks["Z901803"]) + days * Decimal("0.00001")
+        return replace(
+            self.renamed(f"D{days}-"),
+            date=self.date + dt.timedelta(days=days),
+            asks={**self.asks, "Z901803": str(ask)},
         )
 
     def shuffled(self, seed: int) -> SmallDay:
@@ -310,6 +326,7 @@ def request_of_files(
     **given: Any,
 ) -> operations.RunRequest:
     """Return the request of a day's three files; more arguments are those of `RunRequest`."""
+    given.setdefault("acknowledged", EVERY_HOLD)
     notices = files.read_notices(paths["notices"], business_date=date)
     return operations.RunRequest(
         business_date=date,
@@ -361,6 +378,7 @@ def request_of_wire(
     **given: Any,
 ) -> operations.RunRequest:
     """Return the request of a day through messages: rows, or two Arrow payloads of each role."""
+    given.setdefault("acknowledged", EVERY_HOLD)
 
     def arrived(role: str, rows: Sequence[Row], schema: pa.Schema) -> IncomingRows:
         arriving = incoming(role)
@@ -372,7 +390,8 @@ def request_of_wire(
                 arriving.add_rows(columns_of(part, schema))
         return arriving
 
-    notices = arrived("notices", day.notices, NOTICE_ROWS).received()
+    arrived_notices = arrived("notices", day.notices, NOTICE_ROWS)
+    notices = arrived_notices.received(none_announced=not day.notices)
     return operations.RunRequest(
         business_date=day.date,
         cycle=cycle,

@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
@@ -56,6 +55,7 @@ from tests.builders import (
     AAPL,
     ASKS,
     DATE,
+    EVERY_HOLD,
     FULL,
     GE,
     META,
@@ -107,6 +107,7 @@ def run_rows(client: LotteryClient, day: SmallDay, **given: Any) -> operations.R
             "asks": exchange_asks(day.asks),
             "notices": day.notices,
             "positions": day.positions,
+            "acknowledged": EVERY_HOLD,
             **given,
         }
     )
@@ -296,7 +297,7 @@ def test_runs_are_listed_over_all_pages(
 ) -> None:
     monkeypatch.setattr(run_pages, "PAGE_SIZE", 2)
     for number in range(5):
-        run_rows(client, replace(PUBLISHED, date=DATE + dt.timedelta(days=number)))
+        run_rows(client, PUBLISHED.later(number))
     recorded = [record.run for record in server.ledger.iterate()]
 
     assert [record.run for record in client.list_runs()] == recorded
@@ -484,6 +485,7 @@ EVERY_ERROR: Final[list[LotteryError]] = [
     PoolBroken("EXCEEDS_SHORT", assigned_quantity=40, total_short=65, assigned_before=30),
     PoolBroken("NO_POSITION", assigned_quantity=66, total_short=0),
     *(Conflict(reason, "recorded", run="2024-09-16-001") for reason in sorted(errors.CONFLICTS)),
+    errors.Held([errors.Hold(code="FUTURE_DATE", message="it is tomorrow")]),
     RunNotFound("2024-09-16-001"),
     RunNotFound("latest"),
     errors.NotInRun("no such pool"),
@@ -631,7 +633,7 @@ def test_a_server_that_lacks_the_service_has_failed(tmp_path: Path) -> None:
 
 def record_two(client: LotteryClient) -> list[RunRecord]:
     """Record a run on each of two dates."""
-    days = (PUBLISHED, replace(PUBLISHED, date=NEXT_DATE))
+    days = (PUBLISHED, PUBLISHED.later())
     return [run_rows(client, day).record for day in days]
 
 
@@ -698,7 +700,7 @@ def test_checkpoints_and_proofs_of_an_honest_server_are_believed(
 ) -> None:
     record = run_rows(client, PUBLISHED).record
     first = client.checkpoint()
-    run_rows(client, replace(PUBLISHED, date=NEXT_DATE))
+    run_rows(client, PUBLISHED.later())
     second = client.checkpoint()
 
     assert (first.checkpoint.size, second.checkpoint.size) == (2, 3)
@@ -983,7 +985,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     exported = {}
     for name in ("log", "other log"):
         ledger = made(folder / name)
-        for number, day in enumerate((PUBLISHED, replace(PUBLISHED, date=NEXT_DATE))):
+        for number, day in enumerate((PUBLISHED, PUBLISHED.later())):
             request = request_of(day, folder / f"{name} {number}")
             record = operations.run_lottery(ledger, request).record
             file = io.BytesIO()

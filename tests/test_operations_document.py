@@ -10,11 +10,10 @@ import pytest
 
 from lottery import errors
 from lottery.cli import exits
-from lottery.intake.members import OTHER_MEMBERS_LEFT_OUT
-from lottery.ledger import occ_positions
+from lottery.ledger.holds import HOLDS
+from lottery.ledger.warning_codes import SEED_WARNINGS, WARNINGS
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import ExchangeAsk, derive_seed
-from lottery.operations.run import OCC_ACCOUNT_ON_ONE_SIDE
 from tests.builders import ASKS
 from tests.documents import blocks_of, prints, read, run
 
@@ -83,9 +82,12 @@ def test_every_warning_has_its_line() -> None:
     asks[0] = ExchangeAsk(security_number=asks[0].security_number, ask_price="1234.5")
     seed = derive_seed(asks, JPMS_2024_09_06.securities, source="volumes")
 
-    codes = {warning.code for warning in seed.warnings()}
-    others = {OCC_ACCOUNT_ON_ONE_SIDE, OTHER_MEMBERS_LEFT_OUT}
-    assert told_in("Warnings") == codes | others | occ_positions.CODES
+    assert {warning.code for warning in seed.warnings()} == SEED_WARNINGS
+    assert told_in("Warnings") == WARNINGS
+
+
+def test_every_hold_has_its_line() -> None:
+    assert told_in("Holds") == HOLDS
 
 
 def told_in(title: str) -> set[str]:

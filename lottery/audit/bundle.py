@@ -101,6 +101,7 @@ def _texts(run: ProvenRun) -> Mapping[str, bytes]:
         business_date=record.business_date.isoformat(),
         method=record.method.id,
         recorded_at=record.recorded_at,
+        charter=record.charter,
         software=f"{record.software.name} {record.software.version}",
         log_index=run.proof.index,
         leaf=merkle.leaf_hash(run.canonical).hex(),

@@ -28,12 +28,7 @@ from lottery.ledger import occ_positions as occ
 from lottery.ledger.content import content_sha256
 from lottery.ledger.entry import canonical
 from lottery.ledger.reader import breaks_in
-from lottery.ledger.run_record import (
-    ALLOCATED,
-    ALLOCATED_WITH_BREAKS,
-    RunRecord,
-    Superseding,
-)
+from lottery.ledger.run_record import RunRecord, Superseding, state_of
 
 
 def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Difference]:
@@ -81,11 +76,16 @@ def _tables(
     for name, computed in ((evidence.POOLS_FILE, pools), (evidence.ALLOCATIONS_FILE, allocations)):
         yield from compare_tables(name, evidence.read_table(directory, name), computed)
     breaks = breaks_in(pools)
+    notice_count = sum(pools.column("notice_count").to_pylist())
     assigned_quantity = sum(pools.column("assigned_quantity").to_pylist())
     figures: Mapping[str, Any] = {
-        "state": ALLOCATED_WITH_BREAKS if breaks else ALLOCATED,
+        "state": state_of(
+            notice_count=notice_count,
+            break_count=len(breaks),
+            supersedes=bool(record.supersedes),
+        ),
         "pool_count": pools.num_rows,
-        "notice_count": sum(pools.column("notice_count").to_pylist()),
+        "notice_count": notice_count,
         "assigned_quantity": assigned_quantity,
         "allocated_quantity": assigned_quantity - sum(one.assigned_quantity for one in breaks),
         "break_count": len(breaks),

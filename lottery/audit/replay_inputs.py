@@ -35,6 +35,7 @@ from lottery.ledger.run_record import (
     RunRecord,
     SourceRecord,
 )
+from lottery.ledger.warning_codes import OCC_SHORT_WARNINGS, SEED_WARNINGS
 from lottery.method.methodology import PositionsSource
 from lottery.method.seed import RuleWarning, derive_seed
 
@@ -79,11 +80,7 @@ def compare_seed(record: RunRecord, directory: Path) -> Iterator[Difference]:
         yield from compare_members("run.json seed", asdict(record.seed), asdict(seed))
         where = f"run.json sources {source.kept_as} as_of"
         yield from compare(where, source.as_of, volumes.sources[0].as_of)
-        recorded = tuple(
-            warning
-            for warning in record.warnings
-            if warning.rule not in ("P3", "P8") and warning.code not in occ.CODES
-        )
+        recorded = tuple(warning for warning in record.warnings if warning.code in SEED_WARNINGS)
         yield from compare("run.json warnings", recorded, seed.warnings())
 
 
@@ -136,7 +133,8 @@ def compare_positions(record: RunRecord, directory: Path) -> Iterator[Difference
         for source in record.sources
         if source.role == "positions" and source.kept_as is not None
     ]
-    is_kept = methodology.positions_source is PositionsSource.KEPT
+    came = any(source.role == "positions" for source in record.sources)  # Not to a withdrawal.
+    is_kept = came and methodology.positions_source is PositionsSource.KEPT
     yield from compare("sources positions", bool(paths), is_kept)
     if not paths:
         return
@@ -159,7 +157,7 @@ def compare_positions(record: RunRecord, directory: Path) -> Iterator[Difference
 
 def compare_occ_warnings(record: RunRecord, directory: Path) -> Iterator[Difference]:
     """Compare the warnings of pools whose total is not OCC's own figure."""
-    recorded = tuple(warning for warning in record.warnings if warning.code in occ.CODES)
+    recorded = tuple(warning for warning in record.warnings if warning.code in OCC_SHORT_WARNINGS)
     computed: tuple[RuleWarning, ...] = ()
     positions, problems = received_occ_positions(record, directory)
     for problem in problems:

@@ -22,7 +22,12 @@ from typing import Final
 
 from lottery.errors import LedgerDamaged
 from lottery.ledger.run_record import RunRecord
-from lottery.method.seed import DENOMINATOR, RuleWarning, is_low_precision
+from lottery.method.seed import (
+    DENOMINATOR,
+    LOW_PRECISION_COMPOSITE,
+    RuleWarning,
+    is_low_precision,
+)
 
 TEST: Final = "Kolmogorov-Smirnov, one-sample, two-sided, exact"
 ENOUGH_DATES: Final = 20
@@ -32,7 +37,6 @@ LEAST_P_VALUE: Final = 0.01
 TINY_P_VALUE: Final = 0.0001
 """A smaller p-value is reported as smaller than this."""
 
-LOW_PRECISION_COMPOSITE: Final = "LOW_PRECISION_COMPOSITE"
 REPEATED_COMPOSITE: Final = "REPEATED_COMPOSITE"
 UNEVEN_SEEDS: Final = "UNEVEN_SEEDS"
 

@@ -202,7 +202,7 @@ class Verification:
                 yield Fault(where=DATABASE, problem=problem)
                 return
             with self._ports.database.reading() as connection:
-                yield from row_faults(connection, self.files)
+                yield from row_faults(connection, self.files, self._ports.objects)
         except (ConnectionLost, LedgerBusy):
             raise
         except LotteryError as error:

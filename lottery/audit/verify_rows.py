@@ -20,9 +20,11 @@ from sqlalchemy.exc import DBAPIError
 from lottery.audit.fault import Fault
 from lottery.audit.verify_files import LogFiles
 from lottery.audit.verify_schema import DATABASE, schema_faults
-from lottery.errors import escape, quote
+from lottery.errors import LedgerDamaged, escape, quote
 from lottery.ledger import log
-from lottery.ledger.entry import read_entry
+from lottery.ledger.entry import read_entry, read_run
+from lottery.ledger.evidence import NOTICES_FILE, read_recorded
+from lottery.ledger.ports import Objects
 from lottery.ledger.run_record import RUN
 from lottery.ledger.schema import (
     ENTRIES,
@@ -30,6 +32,7 @@ from lottery.ledger.schema import (
     KEYS,
     LEDGER,
     NODES,
+    NOTICES,
     REQUESTS,
     RUNS,
     SCHEMA_VERSION,
@@ -43,12 +46,13 @@ Row: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any]]
 """A row's key, and its other values."""
 
 
-def row_faults(connection: sa.Connection, files: LogFiles) -> Iterator[Fault]:
+def row_faults(connection: sa.Connection, files: LogFiles, objects: Objects) -> Iterator[Fault]:
     """Yield every row that does not follow from the entries, and what is wrong with the tables.
 
     Args:
         connection: A transaction that sees one state.
         files: The published log, which was read.
+        objects: The objects that have the evidence.
     """
     yield from _read_to_its_end(schema_faults(connection), DATABASE)
     size = max(log.read_size(connection), files.size)
@@ -61,6 +65,7 @@ def row_faults(connection: sa.Connection, files: LogFiles) -> Iterator[Fault]:
         HEADS: _head_rows(connection, files),
         RUNS: _run_rows(connection, files),
         REQUESTS: (((each,), {"run": run}) for each, run in sorted(files.story.requests.items())),
+        NOTICES: _notice_rows(connection, files, objects),
     }
     for table, expected in tables.items():
         order = [RUNS.c.log_index] if table is RUNS else list(table.primary_key.columns)
@@ -101,6 +106,25 @@ def _head_rows(connection: sa.Connection, files: LogFiles) -> Iterator[Row]:
 
 
 def _run_rows(connection: sa.Connection, files: LogFiles) -> Iterator[Row]:
+    for index, encoded in _run_entries(connection, files):
+        for table, values in log.rows_of(index, read_entry(encoded), encoded):
+            if table is RUNS:
+                rest = {name: value for name, value in values.items() if name != "log_index"}
+                yield (index,), rest
+
+
+def _notice_rows(connection: sa.Connection, files: LogFiles, objects: Objects) -> Iterator[Row]:
+    for index, encoded in _run_entries(connection, files):
+        try:
+            keys = log.notice_keys(read_recorded(objects, read_run(encoded), NOTICES_FILE))
+        except LedgerDamaged:  # It is reported where every evidence file is read.
+            there = sa.select(NOTICES.c.notice_key).where(NOTICES.c.log_index == index)
+            keys = sorted(connection.execute(there).scalars())
+        yield from (((index, key), {}) for key in keys)
+
+
+def _run_entries(connection: sa.Connection, files: LogFiles) -> Iterator[tuple[int, bytes]]:
+    """Yield the entries of runs that are not lost, each with its index."""
     for index, kind in enumerate(files.story.types):
         if kind != RUN:
             continue
@@ -108,12 +132,8 @@ def _run_rows(connection: sa.Connection, files: LogFiles) -> Iterator[Row]:
             encoded = files.entry(index)
         else:
             encoded = log.entries_between(connection, index, index + 1)[0]
-        if encoded is None:
-            continue
-        for table, values in log.rows_of(index, read_entry(encoded), encoded):
-            if table is RUNS:
-                rest = {name: value for name, value in values.items() if name != "log_index"}
-                yield (index,), rest
+        if encoded is not None:
+            yield index, encoded
 
 
 def _rows(

@@ -20,6 +20,13 @@ BREAK_TEXTS: Final = {
     "NO_POSITION": "nobody is short",
 }
 """What the reasons of breaks mean (D5)."""
+STATE_TEXTS: Final = {
+    "ALLOCATED": "Allocated",
+    "ALLOCATED_WITH_BREAKS": "Allocated, with breaks",
+    "NOTHING_ASSIGNED": "Nothing was assigned",
+    "WITHDRAWN": "Withdrawn: OCC took the notices back",
+}
+"""What the states of runs mean (N1, D5)."""
 LISTED_NUMBERS: Final = 3
 """Maximum count of consecutive numbers listed one by one, as the published `28, 29, 30`."""
 PERCENT_DECIMALS: Final = 2

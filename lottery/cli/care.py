@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,7 +16,7 @@ from lottery.cli.backend import ledger_settings, open_local_backend
 from lottery.cli.options import read_date
 from lottery.cli.session import Session, command
 from lottery.errors import quote
-from lottery.operations.care import Charter, as_json
+from lottery.operations.care import Charter, as_json, charter_sha256
 from lottery.operations.explain import wording
 from lottery.operations.requester import system_identity
 
@@ -37,6 +38,21 @@ MemberOption = Annotated[
 ]
 
 
+CalendarOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--calendar",
+        help="A .csv of date,exchanges: dates on which these were open or closed otherwise.",
+    ),
+]
+HoldOnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hold-on", metavar="CODE", help="A warning that holds a run as well; may be repeated."
+    ),
+]
+
+
 @command
 def init(
     session: Session,
@@ -44,18 +60,16 @@ def init(
     approval_reference: ApprovalOption = "",
     notice_version: NoticeOption = "",
     clearing_member: MemberOption = "",
+    calendar: CalendarOption = None,
+    hold_on: HoldOnOption = None,
 ) -> None:
     """Make a ledger with its charter: what is decided, once and for every run.
 
     Nothing else makes a ledger. Repeated with the same charter, it leaves the ledger as it is.
     """
     settings = open_local_backend(session).settings
-    terms = operations.CharterTerms(
-        decisions=_decisions(decision),
-        approval_reference=approval_reference,
-        notice_version=notice_version,
-        clearing_member=clearing_member,
-    )
+    given = _given(decision, approval_reference, notice_version, clearing_member, calendar, hold_on)
+    terms = operations.CharterTerms(**given)
     ledger = operations.init_ledger(settings, terms, system_identity())
     keys = operations.public_keys(ledger)
     session.show(
@@ -75,7 +89,7 @@ def charter(session: Session) -> None:
     """Show what is decided, and since when: the charter in force and those before it."""
     found = operations.charters(open_local_backend(session).ledger())
     session.show(
-        {"charters": [as_json(one) for one in found]},
+        {"charters": [{**as_json(one), "sha256": charter_sha256(one)} for one in found]},
         lambda console: _show_charters(console, found),
     )
 
@@ -100,6 +114,8 @@ def amend(
             "--clearing-member", metavar="ID", help="Whose notices count; empty names none."
         ),
     ] = None,
+    calendar: CalendarOption = None,
+    hold_on: HoldOnOption = None,
 ) -> None:
     """Decide otherwise for a date without a run, and for all after it.
 
@@ -107,13 +123,13 @@ def amend(
 
     Exit codes: 0 recorded, 3 refused.
     """
+    given = _given(decision, approval_reference, notice_version, clearing_member, calendar, hold_on)
     amended = operations.amend_charter(
         open_local_backend(session).settings,
         holds_from=read_date(first),
-        decisions=_decisions(decision),
-        approval_reference=approval_reference,
-        notice_version=notice_version,
-        clearing_member=clearing_member,
+        change=lambda terms: replace(
+            terms, **{**given, "decisions": {**terms.decisions, **given["decisions"]}}
+        ),
         by=system_identity(),
     )
     session.show(as_json(amended), lambda console: _show_charters(console, (amended,)))
@@ -224,17 +240,43 @@ def _show_charters(console: Console, charters: Sequence[Charter]) -> None:
             console.print()
         since = "from the beginning" if one.holds_from is None else f"from {one.holds_from} on"
         console.print(f"{one.method.id}, {since}", style="bold")
+        console.print(f"  charter {charter_sha256(one)}", soft_wrap=True)
         for name, choice in one.method.decisions.items():
             console.print(f"  {name}: {choice}", soft_wrap=True)
         for name, given in (
             ("approval", one.approval_reference),
             ("notice", one.notice_version),
             ("clearing member", one.clearing_member),
+            ("holds on", ", ".join(one.holding_warnings)),
+            ("exchanges open", ", ".join(map(str, one.trading_dates))),
+            ("exchanges closed", ", ".join(map(str, one.closed_dates))),
         ):
             if given:
                 console.print(f"  {name}: {given}", soft_wrap=True)
         when, who = text.recorded_time(one.recorded_at), text.person(one.requested_by)
         console.print(f"  recorded {when} UTC by {who}")
+
+
+def _given(
+    decision: list[str] | None,
+    approval_reference: str | None,
+    notice_version: str | None,
+    clearing_member: str | None,
+    calendar: Path | None,
+    hold_on: list[str] | None,
+) -> dict[str, Any]:
+    """Return the terms of a charter that a command gives, by name."""
+    opened, closed = (None, None) if calendar is None else operations.read_calendar(calendar)
+    given = {
+        "decisions": _decisions(decision),
+        "approval_reference": approval_reference,
+        "notice_version": notice_version,
+        "clearing_member": clearing_member,
+        "trading_dates": opened,
+        "closed_dates": closed,
+        "holding_warnings": None if hold_on is None else tuple(hold_on),
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _decisions(texts: list[str] | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ from lottery.errors import (
     Conflict,
     ConnectionLost,
     EngineMissing,
+    Held,
     KeyUnusable,
     LedgerBusy,
     LedgerDamaged,
@@ -35,6 +36,7 @@ REFUSED: Final = 3
 BREAKS: Final = 4
 CONFLICT: Final = 5
 MISMATCH: Final = 6
+HELD: Final = 7
 TRY_AGAIN: Final = 75
 
 _CODES: Final[dict[type[LotteryError], int]] = {
@@ -42,6 +44,7 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     LimitExceeded: REFUSED,
     PoolBroken: BREAKS,
     Conflict: CONFLICT,
+    Held: HELD,
     RunNotFound: USAGE,
     NotInRun: USAGE,
     LedgerNotFound: USAGE,

@@ -51,9 +51,16 @@ class LocalBackend:
         return operations.derive_seed(volumes, business_date=business_date)
 
     def run(
-        self, request: operations.RunRequest, progress: operations.Progress
+        self,
+        request: operations.RunRequest,
+        progress: operations.Progress,
+        *,
+        dry_run: bool = False,
     ) -> operations.RecordedRun:
-        return operations.run_lottery(self.ledger(), request, progress=progress)
+        return operations.run_lottery(self.ledger(), request, dry_run=dry_run, progress=progress)
+
+    def withdraw_run(self, run: str, reason: str) -> operations.RecordedRun:
+        return operations.withdraw_run(self.ledger(), run, reason=reason, by=self._requester.by)
 
     def get_run(self, run: str) -> operations.RecordedRun:
         return operations.recorded_run(self.ledger(), run)

@@ -71,7 +71,8 @@ def options(
 
 
 for _command in (
-    *(run.run, check.check, seeds.seed, seeds.seeds, show.runs, show.show, show.explain, odds.odds),
+    *(run.run, run.withdraw, check.check, seeds.seed, seeds.seeds),
+    *(show.runs, show.show, show.explain, odds.odds),
     *(books.day, books.diff, books.history),
     *(audit.replay, audit.verify, audit.export, report.report),
     *(audit.trail, care.init, care.rebuild, care.copy, care.sweep, care.status),

@@ -38,7 +38,11 @@ class RemoteBackend(LotteryClient):
         return self.derive_seed(volumes.asks, business_date=business_date)
 
     def run(
-        self, request: operations.RunRequest, progress: operations.Progress
+        self,
+        request: operations.RunRequest,
+        progress: operations.Progress,
+        *,
+        dry_run: bool = False,
     ) -> operations.RecordedRun:
         if request.intake_problems:
             # It will be refused: here every problem is listed, by the files' own rows.
@@ -61,6 +65,8 @@ class RemoteBackend(LotteryClient):
                 may_be_cut_off=request.may_be_cut_off,
                 clearing_member=request.clearing_member or "",
                 volumes_as_of=request.volumes.sources[0].as_of or "",
+                acknowledged=request.acknowledged,
+                validate_only=dry_run,
             )
         except Refused as error:
             # Refuses the same, by the files' own rows, and all of it.

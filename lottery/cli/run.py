@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,6 +15,7 @@ from lottery.cli.backend import memory_limit, open_backend
 from lottery.cli.options import (
     ExpectOption,
     PositionsOption,
+    RunArgument,
     VolumesOption,
     read_date,
     read_totals,
@@ -26,6 +28,7 @@ from lottery.operations.runs import summary
 from lottery.operations.validation import CYCLES
 
 STEPS: Final = 7
+_CODE: Final = re.compile("[A-Z_]+")
 
 
 def _checked_cycle(cycle: int) -> int:
@@ -57,9 +60,19 @@ def run(
         list[str] | None,
         typer.Option(metavar="RUN…", help="Supersede this run of the date; may be repeated."),
     ] = None,
-    reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why; required with --supersede.")
+    acknowledge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CODE…", help="Let the run go on although this holds it; may be repeated."
+        ),
     ] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Why; required with --supersede and --acknowledge."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Record nothing; say what would be recorded.")
+    ] = False,
     occ_positions: Annotated[
         Path | None,
         typer.Option(
@@ -73,17 +86,19 @@ def run(
             metavar="ID", help="Whose notices count, if the charter names nobody (rule P8)."
         ),
     ] = "",
-    more_superseded: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="RUN")] = None,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="RUN|CODE")] = None,
 ) -> None:
     """Allocate a business date, or one cycle of it, and record the run.
 
     Exit codes: 0 done, 2 wrong usage, 3 input refused, 4 recorded with breaks, 5 conflict with a
-    recorded run, 75 try again later.
+    recorded run, 7 held until it is acknowledged, 75 try again later.
     """
     business_date = read_date(date)
     if output_directory is not None:
+        if dry_run:
+            raise typer.BadParameter("--output goes with a recorded run, not with --dry-run")
         output.prepare(output_directory)
-    superseded = _superseded(supersede, more_superseded, reason)
+    superseded, acknowledged = _listed(supersede, acknowledge, more, reason)
     totals = read_totals(expect)
     memory = memory_limit()
     with open_backend(session) as backend, session.progress(STEPS) as step:
@@ -103,9 +118,10 @@ def run(
             request,
             cycle=cycle,
             supersedes=superseded,
-            reason=reason,
+            reason=reason if superseded else None,
+            acknowledged=dict.fromkeys(acknowledged, reason or ""),
         )
-        recorded = backend.run(request, step)
+        recorded = backend.run(request, step, dry_run=dry_run)
         record = recorded.record
         if output_directory is not None:
             step("writing the output")
@@ -119,19 +135,50 @@ def run(
     raise typer.Exit(exits.BREAKS if record.break_count else exits.DONE)
 
 
-def _superseded(
-    supersede: list[str] | None, more: list[str] | None, reason: str | None
-) -> tuple[str, ...]:
-    """Return the runs of `--supersede RUN…`, whether the option is repeated or takes several.
+@command
+def withdraw(
+    session: Session,
+    run: RunArgument,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why OCC took its notices back.")],
+) -> None:
+    """Take a run back whose notices OCC has taken back.
+
+    It stays on the record; a run without notices supersedes it.
+
+    Exit codes: 0 done, 2 no such run, 3 it has no notices, 5 superseded already, or another run
+    rests on it, 75 try again later.
+    """
+    with open_backend(session) as backend:
+        recorded = backend.withdraw_run(run, reason)
+    session.show(
+        summary(recorded),
+        lambda console: text.show_run(console, recorded, is_repeated=recorded.already_recorded),
+    )
+
+
+def _listed(
+    supersede: list[str] | None,
+    acknowledge: list[str] | None,
+    more: list[str] | None,
+    reason: str | None,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the runs of `--supersede RUN…` and the codes of `--acknowledge CODE…`.
+
+    Either option may be repeated or take several; what comes after the first one of an option is
+    told apart by its form.
 
     Raises:
-        typer.BadParameter: There are runs without the option, or one of run and reason without the
-            other.
+        typer.BadParameter: There are runs or codes without their option, or one of them and reason
+            without the other.
     """
-    if more and not supersede:
-        raise typer.BadParameter(f"unexpected argument {quote(' '.join(more))}")
-    if supersede and not (reason or "").strip():
-        raise typer.BadParameter("--supersede needs a --reason")
-    if reason is not None and not supersede:
-        raise typer.BadParameter("--reason goes with --supersede")
-    return (*(supersede or ()), *(more or ()))
+    codes = [each for each in more or () if _CODE.fullmatch(each)]
+    runs = [each for each in more or () if each not in codes]
+    unexpected = [*(runs if not supersede else ()), *(codes if not acknowledge else ())]
+    if unexpected:
+        raise typer.BadParameter(f"unexpected argument {quote(' '.join(unexpected))}")
+    if (supersede or acknowledge) and not (reason or "").strip():
+        option = "--supersede" if supersede else "--acknowledge"
+        raise typer.BadParameter(f"{option} needs a --reason")
+    if reason is not None and not (supersede or acknowledge):
+        raise typer.BadParameter("--reason goes with --supersede or --acknowledge")
+    return (*(supersede or ()), *runs), (*(acknowledge or ()), *codes)

@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn, Protocol
@@ -25,7 +25,15 @@ from lottery.cli.options import (
     ObjectsOption,
     ServerOption,
 )
-from lottery.errors import Conflict, LedgerBusy, LedgerUnwritable, LotteryError, Refused
+from lottery.errors import (
+    Conflict,
+    Held,
+    Hold,
+    LedgerBusy,
+    LedgerUnwritable,
+    LotteryError,
+    Refused,
+)
 from lottery.operations import report_compiling
 
 PROGRESS_AFTER: Final = 1.0
@@ -139,10 +147,18 @@ class Session:
             stderr.print(f"Refused, nothing recorded: {count} ({error.reason})", style="bold red")
             for line in str(error).splitlines():
                 stderr.print(f"  {line}", soft_wrap=True)
+        elif isinstance(error, Held):
+            stderr = _console(sys.stderr)
+            stderr.print(f"Held, nothing recorded ({error.reason})", style="bold red")
+            _show_holds(stderr, error.holds)
         else:
             nothing = records and isinstance(error, _RECORDS_NOTHING)
             text = f"{error}{'; nothing is recorded' if nothing else ''} ({error.reason})"
-            _console(sys.stderr).print(text, style="red", soft_wrap=True)
+            stderr = _console(sys.stderr)
+            stderr.print(text, style="red", soft_wrap=True)
+            if isinstance(error, Conflict) and error.holds:
+                stderr.print("It would be held besides", style="bold red")
+                _show_holds(stderr, error.holds)
         raise typer.Exit(exit_code(error))
 
 
@@ -178,7 +194,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(session, **arguments)
         except LotteryError as error:
-            session.fail(error, records=function.__name__ == "run")
+            session.fail(error, records=function.__name__ in ("run", "withdraw"))
 
     # Typer keeps the line breaks of a paragraph, which are those of the source.
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
@@ -219,6 +235,11 @@ def _error_document(error: LotteryError) -> dict[str, Any]:
         "message": str(error),
         **error.details(),
     }
+    if isinstance(error, Held | Conflict) and error.holds:
+        document["held"] = [
+            {"code": hold.code, "message": hold.message, "acknowledge": hold.acknowledge}
+            for hold in error.holds
+        ]
     if isinstance(error, Refused):
         document["problem_count"] = error.total
         document["problems"] = [
@@ -234,6 +255,13 @@ def _error_document(error: LotteryError) -> dict[str, Any]:
             for problem in error.problems
         ]
     return document
+
+
+def _show_holds(console: Console, holds: Sequence[Hold]) -> None:
+    for hold in holds:
+        console.print(f"  {hold.code}: {hold.message}", soft_wrap=True)
+    codes = " ".join(f"--acknowledge {hold.code}" for hold in holds)
+    console.print(f"If that is right: {codes} --reason TEXT", soft_wrap=True)
 
 
 def _console(stream: Any) -> Console:

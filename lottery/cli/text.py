@@ -18,6 +18,8 @@ from lottery.operations.seed import RuleWarning, Seed
 
 BREAKS_SHOWN: Final = 50
 """Maximum number of breaks that a table shows."""
+CHARTER_DIGITS: Final = 16
+"""How many digits of a charter's SHA-256 are shown."""
 ROWS_SHOWN: Final = 200
 """Maximum number of rows that any other table shows."""
 
@@ -62,17 +64,22 @@ def show_run(console: Console, recorded: RecordedRun, *, is_repeated: bool) -> N
     """Print a run in a few lines, with its breaks and its warnings."""
     record, superseded_by = recorded.record, recorded.superseded_by
     already = "was already recorded" if is_repeated else "is recorded"
+    if recorded.is_rehearsed:
+        already = "would be recorded, and is not"
     console.print(f"Run {record.run} {already}: {record.state}", style="bold")
     console.print(
         f"  {record.business_date}, cycle {record.cycle}, method {record.method.id}, "
         f"{record.recorded_at} by {person(record.requested_by)}"
     )
+    console.print(f"  charter {record.charter[:CHARTER_DIGITS]}", soft_wrap=True)
     if superseded_by is not None:
         console.print(f"  superseded by {superseded_by}", style="bold yellow")
     if record.supersedes:
         console.print(
             f"  supersedes {', '.join(record.supersedes)}: {record.reason}", soft_wrap=True
         )
+    for one in record.acknowledgements:
+        console.print(f"  acknowledged {one.code}: {one.reason}", soft_wrap=True)
     if record.rests_on:
         console.print(f"  continues the draws of {', '.join(record.rests_on)}", soft_wrap=True)
     console.print(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -190,6 +190,8 @@ class LotteryClient(AuditCalls, DayCalls):
         may_be_cut_off: Iterable[str] = (),
         volumes_as_of: str = "",
         clearing_member: str = "",
+        acknowledged: Mapping[str, str] | None = None,
+        validate_only: bool = False,
     ) -> RecordedRun:
         """Allocate a business date, or a cycle of it, and record the run.
 
@@ -211,9 +213,12 @@ class LotteryClient(AuditCalls, DayCalls):
             may_be_cut_off: The text files that the rows come from and that may be cut off (H1).
             volumes_as_of: Of which date or time the asks are (S8); empty if that is not said.
             clearing_member: Whose notices count (P8), if the charter names nobody.
+            acknowledged: The holds that are acknowledged, by code, each with the reason (H1).
+            validate_only: Whether to record nothing and to say what would have been.
 
         Raises:
             Refused: Something that was sent is wrong.
+            Held: The run is held, and that is not acknowledged.
             Conflict: The run contradicts what is recorded.
             LedgerBusy: Another process writes to the ledger; try again later.
         """
@@ -234,9 +239,28 @@ class LotteryClient(AuditCalls, DayCalls):
             may_be_cut_off=may_be_cut_off,
             volumes_as_of=volumes_as_of,
             clearing_member=clearing_member,
+            acknowledgements=[
+                lottery_pb2.Acknowledgement(code=code, reason=why)
+                for code, why in (acknowledged or {}).items()
+            ],
+            validate_only=validate_only,
         )
         messages = _run_messages(spec, notices, positions, occ_positions)
         response = call(self._lottery.RunLottery, messages, self._timeout)
+        recorded = _recorded_run(response.run, already_recorded=response.already_recorded)
+        return replace(recorded, is_rehearsed=validate_only and not recorded.already_recorded)
+
+    def withdraw_run(self, run: str, reason: str) -> RecordedRun:
+        """Take a run back, or the `latest`, whose notices OCC has taken back (N1).
+
+        Raises:
+            RunNotFound: There is no such run.
+            Refused: It has no notices, or the reason is not one line of text.
+            Conflict: It is superseded already, or another run rests on it.
+            LedgerBusy: Another process writes to the ledger; try again later.
+        """
+        request = lottery_service_pb2.WithdrawRunRequest(run=run, reason=reason)
+        response = call(self._lottery.WithdrawRun, request, self._timeout)
         return _recorded_run(response.run, already_recorded=response.already_recorded)
 
     def get_charter(self, business_date: dt.date) -> Mapping[str, str]:

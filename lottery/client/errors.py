@@ -18,6 +18,8 @@ from lottery.errors import (
     Conflict,
     ConnectionLost,
     EngineMissing,
+    Held,
+    Hold,
     KeyUnusable,
     LedgerBusy,
     LedgerDamaged,
@@ -74,25 +76,28 @@ class _Details:
     reason: str
     metadata: Mapping[str, str]
     problems: Sequence[Problem]
+    holds: Sequence[Hold]
 
 
 def _details_of(error: Any) -> _Details:
     info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    failure = error_details_pb2.PreconditionFailure()
     try:
         status = rpc_status.from_call(error)
     except ValueError:  # The details and the status line disagree.
         status = None
     for detail in status.details if status is not None else ():
-        if not detail.Unpack(info):
-            detail.Unpack(request)
+        for message in (info, request, failure):
+            detail.Unpack(message)
     return _Details(
         reason=info.reason,
         metadata=dict(info.metadata),
         problems=[_problem(violation) for violation in request.field_violations],
+        holds=[Hold(code=each.type, message=each.description) for each in failure.violations],
     )
 
 
-def _error_of(error: Any) -> LotteryError:
+def _error_of(error: Any) -> LotteryError:  # noqa: PLR0911 - one a kind of error.
     """Return the library's error of a failed call."""
     message = error.details() or error.code().name
     details = _details_of(error)
@@ -101,9 +106,13 @@ def _error_of(error: Any) -> LotteryError:
         problems = details.problems or [Problem(source="request", message=message, reason=reason)]
         return Refused(problems, total=int(metadata["problem_count"]), reason=reason)
     if reason in CONFLICTS:
-        return Conflict(reason, message, run=metadata["run"])
+        conflict = Conflict(reason, message, run=metadata["run"])
+        conflict.holds = tuple(details.holds)
+        return conflict
     if "total_short" in metadata:
         return PoolBroken(reason, **{name: int(value) for name, value in metadata.items()})
+    if reason == Held.reason:
+        return Held(details.holds)
     if reason in _BY_REASON:
         return _BY_REASON[reason](message, metadata)
     if reason in _MESSAGE_ALONE:

@@ -75,6 +75,12 @@ def padded_series(symbol: str) -> str:
     raise ValueError(describe_series(symbol))
 
 
+def expired_before(series: pa.Array, date: dt.date) -> pa.Array:
+    """Return bool[n], true for each padded series that expired before a date."""
+    expirations = pc.utf8_slice_codeunits(series, ROOT_LENGTH, 2 * ROOT_LENGTH).cast(pa.int32())
+    return pc.less(expirations, (date.year - 2000) * 10_000 + date.month * 100 + date.day)
+
+
 def describe_series(symbol: str | None) -> str:
     """Describe what is expected instead of an invalid series."""
     return (

@@ -97,7 +97,8 @@ def to_notices(raw: Reading) -> Reading:
         "quantity": quantities(raw, "quantity", 1),
         "occ_account": _occ_accounts(raw),
     }
-    return _table(columns, NOTICES, raw)
+    # Without a notice nothing was assigned, which a run records (N1).
+    return _table(columns, NOTICES, raw, may_be_empty=True)
 
 
 def to_occ_positions(raw: Reading) -> Reading:
@@ -124,11 +125,13 @@ def valid_utf8(texts: pa.Array) -> pa.StringArray:
     return plain
 
 
-def _table(columns: dict[str, Column], schema: pa.Schema, raw: Reading) -> Reading:
+def _table(
+    columns: dict[str, Column], schema: pa.Schema, raw: Reading, *, may_be_empty: bool = False
+) -> Reading:
     """Join checked columns; the table is empty if the type of a column leaves values no meaning."""
     table = pa.table({name: column for name, (column, _) in columns.items()}, schema)
     problems = sum((problems for _, problems in columns.values()), raw.problems)
-    if not table.num_rows and not problems:
+    if not table.num_rows and not problems and not may_be_empty:
         problems = Problems.of(raw.locator.problem("expected at least one row, got none"))
     has_wrong_type = any(
         not is_text(field.type) for field in raw.table.schema if field.name not in QUANTITY_COLUMNS

@@ -199,6 +199,7 @@ def read_positions(
     locator: RowLocator,
     memory: MemoryLimit = UNLIMITED,
     adds_up: bool = False,
+    may_be_empty: bool = False,
 ) -> ReceivedPositions:
     """Read the positions of the assigned pools.
 
@@ -209,6 +210,7 @@ def read_positions(
         locator: Locates problems of the source as a whole.
         memory: What the day may take.
         adds_up: Whether the contracts of all rows are added up, those of other pools too.
+        may_be_empty: Whether there may be no rows at all.
 
     Raises:
         LimitExceeded: The rows need more memory.
@@ -239,7 +241,7 @@ def read_positions(
         "positions",
     )
     problems += said_problems
-    if not row_count and not problems:
+    if not row_count and not problems and not may_be_empty:
         problems = Problems.of(locator.problem("expected at least one row, got none"))
     return ReceivedPositions(
         assigned=assigned,

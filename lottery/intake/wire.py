@@ -141,6 +141,7 @@ class IncomingRows:
         *,
         keep: bool = False,
         adds_up: bool = False,
+        none_announced: bool = False,
     ) -> ReceivedPositions:
         """Return the positions of the assigned pools, rows before Arrow payloads.
 
@@ -149,6 +150,7 @@ class IncomingRows:
             order: The choice of R2.
             keep: Whether what arrived is itself kept as evidence.
             adds_up: Whether the contracts of all rows are added up, those of other pools too.
+            none_announced: As for `received`.
         """
         parts, sources = self._parts(SourceFile.of if keep else SourceFile.digested)
         blocks = PositionBlocks.of(parts)
@@ -161,6 +163,7 @@ class IncomingRows:
             locator=locator,
             memory=self.memory,
             adds_up=adds_up,
+            may_be_empty=none_announced,
         )
         as_of = received.as_of  # Rows as messages have none.
         return replace(
@@ -171,14 +174,19 @@ class IncomingRows:
             ),
         )
 
-    def received(self) -> Received:
-        """Return everything that arrived as one table, rows before Arrow payloads."""
+    def received(self, *, none_announced: bool = False) -> Received:
+        """Return everything that arrived as one table, rows before Arrow payloads.
+
+        Args:
+            none_announced: Whether the sender said that there are no rows; otherwise a stream
+                without any is refused, because its rows may have been forgotten.
+        """
         role = _ROLES[self.role]
         parts, sources = self._parts(SourceFile.of)
         problems = sum(self._refusals, Problems())
         if not parts:
             locator = RowLocator(source=self.role)
-            if not problems:
+            if not problems and not none_announced:
                 problems = Problems.of(locator.problem("expected at least one row, got none"))
             return Received(
                 table=role.schema.empty_table(),

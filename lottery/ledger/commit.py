@@ -23,89 +23,47 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-from typing import Final, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import cast
 
 import sqlalchemy as sa
 
 from lottery.day.assigned_pools import pooled
-from lottery.errors import (
-    ConnectionLost,
-    KeyUnusable,
-    LedgerBusy,
-    LedgerDamaged,
-    LedgerUnfinished,
-    LotteryError,
-    Problem,
-    Refused,
-    StandingChanged,
-)
+from lottery.errors import Hold, LedgerBusy, LedgerDamaged, Problem, Refused, StandingChanged
 from lottery.ledger import evidence, log, queries
 from lottery.ledger.draft import Place, RecordedRun, RunDraft, RunKey, finished_record
-from lottery.ledger.entry import (
-    Activity,
-    Charter,
-    Entry,
-    NamedRequest,
-    NextKey,
-    another_member,
-    canonical,
-)
-from lottery.ledger.ports import Clock, Objects, Ports, writing_to
-from lottery.ledger.publish import publish, published_size, refuse_other_history
-from lottery.ledger.queries import DateRuns
-from lottery.ledger.reader import LedgerReader
+from lottery.ledger.entry import NamedRequest, another_member
+from lottery.ledger.holds import acknowledged, holds_by_record, holds_of_run
+from lottery.ledger.log_writer import LogWriter, rfc3339
+from lottery.ledger.ports import writing_to
 from lottery.ledger.rules import refuse_conflicts, standing_after
 from lottery.ledger.run_record import (
     SOFTWARE,
     EvidenceFile,
-    Identity,
     MethodRecord,
     RunRecord,
     evidence_folder,
 )
-from lottery.ledger.signing import find_key, take_key
-from lottery.ledger.witnessing import Warn, cosign_head
-from lottery.tlog.keys import SigningKey, VerifierKey
-from lottery.tlog.policy import Policy
-
-ATTEMPTS: Final = 5
-"""How often a write is tried whose connection is lost."""
-
-_Answer = TypeVar("_Answer")
-Compose = Callable[[sa.Connection, log.Log, log.Head], "Entry | _Answer"]
-"""Returns the entry to add, or the answer of a write that has nothing to add."""
+from lottery.ledger.signing import find_key
 
 
-class Ledger(LedgerReader):
-    """A ledger, for reading and writing.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What was judged without the lock, and need not be again under it.
 
-    Args:
-        ports: Where it is.
-        key_file: The file of the log's private key.
-        archive: A second place for all that is published, or None.
-        archives_first: Whether a write is answered only once it is archived.
-        witnesses: The policy of the witnesses that are asked to cosign, or None.
-        warn: Receives what deserves attention and stops nothing.
+    Attributes:
+        standing: The runs of the date that a draft does not contradict.
+        holds: What holds it.
+        tree_size: The size of the log as it was then.
     """
 
-    def __init__(
-        self,
-        ports: Ports,
-        *,
-        key_file: Path,
-        archive: Objects | None = None,
-        archives_first: bool = True,
-        witnesses: Policy | None = None,
-        warn: Warn = lambda _: None,
-    ) -> None:
-        super().__init__(ports)
-        self._witnesses = witnesses
-        self._warn = warn
-        self.key_file = key_file
-        self.archive = archive
-        self._archives_first = archives_first
+    standing: tuple[str, ...]
+    holds: tuple[Hold, ...]
+    tree_size: int
+
+
+class Ledger(LogWriter):
+    """A ledger, for reading and recording; see `LogWriter`."""
 
     def record(
         self,
@@ -123,6 +81,7 @@ class Ledger(LedgerReader):
 
         Raises:
             Conflict: The run contradicts what is recorded.
+            Held: It is held, and that is not acknowledged (H1).
             RunNotFound: A run that it supersedes is not recorded.
             Refused: A run that it supersedes is of another date, or its decisions are not those of
                 the charter.
@@ -133,17 +92,18 @@ class Ledger(LedgerReader):
             LedgerDamaged: The ledger is not what was signed; nothing more is recorded.
         """
         with self.reading() as connection:
-            # Of one state: where this very run is one of the date's, it is known.
             known = queries.recorded_run(connection, key)
             signer = log.read_log(connection)
-            runs = queries.runs_of_date(connection, draft.business_date.isoformat())
         if known is not None and known.is_named:
             self.publish()  # What answers a request must be published too.
             return self._with_breaks(known)
         # Without the key nothing is recorded, and then no evidence is left either.
         find_key(self.key_file, signer.key)
-        checked = () if known is not None else self._check_standing(runs, draft)
-        files = () if known is not None else self._put_evidence(draft)
+        judged: _Judged | None = None
+        files: tuple[EvidenceFile, ...] = ()
+        if known is None:
+            judged = self._judged(draft, key)
+            files = self._put_evidence(draft)
 
         def compose(
             connection: sa.Connection, signer: log.Log, head: log.Head
@@ -151,19 +111,21 @@ class Ledger(LedgerReader):
             found = queries.recorded_run(connection, key)
             if found is not None:
                 return found if found.is_named else self._named(found, draft, key)
-            if known is not None:  # A database that lost it took over; no evidence was put.
+            if judged is None:  # A database that lost it took over; no evidence was put.
+                assert known is not None, "otherwise it was judged"  # noqa: S101
                 raise LedgerDamaged(
                     f"expected run {known.record.run}, which was recorded, got none in "
                     f"{self.ports.database.place}: the database is an older copy of itself; "
                     "nothing is recorded; restore the one that was in use"
                 )
-            record = self._place(connection, signer, head, draft, key, files, checked)
+            record = self._place(connection, signer, head, draft, key, files, judged)
             self._refuse_swept(record)
             if proceed is not None:
                 proceed()
+            log.add_notices(connection, head.tree_size, draft.notices)
             return record
 
-        done = self._append(compose)
+        done = self.append(compose)
         if isinstance(done, RecordedRun):
             return self._with_breaks(done)
         if isinstance(done, NamedRequest):
@@ -173,172 +135,39 @@ class Ledger(LedgerReader):
         record = cast("RunRecord", done)
         return RecordedRun(record=record, already_recorded=False, breaks=draft.day.breaks)
 
-    def enter(self, kind: str, subject: str, outcome: str, by: Identity) -> None:
-        """Record what somebody did with the record, as an entry of the log.
-
-        Args:
-            kind: A type of `entry.Activity`.
-            subject: A run, a range of dates, or the ledger.
-            outcome: How it ended, in a few words.
-            by: The requester.
-
-        Raises:
-            LedgerBusy: Another process holds the write lock.
-            LedgerUnwritable: The ledger cannot be written.
-            KeyUnusable: The log's key is not available.
-        """
-        self._append(
-            lambda *_: Activity(
-                type=kind,  # type: ignore[arg-type]
-                subject=subject,
-                outcome=outcome,
-                requested_by=by,
-                recorded_at=rfc3339(self.ports.clock),
-                software=SOFTWARE,
-            )
-        )
-
-    def amend(
-        self,
-        make: Callable[[Charter], Charter],
-        refuse: Callable[[sa.Connection, Charter], None],
-    ) -> Charter:
-        """Add a charter after the last one.
-
-        Args:
-            make: Returns the new charter, given the last one.
-            refuse: Refuses a charter that contradicts what is recorded.
-        """
-
-        def compose(connection: sa.Connection, *_: object) -> Charter:
-            digest, last = queries.charters(connection)[-1]
-            charter = replace(make(last), previous=digest, recorded_at=rfc3339(self.ports.clock))
-            refuse(connection, charter)
-            return charter
-
-        return cast("Charter", self._append(compose))
-
-    def rotate(self, next_key: VerifierKey, by: Identity) -> NextKey:
-        """Name the log's next key, in an entry whose head the present key signs.
-
-        Args:
-            next_key: The next key, under the log's origin.
-            by: The requester.
-
-        Raises:
-            KeyUnusable: The key has another name, or is the log's already.
-        """
-
-        def compose(_: sa.Connection, signer: log.Log, head: log.Head) -> NextKey:
-            if next_key.name != signer.origin:
-                raise KeyUnusable(
-                    f"expected a key of the name {signer.origin}, got {next_key.name}"
-                )
-            if any(next_key == known for _, known in signer.keys):
-                raise KeyUnusable(f"expected a new key, got {next_key}, which the log has had")
-            return NextKey(
-                public_key=str(next_key),
-                signs_from=head.tree_size + 2,
-                requested_by=by,
-                recorded_at=rfc3339(self.ports.clock),
-                software=SOFTWARE,
-            )
-
-        return cast("NextKey", self._append(compose))
-
-    def publish(self) -> int:
-        """Publish what is committed and not published, and archive it if there is an archive.
+    def rehearse(self, draft: RunDraft, key: RunKey) -> RecordedRun:
+        """Return what `record` would, or raise what it would; nothing is recorded.
 
         Returns:
-            The published size of the log.
+            The run as it would be recorded now, without evidence; or the one that is recorded.
+        """
+        known = self.known(key)
+        if known is not None:
+            return self._with_breaks(known)
+        judged = self._judged(draft, key)
+        with self.reading() as connection:
+            signer = log.read_log(connection)
+            head = log.read_head(connection, signer)
+            record = self._place(connection, signer, head, draft, key, (), judged)
+        return RecordedRun(
+            record=record, already_recorded=False, is_rehearsed=True, breaks=draft.day.breaks
+        )
+
+    def holds(self, draft: RunDraft) -> tuple[Hold, ...]:
+        """Return what holds a run as things stand, acknowledged or not (H1).
 
         Raises:
-            LedgerUnfinished: The objects cannot be written now.
-            LedgerDamaged: Another history is published there.
+            LedgerDamaged: The evidence of a run is not what was recorded.
         """
-        return self._publish_all()
+        with self.reading() as connection:
+            return self._holds(connection, draft)
 
-    def _publish_all(self, *, is_behind: bool = False) -> int:
-        size = self._published(self.ports.objects, None, is_behind=is_behind)
-        if self.archive is not None and self._archives_first:
-            self._published(self.archive, self.ports.objects, is_behind=is_behind)
-        return size
-
-    def publish_archive(self) -> int:
-        """Bring the archive to what is committed; return its size."""
-        assert self.archive is not None, "the caller has one"  # noqa: S101
-        return self._published(self.archive, self.ports.objects)
-
-    def _published(
-        self, objects: Objects, source: Objects | None, *, is_behind: bool = False
-    ) -> int:
-        try:
-            if not is_behind:  # It may be, which is seen without a lock.
-                with self.reading() as connection:
-                    size = log.read_size(connection)
-                if size == published_size(objects):
-                    return size
-            with self.ports.database.publishing() as connection:
-                self.own_log(connection)
-                return publish(connection, objects, source=source)
-        except (OSError, LedgerBusy, ConnectionLost) as error:
-            raise LedgerUnfinished(
-                f"{objects.place}: {error}; what was recorded is committed and not published yet; "
-                "the same command, or the next write, publishes it"
-            ) from error
-
-    def _append(self, compose: Compose[_Answer]) -> Entry | _Answer:
-        """Add the entry that `compose` returns, under the writer's lock, and publish.
-
-        A connection that is lost while it commits leaves open whether it did. The lock is not got
-        again before the old transaction is over: then the entry is where it was to be, or nowhere.
-        """
-        if self._witnesses is not None:  # One that is ahead is found before anything is signed.
-            self._cosign(self._witnesses)
-        lost: ConnectionLost | None = None
-        tried: dict[int, Entry] = {}
-        for _ in range(ATTEMPTS):
-            try:
-                with self.ports.database.writing() as connection:
-                    done = self._append_within(connection, compose, tried)
-                break
-            except ConnectionLost as error:
-                lost = error
-        else:
-            assert lost is not None, "there was an attempt"  # noqa: S101
-            raise lost
-        self._publish_all(is_behind=isinstance(done, Entry))
-        if self._witnesses is not None:
-            self._cosign(self._witnesses)
-        return done
-
-    def _cosign(self, policy: Policy) -> None:
-        try:
-            cosign_head(self.ports, policy, self._warn)
-        except (OSError, LedgerBusy, ConnectionLost) as error:
-            self._warn(f"the cosigned head is not published: {error}")
-
-    def _append_within(
-        self, connection: sa.Connection, compose: Compose[_Answer], tried: dict[int, Entry]
-    ) -> Entry | _Answer:
-        """Add an entry, unless one that was tried before is committed; what is tried is noted."""
-        signer = self.own_log(connection)
-        head = log.read_head(connection, signer)
-        for index, entry in tried.items():
-            if index < head.tree_size and log.entries_between(connection, index, index + 1) == [
-                canonical(entry)
-            ]:
-                return entry
-        composed = compose(connection, signer, head)
-        if not isinstance(composed, Entry):
-            return composed
-        key = take_key(self.key_file, signer.key)
-        encoded = canonical(composed)
-        with writing_to(self.ports.objects):
-            refuse_other_history(self.ports.objects, head)
-        tried[head.tree_size] = composed
-        log.append(connection, signer, head, composed, encoded, key)
-        return composed
+    def _holds(self, connection: sa.Connection, draft: RunDraft) -> tuple[Hold, ...]:
+        _, charter = queries.charter_in_force(queries.charters(connection), draft.business_date)
+        return (
+            *holds_of_run(draft, charter, self.ports.clock()),
+            *holds_by_record(connection, self.read, draft),
+        )
 
     def _put_evidence(self, draft: RunDraft) -> tuple[EvidenceFile, ...]:
         """Write the evidence; its folder is its content, so that a second try writes the same.
@@ -365,11 +194,27 @@ class Ledger(LedgerReader):
         if not there.issuperset(f"{record.folder}/{file.name}" for file in record.evidence):
             raise LedgerBusy(f"the evidence in {record.folder} was removed by lottery sweep")
 
-    def _check_standing(self, runs: DateRuns, draft: RunDraft) -> tuple[str, ...]:
-        """Check the runs that stand before the lock is held; return their ids."""
+    def _judged(self, draft: RunDraft, key: RunKey) -> _Judged:
+        """Judge a draft before its evidence is written, without the lock.
+
+        Raises:
+            Conflict: It contradicts what is recorded.
+            Held: It is held, and that is not acknowledged.
+        """
+        with self.reading() as connection:
+            # Of one state: where this very run is one of the date's, it is known.
+            found = queries.recorded_run(connection, key)
+            runs = queries.runs_of_date(connection, draft.business_date.isoformat())
+            tree_size = log.read_size(connection)
+            holds = self._holds(connection, draft)
+        if found is not None:  # The same request was faster; under the lock it is the answer.
+            return _Judged(standing=(), holds=(), tree_size=0)
         standing = standing_after(runs, draft.superseding, draft.business_date.isoformat())
         self._refuse_conflicts(standing, draft)
-        return tuple(record.run for record in standing)
+        acknowledged(draft, holds)
+        return _Judged(
+            standing=tuple(record.run for record in standing), holds=holds, tree_size=tree_size
+        )
 
     def _place(
         self,
@@ -379,12 +224,13 @@ class Ledger(LedgerReader):
         draft: RunDraft,
         key: RunKey,
         files: tuple[EvidenceFile, ...],
-        checked: tuple[str, ...],
+        judged: _Judged,
     ) -> RunRecord:
         """Return a draft's record, once every rule is checked against what is proved to stand.
 
         Raises:
             Conflict: It contradicts what is recorded.
+            Held: It is held, and that is not acknowledged.
             RunNotFound: A run that it supersedes is not recorded.
             Refused: A run that it supersedes is of another date, or its decisions are not those of
                 the charter.
@@ -393,7 +239,7 @@ class Ledger(LedgerReader):
         date = draft.business_date.isoformat()
         runs = queries.proved_runs_of_date(connection, signer, head, date)
         standing = standing_after(runs, draft.superseding, date)
-        self._refuse_conflicts([one for one in standing if one.run not in checked], draft)
+        self._refuse_conflicts([one for one in standing if one.run not in judged.standing], draft)
         if not {one.run for one in standing}.issuperset(draft.rests_on):
             raise StandingChanged(f"a run of {date} was superseded in the meantime; try again")
         charter_digest, charter = queries.charter_in_force(
@@ -404,11 +250,14 @@ class Ledger(LedgerReader):
             raise Refused([_undecided(charter.method, method)])
         if charter.clearing_member not in ("", draft.clearing_member):
             raise Refused([another_member(charter.clearing_member, draft.clearing_member)])
+        has_grown = head.tree_size != judged.tree_size
+        holds = self._holds(connection, draft) if has_grown else judged.holds
         place = Place(
             run=f"{date}-{len(runs.records) + 1:03d}",
             previous=runs.last_digest,
             charter=charter_digest,
             recorded_at=rfc3339(self.ports.clock),
+            acknowledgements=acknowledged(draft, holds),
         )
         return finished_record(draft, key, place, files)
 
@@ -435,54 +284,6 @@ class Ledger(LedgerReader):
     def _with_breaks(self, found: RecordedRun) -> RecordedRun:
         """Return a known run with its breaks."""
         return replace(found, breaks=self.breaks_of(found.record))
-
-
-def make_ledger(ports: Ports, charter: Charter, key: SigningKey) -> None:
-    """Make a ledger: its tables, and its charter as the first entry of its log.
-
-    Nothing else makes one. Where there is one with this very charter already, but for its time, it
-    is left as it is.
-
-    Args:
-        ports: Where it is to be.
-        charter: Its charter, with the key's name as origin and the public key.
-        key: The log's private key.
-
-    Raises:
-        Refused: A ledger with another charter is there.
-        LedgerDamaged: Files of a ledger are there, whose database is not.
-        LedgerUnwritable: It cannot be written.
-    """
-    with writing_to(ports.objects), ports.database.make() as connection:
-        if log.read_size(connection):
-            there = queries.charters(connection)[0][1]
-            if (
-                replace(
-                    there,
-                    requested_by=charter.requested_by,
-                    recorded_at=charter.recorded_at,
-                    software=charter.software,
-                )
-                != charter
-            ):
-                raise _already_made(ports)
-            return
-        refuse_other_history(ports.objects, log.EMPTY)
-        signer = log.Log(origin=charter.origin, keys=((1, key.verifier),))
-        log.append(connection, signer, log.EMPTY, charter, canonical(charter), key)
-
-
-def rfc3339(clock: Clock) -> str:
-    """Return the present time in UTC with microseconds (RFC 3339)."""
-    return clock().isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _already_made(ports: Ports) -> LotteryError:
-    message = (
-        f"there is a ledger with another charter at {ports.database.place}; lottery charter shows "
-        "it, and lottery charter amend changes it"
-    )
-    return Refused([Problem(source="charter", message=message)])
 
 
 def _undecided(charter: MethodRecord, given: MethodRecord) -> Problem:

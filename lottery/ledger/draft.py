@@ -7,6 +7,7 @@ and the time of recording.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -15,15 +16,15 @@ from lottery.day.allocate import Break, Day
 from lottery.day.tables import CONTINUED, POSITIONS
 from lottery.intake.sources import SourceFile
 from lottery.ledger.run_record import (
-    ALLOCATED,
-    ALLOCATED_WITH_BREAKS,
     SOFTWARE,
+    Acknowledgement,
     EvidenceFile,
     Identity,
     MethodRecord,
     RunRecord,
     SourceRecord,
     Superseding,
+    state_of,
 )
 from lottery.method.methodology import Methodology
 from lottery.method.seed import RuleWarning, Seed
@@ -49,6 +50,8 @@ class RunDraft:
         occ_reports: `tables.OCC_REPORTS`, or None if OCC reports nothing else about the notices.
         occ_shorts: OCC's figures of the pools (`occ_positions.occ_shorts`), if they are compared.
         superseding: The runs that it supersedes.
+        acknowledged: The holds that its requester acknowledges, by code, each with the reason (H1).
+        may_be_cut_off: The text files that may have lost their end, by name.
         rests_on: The runs whose draws it continues (P6).
         continued: `tables.CONTINUED`, the pools of these draws.
         population: `tables.POSITIONS`, the first population of these pools.
@@ -68,6 +71,8 @@ class RunDraft:
     occ_reports: pa.Table | None = None
     occ_shorts: pa.Table | None = None
     superseding: Superseding = field(default_factory=Superseding)
+    acknowledged: Mapping[str, str] = field(default_factory=dict)
+    may_be_cut_off: tuple[str, ...] = ()
     rests_on: tuple[str, ...] = ()
     continued: pa.Table = field(default_factory=CONTINUED.empty_table)
     population: pa.Table = field(default_factory=POSITIONS.empty_table)
@@ -96,6 +101,7 @@ class RecordedRun:
         superseded_by: The run that supersedes it since.
         breaks: Its pools that are breaks.
         is_named: Whether the request's own id has been answered before.
+        is_rehearsed: Whether it is not recorded, and only what the record would be.
     """
 
     record: RunRecord
@@ -103,6 +109,7 @@ class RecordedRun:
     superseded_by: str | None = None
     breaks: tuple[Break, ...] = ()
     is_named: bool = True
+    is_rehearsed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +121,14 @@ class Place:
         previous: The SHA-256 of the entry before it of its date, or None.
         charter: The SHA-256 of the charter in force.
         recorded_at: The time, UTC (RFC 3339).
+        acknowledgements: What would have held it and was acknowledged.
     """
 
     run: str
     previous: str | None
     charter: str
     recorded_at: str
+    acknowledgements: tuple[Acknowledgement, ...]
 
 
 def finished_record(
@@ -140,11 +149,16 @@ def finished_record(
         charter=place.charter,
         business_date=draft.business_date,
         cycle=draft.cycle,
-        state=ALLOCATED_WITH_BREAKS if day.breaks else ALLOCATED,
+        state=state_of(
+            notice_count=draft.notices.num_rows,
+            break_count=len(day.breaks),
+            supersedes=bool(draft.superseding.runs),
+        ),
         request_id=key.request_id,
         content_sha256=key.content_sha256,
         supersedes=draft.superseding.runs,
         reason=draft.superseding.reason,
+        acknowledgements=place.acknowledgements,
         rests_on=draft.rests_on,
         method=MethodRecord.of(draft.methodology),
         seed=draft.seed,

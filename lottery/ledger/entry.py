@@ -59,6 +59,9 @@ class Charter:
         notice_version: The version of the firm's notice to customers; empty if it gave none.
         clearing_member: The clearing member whose notices count (P8); empty if none is named.
         holds_from: The first business date that it holds for; None in the first charter.
+        closed_dates: Dates on which the exchanges were closed, whatever their calendar says (H1).
+        trading_dates: Dates on which they were open, likewise.
+        holding_warnings: The codes of the warnings that hold a run as well (H1).
         previous: The SHA-256 of the charter before it, None for the first.
     """
 
@@ -70,6 +73,9 @@ class Charter:
     notice_version: str
     clearing_member: str
     holds_from: dt.date | None
+    closed_dates: tuple[dt.date, ...]
+    trading_dates: tuple[dt.date, ...]
+    holding_warnings: tuple[str, ...]
     previous: str | None
     requested_by: Identity
     recorded_at: str

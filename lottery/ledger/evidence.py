@@ -38,6 +38,7 @@ from lottery.day.tables import (
 from lottery.day.threads import THREADS, in_threads
 from lottery.durable import open_file, read_file
 from lottery.errors import LedgerDamaged, LedgerUnwritable, quote
+from lottery.intake.sources import SourceFile
 from lottery.ledger.draft import RunDraft
 from lottery.ledger.ports import Objects
 from lottery.ledger.run_record import EvidenceFile, RunRecord
@@ -216,6 +217,25 @@ def read_recorded(
             for file in files
         ]
     )
+
+
+def read_source(objects: Objects, record: RunRecord, role: str) -> SourceFile:
+    """Return the one source of a role that a recorded run has kept, as it was received.
+
+    Raises:
+        LedgerDamaged: The run has not kept one such source, or it is not what was recorded.
+    """
+    kept = [
+        (source, file)
+        for source in record.sources
+        for file in record.evidence
+        if source.role == role and file.name == f"{SOURCES}/{source.kept_as}"
+    ]
+    if len(kept) != 1:
+        raise LedgerDamaged(f"expected one source {role} of run {record.run}, got {len(kept)}")
+    ((source, file),) = kept
+    content = _recorded_bytes(objects, record, file)
+    return SourceFile.of(role, source.name, Path(file.name).suffix, content)
 
 
 def what_is_wrong(directory: Path, file: EvidenceFile) -> str | None:

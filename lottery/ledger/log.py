@@ -10,10 +10,13 @@ Invariants:
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from lottery.errors import LedgerDamaged
@@ -25,6 +28,7 @@ from lottery.ledger.schema import (
     KEYS,
     LEDGER,
     NODES,
+    NOTICES,
     REQUESTS,
     RUNS,
     SCHEMA_VERSION,
@@ -166,6 +170,7 @@ def rows_of(log_index: int, entry: Entry, encoded: bytes) -> Iterator[Row]:
                 "business_date": entry.business_date.isoformat(),
                 "sequence": sequence_of(entry.run),
                 "content_sha256": entry.content_sha256,
+                "composite": str(entry.seed.composite),
             },
         )
     if isinstance(entry, RunRecord | NamedRequest):
@@ -175,6 +180,50 @@ def rows_of(log_index: int, entry: Entry, encoded: bytes) -> Iterator[Row]:
     elif isinstance(entry, Charter) and entry.public_key is not None:
         yield LEDGER, {"origin": entry.origin, "schema_version": SCHEMA_VERSION}
         yield KEYS, {"signs_from": 1, "public_key": entry.public_key}
+
+
+def add_notices(connection: sa.Connection, log_index: int, notices: pa.Table) -> None:
+    """Add the keys by which a run's notices are found.
+
+    Args:
+        connection: A transaction of the only writer.
+        log_index: The index of the run's entry.
+        notices: `tables.NOTICES`.
+    """
+    keys = numbers_in(connection, notice_keys(notices)).subquery()
+    rows = sa.select(sa.literal(log_index), *keys.c)
+    connection.execute(sa.insert(NOTICES).from_select(NOTICES.c.keys(), rows))
+
+
+def numbers_in(connection: sa.Connection, numbers: Sequence[int]) -> sa.Select[Any]:
+    """Return a selection of numbers that are sent as one value, however many they are."""
+    if connection.dialect.name == "sqlite":
+        rows = sa.func.json_each(json.dumps(numbers)).table_valued("value")
+        return sa.select(rows.c.value)
+    text = sa.cast(json.dumps(numbers), sa.Text)
+    values = sa.func.json_array_elements_text(sa.cast(text, sa.JSON)).column_valued("value")
+    return sa.select(sa.cast(values, sa.BigInteger).label("value"))
+
+
+def notice_keys(notices: pa.Table) -> list[int]:
+    """Return the keys by which notices are found again: each id, series and quantity, sorted.
+
+    Args:
+        notices: `tables.NOTICES`.
+
+    Returns:
+        The first 64 bits of a SHA-256 as signed integers.
+    """
+    columns = (notices.column(name).to_pylist() for name in ("notice_id", "series", "quantity"))
+    keys = {
+        int.from_bytes(
+            hashlib.sha256(f"{notice_id}\0{series}\0{quantity}".encode()).digest()[:8],
+            "big",
+            signed=True,
+        )
+        for notice_id, series, quantity in zip(*columns, strict=True)
+    }
+    return sorted(keys)
 
 
 def node_row(node: merkle.Node) -> Mapping[str, Any]:

@@ -12,11 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.population import POOL
+from lottery.ledger.warning_codes import OCC_SHORT_DIFFERS, OCC_SHORT_DIFFERS_MORE
 from lottery.method.seed import RuleWarning
 
-DIFFERS: Final = "OCC_SHORT_DIFFERS"
-MORE_DIFFER: Final = "OCC_SHORT_DIFFERS_MORE"
-CODES: Final = frozenset({DIFFERS, MORE_DIFFER})
 RULE: Final = "P1"
 WARNINGS_LISTED: Final = 20
 """Maximum number of warnings about single pools; one more counts the rest."""
@@ -70,7 +68,7 @@ def warnings_of(shorts: pa.Table, pools: pa.Table) -> tuple[RuleWarning, ...]:
     more = found.num_rows - len(warnings)
     if more:
         message = f"{more} more pools differ from OCC's figures, {found.num_rows} in all"
-        warnings.append(RuleWarning(code=MORE_DIFFER, rule=RULE, message=message))
+        warnings.append(RuleWarning(code=OCC_SHORT_DIFFERS_MORE, rule=RULE, message=message))
     return tuple(warnings)
 
 
@@ -78,7 +76,7 @@ def _warning(pool: dict[str, object]) -> RuleWarning:
     name = f"{pool['occ_account']} {pool['series']}".strip()
     theirs = "none by OCC" if pool["occ_short"] is None else f"{pool['occ_short']} by OCC"
     return RuleWarning(
-        code=DIFFERS,
+        code=OCC_SHORT_DIFFERS,
         rule=RULE,
         message=f"{name} is short {pool['total_short']} by the positions and {theirs}",
     )

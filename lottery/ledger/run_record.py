@@ -23,6 +23,8 @@ from lottery.version import NAME, VERSION
 RUN: Final = "run"
 ALLOCATED: Final = "ALLOCATED"
 ALLOCATED_WITH_BREAKS: Final = "ALLOCATED_WITH_BREAKS"
+NOTHING_ASSIGNED: Final = "NOTHING_ASSIGNED"
+WITHDRAWN: Final = "WITHDRAWN"
 
 EVIDENCE_NAME: Final = (
     r"(?:(?:sources/)?[A-Za-z0-9_][A-Za-z0-9_.-]*|[a-z_]+/part-(?:0|[1-9][0-9]{0,4})\.parquet)"
@@ -123,6 +125,21 @@ class Superseding:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """A hold that the requester acknowledged (H1).
+
+    Attributes:
+        code: The hold.
+        message: What was found.
+        reason: Why the run was right all the same.
+    """
+
+    code: str
+    message: str
+    reason: str
+
+
 def _with_four_digits(seed: Seed) -> Seed:
     if re.fullmatch("[0-9]{4}", seed.digits) is None:
         raise ValueError(f"the seed's digits must be four digits, got {quote(seed.digits)}")
@@ -164,6 +181,7 @@ class RunRecord:
     content_sha256: str
     supersedes: tuple[str, ...]
     reason: str | None
+    acknowledgements: tuple[Acknowledgement, ...]
     rests_on: tuple[str, ...]
     method: MethodRecord
     seed: Annotated[Seed, AfterValidator(_with_four_digits), WrapSerializer(_seed_document)]
@@ -207,6 +225,17 @@ def evidence_folder(business_date: dt.date, files: tuple[EvidenceFile, ...]) -> 
     listed: Any = [{"name": file.name, "sha256": file.sha256, "size": file.size} for file in files]
     digest = hashlib.sha256(rfc8785.dumps(listed)).hexdigest()
     return f"evidence/{business_date.isoformat()}/{digest[:16]}"
+
+
+def state_of(*, notice_count: int, break_count: int, supersedes: bool) -> str:
+    """Return the state of a run.
+
+    A run without notices says that nothing was assigned, or, if it supersedes one, that OCC has
+    taken that one's notices back (N1).
+    """
+    if not notice_count:
+        return WITHDRAWN if supersedes else NOTHING_ASSIGNED
+    return ALLOCATED_WITH_BREAKS if break_count else ALLOCATED
 
 
 def is_run_id(text: str) -> bool:

@@ -1,7 +1,8 @@
 """The ledger's SQL tables, for SQLite and PostgreSQL, append-only by their own triggers.
 
-The entries are the record. Every other row follows from them, so that `lottery rebuild` makes all
-of them again from the published files, and `lottery verify` compares them one by one.
+The entries are the record. Every other row follows from them, and from the evidence that they
+name, so that `lottery rebuild` makes all of them again from the published files, and `lottery
+verify` compares them one by one.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import sqlalchemy as sa
 
 APPLICATION_ID: Final = 0x4C4F5454
 """LOTT: in a SQLite file's header for file(1), and the locks of PostgreSQL."""
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 _TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 """Text in the order of its bytes: ids are looked up by what they begin with, and a database's own
 language may leave out hyphens where it compares."""
+
+_INTEGER_64: Final = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 metadata = sa.MetaData()
 
@@ -76,10 +79,22 @@ RUNS: Final = sa.Table(
     sa.Column("business_date", _TEXT, nullable=False),
     sa.Column("sequence", sa.Integer, nullable=False),
     sa.Column("content_sha256", _TEXT, nullable=False, index=True),
+    sa.Column("composite", _TEXT, nullable=False),
     sa.UniqueConstraint("business_date", "sequence"),
+    sa.Index("ix_runs_composite", "composite", "business_date", "sequence"),
     sqlite_strict=True,
 )
 """Where the entries of the runs are."""
+
+NOTICES: Final = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("log_index", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("notice_key", _INTEGER_64, primary_key=True, autoincrement=False, index=True),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""The notices of each run by their keys (`holds.notice_keys`), which find those of other dates."""
 
 REQUESTS: Final = sa.Table(
     "requests",

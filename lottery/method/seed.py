@@ -21,6 +21,9 @@ DENOMINATOR: Final = 10_000
 ASK_INTEGER_DIGITS: Final = 13
 """Maximum digits of an ask before its point, so that four volumes add up within 64 bits."""
 
+ZERO_ASK: Final = "ZERO_ASK"
+LOW_PRECISION_COMPOSITE: Final = "LOW_PRECISION_COMPOSITE"
+
 _ASK: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 
@@ -94,7 +97,7 @@ class Seed:
         # Runs record these texts and replay compares them: they must not change.
         found = [
             RuleWarning(
-                code="ZERO_ASK",
+                code=ZERO_ASK,
                 rule="S2",
                 message=f"the ask price of {volume.security_number} is zero: "
                 "was that exchange closed?",
@@ -105,7 +108,7 @@ class Seed:
         if is_low_precision(self.composite):
             found.append(
                 RuleWarning(
-                    code="LOW_PRECISION_COMPOSITE",
+                    code=LOW_PRECISION_COMPOSITE,
                     rule="S7",
                     message=f"the composite {self.composite} is a multiple of 1,000: "
                     "with such asks only 1,000 of the 10,000 fractions can come up",

@@ -6,6 +6,7 @@ that it takes or returns, so that a door imports nothing but `lottery.operations
 
 - `run`, with `inputs`, `validation` and `earlier_assignments`: the main job, and what it refuses.
 - `check`, `seed`, `allocate_series`, `odds`, with `pool` and `read_pool`: what records nothing.
+- `withdraw`: taking a run back whose notices OCC has taken back.
 - `runs`, `explain`, `replay`, `report`: what is recorded.
 - `days`, `differences`, `histories`: what stands for a date, what changed, and what happened over
   the dates.
@@ -14,6 +15,7 @@ that it takes or returns, so that a door imports nothing but `lottery.operations
 """
 
 from lottery.day.jit import report_compiling, warm_up
+from lottery.intake.calendar import read_calendar
 from lottery.ledger.draft import RecordedRun, RunDraft
 from lottery.operations.allocate_series import SeriesAllocation, SeriesRequest, allocate_series
 from lottery.operations.care import (
@@ -64,6 +66,7 @@ from lottery.operations.run import (
 from lottery.operations.runs import allocations, pools, recorded_run
 from lottery.operations.seed import DerivedSeed, derive_seed
 from lottery.operations.verification import verify_ledger
+from lottery.operations.withdraw import withdraw_run
 
 __all__ = [
     "CharterTerms",
@@ -113,6 +116,7 @@ __all__ = [
     "pools",
     "probe_objects",
     "public_keys",
+    "read_calendar",
     "read_pool",
     "read_request",
     "read_volumes",
@@ -133,4 +137,5 @@ __all__ = [
     "trail",
     "verify_ledger",
     "warm_up",
+    "withdraw_run",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from lottery.errors import Problem, Refused
 from lottery.ledger import log
 from lottery.ledger.commit import Ledger
-from lottery.ledger.entry import Charter, NextKey, as_json, read_run
+from lottery.ledger.entry import Charter, NextKey, as_json, canonical, digest_of, read_run
 from lottery.ledger.ports import Objects
 from lottery.ledger.publish import EVIDENCE, FOLDER_PARTS, published_size
 from lottery.ledger.run_record import RUN, Identity
@@ -35,6 +35,7 @@ __all__ = [
     "amend_charter",
     "as_json",
     "bring_up",
+    "charter_sha256",
     "charters",
     "rotate_key",
     "status_of",
@@ -81,14 +82,16 @@ def charters(ledger: Ledger) -> tuple[Charter, ...]:
     return ledger.charters()
 
 
+def charter_sha256(charter: Charter) -> str:
+    """Return the SHA-256 by which runs name a charter, hexadecimal."""
+    return digest_of(canonical(charter))
+
+
 def amend_charter(
     settings: LedgerSettings,
     *,
     holds_from: dt.date,
-    decisions: Mapping[str, str],
-    approval_reference: str | None,
-    notice_version: str | None,
-    clearing_member: str | None,
+    change: Callable[[CharterTerms], CharterTerms],
     by: Identity,
 ) -> Charter:
     """Record another charter, for a date on which there is no run yet, and those after it.
@@ -96,35 +99,17 @@ def amend_charter(
     Args:
         settings: Where the ledger is.
         holds_from: The first business date that it holds for.
-        decisions: The decisions that it changes.
-        approval_reference: The firm's reference of the approval; None keeps the last one.
-        notice_version: The version of the notice to customers; None keeps the last one.
-        clearing_member: The clearing member whose notices count; None keeps the last one, and empty
-            names none.
+        change: Returns its terms, given those of the last one.
         by: The requester.
 
     Raises:
-        Refused: A decision is unknown, nothing changes, or a run of that date or a later one is
+        Refused: A term is unknown, nothing changes, or a run of that date or a later one is
             recorded.
     """
 
     def make(last: Charter) -> Charter:
-        terms = CharterTerms(
-            decisions={**last.method.decisions, **decisions},
-            approval_reference=_or_last(approval_reference, last.approval_reference),
-            notice_version=_or_last(notice_version, last.notice_version),
-            clearing_member=_or_last(clearing_member, last.clearing_member),
-        )
-        amended = replace(
-            last,
-            public_key=None,
-            method=terms.method(),
-            approval_reference=terms.approval_reference,
-            notice_version=terms.notice_version,
-            clearing_member=terms.clearing_member,
-            holds_from=holds_from,
-            requested_by=by,
-        )
+        members = change(CharterTerms.of(last)).members()
+        amended = replace(last, public_key=None, **members, holds_from=holds_from, requested_by=by)
         if replace(amended, requested_by=last.requested_by, public_key=last.public_key) == last:
             raise Refused([Problem(source="charter", message="expected a change, got none")])
         return amended
@@ -231,10 +216,6 @@ def bring_up(ledger: Ledger) -> LedgerStatus:
     if ledger.archive is not None:
         ledger.publish_archive()
     return status_of(ledger, with_folders=False)
-
-
-def _or_last(given: str | None, last: str) -> str:
-    return last if given is None else given
 
 
 def _unnamed_folders(

@@ -11,15 +11,17 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lottery.durable import read_file
-from lottery.errors import KeyUnusable, LedgerNotFound, LedgerUnwritable, Problem, Refused
+from lottery.errors import KeyUnusable, LedgerNotFound, LedgerUnwritable, Problem, Refused, quote
 from lottery.intake.members import describe_member
-from lottery.ledger.commit import Ledger, make_ledger, rfc3339
+from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import Charter
+from lottery.ledger.log_writer import make_ledger, rfc3339
 from lottery.ledger.ports import Database, Objects, Ports
 from lottery.ledger.run_record import SOFTWARE, Identity, MethodRecord
+from lottery.ledger.warning_codes import WARNINGS
 from lottery.ledger.witnessing import Warn
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.stores import directory, sqlite, system
@@ -100,18 +102,37 @@ class CharterTerms:
         approval_reference: The firm's reference of the approval or filing.
         notice_version: The version of its notice to customers.
         clearing_member: The clearing member whose notices count (P8); empty names none.
+        closed_dates: Dates on which the exchanges were closed, whatever their calendar says (H1).
+        trading_dates: Dates on which they were open, likewise.
+        holding_warnings: The codes of the warnings that hold a run as well (H1).
     """
 
     decisions: Mapping[str, str]
     approval_reference: str = ""
     notice_version: str = ""
     clearing_member: str = ""
+    closed_dates: tuple[dt.date, ...] = ()
+    trading_dates: tuple[dt.date, ...] = ()
+    holding_warnings: tuple[str, ...] = ()
 
-    def method(self) -> MethodRecord:
-        """Return the method with these decisions.
+    @classmethod
+    def of(cls, charter: Charter) -> CharterTerms:
+        """Return what a charter says."""
+        return cls(
+            decisions=charter.method.decisions,
+            approval_reference=charter.approval_reference,
+            notice_version=charter.notice_version,
+            clearing_member=charter.clearing_member,
+            closed_dates=charter.closed_dates,
+            trading_dates=charter.trading_dates,
+            holding_warnings=charter.holding_warnings,
+        )
+
+    def members(self) -> dict[str, Any]:
+        """Return these terms as a charter's members.
 
         Raises:
-            Refused: A name or a choice is unknown, or a text is not one line.
+            Refused: A name, a choice or a warning is unknown, or a text is not one line.
         """
         problems = [
             Problem(
@@ -131,9 +152,22 @@ class CharterTerms:
             method = MethodRecord.of(JPMS_2024_09_06.deciding(self.decisions))
         except ValueError as error:
             problems.append(Problem(source="decision", message=str(error), rule="C1"))
+        for code in self.holding_warnings:
+            if code not in WARNINGS:
+                known = ", ".join(sorted(WARNINGS))
+                message = f"expected a warning to hold on, one of {known}; got {quote(code)}"
+                problems.append(Problem(source="hold_on", message=message, rule="H1"))
         if problems:
             raise Refused(problems)
-        return method
+        return {
+            "method": method,
+            "approval_reference": self.approval_reference,
+            "notice_version": self.notice_version,
+            "clearing_member": self.clearing_member,
+            "closed_dates": self.closed_dates,
+            "trading_dates": self.trading_dates,
+            "holding_warnings": tuple(sorted(set(self.holding_warnings))),
+        }
 
 
 def open_ledger(settings: LedgerSettings, warn: Warn = lambda _: None) -> Ledger:
@@ -175,7 +209,7 @@ def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> 
         LedgerUnwritable: It cannot be written.
         KeyUnusable: The key cannot be read or made.
     """
-    method = terms.method()
+    members = terms.members()
     make_directories(settings)
     key_file = settings.signing_key()
     if not key_file.exists():
@@ -186,10 +220,7 @@ def init_ledger(settings: LedgerSettings, terms: CharterTerms, by: Identity) -> 
         Charter(
             origin=key.name,
             public_key=str(key.verifier),
-            method=method,
-            approval_reference=terms.approval_reference,
-            notice_version=terms.notice_version,
-            clearing_member=terms.clearing_member,
+            **members,
             holds_from=None,
             previous=None,
             requested_by=by,

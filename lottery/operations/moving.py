@@ -16,6 +16,7 @@ from lottery.audit.verify_files import LogFiles
 from lottery.errors import LedgerDamaged, LedgerNotFound, Problem, Refused
 from lottery.ledger import log
 from lottery.ledger.entry import read_entry, read_run
+from lottery.ledger.evidence import NOTICES_FILE, read_recorded
 from lottery.ledger.ports import Objects, writing_to
 from lottery.ledger.publish import (
     CHECKPOINT,
@@ -180,6 +181,13 @@ def _insert_rows(connection: sa.Connection, objects: Objects, files: LogFiles) -
     for table, rows in pending.items():
         if rows:
             connection.execute(sa.insert(table), rows)
+    _insert_notices(connection, objects, files)
+
+
+def _insert_notices(connection: sa.Connection, objects: Objects, files: LogFiles) -> None:
+    for index in (each for of_date in files.story.dates.values() for each in of_date):
+        notices = read_recorded(objects, read_run(files.entry(index) or b""), NOTICES_FILE)
+        log.add_notices(connection, index, notices)
 
 
 def _unsigned(objects: Objects, files: LogFiles, faults: Iterable[Fault]) -> list[str]:

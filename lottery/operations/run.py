@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import pyarrow as pa
@@ -39,11 +40,12 @@ from lottery.intake.members import COLUMN, choose_member
 from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.ledger import evidence
-from lottery.ledger.commit import ATTEMPTS, Ledger
+from lottery.ledger.commit import Ledger
 from lottery.ledger.content import content_sha256
 from lottery.ledger.continuing import continuation
 from lottery.ledger.draft import RecordedRun, RunDraft, RunKey
-from lottery.ledger.occ_positions import CODES as OCC_CODES
+from lottery.ledger.holds import HOLDS
+from lottery.ledger.log_writer import ATTEMPTS
 from lottery.ledger.occ_positions import occ_shorts, warnings_of
 from lottery.ledger.rules import refuse_conflicts
 from lottery.ledger.run_record import (
@@ -52,6 +54,7 @@ from lottery.ledger.run_record import (
     Superseding,
     is_run_id,
 )
+from lottery.ledger.warning_codes import OCC_ACCOUNT_ON_ONE_SIDE, OCC_SHORT_WARNINGS, WARNINGS
 from lottery.method.methodology import JPMS_2024_09_06, Methodology, OtherMembers, Pooling
 from lottery.method.seed import RuleWarning, Seed
 from lottery.operations.validation import (
@@ -65,10 +68,8 @@ from lottery.operations.validation import (
 )
 
 REASON_CHARACTERS: Final = 1_000
-"""Maximum length of the reason to supersede."""
-
-OCC_ACCOUNT_ON_ONE_SIDE: Final = "OCC_ACCOUNT_ON_ONE_SIDE"
-"""Code of the warning that only one of notices and positions carries OCC accounts (P3)."""
+"""Maximum length of the reason to supersede or to acknowledge."""
+_A_REASON: Final = f"one line of 1 to {REASON_CHARACTERS} printable characters"
 
 DERIVED_ID: Final = "content-"
 """What the request ids begin with that are derived from the content, and no other."""
@@ -95,6 +96,7 @@ class RunRequest:
         supersedes: The runs of the date that it supersedes, by id or as `latest`.
         reason: Why it supersedes them.
         occ_positions: OCC's own figures, to compare with the positions as given.
+        acknowledged: The holds that are acknowledged, by code, each with the reason (H1).
         methodology: The method with its decisions, which must be those of the charter (C1).
         clearing_member: The clearing member whose notices count, as the charter or the command
             names it (P8); None if neither does.
@@ -114,6 +116,7 @@ class RunRequest:
     supersedes: tuple[str, ...] = ()
     reason: str | None = None
     occ_positions: Received | None = None
+    acknowledged: Mapping[str, str] = field(default_factory=dict)
     methodology: Methodology = JPMS_2024_09_06
     clearing_member: str | None = None
     warnings: tuple[RuleWarning, ...] = ()
@@ -131,6 +134,7 @@ def run_lottery(
     ledger: Ledger,
     request: RunRequest,
     *,
+    dry_run: bool = False,
     proceed: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> RecordedRun:
@@ -139,23 +143,31 @@ def run_lottery(
     Args:
         ledger: The ledger.
         request: The day.
+        dry_run: Whether to record nothing and to say what would have been.
         proceed: Called between the steps and right before the commit; raises to record nothing.
         progress: Receives the name of each step.
 
     Raises:
         Refused: Something in the request is wrong; every problem is listed.
         RunNotFound: A run to supersede is not recorded.
-        Conflict: The run contradicts what is recorded, or is recorded and superseded since.
+        Conflict: The run contradicts what is recorded, or is recorded and superseded since; what
+            would hold it besides is said too.
+        Held: The run is held, and that is not acknowledged (H1).
         LedgerBusy: Another process holds the ledger's write lock.
     """
     draft = compute_day(request, progress=progress)
     if proceed is not None:
         proceed()
     if progress is not None:
-        progress("recording")
+        progress("checking" if dry_run else "recording")
     draft, content = _superseding_draft(ledger, request, draft)
     key = RunKey(request_id=request.request_id or f"{DERIVED_ID}{content}", content_sha256=content)
-    recorded = _recorded(ledger, request, draft, key, proceed)
+    record = ledger.rehearse if dry_run else partial(ledger.record, proceed=proceed)
+    try:
+        recorded = _recorded(ledger, request, draft, key, record, proceed)
+    except Conflict as conflict:
+        conflict.holds = ledger.holds(draft)
+        raise
     if recorded.superseded_by is not None:
         raise Conflict(
             RUN_SUPERSEDED,
@@ -215,6 +227,8 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
         clearing_member=member,
         occ_reports=request.notices.occ_reports,
         occ_shorts=shorts,
+        acknowledged=request.acknowledged,
+        may_be_cut_off=request.may_be_cut_off,
     )
 
 
@@ -312,17 +326,33 @@ def _term_problems(request: RunRequest) -> Problems:
     for run in request.supersedes:
         if run != "latest" and not is_run_id(run):
             refuse("supersede", f"expected a run id or latest, got {quote(run)}")
+    return found.problems() + _reason_problems(request)
+
+
+def _reason_problems(request: RunRequest) -> Problems:
+    """Return a problem for each reason that is missing or malformed, and for unknown holds."""
+    found = ProblemCollector()
+    for code, why in request.acknowledged.items():
+        if code not in HOLDS | WARNINGS:
+            message = f"expected a hold, one of {', '.join(sorted(HOLDS))}; got {quote(code)}"
+            found.add(Problem(source="acknowledge", message=message, rule="H1"))
+        elif not _is_reason(why):
+            message = f"expected a reason for {code}, {_A_REASON}"
+            found.add(Problem(source="acknowledge", message=message, rule="H1"))
     reason = request.reason
     if request.supersedes and not (reason or "").strip():
-        refuse("reason", "a run that supersedes another one needs a reason")
-    if reason is not None and not request.supersedes:
-        refuse("reason", "a reason is given, but no run to supersede")
-    if reason is not None and not (reason.isprintable() and len(reason) <= REASON_CHARACTERS):
-        refuse(
-            "reason",
-            f"a reason must be one line of at most {REASON_CHARACTERS} printable characters",
-        )
+        message = "a run that supersedes another one needs a reason"
+        found.add(Problem(source="reason", message=message))
+    elif reason is not None and not request.supersedes:
+        message = "a reason is given, but no run to supersede"
+        found.add(Problem(source="reason", message=message))
+    elif reason is not None and not _is_reason(reason):
+        found.add(Problem(source="reason", message=f"a reason must be {_A_REASON}"))
     return found.problems()
+
+
+def _is_reason(text: str) -> bool:
+    return bool(text.strip()) and text.isprintable() and len(text) <= REASON_CHARACTERS
 
 
 def _superseding_draft(
@@ -371,11 +401,12 @@ def _recorded(
     request: RunRequest,
     draft: RunDraft,
     key: RunKey,
+    record: Callable[[RunDraft, RunKey], RecordedRun],
     proceed: Callable[[], None] | None,
 ) -> RecordedRun:
     """Record a draft, continuing the date's draws, again where another run was faster."""
     if ledger.known(key) is not None:  # It is answered with what is recorded.
-        return ledger.record(draft, key, proceed=proceed)
+        return record(draft, key)
     changed: StandingChanged | None = None
     for _ in range(ATTEMPTS):
         try:
@@ -387,7 +418,7 @@ def _recorded(
                 continued = draft  # The same request was faster; its run is the answer.
             if proceed is not None:
                 proceed()
-            return ledger.record(continued, key, proceed=proceed)
+            return record(continued, key)
         except StandingChanged as error:  # Another run of the date was faster.
             changed = error
     assert changed is not None, "there was an attempt"  # noqa: S101
@@ -475,7 +506,7 @@ def _with_occ_warnings(draft: RunDraft, day: Day) -> tuple[RuleWarning, ...]:
     """Return a draft's warnings, those about OCC's own figures by another day's pools."""
     if draft.occ_shorts is None:
         return draft.warnings
-    others = tuple(one for one in draft.warnings if one.code not in OCC_CODES)
+    others = tuple(one for one in draft.warnings if one.code not in OCC_SHORT_WARNINGS)
     return (*others, *warnings_of(draft.occ_shorts, day.pools))
 
 

@@ -134,6 +134,7 @@ def summary(recorded: RecordedRun) -> Mapping[str, Any]:
     return {
         **brief(recorded.record, recorded.superseded_by),
         "already_recorded": recorded.already_recorded,
+        "dry_run": recorded.is_rehearsed,
         "breaks": [asdict(broken) for broken in recorded.breaks],
     }
 
@@ -152,6 +153,7 @@ def brief(record: RunRecord, superseded_by: str | None) -> Mapping[str, Any]:
         "cycle": record.cycle,
         "supersedes": list(record.supersedes),
         "reason": record.reason,
+        "acknowledgements": [asdict(one) for one in record.acknowledgements],
         "rests_on": list(record.rests_on),
         "charter": record.charter,
         "method": record.method.id,

@@ -129,6 +129,10 @@ class _RunStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunState.Val
     """Every assigned pool was allocated."""
     RUN_STATE_ALLOCATED_WITH_BREAKS: _RunState.ValueType  # 2
     """Every assigned pool was allocated except the breaks."""
+    RUN_STATE_NOTHING_ASSIGNED: _RunState.ValueType  # 3
+    """There were no notices: nothing was assigned on the date (N1)."""
+    RUN_STATE_WITHDRAWN: _RunState.ValueType  # 4
+    """OCC took back the notices of the runs that this one supersedes (N1)."""
 
 class RunState(_RunState, metaclass=_RunStateEnumTypeWrapper):
     """The outcome of a run."""
@@ -139,6 +143,10 @@ RUN_STATE_ALLOCATED: RunState.ValueType  # 1
 """Every assigned pool was allocated."""
 RUN_STATE_ALLOCATED_WITH_BREAKS: RunState.ValueType  # 2
 """Every assigned pool was allocated except the breaks."""
+RUN_STATE_NOTHING_ASSIGNED: RunState.ValueType  # 3
+"""There were no notices: nothing was assigned on the date (N1)."""
+RUN_STATE_WITHDRAWN: RunState.ValueType  # 4
+"""OCC took back the notices of the runs that this one supersedes (N1)."""
 Global___RunState: _TypeAlias = RunState  # noqa: Y015
 
 @_typing.final
@@ -554,6 +562,62 @@ class Warning(_message.Message):
 Global___Warning: _TypeAlias = Warning  # noqa: Y015
 
 @_typing.final
+class Acknowledgement(_message.Message):
+    """A hold, and why the run is right all the same (H1)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The code of the hold, for example `STALE_VOLUMES`."""
+    reason: _builtins.str
+    """Why the run is right."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Acknowledgement: _TypeAlias = Acknowledgement  # noqa: Y015
+
+@_typing.final
+class AcknowledgedHold(_message.Message):
+    """A hold that a recorded run was let go on from (H1)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The code of the hold."""
+    message: _builtins.str
+    """What was found."""
+    reason: _builtins.str
+    """Why the run was right all the same."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgedHold: _TypeAlias = AcknowledgedHold  # noqa: Y015
+
+@_typing.final
 class Run(_message.Message):
     """A recorded run."""
 
@@ -602,6 +666,7 @@ class Run(_message.Message):
     BREAK_COUNT_FIELD_NUMBER: _builtins.int
     CHARTER_FIELD_NUMBER: _builtins.int
     CLEARING_MEMBER_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENTS_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """The id of the run, for example `2024-09-16-001`."""
     state: Global___RunState.ValueType
@@ -666,6 +731,10 @@ class Run(_message.Message):
     def rests_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the runs whose draws this run continues (P6)."""
 
+    @_builtins.property
+    def acknowledgements(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcknowledgedHold]:
+        """What held the run and was acknowledged by its requester (H1)."""
+
     def __init__(
         self,
         *,
@@ -692,10 +761,11 @@ class Run(_message.Message):
         break_count: _builtins.int = ...,
         charter: _builtins.str = ...,
         clearing_member: _builtins.str = ...,
+        acknowledgements: _abc.Iterable[Global___AcknowledgedHold] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "recorded_at", b"recorded_at", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "break_count", b"break_count", "breaks", b"breaks", "business_date", b"business_date", "charter", b"charter", "clearing_member", b"clearing_member", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "reason", b"reason", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "rests_on", b"rests_on", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgements", b"acknowledgements", "allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "break_count", b"break_count", "breaks", b"breaks", "business_date", b"business_date", "charter", b"charter", "clearing_member", b"clearing_member", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "reason", b"reason", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "rests_on", b"rests_on", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -371,6 +371,8 @@ class RunSpec(_message.Message):
     MAY_BE_CUT_OFF_FIELD_NUMBER: _builtins.int
     VOLUMES_AS_OF_FIELD_NUMBER: _builtins.int
     CLEARING_MEMBER_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENTS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cycle: _builtins.int
     """The assignment cycle within the business date, 1 to 999. Defaults to 1."""
     request_id: _builtins.str
@@ -408,6 +410,8 @@ class RunSpec(_message.Message):
     `clearing_firm`; what becomes of those of others is a decision of the charter. If the charter
     names a member, this must be the same or empty.
     """
+    validate_only: _builtins.bool
+    """Whether to record nothing, and to answer as if the run were recorded."""
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
         """The business date."""
@@ -433,6 +437,10 @@ class RunSpec(_message.Message):
         no line end and for which neither control totals nor a checksum came: they may be cut off (H1).
         """
 
+    @_builtins.property
+    def acknowledgements(self) -> _containers.RepeatedCompositeFieldContainer[_lottery_pb2.Acknowledgement]:
+        """The holds that are known and acknowledged, each code once with its reason (H1)."""
+
     def __init__(
         self,
         *,
@@ -451,10 +459,12 @@ class RunSpec(_message.Message):
         may_be_cut_off: _abc.Iterable[_builtins.str] | None = ...,
         volumes_as_of: _builtins.str = ...,
         clearing_member: _builtins.str = ...,
+        acknowledgements: _abc.Iterable[_lottery_pb2.Acknowledgement] | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "decisions", b"decisions", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "short_quantity", b"short_quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "clearing_member", b"clearing_member", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "may_be_cut_off", b"may_be_cut_off", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "short_quantity", b"short_quantity", "supersedes", b"supersedes", "volumes_as_of", b"volumes_as_of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "acknowledgements", b"acknowledgements", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "clearing_member", b"clearing_member", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "may_be_cut_off", b"may_be_cut_off", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "short_quantity", b"short_quantity", "supersedes", b"supersedes", "validate_only", b"validate_only", "volumes_as_of", b"volumes_as_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__assigned_quantity: _TypeAlias = _typing.Literal["assigned_quantity"]  # noqa: Y015
     _WhichOneofArgType__assigned_quantity: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity"]  # noqa: Y015
@@ -491,7 +501,9 @@ class RunLotteryResponse(_message.Message):
     """Whether an earlier request had recorded the run."""
     @_builtins.property
     def run(self) -> _lottery_pb2.Run:
-        """The recorded run."""
+        """The recorded run; if the request was to be validated only, what the record would be, without
+        evidence.
+        """
 
     def __init__(
         self,
@@ -506,6 +518,60 @@ class RunLotteryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunLotteryResponse: _TypeAlias = RunLotteryResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawRunRequest(_message.Message):
+    """Request message for LotteryService.WithdrawRun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """The id of the run, or `latest`."""
+    reason: _builtins.str
+    """Why it is withdrawn."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawRunRequest: _TypeAlias = WithdrawRunRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawRunResponse(_message.Message):
+    """Response message for LotteryService.WithdrawRun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
+    already_recorded: _builtins.bool
+    """Whether an earlier request had recorded it."""
+    @_builtins.property
+    def run(self) -> _lottery_pb2.Run:
+        """The run that withdraws it."""
+
+    def __init__(
+        self,
+        *,
+        run: _lottery_pb2.Run | None = ...,
+        already_recorded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_recorded", b"already_recorded", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawRunResponse: _TypeAlias = WithdrawRunResponse  # noqa: Y015
 
 @_typing.final
 class GetCharterRequest(_message.Message):

@@ -56,6 +56,11 @@ class LotteryServiceStub:
                 request_serializer=lottery_dot_v1_dot_lottery__service__pb2.RunLotteryRequest.SerializeToString,
                 response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.RunLotteryResponse.FromString,
                 _registered_method=True)
+        self.WithdrawRun = channel.unary_unary(
+                '/lottery.v1.LotteryService/WithdrawRun',
+                request_serializer=lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunResponse.FromString,
+                _registered_method=True)
         self.GetCharter = channel.unary_unary(
                 '/lottery.v1.LotteryService/GetCharter',
                 request_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetCharterRequest.SerializeToString,
@@ -146,16 +151,37 @@ class LotteryServiceServicer:
         side of the stream and is still waiting for the response. If the same content has been recorded
         already, the response is the run that recorded it.
 
+        A run without notices records that nothing was assigned (N1); the spec must then announce that
+        there are none.
+
         Errors include:
         - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
         - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
         - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
-        RUN_HAS_DEPENDENTS): the request
-        contradicts a recorded run.
+        RUN_HAS_DEPENDENTS): the request contradicts a recorded run.
+        - FAILED_PRECONDITION (HELD): the run is possible and nearly always a mistake; the error has
+        `google.rpc.PreconditionFailure` with the code and the message of each hold that is not
+        acknowledged (H1). An error of the line before has it too, if the run would be held besides.
         - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
         belongs to a recorded run with other content.
         - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.
         - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
+        - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawRun(self, request, context):
+        """WithdrawRun takes a run back whose notices OCC has taken back: it records a run without notices
+        that supersedes it (N1). If it was withdrawn with the same reason already, the response is the
+        run that did.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - INVALID_ARGUMENT (INVALID_INPUT): the run has no notices, or the reason is not one line.
+        - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the run is superseded already, or
+        another one rests on it.
         - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -294,6 +320,11 @@ def add_LotteryServiceServicer_to_server(servicer, server):
                     request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.RunLotteryRequest.FromString,
                     response_serializer=lottery_dot_v1_dot_lottery__service__pb2.RunLotteryResponse.SerializeToString,
             ),
+            'WithdrawRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawRun,
+                    request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunResponse.SerializeToString,
+            ),
             'GetCharter': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCharter,
                     request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.GetCharterRequest.FromString,
@@ -428,6 +459,33 @@ class LotteryService:
             '/lottery.v1.LotteryService/RunLottery',
             lottery_dot_v1_dot_lottery__service__pb2.RunLotteryRequest.SerializeToString,
             lottery_dot_v1_dot_lottery__service__pb2.RunLotteryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.LotteryService/WithdrawRun',
+            lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunRequest.SerializeToString,
+            lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

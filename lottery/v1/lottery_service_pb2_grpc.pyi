@@ -65,16 +65,33 @@ class LotteryServiceStub:
     side of the stream and is still waiting for the response. If the same content has been recorded
     already, the response is the run that recorded it.
 
+    A run without notices records that nothing was assigned (N1); the spec must then announce that
+    there are none.
+
     Errors include:
     - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
     - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
     - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
-      RUN_HAS_DEPENDENTS): the request
-      contradicts a recorded run.
+      RUN_HAS_DEPENDENTS): the request contradicts a recorded run.
+    - FAILED_PRECONDITION (HELD): the run is possible and nearly always a mistake; the error has
+      `google.rpc.PreconditionFailure` with the code and the message of each hold that is not
+      acknowledged (H1). An error of the line before has it too, if the run would be held besides.
     - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
       belongs to a recorded run with other content.
     - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.
     - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
+    - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+    """
+    WithdrawRun: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.WithdrawRunRequest, _lottery_service_pb2.WithdrawRunResponse]
+    """WithdrawRun takes a run back whose notices OCC has taken back: it records a run without notices
+    that supersedes it (N1). If it was withdrawn with the same reason already, the response is the
+    run that did.
+
+    Errors include:
+    - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+    - INVALID_ARGUMENT (INVALID_INPUT): the run has no notices, or the reason is not one line.
+    - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the run is superseded already, or
+      another one rests on it.
     - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
     """
     GetCharter: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.GetCharterRequest, _lottery_service_pb2.GetCharterResponse]
@@ -192,16 +209,33 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     side of the stream and is still waiting for the response. If the same content has been recorded
     already, the response is the run that recorded it.
 
+    A run without notices records that nothing was assigned (N1); the spec must then announce that
+    there are none.
+
     Errors include:
     - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
     - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
     - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
-      RUN_HAS_DEPENDENTS): the request
-      contradicts a recorded run.
+      RUN_HAS_DEPENDENTS): the request contradicts a recorded run.
+    - FAILED_PRECONDITION (HELD): the run is possible and nearly always a mistake; the error has
+      `google.rpc.PreconditionFailure` with the code and the message of each hold that is not
+      acknowledged (H1). An error of the line before has it too, if the run would be held besides.
     - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
       belongs to a recorded run with other content.
     - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.
     - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
+    - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+    """
+    WithdrawRun: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.WithdrawRunRequest, _lottery_service_pb2.WithdrawRunResponse]  # type: ignore[assignment]
+    """WithdrawRun takes a run back whose notices OCC has taken back: it records a run without notices
+    that supersedes it (N1). If it was withdrawn with the same reason already, the response is the
+    run that did.
+
+    Errors include:
+    - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+    - INVALID_ARGUMENT (INVALID_INPUT): the run has no notices, or the reason is not one line.
+    - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the run is superseded already, or
+      another one rests on it.
     - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
     """
     GetCharter: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.GetCharterRequest, _lottery_service_pb2.GetCharterResponse]  # type: ignore[assignment]
@@ -334,16 +368,39 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         side of the stream and is still waiting for the response. If the same content has been recorded
         already, the response is the run that recorded it.
 
+        A run without notices records that nothing was assigned (N1); the spec must then announce that
+        there are none.
+
         Errors include:
         - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
         - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
         - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
-          RUN_HAS_DEPENDENTS): the request
-          contradicts a recorded run.
+          RUN_HAS_DEPENDENTS): the request contradicts a recorded run.
+        - FAILED_PRECONDITION (HELD): the run is possible and nearly always a mistake; the error has
+          `google.rpc.PreconditionFailure` with the code and the message of each hold that is not
+          acknowledged (H1). An error of the line before has it too, if the run would be held besides.
         - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
           belongs to a recorded run with other content.
         - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.
         - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
+        - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+        """
+
+    @_abc_1.abstractmethod
+    def WithdrawRun(
+        self,
+        request: _lottery_service_pb2.WithdrawRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lottery_service_pb2.WithdrawRunResponse, _abc.Awaitable[_lottery_service_pb2.WithdrawRunResponse]]:
+        """WithdrawRun takes a run back whose notices OCC has taken back: it records a run without notices
+        that supersedes it (N1). If it was withdrawn with the same reason already, the response is the
+        run that did.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - INVALID_ARGUMENT (INVALID_INPUT): the run has no notices, or the reason is not one line.
+        - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the run is superseded already, or
+          another one rests on it.
         - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
         """
 

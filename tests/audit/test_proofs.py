@@ -201,14 +201,23 @@ def test_a_run_is_not_proved_in_a_log_without_it_or_that_is_not_there(
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [(0, 5), (-1, 5), (6, 5), (1, 22), (22, 22), (22, None), (0, None)]
+    ("first", "second", "wrong"),
+    [
+        (0, 5, "first_size"),
+        (-1, 5, "first_size"),
+        (6, 5, "first_size"),
+        (1, 22, "second_size"),
+        (22, 22, "second_size"),
+        (22, None, "first_size"),
+        (0, None, "first_size"),
+    ],
 )
 def test_consistency_is_not_proved_between_sizes_that_are_none(
-    proved: Ledger, first: int, second: int | None
+    proved: Ledger, first: int, second: int | None, wrong: str
 ) -> None:
     with pytest.raises(Refused, match="sizes must be in order from 1 to 21, got") as caught:
         operations.consistency(proved, first, second)
-    assert [problem.source for problem in caught.value.problems] == ["first_size"]
+    assert [problem.source for problem in caught.value.problems] == [wrong]
 
 
 def test_a_run_that_is_not_recorded_has_no_proof(proved: Ledger) -> None:

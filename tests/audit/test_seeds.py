@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from lottery.audit.seeds import (
     ENOUGH_DATES,
-    LOW_PRECISION_COMPOSITE,
     REPEATED_COMPOSITE,
     UNEVEN_SEEDS,
     seed_history,
@@ -25,7 +24,7 @@ from lottery.audit.seeds import (
 from lottery.errors import LedgerDamaged
 from lottery.ledger.run_record import RunRecord
 from lottery.method.methodology import JPMS_2024_09_06
-from lottery.method.seed import ExchangeAsk, Seed, derive_seed
+from lottery.method.seed import LOW_PRECISION_COMPOSITE, ExchangeAsk, Seed, derive_seed
 from tests.builders import PUBLISHED, record_in, request_of
 
 FIRST = dt.date(2025, 1, 2)

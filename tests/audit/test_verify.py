@@ -88,10 +88,7 @@ def amend(ledger: Path, holds_from: dt.date) -> Charter:
     return operations.amend_charter(
         settings_of(ledger),
         holds_from=holds_from,
-        decisions={},
-        approval_reference="memo 12",
-        notice_version=None,
-        clearing_member=None,
+        change=lambda terms: replace(terms, approval_reference="memo 12"),
         by=TESTER,
     )
 
@@ -139,6 +136,9 @@ def appended(ledger: Path, *entries: Entry) -> None:
         head = log.read_head(connection, signer)
         for entry in entries:
             key = read_key_file(there.key_file)
+            if isinstance(entry, RunRecord):
+                notices = there.read(entry, evidence.NOTICES_FILE)
+                log.add_notices(connection, head.tree_size, notices)
             head = log.append(connection, signer, head, entry, canonical(entry), key)
     there.publish()
 

@@ -6,13 +6,12 @@ Key files are tested in `tests/tlog/test_keys.py`, witnesses in `tests/cli/test_
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lottery.tlog.keys import VerifierKey, create_key_file, read_key_file
-from tests.builders import NEXT_DATE, PUBLISHED
+from tests.builders import PUBLISHED
 from tests.cli.calls import (
     EXAMPLE_RUN,
     Door,
@@ -27,7 +26,7 @@ from tests.cli.calls import (
 )
 
 OFFICER = "example.org/officer"
-NEXT_DAY = replace(PUBLISHED, date=NEXT_DATE)
+NEXT_DAY = PUBLISHED.later()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import NEXT_DATE, PUBLISHED, position
+from tests.builders import PUBLISHED, position
 from tests.cli.calls import (
     EXAMPLE_RUN,
     Door,
@@ -33,7 +33,7 @@ def two_dates(tmp_path_factory: pytest.TempPathFactory) -> Door:
     """Record a run on each of two dates."""
     directory = tmp_path_factory.mktemp("two-dates")
     door = files_of(directory / "ledger")
-    for day in (PUBLISHED, replace(PUBLISHED, date=NEXT_DATE)):
+    for day in (PUBLISHED, PUBLISHED.later()):
         assert door(*run_of(day, directory / day.date.isoformat())).exit_code == 0
     return door
 

@@ -12,8 +12,6 @@ from tests.builders import (
     AAPL,
     FULL,
     META,
-    NEXT_DATE,
-    OTHER_ASKS,
     PUBLISHED,
     SmallDay,
     notice,
@@ -118,7 +116,8 @@ def test_a_second_cycle_with_other_pools_is_a_second_run(door: Door, tmp_path: P
 
 def test_a_warning_is_shown_with_the_run(door: Door, tmp_path: Path) -> None:
     day = replace(PUBLISHED, notices=[notice("A1", AAPL, 10, "C")])
-    text, document = succeeds(door, *run_of(day, tmp_path), exit_code=4)
+    acknowledge = ["--acknowledge", "MOSTLY_BREAKS", "--reason", "it is a test"]
+    text, document = succeeds(door, *run_of(day, tmp_path), *acknowledge, exit_code=4)
     assert "their pools do not meet [P3]" in text.out
     assert [warning["code"] for warning in document["warnings"]] == ["OCC_ACCOUNT_ON_ONE_SIDE"]
     assert [broken["reason"] for broken in document["breaks"]] == ["NO_POSITION"]
@@ -260,7 +259,7 @@ def test_a_conflict_exits_5_with_its_reason_and_the_standing_run(
 
 def test_other_volumes_on_another_date_are_no_conflict(door: Door, tmp_path: Path) -> None:
     door(*run_of(PUBLISHED, tmp_path / "first"))
-    next_day = replace(PUBLISHED, asks=OTHER_ASKS, date=NEXT_DATE)
+    next_day = PUBLISHED.later()
     assert door(*run_of(next_day, tmp_path / "second")).exit_code == 0
     assert door.recorded() == [EXAMPLE_RUN, "2024-09-17-001"]
 
@@ -273,7 +272,7 @@ def test_a_locked_ledger_exits_75_and_the_same_command_later_records(
     with serving(tmp_path / "ledger", lock_seconds=0.05) as server:
         door = server if by == "server" else files_of(server.ledger)
         door(*run_of(PUBLISHED, tmp_path / "first"))
-        command = run_of(replace(PUBLISHED, date=NEXT_DATE), tmp_path / "second")
+        command = run_of(PUBLISHED.later(), tmp_path / "second")
         with write_lock(door.ledger):
             text, _ = fails(door, *command, exit_code=75, reason="LEDGER_BUSY")
             assert text.message == (

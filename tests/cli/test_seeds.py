@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import ASKS, PUBLISHED, SmallDay, record_in, request_of
+from tests.builders import ASKS, PUBLISHED, SmallDay, notice, record_in, request_of
 from tests.cli.calls import Door, files_of, run_of, serving, succeeds
 
 FIRST = dt.date(2025, 1, 2)
@@ -22,7 +22,14 @@ def day_of(date: dt.date, digits: int) -> SmallDay:
     """Return the published day on another date, with a composite that has these digits."""
     whole, part = divmod(28_200_000_000 + digits * 100 + date.day, 100_000)
     asks = {**dict.fromkeys(ASKS, "0"), "Z901803": f"{whole}.{part:05d}"}
-    return replace(PUBLISHED.renamed(date.isoformat()), date=date, asks=asks)
+    series = "AAPL  250321C00220000"
+    return replace(
+        PUBLISHED,
+        notices=[notice(f"{date}A1", series, 10)],
+        positions=[{**row, "series": series} for row in PUBLISHED.positions],
+        date=date,
+        asks=asks,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +90,8 @@ def test_superseded_volumes_are_left_out_and_repeated_ones_flagged(
     later = FIRST + dt.timedelta(days=1)
     assert door(*run_of(day_of(FIRST, 4_313), tmp_path / "first")).exit_code == 0
     wrong = replace(day_of(later, 17), asks=day_of(FIRST, 4_313).asks)
-    assert door(*run_of(wrong, tmp_path / "wrong")).exit_code == 0
+    acknowledge = ("--acknowledge", "STALE_VOLUMES", "--reason", "not looked at")
+    assert door(*run_of(wrong, tmp_path / "wrong"), *acknowledge).exit_code == 0
 
     text, document = succeeds(door, "seeds", "--from", str(later))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import AAPL, FULL, GE, GOOGL, META, NEXT_DATE, PUBLISHED, notice, position
+from tests.builders import AAPL, FULL, GE, GOOGL, META, PUBLISHED, notice, position
 from tests.cli.calls import (
     EXAMPLE,
     EXAMPLE_RUN,
@@ -56,7 +56,7 @@ def two_dates(tmp_path_factory: pytest.TempPathFactory) -> Door:
     """Record a run on each of two dates, the later date first."""
     directory = tmp_path_factory.mktemp("two-dates")
     door = files_of(directory / "ledger")
-    door(*run_of(replace(PUBLISHED, date=NEXT_DATE), directory / "next"))
+    door(*run_of(PUBLISHED.later(), directory / "next"))
     door(*run_of(PUBLISHED, directory / "first"))
     return door
 

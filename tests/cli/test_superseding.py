@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import AAPL, META, NEXT_DATE, OTHER_ASKS, PUBLISHED, SmallDay, notice, position
+from tests.builders import AAPL, META, OTHER_ASKS, PUBLISHED, SmallDay, notice, position
 from tests.cli.calls import (
     CORRECTED,
     UNKNOWN_RUN,
@@ -142,7 +142,7 @@ def test_the_runs_are_listed_with_the_chain_and_its_reasons(recorded: Door, tmp_
 def test_the_chain_of_a_date_is_listed_whatever_dates_are_asked_for(
     corrected: Door, tmp_path: Path
 ) -> None:
-    corrected(*run_of(replace(PUBLISHED, date=NEXT_DATE), tmp_path / "next"))
+    corrected(*run_of(PUBLISHED.later(), tmp_path / "next"))
     of_date = corrected("runs", "--from", "2024-09-16", "--to", "2024-09-16", "--json").document
     assert [run["superseded_by"] for run in of_date["runs"]] == [THIRD, None, None]
     assert "superseded" not in corrected("runs", "--from", "2024-09-17").out
@@ -191,7 +191,7 @@ def test_a_run_that_is_not_recorded_cannot_be_superseded(recorded: Door, tmp_pat
 def test_a_run_of_another_date_is_refused(
     recorded: Door, tmp_path: Path, named: str, run: str
 ) -> None:
-    recorded(*run_of(replace(PUBLISHED, date=NEXT_DATE), tmp_path / "next"))
+    recorded(*run_of(PUBLISHED.later(), tmp_path / "next"))
     command = superseding(CORRECTED, tmp_path / "new", named)
     text, document = fails(recorded, *command, exit_code=3, reason="INVALID_INPUT")
     message = f"expected a run of 2024-09-16 to supersede, got {run}"
@@ -238,7 +238,7 @@ def test_a_chain_is_the_same_by_the_files_and_by_a_server(
         superseding(replace(WHOLE, asks=OTHER_ASKS), tmp_path / "e", "latest"),
         superseding(replace(PUBLISHED, asks=OTHER_ASKS), tmp_path / "f", "latest", reason="é"),
         run_of(PUBLISHED, tmp_path / "a"),
-        run_of(replace(PUBLISHED, date=NEXT_DATE), tmp_path / "g"),
+        run_of(PUBLISHED.later(), tmp_path / "g"),
         superseding(replace(PUBLISHED, asks=OTHER_ASKS), tmp_path / "f", "latest", reason="à"),
         ["runs"],
         ["show", FIRST],

@@ -105,7 +105,7 @@ def test_positions_are_not_kept_because_the_evidence_has_those_that_matter(
         pytest.param(HEADER.upper() + GOOD, "got 'SERIES'", id="upper case"),
         pytest.param(
             "series,account,short_quantity,qty\n" + f"{AAPL},1,2,3\n",
-            "column must be one of series, account, short_quantity, occ_account, got 'qty'",
+            "column must be one of series, account, short_quantity, occ_account, as_of, got 'qty'",
             id="unknown column",
         ),
         pytest.param(f"series,account\n{AAPL},1\n", "short_quantity is missing", id="missing"),

@@ -498,7 +498,7 @@ def test_an_id_again_is_refused_be_its_content_the_same_or_another(
 
 def test_a_file_without_an_assignment_is_refused() -> None:
     assert refused(document(position_report("P1", AAPL, 1))) == [
-        "notices.xml: expected at least one AsgnRpt, got none"
+        'notices.xml: expected at least one AsgnRpt, or a Batch of TotMsg="0", got none'
     ]
 
 

@@ -22,8 +22,8 @@ from lottery.errors import (
     LedgerDamaged,
     StandingChanged,
 )
-from lottery.ledger.commit import ATTEMPTS
 from lottery.ledger.draft import RunKey
+from lottery.ledger.log_writer import ATTEMPTS
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from tests.builders import (
     AAPL,

@@ -81,10 +81,11 @@ def amended(ledger: Path, holds_from: dt.date, **decisions: str) -> None:
     operations.amend_charter(
         settings_of(ledger),
         holds_from=holds_from,
-        decisions=decisions,
-        approval_reference="memo 12",
-        notice_version=None,
-        clearing_member=None,
+        change=lambda terms: replace(
+            terms,
+            decisions={**terms.decisions, **decisions},
+            approval_reference="memo 12",
+        ),
         by=TESTER,
     )
 

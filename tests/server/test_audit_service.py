@@ -8,7 +8,6 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from concurrent import futures
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +27,6 @@ from tests.builders import (
     AAPL,
     FULL,
     META,
-    NEXT_DATE,
     PUBLISHED,
     SmallDay,
     assert_sound,
@@ -144,7 +142,7 @@ def test_a_fault_is_a_result_with_its_file(stubs: Stubs, tmp_path: Path) -> None
 
 
 def test_the_latest_checkpoint_covers_every_entry(stubs: Stubs) -> None:
-    for size, day in enumerate((PUBLISHED, replace(PUBLISHED, date=NEXT_DATE)), 2):
+    for size, day in enumerate((PUBLISHED, PUBLISHED.later()), 2):
         run_day(stubs, day)
 
         response = stubs.audit.GetCheckpoint(pb.GetCheckpointRequest())
@@ -453,7 +451,7 @@ def test_a_caller_that_stops_reading_a_bundle_leaves_nothing_staged(
 
 def test_a_replay_of_days_is_one_entry_of_the_trail(server: LotteryServer, stubs: Stubs) -> None:
     run_day(stubs, PUBLISHED)
-    run_day(stubs, replace(PUBLISHED, date=NEXT_DATE))
+    run_day(stubs, PUBLISHED.later())
 
     list(stubs.audit.ReplayRuns(pb.ReplayRunsRequest(business_date=date_of(PUBLISHED.date))))
     list(stubs.audit.ReplayRuns(pb.ReplayRunsRequest()))

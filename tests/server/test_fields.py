@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import grpc
@@ -158,11 +157,34 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
     ),
     (rows_of(PUBLISHED), {"spec"}),
     (
-        messages_of(replace(PUBLISHED, date=NEXT_DATE), supersedes=["latest"], reason="late"),
+        messages_of(
+            PUBLISHED,
+            acknowledgements=[
+                lottery_pb2.Acknowledgement(code="FUTURE_DATE"),
+                lottery_pb2.Acknowledgement(reason="a test"),
+                lottery_pb2.Acknowledgement(code="FUTURE_DATE", reason="a test"),
+            ],
+        ),
+        {
+            "spec.acknowledgements[0].reason",
+            "spec.acknowledgements[1].code",
+            "spec.acknowledgements[2].code",
+        },
+    ),
+    (
+        messages_of(
+            PUBLISHED, acknowledgements=[lottery_pb2.Acknowledgement(code="OLD", reason="a test")]
+        ),
+        {"spec.acknowledgements"},
+    ),
+    (
+        messages_of(PUBLISHED.later(), supersedes=["latest"], reason="late"),
         {"spec.supersedes"},
     ),
     (pb.GetCharterRequest(business_date=NO_DATE), {"business_date"}),
     (pb.GetRunRequest(), {"run"}),
+    (pb.WithdrawRunRequest(reason="late"), {"run"}),
+    (pb.WithdrawRunRequest(run="latest"), {"reason"}),
     (pb.ListRunsRequest(page_size=-1), {"page_size"}),
     (pb.ListRunsRequest(page_token="x"), {"page_token"}),  # noqa: S106 - no secret.
     (pb.ListRunsRequest(first_date=NO_DATE), {"first_date"}),
@@ -209,7 +231,14 @@ NEVER_REFUSED: Final = {"GetCheckpoint"}
 ANSWERED: Final[Sequence[Sequence[Message]]] = (
     [pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS))],
     [series_request()],
-    [spec_of(PUBLISHED), notices_of(*PUBLISHED.notices), positions_of(*PUBLISHED.positions)],
+    [
+        spec_of(
+            PUBLISHED,
+            acknowledgements=[lottery_pb2.Acknowledgement(code="FUTURE_DATE", reason="a test")],
+        ),
+        notices_of(*PUBLISHED.notices),
+        positions_of(*PUBLISHED.positions),
+    ],
     [pb.GetCharterRequest(business_date=date_of(PUBLISHED.date))],
     [pb.GetRunRequest(run="latest")],
     [pb.StreamAllocationsRequest(run="latest")],
@@ -219,6 +248,7 @@ ANSWERED: Final[Sequence[Sequence[Message]]] = (
     [audit.ExportRunRequest(run="latest")],
     [audit.GetInclusionProofRequest(run="latest")],
     [audit.GetConsistencyProofRequest(first_size=1)],
+    [pb.WithdrawRunRequest(run="2024-09-16-001", reason="OCC took the notices back")],
 )
 """The messages of a call that is answered, for each method that requires anything."""
 

@@ -106,7 +106,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
 def two_dates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
     """Connect to a server over a ledger with runs of two dates, the later one recorded first."""
     with called(tmp_path_factory.mktemp("dates") / "ledger") as stubs:
-        run_day(stubs, replace(FULL, date=NEXT_DATE))
+        run_day(stubs, FULL.later())
         run_day(stubs, PUBLISHED)
         yield stubs
 

@@ -12,7 +12,17 @@ from google.rpc import error_details_pb2
 
 from lottery import errors
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION
-from lottery.errors import Conflict, LotteryError, PoolBroken, Problem, Refused, RunNotFound
+from lottery.errors import (
+    Conflict,
+    Held,
+    Hold,
+    LotteryError,
+    PoolBroken,
+    Problem,
+    Refused,
+    RunNotFound,
+)
+from lottery.ledger.holds import HOLDS
 from server.status import DETAILS_KEY, code_of, status_of
 
 METADATA_BYTES = 8 << 10
@@ -42,6 +52,7 @@ def wire_bytes(error: LotteryError) -> int:
         lambda text: Conflict(errors.REQUEST_ID_REUSED, text, run="2024-09-16-001"),
         lambda text: errors.LimitExceeded(text, limit=text),
         errors.LedgerUnwritable,
+        lambda text: Held([Hold(code=code, message=text) for code in HOLDS]),
         lambda text: Refused([Problem(source="positions", message=text)]),
         lambda text: Refused([Problem(source="positions", message="?", row=1, column=text)]),
         lambda text: Refused(
@@ -58,6 +69,7 @@ def wire_bytes(error: LotteryError) -> int:
         "request id",
         "limit",
         "ledger",
+        "holds",
         "problem",
         "column",
         "problems",
@@ -84,6 +96,19 @@ def test_as_many_problems_are_sent_as_fit() -> None:
 
     assert wire_bytes(Refused(problems)) > METADATA_BYTES // 2
     assert len(status.details) == 2
+
+
+def test_every_hold_is_sent_however_long_its_message_is() -> None:
+    holds = [Hold(code=code, message=WIDE * 5_000) for code in sorted(HOLDS)]
+    conflict = Conflict(errors.SEED_CONFLICT, WIDE * 5_000, run="2024-09-16-001")
+    conflict.holds = tuple(holds)
+
+    for error in (Held(holds), conflict):
+        failure = error_details_pb2.PreconditionFailure()
+        assert any(detail.Unpack(failure) for detail in status_of(error).details)
+        assert [one.type for one in failure.violations] == sorted(HOLDS)
+        assert {one.subject for one in failure.violations} == {"spec.acknowledgements"}
+        assert all(WIDE in one.description for one in failure.violations)
 
 
 def refused(reason: str) -> Refused:
@@ -114,6 +139,7 @@ def refused(reason: str) -> Refused:
             )
             for reason in (EXCEEDS_SHORT, NO_POSITION)
         ),
+        (Held([Hold(code="FUTURE_DATE", message="no")]), grpc.StatusCode.FAILED_PRECONDITION),
         (RunNotFound("latest"), grpc.StatusCode.NOT_FOUND),
         (errors.LimitExceeded("no", limit="max_rows=1"), grpc.StatusCode.RESOURCE_EXHAUSTED),
         *(

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from lottery.v1 import lottery_service_pb2 as pb
-from tests.builders import AAPL, NEXT_DATE, PUBLISHED, SmallDay, position
+from tests.builders import AAPL, PUBLISHED, SmallDay, position
 from tests.server.calls import Stubs, failure_to, messages_of, run_count, run_day
 
 RUN: Final = "2024-09-16-001"
@@ -91,7 +91,7 @@ def test_a_run_to_supersede_that_is_not_recorded_is_not_found(stubs: Stubs) -> N
         ),
         (LATER, {"supersedes": ["yesterday", RUN, ""], "reason": "late"}, ["spec.supersedes"] * 2),
         (
-            replace(PUBLISHED, date=NEXT_DATE),
+            PUBLISHED.later(),
             {"supersedes": ["latest"], "reason": "late"},
             ["spec.supersedes"],
         ),

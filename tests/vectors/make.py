@@ -18,6 +18,7 @@ from lottery.ledger.entry import (
 )
 from lottery.ledger.run_record import (
     ALLOCATED_WITH_BREAKS,
+    Acknowledgement,
     EvidenceFile,
     Identity,
     MethodRecord,
@@ -45,6 +46,11 @@ RECORD = RunRecord(
     content_sha256="5e" * 32,
     supersedes=("2024-09-13-001", "2024-09-13-002"),
     reason="the “short” file was yesterday's",
+    acknowledgements=(
+        Acknowledgement(
+            code="STALE_VOLUMES", message="the composite is that of a run", reason="checked, “ok”"
+        ),
+    ),
     rests_on=("2024-09-13-003",),
     method=MethodRecord.of(JPMS_2024_09_06),
     seed=Seed(
@@ -93,6 +99,9 @@ ENTRIES: dict[str, Entry] = {
         notice_version="2024/3 “Zuteilung”",
         clearing_member="00099",
         holds_from=dt.date(2024, 9, 16),
+        closed_dates=(dt.date(2025, 1, 9),),
+        trading_dates=(),
+        holding_warnings=("ZERO_ASK",),
         previous="0c" * 32,
         requested_by=WHO,
         recorded_at=WHEN,

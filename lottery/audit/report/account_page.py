@@ -22,6 +22,7 @@ from lottery.audit.report.ribbon import Ribbon, draw_ribbon
 from lottery.audit.report.run_page import PageProof, reader_of, verified_proof
 from lottery.errors import NotInRun, quote
 from lottery.ledger.run_record import RunRecord
+from lottery.ledger.warning_codes import SEED_WARNINGS
 from lottery.method.methodology import ZeroHit
 from lottery.method.odds import AccountOdds, pool_odds
 
@@ -29,7 +30,6 @@ POSITIONS_SHOWN: Final = 40
 """Maximum number of positions with ribbon and odds, unless more are asked for."""
 POSITIONS_LISTED: Final = 5_000
 """Maximum rows of the table of positions."""
-SEED_WARNINGS: Final = frozenset({"ZERO_ASK", "LOW_PRECISION_COMPOSITE"})
 """Codes of the warnings that are about the whole date and about no other account."""
 
 

@@ -13,22 +13,11 @@ from dataclasses import replace
 from typing import Final
 
 from lottery.ledger.run_record import RunRecord
+from lottery.ledger.warning_codes import WARNINGS
 from lottery.method.seed import RuleWarning
 
 MASKED_DIGIT: Final = "•"
 """What stands for a digit."""
-
-WARNINGS_WITHOUT_ACCOUNTS: Final = frozenset(
-    {
-        "ZERO_ASK",
-        "LOW_PRECISION_COMPOSITE",
-        "OCC_ACCOUNT_ON_ONE_SIDE",
-        "OCC_SHORT_DIFFERS",
-        "OCC_SHORT_DIFFERS_MORE",
-        "OTHER_MEMBERS_LEFT_OUT",
-    }
-)
-"""Warnings known to name no account; digits are masked in all others."""
 
 
 class AccountNames:
@@ -56,6 +45,9 @@ def masked_record(record: RunRecord) -> RunRecord:
         record,
         request_id=_without_digits(record.request_id),
         reason=None if record.reason is None else _without_digits(record.reason),
+        acknowledgements=tuple(
+            replace(one, reason=_without_digits(one.reason)) for one in record.acknowledgements
+        ),
         requested_by=replace(
             requester, name=_without_digits(requester.name), host=_without_digits(requester.host)
         ),
@@ -73,7 +65,7 @@ def masked_record(record: RunRecord) -> RunRecord:
 
 
 def _masked_warning(warning: RuleWarning) -> RuleWarning:
-    if warning.code in WARNINGS_WITHOUT_ACCOUNTS:
+    if warning.code in WARNINGS:
         return warning
     return replace(warning, message=_without_digits(warning.message))
 

@@ -56,6 +56,7 @@ class _AssignmentReader(ReportReader):
     """Reads assignment reports; of what they announce it keeps what may be wrong."""
 
     kind = "AsgnRpt"
+    may_be_none = True
 
     def __init__(self, blocks: Blocks, business_date: dt.date, source: str) -> None:
         columns = ("notice_id", "series", "quantity", "occ_account", *OCC_REPORT_COLUMNS)

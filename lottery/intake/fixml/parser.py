@@ -16,6 +16,7 @@ import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -42,9 +43,24 @@ _PIECE_BYTES: Final = 1 << 16
 _SHOWN: Final = 160
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """What became of a file.
+
+    Attributes:
+        is_complete: Whether it was read to its end.
+        announces_none: Whether a batch says that it has no messages.
+        problems: Problems with the report that each was met in or after.
+    """
+
+    is_complete: bool
+    announces_none: bool
+    problems: Problems
+
+
 def read_reports(
     blocks: Blocks, wanted: str, take: Callable[[FixmlReport], None], locator: RowLocator
-) -> tuple[bool, Problems]:
+) -> Parsed:
     """Read the reports of one kind; other messages are skipped.
 
     Args:
@@ -52,24 +68,24 @@ def read_reports(
         wanted: The kind, such as `AsgnRpt`.
         take: Called with each report when it ends.
         locator: Locates the reports.
-
-    Returns:
-        Whether the file was read to its end, and problems with the report that each was met in or
-        after.
     """
     target = Target(wanted, take)
     message = _parse(blocks(), target)
     found = ProblemCollector()
     found.add(*(locator.problem(fault, column="TotMsg") for fault in target.batch_faults))
     if message is None:
-        return True, found.problems()
-    if target.report is not None:
+        pass
+    elif target.report is not None:
         message = f"{target.report}: {message}"
         found.add(locator.numbered_row_problem(target.report.row, message))
     else:
         after = f"after {target.last}: " if target.last is not None else ""
         found.add(locator.problem(f"{after}{message}"))
-    return False, found.problems()
+    return Parsed(
+        is_complete=message is None,
+        announces_none=target.announces_none,
+        problems=found.problems(),
+    )
 
 
 def lines_of_reports(blocks: Blocks, wanted: str) -> npt.NDArray[np.int64]:

@@ -52,6 +52,8 @@ class ReportReader:
     """
 
     kind: str
+    may_be_none: bool = False
+    """Whether a batch may say that there are none."""
 
     def __init__(
         self,
@@ -70,16 +72,17 @@ class ReportReader:
 
     def read(self) -> Reading:
         """Read all reports; the first column of the table is their id."""
-        is_complete, problems = parser.read_reports(
-            self._blocks, self.kind, self.take, self.locator
-        )
-        if not is_complete:
+        parsed = parser.read_reports(self._blocks, self.kind, self.take, self.locator)
+        problems = parsed.problems
+        if not parsed.is_complete:
             return self._reading(None, problems)
         self._found.add(*self.final_problems())
         table = self.rows.table()
-        if not table.num_rows:
+        # A file of other messages is not one that says that there are none.
+        if not table.num_rows and not (self.may_be_none and parsed.announces_none):
+            or_none = ', or a Batch of TotMsg="0"' if self.may_be_none else ""
             missing = Problems.of(
-                self.locator.problem(f"expected at least one {self.kind}, got none")
+                self.locator.problem(f"expected at least one {self.kind}{or_none}, got none")
             )
             return self._reading(None, problems + missing)
         return self._reading(table, problems)

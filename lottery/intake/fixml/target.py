@@ -76,6 +76,11 @@ class _Batch:
     attributes: Attributes
     message_count: int = 0
 
+    @property
+    def announces_none(self) -> bool:
+        """Whether it says that it has no messages."""
+        return is_count(self.attributes.get("TotMsg", ""), 0)
+
     def fault(self, last: FixmlReport | None) -> str | None:
         """Return what is wrong with the announced number of messages, if anything."""
         announced = self.attributes.get("TotMsg")
@@ -102,6 +107,7 @@ class Target:
         report: The open report.
         last: The last report that ended.
         batch_faults: What is wrong with the announced numbers of messages.
+        announces_none: Whether a batch says that it has no messages.
     """
 
     def __init__(
@@ -114,6 +120,7 @@ class Target:
         self.report: FixmlReport | None = None
         self.last: FixmlReport | None = None
         self.batch_faults: list[str] = []
+        self.announces_none = False
         self._wanted = wanted
         self._take = take
         self._begin = begin
@@ -162,6 +169,7 @@ class Target:
                 self.last, self.report = self.report, None
                 self._take(self.last)
         elif self._depth == _MESSAGE_DEPTH and self._batch is not None:
+            self.announces_none |= self._batch.announces_none
             fault = self._batch.fault(self.last)
             if fault is not None and len(self.batch_faults) < _MAX_KEPT:
                 self.batch_faults.append(fault)

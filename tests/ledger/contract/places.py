@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -62,9 +62,17 @@ def close_all() -> None:
         _DATABASES.pop().close()
 
 
-def record(ledger: Ledger, day: SmallDay, **asked: Any) -> operations.RecordedRun:
-    """Run a day; the named arguments are those of a request."""
-    return operations.run_lottery(ledger, request_of_wire(day, as_arrow=False, **asked))
+def record(
+    ledger: Ledger,
+    day: SmallDay,
+    *,
+    dry_run: bool = False,
+    proceed: Callable[[], None] | None = None,
+    **asked: Any,
+) -> operations.RecordedRun:
+    """Run a day; the other arguments are those of a request."""
+    request = request_of_wire(day, as_arrow=False, **asked)
+    return operations.run_lottery(ledger, request, dry_run=dry_run, proceed=proceed)
 
 
 def runs_in(ledger: Ledger) -> list[str]:

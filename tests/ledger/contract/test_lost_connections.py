@@ -23,7 +23,8 @@ from lottery.errors import (
     LedgerUnfinished,
     LedgerUnwritable,
 )
-from lottery.ledger.commit import ATTEMPTS, Ledger
+from lottery.ledger.commit import Ledger
+from lottery.ledger.log_writer import ATTEMPTS
 from lottery.ledger.ports import Database
 from lottery.operations.ledgers import LedgerSettings
 from lottery.tlog.keys import SigningKey

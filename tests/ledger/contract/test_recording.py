@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -41,6 +42,7 @@ from tests.builders import (
     OTHER_ASKS,
     PUBLISHED,
     TESTER,
+    SmallDay,
     notice,
     position,
     request_of_wire,
@@ -167,18 +169,19 @@ def test_notices_pools_and_seeds_are_there_once_on_a_date(ledger: Ledger) -> Non
     as_a_break = replace(PUBLISHED, notices=[*PUBLISHED.notices, notice("A2", AAPL, 60)])
     other_population = [*PUBLISHED.positions, position(AAPL, "2000", 1)]
 
+    cases: list[tuple[str, SmallDay, dict[str, Any]]] = [
+        (NOTICE_ALREADY_ALLOCATED, same_notice, {}),
+        (NOTICE_ALREADY_ALLOCATED, PUBLISHED, {"cycle": 2}),
+        (NOTICE_ALREADY_ALLOCATED, as_a_break, {}),
+        (
+            POPULATION_DIFFERS,
+            replace(PUBLISHED.renamed("late-"), positions=other_population),
+            {},
+        ),
+        (SEED_CONFLICT, replace(META_ONLY, asks=OTHER_ASKS), {"cycle": 2}),
+    ]
     with nothing_recorded(ledger):
-        for reason, day, asked in (
-            (NOTICE_ALREADY_ALLOCATED, same_notice, {}),
-            (NOTICE_ALREADY_ALLOCATED, PUBLISHED, {"cycle": 2}),
-            (NOTICE_ALREADY_ALLOCATED, as_a_break, {}),
-            (
-                POPULATION_DIFFERS,
-                replace(PUBLISHED.renamed("late-"), positions=other_population),
-                {},
-            ),
-            (SEED_CONFLICT, replace(META_ONLY, asks=OTHER_ASKS), {"cycle": 2}),
-        ):
+        for reason, day, asked in cases:
             with conflict(reason):
                 record(ledger, day, **asked)
     late = [record(ledger, PUBLISHED.renamed(name)).record for name in ("late-", "later-")]
