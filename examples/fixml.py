@@ -37,9 +37,17 @@ def notices_text(notices: Iterable[Row], date: str) -> str:
     return _START.format(count=len(reports)) + "".join(reports) + _END
 
 
-def positions_text(positions: Iterable[Row], date: str) -> str:
-    """Write what OCC has each pool short, which is what the positions add up to."""
-    shorts: dict[tuple[str, str], int] = {}
+def positions_text(
+    positions: Iterable[Row], date: str, missing: Mapping[tuple[str, str], int]
+) -> str:
+    """Write what OCC has each pool short.
+
+    Args:
+        positions: The firm's positions.
+        date: The business date.
+        missing: What the firm's positions lack, by OCC account and series.
+    """
+    shorts: dict[tuple[str, str], int] = dict(missing)
     for row in positions:
         pool = (str(row["occ_account"]), str(row["series"]))
         shorts[pool] = shorts.get(pool, 0) + int(str(row["short_quantity"]))

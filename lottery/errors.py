@@ -329,7 +329,7 @@ class Conflict(LotteryError):
     Attributes:
         reason: One of `CONFLICTS`.
         run: The recorded run that the request contradicts.
-        holds: What would hold the run besides, as far as that was looked at.
+        holds: What would hold the run too, as far as that was looked at.
     """
 
     def __init__(self, reason: str, message: str, *, run: str) -> None:

@@ -52,7 +52,7 @@ def test_a_command_of_the_runbook_does_what_stands_under_it(
 
 
 def test_the_runbook_has_a_command_for_every_exit_code_that_a_scheduler_meets() -> None:
-    codes = {exits.DONE, exits.REFUSED, exits.BREAKS, exits.CONFLICT, exits.MISMATCH}
+    codes = {exits.DONE, exits.REFUSED, exits.BREAKS, exits.CONFLICT, exits.HELD, exits.MISMATCH}
 
     assert {block.exit_code for block in BLOCKS} == {*codes, exits.TRY_AGAIN}
 

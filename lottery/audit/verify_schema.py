@@ -15,6 +15,12 @@ from lottery.ledger.schema import metadata
 DATABASE = "the database"
 """How faults name it: it can be a file, or elsewhere."""
 _CHECKED_LINES = 100
+_PRAGMAS = {
+    "table_xinfo": "*",
+    "index_xinfo": "*",
+    # Not the order in which they were made, which differs from one process to another.
+    "index_list": 'name, "unique", origin, partial',
+}
 
 
 def schema_faults(connection: sa.Connection) -> Iterator[Fault]:
@@ -53,8 +59,8 @@ def _sqlite_schema(connection: sa.Connection) -> dict[tuple[str, str], Any]:
         if row.schema == "main":
             found["table", row.name] = (row.type, row.wr, row.strict)
     for kind, name in [thing for thing in found if thing[0] in {"table", "index"}]:
-        for pragma in ("table_xinfo", "index_xinfo", "index_list"):
-            query = f"SELECT * FROM pragma_{pragma}(?)"  # noqa: S608 - the names are those above.
+        for pragma, columns in _PRAGMAS.items():
+            query = f"SELECT {columns} FROM pragma_{pragma}(?)"  # noqa: S608 - they are ours.
             rows = connection.exec_driver_sql(query, (name,)).all()
             found[kind, name] += tuple(sorted(map(repr, rows)))
     return found

@@ -165,7 +165,7 @@ def _listed(
     """Return the runs of `--supersede RUN…` and the codes of `--acknowledge CODE…`.
 
     Either option may be repeated or take several; what comes after the first one of an option is
-    told apart by its form.
+    a run or a code by its form.
 
     Raises:
         typer.BadParameter: There are runs or codes without their option, or one of them and reason

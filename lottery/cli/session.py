@@ -157,7 +157,7 @@ class Session:
             stderr = _console(sys.stderr)
             stderr.print(text, style="red", soft_wrap=True)
             if isinstance(error, Conflict) and error.holds:
-                stderr.print("It would be held besides", style="bold red")
+                stderr.print("It would be held too", style="bold red")
                 _show_holds(stderr, error.holds)
         raise typer.Exit(exit_code(error))
 

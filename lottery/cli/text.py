@@ -69,9 +69,9 @@ def show_run(console: Console, recorded: RecordedRun, *, is_repeated: bool) -> N
     console.print(f"Run {record.run} {already}: {record.state}", style="bold")
     console.print(
         f"  {record.business_date}, cycle {record.cycle}, method {record.method.id}, "
+        f"charter {record.charter[:CHARTER_DIGITS]}, "
         f"{record.recorded_at} by {person(record.requested_by)}"
     )
-    console.print(f"  charter {record.charter[:CHARTER_DIGITS]}", soft_wrap=True)
     if superseded_by is not None:
         console.print(f"  superseded by {superseded_by}", style="bold yellow")
     if record.supersedes:

@@ -249,7 +249,7 @@ def _expired(draft: RunDraft) -> list[str]:
 
 
 def _some(names: Sequence[str], count: int | None = None) -> str:
-    """Return the first names, and how many there are besides."""
+    """Return the first names, and how many more there are."""
     count = len(names) if count is None else count
     shown = ", ".join(names[:_NAMED])
     return shown if count <= _NAMED else f"{shown} and {count - _NAMED} more"

@@ -151,7 +151,7 @@ def run_lottery(
         Refused: Something in the request is wrong; every problem is listed.
         RunNotFound: A run to supersede is not recorded.
         Conflict: The run contradicts what is recorded, or is recorded and superseded since; what
-            would hold it besides is said too.
+            would hold it is said too.
         Held: The run is held, and that is not acknowledged (H1).
         LedgerBusy: Another process holds the ledger's write lock.
     """
@@ -516,7 +516,7 @@ def _occ_account_warnings(request: RunRequest) -> tuple[RuleWarning, ...]:
         return ()
     in_notices = _has_occ_accounts(request.notices.table)
     in_positions = request.positions.has_occ_accounts
-    if in_notices == in_positions:
+    if in_notices == in_positions or not request.notices.table.num_rows:
         return ()
     with_it, without = ("notices", "positions") if in_notices else ("positions", "notices")
     message = f"{with_it} carry an occ_account and {without} carry none: their pools do not meet"

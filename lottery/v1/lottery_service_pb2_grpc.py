@@ -161,7 +161,7 @@ class LotteryServiceServicer:
         RUN_HAS_DEPENDENTS): the request contradicts a recorded run.
         - FAILED_PRECONDITION (HELD): the run is possible and nearly always a mistake; the error has
         `google.rpc.PreconditionFailure` with the code and the message of each hold that is not
-        acknowledged (H1). An error of the line before has it too, if the run would be held besides.
+        acknowledged (H1). An error of the line before has it too, if the run would be held too.
         - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
         belongs to a recorded run with other content.
         - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.

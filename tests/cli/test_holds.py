@@ -141,7 +141,7 @@ def test_a_rehearsal_exits_as_the_run_would_and_records_nothing(
     command = [*run_of(CORRECTED, tmp_path / "c"), "--cycle", "3", "--dry-run"]
     text, document = fails(either, *command, exit_code=5, reason="NOTICE_ALREADY_ALLOCATED")
     assert [hold["code"] for hold in document["held"]] == ["CYCLE_OUT_OF_ORDER"]
-    assert "It would be held besides" in text.err
+    assert "It would be held too" in text.err
     assert "CYCLE_OUT_OF_ORDER: expected cycle 1 or 2 of 2024-09-16" in text.err
     assert files_in(either.ledger) == before
 
