@@ -31,7 +31,7 @@ help:  ## List the targets.
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.txt
 	@touch $@
 
-demo: .venv/runtime  ## Run the example day through a real server, and replay it.
+demo: .venv/runtime  ## Run the example dates through a real server, and replay them.
 	@$(BIN)/python -m examples.demo
 
 check: lint  ## Run lint and the tests that are not slow, before each commit.
@@ -85,8 +85,8 @@ bench: .venv/dev  ## Time a day and a call against their peers.
 serve: .venv/runtime  ## Serve over gRPC on 127.0.0.1:50051.
 	@$(BIN)/lottery serve
 
-example: .venv/dev  ## Write examples/2024-09-16 again.
-	@$(BIN)/python -m examples.make_day
+example: .venv/dev  ## Write the dates of examples again.
+	@$(BIN)/python -m examples.make_day && $(BIN)/python -m examples.make_second_day
 
 docs: .venv/dev  ## Write the generated parts of the documentation again.
 	@$(BIN)/python -m docs.generate

@@ -1,4 +1,4 @@
-"""`make demo`: the example day through a real server on loopback, shown, replayed, verified."""
+"""`make demo`: two example dates through a real server on loopback, shown, replayed, verified."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ import tempfile
 from pathlib import Path
 
 DAY = Path(__file__).parent / "2024-09-16"
-FILES = [
-    *("--notices", str(DAY / "notices.csv")),
-    *("--positions", str(DAY / "positions.csv")),
-    *("--volumes", str(DAY / "volumes.csv")),
-]
+SECOND_DAY = Path(__file__).parent / "2024-09-17"
 BREAKS = 4
-"""The exit code of a run with breaks; the example day has one on purpose."""
+"""The exit code of a run with breaks; the example dates have one each, on purpose."""
 
 
 def main() -> None:
-    """Show the example day.
+    """Show the example dates.
 
     Raises:
         SystemExit: Something is not as expected; the code is 1.
@@ -33,18 +29,62 @@ def main() -> None:
         to_server = ("--server", f"127.0.0.1:{port}")
         try:
             output = folder / "output"
-            lottery(*to_server, "run", "--date", "2024-09-16", *FILES, "--output", str(output))
-            expected = (DAY / "expected" / "allocations.csv").read_bytes()
-            if (output / "allocations.csv").read_bytes() != expected:
-                raise SystemExit("the allocations are not those of the independent reference")
-            print("The allocations are those of the tests' independent reference, to the byte.")
+            lottery(*to_server, *run_of(DAY), "--output", str(output))
+            compare(output, DAY)
             lottery(*to_server, "show", "latest", "--allocations")
             lottery(*to_server, "explain", "latest", "--series", "AAPL240920C00220000")
+            for command in second_date(folder / "booked"):
+                lottery(*to_server, *command)
+            compare(folder / "booked", SECOND_DAY)
             lottery(*to_server, "replay", "--all")
             lottery(*to_server, "verify")
         finally:
             server.terminate()
             server.wait()
+
+
+def run_of(day: Path, notices: str = "notices.csv", positions: str = "positions.csv") -> list[str]:
+    """Return `run` of a date's files."""
+    return [
+        *("run", "--date", day.name),
+        *("--notices", str(day / notices)),
+        *("--positions", str(day / positions)),
+        *("--volumes", str(day / "volumes.csv")),
+    ]
+
+
+def second_date(booked: Path) -> list[list[str]]:
+    """Return the commands of the second date, on which everything goes wrong that can.
+
+    Args:
+        booked: The folder for what stands in the end.
+    """
+    date = SECOND_DAY.name
+    corrected = run_of(SECOND_DAY, "corrected/notices.csv", "corrected/positions.csv")
+    return [
+        run_of(SECOND_DAY),
+        [*run_of(SECOND_DAY, "cycle-2/notices.csv"), "--cycle", "2"],
+        [*run_of(SECOND_DAY, "cycle-3/notices.csv"), "--cycle", "3"],
+        ["withdraw", f"{date}-003", "--reason", "OCC took B000000005 back"],
+        [
+            *(*corrected, "--cycle", "2", "--supersede", f"{date}-001", f"{date}-002"),
+            *("--reason", "an account and a late trade were missing in the positions"),
+        ],
+        ["day", date, "--output", str(booked)],
+        ["diff", date, "--since", f"{date}-002"],
+    ]
+
+
+def compare(output: Path, day: Path) -> None:
+    """Compare allocations with those that are expected.
+
+    Raises:
+        SystemExit: They differ.
+    """
+    expected = (day / "expected" / "allocations.csv").read_bytes()
+    if (output / "allocations.csv").read_bytes() != expected:
+        raise SystemExit("the allocations are not those of the independent reference")
+    print("The allocations are those of the tests' independent reference, to the byte.")
 
 
 def start_server(ledger: Path) -> tuple[subprocess.Popen[bytes], int]:

@@ -186,13 +186,13 @@ def files_of_the_day() -> dict[str, str]:
     asks = {str(row["security_number"]): str(row["ask_price"]) for row in VOLUMES}
     day = allocate_day(notices, positions, asks)
     return {
-        "positions.csv": _csv_text(positions),
-        "notices.csv": _csv_text(notices),
+        "positions.csv": csv_text(positions),
+        "notices.csv": csv_text(notices),
         "notices.xml": fixml.notices_text(notices, DIRECTORY.name),
         "occ_positions.xml": fixml.positions_text(positions, DIRECTORY.name, MISSING),
-        "volumes.csv": _csv_text(VOLUMES),
-        "expected/pools.csv": _csv_text(day.pools),
-        "expected/allocations.csv": _csv_text(day.allocations),
+        "volumes.csv": csv_text(VOLUMES),
+        "expected/pools.csv": csv_text(day.pools),
+        "expected/allocations.csv": csv_text(day.allocations),
     }
 
 
@@ -276,7 +276,7 @@ def _series(root: str, expiry: str, right: str, strike: str) -> str:
     return f"{root:<6}{expiry}{right}{int(Decimal(strike) * 1000):08d}"
 
 
-def _csv_text(rows: Sequence[Mapping[str, str | int | None]]) -> str:
+def csv_text(rows: Sequence[Mapping[str, str | int | None]]) -> str:
     """Write rows as CSV; a None is an empty text."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")

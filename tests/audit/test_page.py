@@ -199,6 +199,36 @@ def test_late_notices_are_on_the_pages_where_they_continue(tmp_path: Path) -> No
     assert f"{AAPL.replace('  ', ' ')} 51 65, 15 assigned before more is assigned" in broken
 
 
+def test_what_held_a_run_is_on_its_page_with_the_reason(tmp_path: Path) -> None:
+    record_in(tmp_path / "ledger", request_of(PUBLISHED, tmp_path / "a"))
+    day = replace(PUBLISHED.later(), asks=PUBLISHED.asks)
+    acknowledged = {"STALE_VOLUMES": "asked 1046 the vendor <b>twice</b>"}
+    record_in(tmp_path / "ledger", request_of(day, tmp_path / "b", acknowledged=acknowledged))
+    ledger = opened(tmp_path / "ledger")
+
+    text = read_page(html_of(ledger, PageRequest())).text
+    masked = read_page(html_of(ledger, PageRequest(mask_accounts=True))).text
+
+    assert "Held by STALE_VOLUMES, and acknowledged: the composite 282,431,310 is that of" in text
+    assert "Reason given: asked 1046 the vendor <b>twice</b> [H1]" in text
+    assert "1046 the vendor" not in masked
+
+
+def test_the_page_of_a_withdrawal_says_so_and_has_no_section_of_pools(tmp_path: Path) -> None:
+    record_in(tmp_path / "ledger", request_of(PUBLISHED, tmp_path / "a"))
+    ledger = opened(tmp_path / "ledger")
+    operations.withdraw_run(ledger, "latest", reason="OCC took it back", by=REQUESTER.by)
+
+    html = html_of(ledger, PageRequest())
+
+    text = read_page(html).text
+    assert "Withdrawn: OCC took the notices back (WITHDRAWN)" in text
+    assert "Supersedes 2024-09-16-001. Reason given: OCC took it back" in text
+    assert "None: there were no notices." in text
+    assert "All pools" not in text
+    assert "Volumes and their sum" in text
+
+
 def test_both_figures_of_a_break_and_its_reason_come_first(ledger: Ledger) -> None:
     text = read_page(html_of(ledger, PageRequest())).text
     expected = "C GE1 240920C00160000 25 22 more is assigned than the pool is short EXCEEDS_SHORT"
