@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import NEXT_DATE, OTHER_ASKS, PUBLISHED, SmallDay
+from tests.builders import AAPL, NEXT_DATE, OTHER_ASKS, PUBLISHED, SmallDay, notice
 from tests.cli.calls import (
     CORRECTED,
     EXAMPLE_RUN,
@@ -237,3 +237,33 @@ def test_a_calendar_that_is_none_is_refused_with_every_problem(
     _, document = fails(
         lottery, "init", "--calendar", tmp_path / "gone.csv", exit_code=3, reason="INVALID_INPUT"
     )
+
+
+def test_notices_that_are_cut_off_within_a_number_are_held(either: Door, tmp_path: Path) -> None:
+    day = replace(
+        PUBLISHED,
+        notices=[notice("A1", AAPL, 391)],
+        positions=[{**row, "short_quantity": 200} for row in PUBLISHED.positions],
+    )
+    command = run_of(day, tmp_path)
+    notices = tmp_path / "notices.csv"
+    text = "notice_id,series,quantity\nA1,AAPL240920C00220000,391\n"
+    notices.write_text(text[:-2])
+
+    _, document = fails(either, *command, exit_code=7, reason="HELD")
+
+    assert [hold["code"] for hold in document["held"]] == ["MAY_BE_CUT_OFF"]
+    assert "notices.csv" in document["held"][0]["message"]
+    fails(either, *command, "--expect", "contracts=391", exit_code=3, reason="INVALID_INPUT")
+    answer = either(*command, "--expect", "contracts=39", "--json")
+    assert (answer.exit_code, answer.document["assigned_quantity"]) == (0, 39)
+    notices.write_text(text)
+    fails(either, *command, exit_code=5, reason="NOTICE_ALREADY_ALLOCATED")
+
+
+def test_a_day_of_breaks_alone_is_held(either: Door, tmp_path: Path) -> None:
+    day = SmallDay(notices=[notice("A1", AAPL, 66)], positions=PUBLISHED.positions)
+    command = run_of(day, tmp_path)
+    _, document = fails(either, *command, exit_code=7, reason="HELD")
+    assert [hold["code"] for hold in document["held"]] == ["MOSTLY_BREAKS"]
+    assert either(*command, "--acknowledge", "MOSTLY_BREAKS", "--reason", WHY).exit_code == 4

@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 from lottery import operations
+from lottery.errors import RUN_HAS_DEPENDENTS, Conflict
 from lottery.ledger.commit import Ledger
+from lottery.ledger.run_record import RunRecord, Superseding
 from tests import reference
 from tests.builders import (
     AAPL,
@@ -27,6 +29,8 @@ from tests.builders import (
     GE,
     META,
     NEXT_DATE,
+    SPY,
+    TESTER,
     SmallDay,
     asks_making,
     notice,
@@ -337,3 +341,45 @@ def histories_row(row: operations.HistoryRow) -> Row:
         "business_date": row.business_date.isoformat(),
         **{name: getattr(row, name) for name in row.__slots__ if name != "business_date"},
     }
+
+
+@pytest.mark.parametrize("seed", range(LEDGERS))
+def test_superseding_anything_leaves_no_run_on_what_no_longer_stands(
+    seed: int, tmp_path: Path
+) -> None:
+    generator = random.Random(seed)  # noqa: S311 - no lottery is drawn with it.
+    morning = Morning(tmp_path / "ledger", DATE, generator)
+    for _ in range(4):
+        morning.step()
+    ledger = opened(tmp_path / "ledger")
+    for attempt in range(6):
+        standing = standing_records(ledger)
+        chosen = generator.sample(standing, generator.randint(1, len(standing)))
+        gone = {record.run for record in chosen}
+        left = [record for record in standing if record.run not in gone]
+        is_refused = any(gone & set(record.rests_on) for record in left)
+        try:
+            if len(chosen) == 1 and chosen[0].notice_count and generator.random() < 0.5:
+                operations.withdraw_run(ledger, *gone, reason="taken back", by=TESTER)
+            else:
+                other = SmallDay(
+                    notices=[notice(f"other-{attempt}", SPY, 1, "C")],
+                    positions=positions_of(SPY, {"1": 50, "2": 50}, "C"),
+                    asks=morning.asks,
+                    date=DATE,
+                )
+                request = request_of_wire(
+                    other, as_arrow=False, supersedes=tuple(gone), reason="others"
+                )
+                record_in(tmp_path / "ledger", request)
+            reason = None
+        except Conflict as conflict:
+            reason = conflict.reason
+        assert reason == (RUN_HAS_DEPENDENTS if is_refused else None)
+        assert not is_refused or standing_records(ledger) == standing
+        runs = {record.run for record in standing_records(ledger)}
+        assert all(runs.issuperset(record.rests_on) for record in standing_records(ledger))
+
+
+def standing_records(ledger: Ledger) -> list[RunRecord]:
+    return ledger.left_standing(DATE.isoformat(), Superseding())
