@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from lottery.errors import LedgerDamaged
@@ -36,6 +38,9 @@ from lottery.ledger.schema import (
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from lottery.tlog.keys import SigningKey, VerifierKey
+
+_NOTICE_KEY: Final = ("notice_id", "series", "quantity")
+_KEY_BYTES: Final = 8
 
 Row = tuple[sa.Table, Mapping[str, Any]]
 
@@ -214,16 +219,11 @@ def notice_keys(notices: pa.Table) -> list[int]:
     Returns:
         The first 64 bits of a SHA-256 as signed integers.
     """
-    columns = (notices.column(name).to_pylist() for name in ("notice_id", "series", "quantity"))
-    keys = {
-        int.from_bytes(
-            hashlib.sha256(f"{notice_id}\0{series}\0{quantity}".encode()).digest()[:8],
-            "big",
-            signed=True,
-        )
-        for notice_id, series, quantity in zip(*columns, strict=True)
-    }
-    return sorted(keys)
+    columns = [notices.column(name).cast(pa.string()) for name in _NOTICE_KEY]
+    texts = pc.binary_join_element_wise(*columns, "\0").cast(pa.binary()).to_pylist()
+    digests = b"".join([hashlib.sha256(text).digest()[:_KEY_BYTES] for text in texts])
+    keys: list[int] = np.unique(np.frombuffer(digests, ">i8")).tolist()
+    return keys
 
 
 def node_row(node: merkle.Node) -> Mapping[str, Any]:
