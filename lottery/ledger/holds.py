@@ -138,9 +138,10 @@ def _holds_of_run(draft: RunDraft, charter: Charter, now: dt.datetime) -> Iterat
             "control totals nor a checksum came with it; check that it is complete",
         )
     yield from _holds_of_pools(draft)
-    for warning in draft.warnings:
-        if warning.code in charter.holding_warnings:
-            yield Hold(code=warning.code, message=f"{warning.message} [{warning.rule}]")
+    for code in charter.holding_warnings:
+        messages = [one.message for one in draft.warnings if one.code == code]
+        if messages:
+            yield Hold(code=code, message=_some(messages, named=1))
 
 
 def _holds_of_pools(draft: RunDraft) -> Iterator[Hold]:
@@ -248,8 +249,8 @@ def _expired(draft: RunDraft) -> list[str]:
     return sorted(series.filter(expired_before(series, draft.business_date)).to_pylist())
 
 
-def _some(names: Sequence[str], count: int | None = None) -> str:
+def _some(names: Sequence[str], count: int | None = None, *, named: int = _NAMED) -> str:
     """Return the first names, and how many more there are."""
     count = len(names) if count is None else count
-    shown = ", ".join(names[:_NAMED])
-    return shown if count <= _NAMED else f"{shown} and {count - _NAMED} more"
+    shown = ", ".join(names[:named])
+    return shown if count <= named else f"{shown} and {count - named} more"

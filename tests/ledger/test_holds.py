@@ -182,6 +182,15 @@ def test_a_warning_that_the_charter_names_holds(ask: Ask) -> None:
     assert ask(day, terms=terms, acknowledged={"ZERO_ASK": WHY}) == ()
 
 
+def test_many_warnings_of_one_code_are_one_hold(ask: Ask) -> None:
+    day = replace(PUBLISHED, asks={**dict.fromkeys(ASKS, "0"), "Z901803": "1234.56789"})
+    terms = CharterTerms(decisions={}, holding_warnings=("ZERO_ASK",))
+
+    (hold,) = ask(day, terms=terms)
+
+    assert hold.message.endswith("was that exchange closed? and 2 more")
+
+
 def test_a_warning_holds_nothing_by_itself(ask: Ask) -> None:
     assert ask(replace(PUBLISHED, asks={**ASKS, "Z901439": "0"})) == ()
 
