@@ -7,6 +7,7 @@ has, the DAG runs in it.
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.util
 import json
 import os
@@ -24,6 +25,7 @@ from examples.airflow.lottery_command import PROGRAM, Verdict, ask, assign, file
 from lottery.cli import exits
 from tests.builders import evidence_in, made
 from tests.cli.calls import write_lock
+from tests.mornings import deliver
 
 EXAMPLES: Final = Path(__file__).parents[1] / "examples"
 DAY: Final = EXAMPLES / "2024-09-16"
@@ -41,18 +43,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     program = f"env PYTHONPATH={EXAMPLES.parent} {shlex.quote(sys.executable)} -m lottery"
     monkeypatch.setenv(PROGRAM, program)
-    notices = (DAY / "notices.csv").read_text("utf-8")
-    without = "".join(line for line in notices.splitlines(keepends=True) if "GE1 " not in line)
-    for date, text in {
-        "2024-09-16": notices,
-        "2024-09-17": without,
-        "2024-09-18": notices.replace(",18,C", ",-18,C"),
-    }.items():
-        folder = tmp_path / "in" / date
-        folder.mkdir(parents=True)
-        (folder / "notices.csv").write_text(text, "utf-8")
-        for name in ("positions.csv", "volumes.csv"):
-            shutil.copy(DAY / name, folder)
+    for day, without in ((16, ""), (17, "GE1 "), (18, "")):
+        date = dt.date(2024, 9, day)
+        deliver(tmp_path / "in" / date.isoformat(), date, without=without)
+    notices = tmp_path / "in" / "2024-09-18" / "notices.csv"
+    notices.write_text(notices.read_text("utf-8").replace(",18,C", ",-18,C"), "utf-8")
     (tmp_path / "in" / "2024-09-19").mkdir()
     made(tmp_path / "lottery-ledger")
     return tmp_path
@@ -71,6 +66,7 @@ def test_every_exit_code_of_the_command_line_has_a_verdict() -> None:
         exits.USAGE,
         exits.REFUSED,
         exits.CONFLICT,
+        exits.HELD,
         exits.MISMATCH,
     }
     assert set(verdicts.values()) == {Verdict.FAIL}

@@ -12,18 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import (
-    evidence_in,
-    made,
-    opened,
-)
+from lottery.operations.ledgers import CharterTerms, init_ledger
+from tests.builders import TESTER, evidence_in, opened, settings_of
 from tests.cli.calls import write_lock
 from tests.documents import read
+from tests.mornings import deliver
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPT = EXAMPLES / "cron" / "assign.sh"
 CRONTAB = (EXAMPLES / "cron" / "lottery.cron").read_text("utf-8")
 DAY = EXAMPLES / "2024-09-16"
+YESTERDAY = dt.date.today() - dt.timedelta(days=1)  # noqa: DTZ011
 
 _FIELD = r"(?:\*|\d+)(?:-\d+)?(?:/\d+)?(?:,\d+(?:-\d+)?)*"
 _ENTRY = re.compile(rf"(?P<times>{_FIELD}(?:[ \t]+{_FIELD}){{4}})[ \t]+(?P<command>\S.*)")
@@ -45,19 +44,15 @@ def home(tmp_path: Path) -> Path:
     (commands / "lottery").write_text(lottery, "utf-8")
     (commands / "lottery").chmod(0o755)
     (tmp_path / "in").mkdir()
-    made(tmp_path / "lottery-ledger")
+    # Yesterday may have been a Sunday.
+    terms = CharterTerms(decisions={}, trading_dates=(YESTERDAY,))
+    init_ledger(settings_of(tmp_path / "lottery-ledger"), terms, TESTER)
     return tmp_path
 
 
 def delivered(home: Path, date: dt.date, *, without: str = "") -> None:
     """The example day's CSV files as those of a date, without the notices of a series."""
-    folder = home / "in" / date.isoformat()
-    folder.mkdir()
-    for name in ("positions.csv", "volumes.csv"):
-        shutil.copy(DAY / name, folder)
-    notices = (DAY / "notices.csv").read_text("utf-8").splitlines(keepends=True)
-    kept = [line for line in notices if not without or without not in line]
-    (folder / "notices.csv").write_text("".join(kept), "utf-8")
+    deliver(home / "in" / date.isoformat(), date, without=without)
 
 
 def cron(home: Path, command: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -103,7 +98,7 @@ def test_the_runbook_quotes_the_crontab() -> None:
 
 
 def test_a_morning_without_breaks_says_nothing_and_is_kept_in_the_log(home: Path) -> None:
-    delivered(home, yesterday := dt.date.today() - dt.timedelta(days=1), without="GE1 ")  # noqa: DTZ011
+    delivered(home, yesterday := YESTERDAY, without="GE1 ")
 
     done = cron(home, ENTRIES[0]["command"])
 
@@ -114,7 +109,7 @@ def test_a_morning_without_breaks_says_nothing_and_is_kept_in_the_log(home: Path
 
 
 def test_the_other_lines_say_nothing_of_a_sound_ledger_and_name_what_is_not(home: Path) -> None:
-    delivered(home, yesterday := dt.date.today() - dt.timedelta(days=1))  # noqa: DTZ011
+    delivered(home, yesterday := YESTERDAY)
     cron(home, ENTRIES[0]["command"])
 
     for entry in ENTRIES[1:]:
