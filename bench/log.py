@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bench.ours import BENCH, made_ledger
+from bench.ours import ACKNOWLEDGED, BENCH, made_ledger
 from lottery import operations
 from lottery.day.assigned_pools import assigned_pools
 from lottery.intake import files
@@ -154,6 +154,7 @@ def example_request() -> operations.RunRequest:
         ),
         volumes=files.read_volumes(EXAMPLE / "volumes.csv", JPMS_2024_09_06.securities),
         requested_by=BENCH,
+        acknowledged=ACKNOWLEDGED,
     )
 
 
@@ -198,6 +199,7 @@ def _filler_rows(indices: range) -> Mapping[sa.Table, list[dict[str, Any]]]:
                 "business_date": run,
                 "sequence": 1,
                 "content_sha256": f"{index * 104_729 % 1_000_003:064x}",
+                "composite": str(index),
             }
         )
     return rows

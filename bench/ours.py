@@ -18,6 +18,7 @@ from lottery.audit.replay import Engine
 from lottery.day.assigned_pools import assigned_pools
 from lottery.intake import files
 from lottery.ledger.evidence import ALLOCATIONS_FILE, POOLS_FILE, write_table
+from lottery.ledger.holds import HOLDS
 from lottery.ledger.run_record import Identity
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.operations.ledgers import (
@@ -33,6 +34,8 @@ LEDGER: Final = "ledger"
 RECORDED_FOLDER: Final = "recorded"
 """Where, in the reference, the run stands that is replayed."""
 BENCH: Final = Identity(kind="system-user", name="bench", host="localhost")
+ACKNOWLEDGED: Final = dict.fromkeys(HOLDS, "it is a measurement")
+"""Every hold (H1): the same files are run on many dates."""
 
 
 def warm_up() -> None:
@@ -70,6 +73,7 @@ def read_request(positions: Path, notices: Path, volumes: Path) -> operations.Ru
         ),
         volumes=files.read_volumes(volumes, JPMS_2024_09_06.securities),
         requested_by=BENCH,
+        acknowledged=ACKNOWLEDGED,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from bench.made_day import BUSINESS_DATE
-from bench.ours import LEDGER, made_ledger, read_request, warm_up
+from bench.ours import ACKNOWLEDGED, LEDGER, made_ledger, read_request, warm_up
 from lottery import operations
 from lottery.client import LotteryClient
 from lottery.intake import files
@@ -61,6 +61,7 @@ def prepare_remote(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
             asks=asks,
             notices=pq.read_table(notices, read_dictionary=["series"]),
             positions=pq.read_table(positions, read_dictionary=["series"], memory_map=True),
+            acknowledged=ACKNOWLEDGED,
         )
         assert not outcome.already_recorded
 
