@@ -35,6 +35,7 @@ from lottery.method.seed import ExchangeAsk, Seed, derive_seed
 
 CYCLES: Final = 999
 """Maximum number of cycles of a date."""
+_NOTICE: Final = ("occ_account", "notice_id")
 _MAX_SUM: Final = 1 << 62
 
 
@@ -85,14 +86,22 @@ def _located(problem: Problem, locator: RowLocator) -> Problem:
 def repeated_notices(notices: Received, pooling: Pooling) -> Problems:
     """Return a problem for each notice id that appears again within its OCC account.
 
-    Where a pool is a series, an id appears once, whatever OCC account comes along (P3).
+    An id with and without an OCC account is one notice. Where a pool is a series, an id appears
+    once, whatever OCC account comes along (P3).
     """
     table = pooled(notices.table, pooling)
     if pc.count_distinct(table.column("notice_id")).as_py() == table.num_rows:
         return Problems()
     found = ProblemCollector()
-    for (occ_account, notice_id), index, first in _repeated(table, ("occ_account", "notice_id")):
-        if notice_id:
+    columns = (table.column(name).cast(pa.string()).to_pylist() for name in _NOTICE)
+    rows_of: dict[str, dict[str, int]] = {}
+    for index, (occ_account, notice_id) in enumerate(zip(*columns, strict=True)):
+        rows = rows_of.setdefault(notice_id, {})
+        first = rows.get(occ_account, rows.get(""))
+        if first is None and rows and not occ_account:
+            first = min(rows.values())
+        rows.setdefault(occ_account, index)
+        if notice_id and first is not None:
             owner = f" for OCC account {quote(occ_account)}" if occ_account else ""
             message = f"duplicate notice id {quote(notice_id)}{owner}; it is also on "
             message += _location(notices, first)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lottery import operations
 from lottery.day.tables import INT64_MAX
 from lottery.errors import INVALID_INPUT, PROBLEM_LIMIT, Refused
 from tests.builders import (
@@ -128,6 +129,28 @@ def test_a_notice_id_that_stands_twice_is_refused_with_both_rows(tmp_path: Path)
 
     assert refused_places(refused) == [("notices.csv", 3, "notice_id", None)]
     assert "duplicate notice id 'A1'; it is also on row 1 of notices.csv" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("occ_accounts", "refused_rows"),
+    [(("", "C"), [2]), (("C", ""), [2]), (("C", "F", ""), [3]), (("", "C", "F"), [2, 3])],
+)
+def test_a_notice_id_with_and_without_an_occ_account_is_one_notice(
+    occ_accounts: tuple[str, ...], refused_rows: list[int], tmp_path: Path
+) -> None:
+    rows = [notice("A1", AAPL, 1, occ_account) for occ_account in occ_accounts]
+
+    refused = refusal(request_of(SmallDay(notices=rows, positions=PUBLISHED.positions), tmp_path))
+
+    assert [row for _, row, *_ in refused_places(refused)] == refused_rows
+    assert "duplicate notice id 'A1'" in str(refused)
+
+
+def test_a_notice_id_of_one_occ_account_and_of_another_are_two_notices(tmp_path: Path) -> None:
+    rows = [notice("A1", AAPL, 1, "C"), notice("A1", AAPL, 1, "F")]
+    day = SmallDay(notices=rows, positions=PUBLISHED.positions)
+
+    assert operations.compute_day(request_of(day, tmp_path)).notices.num_rows == 2
 
 
 def test_a_notice_id_of_the_compact_and_the_padded_symbol_is_one(tmp_path: Path) -> None:
