@@ -169,13 +169,13 @@ def test_the_identity_of_a_log_is_one_row_and_its_keys() -> None:
     with tables() as connection:
         with pytest.raises(LedgerDamaged, match="got 0 of both together"):
             log.read_log(connection)
-        connection.execute(sa.insert(LEDGER).values(origin=LOG.origin, schema_version=3))
+        connection.execute(sa.insert(LEDGER).values(origin=LOG.origin, schema_version=4))
         with pytest.raises(LedgerDamaged, match="expected one row in the table ledger and a key"):
             log.read_log(connection)
         connection.execute(sa.insert(KEYS).values(signs_from=1, public_key=str(KEY.verifier)))
         assert log.read_log(connection) == LOG
         connection.execute(sa.update(LEDGER).values(schema_version=2))
-        with pytest.raises(LedgerDamaged, match="expected schema version 3, got 2"):
+        with pytest.raises(LedgerDamaged, match="expected schema version 4, got 2"):
             log.read_log(connection)
 
 
@@ -204,6 +204,7 @@ def test_the_rows_of_an_entry_follow_from_it() -> None:
                 "business_date": "2024-09-16",
                 "sequence": 1,
                 "content_sha256": RECORD.content_sha256,
+                "composite": str(RECORD.seed.composite),
             },
         ),
         (REQUESTS, {"request_id": "content-00", "run": "2024-09-16-001"}),
@@ -213,7 +214,7 @@ def test_the_rows_of_an_entry_follow_from_it() -> None:
     assert isinstance(charter, Charter)
     assert rows("key") == [(KEYS, {"signs_from": 43, "public_key": key.public_key})]
     assert rows("charter") == [
-        (LEDGER, {"origin": charter.origin, "schema_version": 3}),
+        (LEDGER, {"origin": charter.origin, "schema_version": 4}),
         (KEYS, {"signs_from": 1, "public_key": charter.public_key}),
     ]
     later = replace(charter, public_key=None)

@@ -122,6 +122,7 @@ BROKEN: dict[str, Callable[[sa.Connection], None]] = {
             business_date="2024-09-17",
             sequence=9,
             content_sha256="",
+            composite="",
         )
     ),
     "no previous one": changed(3, previous=None),

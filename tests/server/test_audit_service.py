@@ -49,6 +49,7 @@ from tests.server.calls import (
     run_day,
     trail_of,
 )
+from tests.services.waiting import wait_until
 
 RUN: Final = "2024-09-16-001"
 SOMEBODYS_KEY: Final = str(SigningKey(name="example.org/other", seed=b"o" * 32).verifier)
@@ -445,7 +446,8 @@ def test_a_caller_that_stops_reading_a_bundle_leaves_nothing_staged(
         next(stream)
         stream.cancel()
 
-    assert stubs.audit.VerifyLedger(pb.VerifyLedgerRequest()).sound
+    # The entry of the export is committed before it is published.
+    wait_until(lambda: stubs.audit.VerifyLedger(pb.VerifyLedgerRequest()).sound, "its entry")
     assert set(folder_of(server).iterdir()) == before
 
 

@@ -220,6 +220,7 @@ def test_ids_are_found_whatever_language_a_database_compares_in(postgres: Postgr
                 business_date="2024-09-16",
                 sequence=1,
                 content_sha256="",
+                composite="",
             )
         )
         # A language leaves out hyphens where it compares, and this text is before the other.

@@ -12,9 +12,11 @@ from lottery.errors import (
     RUN_HAS_DEPENDENTS,
     RUN_SUPERSEDED,
     SEED_CONFLICT,
+    LedgerDamaged,
     Refused,
     RunNotFound,
 )
+from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import NOTHING_ASSIGNED, WITHDRAWN
 from lottery.method.methodology import JPMS_2024_09_06
@@ -71,6 +73,8 @@ def test_a_run_is_withdrawn_by_one_without_notices(ledger: Ledger) -> None:
     assert (again.record, again.already_recorded) == (taken_back, True)
     assert ledger.superseded_by(A) == B
     assert ledger.get(A) == first
+    with pytest.raises(LedgerDamaged, match="expected one source volume of run"):
+        evidence.read_source(ledger.ports.objects, first, "volume")
     assert_whole(ledger)
 
     # The notice may come again, and the date keeps its seed.
