@@ -1,4 +1,4 @@
-"""Two threads share a loop: compiled loops release the GIL."""
+"""Two threads share a loop, as compiled loops release the GIL; Arrow's threads get own bytes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
 if TYPE_CHECKING:  # NumPy's types take long to import.
     import numpy.typing as npt
@@ -46,3 +47,16 @@ def in_threads(
         return [work(*parts[0])]
     with ThreadPoolExecutor(THREADS) as threads:
         return list(threads.map(lambda part: work(*part), parts))
+
+
+def owned_by_arrow(content: bytes | memoryview) -> pa.Buffer:
+    """Return a copy of bytes that a thread of Arrow's may free.
+
+    A buffer over an object of Python's takes the GIL to free it. A thread of Arrow's that gets so
+    far only when the interpreter ends, as on a busy machine, aborts the process (before
+    Python 3.14), after all that it should do was done.
+    """
+    buffer = pa.allocate_buffer(len(content))
+    if content:  # An empty buffer is read-only.
+        memoryview(buffer).cast("B")[:] = memoryview(content).cast("B")
+    return buffer

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from lottery.day.threads import owned_by_arrow
 from lottery.errors import ProblemCollector, Problems, escape, quote
 from lottery.intake.columns import OPTIONAL_COLUMNS, REPEATED_COLUMNS, check_names
 from lottery.intake.loops import has_valid_quotes
@@ -109,7 +110,7 @@ def _read_fast(view: memoryview, header: Sequence[str], wanted: Sequence[str]) -
         for name in header
     }
     return pa.csv.read_csv(
-        pa.BufferReader(pa.py_buffer(view)),
+        pa.BufferReader(owned_by_arrow(view)),
         parse_options=pa.csv.ParseOptions(ignore_empty_lines=False),
         convert_options=pa.csv.ConvertOptions(
             column_types=text,

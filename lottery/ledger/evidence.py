@@ -35,7 +35,7 @@ from lottery.day.tables import (
     POOLS,
     POSITIONS,
 )
-from lottery.day.threads import THREADS, in_threads
+from lottery.day.threads import THREADS, in_threads, owned_by_arrow
 from lottery.durable import open_file, read_file
 from lottery.errors import LedgerDamaged, LedgerUnwritable, quote
 from lottery.intake.sources import SourceFile
@@ -323,7 +323,9 @@ def _parsed(content: bytes, shown: str, schema: pa.Schema, where: pc.Expression 
     """
     try:
         table = pq.read_table(
-            pa.BufferReader(content), filters=where, page_checksum_verification=True
+            pa.BufferReader(owned_by_arrow(content)),
+            filters=where,
+            page_checksum_verification=True,
         )
         table.validate(full=True)
         return table.select(schema.names).cast(schema)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from array import array
 from collections import Counter
 from itertools import pairwise
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lottery.day.threads import in_threads, split_rows, split_sizes
+from lottery.day.threads import in_threads, owned_by_arrow, split_rows, split_sizes
 
 
 @given(row_count=st.integers(0, 2**40))
@@ -76,3 +78,13 @@ def test_a_failure_in_one_thread_is_the_callers() -> None:
     with pytest.raises(ArithmeticError):
         in_threads(fail_at_two, [(0, 2), (2, 3)])
     assert done == dict.fromkeys(range(3), 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n", bytes(range(256)) * 300])
+def test_what_arrow_s_threads_read_keeps_nothing_of_python_s_alive(content: bytes) -> None:
+    source = array("B", content)
+    references = sys.getrefcount(source)
+    buffer = owned_by_arrow(memoryview(source).cast("b"))
+    assert sys.getrefcount(source) == references
+    source[:] = array("B", bytes(len(content)))
+    assert buffer.to_pybytes() == content
