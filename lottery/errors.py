@@ -47,6 +47,19 @@ QUOTE_LIMIT: Final = 80
 _ELLIPSIS: Final = "..."
 
 
+def some(names: Sequence[str], most: int, count: int | None = None) -> str:
+    """Return the first names, and how many more there are.
+
+    Args:
+        names: At least the names to show.
+        most: How many to show.
+        count: How many there are; those that are given, unless it says so.
+    """
+    count = len(names) if count is None else count
+    shown = ", ".join(names[:most])
+    return shown if count <= most else f"{shown} and {count - most} more"
+
+
 def quote(value: object, limit: int = QUOTE_LIMIT) -> str:
     """Return a value from outside as a message shows it: on one line, escaped and shortened.
 

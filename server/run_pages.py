@@ -57,8 +57,8 @@ def _runs(ledger: Ledger, request: pb.ListRunsRequest) -> Iterator[lottery_pb2.R
         after=_last_of_previous_page(request),
         newest_first=request.order == pb.RUN_ORDER_NEWEST_FIRST,
     )
-    for date, of_date in groupby(records, lambda record: record.business_date.isoformat()):
-        superseded = ledger.supersedings(date)
+    for date, of_date in groupby(records, lambda record: record.business_date):
+        superseded = ledger.runs_of(date).superseded_by()
         for record in of_date:
             if request.standing_only and record.run in superseded:
                 continue

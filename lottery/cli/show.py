@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pyarrow.compute as pc
@@ -23,7 +23,7 @@ from lottery.cli.options import (
 from lottery.cli.seeds import seed_document
 from lottery.cli.session import Session, command
 from lottery.operations.explain import PoolWorking, wording
-from lottery.operations.runs import RunRecord, as_json, brief
+from lottery.operations.runs import RunRecord, as_json, brief, supersedings
 
 
 @command
@@ -32,7 +32,7 @@ def runs(session: Session, first: FromOption = None, last: ToOption = None) -> N
     dates = read_dates(first, last)
     with open_backend(session) as backend:
         records = list(backend.list_runs(first=dates[0], last=dates[1]))
-    superseded = _superseded_by(records)
+    superseded = supersedings(records)
     documents = [brief(record, superseded.get(record.run)) for record in records]
     session.show(
         {"runs": documents},
@@ -99,11 +99,6 @@ def explain(
         documents[0] if series is not None else {"account": account, "pools": documents},
         lambda console: _show_workings(console, workings, account),
     )
-
-
-def _superseded_by(records: Iterable[RunRecord]) -> dict[str, str]:
-    """Return the superseding run of each superseded one; both are of one date."""
-    return {old: record.run for record in records for old in record.supersedes}
 
 
 def _show_runs(

@@ -14,7 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -24,14 +24,14 @@ import sqlalchemy as sa
 from lottery.day.assigned_pools import pooled
 from lottery.day.identifiers import expired_before
 from lottery.day.population import allocated_pools, pools_in
-from lottery.errors import Held, Hold
+from lottery.errors import Held, Hold, some
 from lottery.ledger import evidence
 from lottery.ledger.continuing import Reader
 from lottery.ledger.draft import RunDraft
 from lottery.ledger.entry import Charter, read_run
 from lottery.ledger.log import notice_keys, numbers_in
 from lottery.ledger.queries import runs_of_date
-from lottery.ledger.run_record import Acknowledgement, RunRecord, Superseding
+from lottery.ledger.run_record import Acknowledgement, RunRecord
 from lottery.ledger.schema import ENTRIES, NOTICES, RUNS
 from lottery.ledger.trading_days import date_in_new_york, why_closed
 
@@ -117,7 +117,7 @@ def _holds_of_run(draft: RunDraft, charter: Charter, now: dt.datetime) -> Iterat
     if expired:
         yield Hold(
             code=SERIES_EXPIRED,
-            message=f"{_some(expired)} expired before {date}; check the date of the notices",
+            message=f"{some(expired, _NAMED)} expired before {date}; check the date of the notices",
         )
     closed = why_closed(date, charter)
     if closed is not None:
@@ -134,14 +134,14 @@ def _holds_of_run(draft: RunDraft, charter: Charter, now: dt.datetime) -> Iterat
     if draft.may_be_cut_off:
         yield Hold(
             code=MAY_BE_CUT_OFF,
-            message=f"the last line of {_some(draft.may_be_cut_off)} has no line end, and neither "
-            "control totals nor a checksum came with it; check that it is complete",
+            message=f"the last line of {some(draft.may_be_cut_off, _NAMED)} has no line end, and "
+            "neither control totals nor a checksum came with it; check that it is complete",
         )
     yield from _holds_of_pools(draft)
     for code in charter.holding_warnings:
         messages = [one.message for one in draft.warnings if one.code == code]
         if messages:
-            yield Hold(code=code, message=_some(messages, named=1))
+            yield Hold(code=code, message=some(messages, 1))
 
 
 def _holds_of_pools(draft: RunDraft) -> Iterator[Hold]:
@@ -168,7 +168,8 @@ def _holds_of_pools(draft: RunDraft) -> Iterator[Hold]:
             yield Hold(
                 code=ASSIGNED_EXCEEDS_OCC_SHORT,
                 message="OCC's own positions show fewer contracts short than OCC assigned: "
-                f"{_some(named, exceeding.num_rows)}; check the notices and both position files",
+                f"{some(named, _NAMED, exceeding.num_rows)}; check the notices and both position "
+                "files",
             )
 
 
@@ -189,13 +190,13 @@ def _holds_by_record(connection: sa.Connection, read: Reader, draft: RunDraft) -
     others = _standing(
         connection, date, sa.select(RUNS.c.log_index).where(RUNS.c.composite == composite)
     )
-    for record in others:
+    latest = next(others, None)
+    if latest is not None:
         yield Hold(
             code=STALE_VOLUMES,
-            message=f"the composite {draft.seed.composite:,} is that of run {record.run} of "
-            f"{record.business_date} too; check that the volumes are those of {date}",
+            message=f"the composite {draft.seed.composite:,} is that of run {latest.run} of "
+            f"{latest.business_date} too; check that the volumes are those of {date}",
         )
-        break
     keys = numbers_in(connection, notice_keys(draft.notices))
     found = sa.select(NOTICES.c.log_index).where(NOTICES.c.notice_key.in_(keys)).distinct()
     for record in _standing(connection, date, found):
@@ -204,8 +205,8 @@ def _holds_by_record(connection: sa.Connection, read: Reader, draft: RunDraft) -
             yield Hold(
                 code=NOTICE_ON_ANOTHER_DATE,
                 message=f"run {record.run} of {record.business_date} has allocated, of the same "
-                f"series and quantity, the notice{'s' if len(again) > 1 else ''} {_some(again)}; "
-                f"check that the notices are those of {date}",
+                f"series and quantity, the notice{'s' if len(again) > 1 else ''} "
+                f"{some(again, _NAMED)}; check that the notices are those of {date}",
             )
             break
 
@@ -224,7 +225,7 @@ def _standing(
     for encoded in connection.execute(query).scalars():
         record = read_run(bytes(encoded))
         runs = runs_of_date(connection, record.business_date.isoformat())
-        if any(record.run == one.run for one in runs.standing(Superseding())):
+        if record.run not in runs.superseded_by():
             yield record
 
 
@@ -247,10 +248,3 @@ def _expired(draft: RunDraft) -> list[str]:
     """Return the series of the notices that expired before the date, sorted."""
     series = draft.notices.column("series").cast(pa.string()).unique()
     return sorted(series.filter(expired_before(series, draft.business_date)).to_pylist())
-
-
-def _some(names: Sequence[str], count: int | None = None, *, named: int = _NAMED) -> str:
-    """Return the first names, and how many more there are."""
-    count = len(names) if count is None else count
-    shown = ", ".join(names[:named])
-    return shown if count <= named else f"{shown} and {count - named} more"

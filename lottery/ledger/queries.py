@@ -17,7 +17,7 @@ from lottery.errors import REQUEST_ID_REUSED, Conflict, LedgerDamaged, RunNotFou
 from lottery.ledger import log
 from lottery.ledger.draft import RecordedRun, RunKey
 from lottery.ledger.entry import CHARTER, Charter, digest_of, read_entry, read_run
-from lottery.ledger.run_record import RunRecord, Superseding
+from lottery.ledger.run_record import RunRecord, Superseding, supersedings
 from lottery.ledger.schema import ENTRIES, REQUESTS, RUNS
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import open_checkpoint
@@ -49,7 +49,7 @@ class DateRuns:
 
     def superseded_by(self) -> dict[str, str]:
         """Return every superseded run with the run that supersedes it."""
-        return {run: record.run for record in self.records for run in record.supersedes}
+        return supersedings(self.records)
 
     def has(self, run: str) -> bool:
         """Return whether a run is one of them."""

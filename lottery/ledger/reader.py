@@ -136,11 +136,6 @@ class LedgerReader:
         with self.reading() as connection:
             return queries.runs_of_date(connection, business_date.isoformat())
 
-    def supersedings(self, business_date: str) -> dict[str, str]:
-        """Return every superseded run of a date with the run that supersedes it."""
-        with self.reading() as connection:
-            return queries.runs_of_date(connection, business_date).superseded_by()
-
     def left_standing(self, business_date: str, superseding: Superseding) -> list[RunRecord]:
         """Return the standing runs of a date that a superseding run leaves standing.
 

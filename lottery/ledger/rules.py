@@ -7,6 +7,7 @@ checked under the write lock that the insert needs.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import Final
 
 import pyarrow as pa
 
@@ -22,12 +23,16 @@ from lottery.errors import (
     Refused,
     RunNotFound,
     StandingChanged,
+    some,
 )
 from lottery.ledger import evidence
 from lottery.ledger.continuing import Reader
 from lottery.ledger.queries import DateRuns
 from lottery.ledger.run_record import RunRecord, Superseding
 from lottery.method.seed import Seed
+
+_NAMED: Final = 5
+"""How many notices or pools a message names; it counts the others."""
 
 
 def refuse_conflicts(
@@ -161,12 +166,12 @@ def _refuse_overlap(
         raise Conflict(
             NOTICE_ALREADY_ALLOCATED,
             f"run {record.run} has already allocated "
-            f"{_some([_named(*notice, 'notice') for notice in again])}",
+            f"{some([_named(*notice, 'notice') for notice in again], _NAMED)}",
             run=record.run,
         )
     drawn = sorted(pools & their_pools)
     if drawn:
-        names = _some([_named(*pool, "series") for pool in drawn])
+        names = some([_named(*pool, "series") for pool in drawn], _NAMED)
         raise StandingChanged(f"run {record.run} has drawn {names} in the meantime; try again")
 
 
@@ -203,8 +208,3 @@ def _differing_asks(recorded: Seed, given: Seed) -> str:
         for volume in recorded.volumes
         if volumes.get(volume.security_number) != volume.volume
     )
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

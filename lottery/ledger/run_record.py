@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -236,6 +237,11 @@ def state_of(*, notice_count: int, break_count: int, supersedes: bool) -> str:
     if not notice_count:
         return WITHDRAWN if supersedes else NOTHING_ASSIGNED
     return ALLOCATED_WITH_BREAKS if break_count else ALLOCATED
+
+
+def supersedings(records: Iterable[RunRecord]) -> dict[str, str]:
+    """Return every superseded run with the run that supersedes it, both of one date."""
+    return {run: record.run for record in records for run in record.supersedes}
 
 
 def is_run_id(text: str) -> bool:

@@ -94,7 +94,7 @@ NOTICES: Final = sa.Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
-"""The notices of each run by their keys (`holds.notice_keys`), which find those of other dates."""
+"""The notices of each run by their keys (`log.notice_keys`), which find those of other dates."""
 
 REQUESTS: Final = sa.Table(
     "requests",

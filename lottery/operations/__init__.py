@@ -4,7 +4,7 @@ Each takes what the intake read, runs the day, asks the ledger or the audit, and
 prints nothing and knows no status codes. Each module also re-exports the values of the deeper rooms
 that it takes or returns, so that a door imports nothing but `lottery.operations`.
 
-- `run`, with `inputs`, `validation` and `earlier_assignments`: the main job, and what it refuses.
+- `run`, with `inputs`, `totals` and `validation`: the main job, and what it refuses.
 - `check`, `seed`, `allocate_series`, `odds`, with `pool` and `read_pool`: what records nothing.
 - `withdraw`: taking a run back whose notices OCC has taken back.
 - `runs`, `explain`, `replay`, `report`: what is recorded.

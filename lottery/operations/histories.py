@@ -13,7 +13,7 @@ from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.continuing import drawn_positions
 from lottery.ledger.evidence import matching
-from lottery.ledger.run_record import RunRecord
+from lottery.ledger.run_record import RunRecord, supersedings
 from lottery.operations.validation import checked_series
 
 
@@ -89,7 +89,7 @@ def _rows(
 ) -> Iterator[HistoryRow]:
     for business_date, group in groupby(records, lambda record: record.business_date):
         of_date = list(group)
-        superseded_by = {old: record.run for record in of_date for old in record.supersedes}
+        superseded_by = supersedings(of_date)
         for record in of_date:
             rows = (
                 _of_series(ledger, record, series)

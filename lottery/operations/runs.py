@@ -23,6 +23,7 @@ from lottery.ledger.run_record import (
     ALLOCATED,
     RunRecord,
     is_run_id,
+    supersedings,
 )
 from lottery.operations.ledgers import LOCK_SECONDS
 from lottery.operations.validation import checked_series
@@ -42,6 +43,7 @@ __all__ = [
     "pools",
     "recorded_run",
     "summary",
+    "supersedings",
     "write_parquet",
 ]
 
