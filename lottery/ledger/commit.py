@@ -22,7 +22,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -36,6 +36,7 @@ from lottery.ledger.entry import NamedRequest, another_member
 from lottery.ledger.holds import acknowledged, holds_by_record, holds_of_run
 from lottery.ledger.log_writer import LogWriter, rfc3339
 from lottery.ledger.ports import writing_to
+from lottery.ledger.queries import DateRuns
 from lottery.ledger.rules import refuse_conflicts, standing_after
 from lottery.ledger.run_record import (
     SOFTWARE,
@@ -48,17 +49,19 @@ from lottery.ledger.signing import find_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
-    """What was judged without the lock, and need not be again under it.
+class _Seen:
+    """What a draft is judged by without the lock, and is not again under it; all of one state.
 
     Attributes:
-        standing: The runs of the date that a draft does not contradict.
+        runs: The runs of its date.
         holds: What holds it.
-        tree_size: The size of the log as it was then.
+        notice_keys: The keys of its notices.
+        tree_size: The size of the log.
     """
 
-    standing: tuple[str, ...]
+    runs: DateRuns
     holds: tuple[Hold, ...]
+    notice_keys: Sequence[int]
     tree_size: int
 
 
@@ -93,16 +96,16 @@ class Ledger(LogWriter):
         """
         with self.reading() as connection:
             known = queries.recorded_run(connection, key)
+            seen = self._seen(connection, draft) if known is None else None
             signer = log.read_log(connection)
         if known is not None and known.is_named:
             self.publish()  # What answers a request must be published too.
             return self._with_breaks(known)
         # Without the key nothing is recorded, and then no evidence is left either.
         find_key(self.key_file, signer.key)
-        judged: _Judged | None = None
         files: tuple[EvidenceFile, ...] = ()
-        if known is None:
-            judged = self._judged(draft, key)
+        if seen is not None:
+            self._judge(draft, seen)
             files = self._put_evidence(draft)
 
         def compose(
@@ -111,18 +114,18 @@ class Ledger(LogWriter):
             found = queries.recorded_run(connection, key)
             if found is not None:
                 return found if found.is_named else self._named(found, draft, key)
-            if judged is None:  # A database that lost it took over; no evidence was put.
+            if seen is None:  # A database that lost it took over; no evidence was put.
                 assert known is not None, "otherwise it was judged"  # noqa: S101
                 raise LedgerDamaged(
                     f"expected run {known.record.run}, which was recorded, got none in "
                     f"{self.ports.database.place}: the database is an older copy of itself; "
                     "nothing is recorded; restore the one that was in use"
                 )
-            record = self._place(connection, signer, head, draft, key, files, judged)
+            record = self._place(connection, signer, head, draft, key, files, seen)
             self._refuse_swept(record)
             if proceed is not None:
                 proceed()
-            log.add_notices(connection, head.tree_size, draft.notices)
+            log.add_notices(connection, head.tree_size, seen.notice_keys)
             return record
 
         done = self.append(compose)
@@ -141,14 +144,16 @@ class Ledger(LogWriter):
         Returns:
             The run as it would be recorded now, without evidence; or the one that is recorded.
         """
-        known = self.known(key)
+        with self.reading() as connection:
+            known = queries.recorded_run(connection, key)
+            if known is None:
+                seen = self._seen(connection, draft)
+                self._judge(draft, seen)
+                signer = log.read_log(connection)
+                head = log.read_head(connection, signer)
+                record = self._place(connection, signer, head, draft, key, (), seen)
         if known is not None:
             return self._with_breaks(known)
-        judged = self._judged(draft, key)
-        with self.reading() as connection:
-            signer = log.read_log(connection)
-            head = log.read_head(connection, signer)
-            record = self._place(connection, signer, head, draft, key, (), judged)
         return RecordedRun(
             record=record, already_recorded=False, is_rehearsed=True, breaks=draft.day.breaks
         )
@@ -160,13 +165,15 @@ class Ledger(LogWriter):
             LedgerDamaged: The evidence of a run is not what was recorded.
         """
         with self.reading() as connection:
-            return self._holds(connection, draft)
+            return self._holds(connection, draft, log.notice_keys(draft.notices))
 
-    def _holds(self, connection: sa.Connection, draft: RunDraft) -> tuple[Hold, ...]:
+    def _holds(
+        self, connection: sa.Connection, draft: RunDraft, notice_keys: Sequence[int]
+    ) -> tuple[Hold, ...]:
         _, charter = queries.charter_in_force(queries.charters(connection), draft.business_date)
         return (
             *holds_of_run(draft, charter, self.ports.clock()),
-            *holds_by_record(connection, self.read, draft),
+            *holds_by_record(connection, self.read, draft, notice_keys),
         )
 
     def _put_evidence(self, draft: RunDraft) -> tuple[EvidenceFile, ...]:
@@ -194,27 +201,25 @@ class Ledger(LogWriter):
         if not there.issuperset(f"{record.folder}/{file.name}" for file in record.evidence):
             raise LedgerBusy(f"the evidence in {record.folder} was removed by lottery sweep")
 
-    def _judged(self, draft: RunDraft, key: RunKey) -> _Judged:
+    def _seen(self, connection: sa.Connection, draft: RunDraft) -> _Seen:
+        notice_keys = log.notice_keys(draft.notices)
+        return _Seen(
+            runs=queries.runs_of_date(connection, draft.business_date.isoformat()),
+            holds=self._holds(connection, draft, notice_keys),
+            notice_keys=notice_keys,
+            tree_size=log.read_size(connection),
+        )
+
+    def _judge(self, draft: RunDraft, seen: _Seen) -> None:
         """Judge a draft before its evidence is written, without the lock.
 
         Raises:
             Conflict: It contradicts what is recorded.
             Held: It is held, and that is not acknowledged.
         """
-        with self.reading() as connection:
-            # Of one state: where this very run is one of the date's, it is known.
-            found = queries.recorded_run(connection, key)
-            runs = queries.runs_of_date(connection, draft.business_date.isoformat())
-            tree_size = log.read_size(connection)
-            holds = self._holds(connection, draft)
-        if found is not None:  # The same request was faster; under the lock it is the answer.
-            return _Judged(standing=(), holds=(), tree_size=0)
-        standing = standing_after(runs, draft.superseding, draft.business_date.isoformat())
-        self._refuse_conflicts(standing, draft)
-        acknowledged(draft, holds)
-        return _Judged(
-            standing=tuple(record.run for record in standing), holds=holds, tree_size=tree_size
-        )
+        date = draft.business_date.isoformat()
+        self._refuse_conflicts(standing_after(seen.runs, draft.superseding, date), draft)
+        acknowledged(draft, seen.holds)
 
     def _place(
         self,
@@ -224,7 +229,7 @@ class Ledger(LogWriter):
         draft: RunDraft,
         key: RunKey,
         files: tuple[EvidenceFile, ...],
-        judged: _Judged,
+        seen: _Seen,
     ) -> RunRecord:
         """Return a draft's record, once every rule is checked against what is proved to stand.
 
@@ -239,7 +244,7 @@ class Ledger(LogWriter):
         date = draft.business_date.isoformat()
         runs = queries.proved_runs_of_date(connection, signer, head, date)
         standing = standing_after(runs, draft.superseding, date)
-        self._refuse_conflicts([one for one in standing if one.run not in judged.standing], draft)
+        self._refuse_conflicts([one for one in standing if not seen.runs.has(one.run)], draft)
         if not {one.run for one in standing}.issuperset(draft.rests_on):
             raise StandingChanged(f"a run of {date} was superseded in the meantime; try again")
         charter_digest, charter = queries.charter_in_force(
@@ -250,8 +255,8 @@ class Ledger(LogWriter):
             raise Refused([_undecided(charter.method, method)])
         if charter.clearing_member not in ("", draft.clearing_member):
             raise Refused([another_member(charter.clearing_member, draft.clearing_member)])
-        has_grown = head.tree_size != judged.tree_size
-        holds = self._holds(connection, draft) if has_grown else judged.holds
+        has_grown = head.tree_size != seen.tree_size
+        holds = self._holds(connection, draft, seen.notice_keys) if has_grown else seen.holds
         place = Place(
             run=f"{date}-{len(runs.records) + 1:03d}",
             previous=runs.last_digest,

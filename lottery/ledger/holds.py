@@ -14,7 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -29,7 +29,7 @@ from lottery.ledger import evidence
 from lottery.ledger.continuing import Reader
 from lottery.ledger.draft import RunDraft
 from lottery.ledger.entry import Charter, read_run
-from lottery.ledger.log import notice_keys, numbers_in
+from lottery.ledger.log import numbers_in
 from lottery.ledger.queries import runs_of_date
 from lottery.ledger.run_record import Acknowledgement, RunRecord
 from lottery.ledger.schema import ENTRIES, NOTICES, RUNS
@@ -77,18 +77,23 @@ def holds_of_run(draft: RunDraft, charter: Charter, now: dt.datetime) -> tuple[H
     return () if _takes_back(draft) else tuple(_holds_of_run(draft, charter, now))
 
 
-def holds_by_record(connection: sa.Connection, read: Reader, draft: RunDraft) -> tuple[Hold, ...]:
+def holds_by_record(
+    connection: sa.Connection, read: Reader, draft: RunDraft, notice_keys: Sequence[int]
+) -> tuple[Hold, ...]:
     """Return what holds a run because of what is recorded.
 
     Args:
         connection: The connection.
         read: Reads a table of a run's evidence.
         draft: The run.
+        notice_keys: The keys of its notices (`log.notice_keys`).
 
     Raises:
         LedgerDamaged: The evidence of a run is not what was recorded.
     """
-    return () if _takes_back(draft) else tuple(_holds_by_record(connection, read, draft))
+    if _takes_back(draft):
+        return ()
+    return tuple(_holds_by_record(connection, read, draft, notice_keys))
 
 
 def acknowledged(draft: RunDraft, holds: Iterable[Hold]) -> tuple[Acknowledgement, ...]:
@@ -173,7 +178,9 @@ def _holds_of_pools(draft: RunDraft) -> Iterator[Hold]:
             )
 
 
-def _holds_by_record(connection: sa.Connection, read: Reader, draft: RunDraft) -> Iterator[Hold]:
+def _holds_by_record(
+    connection: sa.Connection, read: Reader, draft: RunDraft, notice_keys: Sequence[int]
+) -> Iterator[Hold]:
     date = draft.business_date.isoformat()
     cycle_of = {record.run: record.cycle for record in runs_of_date(connection, date).records}
     highest = max(cycle_of.values(), default=0)
@@ -197,7 +204,7 @@ def _holds_by_record(connection: sa.Connection, read: Reader, draft: RunDraft) -
             message=f"the composite {draft.seed.composite:,} is that of run {latest.run} of "
             f"{latest.business_date} too; check that the volumes are those of {date}",
         )
-    keys = numbers_in(connection, notice_keys(draft.notices))
+    keys = numbers_in(connection, notice_keys)
     found = sa.select(NOTICES.c.log_index).where(NOTICES.c.notice_key.in_(keys)).distinct()
     for record in _standing(connection, date, found):
         again = _allocated_again(read, record, draft.notices)

@@ -187,16 +187,16 @@ def rows_of(log_index: int, entry: Entry, encoded: bytes) -> Iterator[Row]:
         yield KEYS, {"signs_from": 1, "public_key": entry.public_key}
 
 
-def add_notices(connection: sa.Connection, log_index: int, notices: pa.Table) -> None:
+def add_notices(connection: sa.Connection, log_index: int, keys: Sequence[int]) -> None:
     """Add the keys by which a run's notices are found.
 
     Args:
         connection: A transaction of the only writer.
         log_index: The index of the run's entry.
-        notices: `tables.NOTICES`.
+        keys: Those of its notices (`notice_keys`).
     """
-    keys = numbers_in(connection, notice_keys(notices)).subquery()
-    rows = sa.select(sa.literal(log_index), *keys.c)
+    numbers = numbers_in(connection, keys).subquery()
+    rows = sa.select(sa.literal(log_index), *numbers.c)
     connection.execute(sa.insert(NOTICES).from_select(NOTICES.c.keys(), rows))
 
 

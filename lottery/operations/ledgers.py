@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,15 +118,7 @@ class CharterTerms:
     @classmethod
     def of(cls, charter: Charter) -> CharterTerms:
         """Return what a charter says."""
-        return cls(
-            decisions=charter.method.decisions,
-            approval_reference=charter.approval_reference,
-            notice_version=charter.notice_version,
-            clearing_member=charter.clearing_member,
-            closed_dates=charter.closed_dates,
-            trading_dates=charter.trading_dates,
-            holding_warnings=charter.holding_warnings,
-        )
+        return cls(decisions=charter.method.decisions, **_beside_decisions(charter))
 
     def members(self) -> dict[str, Any]:
         """Return these terms as a charter's members.
@@ -159,15 +151,16 @@ class CharterTerms:
                 problems.append(Problem(source="hold_on", message=message, rule="H1"))
         if problems:
             raise Refused(problems)
-        return {
+        return _beside_decisions(self) | {
             "method": method,
-            "approval_reference": self.approval_reference,
-            "notice_version": self.notice_version,
-            "clearing_member": self.clearing_member,
-            "closed_dates": self.closed_dates,
-            "trading_dates": self.trading_dates,
             "holding_warnings": tuple(sorted(set(self.holding_warnings))),
         }
+
+
+def _beside_decisions(terms: Charter | CharterTerms) -> dict[str, Any]:
+    """Return the terms that a charter has under the same names, all but the decisions."""
+    names = [field.name for field in fields(CharterTerms) if field.name != "decisions"]
+    return {name: getattr(terms, name) for name in names}
 
 
 def open_ledger(settings: LedgerSettings, warn: Warn = lambda _: None) -> Ledger:

@@ -187,7 +187,7 @@ def _insert_rows(connection: sa.Connection, objects: Objects, files: LogFiles) -
 def _insert_notices(connection: sa.Connection, objects: Objects, files: LogFiles) -> None:
     for index in (each for of_date in files.story.dates.values() for each in of_date):
         notices = read_recorded(objects, read_run(files.entry(index) or b""), NOTICES_FILE)
-        log.add_notices(connection, index, notices)
+        log.add_notices(connection, index, log.notice_keys(notices))
 
 
 def _unsigned(objects: Objects, files: LogFiles, faults: Iterable[Fault]) -> list[str]:

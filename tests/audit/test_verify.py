@@ -138,7 +138,7 @@ def appended(ledger: Path, *entries: Entry) -> None:
             key = read_key_file(there.key_file)
             if isinstance(entry, RunRecord):
                 notices = there.read(entry, evidence.NOTICES_FILE)
-                log.add_notices(connection, head.tree_size, notices)
+                log.add_notices(connection, head.tree_size, log.notice_keys(notices))
             head = log.append(connection, signer, head, entry, canonical(entry), key)
     there.publish()
 
