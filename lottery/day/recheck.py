@@ -9,7 +9,10 @@ Not here: whether the accounts are in their order (R1), which replay computes ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,6 +23,7 @@ from lottery.day.allocate import Day
 from lottery.day.assigned_pools import AssignedPools, Integers
 from lottery.day.keys import KeyedPositions
 from lottery.day.population import POOL
+from lottery.day.threads import in_threads
 from lottery.errors import AllocationWrong
 from lottery.method.methodology import ZeroHit
 from lottery.method.seed import DENOMINATOR
@@ -111,6 +115,29 @@ def _continued(hits: Integers, before: Integers, totals: Integers) -> Integers:
     return continued
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Expected:
+    """What the rows of some pools must have, which lie in a table one pool after the other.
+
+    Attributes:
+        pools: int64[k], the indices of the pools.
+        ends: int64[k], the row after each one's last.
+        labels: By column, the index of every pool's label in the table's dictionary.
+        totals: Contracts short of every pool.
+        hits: The number that its contracts are assigned from.
+        before_wrap: How many are assigned up to its total (D3).
+        after_wrap: How many after it, from 1 on (D4).
+    """
+
+    pools: Integers
+    ends: Integers
+    labels: Mapping[str, Integers]
+    totals: Integers
+    hits: Integers
+    before_wrap: Integers
+    after_wrap: Integers
+
+
 def _check_rows(
     day: Day,
     table: pa.Table,
@@ -128,38 +155,55 @@ def _check_rows(
     ends = np.cumsum(counts[pools])
     if table.num_rows != (int(ends[-1]) if len(ends) else 0):
         raise AllocationWrong(f"expected {ends[-1:]} rows of positions, got {table.num_rows}")
-    is_allocated = "assigned_quantity" in table.column_names
-    # Numbers hit up to the total, and after it those from 1 on (D4).
+    if not table.num_rows:
+        return
+    table = table.unify_dictionaries()
     before_wrap = np.minimum(quantities, totals - hits + 1)
-    after_wrap = quantities - before_wrap
-    last_before = np.zeros(1, np.int64)
-    for start, chunk in _chunks(table):
-        end = start + chunk.num_rows
-        first_pool, last_pool = np.searchsorted(ends, (start, end - 1), "right")
-        inside = ends[first_pool:last_pool]
-        pool_of = np.repeat(
-            pools[first_pool : last_pool + 1], np.diff([start, *inside.tolist(), end])
-        )
-        short = _column(chunk, "short_quantity")
-        right = _labels_are(chunk, day.pools, pool_of) & (short > 0)
-        if is_allocated:
-            first, last = _column(chunk, "first_number"), _column(chunk, "last_number")
-            before = np.concatenate([last_before, last[:-1]])
-            # A pool begins at 1 where the one before has ended with its total.
-            before[inside - start] = 0
-            if not start or (first_pool and ends[first_pool - 1] == start):
-                before[0] = 0
-            right &= first == before + 1
-            right &= last - first + 1 == short
-            closes = ends[(ends > start) & (ends <= end)] - 1 - start
-            right[closes] &= last[closes] == totals[pool_of[closes]]
-            hit = np.minimum(last, hits[pool_of] + before_wrap[pool_of] - 1)
-            taken = np.maximum(0, hit - np.maximum(first, hits[pool_of]) + 1)
-            taken += np.maximum(0, np.minimum(last, after_wrap[pool_of]) - first + 1)
-            right &= _column(chunk, "assigned_quantity") == taken
-            last_before = last[-1:]
-        if not right.all():
-            raise _wrong(day, int(pool_of[np.argmin(right)]), "ranges and numbers hit")
+    expected = _Expected(
+        pools=pools,
+        ends=ends,
+        labels=_label_codes(day.pools, table),
+        totals=totals,
+        hits=hits,
+        before_wrap=before_wrap,
+        after_wrap=quantities - before_wrap,
+    )
+    cuts = [*range(0, table.num_rows, _ROWS), table.num_rows]
+    for wrong in in_threads(partial(_first_wrong, expected, table), list(pairwise(cuts))):
+        if wrong is not None:
+            raise _wrong(day, wrong, "ranges and numbers hit")
+
+
+def _first_wrong(expected: _Expected, table: pa.Table, start: int, end: int) -> int | None:
+    """Return the pool of the first row, from `start` to before `end`, that is wrong; or None."""
+    ends, totals, hits = expected.ends, expected.totals, expected.hits
+    first_pool, last_pool = np.searchsorted(ends, (start, end - 1), "right")
+    inside = ends[first_pool:last_pool]
+    pool_of = np.repeat(
+        expected.pools[first_pool : last_pool + 1], np.diff([start, *inside.tolist(), end])
+    )
+    rows = table.slice(start, end - start).combine_chunks()
+    short = _column(rows, "short_quantity")
+    right = short > 0
+    for name, codes in expected.labels.items():
+        right &= np.asarray(rows.column(name).chunk(0).indices) == codes[pool_of]
+    if "assigned_quantity" in table.column_names:
+        first, last = _column(rows, "first_number"), _column(rows, "last_number")
+        before = np.zeros_like(last)
+        before[1:] = last[:-1]
+        # A pool begins at 1 where the one before has ended with its total.
+        before[inside - start] = 0
+        if start and not (first_pool and ends[first_pool - 1] == start):
+            before[0] = table.column("last_number")[start - 1].as_py()
+        right &= first == before + 1
+        right &= last - first + 1 == short
+        closes = ends[(ends > start) & (ends <= end)] - 1 - start
+        right[closes] &= last[closes] == totals[pool_of[closes]]
+        hit = np.minimum(last, hits[pool_of] + expected.before_wrap[pool_of] - 1)
+        taken = np.maximum(0, hit - np.maximum(first, hits[pool_of]) + 1)
+        taken += np.maximum(0, np.minimum(last, expected.after_wrap[pool_of]) - first + 1)
+        right &= _column(rows, "assigned_quantity") == taken
+    return None if right.all() else int(pool_of[np.argmin(right)])
 
 
 def _rows_of(day: Day, chosen: npt.NDArray[np.bool_], counts: Integers) -> npt.NDArray[np.bool_]:
@@ -174,25 +218,14 @@ def _rows_of(day: Day, chosen: npt.NDArray[np.bool_], counts: Integers) -> npt.N
     return rows
 
 
-def _chunks(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-    """Yield parts of a table with contiguous columns, each with the index of its first row."""
-    start = 0
-    for batch in table.to_batches(max_chunksize=_ROWS):
-        if batch.num_rows:
-            yield start, pa.Table.from_batches([batch])
-        start += batch.num_rows
-
-
-def _labels_are(chunk: pa.Table, pools: pa.Table, pool_of: Integers) -> npt.NDArray[np.bool_]:
-    """Return whether each row has its pool's OCC account and series."""
-    right = np.ones(chunk.num_rows, np.bool_)
-    here, index = np.unique(pool_of, return_inverse=True)
-    for name in POOL:
-        label = chunk.column(name).chunk(0)
-        texts = pools.column(name).take(pa.array(here))
-        expected = pc.index_in(texts, value_set=label.dictionary).fill_null(-1).to_numpy()
-        right &= np.asarray(label.indices) == expected[index]
-    return right
+def _label_codes(pools: pa.Table, table: pa.Table) -> dict[str, Integers]:
+    """Return the index that each pool's OCC account and series have in a table's dictionaries."""
+    return {
+        name: pc.index_in(pools.column(name), value_set=table.column(name).chunk(0).dictionary)
+        .fill_null(-1)
+        .to_numpy()
+        for name in POOL
+    }
 
 
 def _expect(day: Day, right: npt.NDArray[np.bool_], what: str) -> None:
