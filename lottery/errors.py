@@ -45,6 +45,10 @@ PROBLEM_LIMIT: Final = 100
 QUOTE_LIMIT: Final = 80
 """Maximum number of characters that a message shows of one value."""
 _ELLIPSIS: Final = "..."
+_CAME: Final = ", got "
+"""What stands in a message between what was expected and what came."""
+_ROWS_SHOWN: Final = 5
+"""Rows that one line names of equal problems."""
 
 
 def some(names: Sequence[str], most: int, count: int | None = None) -> str:
@@ -125,15 +129,29 @@ class Problem:
     reason: str = INVALID_INPUT
 
     def __str__(self) -> str:
+        return self.shown_with(())
+
+    @property
+    def kind(self) -> tuple[str | None, ...]:
+        """What equal problems of several rows have in common: all but the row and what came."""
+        expected, came, _ = self.message.rpartition(_CAME)
+        return self.source, self.column, self.rule, expected if came else self.message
+
+    def shown_with(self, others: Sequence[Problem]) -> str:
+        """Return this problem as one line, which names the rows of others of its kind as well."""
         location = escape(self.source)
-        if self.row is not None:
+        if others:
+            rows = some([f"{one.row}" for one in (self, *others)], _ROWS_SHOWN)
+            location += f", {len(others) + 1} rows ({rows})"
+        elif self.row is not None:
             location += f", row {self.row}"
-            if self.line is not None:
-                location += f" (line {self.line})"
+        if self.line is not None and not others:
+            location += f" (line {self.line})"
         if self.column is not None:
             location += f", {escape(self.column, QUOTE_LIMIT)}"
         rule = f" [{self.rule}]" if self.rule else ""
-        return f"{location}: {escape(self.message)}{rule}"
+        first = " in the first" if others and _CAME in self.message else ""
+        return f"{location}: {escape(self.message)}{first}{rule}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +280,12 @@ class Refused(LotteryError):
         return self.total - len(self.problems)
 
     def _message(self) -> str:
-        lines = [str(problem) for problem in self.problems]
+        of_kind: dict[object, list[Problem]] = {}
+        for problem in self.problems:
+            # Those that name no row are not repeated, and each is said.
+            kind: object = problem if problem.row is None else problem.kind
+            of_kind.setdefault(kind, []).append(problem)
+        lines = [first.shown_with(others) for first, *others in of_kind.values()]
         if self.unlisted:
             lines.append(f"and {self.unlisted} more")
         return "\n".join(lines)

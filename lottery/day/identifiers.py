@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.errors import quote
+from lottery.errors import QUOTE_LIMIT, quote
 from lottery.method.methodology import AccountOrder
 
 PADDED_LENGTH: Final = 21
@@ -83,10 +83,33 @@ def expired_before(series: pa.Array, date: dt.date) -> pa.Array:
 
 def describe_series(symbol: str | None) -> str:
     """Describe what is expected instead of an invalid series."""
+    slip = describe_slip(symbol or "")
+    if " " in (symbol or "").strip() and re.fullmatch(_OSI, symbol or ""):
+        slip = ", with blanks that fill the root to 6 characters or with none"
     return (
         "expected an OSI symbol such as 'AAPL  240920C00220000' (a root of up to 6, YYMMDD, C or "
-        f"P, the strike times 1000 in 8 digits), got {quote(symbol)}"
+        f"P, the strike times 1000 in 8 digits){slip}, got {quote(symbol)}"
     )
+
+
+def describe_slip(text: str) -> str:
+    """Return what a value must not have, if it has what spreadsheets add to values; else nothing.
+
+    Args:
+        text: A value that is wrong.
+    """
+    if len(text) > QUOTE_LIMIT:
+        return ""
+    slips = (
+        (r".*\u00a0.*", ", without no-break spaces"),
+        (r"\s.*|.*\s", ", without blanks around it"),
+        (r"[0-9](\.[0-9]+)?[Ee]\+?[0-9]+", ", not rounded by a spreadsheet (make its column text)"),
+        (r"'.*|=.*", ", without a spreadsheet's mark of text"),
+        (r"-[0-9]+|[0-9]+-|\([0-9]+\)", ", not negative"),
+        (r"[0-9]{1,3}([,.' ][0-9]{3})+", ", without thousands separators"),
+        (r"[0-9]+[.,][0-9]*", ", without decimals"),
+    )
+    return next((slip for pattern, slip in slips if re.fullmatch(pattern, text)), "")
 
 
 def wrong_accounts(
@@ -105,7 +128,14 @@ def wrong_accounts(
 def describe_account(account: str, order: AccountOrder) -> str:
     """Describe what is expected instead of an invalid account number (R2)."""
     allowed = "digits" if order is AccountOrder.NUMERIC else "digits and ASCII letters"
-    return f"expected an account number of 1 to 30 {allowed}, got {quote(account)}"
+    slip = describe_slip(account)
+    if (
+        not slip
+        and order is AccountOrder.NUMERIC
+        and re.fullmatch("[0-9]*[A-Za-z][0-9A-Za-z]*", account)
+    ):
+        slip = ", without letters unless the charter has account_order=code-point"
+    return f"expected an account number of 1 to 30 {allowed}{slip}, got {quote(account)}"
 
 
 def plain_accounts(accounts: pa.Array, order: AccountOrder) -> pa.StringArray:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from lottery.day.identifiers import (
     describe_occ_account,
     describe_series,
+    describe_slip,
     pad_series,
     wrong_occ_accounts,
 )
@@ -202,7 +203,8 @@ def _describe_quantity(name: str, least: int, value: str | int | None) -> str:
         return f"{name} must be a whole number of at least {least}, got no value"
     if str(value).isdecimal() and int(str(value)[:30]) > INT64_MAX:
         return f"{name} must be at most {INT64_MAX}, got {quote(value)}"
-    return f"{name} must be a whole number of at least {least}, got {quote(value)}"
+    slip = describe_slip(value) if isinstance(value, str) else ""
+    return f"{name} must be a whole number of at least {least}{slip}, got {quote(value)}"
 
 
 def _whole_numbers(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], Flags]:

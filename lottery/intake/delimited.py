@@ -19,11 +19,14 @@ import pyarrow.csv
 from lottery.day.threads import owned_by_arrow
 from lottery.errors import ProblemCollector, Problems, escape, quote
 from lottery.intake.columns import OPTIONAL_COLUMNS, REPEATED_COLUMNS, check_names
+from lottery.intake.dialect import describe_encoding, describe_header
 from lottery.intake.loops import has_valid_quotes
 from lottery.intake.sources import Reading, RowLocator
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _HEADER_BYTES: Final = 65_536
+_BLANK_BYTES: Final = 4_096
+"""Bytes at the end of a file in which empty lines are looked for."""
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 
 
@@ -51,7 +54,13 @@ def read_csv(
         view = view[3:]
     if isinstance(header, str):
         return Reading(locator=locator, problems=Problems.of(locator.problem(header)))
+    view = _without_blank_end(view)
     can_be_read, problems = check_names(header, required, locator, optional)
+    if problems:
+        lines = _first_lines(view)
+        slip = describe_header(lines, header, (*required, *optional)) if lines else None
+        if slip is not None:
+            return Reading(locator=locator, problems=Problems.of(locator.problem(slip)))
     if not can_be_read:
         return Reading(locator=locator, problems=problems)
     wanted = [name for name in header if name in (*required, *optional)]
@@ -86,7 +95,7 @@ def refused_as_csv(data: bytes) -> str | None:
     if not data:
         return "the file is empty"
     found = describe_format(data)
-    return f"expected CSV, got {found}" if found else None
+    return describe_encoding(data) or (f"expected CSV, got {found}" if found else None)
 
 
 def csv_names(content: bytes | memoryview | mmap.mmap) -> list[str] | str:
@@ -102,6 +111,17 @@ def csv_names(content: bytes | memoryview | mmap.mmap) -> list[str] | str:
         return f"expected CSV in UTF-8, got an invalid byte at offset {error.start} of the header"
     except csv.Error as error:
         return f"the header is malformed: {escape(str(error))}"
+
+
+def _without_blank_end(view: memoryview) -> memoryview:
+    """Return a file without the empty lines at its end, which say nothing."""
+    end = bytes(view[-_BLANK_BYTES:])
+    return view[: len(view) - len(end) + len(end.rstrip(b"\r\n"))]
+
+
+def _first_lines(view: memoryview) -> list[str]:
+    """Return the first lines of a file, the header among them."""
+    return bytes(view[:_HEADER_BYTES]).decode("utf-8", "replace").splitlines()
 
 
 def _read_fast(view: memoryview, header: Sequence[str], wanted: Sequence[str]) -> pa.Table:

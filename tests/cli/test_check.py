@@ -41,7 +41,7 @@ def test_nothing_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("TSLA240920C00200000,x1,3,C", "expected an account number of 1 to 30 digits, got 'x1'"),
+        ("TSLA240920C00200000,x1,3,C", "of 1 to 30 digits, without letters"),
         ("TSLA240920C00200000,8,-3,C", "short quantity must be a whole number of at least 0"),
         ("TSLA240920C00200000,007,3,C", "account 007 appears twice in this pool; it is 7 on row 1"),
         ("TSLA240920C00200000,7,3,C", "account 7 appears twice in this pool; it is also on row 1"),

@@ -315,7 +315,7 @@ def test_a_file_is_refused_for_what_is_wrong_with_the_rows_that_take_part(
         ),
         (
             "positions.csv, row 7 (line 8), account: expected an account number of 1 to 30 digits, "
-            "got 'x' [R2]"
+            "without letters unless the charter has account_order=code-point, got 'x' [R2]"
         ),
     )
     refused(reader(*asked(path, *options)), *problems[:rows_refused])

@@ -94,7 +94,7 @@ def test_positions_are_not_kept_because_the_evidence_has_those_that_matter(
         pytest.param(b"\x1f\x8b\x08\x00", "expected CSV, got gzip", id="gzip"),
         pytest.param(b"PK\x03\x04\x14", "a zip archive or a workbook", id="zip"),
         pytest.param(b"  <FIXML/>", "expected CSV, got XML", id="XML"),
-        pytest.param((HEADER + GOOD).encode("utf-16"), "got binary data", id="UTF-16"),
+        pytest.param((HEADER + GOOD).encode("utf-16"), "got UTF-16", id="UTF-16"),
         pytest.param(
             b"s\xe9rie,account\n",
             "got an invalid byte at offset 1 of the header",
@@ -114,7 +114,7 @@ def test_positions_are_not_kept_because_the_evidence_has_those_that_matter(
             "column account must appear once, got it 2 times",
             id="doubled column",
         ),
-        pytest.param("\n" + HEADER + GOOD, "column series is missing", id="blank first line"),
+        pytest.param("\n" + HEADER + GOOD, "got them in line 2", id="blank first line"),
     ],
 )
 def test_a_file_that_is_no_table_of_positions_is_refused(
@@ -167,7 +167,7 @@ def test_a_malformed_row_is_named_and_the_rows_behind_it_are_still_checked(
     assert "positions.csv, row 2 (line 3): " in texts(problems)
     assert (
         "positions.csv, row 3 (line 4), short_quantity: short quantity must be "
-        "a whole number of at least 0, got '-5'" in texts(problems)
+        "a whole number of at least 0, not negative, got '-5'" in texts(problems)
     )
 
 

@@ -215,12 +215,12 @@ BAD: dict[str, tuple[str, str, str]] = {
     "fractional": (
         WITH + '<Qty Typ="AS" Short="1.5"/>',
         "quantity",
-        "quantity must be a whole number of at least 1, got '1.5'",
+        "quantity must be a whole number of at least 1, without decimals, got '1.5'",
     ),
     "negative": (
         WITH + '<Qty Typ="AS" Short="-1"/>',
         "quantity",
-        "quantity must be a whole number of at least 1, got '-1'",
+        "quantity must be a whole number of at least 1, not negative, got '-1'",
     ),
     "empty": (WITH + '<Qty Typ="AS" Short=""/>', "quantity", "got no value"),
     "too many": (

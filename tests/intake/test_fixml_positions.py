@@ -82,7 +82,7 @@ def test_what_is_no_option_is_passed_over(kind: dict[str, object]) -> None:
             position_report("P9", AAPL, "1.5"),
             (
                 "short_quantity: RptID P9: short quantity must be a whole number of at least 0, "
-                "got '1.5'"
+                "without decimals, got '1.5'"
             ),
         ),
         (
