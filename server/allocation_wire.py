@@ -13,9 +13,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from lottery.operations.allocate_series import AllocatedPool, inlined, loop
+from lottery.operations.allocate_series import (
+    ASSIGNED,
+    END,
+    LAST,
+    SHORT,
+    START,
+    AllocatedPool,
+    inlined,
+    loop,
+)
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as service_pb2
 
@@ -36,18 +44,13 @@ def add_allocations(
 ) -> None:
     """Add the allocation of every open account of a pool to a response, in account order."""
     labels = lottery_pb2.Allocation(occ_account=occ_account, series=series).SerializeToString()
-    texts = pool.texts
-    wire = np.empty(pool.rows.size * (len(labels) + _NUMBERS_BYTES) + texts.data.size, np.uint8)
+    count, texts = pool.account_count, pool.texts
+    wire = np.empty(count * (len(labels) + _NUMBERS_BYTES) + len(texts), np.uint8)
     size = write_rows(
-        _TAGS,
-        np.frombuffer(labels, np.uint8),
-        texts.offsets,
-        texts.data,
+        np.frombuffer(_TAGS + labels, np.uint8),
+        np.frombuffer(texts, np.uint8),
         pool.rows,
-        pool.shorts,
-        pool.first_numbers,
-        pool.last_numbers,
-        pool.assigned,
+        count,
         wire,
     )
     response.MergeFromString(wire[:size].tobytes())
@@ -57,7 +60,7 @@ def _tag(message: Any, name: str, wire_type: int) -> int:
     return int(message.DESCRIPTOR.fields_by_name[name].number) << 3 | wire_type
 
 
-_TAGS: Final[npt.NDArray[np.uint8]] = np.array(
+_TAGS: Final = bytes(
     [
         _tag(service_pb2.AllocateSeriesResponse, "allocations", _DELIMITED),
         _tag(lottery_pb2.Allocation, "account", _DELIMITED),
@@ -65,9 +68,9 @@ _TAGS: Final[npt.NDArray[np.uint8]] = np.array(
         _tag(lottery_pb2.Allocation, "first_number", _VARINT),
         _tag(lottery_pb2.Allocation, "last_number", _VARINT),
         _tag(lottery_pb2.Allocation, "assigned_quantity", _VARINT),
-    ],
-    np.uint8,
+    ]
 )
+"""Field numbers are below 16: a tag is one byte."""
 
 
 @inlined
@@ -91,55 +94,50 @@ def put_varint(wire, offset, number):
     return offset + 1
 
 
-@loop(
-    "const uint8[], const uint8[], const int32[], const uint8[], const int64[], const int64[], "
-    "const int64[], const int64[], const int64[], uint8[]"
-)
-def write_rows(
-    tags, labels, offsets, data, rows, shorts, first_numbers, last_numbers, assigned, wire
-):
+@inlined
+def put_bytes(wire, offset, data, start, end):
+    """Copy bytes and return the offset of the next one."""
+    for index in range(start, end):
+        wire[offset] = data[index]
+        offset += 1
+    return offset
+
+
+@inlined
+def put_field(wire, offset, tag, number):
+    """Write a number with its tag and return the offset of the next byte."""
+    wire[offset] = tag
+    return put_varint(wire, offset + 1, number)
+
+
+@loop("const uint8[], const uint8[], const int64[,], int64, uint8[]")
+def write_rows(constants, texts, rows, count, wire):
     """Write the rows of a pool and return their size in bytes.
 
     Args:
-        tags: uint8[6], the tags of the repeated field, account, short quantity, first number, last
-            number and assigned quantity. Their field numbers are below 16: a tag is one byte.
-        labels: uint8[], the encoded fields that are the same in every row.
-        offsets: int32[n + 1], the offset in `data` of each row's account; it ends one byte before
-            the next offset.
-        data: uint8[], the accounts' bytes, each followed by a newline.
-        rows: int64[k], the row of each open account, in account order.
-        shorts: int64[n], the short quantity of each row.
-        first_numbers: int64[k], the first number of each open account.
-        last_numbers: int64[k], the last number of each open account.
-        assigned: int64[k], the assigned quantity of each open account; proto3 omits zeros.
-        wire: uint8[], the output; must be large enough.
+        constants: uint8[], `_TAGS`, and then the encoded fields that are the same in every row.
+        texts: uint8[], the accounts' bytes.
+        rows: int64[n, COLUMNS], the open accounts in order, as `AllocatedPool` has them.
+        count: How many of the rows are open accounts.
+        wire: uint8[], out; must be large enough.
     """
+    labels = constants.size - 6
     offset = 0
-    for index in range(rows.size):
-        row = rows[index]
-        start, end = offsets[row], offsets[row + 1] - 1
-        size = labels.size + 1 + varint_size(end - start) + (end - start)
-        size += 3 + varint_size(shorts[row])
-        size += varint_size(first_numbers[index]) + varint_size(last_numbers[index])
-        if assigned[index]:
-            size += 1 + varint_size(assigned[index])
-        wire[offset] = tags[0]
-        offset = put_varint(wire, offset + 1, size)
-        for byte in labels:
-            wire[offset] = byte
-            offset += 1
-        wire[offset] = tags[1]
-        offset = put_varint(wire, offset + 1, end - start)
-        for byte in range(start, end):
-            wire[offset] = data[byte]
-            offset += 1
-        wire[offset] = tags[2]
-        offset = put_varint(wire, offset + 1, shorts[row])
-        wire[offset] = tags[3]
-        offset = put_varint(wire, offset + 1, first_numbers[index])
-        wire[offset] = tags[4]
-        offset = put_varint(wire, offset + 1, last_numbers[index])
-        if assigned[index]:
-            wire[offset] = tags[5]
-            offset = put_varint(wire, offset + 1, assigned[index])
+    for index in range(count):
+        start, end = rows[index, START], rows[index, END]
+        short, last, assigned = rows[index, SHORT], rows[index, LAST], rows[index, ASSIGNED]
+        first = last - short + 1
+        size = labels + 1 + varint_size(end - start) + (end - start)
+        size += 3 + varint_size(short) + varint_size(first) + varint_size(last)
+        if assigned:
+            size += 1 + varint_size(assigned)
+        offset = put_field(wire, offset, constants[0], size)
+        offset = put_bytes(wire, offset, constants, 6, constants.size)
+        offset = put_field(wire, offset, constants[1], end - start)
+        offset = put_bytes(wire, offset, texts, start, end)
+        offset = put_field(wire, offset, constants[2], short)
+        offset = put_field(wire, offset, constants[3], first)
+        offset = put_field(wire, offset, constants[4], last)
+        if assigned:  # Proto3 omits zeros.
+            offset = put_field(wire, offset, constants[5], assigned)
     return offset

@@ -7,14 +7,16 @@ once.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.type import date_pb2
 
 from lottery import operations
-from lottery.errors import KeyUnusable, LimitExceeded, Problem, Problems, Refused
+from lottery.errors import NO_PROBLEMS, KeyUnusable, LimitExceeded, Problem, Problems, Refused
 from lottery.operations.inputs import (
     JPMS_2024_09_06,
     Methodology,
@@ -23,9 +25,12 @@ from lottery.operations.inputs import (
 )
 from lottery.operations.proofs import VerifierKey
 from lottery.operations.replay import Engine
-from lottery.operations.seed import ExchangeAsk
+from lottery.operations.seed import ExchangeAsk, Seed
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
+
+_Choices: TypeAlias = Sequence[tuple[FieldDescriptor, int]]
+"""Decisions as `Message.ListFields` has them."""
 
 _ENGINES: Final[Mapping[int, Engine]] = {
     audit_service_pb2.REPLAY_ENGINE_UNSPECIFIED: Engine.COMPILED,
@@ -41,19 +46,44 @@ def to_series_request(request: pb.AllocateSeriesRequest, max_rows: int) -> opera
         LimitExceeded: There are more rows than the limit.
     """
     accounts, shorts = _rows_of(request.positions, max_rows)
-    business_date, date_problems = to_business_date(request.business_date)
-    methodology, decision_problems = to_methodology(request.decisions)
+    date, choices = request.business_date, tuple(request.decisions.ListFields())
+    asks = tuple((ask.security_number, ask.ask_price) for ask in request.exchange_asks)
+    seed, problems = None, NO_PROBLEMS
+    try:
+        methodology, seed = _drawn(date.year, date.month, date.day, asks, choices)
+    except Refused as error:
+        methodology, _ = to_methodology(choices)
+        problems = Problems(tuple(error.problems), error.total - len(error.problems))
     return operations.SeriesRequest(
-        business_date=business_date,
-        asks=to_asks(request.exchange_asks),
+        seed=seed,
         series=request.series,
         occ_account=request.occ_account,
         assigned_quantity=request.assigned_quantity,
         accounts=accounts,
         shorts=shorts,
         methodology=methodology,
-        problems=date_problems + decision_problems,
+        problems=problems,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _drawn(
+    year: int, month: int, day: int, asks: tuple[tuple[str, str], ...], choices: _Choices
+) -> tuple[Methodology, Seed]:
+    """Return the method and the seed of a date, remembered: a server is asked for them all day.
+
+    Raises:
+        Refused: The date, an ask or a decision is wrong.
+    """
+    date = date_pb2.Date(year=year, month=month, day=day)
+    business_date, date_problems = to_business_date(date)
+    methodology, decision_problems = to_methodology(choices)
+    volumes = to_volumes(
+        lottery_pb2.ExchangeAsk(security_number=number, ask_price=price) for number, price in asks
+    )
+    problems = date_problems + decision_problems
+    derived = operations.derive_seed(volumes, business_date=business_date, problems=problems)
+    return methodology, derived.seed
 
 
 def to_odds_request(request: pb.GetOddsRequest, max_rows: int) -> operations.OddsRequest:
@@ -64,7 +94,7 @@ def to_odds_request(request: pb.GetOddsRequest, max_rows: int) -> operations.Odd
     """
     accounts, shorts = _rows_of(request.positions, max_rows)
     business_date, date_problems = to_optional_date(request.business_date)
-    methodology, decision_problems = to_methodology(request.decisions)
+    methodology, decision_problems = to_methodology(request.decisions.ListFields())
     return operations.OddsRequest(
         business_date=business_date,
         series=request.series,
@@ -244,11 +274,11 @@ def to_business_date(date: date_pb2.Date) -> tuple[dt.date, Problems]:
 
 
 def to_methodology(
-    decisions: lottery_pb2.Decisions, known: Methodology = JPMS_2024_09_06
+    choices: _Choices, known: Methodology = JPMS_2024_09_06
 ) -> tuple[Methodology, Problems]:
-    """Return a methodology with other decisions; an unknown choice is a problem."""
-    chosen, problems = {}, Problems()
-    for field, number in decisions.ListFields():
+    """Return a methodology with the choices of other decisions; an unknown one is a problem."""
+    chosen, problems = {}, NO_PROBLEMS
+    for field, number in choices:
         enum: Any = field.enum_type
         labels = enum.values_by_number
         if number in labels:

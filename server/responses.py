@@ -54,7 +54,7 @@ def from_series_allocation(
             assigned_quantity=request.assigned_quantity,
             total_short=pool.total_short,
             first_hit=pool.first_hit,
-            account_count=len(pool.rows),
+            account_count=pool.account_count,
             hit_account_count=pool.hit_account_count,
         ),
     )

@@ -149,7 +149,7 @@ def to_run_request(
     business_date, date_problems = requests.to_business_date(spec.business_date)
     charter = charter_for(business_date)
     decided = charter.method.methodology()
-    methodology, decision_problems = requests.to_methodology(spec.decisions, decided)
+    methodology, decision_problems = requests.to_methodology(spec.decisions.ListFields(), decided)
     if not decision_problems and methodology != decided:
         message = "expected the decisions of the charter, got others; leave them out"
         decision_problems = Problems.of(Problem(source="decisions", message=message, rule="C1"))

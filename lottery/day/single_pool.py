@@ -1,10 +1,10 @@
-"""One pool on its own, for a call that brings its positions as rows: no tables, two loops."""
+"""One pool on its own, for a call that brings its positions as rows: no tables, one loop."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,16 +12,12 @@ import pyarrow as pa
 from lottery.day.allocate import break_reason
 from lottery.day.assigned_pools import Integers
 from lottery.day.identifiers import wrong_accounts
-from lottery.day.keys import TextBlock, key_positions
-from lottery.day.loops import LENGTH_BITS
-from lottery.day.pool_loops import allocate_rows, arrange_rows
+from lottery.day.pool_loops import COLUMNS, allocate_rows
 from lottery.errors import PoolBroken
 from lottery.method.methodology import AccountOrder, ZeroHit
 
-if TYPE_CHECKING:  # It imports much that only types need.
-    import numpy.typing as npt
-
-_NONE: Final[Integers] = np.empty(0, np.int64)
+_READ_THERE: Final = np.empty(0, np.int64)
+"""No order: the loop reads the accounts as numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,142 +29,106 @@ class Doubled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountTexts:
-    """The accounts of a pool's rows as received, each followed by a newline.
-
-    Attributes:
-        offsets: int32[n + 1], where each account starts; it ends one byte before the next offset.
-        data: uint8[], the bytes.
-    """
-
-    offsets: npt.NDArray[np.int32]
-    data: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ArrangedPool:
     """A pool's rows in the order of their accounts.
 
     Attributes:
-        texts: The rows' accounts.
-        keys: int64[n], sorted: a number or rank of the account, and below it the row.
-        index_bits: Bits of the row in `keys`.
+        rows: The rows with valid accounts, in order (R1).
         doubled: Rows that repeat an account (P4, R2).
-        wrong_accounts: int64[], rows whose account is invalid (R2); the order is then void.
+        wrong_accounts: Rows whose account is invalid (R2).
     """
 
-    texts: AccountTexts
-    keys: Integers
-    index_bits: int
-    doubled: tuple[Doubled, ...] = ()
-    wrong_accounts: Integers = field(default_factory=lambda: _NONE)
+    rows: Sequence[int]
+    doubled: Sequence[Doubled]
+    wrong_accounts: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllocatedPool:
-    """A pool allocated; arrays of k are its open accounts in order (R1).
+    """A pool allocated.
 
     Attributes:
-        texts: The rows' accounts.
-        shorts: int64[n], the short quantity of each row as received.
-        rows: int64[k], the row of each open account.
-        first_numbers: int64[k], the ranges' first numbers (R3).
-        last_numbers: int64[k], their last numbers, inclusive.
-        assigned: int64[k], assigned quantities.
+        texts: The accounts as received, each followed by a newline.
+        rows: int64[n, COLUMNS], the open accounts in order (R1), with the columns of `pool_loops`;
+            those after the first `account_count` are void.
     """
 
     total_short: int
     first_hit: int
+    account_count: int
     hit_account_count: int
-    texts: AccountTexts
-    shorts: Integers
+    texts: bytes
     rows: Integers
-    first_numbers: Integers
-    last_numbers: Integers
-    assigned: Integers
 
 
 def arrange_pool(accounts: Sequence[str], account_order: AccountOrder) -> ArrangedPool:
-    """Bring one pool's rows into the order of their accounts (R1, R2).
+    """Bring one pool's rows into the order of their accounts, and find what is wrong (R1, R2, P4).
 
     Args:
         accounts: Account numbers, one a row.
         account_order: The choice of R2.
     """
-    count = len(accounts)
-    index_bits = max(1, count.bit_length())
-    data = np.frombuffer(("\n".join(accounts) + "\n").encode(), np.uint8)
-    texts = AccountTexts(offsets=np.empty(count + 1, np.int32), data=data)
-    keys = np.empty(count, np.int64)
-    is_sorted = arrange_rows(data, index_bits, texts.offsets, keys)
-    if is_sorted and account_order is AccountOrder.NUMERIC:
-        return ArrangedPool(texts=texts, keys=keys, index_bits=index_bits)
-    return _arrange_any(accounts, account_order, texts, index_bits)
-
-
-def _arrange_any(
-    accounts: Sequence[str], account_order: AccountOrder, texts: AccountTexts, index_bits: int
-) -> ArrangedPool:
-    """Arrange accounts of any length and form, and find what is wrong with them."""
-    column = pa.array(accounts, pa.string())
-    wrong = wrong_accounts(column, account_order)
-    valid = np.delete(np.arange(len(accounts), dtype=np.int32), wrong)
-    block = TextBlock(
-        pools=np.zeros_like(valid),
-        accounts=column.take(pa.array(valid)),
-        shorts=np.zeros(len(valid), np.int64),
-        rows=valid,
-    )
-    numbers = key_positions([block], account_order).blocks[0].keys >> LENGTH_BITS
-    _, first_indices, ranks = np.unique(numbers, return_index=True, return_inverse=True)
-    again = np.delete(np.arange(len(valid)), first_indices)
+    wrong = wrong_accounts(pa.array(accounts, pa.string()), account_order).tolist()
+    is_numeric = account_order is AccountOrder.NUMERIC
+    invalid = set(wrong)
+    keys: dict[int, int | str] = {
+        row: int(account) if is_numeric else account
+        for row, account in enumerate(accounts)
+        if row not in invalid
+    }
+    first_rows: dict[int | str, int] = {}
+    doubled = [
+        Doubled(row=row, first_row=first)
+        for row, key in keys.items()
+        if (first := first_rows.setdefault(key, row)) != row
+    ]
     return ArrangedPool(
-        texts=texts,
-        keys=np.sort(ranks << index_bits | valid),
-        index_bits=index_bits,
-        doubled=tuple(
-            Doubled(row=int(valid[index]), first_row=int(valid[first_indices[ranks[index]]]))
-            for index in again.tolist()
-        ),
-        wrong_accounts=wrong,
+        rows=sorted(keys, key=keys.__getitem__), doubled=doubled, wrong_accounts=wrong
     )
 
 
 def allocate_pool(
-    pool: ArrangedPool,
+    accounts: Sequence[str],
     shorts: Sequence[int],
     *,
+    account_order: AccountOrder,
     assigned_quantity: int,
     ten_thousandths: int,
     zero_hit: ZeroHit,
-) -> AllocatedPool:
-    """Allocate one pool by the day's loop (R3, D1 to D5).
+) -> AllocatedPool | None:
+    """Allocate one pool by the day's loop (R1 to R3, D1 to D5).
 
     Args:
-        pool: The rows in order, without repeated or invalid accounts.
-        shorts: The short quantity of each row, 0 to 2**63 - 1; zero is not open (P2).
+        accounts: Account numbers, one a row.
+        shorts: The short quantity of each row, up to 2**63 - 1; zero is not open (P2).
+        account_order: The choice of R2.
         assigned_quantity: Contracts assigned, at least 1.
         ten_thousandths: The fraction's numerator over 10,000.
         zero_hit: The choice of D2.
+
+    Returns:
+        The pool; None if an account is invalid or repeated, or a quantity negative.
 
     Raises:
         PoolBroken: More is assigned than the total short, or there is no open position (D5).
         OverflowError: The shorts add up to more than 2**63 - 1.
     """
-    received = np.array(shorts, np.int64)
-    columns = np.empty((4, len(shorts)), np.int64)
-    figures = np.empty(4, np.int64)
-    allocate_rows(
-        pool.keys,
-        pool.index_bits,
-        received,
-        assigned_quantity,
-        ten_thousandths,
-        zero_hit is ZeroHit.FIRST,
-        columns,
-        figures,
-    )
-    total_short, first_hit, open_accounts, hit_account_count = figures.tolist()
+    texts = "\n".join([*accounts, ""]).encode()
+    data, quantities = np.frombuffer(texts, np.uint8), np.array(shorts, np.int64)
+    rows = np.empty((len(shorts), COLUMNS), np.int64)
+    figures = (assigned_quantity, ten_thousandths, zero_hit is ZeroHit.FIRST)
+    sound = False
+    if account_order is AccountOrder.NUMERIC:
+        sound, *found = allocate_rows(data, quantities, _READ_THERE, *figures, rows)
+    if not sound:
+        pool = arrange_pool(accounts, account_order)
+        if pool.wrong_accounts or pool.doubled:
+            return None
+        order = np.array(pool.rows, np.int64)
+        sound, *found = allocate_rows(data, quantities, order, *figures, rows)
+        if not sound:
+            return None
+    total_short, first_hit, account_count, hit_account_count = map(int, found)
     if total_short < 0:
         raise OverflowError("the shorts add up to more than 2**63 - 1")
     if assigned_quantity > total_short:
@@ -177,15 +137,11 @@ def allocate_pool(
             assigned_quantity=assigned_quantity,
             total_short=total_short,
         )
-    rows, first_numbers, last_numbers, assigned = columns[:, :open_accounts]
     return AllocatedPool(
         total_short=total_short,
         first_hit=first_hit,
+        account_count=account_count,
         hit_account_count=hit_account_count,
-        texts=pool.texts,
-        shorts=received,
+        texts=texts,
         rows=rows,
-        first_numbers=first_numbers,
-        last_numbers=last_numbers,
-        assigned=assigned,
     )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from lottery.day.jit import inlined, loop
-from lottery.day.single_pool import AllocatedPool, allocate_pool
-from lottery.errors import NO_PROBLEMS, Refused
-from lottery.intake.sources import ReceivedVolumes, RowLocator
-from lottery.method.seed import ExchangeAsk, Seed
-from lottery.operations.pool import PoolRequest, arranged_pool, too_short
-from lottery.operations.validation import check_date, derive_seed_of
+from lottery.day.pool_loops import ASSIGNED, END, LAST, SHORT, START
+from lottery.day.single_pool import AllocatedPool, allocate_pool, arrange_pool
+from lottery.errors import Refused
+from lottery.method.seed import Seed
+from lottery.operations.pool import PoolRequest, checked_pool, row_problems, too_short
 
 __all__ = [
+    "ASSIGNED",
+    "END",
+    "LAST",
+    "SHORT",
+    "START",
     "AllocatedPool",
     "SeriesAllocation",
     "SeriesRequest",
@@ -24,15 +25,16 @@ __all__ = [
     "loop",
 ]
 
-_LOCATOR: Final = RowLocator(source="exchange_asks")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesRequest(PoolRequest):
-    """One pool to allocate without recording it."""
+    """One pool to allocate without recording it.
 
-    business_date: dt.date
-    asks: Sequence[ExchangeAsk]
+    Attributes:
+        seed: The seed of its date; None if that is refused, of which `problems` says why.
+    """
+
+    seed: Seed | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,22 +53,22 @@ def allocate_series(request: SeriesRequest) -> SeriesAllocation:
         Refused: Something in the request is wrong; every problem is listed.
         PoolBroken: The pool is a break (D5).
     """
-    volumes = ReceivedVolumes(asks=tuple(request.asks), sources=(), locator=_LOCATOR)
-    seed, seed_problems = derive_seed_of(volumes, request.methodology)
-    series, pool, pool_problems = arranged_pool(request)
-    date_problems = check_date(request.business_date, request.methodology)
-    found = (request.problems, date_problems, seed_problems, pool_problems)
-    if any(found):
-        sum(found, NO_PROBLEMS).refuse_if_any()
-    assert seed is not None, "a seed that is refused has problems"  # noqa: S101
-    try:
-        allocated = allocate_pool(
-            pool,
-            request.shorts,
-            assigned_quantity=request.assigned_quantity,
-            ten_thousandths=seed.ten_thousandths,
-            zero_hit=request.methodology.zero_hit,
-        )
-    except OverflowError as error:
-        raise Refused([too_short(str(error))]) from error
-    return SeriesAllocation(seed=seed, series=series, pool=allocated)
+    methodology = request.methodology
+    series, pool_problems = checked_pool(request)
+    problems = request.problems + pool_problems
+    if request.seed is not None and not problems:
+        try:
+            pool = allocate_pool(
+                request.accounts,
+                request.shorts,
+                account_order=methodology.account_order,
+                assigned_quantity=request.assigned_quantity,
+                ten_thousandths=request.seed.ten_thousandths,
+                zero_hit=methodology.zero_hit,
+            )
+        except OverflowError as error:
+            raise Refused([too_short(str(error))]) from error
+        if pool is not None:
+            return SeriesAllocation(seed=request.seed, series=series, pool=pool)
+    problems += row_problems(request, arrange_pool(request.accounts, methodology.account_order))
+    raise Refused(problems.listed, total=problems.total)

@@ -9,13 +9,14 @@ from fractions import Fraction
 from typing import Final
 
 from lottery.day.allocate import EXCEEDS_SHORT, NO_POSITION
+from lottery.day.single_pool import arrange_pool
 from lottery.day.tables import INT64_MAX
 from lottery.errors import LimitExceeded, PoolBroken, Problem, Refused, quote
 from lottery.method.distribution import NumberRange
 from lottery.method.occ_wheel import INCREMENT_LIMIT, OccWheelOdds
 from lottery.method.odds import AccountOdds, Chance, NumbersHitFirst, pool_odds
 from lottery.method.random_draw import FIGURES, RandomDrawOdds
-from lottery.operations.pool import PoolRequest, arranged_pool, too_short
+from lottery.operations.pool import PoolRequest, checked_pool, row_problems, too_short
 from lottery.operations.validation import check_date
 
 __all__ = [
@@ -96,12 +97,13 @@ def series_odds(request: OddsRequest) -> SeriesOdds:
         LimitExceeded: There are more than `ACCOUNTS_AT_ONCE` accounts and none is named.
     """
     methodology = request.methodology
-    series, arranged, problems = arranged_pool(request)
+    series, problems = checked_pool(request)
+    pool = arrange_pool(request.accounts, methodology.account_order)
+    problems += row_problems(request, pool)
     if request.business_date is not None:
         problems += check_date(request.business_date, methodology)
     (request.problems + problems).refuse_if_any()
-    order = (arranged.keys & ((1 << arranged.index_bits) - 1)).tolist()
-    rows = [row for row in order if request.shorts[row]]
+    rows = [row for row in pool.rows if request.shorts[row]]
     shorts = [request.shorts[row] for row in rows]
     _refuse_break(request, sum(shorts))
     odds = pool_odds(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lottery.day.identifiers import describe_account, describe_occ_account, is_occ_account
-from lottery.day.single_pool import ArrangedPool, arrange_pool
+from lottery.day.single_pool import ArrangedPool
 from lottery.day.tables import INT64_MAX
 from lottery.errors import NO_PROBLEMS, Problem, Problems, Refused
 from lottery.intake.sources import RowLocator
@@ -42,8 +42,8 @@ class PoolRequest:
         return "" if self.methodology.pool is Pooling.SERIES else self.occ_account
 
 
-def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool, Problems]:
-    """Return the padded series, the rows in order, and what is wrong with them."""
+def checked_pool(request: PoolRequest) -> tuple[str, Problems]:
+    """Return the padded series, and what is wrong with a request apart from its rows."""
     found: list[Problem] = []
     series = request.series
     try:
@@ -57,32 +57,43 @@ def arranged_pool(request: PoolRequest) -> tuple[str, ArrangedPool, Problems]:
     if not 1 <= request.assigned_quantity <= INT64_MAX:
         message = f"assigned quantity must be at least 1, got {request.assigned_quantity}"
         found.append(Problem(source="assigned_quantity", message=message))
-    if min(request.shorts, default=0) < 0:
-        for row, short in enumerate(request.shorts):
-            if short < 0:
-                message = f"short quantity must not be negative, got {short}"
-                found.append(_LOCATOR.row_problem(row, message, column="short_quantity", rule="P2"))
-    order = request.methodology.account_order
-    pool = arrange_pool(request.accounts, order)
-    if not found and not pool.wrong_accounts.size and not pool.doubled:
-        return series, pool, NO_PROBLEMS
-    wrong_accounts = _LOCATOR.row_problems(
+    return series, Problems.of(*found) if found else NO_PROBLEMS
+
+
+def row_problems(request: PoolRequest, pool: ArrangedPool) -> Problems:
+    """Return what is wrong with the rows of a request.
+
+    Args:
+        request: The request.
+        pool: Its rows in order.
+    """
+    shorts = request.shorts
+    negative = _LOCATOR.row_problems(
+        [row for row, short in enumerate(shorts) if short < 0],
+        lambda row: f"short quantity must not be negative, got {shorts[row]}",
+        column="short_quantity",
+        rule="P2",
+    )
+    accounts, order = request.accounts, request.methodology.account_order
+    wrong = _LOCATOR.row_problems(
         pool.wrong_accounts,
-        lambda row: describe_account(request.accounts[row], order),
+        lambda row: describe_account(accounts[row], order),
         column="account",
         rule="R2",
     )
-    doubled = (
-        repeated_account(
-            _LOCATOR,
-            doubled.row,
-            request.accounts[doubled.row],
-            request.accounts[doubled.first_row],
-            f"row {_LOCATOR.row(doubled.first_row)}",
+    doubled = Problems.of(
+        *(
+            repeated_account(
+                _LOCATOR,
+                again.row,
+                accounts[again.row],
+                accounts[again.first_row],
+                f"row {_LOCATOR.row(again.first_row)}",
+            )
+            for again in pool.doubled
         )
-        for doubled in pool.doubled
     )
-    return series, pool, Problems.of(*found) + wrong_accounts + Problems.of(*doubled)
+    return negative + wrong + doubled
 
 
 def too_short(message: str) -> Problem:

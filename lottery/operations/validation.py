@@ -6,7 +6,6 @@ Every function returns its problems; only `checked_series`, which checks a singl
 from __future__ import annotations
 
 import datetime as dt
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -30,8 +29,8 @@ from lottery.errors import (
 )
 from lottery.intake.positions import FoundRow, ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes, RowLocator
-from lottery.method.methodology import Methodology, Pooling, Security
-from lottery.method.seed import ExchangeAsk, Seed, derive_seed
+from lottery.method.methodology import Methodology, Pooling
+from lottery.method.seed import Seed, derive_seed
 
 CYCLES: Final = 999
 """Maximum number of cycles of a date."""
@@ -62,18 +61,11 @@ def derive_seed_of(
         return None, Problems()  # The source itself was refused; that it has no asks adds nothing.
     locator = volumes.locator
     try:
-        return _cached_seed(volumes.asks, methodology.securities, locator.source), Problems()
+        seed = derive_seed(volumes.asks, methodology.securities, source=locator.source)
     except Refused as error:
         located = [_located(problem, locator) for problem in error.problems]
         return None, Problems.of(*located)
-
-
-@functools.lru_cache(maxsize=64)
-def _cached_seed(
-    asks: tuple[ExchangeAsk, ...], securities: tuple[Security, ...], source: str
-) -> Seed:
-    """Return the seed, remembered: a date has one, and a server is asked for it all day."""
-    return derive_seed(asks, securities, source=source)
+    return seed, Problems()
 
 
 def _located(problem: Problem, locator: RowLocator) -> Problem:

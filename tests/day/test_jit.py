@@ -171,14 +171,19 @@ def test_a_small_day_does_not_load_the_compiler() -> None:
     program = """
 import sys
 from lottery import operations
-from lottery.day.single_pool import allocate_pool, arrange_pool
+from lottery.day.pool_loops import ASSIGNED
+from lottery.day.single_pool import allocate_pool
 from lottery.method.methodology import AccountOrder, ZeroHit
 
-pool = arrange_pool(["1046", "1047", "1048"], AccountOrder.NUMERIC)
-allocated = allocate_pool(
-    pool, [30, 30, 5], assigned_quantity=10, ten_thousandths=4314, zero_hit=ZeroHit.WRAP
+pool = allocate_pool(
+    ["1046", "1047", "1048"],
+    [30, 30, 5],
+    account_order=AccountOrder.NUMERIC,
+    assigned_quantity=10,
+    ten_thousandths=4314,
+    zero_hit=ZeroHit.WRAP,
 )
-print(allocated.assigned.tolist(), "numba" in sys.modules)
+print(pool.rows[:, ASSIGNED].tolist(), "numba" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
 

@@ -330,7 +330,7 @@ def test_no_flipped_bit_in_the_code_of_any_loop_is_loaded() -> None:
         for size in (0, 32, len(whole) // 2, len(whole) - 1):
             path.write_bytes(whole[:size])
             assert code.load_overload(result.signature, target) is None, (path.name, size)
-    assert flips >= 200
+    assert flips >= 150
 
 
 def test_the_code_of_one_loop_is_not_loaded_as_another(kept: Path) -> None:
@@ -351,15 +351,16 @@ def triple(number: int) -> int:
 FIRST_HIT_BOTH_WAYS = """
 from lottery.day.jit import report_compiling
 from lottery.day.pool_loops import allocate_rows
-from lottery.day.single_pool import allocate_pool, arrange_pool
+from lottery.day.single_pool import allocate_pool
 from lottery.method.methodology import AccountOrder, ZeroHit
 from lottery.method.distribution import first_hit_number
 
 report_compiling(print)
 loaded = sum(allocate_rows.compiled().stats.cache_hits.values())
 pool = allocate_pool(
-    arrange_pool(["1046", "1047", "1048"], AccountOrder.NUMERIC),
+    ["1046", "1047", "1048"],
     [30, 30, 5],
+    account_order=AccountOrder.NUMERIC,
     assigned_quantity=10,
     ten_thousandths=4314,
     zero_hit=ZeroHit.WRAP,

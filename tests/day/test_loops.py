@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from lottery.day import loops, pool_loops
 from lottery.day import segments as segments_module
 from lottery.day.allocate import PositionsInvalid
-from lottery.day.single_pool import allocate_pool, arrange_pool
+from lottery.day.single_pool import allocate_pool
 from lottery.method import distribution
 from lottery.method.methodology import AccountOrder, ZeroHit
 from tests.builders import (
@@ -102,37 +103,36 @@ def test_the_loops_give_the_same_compiled_and_as_plain_python(
 def test_a_pool_on_its_own_is_the_same_compiled_and_as_plain_python(
     accounts: list[str], radix_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def arranged(run: Callable[..., bool]) -> tuple[bool, list[int], list[int]]:
-        data = np.frombuffer(("\n".join(accounts) + "\n").encode(), np.uint8)
-        offsets, keys = np.zeros(len(accounts) + 1, np.int32), np.zeros(len(accounts), np.int64)
-        sound = run(data, 3, offsets, keys)
-        return bool(sound), offsets.tolist(), keys.tolist()
+    count = len(accounts)
+    texts = np.frombuffer("\n".join([*accounts, ""]).encode(), np.uint8)
+    # An invalid account has no place in an order.
+    ordered = count if all(account.isalnum() for account in accounts) else 0
+    shorts = np.array([5, 0, 7, 1, 2][:count], np.int64)
+
+    def allocated(run: Callable[..., tuple[int, ...]], order_size: int, quantity: int) -> list[int]:
+        order = np.arange(order_size)[::-1].copy()
+        rows, zero_is_one = np.zeros((count, pool_loops.COLUMNS), np.int64), False
+        figures = run(texts, shorts, order, quantity, 4314, zero_is_one, rows)
+        return [*map(int, figures), *rows.ravel().tolist()]
 
     monkeypatch.setattr(pool_loops, "RADIX_ROWS", radix_rows)
-    arrange = pool_loops.arrange_rows
-    assert arranged(arrange.interpreted) == arranged(arrange.compiled())
-
-    def allocated(run: Callable[..., None], quantity: int) -> list[int]:
-        columns, figures = np.zeros((4, 3), np.int64), np.zeros(4, np.int64)
-        keys, shorts = np.array([8, 17, 26], np.int64), np.array([5, 0, 7], np.int64)
-        zero_is_one = False
-        run(keys, 3, shorts, quantity, 4314, zero_is_one, columns, figures)
-        return [*columns.ravel().tolist(), *figures.tolist()]
-
     allocate = pool_loops.allocate_rows
-    for quantity in (1, 3, 9, 12, 13):
-        computed = allocated(allocate.interpreted, quantity)
-        assert computed == allocated(allocate.compiled(), quantity)
+    for given in product({0, ordered}, (1, 3, 9, 12, 13, 16)):
+        assert allocated(allocate.interpreted, *given) == allocated(allocate.compiled(), *given)
 
 
 def test_a_total_past_64_bits_is_found_in_plain_python_too() -> None:
-    pool = arrange_pool(["2", "1"], AccountOrder.NUMERIC)
     shorts = [2**63 - 1, 1]
 
     with interpreted_loops():
         with pytest.raises(OverflowError, match="the shorts add up to more than"):
             allocate_pool(
-                pool, shorts, assigned_quantity=1, ten_thousandths=1, zero_hit=ZeroHit.WRAP
+                ["2", "1"],
+                shorts,
+                account_order=AccountOrder.NUMERIC,
+                assigned_quantity=1,
+                ten_thousandths=1,
+                zero_hit=ZeroHit.WRAP,
             )
         with pytest.raises(PositionsInvalid):
             allocate_rows(

@@ -20,14 +20,14 @@ from lottery import operations
 from lottery.cli.output import OutputFormat, output_of_run, write_output
 from lottery.errors import Refused
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
-from lottery.method.seed import ExchangeAsk
+from lottery.method.seed import derive_seed
 from tests.builders import (
     AAPL,
     ASKS,
-    DATE,
     FULL,
     PUBLISHED,
     SmallDay,
+    exchange_asks,
     notice,
     opened,
     position,
@@ -103,11 +103,7 @@ def test_a_pool_asked_for_by_itself_is_refused_such_a_text(mark: str, field: str
     with pytest.raises(Refused) as refused:
         operations.allocate_series(
             operations.SeriesRequest(
-                business_date=DATE,
-                asks=[
-                    ExchangeAsk(security_number=number, ask_price=ask)
-                    for number, ask in ASKS.items()
-                ],
+                seed=derive_seed(exchange_asks(ASKS), JPMS_2024_09_06.securities),
                 series=texts["series"],
                 occ_account=texts["occ_account"],
                 assigned_quantity=1,

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lottery.day import single_pool
+from lottery.day.pool_loops import ASSIGNED
 from lottery.method.distribution import NumberRange, allocate_pool
 from lottery.method.methodology import AccountOrder, ZeroHit
 from lottery.method.odds import (
@@ -97,17 +98,19 @@ def test_the_odds_are_what_the_days_own_loop_gives_over_all_fractions(
     """Law: enumerating the 10,000 fractions by the compiled allocation gives the odds."""
     shorts, assigned_quantity = pool
     accounts = [str(account + 1) for account in range(len(shorts))]
-    arranged = single_pool.arrange_pool(accounts, NUMERIC)
     enumerated: list[Counter[int]] = [Counter() for _ in shorts]
     for ten_thousandths in FRACTIONS:
         allocated = single_pool.allocate_pool(
-            arranged,
+            accounts,
             shorts,
+            account_order=NUMERIC,
             assigned_quantity=assigned_quantity,
             ten_thousandths=ten_thousandths,
             zero_hit=zero_hit,
         )
-        for counter, assigned in zip(enumerated, allocated.assigned.tolist(), strict=True):
+        assert allocated is not None
+        assigned_quantities = allocated.rows[:, ASSIGNED].tolist()
+        for counter, assigned in zip(enumerated, assigned_quantities, strict=True):
             counter[assigned] += 1
 
     assert counted(odds_of(pool, zero_hit)) == enumerated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lottery.day.single_pool import AllocatedPool, allocate_pool, arrange_pool
+from lottery.day.single_pool import AllocatedPool, allocate_pool
 from lottery.method.methodology import AccountOrder, ZeroHit
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as service_pb2
@@ -24,38 +24,45 @@ accounts = st.dictionaries(
 
 
 def written_row_by_row(
-    pool: AllocatedPool, names: list[str], shorts: list[int], occ_account: str, series: str
+    pool: AllocatedPool, occ_account: str, series: str
 ) -> service_pb2.AllocateSeriesResponse:
     response = service_pb2.AllocateSeriesResponse()
-    for index, row in enumerate(pool.rows.tolist()):
+    for start, end, short, last, assigned in pool.rows[: pool.account_count].tolist():
         response.allocations.append(
             lottery_pb2.Allocation(
                 occ_account=occ_account,
                 series=series,
-                account=names[row],
-                short_quantity=shorts[row],
-                first_number=pool.first_numbers[index],
-                last_number=pool.last_numbers[index],
-                assigned_quantity=pool.assigned[index],
+                account=pool.texts[start:end].decode(),
+                short_quantity=short,
+                first_number=last - short + 1,
+                last_number=last,
+                assigned_quantity=assigned,
             )
         )
     return response
 
 
-def check(names: list[str], shorts: list[int], assigned: int, occ_account: str) -> None:
+def allocated(names: list[str], shorts: list[int], assigned: int) -> AllocatedPool:
     pool = allocate_pool(
-        arrange_pool(names, AccountOrder.NUMERIC),
+        names,
         shorts,
+        account_order=AccountOrder.NUMERIC,
         assigned_quantity=assigned,
         ten_thousandths=4_314,
         zero_hit=ZeroHit.WRAP,
     )
+    assert pool is not None
+    return pool
+
+
+def check(names: list[str], shorts: list[int], assigned: int, occ_account: str) -> None:
+    pool = allocated(names, shorts, assigned)
     series = "AAPL  240920C00220000"
     response = service_pb2.AllocateSeriesResponse()
 
     add_allocations(response, pool, occ_account=occ_account, series=series)
 
-    expected = written_row_by_row(pool, names, shorts, occ_account, series)
+    expected = written_row_by_row(pool, occ_account, series)
     assert response == expected
     assert response.SerializeToString(deterministic=True) == expected.SerializeToString(
         deterministic=True
@@ -80,13 +87,7 @@ def test_the_largest_numbers_are_written_whole() -> None:
 
 def test_an_answer_keeps_its_other_fields() -> None:
     response = service_pb2.AllocateSeriesResponse(pool=lottery_pb2.Pool(total_short=5))
-    pool = allocate_pool(
-        arrange_pool(["7"], AccountOrder.NUMERIC),
-        [5],
-        assigned_quantity=1,
-        ten_thousandths=1,
-        zero_hit=ZeroHit.WRAP,
-    )
+    pool = allocated(["7"], [5], 1)
 
     add_allocations(response, pool, occ_account="", series="")
 
