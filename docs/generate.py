@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from lottery.cli.commands import COMMANDS, load
 from lottery.cli.main import app
 from server.settings import settings_table
 
@@ -47,7 +48,9 @@ def commands() -> str:
     """Return what every command says of itself, as Markdown."""
     root: Any = typer.main.get_command(app)
     lines = ["# Commands", "", "Written by `make docs` from what the commands say of themselves."]
-    lines += _commands("lottery", root)
+    lines += _command("lottery", root)
+    for name in COMMANDS:
+        lines += _commands(f"lottery {name}", load(name))
     return "\n".join(lines) + "\n"
 
 

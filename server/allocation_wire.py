@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from lottery.operations.allocate_series import (
+from lottery.operations.series import (
     ASSIGNED,
     END,
     LAST,

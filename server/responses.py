@@ -18,7 +18,6 @@ from google.protobuf.message import Message
 from google.type import date_pb2
 
 from lottery import operations
-from lottery.operations.explain import PoolWorking
 from lottery.operations.inputs import with_own_labels, write_arrow
 from lottery.operations.ledgers import Charter
 from lottery.operations.odds import OccWheelOdds, RandomDrawOdds
@@ -27,6 +26,7 @@ from lottery.operations.replay import Replayed
 from lottery.operations.runs import Break, RunRecord, canonical
 from lottery.operations.seed import Seed
 from lottery.operations.verification import Verification
+from lottery.operations.workings import PoolWorking
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server.allocation_wire import add_allocations

@@ -27,7 +27,6 @@ from lottery.cli.options import (
 )
 from lottery.cli.session import Session, command
 from lottery.errors import RunNotFound, quote
-from lottery.operations.explain import wording
 from lottery.operations.proofs import (
     Entry,
     VerifierKey,
@@ -37,6 +36,7 @@ from lottery.operations.proofs import (
 from lottery.operations.replay import Engine, Replayed
 from lottery.operations.requester import system_identity
 from lottery.operations.verification import Fault, Tally
+from lottery.operations.workings import wording
 
 
 @command
@@ -147,7 +147,7 @@ def export(
     )
 
 
-keys_app = typer.Typer(name="keys", invoke_without_command=True)
+keys_app = typer.Typer(name="keys", add_completion=False, invoke_without_command=True)
 
 
 @keys_app.callback()

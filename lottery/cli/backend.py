@@ -14,7 +14,7 @@ from lottery.cli.local_backend import LocalBackend
 from lottery.cli.session import Session
 from lottery.errors import escape, quote
 from lottery.operations.inputs import VARIABLE, MemoryLimit
-from lottery.operations.ledgers import LOCK_SECONDS, LedgerSettings
+from lottery.operations.settings import LOCK_SECONDS, LedgerSettings
 
 if TYPE_CHECKING:
     from lottery.cli.remote_backend import RemoteBackend

@@ -21,8 +21,8 @@ from lottery.errors import escape
 from lottery.operations import Difference, HistoryRow, StandingDay
 from lottery.operations.days import day_document
 from lottery.operations.differences import difference_document
-from lottery.operations.explain import wording
 from lottery.operations.histories import history_document
+from lottery.operations.workings import wording
 
 
 @command

@@ -17,8 +17,8 @@ from lottery.cli.options import read_date
 from lottery.cli.session import Session, command
 from lottery.errors import quote
 from lottery.operations.care import Charter, as_json, charter_sha256
-from lottery.operations.explain import wording
 from lottery.operations.requester import system_identity
+from lottery.operations.workings import wording
 
 DecisionOption = Annotated[
     list[str] | None,
@@ -80,7 +80,7 @@ def init(
     )
 
 
-charter_app = typer.Typer(name="charter", invoke_without_command=True)
+charter_app = typer.Typer(name="charter", add_completion=False, invoke_without_command=True)
 
 
 @charter_app.callback()

@@ -12,15 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lottery import operations
-from lottery.cli.output import writing_whole
-from lottery.operations.explain import PoolWorking
-from lottery.operations.inputs import Methodology, ReceivedVolumes
-from lottery.operations.proofs import VerifierKey
-from lottery.operations.replay import Engine, Replayed
-from lottery.operations.report import PageRequest
-from lottery.operations.requester import system_identity
-from lottery.operations.runs import Ledger, RunRecord
-from lottery.operations.verification import Verification, VerifyProgress
+from lottery.cli.whole_file import writing_whole
 
 
 class LocalBackend:
@@ -34,19 +26,19 @@ class LocalBackend:
     def __init__(self, settings: operations.LedgerSettings, *, warn: Callable[[str], None]) -> None:
         self.settings = settings
         self._warn = warn
-        self._requester = operations.Requester(by=system_identity(), warn=warn)
+        self._requester = operations.Requester(by=operations.system_identity(), warn=warn)
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> operations.Ledger:
         return operations.open_ledger(self.settings, self._warn)
 
-    def methodology(self, business_date: dt.date) -> Methodology:
+    def methodology(self, business_date: dt.date) -> operations.Methodology:
         return operations.methodology_for(self.ledger(), business_date)
 
     def clearing_member(self, business_date: dt.date) -> str:
         return self.ledger().charter_for(business_date).clearing_member
 
     def seed(
-        self, volumes: ReceivedVolumes, business_date: dt.date | None
+        self, volumes: operations.ReceivedVolumes, business_date: dt.date | None
     ) -> operations.DerivedSeed:
         return operations.derive_seed(volumes, business_date=business_date)
 
@@ -67,7 +59,7 @@ class LocalBackend:
 
     def list_runs(
         self, *, first: dt.date | None = None, last: dt.date | None = None
-    ) -> Iterator[RunRecord]:
+    ) -> Iterator[operations.RunRecord]:
         return self.ledger().iterate(first=first, last=last)
 
     def allocations(self, run: str) -> pa.Table:
@@ -99,7 +91,7 @@ class LocalBackend:
 
     def explain(
         self, run: str, *, series: str | None, occ_account: str | None, account: str | None
-    ) -> list[PoolWorking]:
+    ) -> list[operations.PoolWorking]:
         return operations.explain(
             self.ledger(), run, series=series, occ_account=occ_account, account=account
         )
@@ -107,22 +99,22 @@ class LocalBackend:
     def pool_odds(self, request: operations.OddsRequest) -> operations.SeriesOdds:
         return operations.series_odds(request)
 
-    def replay_run(self, run: str, *, engine: Engine) -> Replayed:
+    def replay_run(self, run: str, *, engine: operations.Engine) -> operations.Replayed:
         return operations.replay_run(self.ledger(), run, self._requester, engine=engine)
 
     def replay_dates(
-        self, *, first: dt.date | None, last: dt.date | None, engine: Engine
-    ) -> Iterator[Replayed]:
+        self, *, first: dt.date | None, last: dt.date | None, engine: operations.Engine
+    ) -> Iterator[operations.Replayed]:
         return operations.replay_dates(
             self.ledger(), self._requester, engine=engine, first=first, last=last
         )
 
     def verify(
         self,
-        keys: Sequence[VerifierKey],
+        keys: Sequence[operations.VerifierKey],
         checkpoint: Mapping[str, bytes],
-        progress: VerifyProgress,
-    ) -> Verification:
+        progress: operations.VerifyProgress,
+    ) -> operations.Verification:
         return operations.verify_ledger(
             self.settings, keys=keys, checkpoint=checkpoint, progress=progress
         )
@@ -131,7 +123,7 @@ class LocalBackend:
         with writing_whole(path) as file:
             return operations.export_run(self.ledger(), run, file, self._requester.by)
 
-    def report(self, run: str, request: PageRequest) -> operations.Page:
+    def report(self, run: str, request: operations.PageRequest) -> operations.Page:
         return operations.report(self.ledger(), run, request, self._requester)
 
     def public_keys(self) -> operations.PublicKeys:

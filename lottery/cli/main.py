@@ -1,4 +1,4 @@
-"""The command line's root: the global options and the commands."""
+"""The command line's root: the global options, and what ends a command."""
 
 from __future__ import annotations
 
@@ -9,21 +9,8 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from lottery.cli import (
-    audit,
-    books,
-    care,
-    check,
-    exits,
-    odds,
-    report,
-    run,
-    seeds,
-    serve,
-    show,
-    watch,
-    witness,
-)
+from lottery.cli import exits
+from lottery.cli.commands import Commands
 from lottery.cli.options import (
     JsonOption,
     RootArchiveOption,
@@ -32,13 +19,13 @@ from lottery.cli.options import (
     ServerOption,
 )
 from lottery.cli.session import Session
-from lottery.version import VERSION
 
 WRONG_USAGE: Final = "WRONG_USAGE"
 INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name="lottery",
+    cls=Commands,
     help="The options assignment lottery: OCC assignment notices to short accounts, on the record.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -48,6 +35,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's own signature.
     if wanted:
+        from lottery.version import VERSION  # noqa: PLC0415 - it is read from the installation.
+
         typer.echo(VERSION)
         raise typer.Exit
 
@@ -68,19 +57,6 @@ def options(
     context.obj = Session(
         ledger=ledger, objects=objects, archive=archive, server=server, as_json=as_json
     )
-
-
-for _command in (
-    *(run.run, run.withdraw, check.check, seeds.seed, seeds.seeds),
-    *(show.runs, show.show, show.explain, odds.odds),
-    *(books.day, books.diff, books.history),
-    *(audit.replay, audit.verify, audit.export, report.report),
-    *(audit.trail, care.init, care.rebuild, care.copy, care.sweep, care.status),
-    *(watch.watch, serve.serve, serve.health),
-):
-    app.command()(_command)
-for _group in (audit.keys_app, care.charter_app, witness.app):
-    app.add_typer(_group)
 
 
 def main() -> None:

@@ -26,10 +26,10 @@ from lottery.cli.options import (
 )
 from lottery.cli.session import Session, command
 from lottery.operations import NamedOdds, SeriesOdds, decimal_text
-from lottery.operations.explain import wording
 from lottery.operations.inputs import AccountOrder, Pooling, ZeroHit
 from lottery.operations.odds import INCREMENT_LIMIT, OccWheelOdds, RandomDrawOdds
 from lottery.operations.seed import DENOMINATOR
+from lottery.operations.workings import wording
 
 
 @command

@@ -10,18 +10,9 @@ from typing import Annotated, Final
 
 import typer
 
+from lottery import operations
 from lottery.errors import KeyUnusable, quote
-from lottery.operations.explain import padded_series
-from lottery.operations.inputs import (
-    JPMS_2024_09_06,
-    KEYS,
-    AccountOrder,
-    ControlTotals,
-    Methodology,
-    Pooling,
-    ZeroHit,
-)
-from lottery.operations.proofs import VerifierKey
+from lottery.operations import AccountOrder, Pooling, ZeroHit
 
 BUNDLE_SUFFIX: Final = ".zip"
 
@@ -155,14 +146,14 @@ def read_dates(first: str | None, last: str | None) -> tuple[dt.date | None, dt.
     return dates[0], dates[1]
 
 
-def read_keys(texts: list[str] | None, option: str = "--key") -> list[VerifierKey]:
+def read_keys(texts: list[str] | None, option: str = "--key") -> list[operations.VerifierKey]:
     """Read the public keys of --key, or of another option.
 
     Raises:
         typer.BadParameter: One is not a public key.
     """
     try:
-        return [VerifierKey.parse(text) for text in texts or ()]
+        return [operations.VerifierKey.parse(text) for text in texts or ()]
     except KeyUnusable as error:
         raise typer.BadParameter(f"{option}: {error}") from None
 
@@ -187,33 +178,34 @@ def read_series(text: str) -> str:
         typer.BadParameter: The text is not an OSI symbol.
     """
     try:
-        return padded_series(text)
+        return operations.padded_series(text)
     except ValueError as error:
         raise typer.BadParameter(f"--series: {error}") from None
 
 
-def read_totals(texts: list[str] | None) -> ControlTotals:
+def read_totals(texts: list[str] | None) -> operations.ControlTotals:
     """Read control totals written KEY=N.
 
     Raises:
         typer.BadParameter: One is not, or a key is given twice.
     """
+    keys = [field.name for field in dataclasses.fields(operations.ControlTotals)]
     totals: dict[str, int] = {}
     for text in texts or ():
         key, _, figure = text.partition("=")
-        if key not in KEYS or key in totals or not _FIGURE.fullmatch(figure):
+        if key not in keys or key in totals or not _FIGURE.fullmatch(figure):
             raise typer.BadParameter(
-                f"--expect: expected KEY=N with a key of {', '.join(KEYS)}, each once, and a whole "
+                f"--expect: expected KEY=N with a key of {', '.join(keys)}, each once, and a whole "
                 f"number, got {quote(text)}"
             )
         totals[key] = int(figure)
-    return ControlTotals(**totals)
+    return operations.ControlTotals(**totals)
 
 
 def methodology_of(
     account_order: AccountOrder, pool: Pooling, zero_hit: ZeroHit = ZeroHit.WRAP
-) -> Methodology:
+) -> operations.Methodology:
     """Return the method with the decisions of --account-order, --pool and --zero-hit."""
     return dataclasses.replace(
-        JPMS_2024_09_06, account_order=account_order, pool=pool, zero_hit=zero_hit
+        operations.JPMS_2024_09_06, account_order=account_order, pool=pool, zero_hit=zero_hit
     )

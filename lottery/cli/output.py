@@ -1,4 +1,4 @@
-"""The files that commands write: allocations, pools and a document, and single files.
+"""The files that commands write: allocations, pools and a document.
 
 No text of these tables begins with what a spreadsheet takes for a formula: the intake refuses it,
 because an OCC account and a series begin with a letter or a digit, and an account has nothing else.
@@ -10,12 +10,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -143,20 +141,6 @@ def write_csv(table: pa.Table, path: Path) -> None:
     )
     options = pa.csv.WriteOptions(quoting_style="none", quoting_header="none")
     pa.csv.write_csv(plain, path, options)
-
-
-@contextmanager
-def writing_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that is there whole once the block succeeds, or not at all.
-
-    Raises:
-        OutputUnwritable: It cannot be written.
-    """
-    try:
-        with atomic_file(path) as file:
-            yield file
-    except OSError as error:
-        raise OutputUnwritable(f"{escape(str(path))}: {error.strerror or error}") from error
 
 
 def _write_xlsx(name: str, table: pa.Table, path: Path, output: Output) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lottery import operations
-from lottery.cli.output import writing_whole
+from lottery.cli.whole_file import writing_whole
 from lottery.client import LotteryClient
 from lottery.client.audit import Verified
 from lottery.errors import Problem, Refused
@@ -20,8 +20,8 @@ from lottery.operations.inputs import (
     ReceivedPositions,
     ReceivedVolumes,
 )
+from lottery.operations.pages import PageRequest, Supersession
 from lottery.operations.proofs import VerifierKey
-from lottery.operations.report import PageRequest, Supersession
 from lottery.operations.verification import VerifyProgress
 
 

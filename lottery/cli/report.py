@@ -10,11 +10,11 @@ import typer
 from lottery import operations
 from lottery.cli.backend import open_backend
 from lottery.cli.options import BUNDLE_SUFFIX, KeyOption, read_keys, read_series
-from lottery.cli.output import writing_whole
 from lottery.cli.session import Session, command
+from lottery.cli.whole_file import writing_whole
 from lottery.errors import quote
-from lottery.operations.explain import wording
-from lottery.operations.report import PageRequest, Supersession
+from lottery.operations.pages import PageRequest, Supersession
+from lottery.operations.workings import wording
 
 PAGE_SUFFIX: Final = ".html"
 SERIES_LIMIT: Final = 100

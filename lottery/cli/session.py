@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from lottery import operations
 from lottery.cli.exits import exit_code
 from lottery.cli.options import (
     ArchiveOption,
@@ -34,7 +35,6 @@ from lottery.errors import (
     LotteryError,
     Refused,
 )
-from lottery.operations import report_compiling
 
 PROGRESS_AFTER: Final = 1.0
 """Seconds that work takes before a progress bar is shown."""
@@ -218,7 +218,7 @@ def session_of(context: typer.Context, **options: Any) -> Session:
     """Return the session of a command; options after the command override those before it."""
     before: Session = context.obj
     session = replace(before, **{name: value for name, value in options.items() if value})
-    report_compiling(session.note)
+    operations.report_compiling(session.note)
     return session
 
 

@@ -22,8 +22,8 @@ from lottery.cli.options import (
 )
 from lottery.cli.seeds import seed_document
 from lottery.cli.session import Session, command
-from lottery.operations.explain import PoolWorking, wording
 from lottery.operations.runs import RunRecord, as_json, brief, supersedings
+from lottery.operations.workings import PoolWorking, wording
 
 
 @command

@@ -9,12 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lottery.operations import RecordedRun
-from lottery.operations.explain import NumberRange, PoolWorking, wording
-from lottery.operations.replay import Replayed
-from lottery.operations.requester import Identity
-from lottery.operations.runs import Break
-from lottery.operations.seed import RuleWarning, Seed
+from lottery import operations
+from lottery.operations.workings import wording
 
 BREAKS_SHOWN: Final = 50
 """Maximum number of breaks that a table shows."""
@@ -46,7 +42,7 @@ def recorded_time(recorded_at: str) -> str:
     return recorded_at[:19].replace("T", " ")
 
 
-def person(identity: Identity) -> str:
+def person(identity: operations.Identity) -> str:
     """Return who asked for something, and from where."""
     return f"{identity.name} on {identity.host}"
 
@@ -60,7 +56,7 @@ def show_unnamed(console: Console, folder_count: int | None) -> None:
         )
 
 
-def show_run(console: Console, recorded: RecordedRun, *, is_repeated: bool) -> None:
+def show_run(console: Console, recorded: operations.RecordedRun, *, is_repeated: bool) -> None:
     """Print a run in a few lines, with its breaks and its warnings."""
     record, superseded_by = recorded.record, recorded.superseded_by
     already = "was already recorded" if is_repeated else "is recorded"
@@ -96,13 +92,13 @@ def show_run(console: Console, recorded: RecordedRun, *, is_repeated: bool) -> N
     show_breaks(console, recorded.breaks)
 
 
-def show_warnings(console: Console, warnings: Iterable[RuleWarning]) -> None:
+def show_warnings(console: Console, warnings: Iterable[operations.RuleWarning]) -> None:
     """Print warnings, one a line."""
     for warning in warnings:
         console.print(f"  warning: {warning.message} [{warning.rule}]", style="yellow")
 
 
-def show_breaks(console: Console, breaks: tuple[Break, ...]) -> None:
+def show_breaks(console: Console, breaks: tuple[operations.Break, ...]) -> None:
     """Print the pools without an allocation, with both figures."""
     if not breaks:
         return
@@ -124,7 +120,9 @@ def show_breaks(console: Console, breaks: tuple[Break, ...]) -> None:
         console.print(f"and {len(breaks) - BREAKS_SHOWN} more breaks")
 
 
-def show_seed(console: Console, seed: Seed, warnings: Iterable[RuleWarning]) -> None:
+def show_seed(
+    console: Console, seed: operations.Seed, warnings: Iterable[operations.RuleWarning]
+) -> None:
     """Print every step of a seed, as the published example has it."""
     made = table("exchange", "security", "ask price", "", "volume", right=("ask price", "volume"))
     for volume in seed.volumes:
@@ -142,7 +140,7 @@ def show_seed(console: Console, seed: Seed, warnings: Iterable[RuleWarning]) -> 
     show_warnings(console, warnings)
 
 
-def show_working(console: Console, working: PoolWorking, *, with_seed: bool) -> None:
+def show_working(console: Console, working: operations.PoolWorking, *, with_seed: bool) -> None:
     """Print a pool's working; the seed's steps are the same for every pool of a run."""
     pool = f", OCC account {working.occ_account}" if working.occ_account else ""
     console.print(f"Series {working.series}{pool}", style="bold")
@@ -175,7 +173,7 @@ def show_working(console: Console, working: PoolWorking, *, with_seed: bool) -> 
         console.print(f"{_count(working.accounts_left_out, 'account')} of the pool not shown")
 
 
-def show_replayed(console: Console, replayed: Replayed) -> None:
+def show_replayed(console: Console, replayed: operations.Replayed) -> None:
     """Print that a run's replay matches, or every value that does not."""
     if replayed.matched:
         console.print(f"{replayed.run}  matches", style="green")
@@ -211,7 +209,9 @@ def show_allocations(console: Console, allocations: Sequence[Mapping[str, Any]])
         "OCC", "series", "account", "short", "numbers", "assigned", right=("short", "assigned")
     )
     for row in allocations[:ROWS_SHOWN]:
-        owned = NumberRange(first_number=row["first_number"], last_number=row["last_number"])
+        owned = operations.NumberRange(
+            first_number=row["first_number"], last_number=row["last_number"]
+        )
         made.add_row(
             row["occ_account"],
             row["series"],

@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Be a witness of somebody's log: cosign its checkpoints as long as each begins with the "
     "one before.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 

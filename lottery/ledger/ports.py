@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from lottery.errors import LedgerUnwritable
+
+if TYPE_CHECKING:  # A port has no SQL of its own.
+    import sqlalchemy as sa
 
 Clock: TypeAlias = Callable[[], dt.datetime]
 """Returns the present time, UTC."""

@@ -24,10 +24,9 @@ from lottery.method.methodology import (
     PositionsSource,
     ZeroHit,
 )
+from lottery.operations.request import Progress, RunRequest
 from lottery.operations.requester import Identity
-from lottery.operations.run import Progress, RunRequest
 from lottery.operations.totals import (
-    KEYS,
     ControlTotals,
     figures_of_notices,
     figures_of_positions,
@@ -35,7 +34,6 @@ from lottery.operations.totals import (
 
 __all__ = [
     "JPMS_2024_09_06",
-    "KEYS",
     "UNLIMITED",
     "VARIABLE",
     "AccountOrder",

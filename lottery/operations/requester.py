@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lottery.errors import LotteryError
-from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import Identity
 from lottery.stores.system import system_identity
+
+if TYPE_CHECKING:  # What works without a ledger loads none.
+    from lottery.ledger.commit import Ledger
 
 __all__ = ["Identity", "Requester", "system_identity"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -37,8 +36,6 @@ from lottery.errors import (
 )
 from lottery.intake.as_of import as_of_problems
 from lottery.intake.members import COLUMN, choose_member
-from lottery.intake.positions import ReceivedPositions
-from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.content import content_sha256
@@ -49,14 +46,14 @@ from lottery.ledger.log_writer import ATTEMPTS
 from lottery.ledger.occ_positions import occ_shorts, warnings_of
 from lottery.ledger.rules import refuse_conflicts
 from lottery.ledger.run_record import (
-    Identity,
     MethodRecord,
     Superseding,
     is_run_id,
 )
 from lottery.ledger.warning_codes import OCC_ACCOUNT_ON_ONE_SIDE, OCC_SHORT_WARNINGS, WARNINGS
-from lottery.method.methodology import JPMS_2024_09_06, Methodology, OtherMembers, Pooling
+from lottery.method.methodology import OtherMembers, Pooling
 from lottery.method.seed import RuleWarning, Seed
+from lottery.operations.request import Progress, RunRequest
 from lottery.operations.validation import (
     CYCLES,
     check_date,
@@ -75,59 +72,6 @@ DERIVED_ID: Final = "content-"
 """What the request ids begin with that are derived from the content, and no other."""
 
 _REQUEST_ID: Final = re.compile(rf"(?!{DERIVED_ID})[!-~]{{1,128}}")
-
-Progress = Callable[[str], None]
-"""Receives the name of each step as it starts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """A day, or a cycle of it, to allocate and record.
-
-    Attributes:
-        business_date: The run's date.
-        cycle: Its cycle, from 1.
-        notices: The assignment notices.
-        positions: The short positions.
-        volumes: The four ask prices.
-        requested_by: The requester.
-        problems: What is wrong with the request's own fields, as they were received.
-        request_id: An id that makes the request once-only; None derives one from the content.
-        supersedes: The runs of the date that it supersedes, by id or as `latest`.
-        reason: Why it supersedes them.
-        occ_positions: OCC's own figures, to compare with the positions as given.
-        acknowledged: The holds that are acknowledged, by code, each with the reason (H1).
-        methodology: The method with its decisions, which must be those of the charter (C1).
-        clearing_member: The clearing member whose notices count, as the charter or the command
-            names it (P8); None if neither does.
-        warnings: What deserves attention of the request as it was received.
-        may_be_cut_off: The text files whose last line has no line end, and for which neither
-            control totals nor a checksum came (H1).
-    """
-
-    business_date: dt.date
-    cycle: int = 1
-    notices: Received
-    positions: ReceivedPositions
-    volumes: ReceivedVolumes
-    requested_by: Identity
-    problems: Problems = NO_PROBLEMS
-    request_id: str | None = None
-    supersedes: tuple[str, ...] = ()
-    reason: str | None = None
-    occ_positions: Received | None = None
-    acknowledged: Mapping[str, str] = field(default_factory=dict)
-    methodology: Methodology = JPMS_2024_09_06
-    clearing_member: str | None = None
-    warnings: tuple[RuleWarning, ...] = ()
-    may_be_cut_off: tuple[str, ...] = ()
-
-    @property
-    def intake_problems(self) -> Problems:
-        """Everything that was wrong as the request was received; with any the run is refused."""
-        problems = self.problems + self.volumes.problems
-        problems += self.notices.problems + self.positions.problems
-        return problems if self.occ_positions is None else problems + self.occ_positions.problems
 
 
 def run_lottery(

@@ -25,7 +25,7 @@ from lottery.ledger.run_record import (
     is_run_id,
     supersedings,
 )
-from lottery.operations.ledgers import LOCK_SECONDS
+from lottery.operations.settings import LOCK_SECONDS
 from lottery.operations.validation import checked_series
 
 __all__ = [

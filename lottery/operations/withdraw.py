@@ -13,8 +13,9 @@ from lottery.intake.wire import IncomingRows
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.draft import RecordedRun
+from lottery.operations.request import RunRequest
 from lottery.operations.requester import Identity
-from lottery.operations.run import RunRequest, run_lottery
+from lottery.operations.run import run_lottery
 
 
 def withdraw_run(

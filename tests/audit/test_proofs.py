@@ -20,7 +20,7 @@ from lottery.errors import KeyUnusable, Refused, RunNotFound
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import Activity, Charter, canonical
 from lottery.ledger.run_record import Identity
-from lottery.operations.ledgers import KEY_FILE
+from lottery.operations.settings import KEY_FILE
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, open_checkpoint
 from lottery.tlog.keys import SigningKey

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
-from lottery.cli.main import app
+from lottery.cli import commands
 from tests.builders import AAPL, PUBLISHED
 from tests.cli.calls import (
     EXAMPLE,
@@ -134,14 +133,14 @@ OPTIONS = {
 }
 
 
-def _commands_below(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
+def _commands_below(loaded: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in loaded.items():
         yield f"{path}{name}", command
         if hasattr(command, "commands"):
-            yield from _commands_below(command, f"{path}{name} ")
+            yield from _commands_below(command.commands, f"{path}{name} ")
 
 
-EVERY_COMMAND = dict(_commands_below(typer.main.get_command(app)))
+EVERY_COMMAND = dict(_commands_below({name: commands.load(name) for name in commands.COMMANDS}))
 
 
 @pytest.fixture
@@ -272,6 +271,13 @@ def test_the_help_of_a_command_has_every_option(name: str) -> None:
     answer = lottery(name, "--help")
     assert answer.exit_code == 0
     assert [option for option in OPTIONS[name] if option not in answer.out] == []
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_the_list_of_commands_says_what_a_command_says_of_itself(name: str) -> None:
+    _, summary = commands.COMMANDS[name]
+    command = commands.load(name)
+    assert (command.name, command.help.split("\n\n")[0]) == (name, summary)
 
 
 @pytest.mark.parametrize("path", EVERY_COMMAND)

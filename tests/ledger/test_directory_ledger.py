@@ -20,7 +20,7 @@ from lottery.errors import (
     Refused,
 )
 from lottery.ledger.draft import RunKey
-from lottery.operations.ledgers import KEY_FILE
+from lottery.operations.settings import KEY_FILE
 from lottery.stores.sqlite import FILE as DATABASE
 from tests.builders import (
     NEXT_DATE,

@@ -17,7 +17,7 @@ from examples.make_day import DIRECTORY as EXAMPLE
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import MethodRecord
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
-from lottery.operations.ledgers import KEY_FILE
+from lottery.operations.settings import KEY_FILE
 from tests.builders import (
     AAPL,
     GE,

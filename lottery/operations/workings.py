@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lottery.audit import wording
 from lottery.audit.explain import AccountWorking, PoolWorking, explain_account, explain_pool
 from lottery.day.identifiers import padded_series
-from lottery.ledger.commit import Ledger
 from lottery.method.distribution import NumberRange
 from lottery.operations.validation import checked_series
+
+if TYPE_CHECKING:  # What works without a ledger loads none.
+    from lottery.ledger.commit import Ledger
 
 __all__ = [
     "AccountWorking",
