@@ -119,6 +119,7 @@ def serving(directory: Path, ledger: Path) -> Iterator[Served]:
         "LOTTERY_METRICS_LISTEN": "",
         "LOTTERY_LEDGER": str(ledger),
         "LOTTERY_LOG_FORMAT": "json",
+        "LOTTERY_TRUST_LOCAL": "bench:operator,auditor",
     }
     log = directory / "server.log"
     with (

@@ -96,6 +96,7 @@ def start_server(ledger: Path) -> tuple[subprocess.Popen[bytes], int]:
         "LOTTERY_METRICS_LISTEN": "",
         "LOTTERY_LEDGER": str(ledger),
         "LOTTERY_LOG_FORMAT": "json",
+        "LOTTERY_TRUST_LOCAL": "demo:operator,auditor",
     }
     server = subprocess.Popen(
         [sys.executable, "-m", "server"], env=environment, stderr=subprocess.PIPE

@@ -528,6 +528,30 @@ class LimitExceeded(LotteryError):
         return {"limit": self.limit}
 
 
+class Unauthenticated(LotteryError):
+    """Nobody vouches for the caller, or what the caller shows is wrong."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class RoleMissing(LotteryError):
+    """The caller is known, and has no role for the call.
+
+    Attributes:
+        roles: The roles of which one is needed.
+    """
+
+    reason = "ROLE_MISSING"
+
+    def __init__(self, message: str, *, roles: str) -> None:
+        self.roles = roles
+        super().__init__(message)
+
+    def details(self) -> Mapping[str, str]:
+        """Return the roles of which one is needed."""
+        return {"roles": self.roles}
+
+
 class Abandoned(LotteryError):
     """The caller disconnected or its deadline passed; nothing was recorded."""
 

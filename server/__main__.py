@@ -14,6 +14,7 @@ from lottery import operations
 from lottery.errors import LotteryError, quote
 from lottery.version import VERSION
 from server.app import create_server
+from server.roles import in_order
 from server.settings import Settings
 from server.telemetry import configure_logging
 
@@ -56,6 +57,7 @@ def serve(settings: Settings) -> None:
     except (OSError, ValueError, LotteryError) as error:
         log.error("not started", problem=str(error))  # noqa: TRY400 - the text is enough.
         raise SystemExit(2) from None
+    _warn_of_trust(settings)
     operations.report_compiling(lambda text: log.info("compiling", what=text))
     operations.warm_up()
     server.start()
@@ -72,6 +74,19 @@ def serve(settings: Settings) -> None:
     log.info("draining", grace_seconds=settings.grace_seconds)
     server.stop()
     log.info("stopped")
+
+
+def _warn_of_trust(settings: Settings) -> None:
+    """Log that every local caller is trusted, or that nobody has a role."""
+    log, local = structlog.get_logger(), settings.local_trust()
+    if local is not None:
+        log.warning("every local caller is trusted", name=local.name, roles=in_order(local.roles))
+    elif settings.roles is None:
+        log.warning(
+            "nobody has a role",
+            advice="set LOTTERY_ROLES, or LOTTERY_TRUST_LOCAL on loopback without TLS; until then "
+            "callers derive seeds, allocate one series and ask for odds, and no more",
+        )
 
 
 def _describe(problem: ErrorDetails) -> str:

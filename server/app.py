@@ -14,12 +14,16 @@ from lottery.operations.inputs import MemoryLimit
 from lottery.operations.runs import Ledger
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from server import security
+from server.access import Access, caller
 from server.audit_service import AuditService
 from server.binding import OWN_PORT, bind
+from server.identity import Identifier
 from server.keeper import Keeper
 from server.lottery_service import LotteryService
+from server.roles import read_roles
 from server.settings import Settings
 from server.telemetry import SERVICES, CanonicalLog, HealthServer, MetricsServer
+from server.watched import Watched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,21 +65,27 @@ def create_server(settings: Settings) -> LotteryServer:
     """Make a server, which does not serve before `start` is called.
 
     Raises:
-        ValueError: The TLS settings contradict each other.
+        ValueError: The settings of TLS or of local callers contradict each other, or the file of
+            roles cannot be used.
         InsecureListen: The services would listen beyond loopback without TLS.
-        OSError: A port is in use, or a certificate cannot be read.
+        OSError: A port is in use, or a file cannot be read.
         LotteryError: The ledger cannot be opened.
     """
     credentials = security.credentials(settings)
     ledger_settings = settings.ledger_settings()
     log = structlog.get_logger()
+    role_files = [] if settings.roles is None else [settings.roles]
+    roles = Watched("roles", role_files, lambda: read_roles(settings.roles, settings.local_trust()))
     ledger = operations.open_ledger(ledger_settings, lambda text: log.warning("ledger", what=text))
     for finding in operations.probe_objects(ledger):
         log.warning("objects", what=finding)
     ledger.publish()  # What a killed process has committed and not published.
     services = grpc.server(
         futures.ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc"),
-        interceptors=[CanonicalLog()],
+        interceptors=[
+            CanonicalLog(),
+            Access(Identifier(settings.local_trust()).identify, roles.current),
+        ],
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -86,13 +96,13 @@ def create_server(settings: Settings) -> LotteryServer:
         LotteryService(
             ledger,
             max_rows=settings.max_rows,
-            identify=security.identity_of,
+            identify=caller,
             memory=_memory_limit(settings),
         ),
         services,
     )
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(
-        AuditService(ledger, settings=ledger_settings, identify=security.identity_of),
+        AuditService(ledger, settings=ledger_settings, identify=caller),
         services,
     )
     reflection.enable_server_reflection(
@@ -104,7 +114,7 @@ def create_server(settings: Settings) -> LotteryServer:
         health=HealthServer(settings.health_listen),
         metrics=MetricsServer(settings.metrics_listen) if settings.metrics_listen else None,
         ledger=ledger,
-        keeper=Keeper(ledger),
+        keeper=Keeper(ledger, also=roles.current),
         services=services,
         grace_seconds=settings.grace_seconds,
     )

@@ -27,7 +27,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
         ledger: Ledger,
         *,
         settings: operations.LedgerSettings,
-        identify: Callable[[grpc.ServicerContext], Identity],
+        identify: Callable[[], Identity],
     ) -> None:
         self._ledger = ledger
         self._settings = settings
@@ -38,7 +38,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
         self, request: pb.ReplayRunRequest, context: grpc.ServicerContext
     ) -> pb.ReplayRunResponse:
         run, engine = requests.to_run(request.run), requests.to_engine(request.engine)
-        requester = self._requester(context)
+        requester = self._requester()
         replayed = operations.replay_run(self._ledger, run, requester, engine=engine)
         telemetry.note(run=replayed.run, matched=replayed.matched)
         return pb.ReplayRunResponse(result=responses.from_replayed(replayed))
@@ -48,7 +48,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
         self, request: pb.ReplayRunsRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ReplayRunsResponse]:
         first, last = requests.to_replayed_dates(request)
-        requester, engine = self._requester(context), requests.to_engine(request.engine)
+        requester, engine = self._requester(), requests.to_engine(request.engine)
         for replayed in operations.replay_dates(
             self._ledger, requester, engine=engine, first=first, last=last
         ):
@@ -74,7 +74,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
         run = self._ledger.get(requests.to_run(request.run)).run
         telemetry.note(run=run)
         yield pb.ExportRunResponse(run=run)
-        by = self._identify(context)
+        by = self._identify()
         for part in operations.exported_parts(self._ledger, run, by, BUNDLE_PART_BYTES):
             yield pb.ExportRunResponse(data=part)
 
@@ -107,7 +107,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
             first_size=request.first_size, second_size=second_size, hashes=hashes
         )
 
-    def _requester(self, context: grpc.ServicerContext) -> operations.Requester:
+    def _requester(self) -> operations.Requester:
         return operations.Requester(
-            by=self._identify(context), warn=lambda text: telemetry.note(warning=text)
+            by=self._identify(), warn=lambda text: telemetry.note(warning=text)
         )

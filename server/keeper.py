@@ -6,6 +6,7 @@ that is brought up after the answer, are for this thread.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event, Thread
 from typing import Final
 
@@ -31,11 +32,15 @@ class Keeper:
 
     Args:
         ledger: The ledger.
+        also: What else it looks at each time.
         seconds: How long it waits between two looks.
     """
 
-    def __init__(self, ledger: Ledger, *, seconds: float = SECONDS) -> None:
+    def __init__(
+        self, ledger: Ledger, *, also: Callable[[], object], seconds: float = SECONDS
+    ) -> None:
         self._ledger = ledger
+        self._also = also
         self._seconds = seconds
         self._stopped = Event()
         self._thread = Thread(target=self._keep, name="keeper", daemon=True)
@@ -52,6 +57,7 @@ class Keeper:
 
     def look(self) -> None:
         """Publish and archive what is behind, and measure; what goes wrong is logged."""
+        self._also()
         try:
             status = operations.bring_up(self._ledger)
         except (LotteryError, OSError) as error:

@@ -27,7 +27,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         ledger: Ledger,
         *,
         max_rows: int,
-        identify: Callable[[grpc.ServicerContext], Identity],
+        identify: Callable[[], Identity],
         memory: MemoryLimit = UNLIMITED,
     ) -> None:
         self._ledger = ledger
@@ -60,9 +60,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         received = run_stream.receive_run(request, max_rows=self._max_rows, memory=self._memory)
         _require_active(context)
         try:
-            asked = run_stream.to_run_request(
-                received, self._identify(context), self._ledger.charter_for
-            )
+            asked = run_stream.to_run_request(received, self._identify(), self._ledger.charter_for)
             recorded = operations.run_lottery(
                 self._ledger,
                 asked,
@@ -82,7 +80,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             self._ledger,
             requests.to_run(request.run),
             reason=request.reason,
-            by=self._identify(context),
+            by=self._identify(),
             proceed=partial(_require_active, context),
         )
         _note_run(recorded)

@@ -1,19 +1,17 @@
-"""TLS credentials of the server, and the identity of its callers.
+"""TLS credentials of the server.
 
 Invariants:
 - Without TLS the services listen on loopback only, unless `LOTTERY_ALLOW_INSECURE_PUBLIC` is set.
+- A caller is trusted for being local only where every caller is.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
 
 import grpc
 
 from lottery.errors import quote
-from lottery.operations.requester import Identity
 from server.binding import UNIX, host_and_port
 from server.settings import Settings
 
@@ -26,7 +24,8 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
     """Return the server's credentials, or None without TLS.
 
     Raises:
-        ValueError: The certificate, its key or both are missing while another TLS setting is set.
+        ValueError: The certificate, its key or both are missing while another TLS setting is set,
+            or local callers are trusted where there is TLS or callers are not local.
         OSError: A file cannot be read.
         InsecureListen: The services would listen beyond loopback without TLS.
     """
@@ -42,13 +41,24 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
                 f"expected an address on loopback without TLS, got {quote(settings.listen)}; set "
                 "LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY, or LOTTERY_ALLOW_INSECURE_PUBLIC=true"
             )
+        if settings.trust_local is not None and not is_loopback(settings.listen):
+            raise _misplaced_trust()
         return None
+    if settings.trust_local is not None:
+        raise _misplaced_trust()
     certificate, key = (path.read_bytes() for path in given if path is not None)
     client_ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
     return grpc.ssl_server_credentials(
         [(key, certificate)],
         root_certificates=client_ca,
         require_client_auth=client_ca is not None,
+    )
+
+
+def _misplaced_trust() -> ValueError:
+    return ValueError(
+        "expected LOTTERY_TRUST_LOCAL on loopback or a Unix socket, without TLS; remove it, and "
+        "give roles to the names of certificates with LOTTERY_ROLES"
     )
 
 
@@ -63,15 +73,3 @@ def is_loopback(listen: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def identity_of(context: grpc.ServicerContext) -> Identity:
-    """Return who calls: the name in the client's certificate, or an unauthenticated peer."""
-    names: Mapping[str, Sequence[bytes]] = cast("Any", context).auth_context()
-    peer = context.peer()
-    for kind in ("x509_common_name", "x509_subject_alternative_name"):
-        for name in names.get(kind, ()):
-            if name:
-                text = name.decode("utf-8", "replace")
-                return Identity(kind="certificate", name=text, host=peer)
-    return Identity(kind="peer", name="unauthenticated", host=peer)

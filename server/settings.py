@@ -11,8 +11,11 @@ from typing import Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lottery.errors import quote
 from lottery.operations.ledgers import LedgerSettings
 from server.binding import UNIX, host_and_port
+from server.identity import LocalTrust
+from server.roles import roles_of
 
 
 class Settings(BaseSettings):
@@ -78,6 +81,16 @@ class Settings(BaseSettings):
         description="PEM file of the authorities that must have signed a client's certificate; "
         "enables mutual TLS.",
     )
+    trust_local: str | None = Field(
+        None,
+        description="NAME:ROLE[,ROLE]: who every local caller is, and its roles, where there is "
+        "no TLS; without it such a caller reads nothing of the ledger and records nothing.",
+    )
+    roles: Path | None = Field(
+        None,
+        description="TOML file that gives roles to names of certificates; read again when it "
+        "changes.",
+    )
     allow_insecure_public: bool = Field(
         default=False, description="Allow listening beyond loopback without TLS."
     )
@@ -100,6 +113,10 @@ class Settings(BaseSettings):
             witness_policy=self.witness_policy,
         )
 
+    def local_trust(self) -> LocalTrust | None:
+        """Return who a local caller is; None if nobody vouches for one."""
+        return None if self.trust_local is None else _local_trust(self.trust_local)
+
     @field_validator(
         "signing_key",
         "objects",
@@ -108,11 +125,20 @@ class Settings(BaseSettings):
         "tls_certificate",
         "tls_key",
         "tls_client_ca",
+        "trust_local",
+        "roles",
         mode="before",
     )
     @classmethod
     def _empty_is_none(cls, path: object) -> object:
         return path or None
+
+    @field_validator("trust_local")
+    @classmethod
+    def _is_local_trust(cls, text: str | None) -> str | None:
+        if text is not None:
+            _local_trust(text)
+        return text
 
     @field_validator("listen", "health_listen", "metrics_listen")
     @classmethod
@@ -121,6 +147,13 @@ class Settings(BaseSettings):
         if (listen or not is_metrics) and (is_metrics or not listen.startswith(UNIX)):
             host_and_port(listen)
         return listen
+
+
+def _local_trust(text: str) -> LocalTrust:
+    name, separator, roles = text.rpartition(":")
+    if not (separator and name and name.isprintable()):
+        raise ValueError(f"expected NAME:ROLE[,ROLE], got {quote(text)}")
+    return LocalTrust(name=name, roles=roles_of(roles.split(",")))
 
 
 def settings_table() -> str:

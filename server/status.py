@@ -66,6 +66,8 @@ _CODES: Final[Mapping[str, grpc.StatusCode]] = {
             *("LEDGER_DAMAGED", "CHECKPOINT_INVALID", "PROOF_INVALID", "WITNESS_AHEAD"),
         ),
         grpc.StatusCode.CANCELLED: ("ABANDONED",),
+        grpc.StatusCode.UNAUTHENTICATED: ("UNAUTHENTICATED",),
+        grpc.StatusCode.PERMISSION_DENIED: ("ROLE_MISSING",),
     }.items()
     for reason in reasons
 }
@@ -118,7 +120,7 @@ def aborting(method: _Method) -> _Method:
         try:
             return method(service, request, context)
         except Exception as error:  # noqa: BLE001 - the client must not see any of it.
-            _abort(context, error)
+            abort(context, error)
 
     return cast("_Method", answer)
 
@@ -131,12 +133,13 @@ def aborting_stream(method: _Method) -> _Method:
         try:
             yield from method(service, request, context)
         except Exception as error:  # noqa: BLE001 - as above.
-            _abort(context, error)
+            abort(context, error)
 
     return cast("_Method", answer)
 
 
-def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
+def abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
+    """End a call with the status of an error."""
     if not isinstance(error, LotteryError):
         _abort_unknown(context, error)
     telemetry.note(reason=error.reason)

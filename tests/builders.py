@@ -72,6 +72,8 @@ GE = "GE1   240920C00160000"
 SPY = "SPY   240920P00550000"
 ZVZZT = "ZVZZT 241018C00010000"
 
+TRUSTED = "tester:operator,approver,auditor,service,administrator"
+"""`LOTTERY_TRUST_LOCAL` of a test's server: a local caller may call everything."""
 TESTER = Identity(kind="system-user", name="tester", host="backend")
 REQUESTER = Requester(by=TESTER)
 EVERY_HOLD = dict.fromkeys(HOLDS, "it is a test")

@@ -477,6 +477,8 @@ def test_a_refusal_for_rows_is_none_for_the_seed_with_more_problems_than_are_sen
 
 
 EVERY_ERROR: Final[list[LotteryError]] = [
+    errors.Unauthenticated("nobody vouches for the caller"),
+    errors.RoleMissing("no role for it", roles="operator, auditor"),
     Refused([Problem(source="notices", message="no", row=3, column="quantity")]),
     Refused([Problem(source="exchange_asks", message="no", reason=errors.INVALID_SEED)]),
     Refused([Problem(source="business_date", message="no", reason=errors.METHOD_NOT_IN_FORCE)]),
@@ -520,7 +522,7 @@ class CountingService(LotteryService):
 
     def __init__(self) -> None:
         ledger = cast("Ledger", RefusingLedger(RunNotFound("latest")))
-        super().__init__(ledger, max_rows=1_000, identify=lambda _: TESTER)
+        super().__init__(ledger, max_rows=1_000, identify=lambda: TESTER)
         self.messages: list[pb.RunLotteryRequest] = []
 
     @aborting
@@ -562,7 +564,7 @@ def client_of(**services: Any) -> Iterator[LotteryClient]:
 def service_over(error: Exception) -> LotteryService:
     """Return the real service over a ledger that refuses."""
     ledger = cast("Ledger", RefusingLedger(error))
-    return LotteryService(ledger, max_rows=1_000, identify=lambda _: TESTER)
+    return LotteryService(ledger, max_rows=1_000, identify=lambda: TESTER)
 
 
 @pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: error.reason)
@@ -623,7 +625,7 @@ def test_a_server_that_does_not_answer_in_time_is_away(server: LotteryServer) ->
 
 def test_a_server_that_lacks_the_service_has_failed(tmp_path: Path) -> None:
     ledger = cast("Ledger", RefusingLedger(RunNotFound("latest")))
-    audit = AuditService(ledger, settings=settings_of(tmp_path), identify=lambda _: TESTER)
+    audit = AuditService(ledger, settings=settings_of(tmp_path), identify=lambda: TESTER)
     with client_of(audit=audit) as client:
         with pytest.raises(RunNotFound):
             client.replay_run("latest")

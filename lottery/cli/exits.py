@@ -24,8 +24,10 @@ from lottery.errors import (
     PoolBroken,
     ProofInvalid,
     Refused,
+    RoleMissing,
     RunNotFound,
     ServerAway,
+    Unauthenticated,
     WitnessAhead,
 )
 
@@ -50,6 +52,8 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     LedgerNotFound: USAGE,
     EngineMissing: USAGE,
     KeyUnusable: USAGE,
+    Unauthenticated: USAGE,
+    RoleMissing: USAGE,
     CheckpointInvalid: MISMATCH,
     ProofInvalid: MISMATCH,
     LedgerDamaged: MISMATCH,

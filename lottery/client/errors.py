@@ -33,9 +33,11 @@ from lottery.errors import (
     Problem,
     ProofInvalid,
     Refused,
+    RoleMissing,
     RunNotFound,
     ServerAway,
     ServerFailed,
+    Unauthenticated,
     WitnessAhead,
 )
 
@@ -123,6 +125,7 @@ def _error_of(error: Any) -> LotteryError:  # noqa: PLR0911 - one a kind of erro
 _BY_REASON: Final[Mapping[str, Callable[[str, Mapping[str, str]], LotteryError]]] = {
     RunNotFound.reason: lambda message, details: RunNotFound(details["run"], message),
     LimitExceeded.reason: lambda message, details: LimitExceeded(message, limit=details["limit"]),
+    RoleMissing.reason: lambda message, details: RoleMissing(message, roles=details["roles"]),
     WitnessAhead.reason: lambda message, details: WitnessAhead(
         message,
         witness=details["witness"],
@@ -142,6 +145,7 @@ _MESSAGE_ALONE: Final[Mapping[str, type[LotteryError]]] = {
             LedgerUnwritable,
             NotInRun,
             ProofInvalid,
+            Unauthenticated,
         ),
     )
 }

@@ -29,7 +29,7 @@ class AuditServiceStub:
     """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
     without trusting the server.
 
-    Errors carry the same details as those of `LotteryService`.
+    Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
     """
 
@@ -80,7 +80,7 @@ class AuditServiceServicer:
     """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
     without trusting the server.
 
-    Errors carry the same details as those of `LotteryService`.
+    Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
     """
 
@@ -218,7 +218,7 @@ class AuditService:
     """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
     without trusting the server.
 
-    Errors carry the same details as those of `LotteryService`.
+    Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
     """
 

@@ -30,7 +30,7 @@ class AuditServiceStub:
     """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
     without trusting the server.
 
-    Errors carry the same details as those of `LotteryService`.
+    Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
     """
 
@@ -100,7 +100,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
     without trusting the server.
 
-    Errors carry the same details as those of `LotteryService`.
+    Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
     """
 
@@ -166,7 +166,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
     without trusting the server.
 
-    Errors carry the same details as those of `LotteryService`.
+    Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
     """
 

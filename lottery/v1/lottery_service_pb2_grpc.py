@@ -33,6 +33,11 @@ class LotteryServiceStub:
     field is its path in the request message. Rows are counted from 0 over all messages of a stream,
     and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
     UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
+
+    DeriveSeed, AllocateSeries and GetOdds need no identity. Every other method may fail with
+    - UNAUTHENTICATED (UNAUTHENTICATED): nobody vouches for the caller, or what it shows is wrong.
+    - PERMISSION_DENIED (ROLE_MISSING): the caller has none of the roles that the method needs, which
+    `roles` in the `ErrorInfo` has.
     """
 
     def __init__(self, channel):
@@ -116,6 +121,11 @@ class LotteryServiceServicer:
     field is its path in the request message. Rows are counted from 0 over all messages of a stream,
     and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
     UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
+
+    DeriveSeed, AllocateSeries and GetOdds need no identity. Every other method may fail with
+    - UNAUTHENTICATED (UNAUTHENTICATED): nobody vouches for the caller, or what it shows is wrong.
+    - PERMISSION_DENIED (ROLE_MISSING): the caller has none of the roles that the method needs, which
+    `roles` in the `ErrorInfo` has.
     """
 
     def DeriveSeed(self, request, context):
@@ -386,6 +396,11 @@ class LotteryService:
     field is its path in the request message. Rows are counted from 0 over all messages of a stream,
     and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
     UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
+
+    DeriveSeed, AllocateSeries and GetOdds need no identity. Every other method may fail with
+    - UNAUTHENTICATED (UNAUTHENTICATED): nobody vouches for the caller, or what it shows is wrong.
+    - PERMISSION_DENIED (ROLE_MISSING): the caller has none of the roles that the method needs, which
+    `roles` in the `ErrorInfo` has.
     """
 
     @staticmethod

@@ -34,6 +34,11 @@ class LotteryServiceStub:
     field is its path in the request message. Rows are counted from 0 over all messages of a stream,
     and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
     UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
+
+    DeriveSeed, AllocateSeries and GetOdds need no identity. Every other method may fail with
+    - UNAUTHENTICATED (UNAUTHENTICATED): nobody vouches for the caller, or what it shows is wrong.
+    - PERMISSION_DENIED (ROLE_MISSING): the caller has none of the roles that the method needs, which
+      `roles` in the `ErrorInfo` has.
     """
 
     @_typing.overload
@@ -181,6 +186,11 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     field is its path in the request message. Rows are counted from 0 over all messages of a stream,
     and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
     UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
+
+    DeriveSeed, AllocateSeries and GetOdds need no identity. Every other method may fail with
+    - UNAUTHENTICATED (UNAUTHENTICATED): nobody vouches for the caller, or what it shows is wrong.
+    - PERMISSION_DENIED (ROLE_MISSING): the caller has none of the roles that the method needs, which
+      `roles` in the `ErrorInfo` has.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -324,6 +334,11 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
     field is its path in the request message. Rows are counted from 0 over all messages of a stream,
     and those of Arrow payloads are named as those of a repeated field: `arrow_positions[7].account`.
     UNAVAILABLE and RESOURCE_EXHAUSTED errors of the server also carry `google.rpc.RetryInfo`.
+
+    DeriveSeed, AllocateSeries and GetOdds need no identity. Every other method may fail with
+    - UNAUTHENTICATED (UNAUTHENTICATED): nobody vouches for the caller, or what it shows is wrong.
+    - PERMISSION_DENIED (ROLE_MISSING): the caller has none of the roles that the method needs, which
+      `roles` in the `ErrorInfo` has.
     """
 
     @_abc_1.abstractmethod

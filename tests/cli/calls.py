@@ -30,6 +30,7 @@ from tests.builders import (
     AAPL,
     OTHER_ASKS,
     PUBLISHED,
+    TRUSTED,
     SmallDay,
     evidence_in,
     made,
@@ -182,9 +183,8 @@ def serving(ledger: Path, **given: Any) -> Iterator[Door]:
     """Serve a ledger while the block runs; it is made if there is none."""
     made(ledger)
     ports = {"listen": LOOPBACK, "health_listen": LOOPBACK, "metrics_listen": ""}
-    server = create_server(
-        Settings(**{**ports, "ledger": str(ledger), "grace_seconds": 5.0, **given})
-    )
+    usual = {**ports, "ledger": str(ledger), "grace_seconds": 5.0, "trust_local": TRUSTED}
+    server = create_server(Settings(**{**usual, **given}))
     server.start()
     try:
         yield Door(ledger=ledger, options=("--server", f"127.0.0.1:{server.port}"))

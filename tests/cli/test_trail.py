@@ -69,7 +69,7 @@ def test_every_operation_that_writes_and_every_export_and_replay_is_an_entry(
     for entry in entries[1:]:
         if "--server" in either.options:
             by = entry["requested_by"]
-            assert (by["kind"], by["name"]) == ("peer", "unauthenticated")
+            assert (by["kind"], by["name"]) == ("local", "tester")
             assert by["host"].startswith("ipv4:127.0.0.1:")
         else:
             assert entry["requested_by"] == here

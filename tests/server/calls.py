@@ -30,7 +30,7 @@ from lottery.v1 import (
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer, create_server
 from server.settings import Settings
-from tests.builders import AAPL, ASKS, DATE, SmallDay, arrow_payload, made, table_of
+from tests.builders import AAPL, ASKS, DATE, TRUSTED, SmallDay, arrow_payload, made, table_of
 
 SERVICES: Final = (
     pb.DESCRIPTOR.services_by_name["LotteryService"],
@@ -99,7 +99,9 @@ class Stream:
 
 
 def settings_of(ledger: Path, **given: Any) -> Settings:
-    """Return settings with free ports of loopback."""
+    """Return settings with free ports of loopback, where local callers are trusted without TLS."""
+    is_local = not {"tls_certificate", "tls_key", "tls_client_ca"} & set(given)
+    given = {"trust_local": TRUSTED if is_local else None} | given
     ports = {"listen": LOOPBACK, "health_listen": LOOPBACK, "metrics_listen": ""}
     return Settings(**{**ports, "ledger": str(ledger), "grace_seconds": 20.0, **given})
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.builders import made
+from tests.builders import TRUSTED, made
 from tests.server.calls import LOOPBACK, PATIENCE, wait_until
 
 
@@ -51,6 +51,7 @@ def environment_of(ledger: Path, **settings: str) -> dict[str, str]:
         "health_listen": LOOPBACK,
         "metrics_listen": LOOPBACK,
         "ledger": str(ledger),
+        "trust_local": TRUSTED,
         "grace_seconds": "60",
         **settings,
     }

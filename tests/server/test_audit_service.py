@@ -475,7 +475,7 @@ def test_without_a_certificate_the_trail_knows_nobodys_name(
 
     assert [entry["type"] for entry in entries] == ["replay", "export"]
     for by in (entry["requested_by"] for entry in entries):
-        assert (by["kind"], by["name"]) == ("peer", "unauthenticated")
+        assert (by["kind"], by["name"]) == ("local", "tester")
         assert by["host"].startswith("ipv4:127.0.0.1:")
 
 

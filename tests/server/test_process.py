@@ -61,7 +61,7 @@ def test_a_call_in_flight_finishes_when_the_server_is_stopped(tmp_path: Path) ->
         events = [line["event"] for line in server.lines()]
         # Where no code is kept yet, the first is that it is compiled.
         assert events[-5:] == ["serving", "call", "draining", "call", "stopped"]
-        assert set(events[:-5]) <= {"compiling"}
+        assert set(events[:-5]) - {"compiling"} == {"every local caller is trusted"}
     assert opened(tmp_path / "ledger").get("latest").run == "2024-09-16-001"
 
 
@@ -101,6 +101,19 @@ def test_what_one_server_recorded_the_next_one_serves(tmp_path: Path) -> None:
 
     assert (first.already_recorded, again.already_recorded) == (False, True)
     assert again.run == first.run
+
+
+@pytest.mark.parametrize(
+    ("trust", "warning"),
+    [("ann:operator", "every local caller is trusted"), ("", "nobody has a role")],
+)
+def test_the_log_says_at_the_start_who_is_trusted(tmp_path: Path, trust: str, warning: str) -> None:
+    with server_process(tmp_path, trust_local=trust) as server:
+        warnings = [line for line in server.lines() if line["level"] == "warning"]
+
+    assert [line["event"] for line in warnings] == [warning]
+    if trust:
+        assert ":".join(warnings[0][name] for name in ("name", "roles")) == trust
 
 
 def test_a_second_server_on_a_port_refuses_to_start(tmp_path: Path) -> None:
@@ -162,7 +175,9 @@ def test_a_server_beyond_loopback_without_tls_exits_2(tmp_path: Path) -> None:
 
 def test_listening_beyond_loopback_without_tls_can_be_allowed(tmp_path: Path) -> None:
     # Nothing is bound here: the tests' sockets stay on loopback.
-    settings = settings_of(tmp_path / "ledger", listen="0.0.0.0:0", allow_insecure_public=True)
+    settings = settings_of(
+        tmp_path / "ledger", listen="0.0.0.0:0", allow_insecure_public=True, trust_local=None
+    )
 
     assert security.credentials(settings) is None
 

@@ -191,7 +191,7 @@ def test_the_record_in_the_answer_is_what_its_fields_say(full: Stubs) -> None:
     assert record.notice_count == run.notice_count == 6
     assert record.recorded_at == run.recorded_at.ToJsonString()
     assert dict(run.decisions)["zero_hit"] == "wrap"
-    assert (record.requested_by.kind, record.requested_by.name) == ("peer", "unauthenticated")
+    assert (record.requested_by.kind, record.requested_by.name) == ("local", "tester")
     assert record.requested_by.host.startswith("ipv4:127.0.0.1:")
 
 

@@ -63,10 +63,8 @@ class Servicers:
 
     def __init__(self, folder: Path) -> None:
         self.ledger = ledger = made(folder)
-        lottery = LotteryService(ledger, max_rows=MAX_ROWS, identify=lambda _: TESTER)
-        auditing: Any = AuditService(
-            ledger, settings=settings_of(folder), identify=lambda _: TESTER
-        )
+        lottery = LotteryService(ledger, max_rows=MAX_ROWS, identify=lambda: TESTER)
+        auditing: Any = AuditService(ledger, settings=settings_of(folder), identify=lambda: TESTER)
         self._server = grpc_testing.server_from_dictionary(
             dict(zip(SERVICES, (lottery, auditing), strict=True)), grpc_testing.strict_real_time()
         )

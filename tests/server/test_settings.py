@@ -46,6 +46,8 @@ def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
         ("tls_certificate", "server.pem", Path("server.pem")),
         ("tls_key", "server.key", Path("server.key")),
         ("tls_client_ca", "clients.pem", Path("clients.pem")),
+        ("trust_local", "ann:operator,auditor", "ann:operator,auditor"),
+        ("roles", "/etc/lottery/roles.toml", Path("/etc/lottery/roles.toml")),
         ("allow_insecure_public", "true", True),
         ("log_format", "text", "text"),
         ("log_level", "warning", "warning"),

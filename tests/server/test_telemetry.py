@@ -262,7 +262,7 @@ def serving_broken_ledger() -> Iterator[Stubs]:
     """Connect to the real service and its interceptor over a ledger that fails."""
     server = grpc.server(futures.ThreadPoolExecutor(2), interceptors=[telemetry.CanonicalLog()])
     service = LotteryService(
-        cast("Ledger", BrokenLedger()), max_rows=1_000, identify=lambda _: TESTER
+        cast("Ledger", BrokenLedger()), max_rows=1_000, identify=lambda: TESTER
     )
     lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(service, server)
     port = server.add_insecure_port(LOOPBACK)

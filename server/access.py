@@ -1,0 +1,92 @@
+"""The interceptor that lets a call in: authenticate, then authorize.
+
+Invariants:
+- Every RPC of the server passes here, reflection too; what is not allowed is denied.
+- A call is refused before anything of it is read or computed, but its one message.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc
+
+from lottery.errors import RoleMissing, Unauthenticated, quote
+from lottery.operations.requester import Identity
+from server import telemetry
+from server.roles import ANYONE, Roles, in_order
+from server.status import abort
+
+SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+"""The attributes of a handler for its behaviour, of which one is set."""
+
+_caller: contextvars.ContextVar[Identity] = contextvars.ContextVar("caller")
+
+
+def caller() -> Identity:
+    """Return who makes the call that this thread serves, and has a role for it."""
+    return _caller.get()
+
+
+class Access(grpc.ServerInterceptor):
+    """Let in who may call an RPC, and refuse everybody else.
+
+    Args:
+        identify: Returns who calls, or None if nobody vouches for the caller; raises
+            `Unauthenticated` if what the caller shows is wrong.
+        roles: Returns who may call what, as it is now.
+    """
+
+    def __init__(
+        self,
+        identify: Callable[[grpc.ServicerContext], Identity | None],
+        roles: Callable[[], Roles],
+    ) -> None:
+        self._identify = identify
+        self._roles = roles
+
+    def intercept_service(
+        self, continuation: Callable[[Any], Any], handler_call_details: Any
+    ) -> Any:
+        """Guard the method's handler."""
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+        rpc = handler_call_details.method.removeprefix("/")
+        shape = next(shape for shape in SHAPES if getattr(handler, shape) is not None)
+        behaviour = getattr(handler, shape)
+
+        def answer(request: Any, context: grpc.ServicerContext) -> Any:
+            try:
+                self._let_in(rpc, context)
+            except Exception as error:  # noqa: BLE001 - the client must not see any of it.
+                abort(context, error)
+            return behaviour(request, context)
+
+        return getattr(grpc, f"{shape}_rpc_method_handler")(
+            answer, handler.request_deserializer, handler.response_serializer
+        )
+
+    def _let_in(self, rpc: str, context: grpc.ServicerContext) -> None:
+        identity = self._identify(context)
+        roles = self._roles()
+        held, calling = roles.of(identity), roles.calling(rpc)
+        if identity is not None:
+            telemetry.note(caller=f"{identity.kind}:{identity.name}", roles=in_order(held))
+            _caller.set(identity)
+        if ANYONE in calling or held & calling:
+            return
+        name, needed = rpc.rpartition("/")[2], in_order(calling) or "none that exists"
+        if identity is None:
+            raise Unauthenticated(
+                f"{name} needs a caller with one of these roles: {needed}; show a client "
+                "certificate with a typed name, or, without TLS, have the server started with "
+                "LOTTERY_TRUST_LOCAL"
+            )
+        raise RoleMissing(
+            f"{name} needs one of these roles: {needed}; {identity.kind} {quote(identity.name)} "
+            f"has {in_order(held) or 'none'}; ask for a role in the server's LOTTERY_ROLES",
+            roles=in_order(calling),
+        )
