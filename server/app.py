@@ -17,6 +17,7 @@ from server import security
 from server.access import Access, caller
 from server.audit_service import AuditService
 from server.binding import OWN_PORT, bind
+from server.certificates import changing_credentials
 from server.identity import Identifier
 from server.keeper import Keeper
 from server.lottery_service import LotteryService
@@ -71,7 +72,7 @@ def create_server(settings: Settings) -> LotteryServer:
         OSError: A port is in use, or a file cannot be read.
         LotteryError: The ledger cannot be opened.
     """
-    credentials = security.credentials(settings)
+    certificates = security.certificates(settings)
     ledger_settings = settings.ledger_settings()
     log = structlog.get_logger()
     role_files = [] if settings.roles is None else [settings.roles]
@@ -80,6 +81,7 @@ def create_server(settings: Settings) -> LotteryServer:
     for finding in operations.probe_objects(ledger):
         log.warning("objects", what=finding)
     ledger.publish()  # What a killed process has committed and not published.
+    age_milliseconds = int(settings.max_connection_age_seconds * 1e3)
     services = grpc.server(
         futures.ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc"),
         interceptors=[
@@ -89,6 +91,8 @@ def create_server(settings: Settings) -> LotteryServer:
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
+            ("grpc.max_connection_age_ms", age_milliseconds),
+            ("grpc.max_connection_age_grace_ms", age_milliseconds),
             OWN_PORT,
         ],
     )
@@ -108,13 +112,18 @@ def create_server(settings: Settings) -> LotteryServer:
     reflection.enable_server_reflection(
         [name for name in SERVICES if name] + [reflection.SERVICE_NAME], services
     )
+    credentials = (
+        None
+        if certificates is None
+        else changing_credentials(certificates, require_client=settings.tls_client_ca is not None)
+    )
     port = bind(services, settings.listen, credentials)
     return LotteryServer(
         port=port,
         health=HealthServer(settings.health_listen),
         metrics=MetricsServer(settings.metrics_listen) if settings.metrics_listen else None,
         ledger=ledger,
-        keeper=Keeper(ledger, also=roles.current),
+        keeper=Keeper(ledger, also=[roles, *([certificates] if certificates else [])]),
         services=services,
         grace_seconds=settings.grace_seconds,
     )

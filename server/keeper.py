@@ -6,9 +6,9 @@ that is brought up after the answer, are for this thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from threading import Event, Thread
-from typing import Final
+from typing import Any, Final
 
 import prometheus_client
 import structlog
@@ -16,6 +16,7 @@ import structlog
 from lottery import operations
 from lottery.errors import LotteryError
 from lottery.operations.runs import Ledger
+from server.watched import Watched
 
 SECONDS: Final = 5.0
 """How long it waits between two looks."""
@@ -32,12 +33,12 @@ class Keeper:
 
     Args:
         ledger: The ledger.
-        also: What else it looks at each time.
+        also: The files that may change, to alarm also while nobody calls.
         seconds: How long it waits between two looks.
     """
 
     def __init__(
-        self, ledger: Ledger, *, also: Callable[[], object], seconds: float = SECONDS
+        self, ledger: Ledger, *, also: Sequence[Watched[Any]], seconds: float = SECONDS
     ) -> None:
         self._ledger = ledger
         self._also = also
@@ -57,7 +58,8 @@ class Keeper:
 
     def look(self) -> None:
         """Publish and archive what is behind, and measure; what goes wrong is logged."""
-        self._also()
+        for watched in self._also:
+            watched.current()
         try:
             status = operations.bring_up(self._ledger)
         except (LotteryError, OSError) as error:

@@ -1,4 +1,4 @@
-"""TLS credentials of the server.
+"""Whether the server has TLS, and where it may listen without.
 
 Invariants:
 - Without TLS the services listen on loopback only, unless `LOTTERY_ALLOW_INSECURE_PUBLIC` is set.
@@ -13,46 +13,43 @@ import grpc
 
 from lottery.errors import quote
 from server.binding import UNIX, host_and_port
+from server.certificates import watched_certificates
 from server.settings import Settings
+from server.watched import Watched
 
 
 class InsecureListen(ValueError):
     """The services were to listen beyond loopback without TLS."""
 
 
-def credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """Return the server's credentials, or None without TLS.
+def certificates(settings: Settings) -> Watched[grpc.ServerCertificateConfiguration] | None:
+    """Return the server's certificates, which may change, or None without TLS.
 
     Raises:
         ValueError: The certificate, its key or both are missing while another TLS setting is set,
-            or local callers are trusted where there is TLS or callers are not local.
+            they do not fit, or local callers are trusted where there is TLS or callers are not
+            local.
         OSError: A file cannot be read.
         InsecureListen: The services would listen beyond loopback without TLS.
     """
-    given = (settings.tls_certificate, settings.tls_key)
-    if None in given:
-        if any(given) or settings.tls_client_ca:
-            raise ValueError(
-                "expected both LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY for TLS; "
-                "set both or remove every LOTTERY_TLS setting"
-            )
-        if not (is_loopback(settings.listen) or settings.allow_insecure_public):
-            raise InsecureListen(
-                f"expected an address on loopback without TLS, got {quote(settings.listen)}; set "
-                "LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY, or LOTTERY_ALLOW_INSECURE_PUBLIC=true"
-            )
-        if settings.trust_local is not None and not is_loopback(settings.listen):
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is not None and key is not None:
+        if settings.trust_local is not None:
             raise _misplaced_trust()
-        return None
-    if settings.trust_local is not None:
+        return watched_certificates(certificate, key, settings.tls_client_ca)
+    if certificate or key or settings.tls_client_ca:
+        raise ValueError(
+            "expected both LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY for TLS; "
+            "set both or remove every LOTTERY_TLS setting"
+        )
+    if not (is_loopback(settings.listen) or settings.allow_insecure_public):
+        raise InsecureListen(
+            f"expected an address on loopback without TLS, got {quote(settings.listen)}; set "
+            "LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY, or LOTTERY_ALLOW_INSECURE_PUBLIC=true"
+        )
+    if settings.trust_local is not None and not is_loopback(settings.listen):
         raise _misplaced_trust()
-    certificate, key = (path.read_bytes() for path in given if path is not None)
-    client_ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
-    return grpc.ssl_server_credentials(
-        [(key, certificate)],
-        root_certificates=client_ca,
-        require_client_auth=client_ca is not None,
-    )
+    return None
 
 
 def _misplaced_trust() -> ValueError:

@@ -81,6 +81,13 @@ class Settings(BaseSettings):
         description="PEM file of the authorities that must have signed a client's certificate; "
         "enables mutual TLS.",
     )
+    max_connection_age_seconds: float = Field(
+        300.0,
+        gt=0,
+        le=86_400,
+        description="Time in seconds after which a connection ends, so that another shows what "
+        "the caller is now; calls in progress have as long again.",
+    )
     trust_local: str | None = Field(
         None,
         description="NAME:ROLE[,ROLE]: who every local caller is, and its roles, where there is "

@@ -24,7 +24,7 @@ def test_what_a_killed_process_committed_is_published_and_archived(tmp_path: Pat
         # As if the process were killed between its commit and its publishing.
         patch.setattr(type(ledger), "_publish_all", lambda *_, **__: 0)
         ledger.enter("report", "a page", "made", REQUESTER.by)
-    keeper = Keeper(ledger, also=lambda: None, seconds=0.01)
+    keeper = Keeper(ledger, also=[], seconds=0.01)
 
     keeper.start()
     try:
@@ -39,7 +39,7 @@ def test_what_a_killed_process_committed_is_published_and_archived(tmp_path: Pat
 
 def test_what_goes_wrong_is_logged_and_tried_again(tmp_path: Path) -> None:
     ledger = made(tmp_path / "ledger")
-    keeper = Keeper(ledger, also=lambda: None)
+    keeper = Keeper(ledger, also=[])
     with structlog.testing.capture_logs() as lines, pytest.MonkeyPatch.context() as patch:
 
         def fails() -> int:

@@ -179,14 +179,14 @@ def test_listening_beyond_loopback_without_tls_can_be_allowed(tmp_path: Path) ->
         tmp_path / "ledger", listen="0.0.0.0:0", allow_insecure_public=True, trust_local=None
     )
 
-    assert security.credentials(settings) is None
+    assert security.certificates(settings) is None
 
 
 @pytest.mark.parametrize(
     "address", ["127.0.0.1:0", "127.8.8.8:50051", "localhost:0", "[::1]:0", "unix:/run/lottery"]
 )
 def test_loopback_needs_no_tls(tmp_path: Path, address: str) -> None:
-    assert security.credentials(settings_of(tmp_path / "ledger", listen=address)) is None
+    assert security.certificates(settings_of(tmp_path / "ledger", listen=address)) is None
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty", "file/ledger"])

@@ -146,7 +146,7 @@ def test_a_certificate_and_its_key_go_together(
     given: dict[str, Any] = dict.fromkeys(names, certificates.server.certificate)
 
     with pytest.raises(ValueError, match="LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY"):
-        security.credentials(settings_of(tmp_path, **given))
+        security.certificates(settings_of(tmp_path, **given))
 
 
 def test_a_certificate_that_is_not_there_is_a_refusal_to_start(

@@ -46,6 +46,7 @@ def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
         ("tls_certificate", "server.pem", Path("server.pem")),
         ("tls_key", "server.key", Path("server.key")),
         ("tls_client_ca", "clients.pem", Path("clients.pem")),
+        ("max_connection_age_seconds", "60", 60.0),
         ("trust_local", "ann:operator,auditor", "ann:operator,auditor"),
         ("roles", "/etc/lottery/roles.toml", Path("/etc/lottery/roles.toml")),
         ("allow_insecure_public", "true", True),
