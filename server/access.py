@@ -82,8 +82,8 @@ class Access(grpc.ServerInterceptor):
         if identity is None:
             raise Unauthenticated(
                 f"{name} needs a caller with one of these roles: {needed}; show a client "
-                "certificate with a typed name, or, without TLS, have the server started with "
-                "LOTTERY_TRUST_LOCAL"
+                "certificate with a typed name or a token, or, without TLS, have the server "
+                "started with LOTTERY_TRUST_LOCAL"
             )
         raise RoleMissing(
             f"{name} needs one of these roles: {needed}; {identity.kind} {quote(identity.name)} "

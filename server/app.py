@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent import futures
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import structlog
@@ -66,13 +67,14 @@ def create_server(settings: Settings) -> LotteryServer:
     """Make a server, which does not serve before `start` is called.
 
     Raises:
-        ValueError: The settings of TLS or of local callers contradict each other, or the file of
-            roles cannot be used.
+        ValueError: The settings of TLS, tokens or local callers contradict each other, or a file
+            of them cannot be used.
         InsecureListen: The services would listen beyond loopback without TLS.
         OSError: A port is in use, or a file cannot be read.
         LotteryError: The ledger cannot be opened.
     """
     certificates = security.certificates(settings)
+    tokens = security.tokens(settings)
     ledger_settings = settings.ledger_settings()
     log = structlog.get_logger()
     role_files = [] if settings.roles is None else [settings.roles]
@@ -81,12 +83,16 @@ def create_server(settings: Settings) -> LotteryServer:
     for finding in operations.probe_objects(ledger):
         log.warning("objects", what=finding)
     ledger.publish()  # What a killed process has committed and not published.
+    identifier = Identifier(local=settings.local_trust(), tokens=tokens)
+    watched: list[Watched[Any]] = [roles]
+    watched += [] if certificates is None else [certificates]
+    watched += [] if tokens is None else [tokens.keys]
     age_milliseconds = int(settings.max_connection_age_seconds * 1e3)
     services = grpc.server(
         futures.ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc"),
         interceptors=[
             CanonicalLog(),
-            Access(Identifier(settings.local_trust()).identify, roles.current),
+            Access(identifier.identify, roles.current),
         ],
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -123,7 +129,7 @@ def create_server(settings: Settings) -> LotteryServer:
         health=HealthServer(settings.health_listen),
         metrics=MetricsServer(settings.metrics_listen) if settings.metrics_listen else None,
         ledger=ledger,
-        keeper=Keeper(ledger, also=[roles, *([certificates] if certificates else [])]),
+        keeper=Keeper(ledger, also=watched),
         services=services,
         grace_seconds=settings.grace_seconds,
     )

@@ -1,8 +1,9 @@
-"""Who calls: a typed name of a certificate, or whom the server's own setting vouches for.
+"""Who calls: a token's subject, a certificate's typed name, or whom the server's setting names.
 
 Invariants:
 - A certificate's common name is never an identity.
 - One certificate is one identity, the first that it has of a SPIFFE id, URI, e-mail and DNS name.
+- A token goes before a certificate: it says who calls through a service that has one of its own.
 - A caller whom nobody vouches for has no identity.
 """
 
@@ -14,8 +15,12 @@ from typing import Any, Final, cast
 
 import grpc
 
+from lottery.errors import Unauthenticated
 from lottery.operations.requester import Identity
+from server.tokens import Tokens
 
+AUTHORIZATION: Final = "authorization"
+"""The key of a call's metadata that has a token."""
 LOCAL: Final = "local"
 """The kind of a local caller's identity, which `LOTTERY_TRUST_LOCAL` gives."""
 SPIFFE_SCHEME: Final = "spiffe://"
@@ -28,7 +33,9 @@ _PROPERTIES: Final = {
     "dns": "peer_dns",
 }
 """gRPC's property of a connection for each kind of a certificate's names, the best one first."""
-KINDS: Final = tuple(_PROPERTIES)
+TOKEN: Final = "token"  # noqa: S105 - a word, and no secret.
+"""The kind of an identity that a token gives."""
+KINDS: Final = (*_PROPERTIES, TOKEN)
 """Every kind of name to which a firm's file gives roles."""
 
 
@@ -50,16 +57,35 @@ class Identifier:
 
     Args:
         local: Who a local caller is; None if nobody vouches for one.
+        tokens: The tokens that count; None if none do.
     """
 
-    def __init__(self, local: LocalTrust | None = None) -> None:
+    def __init__(self, *, local: LocalTrust | None, tokens: Tokens | None) -> None:
         self._local = local
+        self._tokens = tokens
 
     def identify(self, context: grpc.ServicerContext) -> Identity | None:
-        """Return who calls, or None if nobody vouches for the caller."""
+        """Return who calls, or None if nobody vouches for the caller.
+
+        Raises:
+            Unauthenticated: The caller shows a token that does not count.
+        """
+        shown = [value for key, value in context.invocation_metadata() if key == AUTHORIZATION]
+        if shown:
+            return self._of_token(shown, context.peer())
         if self._local is not None:
             return Identity(kind=LOCAL, name=self._local.name, host=context.peer())
         return of_certificate(cast("Any", context).auth_context(), context.peer())
+
+    def _of_token(self, shown: Sequence[str | bytes], host: str) -> Identity:
+        if self._tokens is None:
+            raise Unauthenticated(
+                "this server takes no tokens; leave out `authorization`, or have the server "
+                "started with LOTTERY_TOKEN_KEYS"
+            )
+        if len(shown) > 1:
+            raise Unauthenticated(f"expected one `authorization`, got {len(shown)}")
+        return Identity(kind=TOKEN, name=self._tokens.subject(str(shown[0])), host=host)
 
 
 def of_certificate(properties: Mapping[str, Sequence[bytes]], host: str) -> Identity | None:

@@ -15,6 +15,7 @@ from lottery.errors import quote
 from server.binding import UNIX, host_and_port
 from server.certificates import watched_certificates
 from server.settings import Settings
+from server.tokens import Tokens, watched_keys
 from server.watched import Watched
 
 
@@ -49,6 +50,24 @@ def certificates(settings: Settings) -> Watched[grpc.ServerCertificateConfigurat
         )
     if settings.trust_local is not None and not is_loopback(settings.listen):
         raise _misplaced_trust()
+    return None
+
+
+def tokens(settings: Settings) -> Tokens | None:
+    """Return whose tokens count; None if none do.
+
+    Raises:
+        ValueError: One of the settings of tokens is missing.
+    """
+    given = settings.token_keys, settings.token_issuer, settings.token_audience
+    keys, issuer, audience = given
+    if keys is not None and issuer is not None and audience is not None:
+        return Tokens(watched_keys(keys), issuer=issuer, audience=audience)
+    if any(given):
+        raise ValueError(
+            "expected LOTTERY_TOKEN_KEYS, LOTTERY_TOKEN_ISSUER and LOTTERY_TOKEN_AUDIENCE for "
+            "tokens; set all three or none"
+        )
     return None
 
 

@@ -95,9 +95,16 @@ class Settings(BaseSettings):
     )
     roles: Path | None = Field(
         None,
-        description="TOML file that gives roles to names of certificates; read again when it "
-        "changes.",
+        description="TOML file that gives roles to names of certificates and subjects of tokens; "
+        "read again when it changes.",
     )
+    token_keys: Path | None = Field(
+        None,
+        description="JSON Web Key Set of the public keys that sign callers' tokens; read again "
+        "when it changes.",
+    )
+    token_issuer: str | None = Field(None, description="What `iss` of a token must be.")
+    token_audience: str | None = Field(None, description="What `aud` of a token must be.")
     allow_insecure_public: bool = Field(
         default=False, description="Allow listening beyond loopback without TLS."
     )
@@ -134,6 +141,9 @@ class Settings(BaseSettings):
         "tls_client_ca",
         "trust_local",
         "roles",
+        "token_keys",
+        "token_issuer",
+        "token_audience",
         mode="before",
     )
     @classmethod

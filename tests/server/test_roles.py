@@ -56,7 +56,7 @@ def test_a_firm_decides_otherwise_about_an_rpc(file: Path) -> None:
         ("names", "Expected '=' after a key"),
         ("[name.dns]", "expected the tables names and rpcs, got 'name'"),
         ('names = "ann"', "names: expected a table, got 'ann'"),
-        ("[names.common_name]", r"expected a kind of name \(spiffe, uri, email, dns"),
+        ("[names.common_name]", r"expected a kind of name \(spiffe, uri, email, dns, token\)"),
         ("[names]\ndns = 1", "names.dns: expected a table, got 1"),
         ('[names.dns]\na = ["root"]', r"'names.dns.a': expected a list of operator, .* \['root'\]"),
         ('[names.dns]\na = "operator"', "'names.dns.a': expected a list of operator, "),
