@@ -104,7 +104,7 @@ def describe_slip(text: str) -> str:
         (r".*\u00a0.*", ", without no-break spaces"),
         (r"\s.*|.*\s", ", without blanks around it"),
         (r"[0-9](\.[0-9]+)?[Ee]\+?[0-9]+", ", not rounded by a spreadsheet (make its column text)"),
-        (r"'.*|=.*", ", without a spreadsheet's mark of text"),
+        (r"'.*|=.*", ", without a spreadsheet's sign of text"),
         (r"-[0-9]+|[0-9]+-|\([0-9]+\)", ", not negative"),
         (r"[0-9]{1,3}([,.' ][0-9]{3})+", ", without thousands separators"),
         (r"[0-9]+[.,][0-9]*", ", without decimals"),

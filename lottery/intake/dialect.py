@@ -22,7 +22,7 @@ _SERIES: Final = re.compile("[A-Z0-9]{1,6} *[0-9]{6}[CP][0-9]{8}")
 def describe_encoding(data: bytes) -> str | None:
     """Return what a file is that is text in another encoding, judged by its first bytes."""
     is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    # Without a mark, every other byte of plain letters is zero.
+    # Without a byte order mark, every other byte of plain letters is zero.
     is_utf16 |= len(data) > 1 and (data[0] == 0) != (data[1] == 0)
     if is_utf16:
         return "expected CSV in UTF-8, got UTF-16; save the file as CSV UTF-8"

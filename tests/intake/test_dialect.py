@@ -142,7 +142,7 @@ def problem_of(content: bytes, path: Path) -> str | None:
         ),
         pytest.param(
             table(f"{SERIES},'1001,5"),
-            f"row 1 (line 2), {AN_ACCOUNT}, without a spreadsheet's mark of text, "
+            f"row 1 (line 2), {AN_ACCOUNT}, without a spreadsheet's sign of text, "
             'got "\'1001" [R2]',
             id="a mark of text",
         ),
