@@ -15,7 +15,6 @@ from typing import Any, Final, NoReturn, Protocol
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lottery import operations
 from lottery.cli.exits import exit_code
@@ -103,6 +102,14 @@ class Session:
             A function that takes the name of the step that starts, and optionally how many there
             are.
         """
+        # Imported here: the help loads this module too, and shows no bar.
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         console = Console(stderr=True)
         bar = Progress(
             TextColumn("{task.description}"),

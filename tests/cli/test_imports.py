@@ -42,7 +42,7 @@ _VOLUMES = str(EXAMPLE / "volumes.csv")
 _ODDS = ("odds", "--positions", _POSITIONS, "--series", _SERIES, "--quantity", "1")
 
 COMMANDS = {
-    "--help": (["--help"], _WORK),
+    "--help": (["--help"], ("rich.progress", *_WORK)),
     "--version": (["--version"], _WORK),
     "check": (["check", _POSITIONS, _VOLUMES], _RECORD),
     "seed": (["seed", "--volumes", _VOLUMES], _RECORD),
