@@ -27,7 +27,7 @@ from bench.process import Worker, serving
 from bench.sizes import DaySize
 from bench.worker import RECORDED
 from lottery.client import LotteryClient
-from lottery.client.client import MESSAGE_BYTES
+from lottery.client.connection import MESSAGE_BYTES
 from lottery.intake.arrow import read_arrow_table
 from lottery.v1 import lottery_service_pb2 as pb
 from lottery.v1 import lottery_service_pb2_grpc as pb_grpc

@@ -18,7 +18,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -177,3 +177,19 @@ def _sync(path: Path, flags: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def states_of(files: Sequence[Path]) -> tuple[tuple[int, ...] | None, ...]:
+    """Return what differs once one of the files has changed; None stands for a missing one.
+
+    Files are looked at through links, as those are what a deployment exchanges.
+    """
+    return tuple(_state_of(file) for file in files)
+
+
+def _state_of(file: Path) -> tuple[int, ...] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

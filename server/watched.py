@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 import prometheus_client
 import structlog
 
-Seen: TypeAlias = tuple[tuple[int, ...] | None, ...]
-"""What the file system says of each file: where it is, when it changed, and its size."""
+from lottery.durable import states_of
 
 _Content = TypeVar("_Content")
 
@@ -45,7 +44,7 @@ class Watched(Generic[_Content]):
         self._files = files
         self._read = read
         self._lock = Lock()
-        self._seen = seen(files)
+        self._seen = states_of(files)
         self._content = read()
         self._log = structlog.get_logger()
         _stale.labels(what).set(0)
@@ -53,7 +52,7 @@ class Watched(Generic[_Content]):
     def current(self) -> _Content:
         """Return the content, after a look whether a file has changed."""
         # A file is looked at before it is read: what changes in between is read the next time.
-        now = seen(self._files)
+        now = states_of(self._files)
         if now != self._seen:
             with self._lock:
                 if now != self._seen:
@@ -70,22 +69,3 @@ class Watched(Generic[_Content]):
         else:
             _stale.labels(self._what).set(0)
             self._log.info("read again", what=self._what)
-
-
-def seen(files: Sequence[Path]) -> Seen:
-    """Return what differs once one of the files has changed; None stands for a missing one."""
-    return tuple(_seen(file) for file in files)
-
-
-def _seen(file: Path) -> tuple[int, ...] | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )

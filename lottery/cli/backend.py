@@ -42,6 +42,8 @@ def open_backend(session: Session) -> Iterator[Backend]:
         backend = RemoteBackend(session.server, tls=_tls_files())
     except OSError as error:
         raise typer.BadParameter(f"{escape(error.filename)}: {error.strerror}") from None
+    except ValueError as error:
+        raise typer.BadParameter(escape(str(error))) from None
     with backend:
         yield backend
 
@@ -120,13 +122,22 @@ def _lock_seconds() -> float:
 
 
 def _tls_files() -> TlsFiles | None:
-    """Return the files of TLS if the environment names the authorities to trust."""
+    """Return the files of TLS if the environment names the authorities to trust.
+
+    Raises:
+        typer.BadParameter: It names other files, and no authorities.
+    """
     from lottery.client import TlsFiles  # noqa: PLC0415 - loads gRPC.
 
-    authorities, certificate, key = (
-        Path(name) if (name := os.environ.get(variable)) else None
-        for variable in ("LOTTERY_SERVER_CA", "LOTTERY_CLIENT_CERTIFICATE", "LOTTERY_CLIENT_KEY")
+    variables = (
+        *("LOTTERY_SERVER_CA", "LOTTERY_CLIENT_CERTIFICATE", "LOTTERY_CLIENT_KEY"),
+        "LOTTERY_TOKEN_FILE",
+    )
+    authorities, certificate, key, token = (
+        Path(name) if (name := os.environ.get(variable)) else None for variable in variables
     )
     if authorities is None:
+        if certificate or key or token:
+            raise typer.BadParameter(f"{', '.join(variables[1:])} need LOTTERY_SERVER_CA")
         return None
-    return TlsFiles(authorities=authorities, certificate=certificate, key=key)
+    return TlsFiles(authorities=authorities, certificate=certificate, key=key, token=token)

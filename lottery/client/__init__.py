@@ -8,7 +8,8 @@ It returns the library's values, and raises the server's errors as the library's
 """
 
 from lottery.client.audit import SignedCheckpoint, Verified
-from lottery.client.client import LotteryClient, Rows, SeriesAnswer, TlsFiles
+from lottery.client.client import LotteryClient, Rows, SeriesAnswer
+from lottery.client.connection import TlsFiles
 from lottery.operations import DerivedSeed
 
 __all__ = [

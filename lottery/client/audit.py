@@ -75,16 +75,16 @@ class AuditCalls:
     """The calls of `lottery.v1.AuditService`; `LotteryClient` has them.
 
     Args:
-        stub: The service's stub.
         timeout: Seconds that a call may take; None waits without limit.
     """
 
-    def __init__(
-        self, stub: audit_service_pb2_grpc.AuditServiceStub, timeout: float | None
-    ) -> None:
-        self._audit = stub
+    def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout
         self._seen: SignedCheckpoint | None = None
+
+    @property
+    def _audit(self) -> audit_service_pb2_grpc.AuditServiceStub:
+        raise NotImplementedError
 
     def replay_run(self, run: str, *, engine: Engine = Engine.COMPILED) -> Replayed:
         """Have the server compute a run again and compare every value.

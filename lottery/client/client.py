@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
-import grpc
 import pyarrow as pa
 
 from lottery.audit.explain import PoolWorking
 from lottery.client.audit import AuditCalls
+from lottery.client.connection import Connection, TlsFiles
 from lottery.client.days import DayCalls
 from lottery.client.errors import call, stream
 from lottery.client.values import (
@@ -42,28 +41,9 @@ from lottery.v1 import (
 
 ROWS_A_MESSAGE: Final = 4_096
 ARROW_ROWS_A_MESSAGE: Final = 131_072
-MESSAGE_BYTES: Final = 256 << 20
-"""Maximum message size in bytes, in both directions."""
-METADATA_BYTES: Final = 64 << 10
-"""Maximum size of a response's metadata in bytes."""
 
 Rows: TypeAlias = Iterable[Mapping[str, Any]] | pa.Table
 """Rows as mappings by column name, sent as rows, or an Arrow table, sent as Arrow."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
-    """PEM files for TLS.
-
-    Attributes:
-        authorities: The authorities that may sign the server's certificate.
-        certificate: The client's certificate chain, for mutual TLS.
-        key: The private key of `certificate`.
-    """
-
-    authorities: Path
-    certificate: Path | None = None
-    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,25 +60,27 @@ class LotteryClient(AuditCalls, DayCalls):
 
     Args:
         target: The server's address, HOST:PORT.
-        tls: The files for TLS; None connects without it.
+        tls: The files for TLS; None connects without it. When they change, so does the connection.
         timeout: Seconds that a call may take; None waits without limit.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: The key is not that of the certificate.
     """
 
     def __init__(
         self, target: str, *, tls: TlsFiles | None = None, timeout: float | None = None
     ) -> None:
-        options = [
-            ("grpc.max_receive_message_length", MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MESSAGE_BYTES),
-            ("grpc.max_metadata_size", METADATA_BYTES),
-        ]
-        self._channel = (
-            grpc.insecure_channel(target, options)
-            if tls is None
-            else grpc.secure_channel(target, _credentials(tls), options)
-        )
-        self._lottery = lottery_service_pb2_grpc.LotteryServiceStub(self._channel)
-        super().__init__(audit_service_pb2_grpc.AuditServiceStub(self._channel), timeout)
+        self._connection = Connection(target, tls)
+        super().__init__(timeout)
+
+    @property
+    def _lottery(self) -> lottery_service_pb2_grpc.LotteryServiceStub:
+        return self._connection.current().lottery
+
+    @property
+    def _audit(self) -> audit_service_pb2_grpc.AuditServiceStub:
+        return self._connection.current().audit
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +95,7 @@ class LotteryClient(AuditCalls, DayCalls):
 
     def close(self) -> None:
         """Close the connection."""
-        self._channel.close()
+        self._connection.close()
 
     def derive_seed(
         self, asks: Iterable[ExchangeAsk], *, business_date: dt.date | None = None
@@ -483,11 +465,3 @@ def _decisions(decisions: Mapping[str, str] | None) -> lottery_pb2.Decisions:
         prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED") if enum else ""
         labels[name] = f"{prefix}{choice.upper().replace('-', '_')}"
     return lottery_pb2.Decisions(**labels)
-
-
-def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(
-        root_certificates=tls.authorities.read_bytes(),
-        private_key=None if tls.key is None else tls.key.read_bytes(),
-        certificate_chain=None if tls.certificate is None else tls.certificate.read_bytes(),
-    )

@@ -16,8 +16,11 @@ from lottery.v1 import lottery_pb2, lottery_service_pb2, lottery_service_pb2_grp
 class DayCalls:
     """The calls of `lottery.v1.LotteryService` about dates; `LotteryClient` has them."""
 
-    _lottery: lottery_service_pb2_grpc.LotteryServiceStub
     _timeout: float | None
+
+    @property
+    def _lottery(self) -> lottery_service_pb2_grpc.LotteryServiceStub:
+        raise NotImplementedError
 
     def get_day(self, business_date: dt.date) -> StandingDay:
         """Return what stands for a date, over all cycles.

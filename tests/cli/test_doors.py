@@ -237,3 +237,17 @@ def test_a_server_that_went_away_in_between_exits_75(tmp_path: Path) -> None:
 def shown_alike(answer: Answer) -> list[str]:
     """Return the lines but the second, which says when, by whom and under which charter."""
     return [line for number, line in enumerate(answer.lines) if number != 1]
+
+
+@pytest.mark.parametrize(
+    ("trust", "reason"),
+    [(None, "UNAUTHENTICATED"), ("ann:auditor", "ROLE_MISSING")],
+    ids=["nobody", "no role"],
+)
+def test_a_caller_without_the_role_exits_2_and_reads_which_is_needed(
+    tmp_path: Path, trust: str | None, reason: str
+) -> None:
+    with serving(tmp_path / "ledger", trust_local=trust) as server:
+        text, _ = fails(server, "withdraw", "latest", "--reason", "no", exit_code=2, reason=reason)
+    assert "WithdrawRun needs " in text.message
+    assert "these roles: operator;" in text.message

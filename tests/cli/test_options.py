@@ -323,3 +323,13 @@ def test_a_certificate_that_is_not_there_is_wrong_usage(
     answer = lottery("--server", "127.0.0.1:50051", "runs")
     assert answer.exit_code == 2
     assert "gone.pem" in answer.message
+
+
+@pytest.mark.parametrize("name", ["CLIENT_CERTIFICATE", "CLIENT_KEY", "TOKEN_FILE"])
+def test_a_certificate_or_token_without_the_servers_authorities_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"LOTTERY_{name}", "file")
+    answer = lottery("--server", "127.0.0.1:50051", "runs")
+    assert answer.exit_code == 2
+    assert "LOTTERY_TOKEN_FILE need LOTTERY_SERVER_CA" in answer.message

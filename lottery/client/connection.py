@@ -1,0 +1,141 @@
+"""The client's channel, made anew when the files of its certificates change.
+
+Invariants:
+- A call goes on over the channel on which it began; a former channel ends with its last call.
+- Files that do not fit, such as a new certificate beside the former key, change nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+import grpc
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
+
+from lottery.durable import states_of
+from lottery.errors import quote
+from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
+
+MESSAGE_BYTES: Final = 256 << 20
+"""Maximum message size in bytes, in both directions."""
+METADATA_BYTES: Final = 64 << 10
+"""Maximum size of a response's metadata in bytes."""
+OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
+    ("grpc.max_metadata_size", METADATA_BYTES),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Files for TLS, PEM but the token; each may be replaced while the client is used.
+
+    Attributes:
+        authorities: The authorities that may sign the server's certificate.
+        certificate: The client's certificate chain, for mutual TLS.
+        key: The private key of `certificate`.
+        token: A token that says who calls, read for each call.
+    """
+
+    authorities: Path
+    certificate: Path | None = None
+    key: Path | None = None
+    token: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel, and both services on it."""
+
+    channel: grpc.Channel
+    lottery: lottery_service_pb2_grpc.LotteryServiceStub
+    audit: audit_service_pb2_grpc.AuditServiceStub
+
+
+class Connection:
+    """The channel to a server.
+
+    Args:
+        target: The server's address, HOST:PORT.
+        tls: The files for TLS; None connects without it.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: The key is not that of the certificate.
+    """
+
+    def __init__(self, target: str, tls: TlsFiles | None) -> None:
+        self._target = target
+        self._tls = tls
+        files = () if tls is None else (tls.authorities, tls.certificate, tls.key)
+        self._files = [file for file in files if file is not None]
+        self._lock = Lock()
+        self._states = states_of(self._files)
+        self._channel = self._made()
+
+    def current(self) -> Channel:
+        """Return the channel, after a look whether a file has changed."""
+        # The files are looked at before they are read: later changes are read the next time.
+        now = states_of(self._files)
+        with self._lock:
+            if now != self._states:
+                self._states = now
+                # Half of a deployment changes nothing; if it lasts, the server refuses in time.
+                with suppress(OSError, ValueError):
+                    self._channel = self._made()
+            return self._channel
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.channel.close()
+
+    def _made(self) -> Channel:
+        made = (
+            grpc.insecure_channel(self._target, OPTIONS)
+            if self._tls is None
+            else grpc.secure_channel(self._target, _credentials(self._tls), OPTIONS)
+        )
+        return Channel(
+            made,
+            lottery_service_pb2_grpc.LotteryServiceStub(made),
+            audit_service_pb2_grpc.AuditServiceStub(made),
+        )
+
+
+class _Token(grpc.AuthMetadataPlugin):
+    """Sends the token that a file has at the time of the call."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __call__(
+        self,
+        context: grpc.AuthMetadataContext,  # noqa: ARG002 - gRPC's signature.
+        callback: grpc.AuthMetadataPluginCallback,
+    ) -> None:
+        try:
+            token = self._file.read_text("ascii").strip()
+        except (OSError, ValueError) as error:
+            callback((), error)
+        else:
+            callback((("authorization", f"Bearer {token}"),), None)
+
+
+def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
+    key = None if tls.key is None else tls.key.read_bytes()
+    chain = None if tls.certificate is None else tls.certificate.read_bytes()
+    if key is not None and chain is not None:
+        own: Any = load_pem_x509_certificates(chain)[0].public_key()
+        if own != load_pem_private_key(key, None).public_key():
+            raise ValueError(f"expected the key of {quote(tls.certificate)}, got {quote(tls.key)}")
+    channel = grpc.ssl_channel_credentials(tls.authorities.read_bytes(), key, chain)
+    if tls.token is None:
+        return channel
+    token = grpc.metadata_call_credentials(_Token(tls.token))
+    return grpc.composite_channel_credentials(channel, token)
