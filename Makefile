@@ -3,7 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PROTOS := $(wildcard proto/lottery/v1/*.proto)
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile -q
+# Python compiles a module when it is first imported: most of what is installed never is.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -q
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
@@ -21,14 +23,13 @@ help:  ## List the targets.
 
 .venv/runtime: .venv/made locks/build.txt locks/runtime.txt pyproject.toml
 	@echo "Installing the locked runtime dependencies into .venv"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
-		-r locks/build.txt -r locks/runtime.txt
+	@$(PIP) -r locks/build.txt -r locks/runtime.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev: .venv/runtime locks/dev.txt
 	@echo "Installing the locked development dependencies into .venv"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.txt
+	@$(PIP) -r locks/dev.txt
 	@touch $@
 
 demo: .venv/runtime  ## Run the example dates through a real server, and replay them.
@@ -40,7 +41,7 @@ check: lint  ## Run lint and the tests that are not slow, before each commit.
 test: .venv/dev  ## Run the tests; COVERAGE=1 wants every branch of method, day, ledger and tlog taken.
 	@$(PYTEST) -m 'not long' $(if $(COVERAGE),--cov --cov-fail-under=100)
 
-long-test: .venv/dev  ## Run the tests that take minutes: every failing call, 1,000 cuts, 100 promotions.
+long-test: .venv/dev  ## Run the tests that take minutes: every failing call, 1,000 cuts and days, 100 promotions.
 	@$(PYTEST) -m long
 
 crash-test: .venv/dev  ## Kill KILLS (200) processes that record, half on SQLite, half on PostgreSQL and S3.
