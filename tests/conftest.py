@@ -7,6 +7,7 @@ that `tests/faults` kills do sync them.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ from hypothesis import HealthCheck, settings
 
 from lottery import operations
 
+MEASURED = frozenset({"day", "ledger", "method", "tlog", "property", "operations"})
+"""The rooms whose tests take every branch of those that coverage is measured of."""
 MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own in it.
 MEMORY_NEEDED = 6 << 30
 """Bytes that the tests' files may take, and be in memory as long as the tests run."""
@@ -46,19 +49,27 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage in slow tests, which take half as long again with it.
+    """Have slow tests first, so that no worker ends alone, and measure coverage where it counts.
 
-    They do many times what others do once, or do it in processes of their own.
+    A test takes half as long again if it is measured. Slow tests do many times what others do once,
+    or do it in processes of their own; those of other rooms take no branch that is left to them.
     """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
-        if item.get_closest_marker("slow") is not None:
+        room = item.path.relative_to(Path(__file__).parent).parts[0]
+        if room not in MEASURED or item.get_closest_marker("slow") is not None:
             item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def compiled_loops() -> None:
-    """Compile every loop, as over many rows; in a process of its own it need not be."""
-    operations.warm_up()  # A test that listens then hears nothing of compiling.
+    """Compile every loop, as over many rows; in a process of its own it need not be.
+
+    One worker compiles, and the others wait for the code that it keeps.
+    """
+    with Path(__file__).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        operations.warm_up()  # A test that listens then hears nothing of compiling.
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -25,7 +25,7 @@ from tests.faults.services import cut_services
 from tests.services import postgres
 from tests.services.postgres import WITHOUT_CERTIFICATES
 
-KILLS: Final = int(os.environ.get("LOTTERY_KILLS", "200"))
+KILLS: Final = int(os.environ.get("LOTTERY_KILLS", "60"))
 SEED: Final = int(os.environ.get("LOTTERY_SEED", "0")) or secrets.randbelow(1 << 32)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + KILLS)]

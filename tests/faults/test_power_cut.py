@@ -25,12 +25,15 @@ from tests.builders import TESTER, faults_of, opened, settings_of
 from tests.faults import look, tasks, traced
 from tests.faults.disk import Disk, State, write_state
 
-SAMPLE: Final = 120
+SAMPLE: Final = 40
 """Of each command's states, those that are checked unless all of them are."""
 SUPERSEDED: Final = 2
 SUPERSEDING: Final = 3
 
-pytestmark = pytest.mark.skipif(traced.why_not() is not None, reason=str(traced.why_not()))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(traced.why_not() is not None, reason=str(traced.why_not())),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

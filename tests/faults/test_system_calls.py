@@ -23,11 +23,14 @@ from tests.builders import FULL, PUBLISHED, faults_of, opened, write_files
 from tests.faults import commands, look, traced
 from tests.faults.disk import Disk
 
-SAMPLE: Final = 25
+SAMPLE: Final = 10
 """Of the calls, those that fail in each way unless all of them do."""
 FAILURES: Final = {"killed": "signal=KILL", "no space": "error=ENOSPC", "broken": "error=EIO"}
 
-pytestmark = pytest.mark.skipif(traced.why_not() is not None, reason=str(traced.why_not()))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(traced.why_not() is not None, reason=str(traced.why_not())),
+]
 
 
 @pytest.mark.parametrize("failure", FAILURES)

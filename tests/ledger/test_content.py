@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from lottery.method.methodology import JPMS_2024_09_06
+from lottery.method.methodology import JPMS_2024_09_06, Pooling
 from tests.builders import (
     AAPL,
     ASKS,
     FULL,
     NEXT_DATE,
     OTHER_ASKS,
+    PUBLISHED,
     SmallDay,
     notice,
     position,
@@ -110,6 +111,22 @@ def test_what_cannot_change_the_result_is_not_in_the_content(
 )
 def test_anything_that_matters_is_another_content(tmp_path: Path, other: SmallDay) -> None:
     assert content_of(FULL, tmp_path / "a") != content_of(other, tmp_path / "b")
+
+
+def test_where_a_pool_is_a_series_no_occ_account_is_in_the_content(tmp_path: Path) -> None:
+    by_series = replace(JPMS_2024_09_06, pool=Pooling.SERIES)
+    other = replace(
+        PUBLISHED,
+        notices=[{**row, "occ_account": "F"} for row in PUBLISHED.notices],
+        positions=[{**row, "occ_account": "M"} for row in PUBLISHED.positions],
+    )
+
+    first, second = (
+        record_in(tmp_path / "ledger", request_of_wire(day, as_arrow=False, methodology=by_series))
+        for day in (PUBLISHED, other)
+    )
+
+    assert (first.already_recorded, second.already_recorded) == (False, True)
 
 
 def test_cycle_and_decisions_are_in_the_content(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.builders import META, NEXT_DATE, PUBLISHED, notice, opened, record_in
 from tests.ledger.ledgers import META_ONLY, runs_in
 
 RUNS = ["2024-09-16-001", "2024-09-16-002", "2024-09-16-003", "2024-09-17-001"]
-POSITIONS_A_PAGE = 24
+POSITIONS_A_PAGE = 6
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def flips_of(database: Path) -> Iterator[tuple[str, int, int]]:
         assert content[start] == 10, "a leaf: so few rows have no other page"
         used = [at for at in range(start, start + size) if content[at]]
         # Header and pointers, and what is spread over the rows.
-        for at in {*used[:8], *used[:: max(1, len(used) // POSITIONS_A_PAGE)]}:
+        for at in {*used[:6], *used[:: max(1, len(used) // POSITIONS_A_PAGE)]}:
             yield name, at, 0x01 if at % 2 else 0x80
 
 

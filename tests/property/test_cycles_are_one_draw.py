@@ -32,8 +32,8 @@ from tests.builders import (
 )
 from tests.reference import Row, allocate_day
 
-MANY = 1_000
-"""So many days are tried where there is time."""
+FEW, MANY = 40, 1_000
+"""So many days are tried, and where there is time so many."""
 DATES = [dt.date(2024, 9, day) for day in (9, 10, 11, 12, 13, 16, 17, 18, 19, 20)]
 """The dates of a ledger; to make, open and verify one takes as long as to record some days."""
 
@@ -83,7 +83,7 @@ def _without(positions: Sequence[Row], assigned: Counter[tuple[str, str]]) -> li
 @pytest.mark.parametrize(
     "first_seed",
     [
-        pytest.param(seed, marks=[pytest.mark.slow] if seed > len(DATES) else [])
+        pytest.param(seed, marks=pytest.mark.slow if seed < FEW else pytest.mark.long)
         for seed in range(0, MANY, len(DATES))
     ],
 )

@@ -266,7 +266,7 @@ def random_composite(random: Random) -> int:
 
 
 @given(day=random_days())
-@settings(max_examples=4_000, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 def test_pools_and_allocations_are_the_references_row_by_row(day: RandomDay) -> None:
     """Law R1 to D5: every column of every row of both tables, and the order of the rows."""
     expected = day.reference()
@@ -289,7 +289,7 @@ def test_pools_and_allocations_are_the_references_row_by_row(day: RandomDay) -> 
 
 
 @given(day=random_days(), order=st.randoms(use_true_random=True))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_two_cycles_are_the_references_and_together_one_draw(day: RandomDay, order: Random) -> None:
     """Law P6: what one draw assigns of all notices, two give of its parts, whatever the parts.
 
@@ -323,7 +323,7 @@ def test_two_cycles_are_the_references_and_together_one_draw(day: RandomDay, ord
 
 
 @given(day=random_days(), order=st.randoms(use_true_random=True), rows_a_chunk=st.integers(1, 40))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_the_row_order_of_the_inputs_changes_nothing(
     day: RandomDay, order: Random, rows_a_chunk: int
 ) -> None:
@@ -349,7 +349,7 @@ def test_the_row_order_of_the_inputs_changes_nothing(
 
 
 @given(day=random_days(), segment_rows=st.integers(1, 8), sampled=st.integers(1, 20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_way_through_the_loops_changes_nothing(
     day: RandomDay, segment_rows: int, sampled: int
 ) -> None:
@@ -378,7 +378,7 @@ def test_the_way_through_the_loops_changes_nothing(
     rows_worth_passes=st.sampled_from([0, 3, 50_000]),
     as_labels=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_way_that_positions_are_read_changes_nothing(
     day: RandomDay, rows_a_block: int, rows_worth_passes: int, *, as_labels: bool
 ) -> None:
@@ -413,7 +413,7 @@ def rows_by_pool(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 @given(day=random_days())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_assigned_adds_up_and_no_account_is_assigned_more_than_its_short(day: RandomDay) -> None:
     """Law D6, from the tables alone: sums, ranges one after another, and the counts of `pools`."""
     allocated = day.library()
@@ -450,7 +450,7 @@ def test_assigned_adds_up_and_no_account_is_assigned_more_than_its_short(day: Ra
 
 
 @given(day=random_days())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_no_number_is_hit_twice(day: RandomDay) -> None:
     """Law D6: an account has as many numbers hit as it was assigned, and no number has two owners.
 
@@ -490,7 +490,7 @@ def test_no_number_is_hit_twice(day: RandomDay) -> None:
 
 
 @given(day=random_days())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_every_open_position_of_a_assigned_pool_is_allocated_or_broken(day: RandomDay) -> None:
     """Law P1, P2, D5: no open position of a assigned pool is lost, and no other one is taken in."""
     allocated = day.library()
@@ -524,7 +524,7 @@ def test_every_open_position_of_a_assigned_pool_is_allocated_or_broken(day: Rand
     zero_hit=st.sampled_from(ZeroHit),
     pooling=st.sampled_from(Pooling),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_day_drawn_piece_by_piece_is_the_references_too(
     shorts: dict[tuple[str, str, int], int],
     notices: list[tuple[str, str, int]],

@@ -306,7 +306,7 @@ class Morning:
     "seed",
     [
         *range(LEDGERS),
-        *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(LEDGERS, MANY)),
+        *(pytest.param(seed, marks=pytest.mark.long) for seed in range(LEDGERS, MANY)),
     ],
 )
 def test_what_stands_is_what_the_reference_draws_of_it(seed: int, tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def proxied(proxy: TcpProxy, database_url: str, tmp_path: Path) -> Iterator[Plac
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    "cuts", [30, pytest.param(1_000, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])]
+    "cuts", [12, pytest.param(1_000, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])]
 )
 def test_every_client_gets_its_run_though_connections_are_cut_at_commits(
     proxied: Place, proxy: TcpProxy, cuts: int

@@ -27,6 +27,7 @@ from lottery.errors import (
 )
 from lottery.ledger import reader
 from lottery.ledger.commit import Ledger
+from lottery.ledger.draft import RunDraft, RunKey
 from lottery.ledger.entry import Charter, NamedRequest, NextKey, read_entry
 from lottery.ledger.run_record import MethodRecord, Superseding
 from lottery.ledger.schema import RUNS, metadata
@@ -408,6 +409,24 @@ def test_a_run_that_draws_the_same_pool_meanwhile_is_continued_too(
     done = operations.run_lottery(ledger, request, proceed=proceed)
 
     assert (done.record.run, done.record.rests_on) == (C, (A, B))
+    assert_whole(ledger)
+
+
+def test_the_same_request_that_is_recorded_meanwhile_is_answered_with_its_run(
+    place: Place, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = ledger._judged
+
+    def judged_after_another(draft: RunDraft, key: RunKey) -> Any:
+        record(place.opened(), PUBLISHED)
+        return judged(draft, key)
+
+    monkeypatch.setattr(ledger, "_judged", judged_after_another)
+
+    done = record(ledger, PUBLISHED)
+
+    assert (done.already_recorded, done.record.run) == (True, A)
+    assert runs_in(ledger) == [A]
     assert_whole(ledger)
 
 
