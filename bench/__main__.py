@@ -15,10 +15,10 @@ from rich.console import Console
 from bench.cold import measure_cold
 from bench.curve import measure_curve
 from bench.day import measure_day
+from bench.days import Days
 from bench.fixml import measure_fixml
 from bench.log import measure_log
 from bench.loopback import measure_loopback
-from bench.made_day import Days
 from bench.options import (
     COLD,
     CURVE,
@@ -84,7 +84,7 @@ def measure(  # noqa: C901 - a branch for each benchmark.
         results: Where each result goes as soon as it is there.
         report: Receives what goes on, as text.
     """
-    days = Days(folder / "days")
+    days = Days(options.inputs)
     rounds = options.rounds
     for name in SECTIONS:
         if name not in options.only:
@@ -100,6 +100,8 @@ def measure(  # noqa: C901 - a branch for each benchmark.
                 days.of(size),
                 small=days.of(curve_size(20_000)).files,
                 rounds=options.day_rounds(size),
+                checkouts=options.against,
+                seconds=options.seconds,
                 report=say,
             )
         elif name in {RUN_LOTTERY, STREAM}:

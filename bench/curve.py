@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.made_day import Days
+from bench.days import Days
 from bench.process import Worker
 from bench.sizes import DaySize
 from bench.worker import OURS

@@ -5,6 +5,8 @@ Every contender must first give exactly our tables; rounds run each once, in a r
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -42,6 +44,11 @@ class DayResult:
     def of(self, contender: str) -> list[Measurement]:
         """Return the runs of a contender."""
         return [found for found in self.measurements if found.contender == contender]
+
+    @property
+    def contenders(self) -> list[str]:
+        """Those that were timed, in the order of their first runs."""
+        return list(dict.fromkeys(found.contender for found in self.measurements))
 
     def as_json(self) -> dict[str, Any]:
         """Return the values for a JSON file."""
@@ -91,6 +98,8 @@ def measure_day(
     *,
     small: DayFiles,
     rounds: Mapping[str, int],
+    checkouts: Sequence[Path] = (),
+    seconds: float | None = None,
     report: Callable[[str], None],
 ) -> DayResult:
     """Compare every contender's output with ours, and time them.
@@ -100,7 +109,9 @@ def measure_day(
         made: The day.
         small: A small day, which warms up the peers of a large one: each of their runs there has a
             process of its own, because together they would not stay in memory.
-        rounds: Timed runs of each contender; who is not there does not run.
+        rounds: Timed runs of each contender; who is not there does not run. Ours must be.
+        checkouts: Others of this repository, whose library is a contender each, beside ours.
+        seconds: No round but the first starts later than this after it; None: all of them run.
         report: Receives what goes on, as text.
 
     Raises:
@@ -112,6 +123,9 @@ def measure_day(
         for name in DAY
         if rounds.get(name)
     ]
+    others = [Worker(OURS, day.reference, checkout=checkout) for checkout in checkouts]
+    rounds = {**rounds, **{worker.name: rounds[OURS] for worker in others}}
+    workers[1:1] = others
     measurements = []
     # Of a process' first run, as a command has one: what is kept of it would count for the next.
     first_peaks = {}
@@ -121,7 +135,10 @@ def measure_day(
                 report(f"warming up {worker.name}")
                 first_peaks[worker.name] = day.measure(worker, 0).peak_bytes
         most = max(rounds.values())
+        until = math.inf if seconds is None else time.monotonic() + seconds
         for number in range(most):
+            if number and time.monotonic() > until:
+                break
             turn = number % len(workers)
             for worker in workers[turn:] + workers[:turn]:
                 if number < rounds[worker.name]:

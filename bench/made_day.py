@@ -42,6 +42,15 @@ class DayFiles:
     notices: Path
     volumes: Path
 
+    @classmethod
+    def of(cls, directory: Path) -> DayFiles:
+        """Return the files of a folder."""
+        return cls(
+            positions=directory / "positions.parquet",
+            notices=directory / "notices.parquet",
+            volumes=directory / "volumes.csv",
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeDay:
@@ -59,28 +68,8 @@ class MadeDay:
     key_bits: int
 
 
-class Days:
-    """Days, each written when it is first asked for.
-
-    Args:
-        directory: Where; it goes away with what is in it.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._made: dict[DaySize, MadeDay] = {}
-
-    def of(self, size: DaySize) -> MadeDay:
-        """Return the day of a size."""
-        if size not in self._made:
-            folder = self._directory / f"day-{len(self._made)}"
-            folder.mkdir(parents=True)
-            self._made[size] = write_day(folder, size)
-        return self._made[size]
-
-
-def write_day(directory: Path, size: DaySize) -> MadeDay:
-    """Write a day's three files; Parquet with the defaults of pyarrow."""
+def write_day(directory: Path, size: DaySize) -> int:
+    """Write a day's three files, Parquet with the defaults of pyarrow; return its `key_bits`."""
     random = np.random.default_rng(20_240_916)
     symbols = _symbols(size.series + size.without_position, random)
     counts = _rows_of_series(size, random)
@@ -89,18 +78,14 @@ def write_day(directory: Path, size: DaySize) -> MadeDay:
     pools = np.repeat(np.arange(size.series, dtype=np.int32), counts)
     totals = np.bincount(pools, shorts, len(symbols)).astype(np.int64)
     assigned = random.choice(size.series, size.assigned - size.without_position, replace=False)
-    files = DayFiles(
-        positions=directory / "positions.parquet",
-        notices=directory / "notices.parquet",
-        volumes=directory / "volumes.csv",
-    )
+    files = DayFiles.of(directory)
     pq.write_table(_notices(symbols, assigned, totals, size, random), files.notices)
     numbers = _numbers(max(_POPULATION, 2 * int(counts.max())), size, random)
     _write_positions(files.positions, symbols, pools, counts, shorts, numbers, random)
     lines = ["security_number,ask_price", *(f"{name},{ask}" for name, ask in ASKS.items())]
     files.volumes.write_text("\n".join(lines) + "\n", encoding="utf-8")
     index_bits = int(counts[assigned].max()).bit_length()
-    return MadeDay(size=size, files=files, key_bits=int(numbers.max()).bit_length() + index_bits)
+    return int(numbers.max()).bit_length() + index_bits
 
 
 def _symbols(count: int, random: np.random.Generator) -> pa.StringArray:

@@ -51,12 +51,22 @@ class Worker:
         name: The contender.
         reference: The folder that it prepares itself from.
         warm_up: A small day that a process runs first, untimed; None for a contender that is kept.
+        checkout: Whose benchmarks and library it is; None is this one.
     """
 
-    def __init__(self, name: str, reference: Path, *, warm_up: DayFiles | None = None) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        reference: Path,
+        *,
+        warm_up: DayFiles | None = None,
+        checkout: Path | None = None,
+    ) -> None:
+        self.name = name if checkout is None else f"{name} of {checkout}"
+        self._contender = name
         self._reference = reference
         self._warm_up = warm_up
+        self._checkout = checkout
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -83,9 +93,13 @@ class Worker:
 
     def _run(self, files: DayFiles, output: Path) -> dict[str, Any]:
         if self._process is None:
-            command = [sys.executable, "-m", "bench.worker", self.name, str(self._reference)]
+            command = [sys.executable, "-m", "bench.worker", self._contender]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [*command, str(self._reference)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=self._checkout,  # Python looks for modules there first.
             )
         process = self._process
         shutil.rmtree(output, ignore_errors=True)

@@ -53,11 +53,12 @@ def print_report(console: Console, results: Results) -> None:
 
 
 def _summary_table(results: Results) -> Table:
-    table = Table(title="All of it, beside the targets", caption="-: not measured this time")
+    table = Table(title="Beside the targets")
     for heading in ("what", "measured", "target"):
         table.add_column(heading, overflow="fold")
     for row in summary(results):
-        table.add_row(row.what, row.measured or "-", row.target)
+        if row.measured:
+            table.add_row(row.what, row.measured, row.target)
     return table
 
 

@@ -19,7 +19,7 @@ from bench.replicas import REPLICAS, ReplicasResult
 from bench.results import Results
 from bench.series import SeriesResult
 from bench.stream import FLIGHT, StreamResult
-from bench.worker import DAY, LIMIT, LOCAL, OURS, RECORDED, REMOTE
+from bench.worker import LIMIT, LOCAL, OURS, RECORDED, REMOTE
 
 _KEY_BITS = 63
 
@@ -53,11 +53,13 @@ def _day_table(name: str, day: DayResult) -> Table:
         title=f"{name}: {size.positions:,} positions, {size.series:,} series, {size.assigned:,} "
         f"assigned, {day.allocation_rows:,} rows out",
     )
-    _add_contenders(table, {contender: day.of(contender) for contender in DAY}, OURS)
+    _add_contenders(table, {contender: day.of(contender) for contender in day.contenders}, OURS)
     kind = "are ranked" if day.key_bits > _KEY_BITS else "are packed into one key"
     caption = f"accounts {kind} ({day.key_bits} bits with the index); medians, interleaved rounds"
     if day.of(LIMIT):
-        caption = f"ours / limit: {ratio(day.of(OURS), day.of(LIMIT)):.2f}; {caption}"
+        ours, limit = day.of(OURS), day.of(LIMIT)
+        both = f"{ratio(ours, limit):.2f}, of CPU {cpu_ratio(ours, limit):.2f}"
+        caption = f"ours / limit: {both}; {caption}"
     table.caption = caption
     return table
 
@@ -78,7 +80,8 @@ def _add_contenders(table: Table, found: dict[str, list[Measurement]], base: str
     """Return a row for each contender, compared with one of them."""
     table.add_column("contender", no_wrap=True)
     compared = [f"time / {base}", f"CPU / {base}"]
-    for heading in (*compared, "median s", "least s", "most s", "CPU s", "peak MiB", "rounds"):
+    figures = ("median s", "least s", "most s", "CPU s", "least CPU", "peak MiB", "rounds")
+    for heading in (*compared, *figures):
         table.add_column(heading, justify="right")
     base_cpu = statistics.median(one.cpu_seconds for one in found[base])
     for name, runs in found.items():
@@ -86,6 +89,7 @@ def _add_contenders(table: Table, found: dict[str, list[Measurement]], base: str
             continue
         seconds = [one.seconds for one in runs]
         cpu_seconds = statistics.median(one.cpu_seconds for one in runs)
+        least_cpu_seconds = min(one.cpu_seconds for one in runs)
         table.add_row(
             name,
             f"{ratio(runs, found[base]):.2f}",
@@ -94,6 +98,7 @@ def _add_contenders(table: Table, found: dict[str, list[Measurement]], base: str
             f"{min(seconds):.3f}",
             f"{max(seconds):.3f}",
             f"{cpu_seconds:.3f}",
+            f"{least_cpu_seconds:.3f}",
             f"{peak(runs) / 2**20:.0f}",
             str(len(runs)),
             style="bold" if name in {OURS, RECORDED, REMOTE} else None,
@@ -103,6 +108,13 @@ def _add_contenders(table: Table, found: dict[str, list[Measurement]], base: str
 def ratio(ones: Sequence[Measurement], others: Sequence[Measurement]) -> float:
     """Return how many times as long the median run of the one takes as that of the other."""
     return ratio_of_medians([one.seconds for one in ones], [other.seconds for other in others])
+
+
+def cpu_ratio(ones: Sequence[Measurement], others: Sequence[Measurement]) -> float:
+    """Return how many times as much CPU time the median run of the one takes as of the other."""
+    return ratio_of_medians(
+        [one.cpu_seconds for one in ones], [other.cpu_seconds for other in others]
+    )
 
 
 def peak(runs: Sequence[Measurement]) -> int:
