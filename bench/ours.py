@@ -17,7 +17,7 @@ from lottery import operations
 from lottery.audit.replay import Engine
 from lottery.day.assigned_pools import assigned_pools
 from lottery.intake import files
-from lottery.ledger.evidence import ALLOCATIONS_FILE, POOLS_FILE, write_table
+from lottery.ledger.evidence import ALLOCATIONS_FILE, POOLS_FILE, write_parquet, write_table
 from lottery.ledger.holds import HOLDS
 from lottery.ledger.run_record import Identity
 from lottery.method.methodology import JPMS_2024_09_06
@@ -125,9 +125,9 @@ def prepare_limit(reference: Path) -> Callable[[Path, Path, Path, Path], None]:
         with ThreadPoolExecutor(2) as threads:
             deque(threads.map(_decoder(positions), _groups(positions)), maxlen=0)
             parts = [
-                threads.submit(_encode, allocations.slice(0, half), output / "part-1"),
-                threads.submit(_encode, allocations.slice(half), output / "part-2"),
-                threads.submit(_encode, pools, output / POOLS_FILE),
+                threads.submit(write_parquet, allocations.slice(0, half), output / "part-1"),
+                threads.submit(write_parquet, allocations.slice(half), output / "part-2"),
+                threads.submit(write_parquet, pools, output / POOLS_FILE),
             ]
             for part in parts:
                 part.result()
@@ -156,20 +156,3 @@ def _decoder(path: Path) -> Callable[[int], pa.Table]:
             return file.read_row_group(group, use_threads=False)
 
     return decode
-
-
-def _encode(table: pa.Table, path: Path) -> None:
-    """Write a table on this thread alone, as `evidence.write_parquet` encodes one."""
-    labels = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-    whole = [field.name for field in table.schema if pa.types.is_integer(field.type)]
-    pq.write_table(
-        table,
-        path,
-        row_group_size=1 << 20,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=labels,
-        write_statistics=labels,
-        column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
-        write_page_checksum=True,
-    )

@@ -6,13 +6,18 @@ The contender in plain Python, lists and dicts, is here too; it reads like the d
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+ACCOUNT: Final = "[0-9]{1,30}"
+SERIES: Final = "[A-Z0-9]{1,6} *[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])[CP][0-9]{8}"
+"""A padded symbol; how many blanks there are, and how many days a month has, is not looked at."""
 
 
 class InputRefused(ValueError):
@@ -46,9 +51,11 @@ def run_plain(positions: Path, notices: Path, volumes: Path, output: Path) -> No
         counted[series][1] += quantity
     rows = pq.read_table(positions)
     pools: dict[str, list[tuple[int, str, int]]] = defaultdict(list)
+    others: set[str] = set()
     columns = (rows.column(name).to_pylist() for name in ("series", "account", "short_quantity"))
     for series, account, short in zip(*columns, strict=True):
         if series not in counted:
+            others.add(series)
             continue
         refuse_if(
             not (1 <= len(account) <= 30 and account.isascii() and account.isdigit()),
@@ -56,6 +63,8 @@ def run_plain(positions: Path, notices: Path, volumes: Path, output: Path) -> No
         )
         refuse_if(short < 0, "a negative quantity")
         pools[series].append((int(account), account, short))
+    is_symbol = re.compile(SERIES).fullmatch
+    refuse_if(not all(map(is_symbol, others)), "a series that is none")
     for accounts in pools.values():
         refuse_if(len({number for number, _, _ in accounts}) < len(accounts), "a repeated account")
     allocations: list[tuple[Any, ...]] = []

@@ -59,19 +59,19 @@ def _limit(reference: Path) -> Contender:
 
 
 def _polars(_: Path) -> Contender:
-    from bench.frames import run_polars  # noqa: PLC0415 - as above.
+    from bench.with_polars import run_polars  # noqa: PLC0415 - as above.
 
     return run_polars
 
 
 def _duckdb(_: Path) -> Contender:
-    from bench.frames import run_duckdb  # noqa: PLC0415 - as above.
+    from bench.with_duckdb import run_duckdb  # noqa: PLC0415 - as above.
 
     return run_duckdb
 
 
 def _pandas(_: Path) -> Contender:
-    from bench.frames import run_pandas  # noqa: PLC0415 - as above.
+    from bench.with_pandas import run_pandas  # noqa: PLC0415 - as above.
 
     return run_pandas
 
