@@ -27,7 +27,6 @@ from lottery.errors import (
 )
 from lottery.ledger import reader
 from lottery.ledger.commit import Ledger
-from lottery.ledger.draft import RunDraft, RunKey
 from lottery.ledger.entry import Charter, NamedRequest, NextKey, read_entry
 from lottery.ledger.run_record import MethodRecord, Superseding
 from lottery.ledger.schema import RUNS, metadata
@@ -415,13 +414,13 @@ def test_a_run_that_draws_the_same_pool_meanwhile_is_continued_too(
 def test_the_same_request_that_is_recorded_meanwhile_is_answered_with_its_run(
     place: Place, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged = ledger._judged
+    judge = ledger._judge
 
-    def judged_after_another(draft: RunDraft, key: RunKey) -> Any:
+    def judge_while_another_records(*given: Any) -> None:
+        judge(*given)
         record(place.opened(), PUBLISHED)
-        return judged(draft, key)
 
-    monkeypatch.setattr(ledger, "_judged", judged_after_another)
+    monkeypatch.setattr(ledger, "_judge", judge_while_another_records)
 
     done = record(ledger, PUBLISHED)
 
