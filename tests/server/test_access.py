@@ -223,6 +223,20 @@ def test_a_local_callers_name_is_recorded(tmp_path: Path) -> None:
     assert (record.requested_by.kind, record.requested_by.name) == ("local", "batch on host 7")
 
 
+def test_who_reaches_a_unix_socket_is_a_local_caller(
+    tmp_path: Path,
+) -> None:
+    target = f"unix:{tmp_path}/socket"
+    with (
+        serving(tmp_path / "ledger", listen=target, trust_local="ann:operator"),
+        LotteryClient(target) as client,
+    ):
+        assert list(client.list_runs()) == []
+        with pytest.raises(RoleMissing, match="local 'ann' has operator"):
+            client.verify_ledger()
+        assert (tmp_path / "socket").is_socket()
+
+
 @pytest.mark.parametrize(
     ("names", "kind", "name"),
     [
