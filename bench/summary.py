@@ -148,12 +148,6 @@ def _lines() -> int:
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
 
 
-def _quotient(day: DayResult | None, ones: str, others: str) -> str:
-    if day is None or not day.of(ones) or not day.of(others):
-        return ""
-    return f"{ratio(day.of(ones), day.of(others)):.2f}"
-
-
 def _quotients(day: DayResult | None, ones: str, others: str) -> str:
     """Return a quotient of times and one of CPU times."""
     if day is None or not day.of(ones) or not day.of(others):
@@ -164,8 +158,11 @@ def _quotients(day: DayResult | None, ones: str, others: str) -> str:
 
 
 def _peers(day: DayResult | None) -> str:
-    found = [_quotient(day, peer, OURS) for peer in PEERS]
-    return ", ".join(one or "-" for one in found) if any(found) else ""
+    found = [_quotients(day, peer, OURS).split(", ") for peer in PEERS]
+    if not any(map(any, found)):
+        return ""
+    times, cpu_times = (", ".join(one[index] or "-" for one in found) for index in (0, -1))
+    return f"{times} (CPU {cpu_times})"
 
 
 def _gigabytes(day: DayResult | None) -> str:

@@ -49,8 +49,10 @@ def to_series_request(request: pb.AllocateSeriesRequest, max_rows: int) -> opera
     date, choices = request.business_date, tuple(request.decisions.ListFields())
     asks = tuple((ask.security_number, ask.ask_price) for ask in request.exchange_asks)
     seed, problems = None, NO_PROBLEMS
+    is_usual = sum(map(len, itertools.chain.from_iterable(asks))) <= _REMEMBERED_CHARACTERS
+    drawn = _drawn if is_usual else _drawn.__wrapped__
     try:
-        methodology, seed = _drawn(date.year, date.month, date.day, asks, choices)
+        methodology, seed = drawn(date.year, date.month, date.day, asks, choices)
     except Refused as error:
         methodology, _ = to_methodology(choices)
         problems = Problems(tuple(error.problems), error.total - len(error.problems))
