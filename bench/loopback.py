@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.made_day import MadeDay
-from bench.ours import LEDGER
+from bench.ours import LEDGER, made_ledger
 from bench.outputs import compare, outputs
 from bench.process import Measurement, Worker, serving
 from bench.sizes import DaySize
@@ -60,6 +60,7 @@ def measure_loopback(
     remote, local = directory / "remote", directory / "local"
     remote.mkdir(parents=True)
     local.mkdir()
+    made_ledger(remote / LEDGER).close()  # A server makes none.
     report("starting the server")
     with serving(directory, remote / LEDGER) as served:
         (remote / TARGET).write_text(served.target, encoding="utf-8")
