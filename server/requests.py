@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -28,6 +29,9 @@ from lottery.operations.replay import Engine
 from lottery.operations.seed import ExchangeAsk, Seed
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
+
+_REMEMBERED_CHARACTERS: Final = 1_000
+"""Characters of asks up to which their seed is remembered: digits of a price may be very many."""
 
 _Choices: TypeAlias = Sequence[tuple[FieldDescriptor, int]]
 """Decisions as `Message.ListFields` has them."""

@@ -11,6 +11,7 @@ import pytest
 
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
+from server import requests
 from tests import reference
 from tests.builders import AAPL, ASKS, OTHER_ASKS
 from tests.server.calls import Stubs, asks_of, called, odds_request, series_request
@@ -92,6 +93,21 @@ def test_every_pool_is_answered_with_the_seed_of_its_own_asks(empty: Stubs) -> N
         derived = empty.lottery.DeriveSeed(pb.DeriveSeedRequest(exchange_asks=asks_of(asks)))
 
         assert empty.lottery.AllocateSeries(series_request(asks=asks)).seed == derived.seed
+
+
+def test_the_seed_of_asks_with_very_many_digits_is_derived_and_not_remembered() -> None:
+    requests._drawn.cache_clear()
+    request = series_request()
+    usual = requests.to_series_request(request, 10)
+    for ask in request.exchange_asks:
+        ask.ask_price += "0" * 1_000_000
+
+    longer = requests.to_series_request(request, 10)
+
+    assert usual.seed is not None
+    assert longer.seed is not None
+    assert longer.seed.composite == usual.seed.composite
+    assert requests._drawn.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize("seed", range(20))
