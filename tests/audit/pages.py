@@ -21,6 +21,7 @@ class PageReader(HTMLParser):
         self.texts: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._part(tag)
         for name, value in attrs:
             self.attributes.append((tag, name, value or ""))
             if name == "id":
@@ -38,6 +39,7 @@ class PageReader(HTMLParser):
             self.open.pop()
 
     def handle_endtag(self, tag: str) -> None:
+        self._part(tag)
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
@@ -47,7 +49,12 @@ class PageReader(HTMLParser):
     @property
     def text(self) -> str:
         """What stands on the page, words one space apart."""
-        return " ".join(" ".join(self.texts).split())
+        return " ".join("".join(self.texts).split())
+
+    def _part(self, tag: str) -> None:
+        """Keep words of two elements apart, but not those of a span from what is around it."""
+        if tag != "span":
+            self.texts.append(" ")
 
 
 def read_page(html: str) -> PageReader:

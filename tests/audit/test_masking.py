@@ -106,6 +106,21 @@ def test_no_other_account_is_on_an_accounts_page(day: SmallDay) -> None:
             assert other not in page.html
 
 
+@pytest.mark.parametrize("account", [None, "1046"])
+def test_who_asked_and_on_which_host_is_not_on_a_masked_page(
+    tmp_path: Path, account: str | None
+) -> None:
+    ledger = recorded(PUBLISHED, tmp_path, "Smith")
+    shown = operations.report(ledger, "latest", PageRequest(account=account), REQUESTER).html
+    masked = operations.report(
+        ledger, "latest", PageRequest(account=account, mask_accounts=True), REQUESTER
+    ).html
+    for text in ("CN=Smith", "backend-Smith"):
+        assert text in shown
+        assert text not in masked
+    assert "Requested by" not in masked
+
+
 def test_one_label_is_one_account_on_the_whole_page(tmp_path: Path) -> None:
     day = SmallDay(
         notices=[notice("N1", AAPL, 1), notice("N2", META, 1)],
@@ -135,7 +150,7 @@ def record(tmp_path: Path) -> RunRecord:
 def test_in_what_people_wrote_every_digit_is_masked(record: RunRecord) -> None:
     masked = masked_record(record)
     assert masked.reason == "•••• was wrong"
-    assert (masked.requested_by.name, masked.requested_by.host) == ("CN=••••", "backend-••••")
+    assert (masked.requested_by.name, masked.requested_by.host) == ("", "")
     assert masked.supersedes == record.supersedes
     assert [file.sha256 for file in masked.evidence] == [file.sha256 for file in record.evidence]
 

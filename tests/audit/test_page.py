@@ -103,12 +103,13 @@ def test_the_policy_allows_the_pages_own_style_and_script_and_no_other(html: str
         if (tag, name) == ("meta", "content") and value.startswith("default-src")
     ]
 
-    def digest(element: str) -> str:
-        (text,) = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
-        return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    def digests(element: str) -> str:
+        texts = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+        hashes = [base64.b64encode(hashlib.sha256(one.encode()).digest()) for one in texts]
+        return " ".join(f"'sha256-{one.decode()}'" for one in hashes)
 
     assert policy == (
-        f"default-src 'none'; style-src '{digest('style')}'; script-src '{digest('script')}'; "
+        f"default-src 'none'; style-src {digests('style')}; script-src {digests('script')}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 
@@ -275,4 +276,7 @@ def test_every_file_of_the_templates_is_with_the_package() -> None:
         "parts.html.j2",
         "page.css",
         "page.js",
+        "log.js",
+        "rules.js",
+        "checks.js",
     }

@@ -23,6 +23,8 @@ from lottery.method.methodology import ZeroHit
 from lottery.method.odds import pool_odds
 from lottery.operations.exports import export_run
 from lottery.operations.proofs import proven_run
+from lottery.tlog.checkpoint import add_signature
+from lottery.tlog.keys import SigningKey
 from tests.builders import (
     AAPL,
     FULL,
@@ -107,9 +109,22 @@ def test_a_pool_that_nobody_is_in_is_shown_with_nobody(tmp_path: Path) -> None:
 
 def test_the_proof_is_that_of_the_record(ledger: Ledger, run: ProvenRun) -> None:
     proof = report_of(run).proof
-    assert (proof.log_index, proof.tree_size, len(proof.hashes)) == (1, 2, 1)
+    assert (proof.log_index, proof.tree_size) == (1, 2)
     assert proof.key == str(operations.public_keys(ledger).key)
-    assert proof.checkpoint.encode() == run.proof.note
+    assert proof.text == run.proof.text()
+    assert proof.entry == run.canonical.decode()
+
+
+def test_the_proof_leaves_out_the_signatures_of_others(run: ProvenRun) -> None:
+    other = SigningKey.generate("example.org/witness")
+    cosigned = replace(run, proof=replace(run.proof, note=add_signature(run.proof.note, other)))
+    assert cosigned.proof.note != run.proof.note
+    assert report_of(cosigned).proof == report_of(run).proof
+
+
+def test_the_entry_is_on_no_page_that_is_masked_or_about_one_account(run: ProvenRun) -> None:
+    assert report_of(run, mask_accounts=True).proof.entry is None
+    assert page_of_account(run, "1047").proof.entry is None
 
 
 def test_a_record_that_is_not_in_the_log_gets_no_page(run: ProvenRun) -> None:

@@ -5,31 +5,14 @@ One browser serves all tests; without Chromium they are skipped.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+import re
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-from lottery import operations
-from lottery.audit.report.request import PageRequest
-from tests.builders import (
-    AAPL,
-    ASKS,
-    REQUESTER,
-    SmallDay,
-    notice,
-    position,
-    record_in,
-    request_of,
-    request_of_files,
-)
-from tests.builders import opened as open_in
+from tests.browser.pages import GROUNDS, NAMES, Opener
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-EXAMPLE = Path(__file__).parents[2] / "examples" / "2024-09-16"
 CONTRAST = 4.5
 """Of small text on its ground at least (WCAG 2.2, 1.4.3, level AA)."""
 
@@ -69,92 +52,6 @@ WEAKEST = """() => {
     return weakest;
 }"""
 """The weakest contrast of a text on its ground, and which text that is."""
-
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Pages of the example day, of one account in it, masked, of breaks alone, of a giant pool."""
-    folder = tmp_path_factory.mktemp("pages")
-    paths = {role: EXAMPLE / f"{role}.csv" for role in ("notices", "positions", "volumes")}
-    record_in(folder / "example", request_of_files(paths))
-    worst = SmallDay(
-        notices=[notice(f"A{strike}", f"X     240920C{strike:08d}", 9) for strike in range(1, 31)],
-        positions=[position(AAPL, "1046", 1)],
-        asks={**ASKS, "Z901439": "0"},
-    )
-    giant = SmallDay(
-        notices=[notice("A1", AAPL, 700)],
-        positions=[position(AAPL, str(10**9 + one), 1 + one % 3) for one in range(20_000)],
-    )
-    days = {"breaks": worst, "giant": giant}
-    for name, day in days.items():
-        record_in(folder / name, request_of(day, folder / f"{name}-in"))
-    requests = {
-        "example": ("example", PageRequest()),
-        "account": ("example", PageRequest(account="1046")),
-        "masked": ("example", PageRequest(mask_accounts=True)),
-        "breaks": ("breaks", PageRequest()),
-        "giant": ("giant", PageRequest()),
-    }
-    written = {}
-    for name, (ledger, request) in requests.items():
-        written[name] = folder / f"{name}.html"
-        page = operations.report(open_in(folder / ledger), "latest", request, REQUESTER)
-        written[name].write_text(page.html, "utf-8")
-    return written
-
-
-Scheme = Literal["light", "dark"]
-GROUNDS: dict[Scheme, str] = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 22, 28)"}
-NAMES = ("example", "account", "masked", "breaks", "giant")
-
-
-class Opener:
-    """Opens a page and collects its requests and its console messages."""
-
-    def __init__(self, browser: Browser, pages: dict[str, Path]) -> None:
-        self._browser = browser
-        self._pages = pages
-        self.address = ""
-        self.requests: list[str] = []
-        self.messages: list[str] = []
-
-    def __call__(self, name: str, *, width: int = 1280, **context: Any) -> Page:
-        made = self._browser.new_context(viewport={"width": width, "height": 900}, **context)
-        made.set_default_timeout(10_000)
-        page = made.new_page()
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda message: self.messages.append(message.text))
-        page.on("pageerror", lambda error: self.messages.append(str(error)))
-        self.address = self._pages[name].as_uri()
-        page.goto(self.address)
-        return page
-
-    def close(self) -> None:
-        for made in self._browser.contexts:
-            made.close()
-
-
-@pytest.fixture
-def opened(browser: Browser, pages: dict[str, Path]) -> Iterator[Opener]:
-    """Opens a page; at the end it has requested only itself and the console is silent."""
-    opener = Opener(browser, pages)
-    yield opener
-    opener.close()
-    assert [url for url in opener.requests if url not in {opener.address, "data:,"}] == []
-    assert opener.messages == []
 
 
 def column(page: Page, table: str, number: int) -> list[str]:
@@ -200,6 +97,24 @@ def test_nothing_is_wider_than_the_window(opened: Opener, name: str) -> None:
     for width in (1280, 768, 375, 320):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+CUT_OFF = """() => {
+    document.querySelectorAll("details").forEach((one) => { one.open = true; });
+    return [...document.querySelectorAll("body *")].filter((one) => !one.closest("svg, .skip")
+      && (one.getBoundingClientRect().right > innerWidth
+        || (one.scrollWidth > one.clientWidth && getComputedStyle(one).display !== "inline")))
+      .map((one) => one.outerHTML.slice(0, 200));
+}"""
+"""Opens everything, and returns what is wider than its box or than the window."""
+
+
+@pytest.mark.parametrize("name", [*NAMES, "late account", "decided account"])
+def test_nothing_is_cut_off_or_has_to_be_scrolled_sideways_on_a_telephone(
+    opened: Opener, name: str
+) -> None:
+    page = opened(name, width=390)
+    assert page.evaluate(CUT_OFF) == []
 
 
 LABELS = """(pool) => [...pool.querySelectorAll(".ribbon text, .ribbon .label span")]
@@ -258,6 +173,7 @@ def test_a_table_is_sorted_by_the_heading_that_is_pressed(opened: Opener) -> Non
 
 def test_account_numbers_are_sorted_as_numbers(opened: Opener) -> None:
     page = opened("example")
+    page.locator("#pool-7 summary").click()
     table = page.locator("#pool-7 table")
     in_order = column(page, "#pool-7 table", 1)
     button = table.get_by_role("columnheader", name="Account").get_by_role("button")
@@ -343,10 +259,58 @@ def test_on_paper_it_is_black_on_white_without_controls(opened: Opener, tmp_path
     page.emulate_media(media="print")
     page.screenshot(path=tmp_path / "print.png", full_page=True)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert page.locator("nav:visible, input:visible").count() == 0
+    assert page.locator("nav:visible, input:visible, button.open-all:visible").count() == 0
     wide = page.evaluate("""[...document.querySelectorAll("table, pre, .ribbon")]
         .filter((one) => one.getBoundingClientRect().right > 719).map((one) => one.className)""")
     assert wide == []
+
+
+def test_two_hundred_pools_are_printed_on_at_most_twenty_sheets(
+    opened: Opener, tmp_path: Path
+) -> None:
+    page = opened("many")
+    page.evaluate("checked")
+    assert sheets_of(page, tmp_path / "closed.pdf") <= 20
+    page.get_by_role("button", name="Open all accounts").click()
+    assert page.locator("details.of-pool:not([open])").count() == 0
+    assert sheets_of(page, tmp_path / "open.pdf") > 20
+
+
+def sheets_of(page: Page, path: Path) -> int:
+    """How many sheets a page takes on paper of its own format."""
+    page.pdf(path=path, format="A4")
+    return len(re.findall(rb"/Type\s*/Page\b", path.read_bytes()))
+
+
+def test_every_sheet_has_the_run_and_its_number(opened: Opener) -> None:
+    """Rules for the margins of sheets that Chromium does not know would not be in its style."""
+    page = opened("example")
+    rule = page.evaluate("document.styleSheets[1].cssRules[0].cssText")
+    assert '"Run 2024-09-16-001"' in rule
+    assert '"Page " counter(page) " of " counter(pages)' in rule
+
+
+def test_headings_of_a_table_are_no_buttons_on_paper(opened: Opener) -> None:
+    """Chromium leaves out the buttons of a heading that it repeats on the next sheet."""
+    page = opened("many")
+    assert page.locator("table.pools th button").first.evaluate(DISPLAY) != "contents"
+    page.emulate_media(media="print")
+    assert page.locator("table.pools th button").first.evaluate(DISPLAY) == "contents"
+
+
+DISPLAY = "one => getComputedStyle(one).display"
+
+
+def test_accounts_open_and_close_all_at_once_and_each_by_itself(opened: Opener) -> None:
+    page = opened("many")
+    closed = page.locator("details.of-pool:not([open])")
+    assert closed.count() == page.locator("details.of-pool").count() == 40
+    page.locator("#pool-1 summary").click()
+    assert column(page, "#pool-1 table", 1)[0] == "1007"
+    page.get_by_role("button", name="Open all accounts").click()
+    assert closed.count() == 0
+    page.get_by_role("button", name="Close all accounts").click()
+    assert closed.count() == 40
 
 
 @pytest.mark.parametrize("name", ["example", "breaks"])

@@ -75,6 +75,11 @@ class AccountPage:
     pool_count: int
     assigned_quantity: int
 
+    @property
+    def anchors(self) -> dict[tuple[str, str], str]:
+        """The anchor of each pool that is shown, by OCC account and series."""
+        return {(one.working.occ_account, one.working.series): one.anchor for one in self.shown}
+
 
 def account_page(
     run: ProvenRun, account: str, request: PageRequest, supersession: Supersession
@@ -92,7 +97,7 @@ def account_page(
         LedgerDamaged: The evidence is not what was recorded.
         ProofInvalid, CheckpointInvalid: The record is not in the log.
     """
-    proof = verified_proof(run)
+    proof = verified_proof(run, with_entry=False)
     name = AccountNames(masked=request.mask_accounts)(account)
     workings = [
         replace(working, accounts=tuple(replace(one, account=name) for one in working.accounts))

@@ -1,7 +1,7 @@
 """The HTML of an audit page: one file that holds all it needs and loads nothing.
 
-All text is escaped, and a name that a template does not know is an error. The one style and the one
-script are allowed by their digests (Content Security Policy, Level 3), so that a browser runs
+All text is escaped, and a name that a template does not know is an error. Its styles and its
+scripts are allowed by their digests (Content Security Policy, Level 3), so that a browser runs
 nothing else, whatever a record may hold.
 """
 
@@ -22,11 +22,14 @@ from lottery.audit import wording
 from lottery.audit.report.account_page import AccountPage
 from lottery.audit.report.ribbon import GRID, Block
 from lottery.audit.report.run_page import RunPage
+from lottery.errors import quote
+from lottery.ledger.run_record import is_run_id
 from lottery.method.odds import AccountOdds
 from lottery.version import NAME, VERSION
 
 STYLE_FILE: Final = "page.css"
-SCRIPT_FILE: Final = "page.js"
+SCRIPT_FILES: Final = ("log.js", "rules.js", "checks.js", "page.js")
+"""The page's scripts in the order in which they run."""
 ASK_DECIMALS: Final = 5
 """Decimals that an ask price may have (S2)."""
 
@@ -51,14 +54,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = _shipped(STYLE_FILE), _shipped(SCRIPT_FILE)
+    style = _shipped(STYLE_FILE)
     environment.globals |= {
         "wording": wording,
-        # Both are this package's own files, and no part of them comes from a record.
+        # These are this package's own files, and no part of them comes from a record.
         "style": Markup(style),  # noqa: S704
         "style_digest": _digest(style),
-        "script": Markup(script),  # noqa: S704
-        "script_digest": _digest(script),
+        "scripts": [Markup(_shipped(name)) for name in SCRIPT_FILES],  # noqa: S704
+        "digest": _digest,
+        "running_title": running_title,
         "software": f"{NAME} {VERSION}",
         "grid": GRID,
     }
@@ -76,6 +80,21 @@ def _environment() -> Environment:
         "moment": lambda text: f"{text[:10]} {text[11:19]} UTC",
     }
     return environment
+
+
+def running_title(page: RunPage | AccountPage) -> Markup:
+    """Return the style that prints a run's id and page numbers on every sheet.
+
+    Raises:
+        ValueError: The id is not one, so that it may not stand in a style.
+    """
+    run = page.record.run
+    if not is_run_id(run):
+        raise ValueError(f"expected a run id, got {quote(run)}")
+    return Markup(  # noqa: S704 - digits and hyphens.
+        f'@page{{@top-left{{content:"Run {run}"}}'
+        '@bottom-right{content:"Page " counter(page) " of " counter(pages)}}'
+    )
 
 
 def aligned_ask(ask_price: str) -> str:

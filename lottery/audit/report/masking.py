@@ -1,9 +1,10 @@
-"""Masking: a page that may leave the firm names no account.
+"""Masking: a page that may leave the firm names no account, and nobody who works there.
 
 Accounts get labels, A1, A2 and so on, in the order in which the page comes to them; one label is
 one account throughout. No digit of an account number is kept: the last four would give short
 numbers away. Texts that people wrote may hold an account number, so every digit in them is
-replaced. An `occ_account` is OCC's, not a client's, and stays.
+replaced. Who asked for the run, and on which host, is left out. An `occ_account` is OCC's, not a
+client's, and stays.
 """
 
 from __future__ import annotations
@@ -39,8 +40,7 @@ class AccountNames:
 
 
 def masked_record(record: RunRecord) -> RunRecord:
-    """Return a record without a digit in any text that people wrote."""
-    requester = record.requested_by
+    """Return a record without its requester, and without a digit in any text of people."""
     return replace(
         record,
         request_id=_without_digits(record.request_id),
@@ -48,9 +48,7 @@ def masked_record(record: RunRecord) -> RunRecord:
         acknowledgements=tuple(
             replace(one, reason=_without_digits(one.reason)) for one in record.acknowledgements
         ),
-        requested_by=replace(
-            requester, name=_without_digits(requester.name), host=_without_digits(requester.host)
-        ),
+        requested_by=replace(record.requested_by, name="", host=""),
         sources=tuple(
             replace(
                 source,

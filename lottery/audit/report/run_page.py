@@ -28,8 +28,8 @@ from lottery.ledger.reader import breaks_in
 from lottery.ledger.run_record import RunRecord
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import open_checkpoint
-from lottery.tlog.keys import encode_base64
-from lottery.tlog.proof import verify_entry
+from lottery.tlog.note import SignedNote
+from lottery.tlog.proof import LogProof, verify_entry
 
 POOLS_SHOWN: Final = 40
 """Maximum number of pools shown in full, unless more are asked for."""
@@ -46,19 +46,19 @@ class PageProof:
     """Proof that the record is in the log, as text.
 
     Attributes:
-        leaf_hash: Hash of the canonical record, hexadecimal (RFC 9162, 2.1.1).
+        entry: The canonical record; None if it says more than the page may.
+        leaf_hash: Its hash, hexadecimal (RFC 9162, 2.1.1).
         log_index: The leaf's index, from 0.
         tree_size: Leaves of the tree that the checkpoint signs.
-        hashes: The inclusion proof, base64.
-        checkpoint: The signed note.
+        text: The inclusion proof and the checkpoint with the log's signature (C2SP tlog-proof).
         key: The log's public key.
     """
 
+    entry: str | None
     leaf_hash: str
     log_index: int
     tree_size: int
-    hashes: tuple[str, ...]
-    checkpoint: str
+    text: str
     key: str
 
 
@@ -103,7 +103,7 @@ def run_page(run: ProvenRun, request: PageRequest, supersession: Supersession) -
         LedgerDamaged: The evidence is not what was recorded.
         ProofInvalid, CheckpointInvalid: The record is not in the log.
     """
-    proof = verified_proof(run)
+    proof = verified_proof(run, with_entry=not request.mask_accounts)
     read = reader_of(run)
     pools = read(evidence.POOLS_FILE, None)
     listed, shown = _chosen_pools(run.record, pools, request.series)
@@ -134,8 +134,14 @@ def run_page(run: ProvenRun, request: PageRequest, supersession: Supersession) -
     )
 
 
-def verified_proof(run: ProvenRun) -> PageProof:
+def verified_proof(run: ProvenRun, *, with_entry: bool) -> PageProof:
     """Verify a run's evidence and its proof, and return the proof.
+
+    The signatures of witnesses are left out: the page has no key to check them with.
+
+    Args:
+        run: The run and what proves it.
+        with_entry: Whether the page may hold the entry, which names people and accounts.
 
     Raises:
         LedgerDamaged: The evidence is not what was recorded.
@@ -151,12 +157,16 @@ def verified_proof(run: ProvenRun) -> PageProof:
         keys=[run.key],
         origin=run.key.name,
     )
+    signed = SignedNote.parse(proof.note)
+    own = (run.key.name, run.key.key_id)
+    lines = tuple(one for one in signed.signatures if (one.name, one.key_id) == own)
+    note = SignedNote(text=signed.text, signatures=lines).encoded()
     return PageProof(
+        entry=run.canonical.decode("utf-8") if with_entry else None,
         leaf_hash=merkle.leaf_hash(run.canonical).hex(),
         log_index=proof.index,
         tree_size=open_checkpoint(proof.note, [run.key]).checkpoint.size,
-        hashes=tuple(map(encode_base64, proof.hashes)),
-        checkpoint=proof.note.decode("utf-8"),
+        text=LogProof(index=proof.index, hashes=proof.hashes, note=note).text(),
         key=str(run.key),
     )
 

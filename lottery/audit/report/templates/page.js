@@ -1,5 +1,5 @@
 "use strict";
-// Sorts and searches tables. Without scripts, tables are whole and in their own order.
+// Sorts and searches tables, and opens accounts. Without scripts, tables are whole and in order.
 const number = /^[\d,]+$/;
 function compare(a, b) {
   if (number.test(a) && number.test(b)) {
@@ -69,6 +69,26 @@ function searches(table, index) {
 }
 document.querySelectorAll("table.sorts").forEach(sorts);
 document.querySelectorAll("table.searches").forEach(searches);
+// One button opens and closes the accounts of every pool; what is open is printed.
+function opensAll(section) {
+  const pools = [...section.querySelectorAll("details")];
+  const button = document.createElement("button");
+  const name = () => {
+    const open = pools.every((pool) => pool.open);
+    button.textContent = open ? "Close all accounts" : "Open all accounts";
+  };
+  button.type = "button";
+  button.className = "open-all";
+  button.addEventListener("click", () => {
+    const open = pools.every((pool) => pool.open);
+    pools.forEach((pool) => (pool.open = !open));
+  });
+  pools.forEach((pool) => pool.addEventListener("toggle", name));
+  name();
+  if (pools.length) section.querySelector(".lead").after(button);
+}
+const poolSection = document.querySelector("section.of-pools");
+if (poolSection) opensAll(poolSection);
 // A table wider than the page can be scrolled with the keyboard.
 function reachable() {
   document.querySelectorAll(".scroll").forEach((box) => {
