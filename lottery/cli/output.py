@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from typing import Annotated, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +25,9 @@ from lottery.durable import atomic_file, write_file
 from lottery.errors import OutputUnwritable, escape
 from lottery.operations.days import DAY_FILE, StandingDay, day_document
 from lottery.operations.runs import RUN_FILE, RunRecord, canonical, write_parquet
+
+BREAKS_LISTED: Final = 500
+"""Maximum number of breaks on a workbook's summary; the sheet of breaks has all of them."""
 
 
 class OutputFormat(StrEnum):
@@ -62,6 +66,7 @@ class Output:
     Attributes:
         title: The title of workbooks.
         recorded_at: When the last run in it was recorded, RFC 3339.
+        summary: What the first sheet of a workbook says, line by line.
         allocations: `tables.ALLOCATIONS`.
         pools: `tables.POOLS`.
         document_name: The name of the document.
@@ -70,6 +75,7 @@ class Output:
 
     title: str
     recorded_at: str
+    summary: tuple[tuple[str, str], ...]
     allocations: pa.Table
     pools: pa.Table
     document_name: str
@@ -81,6 +87,25 @@ def output_of_run(record: RunRecord, allocations: pa.Table, pools: pa.Table) -> 
     return Output(
         title=f"Run {record.run}",
         recorded_at=record.recorded_at,
+        summary=(
+            ("Run", record.run),
+            ("Business date", record.business_date.isoformat()),
+            ("Cycle", str(record.cycle)),
+            ("State", record.state),
+            ("Recorded", record.recorded_at),
+            *(
+                (f"Ask price of {volume.security_number}", volume.ask_price)
+                for volume in record.seed.volumes
+            ),
+            ("Composite", str(record.seed.composite)),
+            ("Digits", record.seed.digits),
+            ("Fraction", record.seed.fraction),
+            ("Pools", f"{record.pool_count:,}"),
+            ("Notices", f"{record.notice_count:,}"),
+            ("Contracts assigned", f"{record.assigned_quantity:,}"),
+            ("Allocated to accounts", f"{record.allocated_quantity:,}"),
+            *_break_lines(pools),
+        ),
         allocations=allocations,
         pools=pools,
         document_name=RUN_FILE,
@@ -94,11 +119,32 @@ def output_of_day(day: StandingDay) -> Output:
     return Output(
         title=f"What stands for {day.business_date}",
         recorded_at=day.recorded_at,
+        summary=(
+            ("Business date", day.business_date.isoformat()),
+            ("State", day.state),
+            ("Runs", ", ".join(day.runs)),
+            ("Recorded", day.recorded_at),
+            ("Pools", f"{day.pool_count:,}"),
+            ("Notices", f"{day.notice_count:,}"),
+            ("Contracts assigned", f"{day.assigned_quantity:,}"),
+            ("Allocated to accounts", f"{day.allocated_quantity:,}"),
+            *_break_lines(day.pools),
+        ),
         allocations=day.allocations,
         pools=day.pools,
         document_name=DAY_FILE,
         document=f"{document}\n".encode(),
     )
+
+
+def _break_lines(pools: pa.Table) -> Iterator[tuple[str, str]]:
+    """Yield how many breaks there are, and each of the first with both figures."""
+    broken = pools.filter(pc.is_valid(pools.column("break_reason")))
+    yield "Breaks", f"{broken.num_rows:,}"
+    for row in broken.slice(0, BREAKS_LISTED).to_pylist():
+        name = f"{row['occ_account']} {row['series']}".strip()
+        figures = f"{row['assigned_quantity']:,} assigned, {row['total_short']:,} short"
+        yield "Break", f"{name}: {figures}: {row['break_reason']}"
 
 
 def write_output(directory: Path, output_format: OutputFormat, output: Output) -> None:
@@ -155,4 +201,5 @@ def _write_xlsx(name: str, table: pa.Table, path: Path, output: Output) -> None:
         sheets,
         title=f"{output.title}: {name}",
         created=dt.datetime.fromisoformat(output.recorded_at),
+        summary=output.summary,
     )

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 import zipfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lottery.cli.workbook import LARGEST_NUMBER, write_workbook
+from lottery.cli.workbook import HEADINGS, LARGEST_NUMBER, SUMMARY_SHEET, write_workbook
 from lottery.day.tables import ALLOCATIONS, POOLS
-from tests.builders import AAPL, FULL, PUBLISHED, largest_file, notice, position
+from tests.builders import (
+    AAPL,
+    FULL,
+    GE,
+    GOOGL,
+    META,
+    PUBLISHED,
+    largest_file,
+    notice,
+    position,
+)
 from tests.cli.calls import Door, example_arguments, run_of
 
 RECORDED_AT = dt.datetime(2024, 9, 16, 11, 30, tzinfo=dt.UTC)
@@ -27,23 +38,36 @@ NAMES = ("allocations", "pools")
 Cells = list[tuple[Any, ...]]
 
 
+SUMMARY = (("Run", "2024-09-16-001"), ("Break", "=1+1"))
+
+
 def sheets_of(path: Path) -> dict[str, Cells]:
-    """Return every sheet's cells, as another program reads them."""
-    workbook = openpyxl.load_workbook(path)
-    return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in workbook}
+    """Return the cells of every sheet but the summary, as another program reads them."""
+    sheets = {
+        sheet.title: list(sheet.iter_rows(values_only=True))
+        for sheet in openpyxl.load_workbook(path)
+    }
+    assert next(iter(sheets)) == SUMMARY_SHEET
+    return {name: cells for name, cells in sheets.items() if name != SUMMARY_SHEET}
+
+
+def headings_of(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(HEADINGS[name] for name in names)
 
 
 def cells_of(table: pa.Table) -> Cells:
     """Return a table as its sheet shows it: an empty text or missing value is an empty cell."""
     rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
     return [
-        tuple(table.column_names),
+        headings_of(table.column_names),
         *(tuple(None if value == "" else value for value in row) for row in rows),
     ]
 
 
 def written(path: Path, table: pa.Table, **options: Any) -> dict[str, Cells]:
-    write_workbook(path, {"allocations": table}, title="a run", created=RECORDED_AT, **options)
+    write_workbook(
+        path, {"allocations": table}, title="a run", created=RECORDED_AT, summary=SUMMARY, **options
+    )
     return sheets_of(path)
 
 
@@ -96,8 +120,8 @@ def test_the_breaks_have_a_sheet_of_their_own(door: Door, tmp_path: Path) -> Non
 
     assert list(sheets) == ["pools", "breaks"]
     header, *breaks = sheets["breaks"]
-    assert header == tuple(POOLS.names)
-    rows = [dict(zip(header, row, strict=True)) for row in breaks]
+    assert header == headings_of(POOLS.names)
+    rows = [dict(zip(POOLS.names, row, strict=True)) for row in breaks]
     (broken,) = door("show", "latest", "--json").document["breaks"]
     assert [row["break_reason"] for row in rows] == ["EXCEEDS_SHORT"]
     assert {name: rows[0][name] for name in broken if name in rows[0]} == {
@@ -109,7 +133,7 @@ def test_the_breaks_have_a_sheet_of_their_own(door: Door, tmp_path: Path) -> Non
 def test_a_day_without_breaks_has_an_empty_sheet_of_them(door: Door, tmp_path: Path) -> None:
     door(*run_of(PUBLISHED, tmp_path), "--output", tmp_path / "out", "--format", "xlsx")
 
-    assert sheets_of(tmp_path / "out" / "pools.xlsx")["breaks"] == [tuple(POOLS.names)]
+    assert sheets_of(tmp_path / "out" / "pools.xlsx")["breaks"] == [headings_of(POOLS.names)]
 
 
 def test_a_workbook_says_which_run_it_shows_and_when_that_was_recorded(
@@ -134,10 +158,10 @@ def test_account_numbers_keep_their_zeros_and_every_digit(door: Door, tmp_path: 
 
     header, *rows = sheets_of(tmp_path / "out" / "allocations.xlsx")["allocations"]
 
-    accounts = [row[header.index("account")] for row in rows]
+    accounts = [row[header.index("Account")] for row in rows]
     assert accounts == ["1", "007", "0815", long]
-    assert all(isinstance(row[header.index("short_quantity")], int) for row in rows)
-    assert {row[header.index("series")] for row in rows} == {AAPL}
+    assert all(isinstance(row[header.index("Short")], int) for row in rows)
+    assert {row[header.index("Series")] for row in rows} == {AAPL}
 
 
 def test_accounts_that_look_like_powers_stay_texts(tmp_path: Path) -> None:
@@ -151,11 +175,55 @@ def test_accounts_that_look_like_powers_stay_texts(tmp_path: Path) -> None:
     assert [row[2] for row in rows] == ["1E5", "2E10"]
 
 
+def test_the_first_sheet_says_what_the_workbook_is_of(door: Door, tmp_path: Path) -> None:
+    door(*run_of(FULL, tmp_path), "--output", tmp_path / "out", "--format", "xlsx")
+
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    for name in NAMES:
+        sheet = openpyxl.load_workbook(tmp_path / "out" / f"{name}.xlsx")[SUMMARY_SHEET]
+        lines: Cells = list(sheet.iter_rows(values_only=True))
+        said: dict[str, str] = dict(lines)
+        assert (said["Run"], said["Business date"]) == (record["run"], "2024-09-16")
+        assert (said["Composite"], said["Digits"], said["Fraction"]) == (
+            record["seed"]["composite"],
+            record["seed"]["digits"],
+            record["seed"]["fraction"],
+        )
+        assert [value for what, value in lines if what.startswith("Ask price")] == [
+            volume["ask_price"] for volume in record["seed"]["volumes"]
+        ]
+        assert said["Breaks"] == "1"
+        assert said["Break"] == "C GE1   240920C00160000: 25 assigned, 22 short: EXCEEDS_SHORT"
+
+
+def test_a_break_is_in_color_and_no_other_pool_is(door: Door, tmp_path: Path) -> None:
+    door(*run_of(FULL, tmp_path), "--output", tmp_path / "out", "--format", "xlsx")
+
+    sheet = openpyxl.load_workbook(tmp_path / "out" / "pools.xlsx")["pools"]
+    colors = {
+        row[1].value: {cell.fill.start_color.rgb for cell in row if cell.fill.fill_type}
+        for row in sheet.iter_rows(min_row=2)
+    }
+    assert colors == {AAPL: set(), GE: {"FFFBE3D6"}, GOOGL: set(), META: set()}
+
+
+def test_every_sheet_is_printed_across_as_wide_as_the_paper(tmp_path: Path) -> None:
+    path = tmp_path / "allocations.xlsx"
+    written(path, allocations_of(("C", AAPL, "1046", 30)))
+
+    text = xml_of(path)
+    sheets = len(openpyxl.load_workbook(path).sheetnames)
+    assert sheets == 2
+    assert text.count('<pageSetUpPr fitToPage="1"/>') == sheets
+    assert text.count('<pageSetup fitToHeight="0" orientation="landscape"') == sheets
+    assert text.count("<oddFooter>&amp;La run&amp;RPage &amp;P of &amp;N</oddFooter>") == sheets
+
+
 def test_the_header_stays_in_sight_and_filters_every_row(tmp_path: Path) -> None:
     path = tmp_path / "allocations.xlsx"
     written(path, allocations_of(*[("C", AAPL, f"{each:05d}", each) for each in range(7)]))
 
-    (sheet,) = openpyxl.load_workbook(path)
+    _, sheet = openpyxl.load_workbook(path)
 
     assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("A2", "A1:G8")
     assert sheet["C2"].number_format == "@"
@@ -171,7 +239,7 @@ def test_rows_past_the_limit_of_a_sheet_go_on_on_the_next(tmp_path: Path) -> Non
 
     assert list(sheets) == ["allocations", "allocations-2", "allocations-3"]
     assert [len(cells) - 1 for cells in sheets.values()] == [3, 3, 1]
-    assert {cells[0] for cells in sheets.values()} == {tuple(ALLOCATIONS.names)}
+    assert {cells[0] for cells in sheets.values()} == {headings_of(ALLOCATIONS.names)}
     assert [row for cells in sheets.values() for row in cells[1:]] == cells_of(table)[1:]
 
 
@@ -251,7 +319,7 @@ def test_what_is_written_is_what_is_read_back(
     sheets = written(path, table, most_rows=most_rows)
 
     assert len(sheets) == max(1, -(-len(rows) // most_rows))
-    assert {cells[0] for cells in sheets.values()} == {tuple(ALLOCATIONS.names)}
+    assert {cells[0] for cells in sheets.values()} == {headings_of(ALLOCATIONS.names)}
     read = [row for cells in sheets.values() for row in cells[1:]]
     too_long = any(row[3] > LARGEST_NUMBER for row in rows)
     assert read == [
@@ -268,7 +336,7 @@ def test_a_full_disk_is_reported_and_nothing_else_is_left(tmp_path: Path, missin
     table = allocations_of(*[("C", AAPL, f"{each:05d}", each) for each in range(1_000)])
     written(path, table)
     with zipfile.ZipFile(path) as parts:
-        size = parts.getinfo("xl/worksheets/sheet1.xml").file_size
+        size = parts.getinfo("xl/worksheets/sheet2.xml").file_size
 
     with largest_file(size - missing), pytest.raises(OSError, match="File too large"):
         written(path, table)
