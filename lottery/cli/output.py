@@ -10,11 +10,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
