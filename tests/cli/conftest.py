@@ -6,12 +6,14 @@ Most tests give their commands to a ledger's files. That a server answers the sa
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
+import typer.main
 
 from tests.cli.calls import Door, copied, example_arguments, files_of, serving
 
@@ -32,6 +34,17 @@ def _silent_server() -> Iterator[None]:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_made_once() -> Iterator[None]:
+    """Keep what Typer makes of the commands, which takes it longer than most of them take.
+
+    A process makes it once, for its one command.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture(scope="session")
