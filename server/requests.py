@@ -17,7 +17,15 @@ from google.protobuf.message import Message
 from google.type import date_pb2
 
 from lottery import operations
-from lottery.errors import NO_PROBLEMS, KeyUnusable, LimitExceeded, Problem, Problems, Refused
+from lottery.errors import (
+    NO_PROBLEMS,
+    PROBLEM_LIMIT,
+    KeyUnusable,
+    LimitExceeded,
+    Problem,
+    Problems,
+    Refused,
+)
 from lottery.operations.inputs import (
     JPMS_2024_09_06,
     Methodology,
@@ -51,7 +59,7 @@ def to_series_request(request: pb.AllocateSeriesRequest, max_rows: int) -> opera
     """
     accounts, shorts = _rows_of(request.positions, max_rows)
     date, choices = request.business_date, tuple(request.decisions.ListFields())
-    asks = tuple((ask.security_number, ask.ask_price) for ask in request.exchange_asks)
+    asks = tuple((ask.security_number, ask.ask_price) for ask in to_asks(request.exchange_asks))
     seed, problems = None, NO_PROBLEMS
     is_usual = sum(map(len, itertools.chain.from_iterable(asks))) <= _REMEMBERED_CHARACTERS
     drawn = _drawn if is_usual else _drawn.__wrapped__
@@ -120,9 +128,10 @@ def to_volumes(asks: Iterable[lottery_pb2.ExchangeAsk], as_of: str = "") -> Rece
 
 
 def to_asks(asks: Iterable[lottery_pb2.ExchangeAsk]) -> list[ExchangeAsk]:
-    """Convert ask prices."""
+    """Convert ask prices; of very many, which are refused, no more are read than are listed."""
     return [
-        ExchangeAsk(security_number=ask.security_number, ask_price=ask.ask_price) for ask in asks
+        ExchangeAsk(security_number=ask.security_number, ask_price=ask.ask_price)
+        for ask in itertools.islice(asks, PROBLEM_LIMIT)
     ]
 
 

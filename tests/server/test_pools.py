@@ -7,6 +7,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any, Final
 
+import grpc
 import pytest
 
 from lottery.v1 import lottery_pb2
@@ -93,6 +94,18 @@ def test_every_pool_is_answered_with_the_seed_of_its_own_asks(empty: Stubs) -> N
         derived = empty.lottery.DeriveSeed(pb.DeriveSeedRequest(exchange_asks=asks_of(asks)))
 
         assert empty.lottery.AllocateSeries(series_request(asks=asks)).seed == derived.seed
+
+
+def test_of_a_million_asks_a_hundred_are_looked_at(empty: Stubs) -> None:
+    asks = [lottery_pb2.ExchangeAsk()] * 1_000_000
+    calls: tuple[tuple[Any, Any], ...] = (
+        (empty.lottery.DeriveSeed, pb.DeriveSeedRequest(exchange_asks=asks)),
+        (empty.lottery.AllocateSeries, pb.AllocateSeriesRequest(exchange_asks=asks)),
+    )
+    for call, request in calls:
+        with pytest.raises(grpc.RpcError) as refused:
+            call(request)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_the_seed_of_asks_with_very_many_digits_is_derived_and_not_remembered() -> None:
