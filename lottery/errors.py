@@ -88,13 +88,14 @@ def quote(value: object, limit: int = QUOTE_LIMIT) -> str:
     return shown + _ELLIPSIS
 
 
-def escape(text: str, limit: int | None = None) -> str:
+def escape(text: str | os.PathLike[str], limit: int | None = None) -> str:
     """Return a text without quotes, its unprintable characters escaped as `quote` does.
 
     Args:
-        text: A name, or a message of another library.
+        text: A name, a path, or a message of another library.
         limit: Maximum length of the result; None does not shorten it.
     """
+    text = os.fspath(text)
     too_long = limit is not None and len(text) > limit
     if text.isprintable() and not too_long:
         return text

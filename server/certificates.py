@@ -21,7 +21,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from lottery.errors import quote
+from lottery.errors import escape
 from server.watched import Watched
 
 RSA_BITS: Final = 2_048
@@ -90,13 +90,14 @@ def read_certificates(
     own = _certificates_in(certificate, chain)[0]
     if own.public_key() != _key_in(key, secret).public_key():
         raise ValueError(
-            f"expected the key of {quote(certificate)} in {quote(key)}, got another key; write both"
+            f"expected the key of {escape(certificate)} in {escape(key)}, got another key; "
+            "write both"
         )
     now = dt.datetime.now(dt.UTC)
     first, last = own.not_valid_before_utc, own.not_valid_after_utc
     if not first <= now <= last:
         raise ValueError(
-            f"{quote(certificate)}: expected a certificate that is valid now, got one that is from "
+            f"{escape(certificate)}: expected a certificate that is valid now, got one from "
             f"{first:%Y-%m-%d %H:%M} until {last:%Y-%m-%d %H:%M} UTC"
         )
     if client_ca is not None and roots is not None:
@@ -109,18 +110,20 @@ def _certificates_in(file: Path, content: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(content)
     except ValueError as error:
-        raise ValueError(f"{quote(file)}: expected PEM certificates: {error}") from None
+        raise ValueError(f"{escape(file)}: expected PEM certificates: {error}") from None
 
 
 def _key_in(file: Path, content: bytes) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
     try:
         key = load_pem_private_key(content, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ValueError(f"{quote(file)}: expected a PEM key without a password: {error}") from None
+        raise ValueError(
+            f"{escape(file)}: expected a PEM key without a password: {error}"
+        ) from None
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= RSA_BITS:
         return key
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, CURVES):
         return key
     raise ValueError(
-        f"{quote(file)}: expected a key of RSA with {RSA_BITS} bits or more, P-256 or P-384"
+        f"{escape(file)}: expected a key of RSA with {RSA_BITS} bits or more, P-256 or P-384"
     )

@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from lottery.errors import quote
+from lottery.errors import escape, quote
 from lottery.operations.requester import Identity
 from server.identity import KINDS, LOCAL, LocalTrust
 
@@ -78,7 +78,7 @@ def read_roles(file: Path | None, local: LocalTrust | None = None) -> Roles:
             rows |= _rows(given.get("rpcs", {}))
             names |= _names(given.get("names", {}))
         except ValueError as error:
-            raise ValueError(f"{quote(file)}: {error}") from None
+            raise ValueError(f"{escape(file)}: {error}") from None
     if local is not None:
         names[LOCAL, local.name] = local.roles
     return Roles(rpcs=table() | rows, names=names)

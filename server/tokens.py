@@ -120,10 +120,10 @@ def read_keys(file: Path) -> Mapping[str, jwt.PyJWK]:
         keys = [_key(each) for each in given if each.get("use") != "enc"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         what = "no JSON Web Key Set" if not isinstance(error, ValueError) else escape(str(error))
-        raise ValueError(f"{quote(file)}: expected public keys: {what}") from None
+        raise ValueError(f"{escape(file)}: expected public keys: {what}") from None
     by_id = {str(key.key_id): key for key in keys}
     if not keys or len(by_id) != len(keys):
-        raise ValueError(f"{quote(file)}: expected keys, each with a `kid` of its own")
+        raise ValueError(f"{escape(file)}: expected keys, each with a `kid` of its own")
     return by_id
 
 

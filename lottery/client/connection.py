@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificates
 
 from lottery.durable import states_of
-from lottery.errors import quote
+from lottery.errors import escape
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 
 MESSAGE_BYTES: Final = 256 << 20
@@ -133,7 +133,9 @@ def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
     if key is not None and chain is not None:
         own: Any = load_pem_x509_certificates(chain)[0].public_key()
         if own != load_pem_private_key(key, None).public_key():
-            raise ValueError(f"expected the key of {quote(tls.certificate)}, got {quote(tls.key)}")
+            raise ValueError(
+                f"expected the key of {escape(str(tls.certificate))}, got {escape(str(tls.key))}"
+            )
     channel = grpc.ssl_channel_credentials(tls.authorities.read_bytes(), key, chain)
     if tls.token is None:
         return channel

@@ -235,7 +235,7 @@ def test_what_is_wrong_is_logged_with_the_file(place: Place) -> None:
 
     (line,) = lines
     assert line["log_level"] == "error"
-    assert line["problem"].startswith(f"expected the key of '{files.certificate}' in '{files.key}'")
+    assert line["problem"].startswith(f"expected the key of {files.certificate} in {files.key}")
 
 
 @pytest.mark.parametrize(

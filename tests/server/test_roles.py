@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_what_was_expected(
     with pytest.raises(ValueError, match=problem) as refused:
         read_roles(file)
 
-    assert str(refused.value).startswith(f"'{file}")
+    assert str(refused.value).startswith(f"{file}: ")
 
 
 def test_a_server_does_not_start_with_a_broken_file(file: Path, tmp_path: Path) -> None:

@@ -299,7 +299,7 @@ def test_a_set_of_keys_that_cannot_be_used_is_refused(
     with pytest.raises(ValueError, match=problem) as refused:
         read_keys(file)
 
-    assert str(refused.value).startswith(f"'{file}': expected ")
+    assert str(refused.value).startswith(f"{file}: expected ")
 
 
 @pytest.mark.parametrize("left_out", ["token_keys", "token_issuer", "token_audience"])
