@@ -15,6 +15,7 @@ from lottery.day.identifiers import (
     describe_account,
     describe_occ_account,
     describe_series,
+    describe_slip,
     is_occ_account,
     pad_series,
     padded_series,
@@ -275,3 +276,29 @@ def test_what_is_expected_of_an_account_and_an_occ_account_is_described() -> Non
         "expected an account number of 1 to 30 digits and ASCII letters, got 'A-1'"
     )
     assert describe_occ_account("C D").endswith("or nothing, got 'C D'")
+
+
+def test_letters_are_named_where_they_need_another_decision() -> None:
+    assert describe_account("12A", AccountOrder.NUMERIC) == (
+        "expected an account number of 1 to 30 digits, without letters unless the charter has "
+        "account_order=code-point, got '12A'"
+    )
+    assert "without letters" not in describe_account("1" * 31, AccountOrder.NUMERIC)
+
+
+@pytest.mark.parametrize(
+    ("text", "slip"),
+    [
+        (" 5", ", without blanks around it"),
+        ("5\u00a0", ", without no-break spaces"),
+        ("1.2E+09", ", not rounded by a spreadsheet (make its column text)"),
+        ("'5", ", without a spreadsheet's sign of text"),
+        ("(5)", ", not negative"),
+        ("1,005,000", ", without thousands separators"),
+        ("5.0", ", without decimals"),
+        ("5", ""),
+        ("5 " * 100, ""),
+    ],
+)
+def test_what_spreadsheets_add_is_named(text: str, slip: str) -> None:
+    assert describe_slip(text) == slip
