@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import grpc
 
 from lottery.errors import RoleMissing, Unauthenticated, quote
 from lottery.operations.requester import Identity
-from server import telemetry
+from server import handlers, telemetry
 from server.roles import ANYONE, Roles, in_order
 from server.status import abort
-
-SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
-"""The attributes of a handler for its behaviour, of which one is set."""
 
 _caller: contextvars.ContextVar[Identity] = contextvars.ContextVar("caller")
 
@@ -55,19 +52,18 @@ class Access(grpc.ServerInterceptor):
         if handler is None:
             return None
         rpc = handler_call_details.method.removeprefix("/")
-        shape = next(shape for shape in SHAPES if getattr(handler, shape) is not None)
-        behaviour = getattr(handler, shape)
 
-        def answer(request: Any, context: grpc.ServicerContext) -> Any:
-            try:
-                self._let_in(rpc, context)
-            except Exception as error:  # noqa: BLE001 - the client must not see any of it.
-                abort(context, error)
-            return behaviour(request, context)
+        def guarded(behaviour: Callable[..., Any]) -> Callable[..., Any]:
+            def answer(request: Any, context: grpc.ServicerContext) -> Any:
+                try:
+                    self._let_in(rpc, context)
+                except Exception as error:  # noqa: BLE001 - the client must not see any of it.
+                    abort(context, error)
+                return behaviour(request, context)
 
-        return getattr(grpc, f"{shape}_rpc_method_handler")(
-            answer, handler.request_deserializer, handler.response_serializer
-        )
+            return answer
+
+        return handlers.wrapped(handler, guarded)
 
     def _let_in(self, rpc: str, context: grpc.ServicerContext) -> None:
         identity = self._identify(context)

@@ -24,6 +24,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from lottery.errors import quote
+from server import handlers
 from server.binding import OWN_PORT, bind, host_and_port
 from server.settings import Settings
 
@@ -111,15 +112,8 @@ class CanonicalLog(grpc.ServerInterceptor):
         _, service, name = method.split("/")
         if not service.startswith("lottery."):
             return handler
-        wires = (handler.request_deserializer, handler.response_serializer)
-        if handler.response_streaming:
-            streaming = self._streaming(name, handler.unary_stream)
-            return grpc.unary_stream_rpc_method_handler(streaming, *wires)
-        if handler.request_streaming:
-            answering = self._answering(name, handler.stream_unary)
-            return grpc.stream_unary_rpc_method_handler(answering, *wires)
-        answering = self._answering(name, handler.unary_unary)
-        return grpc.unary_unary_rpc_method_handler(answering, *wires)
+        logged = self._streaming if handler.response_streaming else self._answering
+        return handlers.wrapped(handler, functools.partial(logged, name))
 
     def _answering(self, name: str, behaviour: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
