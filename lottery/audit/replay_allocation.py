@@ -21,7 +21,13 @@ from lottery.day.allocate import Day, PositionsInvalid, allocate
 from lottery.day.assigned_pools import assigned_pools, pooled
 from lottery.day.identifiers import wrong_accounts
 from lottery.day.keys import key_table
-from lottery.day.population import assigned_before, by_pool, drawn_from, population_sha256
+from lottery.day.population import (
+    assigned_before,
+    by_pool,
+    drawn_from,
+    pool_name,
+    population_sha256,
+)
 from lottery.errors import quote
 from lottery.ledger import evidence
 from lottery.ledger import occ_positions as occ
@@ -102,10 +108,10 @@ def _populations(population: pa.Table, continued: pa.Table) -> Iterator[Differen
     }
     for row in continued.to_pylist():
         pool = (row["occ_account"], row["series"])
-        where = f"{evidence.CONTINUED_FILE} {' '.join(pool).strip()} population_sha256"
+        where = f"{evidence.CONTINUED_FILE} {pool_name(*pool)} population_sha256"
         yield from compare(where, row["population_sha256"], digests.pop(pool, "no positions"))
     for pool in digests:
-        where = f"{evidence.POPULATION_FILE} {' '.join(pool).strip()}"
+        where = f"{evidence.POPULATION_FILE} {pool_name(*pool)}"
         yield Difference(where, "a population", "a pool whose draw is not continued")
 
 

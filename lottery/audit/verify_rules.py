@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from lottery.audit.fault import Fault
 from lottery.day.assigned_pools import pooled
-from lottery.day.population import differing_pools, of_pools, pools_in
+from lottery.day.population import differing_pools, of_pools, pool_name, pools_in
 from lottery.errors import LedgerDamaged, LotteryError, RunNotFound, quote
 from lottery.ledger.continuing import Reader, continuation
 from lottery.ledger.entry import (
@@ -271,7 +271,7 @@ def _wrong_continuation(
         for pool, account, *_ in differing_pools(given, drawn.population):
             yield (
                 f"expected in {POSITIONS_FILE} the first population of "
-                f"{' '.join(pool).strip()}, or what is left of it, got another at account {account}"
+                f"{pool_name(*pool)}, or what is left of it, got another at account {account}"
             )
 
 

@@ -24,7 +24,7 @@ import typer
 from lottery.durable import atomic_file, write_file
 from lottery.errors import OutputUnwritable, escape
 from lottery.operations.days import DAY_FILE, StandingDay, day_document
-from lottery.operations.runs import RUN_FILE, RunRecord, canonical, write_parquet
+from lottery.operations.runs import RUN_FILE, RunRecord, canonical, pool_name, write_parquet
 
 BREAKS_LISTED: Final = 500
 """Maximum number of breaks on a workbook's summary; the sheet of breaks has all of them."""
@@ -100,11 +100,7 @@ def output_of_run(record: RunRecord, allocations: pa.Table, pools: pa.Table) -> 
             ("Composite", str(record.seed.composite)),
             ("Digits", record.seed.digits),
             ("Fraction", record.seed.fraction),
-            ("Pools", f"{record.pool_count:,}"),
-            ("Notices", f"{record.notice_count:,}"),
-            ("Contracts assigned", f"{record.assigned_quantity:,}"),
-            ("Allocated to accounts", f"{record.allocated_quantity:,}"),
-            *_break_lines(pools),
+            *_sum_lines(record, pools),
         ),
         allocations=allocations,
         pools=pools,
@@ -124,11 +120,7 @@ def output_of_day(day: StandingDay) -> Output:
             ("State", day.state),
             ("Runs", ", ".join(day.runs)),
             ("Recorded", day.recorded_at),
-            ("Pools", f"{day.pool_count:,}"),
-            ("Notices", f"{day.notice_count:,}"),
-            ("Contracts assigned", f"{day.assigned_quantity:,}"),
-            ("Allocated to accounts", f"{day.allocated_quantity:,}"),
-            *_break_lines(day.pools),
+            *_sum_lines(day, day.pools),
         ),
         allocations=day.allocations,
         pools=day.pools,
@@ -137,12 +129,16 @@ def output_of_day(day: StandingDay) -> Output:
     )
 
 
-def _break_lines(pools: pa.Table) -> Iterator[tuple[str, str]]:
-    """Yield how many breaks there are, and each of the first with both figures."""
+def _sum_lines(of: RunRecord | StandingDay, pools: pa.Table) -> Iterator[tuple[str, str]]:
+    """Yield the sums, how many breaks there are, and each of the first with both figures."""
+    yield "Pools", f"{of.pool_count:,}"
+    yield "Notices", f"{of.notice_count:,}"
+    yield "Contracts assigned", f"{of.assigned_quantity:,}"
+    yield "Allocated to accounts", f"{of.allocated_quantity:,}"
     broken = pools.filter(pc.is_valid(pools.column("break_reason")))
     yield "Breaks", f"{broken.num_rows:,}"
     for row in broken.slice(0, BREAKS_LISTED).to_pylist():
-        name = f"{row['occ_account']} {row['series']}".strip()
+        name = pool_name(row["occ_account"], row["series"])
         figures = f"{row['assigned_quantity']:,} assigned, {row['total_short']:,} short"
         yield "Break", f"{name}: {figures}: {row['break_reason']}"
 

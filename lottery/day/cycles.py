@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.assigned_pools import pooled
-from lottery.day.population import Pool, allocated_pools, by_pool, pools_in
+from lottery.day.population import Pool, allocated_pools, by_pool, pool_name, pools_in
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.errors import AllocationWrong
 from lottery.method.methodology import Pooling
@@ -103,7 +103,7 @@ def _added(pool: Pool, first: pa.Table, later: pa.Table) -> pa.Table:
     """Return the accounts of a pool with what a later cycle assigned to them as well."""
     if not first.column("account").equals(later.column("account")):
         raise AllocationWrong(
-            f"expected the same accounts of {' '.join(pool).strip()} in every cycle, got others"
+            f"expected the same accounts of {pool_name(*pool)} in every cycle, got others"
         )
     index = first.schema.get_field_index("assigned_quantity")
     sums = pc.add_checked(first.column(index), later.column(index))

@@ -17,6 +17,11 @@ Pool: TypeAlias = tuple[str, str]
 """OCC account and series."""
 
 
+def pool_name(occ_account: str, series: str) -> str:
+    """Return what people call a pool."""
+    return f"{occ_account} {series}".strip()
+
+
 def population_sha256(accounts: pa.ChunkedArray, shorts: pa.ChunkedArray) -> str:
     """Return the digest of a pool's population: a line `ACCOUNT,SHORT` for each open account.
 

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from lottery.day.allocate import Day
 from lottery.day.assigned_pools import AssignedPools, Integers
 from lottery.day.keys import KeyedPositions
-from lottery.day.population import POOL
+from lottery.day.population import POOL, pool_name
 from lottery.day.threads import in_threads
 from lottery.errors import AllocationWrong
 from lottery.method.methodology import ZeroHit
@@ -236,7 +236,7 @@ def _expect(day: Day, right: npt.NDArray[np.bool_], what: str) -> None:
 
 def _wrong(day: Day, index: int, what: str) -> AllocationWrong:
     pool = day.pools.slice(index, 1).to_pylist()[0]
-    name = f"{pool['occ_account']} {pool['series']}".strip()
+    name = pool_name(pool["occ_account"], pool["series"])
     return AllocationWrong(
         f"the allocation of {name} does not have {what} [D6]; nothing is recorded; "
         "the computation itself is wrong: check the machine, and report this"

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 
 from lottery.day.assigned_pools import pooled
 from lottery.day.identifiers import expired_before
-from lottery.day.population import allocated_pools, pools_in
+from lottery.day.population import allocated_pools, pool_name, pools_in
 from lottery.errors import Held, Hold, some
 from lottery.ledger import evidence
 from lottery.ledger.continuing import Reader
@@ -166,7 +166,7 @@ def _holds_of_pools(draft: RunDraft) -> Iterator[Hold]:
         )
         if exceeding.num_rows:
             named = [
-                f"{pool['occ_account']} {pool['series']}".strip()
+                pool_name(pool["occ_account"], pool["series"])
                 + f" (assigned {pool['assigned']}, short {pool['occ_short'] or 0})"
                 for pool in exceeding.slice(0, _NAMED).to_pylist()
             ]

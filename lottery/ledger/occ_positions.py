@@ -6,12 +6,12 @@ of the series. A pool that OCC does not report, and one without positions, is sh
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lottery.day.population import POOL
+from lottery.day.population import POOL, pool_name
 from lottery.ledger.warning_codes import OCC_SHORT_DIFFERS, OCC_SHORT_DIFFERS_MORE
 from lottery.method.seed import RuleWarning
 
@@ -72,8 +72,8 @@ def warnings_of(shorts: pa.Table, pools: pa.Table) -> tuple[RuleWarning, ...]:
     return tuple(warnings)
 
 
-def _warning(pool: dict[str, object]) -> RuleWarning:
-    name = f"{pool['occ_account']} {pool['series']}".strip()
+def _warning(pool: dict[str, Any]) -> RuleWarning:
+    name = pool_name(pool["occ_account"], pool["series"])
     theirs = "none by OCC" if pool["occ_short"] is None else f"{pool['occ_short']} by OCC"
     return RuleWarning(
         code=OCC_SHORT_DIFFERS,

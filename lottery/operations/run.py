@@ -19,6 +19,7 @@ from lottery.day.population import (
     differing_pools,
     drawn_from,
     of_pools,
+    pool_name,
     pools_in,
 )
 from lottery.day.recheck import recheck
@@ -59,7 +60,6 @@ from lottery.operations.validation import (
     check_date,
     derive_seed_of,
     invalid_positions,
-    pool_name,
     repeated_notices,
     repeated_pools,
 )

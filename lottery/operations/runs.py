@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lottery.audit.explain import not_in_run, pools_of
 from lottery.day.allocate import Break
-from lottery.day.population import POOL
+from lottery.day.population import POOL, pool_name
 from lottery.errors import PoolBroken
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
@@ -40,6 +40,7 @@ __all__ = [
     "brief",
     "canonical",
     "is_run_id",
+    "pool_name",
     "pools",
     "recorded_run",
     "summary",

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from lottery.day.allocate import PositionsInvalid, allocate
 from lottery.day.assigned_pools import pooled
 from lottery.day.identifiers import padded_series
-from lottery.day.population import POOL
+from lottery.day.population import POOL, pool_name
 from lottery.day.tables import INT64_MAX
 from lottery.errors import (
     METHOD_NOT_IN_FORCE,
@@ -193,11 +193,6 @@ def checked_series(symbol: str) -> str:
         return padded_series(symbol)
     except ValueError as error:
         raise Refused([Problem(source="series", message=str(error))]) from error
-
-
-def pool_name(occ_account: str, series: str) -> str:
-    """Return what people call a pool."""
-    return f"{occ_account} {series}".strip()
 
 
 def _repeated(table: pa.Table, key: Sequence[str]) -> list[tuple[tuple[str, ...], int, int]]:
