@@ -12,9 +12,9 @@ from pydantic_core import ErrorDetails
 
 from lottery import operations
 from lottery.errors import LotteryError, quote
+from lottery.operations.roles import in_order
 from lottery.version import VERSION
 from server.app import create_server
-from server.roles import in_order
 from server.settings import Settings
 from server.telemetry import configure_logging
 

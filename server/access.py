@@ -13,10 +13,10 @@ from typing import Any
 
 import grpc
 
-from lottery.errors import RoleMissing, Unauthenticated, quote
+from lottery.errors import Unauthenticated
 from lottery.operations.requester import Identity
+from lottery.operations.roles import ANYONE, Roles, in_order
 from server import handlers, telemetry
-from server.roles import ANYONE, Roles, in_order
 from server.status import abort
 
 _caller: contextvars.ContextVar[Identity] = contextvars.ContextVar("caller")
@@ -72,17 +72,13 @@ class Access(grpc.ServerInterceptor):
         if identity is not None:
             telemetry.note(caller=f"{identity.kind}:{identity.name}", roles=in_order(held))
             _caller.set(identity)
-        if ANYONE in calling or held & calling:
-            return
-        name, needed = rpc.rpartition("/")[2], in_order(calling) or "none that exists"
-        if identity is None:
+        name = rpc.rpartition("/")[2]
+        if identity is not None:
+            roles.let_in(identity, name, calling)
+        elif ANYONE not in calling:
+            needed = in_order(calling) or "none that exists"
             raise Unauthenticated(
                 f"{name} needs a caller with one of these roles: {needed}; show a client "
                 "certificate with a typed name or a token, or, without TLS, have the server "
                 "started with LOTTERY_TRUST_LOCAL"
             )
-        raise RoleMissing(
-            f"{name} needs one of these roles: {needed}; {identity.kind} {quote(identity.name)} "
-            f"has {in_order(held) or 'none'}; ask for a role in the server's LOTTERY_ROLES",
-            roles=in_order(calling),
-        )

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from lottery import operations
 from lottery.operations.inputs import MemoryLimit
+from lottery.operations.roles import read_roles
 from lottery.operations.runs import Ledger
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from server import security
@@ -22,7 +23,6 @@ from server.certificates import changing_credentials
 from server.identity import Identifier
 from server.keeper import Keeper
 from server.lottery_service import LotteryService
-from server.roles import read_roles
 from server.settings import Settings
 from server.telemetry import SERVICES, CanonicalLog, HealthServer, MetricsServer
 from server.watched import Watched

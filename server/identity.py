@@ -10,19 +10,17 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import grpc
 
 from lottery.errors import Unauthenticated
 from lottery.operations.requester import Identity
+from lottery.operations.roles import LOCAL, TOKEN, LocalTrust
 from server.tokens import Tokens
 
 AUTHORIZATION: Final = "authorization"
 """The key of a call's metadata that has a token."""
-LOCAL: Final = "local"
-"""The kind of a local caller's identity, which `LOTTERY_TRUST_LOCAL` gives."""
 SPIFFE_SCHEME: Final = "spiffe://"
 """What a SPIFFE id begins with."""
 
@@ -33,23 +31,6 @@ _PROPERTIES: Final = {
     "dns": "peer_dns",
 }
 """gRPC's property of a connection for each kind of a certificate's names, the best one first."""
-TOKEN: Final = "token"  # noqa: S105 - a word, and no secret.
-"""The kind of an identity that a token gives."""
-KINDS: Final = (*_PROPERTIES, TOKEN)
-"""Every kind of name to which a firm's file gives roles."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalTrust:
-    """Who a local caller is, where there is no TLS that could show it.
-
-    Attributes:
-        name: The name that is recorded.
-        roles: What it may do.
-    """
-
-    name: str
-    roles: frozenset[str]
 
 
 class Identifier:

@@ -13,9 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lottery.errors import quote
 from lottery.operations.ledgers import LedgerSettings
+from lottery.operations.roles import LocalTrust, roles_of
 from server.binding import UNIX, host_and_port
-from server.identity import LocalTrust
-from server.roles import roles_of
 
 
 class Settings(BaseSettings):
@@ -95,8 +94,8 @@ class Settings(BaseSettings):
     )
     roles: Path | None = Field(
         None,
-        description="TOML file that gives roles to names of certificates and subjects of tokens; "
-        "read again when it changes.",
+        description="TOML file that gives roles to names of certificates, subjects of tokens and "
+        "the system's users; a server reads it again when it changes.",
     )
     token_keys: Path | None = Field(
         None,

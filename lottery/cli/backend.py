@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -13,6 +13,7 @@ import typer
 from lottery.cli.local_backend import LocalBackend
 from lottery.cli.session import Session
 from lottery.errors import escape, quote
+from lottery.operations import Identity
 from lottery.operations.inputs import VARIABLE, MemoryLimit
 from lottery.operations.settings import LOCK_SECONDS, LedgerSettings
 
@@ -62,7 +63,9 @@ def open_local_backend(session: Session) -> LocalBackend:
     ledger = session.ledger or DEFAULT_LEDGER
     if not ledger.isprintable():
         raise typer.BadParameter(f"--ledger must be printable text, got {quote(ledger)}")
-    return LocalBackend(ledger_settings(session, ledger), warn=session.warn)
+    return LocalBackend(
+        ledger_settings(session, ledger), warn=session.warn, let_in=_doorkeeper(session.command)
+    )
 
 
 def ledger_settings(session: Session, ledger: str) -> LedgerSettings:
@@ -95,6 +98,26 @@ def ledger_settings(session: Session, ledger: str) -> LedgerSettings:
         archives_first=mode != "async",
         witness_policy=Path(policy) if policy else None,
     )
+
+
+def _doorkeeper(command: str) -> Callable[[Identity], None]:
+    """Return what lets in those who may give a command: everybody, unless roles are given.
+
+    Raises:
+        typer.BadParameter: The file of roles cannot be used.
+    """
+    file = os.environ.get("LOTTERY_ROLES", "")
+    if not file:
+        return lambda _: None
+    from lottery.operations.roles import read_roles  # noqa: PLC0415 - loads what few need.
+
+    try:
+        roles = read_roles(Path(file))
+    except OSError as error:
+        raise typer.BadParameter(f"LOTTERY_ROLES: {escape(file)}: {error.strerror}") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"LOTTERY_ROLES: {error}") from None
+    return lambda user: roles.let_in(user, f"lottery {command}", roles.giving(command))
 
 
 def memory_limit() -> MemoryLimit:

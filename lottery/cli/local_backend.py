@@ -21,12 +21,26 @@ class LocalBackend:
     Args:
         settings: Where it is.
         warn: Receives warnings.
+        let_in: Raises `RoleMissing` if somebody may not give the command.
     """
 
-    def __init__(self, settings: operations.LedgerSettings, *, warn: Callable[[str], None]) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        settings: operations.LedgerSettings,
+        *,
+        warn: Callable[[str], None],
+        let_in: Callable[[operations.Identity], None],
+    ) -> None:
+        self._settings = settings
         self._warn = warn
+        self._let_in = let_in
         self._requester = operations.Requester(by=operations.system_identity(), warn=warn)
+
+    @property
+    def settings(self) -> operations.LedgerSettings:
+        """Where the ledger is, for who may give the command: all that reaches it asks here."""
+        self._let_in(self._requester.by)
+        return self._settings
 
     def ledger(self) -> operations.Ledger:
         return operations.open_ledger(self.settings, self._warn)

@@ -68,6 +68,7 @@ class Session:
         archive: The directory or bucket that gets all that is published; None for none.
         server: The server that does the work; None for this process.
         as_json: Whether standard output is one JSON document.
+        command: The command's words, such as `keys rotate`.
     """
 
     ledger: str | None = None
@@ -75,6 +76,7 @@ class Session:
     archive: str | None = None
     server: str | None = None
     as_json: bool = False
+    command: str = ""
 
     def warn(self, text: str) -> None:
         """Print a warning on standard error."""
@@ -224,9 +226,16 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 def session_of(context: typer.Context, **options: Any) -> Session:
     """Return the session of a command; options after the command override those before it."""
     before: Session = context.obj
-    session = replace(before, **{name: value for name, value in options.items() if value})
+    given = {name: value for name, value in options.items() if value}
+    session = replace(before, **given, command=_words_of(context))
     operations.report_compiling(session.note)
     return session
+
+
+def _words_of(context: Any) -> str:
+    """Return the words of a command, without the program's name."""
+    above = context.parent
+    return "" if above is None else f"{_words_of(above)} {context.info_name}".lstrip()
 
 
 def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:

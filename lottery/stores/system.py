@@ -7,8 +7,12 @@ import os
 import pwd
 import secrets
 import socket
+from typing import Final
 
 from lottery.ledger.run_record import Identity
+
+SYSTEM_USER: Final = "system-user"
+"""The kind of the identity that the system gives."""
 
 
 def clock() -> dt.datetime:
@@ -31,4 +35,4 @@ def system_identity() -> Identity:
         name = pwd.getpwuid(user).pw_name
     except KeyError:  # A user in a container may have no name.
         name = f"uid {user}"
-    return Identity(kind="system-user", name=name, host=socket.gethostname())
+    return Identity(kind=SYSTEM_USER, name=name, host=socket.gethostname())

@@ -17,10 +17,10 @@ from grpc_reflection.v1alpha import reflection_pb2
 from lottery.client import LotteryClient, TlsFiles
 from lottery.errors import RoleMissing, Unauthenticated
 from lottery.ledger.entry import read_run
+from lottery.operations.roles import ROLES, table
 from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer
-from server.roles import ROLES, table
 from tests.builders import ASKS, PUBLISHED, exchange_asks
 from tests.server.calls import (
     PATIENCE,
@@ -188,7 +188,7 @@ def test_an_rpc_without_a_row_lets_nobody_in(
 ) -> None:
     rows = dict(table())
     del rows["lottery.v1.LotteryService/ListRuns"]
-    monkeypatch.setattr("server.roles.table", lambda: rows)
+    monkeypatch.setattr("lottery.operations.roles.table", lambda: rows)
     with serving(tmp_path / "ledger") as server, connected(server.port) as stubs:
         failure = failure_to(stubs, pb.ListRunsRequest())
 

@@ -10,8 +10,8 @@ import structlog
 from pydantic import ValidationError
 
 from lottery.operations.requester import Identity
+from lottery.operations.roles import read_roles, table
 from server.app import create_server
-from server.roles import read_roles, table
 from server.settings import Settings
 from server.watched import Watched
 from tests.builders import made
@@ -54,15 +54,17 @@ def test_a_firm_decides_otherwise_about_an_rpc(file: Path) -> None:
     ("text", "problem"),
     [
         ("names", "Expected '=' after a key"),
-        ("[name.dns]", "expected the tables names and rpcs, got 'name'"),
+        ("[name.dns]", "expected the tables names, rpcs and commands, got 'name'"),
         ('names = "ann"', "names: expected a table, got 'ann'"),
-        ("[names.common_name]", r"expected a kind of name \(spiffe, uri, email, dns, token\)"),
+        ("[names.common_name]", r"a kind of name \(spiffe, uri, email, dns, token, user\)"),
         ("[names]\ndns = 1", "names.dns: expected a table, got 1"),
         ('[names.dns]\na = ["root"]', r"'names.dns.a': expected a list of operator, .* \['root'\]"),
         ('[names.dns]\na = "operator"', "'names.dns.a': expected a list of operator, "),
         ('[names.dns]\na = ["anyone"]', "'names.dns.a': expected a list of operator, "),
         ("[names.local]", "expected a kind of name"),
         ("[rpcs.a]\nB = []", "expected an RPC of this server, got 'a/B'"),
+        ("[commands]\nallocate = []", "expected a command of lottery, got 'allocate'"),
+        ('[commands]\nruns = "sweep"', "'commands.runs': expected a list of operator, "),
         (
             '[rpcs."lottery.v1.LotteryService"]\nGetRun = ["anyone"]',
             "'lottery.v1.LotteryService/GetRun': expected a list of operator, ",

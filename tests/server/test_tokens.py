@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from lottery.ledger.entry import read_run
+from lottery.operations.roles import ROLES
 from lottery.v1 import lottery_service_pb2 as pb
 from server.app import LotteryServer, create_server
-from server.roles import ROLES
 from server.tokens import read_keys
 from tests.builders import ASKS, PUBLISHED, made
 from tests.server.calls import (
