@@ -84,6 +84,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "serve:health",
         "Ask a server whether it is serving: exit code 0 if it is, 75 if not.",
     ),
+    "dev-certs": (
+        "dev_certs:dev_certs",
+        "Make certificates for a server and a caller of each role, to try out mutual TLS.",
+    ),
     "keys": (
         "audit:keys_app",
         "Print the log's public key, or make a key for another signer or another ledger.",

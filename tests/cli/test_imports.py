@@ -45,6 +45,10 @@ COMMANDS = {
     "--help": (["--help"], ("rich.progress", *_WORK)),
     "--version": (["--version"], _WORK),
     "check": (["check", _POSITIONS, _VOLUMES], _RECORD),
+    "dev-certs": (
+        ["dev-certs", "certificates"],
+        ("pyarrow", "sqlalchemy", "lottery.ledger.commit", *_RARE),
+    ),
     "seed": (["seed", "--volumes", _VOLUMES], _RECORD),
     "odds": (list(_ODDS), [name for name in _RECORD if name != "mpmath"]),
     "runs": (["runs"], _RARE),

@@ -10,9 +10,8 @@ from typing import Final
 
 import grpc
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from lottery.operations import certificates
 
 DAY: Final = dt.timedelta(days=1)
 
@@ -41,19 +40,14 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _subject(folder.name)
-        builder = _builder(self._name, self._name, self._key.public_key(), (-DAY, DAY))
-        made = builder.add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
+        self._authority = certificates.Authority(folder.name, (-DAY, DAY))
         self.certificate = folder / "authority.pem"
-        self.certificate.write_bytes(_pem(made.sign(self._key, hashes.SHA256())))
+        self.certificate.write_bytes(self._authority.certificate)
 
     def server(self, name: str = "server") -> Certificate:
         """Sign the certificate of a server on loopback."""
         address = x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))
-        return self.sign(name, address)
+        return self.sign(name, address, is_server=True)
 
     def sign(
         self,
@@ -61,6 +55,7 @@ class Authority:
         *names: x509.GeneralName,
         common_name: str | None = None,
         valid: tuple[dt.timedelta, dt.timedelta] = (-DAY, DAY),
+        is_server: bool = False,
     ) -> Certificate:
         """Sign a certificate.
 
@@ -69,51 +64,17 @@ class Authority:
             names: Its typed names.
             common_name: Its common name; that of its files unless it says so.
             valid: From when and until when, counted from now.
+            is_server: Whether it is a server's, and no client's.
         """
-        key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_subject(common_name or name), self._name, key.public_key(), valid)
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        signed = self._authority.sign(common_name or name, *names, valid=valid, is_server=is_server)
         made = Certificate(
             certificate=self._folder / f"{name}.pem", key=self._folder / f"{name}.key"
         )
-        made.certificate.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
-        made.key.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        made.certificate.write_bytes(signed.certificate)
+        made.key.write_bytes(signed.key)
         return made
 
     def of_client(self, client: Certificate | None = None) -> grpc.ChannelCredentials:
         """Return the credentials of a client that trusts this authority."""
         key, chain = client.pair if client is not None else (None, None)
         return grpc.ssl_channel_credentials(self.certificate.read_bytes(), key, chain)
-
-
-def _subject(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    valid: tuple[dt.timedelta, dt.timedelta],
-) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + valid[0])
-        .not_valid_after(now + valid[1])
-    )
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
