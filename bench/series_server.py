@@ -76,7 +76,7 @@ def _serve_echo(sizes: list[int]) -> None:
 
     settings = Settings()
     server = grpc.server(
-        futures.ThreadPoolExecutor(settings.workers),
+        futures.ThreadPoolExecutor(settings.call_threads),
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),

@@ -559,6 +559,24 @@ class Abandoned(LotteryError):
     reason = "ABANDONED"
 
 
+class TooLate(LotteryError):
+    """The call's deadline passed before it was begun; nothing was done."""
+
+    reason = "TOO_LATE"
+
+
+class Silent(LotteryError):
+    """The caller sent nothing or took nothing for too long, or too little; the call was ended."""
+
+    reason = "SILENT"
+
+
+class Overloaded(LotteryError):
+    """The server has as many calls as it takes; the call was not begun and can be repeated."""
+
+    reason = "OVERLOADED"
+
+
 class ServerAway(LotteryError):
     """The server cannot be reached or is shutting down; the call can be repeated."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent import futures
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +16,14 @@ from lottery.operations.runs import Ledger
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from server import security
 from server.access import Access, caller
+from server.admission import Admission, Door, Shares
 from server.audit_service import AuditService
 from server.binding import OWN_PORT, bind
 from server.certificates import changing_credentials
 from server.identity import Identifier
 from server.keeper import Keeper
 from server.lottery_service import LotteryService
+from server.pace import Limits, Waits
 from server.settings import Settings
 from server.telemetry import SERVICES, CanonicalLog, HealthServer, MetricsServer
 from server.watched import Watched
@@ -43,12 +44,14 @@ class LotteryServer:
     metrics: MetricsServer | None
     ledger: Ledger
     keeper: Keeper
+    waits: Waits
     services: grpc.Server
     grace_seconds: float
 
     def start(self) -> None:
         """Start serving."""
         self.keeper.start()
+        self.waits.start()
         self.services.start()
         self.health.start()
 
@@ -56,6 +59,7 @@ class LotteryServer:
         """Drain: report NOT_SERVING, accept no new call, and let those in progress finish."""
         self.health.drain()
         self.services.stop(self.grace_seconds).wait()
+        self.waits.stop()
         self.health.stop()
         if self.metrics is not None:
             self.metrics.stop()
@@ -88,12 +92,23 @@ def create_server(settings: Settings) -> LotteryServer:
     watched += [] if certificates is None else [certificates]
     watched += [] if tokens is None else [tokens.keys]
     age_milliseconds = int(settings.max_connection_age_seconds * 1e3)
+    shares = Shares(settings)
+    waits = Waits(
+        Limits(
+            silent_seconds=settings.silent_seconds,
+            slow_grace_seconds=settings.slow_grace_seconds,
+            slow_bytes_per_second=settings.slow_bytes_per_second,
+        )
+    )
     services = grpc.server(
-        futures.ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc"),
+        shares.refusing,
         interceptors=[
+            Door(shares),
             CanonicalLog(),
             Access(identifier.identify, roles.current),
+            Admission(shares, waits),
         ],
+        maximum_concurrent_rpcs=shares.most,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -130,6 +145,7 @@ def create_server(settings: Settings) -> LotteryServer:
         metrics=MetricsServer(settings.metrics_listen) if settings.metrics_listen else None,
         ledger=ledger,
         keeper=Keeper(ledger, also=watched),
+        waits=waits,
         services=services,
         grace_seconds=settings.grace_seconds,
     )

@@ -52,7 +52,44 @@ class Settings(BaseSettings):
     signing_key: Path | None = Field(
         None, description="File of the log's private key. Defaults to `signing.key` in the ledger."
     )
-    workers: int = Field(8, ge=1, le=256, description="Maximum number of concurrent calls.")
+    run_threads: int = Field(
+        16,
+        ge=1,
+        le=256,
+        description="Maximum number of calls that record, such as runs, at once in a worker; as "
+        "many again wait.",
+    )
+    read_threads: int = Field(
+        8,
+        ge=1,
+        le=256,
+        description="Maximum number of calls that read the ledger at once in a worker; as many "
+        "again wait.",
+    )
+    call_threads: int = Field(
+        8,
+        ge=1,
+        le=256,
+        description="Maximum number of calls that only compute, such as `AllocateSeries`, at once "
+        "in a worker; eight times as many wait.",
+    )
+    silent_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Time in seconds after which a call ends whose caller sends nothing or takes "
+        "nothing.",
+    )
+    slow_grace_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Time in seconds for which the server waits for a call's caller in all, "
+        "beside what `LOTTERY_SLOW_BYTES_PER_SECOND` gives.",
+    )
+    slow_bytes_per_second: int = Field(
+        16_384,
+        ge=1,
+        description="Bytes of a call that give its caller a second more; a slower one is ended.",
+    )
     max_message_bytes: int = Field(
         64 << 20, ge=1 << 12, le=(1 << 31) - 1, description="Maximum message size in bytes."
     )

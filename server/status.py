@@ -58,14 +58,15 @@ _CODES: Final[Mapping[str, grpc.StatusCode]] = {
         ),
         grpc.StatusCode.ALREADY_EXISTS: ("NOTICE_ALREADY_ALLOCATED", "REQUEST_ID_REUSED"),
         grpc.StatusCode.NOT_FOUND: ("RUN_NOT_FOUND", "NOT_IN_RUN"),
-        grpc.StatusCode.RESOURCE_EXHAUSTED: ("LIMIT_EXCEEDED",),
+        grpc.StatusCode.RESOURCE_EXHAUSTED: ("LIMIT_EXCEEDED", "OVERLOADED"),
         grpc.StatusCode.UNAVAILABLE: (
             *("CONNECTION_LOST", "LEDGER_BUSY", "LEDGER_UNFINISHED", "LEDGER_UNWRITABLE"),
         ),
         grpc.StatusCode.DATA_LOSS: (
             *("LEDGER_DAMAGED", "CHECKPOINT_INVALID", "PROOF_INVALID", "WITNESS_AHEAD"),
         ),
-        grpc.StatusCode.CANCELLED: ("ABANDONED",),
+        grpc.StatusCode.CANCELLED: ("ABANDONED", "SILENT"),
+        grpc.StatusCode.DEADLINE_EXCEEDED: ("TOO_LATE",),
         grpc.StatusCode.UNAUTHENTICATED: ("UNAUTHENTICATED",),
         grpc.StatusCode.PERMISSION_DENIED: ("ROLE_MISSING",),
     }.items()
@@ -73,13 +74,16 @@ _CODES: Final[Mapping[str, grpc.StatusCode]] = {
 }
 """The status code of each reason; any other reason is INTERNAL."""
 
-_RETRY_SECONDS: Final[Mapping[grpc.StatusCode, int]] = {
-    # A lock was waited for, or a connection is made again by then.
-    grpc.StatusCode.UNAVAILABLE: 1,
+_RETRY_SECONDS: Final[Mapping[str, int]] = {
+    # A lock was waited for, a connection is made again, or a call has ended by then.
+    **dict.fromkeys(
+        ("CONNECTION_LOST", "LEDGER_BUSY", "LEDGER_UNFINISHED", "LEDGER_UNWRITABLE"), 1
+    ),
+    "OVERLOADED": 1,
     # A limit is a setting of the server: another one may have more room, or the operator make it.
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 60,
+    "LIMIT_EXCEEDED": 60,
 }
-"""Seconds after which to try again, by the status code."""
+"""Seconds after which to try again, by the reason."""
 
 
 def code_of(error: LotteryError) -> grpc.StatusCode:
@@ -104,8 +108,8 @@ def status_of(error: LotteryError) -> status_pb2.Status:
         _add(status, _bad_request(error, DETAILS_BYTES - status.ByteSize() - ANY_BYTES))
     else:
         _add(status, info)
-    if code in _RETRY_SECONDS:
-        delay = Duration(seconds=_RETRY_SECONDS[code])
+    if error.reason in _RETRY_SECONDS:
+        delay = Duration(seconds=_RETRY_SECONDS[error.reason])
         _add(status, error_details_pb2.RetryInfo(retry_delay=delay))
     if isinstance(error, Held | Conflict) and error.holds:
         _add(status, _precondition_failure(error.holds, DETAILS_BYTES - status.ByteSize()))

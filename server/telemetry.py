@@ -92,21 +92,14 @@ class CanonicalLog(grpc.ServerInterceptor):
     """Log and count every call: its method, its code, its duration and what was noted."""
 
     def __init__(self) -> None:
-        self._handlers: dict[str, Any] = {}
         self._log = structlog.get_logger().bind()
 
     def intercept_service(
         self, continuation: Callable[[Any], Any], handler_call_details: Any
     ) -> Any:
-        """Wrap the method's handler once and keep it."""
-        method = handler_call_details.method
-        wrapped = self._handlers.get(method)
-        if wrapped is None:
-            handler = continuation(handler_call_details)
-            if handler is None:
-                return None
-            wrapped = self._handlers[method] = self._wrap(method, handler)
-        return wrapped
+        """Wrap the method's handler."""
+        handler = continuation(handler_call_details)
+        return None if handler is None else self._wrap(handler_call_details.method, handler)
 
     def _wrap(self, method: str, handler: Any) -> Any:
         _, service, name = method.split("/")

@@ -498,6 +498,7 @@ EVERY_ERROR: Final[list[LotteryError]] = [
     errors.LedgerUnwritable("the disk is full"),
     errors.LedgerUnfinished("the disk is full now"),
     errors.ConnectionLost("the database went away"),
+    errors.Overloaded("it takes no more calls"),
     errors.AllocationWrong("a pool is not as the rules have it"),
     errors.WitnessAhead("it knows more", witness="example.org/w", witness_size=7, log_size=5),
     errors.CheckpointInvalid("nobody signed it"),
@@ -579,7 +580,8 @@ def test_every_error_of_the_library_comes_back_as_itself(error: LotteryError) ->
 
 
 def test_every_kind_of_error_the_server_can_raise_is_tried_above() -> None:
-    raised_elsewhere = {"ServerAway", "ServerFailed", "Abandoned", "OutputUnwritable"}
+    raised_elsewhere = {"ServerAway", "ServerFailed", "OutputUnwritable"}
+    raised_elsewhere |= {"Abandoned", "Silent", "TooLate"}  # Nobody is left who could see them.
     of_the_library = {
         kind.__name__
         for kind in LotteryError.__subclasses__()

@@ -21,6 +21,7 @@ from lottery.errors import (
     LotteryError,
     NotInRun,
     OutputUnwritable,
+    Overloaded,
     PoolBroken,
     ProofInvalid,
     Refused,
@@ -64,6 +65,7 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     LedgerUnfinished: TRY_AGAIN,
     LedgerUnwritable: TRY_AGAIN,
     OutputUnwritable: TRY_AGAIN,
+    Overloaded: TRY_AGAIN,
     ServerAway: TRY_AGAIN,
 }
 

@@ -242,10 +242,10 @@ def test_the_objects_of_a_server_may_be_named_before_its_command(door: Door) -> 
 def test_serving_with_a_wrong_setting_is_wrong_usage_and_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LOTTERY_WORKERS", "many")
+    monkeypatch.setenv("LOTTERY_CALL_THREADS", "many")
     answer = lottery("serve", "--ledger", tmp_path / "ledger")
     assert (answer.exit_code, answer.out) == (2, "")
-    assert answer.err.startswith("LOTTERY_WORKERS: ")
+    assert answer.err.startswith("LOTTERY_CALL_THREADS: ")
 
 
 @contextmanager

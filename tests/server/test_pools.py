@@ -210,5 +210,8 @@ def test_8_workers_give_everyone_the_right_pool(tmp_path: Path) -> None:
             (row.account, row.assigned_quantity) for row in expected.accounts
         ]
 
-    with called(tmp_path / "ledger", workers=8) as stubs, futures.ThreadPoolExecutor(16) as callers:
+    with (
+        called(tmp_path / "ledger", call_threads=8) as stubs,
+        futures.ThreadPoolExecutor(16) as callers,
+    ):
         assert all(callers.map(ask, range(1, 201)))

@@ -37,7 +37,12 @@ def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
         ("archive_mode", "async", "async"),
         ("witness_policy", "witnesses.txt", Path("witnesses.txt")),
         ("signing_key", "/etc/lottery/log.key", Path("/etc/lottery/log.key")),
-        ("workers", "16", 16),
+        ("run_threads", "3", 3),
+        ("read_threads", "4", 4),
+        ("call_threads", "5", 5),
+        ("silent_seconds", "5.5", 5.5),
+        ("slow_grace_seconds", "20", 20.0),
+        ("slow_bytes_per_second", "1000", 1_000),
         ("max_message_bytes", "4096", 4_096),
         ("max_rows", "1", 1),
         ("memory_limit_bytes", "1000000000", 1_000_000_000),
@@ -79,18 +84,18 @@ def test_what_is_given_by_name_goes_before_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LOTTERY_LISTEN", "127.0.0.1:1")
-    monkeypatch.setenv("LOTTERY_WORKERS", "2")
+    monkeypatch.setenv("LOTTERY_CALL_THREADS", "2")
 
     settings = Settings(listen="127.0.0.1:0")
 
-    assert (settings.listen, settings.workers) == ("127.0.0.1:0", 2)
+    assert (settings.listen, settings.call_threads) == ("127.0.0.1:0", 2)
 
 
 def test_settings_do_not_change_once_made() -> None:
     settings = Settings()
 
     with pytest.raises(ValidationError):
-        settings.workers = 3  # type: ignore[misc]
+        settings.call_threads = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", ["objects", "archive", "signing_key", "tls_key"])
@@ -131,9 +136,9 @@ def test_other_variables_of_the_lottery_are_left_alone(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("workers", "many"),
-        ("workers", "0"),
-        ("workers", "257"),
+        ("call_threads", "many"),
+        ("call_threads", "0"),
+        ("call_threads", "257"),
         ("max_message_bytes", "4095"),
         ("max_message_bytes", "2147483648"),
         ("max_rows", "0"),
@@ -162,14 +167,14 @@ def test_every_value_that_does_not_fit_is_named_with_what_was_expected(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LOTTERY_LISTEN", "nowhere\x1b[2J")
-    monkeypatch.setenv("LOTTERY_WORKERS", "0")
+    monkeypatch.setenv("LOTTERY_CALL_THREADS", "0")
 
     with pytest.raises(SystemExit):
         main()
 
     assert capsys.readouterr().err.splitlines() == [
         r"LOTTERY_LISTEN: expected HOST:PORT, got 'nowhere\x1b[2J'",
-        "LOTTERY_WORKERS: must be greater than or equal to 1, got '0'",
+        "LOTTERY_CALL_THREADS: must be greater than or equal to 1, got '0'",
     ]
 
 

@@ -156,6 +156,9 @@ def refused(reason: str) -> Refused:
                 (errors.CheckpointInvalid, grpc.StatusCode.DATA_LOSS),
                 (errors.ProofInvalid, grpc.StatusCode.DATA_LOSS),
                 (errors.Abandoned, grpc.StatusCode.CANCELLED),
+                (errors.Silent, grpc.StatusCode.CANCELLED),
+                (errors.TooLate, grpc.StatusCode.DEADLINE_EXCEEDED),
+                (errors.Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
                 (errors.ServerFailed, grpc.StatusCode.INTERNAL),
             )
         ),
@@ -174,7 +177,7 @@ def test_every_error_has_its_code(error: LotteryError, code: grpc.StatusCode) ->
             (kind("no"), 1)
             for kind in (
                 *(errors.LedgerBusy, errors.StandingChanged, errors.LedgerUnwritable),
-                *(errors.LedgerUnfinished, errors.ConnectionLost),
+                *(errors.LedgerUnfinished, errors.ConnectionLost, errors.Overloaded),
             )
         ),
         (errors.LimitExceeded("no", limit="max_rows=1"), 60),
