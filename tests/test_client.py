@@ -22,7 +22,7 @@ import pytest
 from lottery import errors, operations
 from lottery.audit.replay import Engine
 from lottery.client import LotteryClient
-from lottery.client import client as client_module
+from lottery.client import rows as client_rows
 from lottery.day.tables import ALLOCATIONS, NOTICE_ROWS, POOLS, POSITION_ROWS
 from lottery.errors import (
     CheckpointInvalid,
@@ -252,8 +252,8 @@ def test_rows_may_come_from_an_iterator_and_leave_out_the_occ_account(
 def test_more_rows_than_a_message_holds_are_sent_and_received_in_several(
     client: LotteryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "ROWS_A_MESSAGE", 4)
-    monkeypatch.setattr(client_module, "ARROW_ROWS_A_MESSAGE", 4)
+    monkeypatch.setattr(client_rows, "ROWS_A_MESSAGE", 4)
+    monkeypatch.setattr(client_rows, "ARROW_ROWS_A_MESSAGE", 4)
     monkeypatch.setattr(responses, "ARROW_ROWS_PER_MESSAGE", 4)
     expected = reference.allocate_day(FULL.notices, FULL.positions, ASKS)
 
@@ -428,9 +428,9 @@ def test_every_problem_comes_with_its_row(client: LotteryClient) -> None:
         )
 
     assert [(problem.source, problem.row, problem.column) for problem in caught.value.problems] == [
-        ("arrow_positions", 1, "short_quantity"),
         ("notices", 2, "series"),
         ("notices", 2, "quantity"),
+        ("positions", 1, "short_quantity"),
     ]
     assert caught.value.total == 3
 
@@ -452,14 +452,15 @@ def test_problems_past_the_details_are_counted(client: LotteryClient) -> None:
 def test_a_refusal_has_the_servers_reason_with_more_problems_than_are_sent(
     client: LotteryClient, *, as_arrow: bool
 ) -> None:
-    rows: list[Row] = [notice(f"A{number}", "no series", 1) for number in range(200)]
+    # By another account order these were valid, which only the server knows.
+    rows: list[Row] = [position(AAPL, f"A{number}", 1) for number in range(200)]
 
     with pytest.raises(Refused) as caught:
         run_rows(
             client,
             PUBLISHED,
             business_date=BEFORE,
-            notices=table_of(rows, NOTICE_ROWS) if as_arrow else rows,
+            positions=table_of(rows, POSITION_ROWS) if as_arrow else rows,
         )
 
     assert caught.value.reason == "METHOD_NOT_IN_FORCE"
@@ -471,7 +472,7 @@ def test_a_refusal_for_rows_is_none_for_the_seed_with_more_problems_than_are_sen
     asks = {f"Z{number:06d}": "1" for number in range(200)}
 
     with pytest.raises(Refused) as caught:
-        run_rows(client, PUBLISHED, asks=exchange_asks(asks), notices=[notice("A1", "?", 1)])
+        run_rows(client, PUBLISHED, asks=exchange_asks(asks), positions=[position(AAPL, "A", 1)])
 
     assert caught.value.reason == "INVALID_INPUT"
 

@@ -1,4 +1,4 @@
-"""A typed client of the lottery and its audit over gRPC: rows or Arrow tables in and out.
+"""A typed client of the lottery and its audit over gRPC: frames or rows in, Arrow tables out.
 
     with LotteryClient("127.0.0.1:50051") as client:
         outcome = client.run_lottery(business_date=..., asks=..., notices=..., positions=...)
@@ -8,11 +8,13 @@ It returns the library's values, and raises the server's errors as the library's
 """
 
 from lottery.client.audit import SignedCheckpoint, Verified
-from lottery.client.client import LotteryClient, Rows, SeriesAnswer
+from lottery.client.client import LotteryClient, SeriesAnswer
 from lottery.client.connection import TlsFiles
+from lottery.intake.frames import Asks, Rows
 from lottery.operations import DerivedSeed
 
 __all__ = [
+    "Asks",
     "DerivedSeed",
     "LotteryClient",
     "Rows",

@@ -99,8 +99,8 @@ class AuditCalls:
     def replay_dates(
         self,
         *,
-        first: dt.date | None = None,
-        last: dt.date | None = None,
+        first: dt.date | str | None = None,
+        last: dt.date | str | None = None,
         engine: Engine = Engine.COMPILED,
     ) -> Iterator[Replayed]:
         """Have the server compute the runs between two dates again, one result a run.

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -15,6 +15,15 @@ from lottery.client.audit import AuditCalls
 from lottery.client.connection import Connection, TlsFiles
 from lottery.client.days import DayCalls
 from lottery.client.errors import call, stream
+from lottery.client.rows import (
+    PoolRows,
+    SentRows,
+    ask_messages,
+    asks_to_send,
+    pool_to_send,
+    received_asks,
+    rows_to_send,
+)
 from lottery.client.values import (
     allocation_of,
     break_reason_of,
@@ -27,10 +36,10 @@ from lottery.client.values import (
 )
 from lottery.day.allocate import Break
 from lottery.day.tables import ALLOCATIONS, POOLS
-from lottery.intake.arrow import with_own_labels, write_arrow
+from lottery.intake.frames import Asks, Rows
 from lottery.ledger.entry import read_run
 from lottery.ledger.run_record import RunRecord
-from lottery.method.seed import ExchangeAsk, RuleWarning, Seed
+from lottery.method.seed import RuleWarning, Seed
 from lottery.operations import DerivedSeed, RecordedRun, SeriesOdds
 from lottery.v1 import (
     audit_service_pb2_grpc,
@@ -38,12 +47,6 @@ from lottery.v1 import (
     lottery_service_pb2,
     lottery_service_pb2_grpc,
 )
-
-ROWS_A_MESSAGE: Final = 4_096
-ARROW_ROWS_A_MESSAGE: Final = 131_072
-
-Rows: TypeAlias = Iterable[Mapping[str, Any]] | pa.Table
-"""Rows as mappings by column name, sent as rows, or an Arrow table, sent as Arrow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +100,7 @@ class LotteryClient(AuditCalls, DayCalls):
         """Close the connection."""
         self._connection.close()
 
-    def derive_seed(
-        self, asks: Iterable[ExchangeAsk], *, business_date: dt.date | None = None
-    ) -> DerivedSeed:
+    def derive_seed(self, asks: Asks, *, business_date: dt.date | str | None = None) -> DerivedSeed:
         """Return every step of the seed of four ask prices.
 
         Args:
@@ -110,7 +111,7 @@ class LotteryClient(AuditCalls, DayCalls):
             Refused: An ask price or the set of them is wrong, or the method was not in force.
         """
         request = lottery_service_pb2.DeriveSeedRequest(
-            business_date=date_of(business_date), exchange_asks=_asks(asks)
+            business_date=date_of(business_date), exchange_asks=asks_to_send(asks)
         )
         response = call(self._lottery.DeriveSeed, request, self._timeout)
         return DerivedSeed(
@@ -124,15 +125,15 @@ class LotteryClient(AuditCalls, DayCalls):
     def allocate_series(
         self,
         *,
-        business_date: dt.date,
-        asks: Iterable[ExchangeAsk],
+        business_date: dt.date | str,
+        asks: Asks,
         series: str,
         assigned_quantity: int,
-        positions: Iterable[tuple[str, int]],
+        positions: PoolRows,
         occ_account: str = "",
         decisions: Mapping[str, str] | None = None,
     ) -> SeriesAnswer:
-        """Allocate one pool of (account, short quantity) rows, without recording it.
+        """Allocate one pool without recording it: a frame, rows, or pairs of account and short.
 
         Raises:
             Refused: Something in the request is wrong.
@@ -140,11 +141,11 @@ class LotteryClient(AuditCalls, DayCalls):
         """
         request = lottery_service_pb2.AllocateSeriesRequest(
             business_date=date_of(business_date),
-            exchange_asks=_asks(asks),
+            exchange_asks=asks_to_send(asks),
             series=series,
             occ_account=occ_account,
             assigned_quantity=assigned_quantity,
-            positions=_positions(positions),
+            positions=pool_to_send(positions),
             decisions=_decisions(decisions),
         )
         response = call(self._lottery.AllocateSeries, request, self._timeout)
@@ -157,15 +158,15 @@ class LotteryClient(AuditCalls, DayCalls):
     def run_lottery(  # noqa: PLR0913 - one a field of the request.
         self,
         *,
-        business_date: dt.date,
-        asks: Iterable[ExchangeAsk],
+        business_date: dt.date | str,
+        asks: Asks,
         notices: Rows,
         positions: Rows,
         cycle: int = 1,
         request_id: str = "",
         supersedes: Iterable[str] = (),
         reason: str = "",
-        occ_positions: pa.Table | None = None,
+        occ_positions: Rows | None = None,
         decisions: Mapping[str, str] | None = None,
         assigned_quantity: int | None = None,
         short_quantity: int | None = None,
@@ -179,10 +180,9 @@ class LotteryClient(AuditCalls, DayCalls):
 
         Args:
             business_date: The run's date.
-            asks: The four ask prices.
-            notices: The columns of a notices file; a table may also have those of
-                `tables.OCC_REPORTS`.
-            positions: The columns of a positions file; `as_of` in a table only.
+            asks: The four ask prices, by security number or as the rows of a volumes file.
+            notices: The columns of a notices file, and those of `tables.OCC_REPORTS`.
+            positions: The columns of a positions file.
             cycle: The run's cycle.
             request_id: An id that makes the request once-only; empty derives one from the content.
             supersedes: The runs of the date that it supersedes.
@@ -199,27 +199,31 @@ class LotteryClient(AuditCalls, DayCalls):
             validate_only: Whether to record nothing and to say what would have been.
 
         Raises:
-            Refused: Something that was sent is wrong.
+            Refused: Something is wrong; what every charter refuses is refused before it is sent.
             Held: The run is held, and that is not acknowledged.
             Conflict: The run contradicts what is recorded.
             LedgerBusy: Another process writes to the ledger; try again later.
         """
-        notices, positions = _counted(notices), _counted(positions)
+        volumes = received_asks(asks)
+        sent_notices, sent_positions, sent_occ = rows_to_send(
+            notices, positions, occ_positions, volumes.problems
+        )
+        asks_as_of = next((source.as_of for source in volumes.sources), None)
         spec = lottery_service_pb2.RunSpec(
             business_date=date_of(business_date),
             cycle=cycle,
-            exchange_asks=_asks(asks),
+            exchange_asks=ask_messages(volumes),
             request_id=request_id,
             decisions=_decisions(decisions),
-            notice_count=len(notices),
-            position_count=len(positions),
+            notice_count=sent_notices.table.num_rows,
+            position_count=sent_positions.table.num_rows,
             supersedes=supersedes,
             reason=reason,
-            occ_position_count=None if occ_positions is None else occ_positions.num_rows,
+            occ_position_count=None if sent_occ is None else sent_occ.table.num_rows,
             assigned_quantity=assigned_quantity,
             short_quantity=short_quantity,
             may_be_cut_off=may_be_cut_off,
-            volumes_as_of=volumes_as_of,
+            volumes_as_of=volumes_as_of or asks_as_of or "",
             clearing_member=clearing_member,
             acknowledgements=[
                 lottery_pb2.Acknowledgement(code=code, reason=why)
@@ -227,7 +231,7 @@ class LotteryClient(AuditCalls, DayCalls):
             ],
             validate_only=validate_only,
         )
-        messages = _run_messages(spec, notices, positions, occ_positions)
+        messages = _run_messages(spec, sent_notices, sent_occ, sent_positions)
         response = call(self._lottery.RunLottery, messages, self._timeout)
         recorded = _recorded_run(response.run, already_recorded=response.already_recorded)
         return replace(recorded, is_rehearsed=validate_only and not recorded.already_recorded)
@@ -245,12 +249,12 @@ class LotteryClient(AuditCalls, DayCalls):
         response = call(self._lottery.WithdrawRun, request, self._timeout)
         return _recorded_run(response.run, already_recorded=response.already_recorded)
 
-    def get_charter(self, business_date: dt.date) -> Mapping[str, str]:
+    def get_charter(self, business_date: dt.date | str) -> Mapping[str, str]:
         """Return the decisions of the charter that holds for a date, by name (C1)."""
         request = lottery_service_pb2.GetCharterRequest(business_date=date_of(business_date))
         return dict(call(self._lottery.GetCharter, request, self._timeout).decisions)
 
-    def clearing_member(self, business_date: dt.date) -> str:
+    def clearing_member(self, business_date: dt.date | str) -> str:
         """Return the clearing member that the charter of a date names (P8), or an empty text."""
         request = lottery_service_pb2.GetCharterRequest(business_date=date_of(business_date))
         return str(call(self._lottery.GetCharter, request, self._timeout).clearing_member)
@@ -268,8 +272,8 @@ class LotteryClient(AuditCalls, DayCalls):
     def list_runs(
         self,
         *,
-        first: dt.date | None = None,
-        last: dt.date | None = None,
+        first: dt.date | str | None = None,
+        last: dt.date | str | None = None,
         standing_only: bool = False,
         newest_first: bool = False,
     ) -> Iterator[RunRecord]:
@@ -361,13 +365,13 @@ class LotteryClient(AuditCalls, DayCalls):
         *,
         series: str,
         assigned_quantity: int,
-        positions: Iterable[tuple[str, int]],
+        positions: PoolRows,
         occ_account: str = "",
         account: str = "",
-        business_date: dt.date | None = None,
+        business_date: dt.date | str | None = None,
         decisions: Mapping[str, str] | None = None,
     ) -> SeriesOdds:
-        """Return the odds in one pool of (account, short quantity) rows, of all accounts or of one.
+        """Return the odds in one pool, a frame, rows or pairs, of all accounts or of one.
 
         Raises:
             Refused: Something in the request is wrong.
@@ -378,64 +382,20 @@ class LotteryClient(AuditCalls, DayCalls):
             series=series,
             occ_account=occ_account,
             assigned_quantity=assigned_quantity,
-            positions=_positions(positions),
+            positions=pool_to_send(positions),
             decisions=_decisions(decisions),
             account=account,
         )
         return odds_of(call(self._lottery.GetOdds, request, self._timeout))
 
 
-def _positions(
-    positions: Iterable[tuple[str, int]],
-) -> Iterator[lottery_service_pb2.AccountPosition]:
-    for account, short in positions:
-        yield lottery_service_pb2.AccountPosition(account=account, short_quantity=short)
-
-
-def _counted(rows: Rows) -> Sequence[Mapping[str, Any]] | pa.Table:
-    return rows if isinstance(rows, pa.Table) else list(rows)
-
-
 def _run_messages(
-    spec: lottery_service_pb2.RunSpec,
-    notices: Sequence[Mapping[str, Any]] | pa.Table,
-    positions: Sequence[Mapping[str, Any]] | pa.Table,
-    occ_positions: pa.Table | None,
+    spec: lottery_service_pb2.RunSpec, *sent: SentRows | None
 ) -> Iterator[lottery_service_pb2.RunLotteryRequest]:
-    request = lottery_service_pb2.RunLotteryRequest
-    yield request(spec=spec)
-    for payload in _payloads(notices):
-        yield request(arrow_notices=payload)
-    for part in _row_parts(notices):
-        yield request(notices=[lottery_pb2.Notice(**row) for row in part])
-    for payload in _payloads(() if occ_positions is None else occ_positions):
-        yield request(arrow_occ_positions=payload)
-    for payload in _payloads(positions):
-        yield request(arrow_positions=payload)
-    for part in _row_parts(positions):
-        yield request(positions=[lottery_pb2.Position(**row) for row in part])
-
-
-def _payloads(rows: Sequence[Mapping[str, Any]] | pa.Table) -> Iterator[bytes]:
-    if isinstance(rows, pa.Table):
-        for start in range(0, rows.num_rows, ARROW_ROWS_A_MESSAGE):
-            # Otherwise a message carries all labels of the table, which may outweigh its rows.
-            yield write_arrow(with_own_labels(rows.slice(start, ARROW_ROWS_A_MESSAGE)))
-
-
-def _row_parts(
-    rows: Sequence[Mapping[str, Any]] | pa.Table,
-) -> Iterator[Sequence[Mapping[str, Any]]]:
-    if not isinstance(rows, pa.Table):
-        for start in range(0, len(rows), ROWS_A_MESSAGE):
-            yield rows[start : start + ROWS_A_MESSAGE]
-
-
-def _asks(asks: Iterable[ExchangeAsk]) -> list[lottery_pb2.ExchangeAsk]:
-    return [
-        lottery_pb2.ExchangeAsk(security_number=ask.security_number, ask_price=ask.ask_price)
-        for ask in asks
-    ]
+    yield lottery_service_pb2.RunLotteryRequest(spec=spec)
+    for rows in sent:
+        if rows is not None:
+            yield from rows.messages()
 
 
 def _recorded_run(run: lottery_pb2.Run, *, already_recorded: bool) -> RecordedRun:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from lottery.client.errors import stream
 from lottery.client.values import calendar_date, date_of, history_row_of, joined
 from lottery.day.tables import ALLOCATIONS, CHANGES, POOLS
+from lottery.intake.dates import read_date
 from lottery.ledger.log_writer import rfc3339
 from lottery.operations import Difference, HistoryRow, StandingDay
 from lottery.v1 import lottery_pb2, lottery_service_pb2, lottery_service_pb2_grpc
@@ -22,7 +23,7 @@ class DayCalls:
     def _lottery(self) -> lottery_service_pb2_grpc.LotteryServiceStub:
         raise NotImplementedError
 
-    def get_day(self, business_date: dt.date) -> StandingDay:
+    def get_day(self, business_date: dt.date | str) -> StandingDay:
         """Return what stands for a date, over all cycles.
 
         Raises:
@@ -34,7 +35,7 @@ class DayCalls:
         messages = list(stream(self._lottery.GetDay, request, self._timeout))
         day = messages[0].day
         return StandingDay(
-            business_date=business_date,
+            business_date=read_date(business_date)[0],
             state=lottery_pb2.RunState.Name(day.state).removeprefix("RUN_STATE_"),
             runs=tuple(day.runs),
             superseded_by={one.run: one.superseded_by for one in day.superseded},
@@ -53,7 +54,7 @@ class DayCalls:
         """
         return self._difference(lottery_service_pb2.DiffRunsRequest(run=before, other_run=after))
 
-    def diff_since(self, business_date: dt.date, since: str) -> Difference:
+    def diff_since(self, business_date: dt.date | str, since: str) -> Difference:
         """Return what stands for a date otherwise than when one of its runs was the last.
 
         Raises:
@@ -82,8 +83,8 @@ class DayCalls:
         *,
         account: str | None = None,
         series: str | None = None,
-        first: dt.date | None = None,
-        last: dt.date | None = None,
+        first: dt.date | str | None = None,
+        last: dt.date | str | None = None,
     ) -> Iterator[HistoryRow]:
         """Yield what the runs between two dates, both inclusive, did with an account or a series.
 

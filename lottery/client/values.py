@@ -15,6 +15,7 @@ from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.audit.replay import Mismatch, Replayed
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table
+from lottery.intake.dates import read_date
 from lottery.method.distribution import NumberRange
 from lottery.method.methodology import AccountOrder, ZeroHit
 from lottery.method.occ_wheel import OccWheelOdds
@@ -25,9 +26,17 @@ from lottery.operations import HistoryRow, NamedOdds, SeriesOdds
 from lottery.v1 import lottery_pb2, lottery_service_pb2
 
 
-def date_of(date: dt.date | None) -> date_pb2.Date | None:
-    """Return a date as a message; None is absent."""
-    return None if date is None else date_pb2.Date(year=date.year, month=date.month, day=date.day)
+def date_of(given: dt.date | str | None) -> date_pb2.Date | None:
+    """Return a date or its text as a message; None is absent.
+
+    Raises:
+        Refused: It is neither.
+    """
+    if given is None:
+        return None
+    date, problems = read_date(given)
+    problems.refuse_if_any()
+    return date_pb2.Date(year=date.year, month=date.month, day=date.day)
 
 
 def calendar_date(date: date_pb2.Date) -> dt.date:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -80,8 +81,28 @@ def check_names(
     return can_be_read, Problems.of(*problems)
 
 
+def usual_types(rows: pa.Table) -> pa.Table:
+    """Return the same rows, their texts and whole numbers as the types that most have.
+
+    A program's columns may be large texts, views of texts, dictionaries of either, small integers,
+    or nothing but nulls. Types that are refused, and 64 bits without a sign, stay what they are.
+    """
+    return rows.cast(pa.schema([(each.name, _usual_type(each.type)) for each in rows.schema]))
+
+
+def _usual_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_null(kind):
+        return pa.string()
+    if is_text(kind):
+        return LABEL if pa.types.is_dictionary(kind) else pa.string()
+    if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
+        return pa.int64()
+    return kind
+
+
 def to_notices(raw: Reading) -> Reading:
     """Return `tables.NOTICES` of a raw table whose column names were checked."""
+    raw = replace(raw, table=usual_types(raw.table))
     ids, id_problems = texts(raw, "notice_id")
     is_id = pc.match_substring_regex(ids, _NOTICE_ID).to_numpy().astype(bool)
     wrong_ids = raw.locator.row_problems(
@@ -104,6 +125,7 @@ def to_notices(raw: Reading) -> Reading:
 
 def to_occ_positions(raw: Reading) -> Reading:
     """Return `OCC_POSITIONS` of a raw table whose column names were checked."""
+    raw = replace(raw, table=usual_types(raw.table))
     columns = {
         "series": _series(raw),
         "short_quantity": quantities(raw, "short_quantity", 0),
@@ -154,8 +176,10 @@ def _column(raw: Reading, name: str) -> pa.ChunkedArray:
     return column if column.num_chunks else pa.chunked_array([pa.array([], column.type)])
 
 
-def _type_problem(name: str, kind: pa.DataType, expected: str, locator: RowLocator) -> Problem:
-    return locator.problem(f"column {name} must be {expected}, got {kind}", column=name)
+def _type_problem(
+    name: str, kind: pa.DataType, expected: str, locator: RowLocator, advice: str = ""
+) -> Problem:
+    return locator.problem(f"column {name} must be {expected}, got {kind}{advice}", column=name)
 
 
 def texts(raw: Reading, name: str) -> Column:
@@ -183,7 +207,9 @@ def quantities(raw: Reading, name: str, least: int) -> Column:
         values = _parsed_numbers(column)
         wrong = values < 0
     else:
-        problem = _type_problem(name, column.type, "whole numbers or text of digits", raw.locator)
+        expected = "whole numbers or text of digits"
+        advice = "" if pa.types.is_boolean(column.type) else "; cast it to 64-bit integers"
+        problem = _type_problem(name, column.type, expected, raw.locator, advice)
         return pa.array(np.full(len(column), least, np.int64)), Problems.of(problem)
     wrong |= values < least
     if not wrong.any():

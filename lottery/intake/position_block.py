@@ -34,6 +34,7 @@ from lottery.intake.columns import (
     quantities,
     series_labels,
     texts,
+    usual_types,
     valid_utf8,
 )
 from lottery.intake.sources import Reading, RowLocator
@@ -143,7 +144,7 @@ def read_block(raw: Reading, lookup: PoolLookup, *, adds_up: bool = False) -> Ke
         )
     as_of, as_of_problems = as_of_texts(raw)
     read = [name for name in raw.table.column_names if name != COLUMN]
-    raw = replace(raw, table=raw.table.select(read))
+    raw = replace(raw, table=usual_types(raw.table.select(read)))
     is_usual = raw.table.num_rows >= ROWS_WORTH_PASSES and _is_usual(raw.table)
     kept = _read_by_passes(raw, lookup, adds_up=adds_up) if is_usual else None
     kept = kept or _read_checked(raw, lookup, adds_up=adds_up)
@@ -245,7 +246,8 @@ def _read_checked(raw: Reading, lookup: PoolLookup, *, adds_up: bool) -> KeptRow
         column="account",
         rule="R2",
     )
-    valid = np.ones(len(kept), np.bool_)
+    # A column of another type is one problem, and its rows are of no account.
+    valid = np.full(len(kept), is_text(raw.table.column("account").type))
     valid[invalid] = False
     return KeptRows(
         block=TextBlock(
@@ -274,8 +276,6 @@ def _sum(numbers: npt.NDArray[np.int64]) -> int:
 
 def _filtered(column: pa.ChunkedArray, kept: npt.NDArray[np.bool_]) -> pa.ChunkedArray:
     """Return the rows of a column that are kept; any others if its type will be refused."""
-    if column.type == pa.string_view():  # Arrow cannot filter it.
-        column = column.cast(pa.large_string())
     if is_text(column.type) or pa.types.is_integer(column.type):
         return column.filter(pa.array(kept))
     return column.slice(0, int(kept.sum()))

@@ -40,7 +40,7 @@ from lottery.method.seed import ExchangeAsk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Role:
+class Role:
     """What the rows of a role are.
 
     Attributes:
@@ -58,23 +58,24 @@ class _Role:
     convert: Callable[[Reading], Reading] | None = None
 
 
-_ROLES: Final[dict[str, _Role]] = {
-    "notices": _Role(
+ROLES: Final[dict[str, Role]] = {
+    "notices": Role(
         required=NOTICE_COLUMNS,
         optional=(*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS),
         schema=NOTICES,
         rows=NOTICE_ROWS,
         convert=to_notices,
     ),
-    "positions": _Role(
+    "positions": Role(
         required=POSITION_COLUMNS,
         optional=POSITION_OPTIONAL_COLUMNS,
         schema=POSITIONS,
         rows=POSITION_ROWS,
     ),
-    "occ_positions": _Role(
+    "occ_positions": Role(
         required=OCC_POSITION_COLUMNS, schema=OCC_POSITIONS, convert=to_occ_positions
     ),
+    "pool": Role(required=("account", "short_quantity"), schema=POSITIONS, optional=()),
 }
 
 
@@ -109,7 +110,7 @@ class IncomingRows:
         Raises:
             LimitExceeded: There are more rows than the limits allow.
         """
-        schema = _ROLES[self.role].rows
+        schema = ROLES[self.role].rows
         assert schema is not None, self.role  # noqa: S101 - no message has such rows.
         table = pa.table(
             [pa.array(*pair) for pair in zip(columns, schema.types, strict=True)], schema
@@ -123,7 +124,7 @@ class IncomingRows:
         Raises:
             LimitExceeded: There are more rows than the limits allow.
         """
-        role = _ROLES[self.role]
+        role = ROLES[self.role]
         first_row = 1 + sum(reading.table.num_rows for reading in self._readings)
         locator = RowLocator(source=f"arrow_{self.role}", first_row=first_row)
         reading = read_arrow(payload, role.required, locator, role.optional)
@@ -181,7 +182,7 @@ class IncomingRows:
             none_announced: Whether the sender said that there are no rows; otherwise a stream
                 without any is refused, because its rows may have been forgotten.
         """
-        role = _ROLES[self.role]
+        role = ROLES[self.role]
         parts, sources = self._parts(SourceFile.of)
         problems = sum(self._refusals, Problems())
         if not parts:

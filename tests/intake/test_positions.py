@@ -353,18 +353,22 @@ def test_other_formats_and_capitals_give_the_same_rows(tmp_path: Path, suffix: s
 
 
 UNUSUAL = {
-    "int32 quantity": retyped("short_quantity", pa.int32()),
     "uint64 quantity": retyped("short_quantity", pa.uint64()),
     "text quantity": retyped("short_quantity", pa.string()),
+    "dictionary account": retyped("account", pa.dictionary(pa.int8(), pa.string())),
+}
+USUAL = {
+    "int32 quantity": retyped("short_quantity", pa.int32()),
+    "series dictionary": retyped("series", DICTIONARY),
+    "OCC account dictionary": retyped("occ_account", DICTIONARY),
+    "small series dictionary": retyped("series", pa.dictionary(pa.uint8(), pa.large_string())),
     "large series": retyped("series", pa.large_string()),
     "series view": retyped("series", pa.string_view()),
     "large account": retyped("account", pa.large_string()),
     "account view": retyped("account", pa.string_view()),
+    "large OCC account": retyped("occ_account", pa.large_string()),
     "OCC account view": retyped("occ_account", pa.string_view()),
-    "dictionary account": retyped("account", pa.dictionary(pa.int8(), pa.string())),
 }
-USUAL = {name: retyped(name, DICTIONARY) for name in ("series", "occ_account")}
-USUAL["large OCC account"] = retyped("occ_account", pa.large_string())  # Read as a dictionary.
 
 
 @pytest.mark.parametrize("table", [*UNUSUAL.values(), *USUAL.values()], ids=[*UNUSUAL, *USUAL])
