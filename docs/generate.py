@@ -13,7 +13,9 @@ import typer
 
 from lottery.cli.commands import COMMANDS, load
 from lottery.cli.main import app
-from server.settings import settings_table
+from lottery.cli.variables import ClientVariables
+from lottery.operations.variables import Variables, table_of
+from server.settings import Settings
 
 HERE = Path(__file__).parent
 
@@ -35,12 +37,23 @@ def method() -> str:
 
 
 def settings() -> str:
-    """Return the settings of the server, as Markdown."""
+    """Return the settings of both doors, as Markdown."""
     return (
-        "# Settings of the server\n\n"
-        "Written by `make docs` from `server/settings.py`.\n"
-        "Every setting is an environment variable; "
-        "`lottery serve --listen` and `--ledger` go before theirs.\n\n" + settings_table()
+        "# Settings\n\n"
+        "Written by `make docs` from `lottery/operations/variables.py`, `lottery/cli/variables.py` "
+        "and `server/settings.py`.\n"
+        "Every setting is an environment variable; options such as `--ledger` and "
+        "`lottery serve --listen` go before theirs.\n"
+        "A value that does not fit is wrong usage (exit code 2), and so is a variable whose name "
+        "is nearly that of a setting: `LOTTERY_LEDGR`.\n\n"
+        "## Of a ledger, for commands and server\n\n" + table_of(Variables) + "\n"
+        "## Of commands with `--server`\n\n"
+        + table_of(ClientVariables, leaving_out=Variables.model_fields)
+        + "\nWith `LOTTERY_SERVER_CA` a command speaks TLS, and without it plain text. "
+        "A certificate, a key or a token without it is wrong usage: nothing is sent.\n"
+        "`lottery health` asks at `LOTTERY_HEALTH_LISTEN`.\n"
+        "[ACCESS.md](ACCESS.md#the-client) says when the files are read again.\n\n"
+        "## Of the server\n\n" + table_of(Settings, leaving_out=Variables.model_fields)
     )
 
 

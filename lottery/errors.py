@@ -583,6 +583,12 @@ class ServerAway(LotteryError):
     reason = "SERVER_AWAY"
 
 
+class TlsMismatch(LotteryError):
+    """The server and this client's files do not make a TLS connection; the same call will not."""
+
+    reason = "TLS_MISMATCH"
+
+
 class ServerFailed(LotteryError):
     """The server failed because of a fault of its own; its log has the cause."""
 

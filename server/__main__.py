@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Any, Final
 
 import structlog
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from lottery import operations
-from lottery.errors import LotteryError, quote
+from lottery.errors import LotteryError
 from lottery.operations.roles import in_order
+from lottery.operations.variables import misspelt, problems_of
 from lottery.version import VERSION
 from server.app import create_server
 from server.settings import Settings
@@ -31,13 +32,14 @@ def main(**given: Any) -> None:
     Raises:
         SystemExit: 2, if a setting is invalid or the server cannot start.
     """
+    problems = list(misspelt(os.environ, Settings))
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"LOTTERY_{name}: {_describe(problem)}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2) from None
+        problems += problems_of(error)
+    if problems:
+        print("\n".join(problems), file=sys.stderr)  # noqa: T201
+        raise SystemExit(2)
     serve(settings)
 
 
@@ -87,13 +89,6 @@ def _warn_of_trust(settings: Settings) -> None:
             advice="set LOTTERY_ROLES, or LOTTERY_TRUST_LOCAL on loopback without TLS; until then "
             "callers derive seeds, allocate one series and ask for odds, and no more",
         )
-
-
-def _describe(problem: ErrorDetails) -> str:
-    if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
-    expected = problem["msg"].replace("Input should be", "must be")
-    return f"{expected}, got {quote(problem['input'])}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Settings of the server: environment variables `LOTTERY_...`, documented here and nowhere else.
-
-`docs/SETTINGS.md` is generated from this module; a test fails if it differs.
-"""
+"""Settings of the server: environment variables `LOTTERY_...`, beside those of its ledger."""
 
 from __future__ import annotations
 
@@ -12,15 +9,15 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lottery.errors import quote
-from lottery.operations.ledgers import LedgerSettings
 from lottery.operations.roles import LocalTrust, roles_of
+from lottery.operations.variables import PREFIX, Variables
 from server.binding import UNIX, host_and_port
 
 
-class Settings(BaseSettings):
+class Settings(Variables, BaseSettings):
     """The settings of `lottery serve`, `lottery-server` and `python -m server`."""
 
-    model_config = SettingsConfigDict(env_prefix="LOTTERY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     listen: str = Field(
         "127.0.0.1:50051", description="Address of the services; port 0 picks a free port."
@@ -31,26 +28,6 @@ class Settings(BaseSettings):
     )
     metrics_listen: str = Field(
         "127.0.0.1:9464", description="Address of the Prometheus metrics; empty turns them off."
-    )
-    ledger: str = Field(
-        "lottery-ledger", description="Directory of the ledger, or `postgresql://…`."
-    )
-    objects: str | None = Field(
-        None,
-        description="Directory or bucket URL (`s3://`, `gs://`, `az://`) for the evidence and the "
-        "published log; needed with PostgreSQL.",
-    )
-    archive: str | None = Field(
-        None, description="A second directory or bucket URL for all that is published."
-    )
-    archive_mode: Literal["sync", "async"] = Field(
-        "sync", description="Whether a write is answered once it is archived, or before."
-    )
-    witness_policy: Path | None = Field(
-        None, description="File that names the witnesses of the log (C2SP tlog-policy)."
-    )
-    signing_key: Path | None = Field(
-        None, description="File of the log's private key. Defaults to `signing.key` in the ledger."
     )
     run_threads: int = Field(
         16,
@@ -93,23 +70,8 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         64 << 20, ge=1 << 12, le=(1 << 31) - 1, description="Maximum message size in bytes."
     )
-    max_rows: int = Field(
-        50_000_000, ge=1, description="Maximum number of notices, and of positions, in one call."
-    )
-    memory_limit_bytes: int | None = Field(
-        None,
-        ge=1,
-        description="Maximum memory that one day may need, in bytes. Defaults to four fifths of "
-        "the memory of the machine or container.",
-    )
     grace_seconds: float = Field(
         30.0, ge=0, description="Time in seconds for calls in progress to finish after SIGTERM."
-    )
-    lock_seconds: float = Field(
-        30.0, ge=0, description="Time in seconds that a run waits for another writer of the ledger."
-    )
-    tls_certificate: Path | None = Field(
-        None, description="PEM file of the server's certificate chain; enables TLS."
     )
     tls_key: Path | None = Field(None, description="PEM file of the certificate's private key.")
     tls_client_ca: Path | None = Field(
@@ -129,11 +91,6 @@ class Settings(BaseSettings):
         description="NAME:ROLE[,ROLE]: who every local caller is, and its roles, where there is "
         "no TLS; without it such a caller reads nothing of the ledger and records nothing.",
     )
-    roles: Path | None = Field(
-        None,
-        description="TOML file that gives roles to names of certificates, subjects of tokens and "
-        "the system's users; a server reads it again when it changes.",
-    )
     token_keys: Path | None = Field(
         None,
         description="JSON Web Key Set of the public keys that sign callers' tokens; read again "
@@ -151,40 +108,22 @@ class Settings(BaseSettings):
         "info", description="Lowest level that is logged."
     )
 
-    def ledger_settings(self) -> LedgerSettings:
-        """Return where the ledger is."""
-        return LedgerSettings(
-            ledger=self.ledger,
-            objects=self.objects,
-            key_file=self.signing_key,
-            lock_seconds=self.lock_seconds,
-            archive=self.archive,
-            archives_first=self.archive_mode == "sync",
-            witness_policy=self.witness_policy,
-        )
-
     def local_trust(self) -> LocalTrust | None:
         """Return who a local caller is; None if nobody vouches for one."""
         return None if self.trust_local is None else _local_trust(self.trust_local)
 
     @field_validator(
-        "signing_key",
-        "objects",
-        "archive",
-        "witness_policy",
-        "tls_certificate",
         "tls_key",
         "tls_client_ca",
         "trust_local",
-        "roles",
         "token_keys",
         "token_issuer",
         "token_audience",
         mode="before",
     )
     @classmethod
-    def _empty_is_none(cls, path: object) -> object:
-        return path or None
+    def _empty_server_setting_is_none(cls, path: object) -> object:
+        return None if path == "" else path
 
     @field_validator("trust_local")
     @classmethod
@@ -207,12 +146,3 @@ def _local_trust(text: str) -> LocalTrust:
     if not (separator and name and name.isprintable()):
         raise ValueError(f"expected NAME:ROLE[,ROLE], got {quote(text)}")
     return LocalTrust(name=name, roles=roles_of(roles.split(",")))
-
-
-def settings_table() -> str:
-    """Return the settings as a Markdown table."""
-    lines = ["| variable | default | description |", "|---|---|---|"]
-    for name, info in Settings.model_fields.items():
-        default = "" if info.default is None else f"`{info.default}`" if info.default != "" else ""
-        lines.append(f"| `LOTTERY_{name.upper()}` | {default} | {info.description} |")
-    return "\n".join(lines) + "\n"

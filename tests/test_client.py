@@ -581,7 +581,7 @@ def test_every_error_of_the_library_comes_back_as_itself(error: LotteryError) ->
 
 
 def test_every_kind_of_error_the_server_can_raise_is_tried_above() -> None:
-    raised_elsewhere = {"ServerAway", "ServerFailed", "OutputUnwritable"}
+    raised_elsewhere = {"ServerAway", "ServerFailed", "OutputUnwritable", "TlsMismatch"}
     raised_elsewhere |= {"Abandoned", "Silent", "TooLate"}  # Nobody is left who could see them.
     of_the_library = {
         kind.__name__

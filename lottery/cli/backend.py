@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import typer
 
 from lottery.cli.local_backend import LocalBackend
 from lottery.cli.session import Session
+from lottery.cli.variables import client_variables
 from lottery.errors import escape, quote
 from lottery.operations import Identity
-from lottery.operations.inputs import VARIABLE, MemoryLimit
-from lottery.operations.settings import LOCK_SECONDS, LedgerSettings
+from lottery.operations.inputs import MemoryLimit
+from lottery.operations.settings import LedgerSettings
 
 if TYPE_CHECKING:
     from lottery.cli.remote_backend import RemoteBackend
@@ -83,20 +83,11 @@ def ledger_settings(session: Session, ledger: str) -> LedgerSettings:
         raise typer.BadParameter(
             "--ledger postgresql://… needs --objects, a directory or a bucket's URL"
         )
-    key, mode, policy = (
-        os.environ.get(f"LOTTERY_{name}")
-        for name in ("SIGNING_KEY", "ARCHIVE_MODE", "WITNESS_POLICY")
-    )
-    if mode not in (None, "", "sync", "async"):
-        raise typer.BadParameter(f"LOTTERY_ARCHIVE_MODE must be sync or async, got {quote(mode)}")
-    return LedgerSettings(
+    return replace(
+        client_variables().ledger_settings(),
         ledger=ledger,
         objects=session.objects or None,
-        key_file=Path(key) if key else None,
-        lock_seconds=_lock_seconds(),
         archive=session.archive or None,
-        archives_first=mode != "async",
-        witness_policy=Path(policy) if policy else None,
     )
 
 
@@ -106,13 +97,13 @@ def _doorkeeper(command: str) -> Callable[[Identity], None]:
     Raises:
         typer.BadParameter: The file of roles cannot be used.
     """
-    file = os.environ.get("LOTTERY_ROLES", "")
-    if not file:
+    file = client_variables().roles
+    if file is None:
         return lambda _: None
     from lottery.operations.roles import read_roles  # noqa: PLC0415 - loads what few need.
 
     try:
-        roles = read_roles(Path(file))
+        roles = read_roles(file)
     except OSError as error:
         raise typer.BadParameter(f"LOTTERY_ROLES: {escape(file)}: {error.strerror}") from None
     except ValueError as error:
@@ -124,43 +115,26 @@ def memory_limit() -> MemoryLimit:
     """Return what a day may take: the environment's figure, else the machine's.
 
     Raises:
-        typer.BadParameter: The environment's figure is not a number of bytes.
+        typer.BadParameter: A setting in the environment is wrong.
     """
-    given = os.environ.get(VARIABLE, "")
-    if not given:
-        return MemoryLimit.of_machine()
-    if not (given.isascii() and given.isdigit()):
-        raise typer.BadParameter(f"{VARIABLE} must be a number of bytes, got {quote(given)}")
-    return MemoryLimit(limit_bytes=int(given))
-
-
-def _lock_seconds() -> float:
-    given = os.environ.get("LOTTERY_LOCK_SECONDS", "")
-    try:
-        return float(given) if given else LOCK_SECONDS
-    except ValueError:
-        raise typer.BadParameter(
-            f"LOTTERY_LOCK_SECONDS must be a number of seconds, got {quote(given)}"
-        ) from None
+    given = client_variables().memory_limit_bytes
+    return MemoryLimit.of_machine() if given is None else MemoryLimit(limit_bytes=given)
 
 
 def _tls_files() -> TlsFiles | None:
     """Return the files of TLS if the environment names the authorities to trust.
 
     Raises:
-        typer.BadParameter: It names other files, and no authorities.
+        typer.BadParameter: A setting in the environment is wrong.
     """
     from lottery.client import TlsFiles  # noqa: PLC0415 - loads gRPC.
 
-    variables = (
-        *("LOTTERY_SERVER_CA", "LOTTERY_CLIENT_CERTIFICATE", "LOTTERY_CLIENT_KEY"),
-        "LOTTERY_TOKEN_FILE",
-    )
-    authorities, certificate, key, token = (
-        Path(name) if (name := os.environ.get(variable)) else None for variable in variables
-    )
-    if authorities is None:
-        if certificate or key or token:
-            raise typer.BadParameter(f"{', '.join(variables[1:])} need LOTTERY_SERVER_CA")
+    found = client_variables()
+    if found.server_ca is None:
         return None
-    return TlsFiles(authorities=authorities, certificate=certificate, key=key, token=token)
+    return TlsFiles(
+        authorities=found.server_ca,
+        certificate=found.client_certificate,
+        key=found.client_key,
+        token=found.token_file,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
 from lottery.errors import (
@@ -28,6 +29,7 @@ from lottery.errors import (
     RoleMissing,
     RunNotFound,
     ServerAway,
+    TlsMismatch,
     Unauthenticated,
     WitnessAhead,
 )
@@ -55,6 +57,7 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     KeyUnusable: USAGE,
     Unauthenticated: USAGE,
     RoleMissing: USAGE,
+    TlsMismatch: USAGE,
     CheckpointInvalid: MISMATCH,
     ProofInvalid: MISMATCH,
     LedgerDamaged: MISMATCH,
@@ -68,8 +71,24 @@ _CODES: Final[dict[type[LotteryError], int]] = {
     Overloaded: TRY_AGAIN,
     ServerAway: TRY_AGAIN,
 }
+_LASTING: Final = frozenset(
+    {
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+        *(errno.EACCES, errno.EPERM, errno.EROFS),
+    }
+)
+"""What the system says of a file or folder that is not there, or that may not be written."""
 
 
 def exit_code(error: LotteryError) -> int:
-    """Return the exit code of an error."""
+    """Return the exit code of an error: to try again is for what may heal by itself."""
+    if isinstance(error, LedgerUnwritable | OutputUnwritable) and (
+        isinstance(error.__cause__, OSError)
+    ):
+        return exit_code_of_system(error.__cause__)
     return _CODES.get(type(error), FAILED)
+
+
+def exit_code_of_system(error: OSError) -> int:
+    """Return the exit code of what the system refuses."""
+    return USAGE if error.errno in _LASTING else TRY_AGAIN

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn, TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -22,6 +23,7 @@ from lottery.cli.session import Session
 
 WRONG_USAGE: Final = "WRONG_USAGE"
 INTERRUPTED: Final = 130
+UNHEARD: Final = 141
 
 app = typer.Typer(
     name="lottery",
@@ -62,15 +64,32 @@ def options(
 def main() -> None:
     """Run the entry point `lottery`.
 
-    With `--json`, wrong usage too is one document on standard output.
+    With `--json`, wrong usage too is one document on standard output. Nobody who reads any more,
+    as after `| head`, ends it without a word.
     """
+    out = sys.stdout
     try:
-        if "--json" in sys.argv[1:]:
-            sys.exit(_main_in_json())
-        app()
+        try:
+            if "--json" in sys.argv[1:]:
+                sys.exit(_main_in_json())
+            app()
+        finally:
+            out.flush()
+    except BrokenPipeError:
+        _end_unheard(out)
+    except SystemExit:
+        if sys.stdout is not out:  # Typer has met a pipe that nobody reads.
+            _end_unheard(out)
+        raise
     except OSError as error:  # For example a full disk under standard output.
         print(f"lottery: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(exits.TRY_AGAIN)
+        sys.exit(exits.exit_code_of_system(error))
+
+
+def _end_unheard(out: TextIO) -> NoReturn:
+    """End as a program does that is killed for writing to a pipe that nobody reads."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # What is left is flushed to nowhere.
+    sys.exit(UNHEARD)
 
 
 def _main_in_json() -> int:

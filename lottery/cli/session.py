@@ -280,6 +280,13 @@ def _show_holds(console: Console, holds: Sequence[Hold]) -> None:
     console.print(f"If that is right: {codes} --reason TEXT", soft_wrap=True)
 
 
+class _Console(Console):
+    """Prints; a pipe that nobody reads is left to `main`, as where a document is printed."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _console(stream: Any) -> Console:
     width = None if stream.isatty() else PIPED_WIDTH
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False)

@@ -14,8 +14,9 @@ from threading import Lock
 from typing import Any, Final
 
 import grpc
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificates
+from cryptography.x509 import Certificate, load_pem_x509_certificates
 
 from lottery.durable import states_of
 from lottery.errors import escape
@@ -67,7 +68,7 @@ class Connection:
 
     Raises:
         OSError: A file cannot be read.
-        ValueError: The key is not that of the certificate.
+        ValueError: A file is not PEM, or the key is not that of the certificate.
     """
 
     def __init__(self, target: str, tls: TlsFiles | None) -> None:
@@ -128,16 +129,32 @@ class _Token(grpc.AuthMetadataPlugin):
 
 
 def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
+    authorities = tls.authorities.read_bytes()
+    _certificates_in(tls.authorities)
     key = None if tls.key is None else tls.key.read_bytes()
     chain = None if tls.certificate is None else tls.certificate.read_bytes()
-    if key is not None and chain is not None:
-        own: Any = load_pem_x509_certificates(chain)[0].public_key()
-        if own != load_pem_private_key(key, None).public_key():
+    if tls.key is not None and tls.certificate is not None:
+        own: Any = _certificates_in(tls.certificate)[0].public_key()
+        if own != _key_in(tls.key).public_key():
             raise ValueError(
-                f"expected the key of {escape(str(tls.certificate))}, got {escape(str(tls.key))}"
+                f"expected the key of {escape(tls.certificate)}, got {escape(tls.key)}"
             )
-    channel = grpc.ssl_channel_credentials(tls.authorities.read_bytes(), key, chain)
+    channel = grpc.ssl_channel_credentials(authorities, key, chain)
     if tls.token is None:
         return channel
     token = grpc.metadata_call_credentials(_Token(tls.token))
     return grpc.composite_channel_credentials(channel, token)
+
+
+def _certificates_in(file: Path) -> list[Certificate]:
+    try:
+        return load_pem_x509_certificates(file.read_bytes())
+    except ValueError:
+        raise ValueError(f"{escape(file)}: expected PEM certificates, got none") from None
+
+
+def _key_in(file: Path) -> Any:
+    try:
+        return load_pem_private_key(file.read_bytes(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError(f"{escape(file)}: expected a PEM key without a password") from None

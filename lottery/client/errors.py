@@ -38,6 +38,7 @@ from lottery.errors import (
     RunNotFound,
     ServerAway,
     ServerFailed,
+    TlsMismatch,
     Unauthenticated,
     WitnessAhead,
 )
@@ -46,6 +47,11 @@ from lottery.errors import (
 _FIELD: Final = re.compile(
     r"(?:spec\.)?(?P<source>[^\[.]+)(?:\[(?P<index>\d+)\])?(?:\.(?P<column>.+))?"
 )
+
+_NO_HANDSHAKE: Final = "TSI_PROTOCOL_FAILURE"
+"""What gRPC says if its own side of TLS refuses the connection."""
+_CLOSED: Final = "Socket closed"
+"""What it says if the server's side does, which may be for any reason."""
 
 _Response = TypeVar("_Response")
 
@@ -123,6 +129,17 @@ def _error_of(error: Any) -> LotteryError:  # noqa: PLR0911 - one a kind of erro
     return _BY_CODE.get(error.code(), ServerFailed)(f"{error.code().name}: {message}")
 
 
+def _unavailable(message: str) -> LotteryError:
+    """Return why no server has answered: what does not fit stays so, and all else may pass."""
+    if _NO_HANDSHAKE in message:
+        return TlsMismatch(
+            f"the server's certificate is not of the authorities to trust, or it speaks no TLS: "
+            f"{message}; check LOTTERY_SERVER_CA and the address"
+        )
+    hint = "; it may want TLS, or a certificate that it knows" if _CLOSED in message else ""
+    return ServerAway(f"no server answers: {message}{hint}")
+
+
 _BY_REASON: Final[Mapping[str, Callable[[str, Mapping[str, str]], LotteryError]]] = {
     RunNotFound.reason: lambda message, details: RunNotFound(details["run"], message),
     LimitExceeded.reason: lambda message, details: LimitExceeded(message, limit=details["limit"]),
@@ -155,7 +172,7 @@ _BY_CODE: Final[Mapping[grpc.StatusCode, Callable[[str], LotteryError]]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: lambda message: LimitExceeded(
         message, limit="max_message_bytes"
     ),
-    grpc.StatusCode.UNAVAILABLE: lambda message: ServerAway(f"no server answers: {message}"),
+    grpc.StatusCode.UNAVAILABLE: _unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: ServerAway,
     grpc.StatusCode.CANCELLED: ServerAway,
 }

@@ -46,7 +46,7 @@ def test_a_bundle_is_written_with_its_run_and_its_size(reader: Door, tmp_path: P
 
 
 @pytest.mark.parametrize(("command", "suffix"), [("export", "zip"), ("report", "html")])
-def test_a_file_that_cannot_be_written_exits_75_and_leaves_nothing(
+def test_a_file_that_cannot_be_written_is_wrong_usage_and_leaves_nothing(
     reader: Door, tmp_path: Path, command: str, suffix: str
 ) -> None:
     (tmp_path / f"folder.{suffix}").mkdir()
@@ -54,7 +54,7 @@ def test_a_file_that_cannot_be_written_exits_75_and_leaves_nothing(
     before = set(tmp_path.rglob("*"))
     for path in (f"nowhere/run.{suffix}", f"file/run.{suffix}", f"folder.{suffix}"):
         given = (command, "latest", path)
-        text, _ = fails(reader, *given, exit_code=75, reason="OUTPUT_UNWRITABLE")
+        text, _ = fails(reader, *given, exit_code=2, reason="OUTPUT_UNWRITABLE")
         assert text.err.startswith(f"{path}: ")
     assert set(tmp_path.rglob("*")) == before
     assert (tmp_path / "file").read_text() == "in the way"

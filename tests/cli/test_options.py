@@ -313,7 +313,7 @@ def test_an_archive_mode_that_is_none_is_wrong_usage(
 ) -> None:
     monkeypatch.setenv("LOTTERY_ARCHIVE_MODE", "later")
     text, _ = fails(reader, "runs", exit_code=2, reason="WRONG_USAGE")
-    assert "LOTTERY_ARCHIVE_MODE must be sync or async, got 'later'" in text.message
+    assert "LOTTERY_ARCHIVE_MODE: must be 'sync' or 'async', got 'later'" in text.message
 
 
 def test_a_certificate_that_is_not_there_is_wrong_usage(
@@ -332,4 +332,23 @@ def test_a_certificate_or_token_without_the_servers_authorities_is_wrong_usage(
     monkeypatch.setenv(f"LOTTERY_{name}", "file")
     answer = lottery("--server", "127.0.0.1:50051", "runs")
     assert answer.exit_code == 2
-    assert "LOTTERY_TOKEN_FILE need LOTTERY_SERVER_CA" in answer.message
+    assert f"LOTTERY_{name}: expected LOTTERY_SERVER_CA too" in answer.message
+
+
+def test_a_certificate_without_its_key_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SERVER_CA", "CLIENT_CERTIFICATE"):
+        monkeypatch.setenv(f"LOTTERY_{name}", "file")
+    answer = lottery("--server", "127.0.0.1:50051", "runs")
+    assert answer.exit_code == 2
+    assert "expected LOTTERY_CLIENT_CERTIFICATE and LOTTERY_CLIENT_KEY together" in answer.message
+
+
+def test_a_variable_that_is_a_setting_misspelt_is_wrong_usage_and_all_of_them_are_named(
+    reader: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOTTERY_LEDGR", "LOTTERY_ROLE", "LOTTERY_LOCK_SECOND", "LOTTERY_HOME"):
+        monkeypatch.setenv(name, "somewhere")
+    text, _ = fails(reader, "runs", exit_code=2, reason="WRONG_USAGE")
+    for name in ("LOTTERY_LEDGR", "LOTTERY_ROLE", "LOTTERY_LOCK_SECOND"):
+        assert f"{name}: expected LOTTERY_" in text.message
+    assert "LOTTERY_HOME" not in text.message

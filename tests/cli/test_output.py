@@ -112,7 +112,7 @@ def test_output_that_cannot_be_written_once_the_run_is_recorded_is_reported_as_t
     out = tmp_path / "out"
     (out / f"pools.{form}").mkdir(parents=True)
     command = [*run_of(PUBLISHED, tmp_path), "--output", str(out), "--format", form]
-    text, document = fails(either, *command, exit_code=75, reason="OUTPUT_UNWRITABLE")
+    text, document = fails(either, *command, exit_code=2, reason="OUTPUT_UNWRITABLE")
     message = (
         f"--output {out}: Is a directory; what was recorded stays recorded, run the "
         "same command again to write it"

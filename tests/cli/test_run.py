@@ -287,10 +287,10 @@ def test_a_locked_ledger_exits_75_and_the_same_command_later_records(
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("LOTTERY_LOCK_SECONDS", "soon", "a number of seconds"),
-        ("LOTTERY_MEMORY_LIMIT_BYTES", "4GB", "a number of bytes"),
-        ("LOTTERY_MEMORY_LIMIT_BYTES", "-1", "a number of bytes"),
-        ("LOTTERY_MEMORY_LIMIT_BYTES", "\u0661", "a number of bytes"),
+        ("LOTTERY_LOCK_SECONDS", "soon", "a valid number"),
+        ("LOTTERY_MEMORY_LIMIT_BYTES", "4GB", "a valid integer"),
+        ("LOTTERY_MEMORY_LIMIT_BYTES", "-1", "greater than or equal to 1"),
+        ("LOTTERY_MEMORY_LIMIT_BYTES", "\u0661", "a valid integer"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_wrong_usage(
@@ -299,7 +299,8 @@ def test_a_setting_that_does_not_fit_is_wrong_usage(
     monkeypatch.setenv(variable, value)
     answer = lottery(*run_of(PUBLISHED, tmp_path / "in"))
     assert answer.exit_code == 2
-    assert f"{variable} must be {expected}, got '{value}'" in answer.message
+    assert f"{variable}: must be {expected}" in answer.message
+    assert f"got '{value}'" in answer.message
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 

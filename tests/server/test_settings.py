@@ -8,9 +8,11 @@ from typing import Final
 import pytest
 from pydantic import ValidationError
 
+from lottery.cli.variables import ClientVariables
 from lottery.operations.ledgers import LedgerSettings
+from lottery.operations.variables import PREFIX, misspelt
 from server.__main__ import main
-from server.settings import Settings, settings_table
+from server.settings import Settings
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "SETTINGS.md"
 
@@ -28,15 +30,20 @@ def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("listen", "127.0.0.1:0", "127.0.0.1:0"),
-        ("health_listen", "[::1]:50052", "[::1]:50052"),
-        ("metrics_listen", "", ""),
         ("ledger", "postgresql://records/lottery", "postgresql://records/lottery"),
         ("objects", "s3://bucket/prefix", "s3://bucket/prefix"),
         ("archive", "/mnt/archive", "/mnt/archive"),
         ("archive_mode", "async", "async"),
         ("witness_policy", "witnesses.txt", Path("witnesses.txt")),
         ("signing_key", "/etc/lottery/log.key", Path("/etc/lottery/log.key")),
+        ("lock_seconds", "2.5", 2.5),
+        ("memory_limit_bytes", "1000000000", 1_000_000_000),
+        ("max_rows", "1", 1),
+        ("roles", "/etc/lottery/roles.toml", Path("/etc/lottery/roles.toml")),
+        ("tls_certificate", "server.pem", Path("server.pem")),
+        ("listen", "127.0.0.1:0", "127.0.0.1:0"),
+        ("health_listen", "[::1]:50052", "[::1]:50052"),
+        ("metrics_listen", "", ""),
         ("run_threads", "3", 3),
         ("read_threads", "4", 4),
         ("call_threads", "5", 5),
@@ -44,16 +51,11 @@ def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
         ("slow_grace_seconds", "20", 20.0),
         ("slow_bytes_per_second", "1000", 1_000),
         ("max_message_bytes", "4096", 4_096),
-        ("max_rows", "1", 1),
-        ("memory_limit_bytes", "1000000000", 1_000_000_000),
         ("grace_seconds", "0", 0.0),
-        ("lock_seconds", "2.5", 2.5),
-        ("tls_certificate", "server.pem", Path("server.pem")),
         ("tls_key", "server.key", Path("server.key")),
         ("tls_client_ca", "clients.pem", Path("clients.pem")),
         ("max_connection_age_seconds", "60", 60.0),
         ("trust_local", "ann:operator,auditor", "ann:operator,auditor"),
-        ("roles", "/etc/lottery/roles.toml", Path("/etc/lottery/roles.toml")),
         ("token_keys", "/etc/lottery/keys.json", Path("/etc/lottery/keys.json")),
         ("token_issuer", "https://id.bank.example", "https://id.bank.example"),
         ("token_audience", "lottery", "lottery"),
@@ -178,16 +180,36 @@ def test_every_value_that_does_not_fit_is_named_with_what_was_expected(
     ]
 
 
-def test_the_table_has_a_row_for_every_setting() -> None:
-    rows = settings_table().splitlines()[2:]
+def test_the_document_has_a_row_for_every_setting_of_both_doors() -> None:
+    rows = [line for line in DOCUMENT.read_text("utf-8").splitlines() if line.startswith("| `")]
 
+    names = [*ClientVariables.model_fields, *Settings.model_fields]
     assert [row.split("`")[1] for row in rows] == [
-        f"LOTTERY_{name.upper()}" for name in Settings.model_fields
+        f"LOTTERY_{name.upper()}" for name in dict.fromkeys(names)
     ]
     assert all(row.count("|") == 4 for row in rows)
 
 
-def test_the_document_has_the_table_of_the_code() -> None:
-    document = DOCUMENT.read_text("utf-8")
+@pytest.mark.parametrize("name", ["LOTTERY_LEDGR", "LOTTERY_TLS_CERTIFICATES", "LOTTERY_ROLE"])
+def test_a_variable_that_is_a_setting_misspelt_exits_2_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setenv(name, "somewhere")
 
-    assert document.endswith(settings_table()), "run `make docs`"
+    with pytest.raises(SystemExit) as left:
+        main()
+
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith(f"{name}: expected LOTTERY_")
+
+
+@pytest.mark.parametrize("settings", [Settings, ClientVariables])
+def test_the_settings_of_the_other_door_and_of_other_programs_are_not_taken_for_misspelt(
+    settings: type[ClientVariables | Settings],
+) -> None:
+    names = {*Settings.model_fields, *ClientVariables.model_fields}
+    theirs = ["HOME", "PROGRAM", "SHIP_TO", "TRIES", "WAIT_SECONDS"]  # Those of the examples.
+    theirs += ["PORT", "SERVICE_HOST", "SERVER_PORT_50051_TCP"]  # As Kubernetes sets them.
+
+    given = [f"{PREFIX}{name.upper()}" for name in (*names, *theirs)]
+    assert list(misspelt(given, settings)) == []
