@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from server.roles import read_roles
+from lottery.operations.roles import read_roles
 from tests.deploy.files import DEPLOY, image_settings
 
 KUBERNETES: Final = DEPLOY / "kubernetes"
