@@ -40,9 +40,9 @@ def split_sizes(sizes: npt.NDArray[np.int64], count: int) -> list[tuple[int, int
 
 
 def in_threads(
-    work: Callable[[int, int], _Result], parts: Sequence[tuple[int, int]]
+    work: Callable[..., _Result], parts: Sequence[tuple[object, ...]]
 ) -> list[_Result]:
-    """Return `work(first, last)` of each part, two at a time; one alone in the caller's thread."""
+    """Return `work(*part)` of each part, two at a time; one alone in the caller's thread."""
     if len(parts) == 1:
         return [work(*parts[0])]
     with ThreadPoolExecutor(THREADS) as threads:

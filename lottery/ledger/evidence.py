@@ -97,12 +97,15 @@ def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]
     }
     if draft.occ_reports is not None:
         tables[OCC_REPORTS_FILE] = sorted_occ_reports(draft.occ_reports)
-    written = [
-        _with_digest(directory, file)
-        for name, table in tables.items()
-        for file in write_table(table, directory, name)
-    ]
-    (directory / SOURCES).mkdir()
+    files = [file for name, table in tables.items() for file in _files_of(table, name)]
+    for folder in {(directory / name).parent for name, _ in files} | {directory / SOURCES}:
+        folder.mkdir(exist_ok=True)
+
+    def write(name: str, rows: pa.Table) -> EvidenceFile:
+        write_parquet(rows, directory / name)
+        return _with_digest(directory, name)
+
+    written = in_threads(write, files)
     for source in draft.sources:
         if source.content is not None:
             name = f"{SOURCES}/{source.kept_as}"
@@ -125,20 +128,10 @@ def write_table(table: pa.Table, directory: Path, name: str) -> Sequence[str]:
     Returns:
         The names of the files, relative to the folder, in the order of their rows.
     """
-    if table.num_rows < LARGE_TABLE_ROWS:
-        write_parquet(table, directory / name)
-        return [name]
-    # As few part files as possible, an equal number for each thread, and of nearly equal size.
-    part_count = min(-(-table.num_rows // (THREADS * PART_ROWS)) * THREADS, MOST_PARTS)
-    names = [_part_name(name, part) for part in range(part_count)]
-    (directory / names[0]).parent.mkdir()
-
-    def write(part: int, after: int) -> None:
-        first, end = (table.num_rows * index // part_count for index in (part, after))
-        write_parquet(table.slice(first, end - first), directory / names[part])
-
-    in_threads(write, list(pairwise(range(part_count + 1))))
-    return names
+    files = _files_of(table, name)
+    (directory / files[0][0]).parent.mkdir(exist_ok=True)
+    in_threads(lambda file, rows: write_parquet(rows, directory / file), files)
+    return [file for file, _ in files]
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -262,6 +255,19 @@ def refuse_changed(directory: Path, run: str, file: EvidenceFile) -> None:
         raise LedgerDamaged(
             f"{run}/{file.name} is not what was recorded: {wrong}; expected sha256 {file.sha256}"
         )
+
+
+def _files_of(table: pa.Table, name: str) -> Sequence[tuple[str, pa.Table]]:
+    """Return a table's files with their rows: one, or the part files of a large table."""
+    if table.num_rows < LARGE_TABLE_ROWS:
+        return [(name, table)]
+    # As few part files as possible, an equal number for each thread, and of nearly equal size.
+    part_count = min(-(-table.num_rows // (THREADS * PART_ROWS)) * THREADS, MOST_PARTS)
+    cuts = pairwise(table.num_rows * part // part_count for part in range(part_count + 1))
+    return [
+        (_part_name(name, part), table.slice(first, end - first))
+        for part, (first, end) in enumerate(cuts)
+    ]
 
 
 def _part_name(name: str, part: int) -> str:
