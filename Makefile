@@ -77,8 +77,8 @@ proto: .venv/dev  ## Generate lottery/v1 from proto/.
 
 lock: .venv/dev  ## Resolve the dependencies again, for every supported Python.
 	@$(COMPILE) locks/build.in -o locks/build.txt
-	@$(COMPILE) --upgrade pyproject.toml --extra objects --extra postgres --group dev -o locks/dev.txt
-	@$(COMPILE) pyproject.toml --extra objects --extra postgres -c locks/dev.txt -o locks/runtime.txt
+	@$(COMPILE) --upgrade pyproject.toml --extra objects --extra postgres --extra stats --group dev -o locks/dev.txt
+	@$(COMPILE) pyproject.toml --extra objects --extra postgres --extra stats -c locks/dev.txt -o locks/runtime.txt
 
 bench: .venv/dev  ## Time a day and a call against their peers.
 	@$(BIN)/python -m bench $(BENCH)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import server.own_path  # noqa: F401 - it is for what it does, before all others.
+
+# isort: split
+
 import os
 import signal
 import sys

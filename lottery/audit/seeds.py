@@ -18,9 +18,10 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 from lottery.errors import LedgerDamaged
+from lottery.extras import import_extra
 from lottery.ledger.run_record import RunRecord
 from lottery.method.seed import (
     DENOMINATOR,
@@ -175,11 +176,13 @@ def uniformity_of(digits: Sequence[str]) -> Uniformity:
 
     Returns:
         The test's figures, rounded to four significant digits.
+
+    Raises:
+        EngineMissing: SciPy is not installed.
     """
     if not digits:
         return Uniformity(dates=0, statistic=None, p_value=None)
-    from scipy import stats  # noqa: PLC0415 - takes most of a second, and only this needs it.
-
+    stats: Any = import_extra("scipy.stats")
     middles = [(int(four) + 0.5) / DENOMINATOR for four in digits]
     tested = stats.kstest(middles, "uniform", method="exact")
     return Uniformity(

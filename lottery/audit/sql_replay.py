@@ -24,7 +24,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.tables import ALLOCATIONS, LABEL, POOLS
-from lottery.errors import EngineMissing, LedgerDamaged
+from lottery.errors import LedgerDamaged
+from lottery.extras import import_extra
 
 STATEMENT_FILE: Final = "replay.sql"
 
@@ -63,7 +64,7 @@ def compute(directory: Path, record: bytes) -> Computed:
         LedgerDamaged: A file is missing or unreadable, or holds what the method refuses.
         MemoryError: The run is too large for this machine's memory.
     """
-    duckdb = _engine()
+    duckdb = import_extra("duckdb")
     try:
         return _computed(_rows(duckdb, directory, record))
     except duckdb.OutOfMemoryException as error:
@@ -77,17 +78,6 @@ def compute(directory: Path, record: bytes) -> Computed:
 def statement() -> str:
     """Return the text of the statement, as it is shipped."""
     return resources.files("lottery.audit").joinpath(STATEMENT_FILE).read_text("utf-8")
-
-
-def _engine() -> ModuleType:
-    try:
-        import duckdb  # noqa: PLC0415 - an optional dependency.
-    except ImportError as error:
-        raise EngineMissing(
-            "DuckDB is not installed; run pip install 'options-assignment-lottery[sql]'"
-        ) from error
-    module: ModuleType = duckdb
-    return module
 
 
 def _rows(duckdb: ModuleType, directory: Path, record: bytes) -> pa.Table:

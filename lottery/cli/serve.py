@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +14,7 @@ import typer
 from lottery.cli import exits
 from lottery.cli.options import ArchiveOption, JsonOption, LedgerOption, ObjectsOption
 from lottery.cli.session import session_of
-from lottery.errors import ServerAway
+from lottery.errors import ServerAway, escape
 
 
 def serve(
@@ -26,9 +31,7 @@ def serve(
 
     Every setting is also an environment variable LOTTERY_…; docs/SETTINGS.md lists them.
     """
-    # The server's package is imported only here: the other commands start without it.
-    from server.__main__ import main  # noqa: PLC0415
-
+    main = import_server().main
     session = session_of(context, ledger=ledger, objects=objects, archive=archive)
     given: dict[str, Any] = {
         "listen": listen,
@@ -37,6 +40,25 @@ def serve(
         "archive": session.archive,
     }
     main(**{name: value for name, value in given.items() if value is not None})
+
+
+def import_server() -> Any:
+    """Import the server's package from where this one is, whatever else is called `server`.
+
+    The other commands start without it.
+
+    Raises:
+        typer.BadParameter: It is not there, or another package of that name is loaded.
+    """
+    home = Path(__file__).parents[2]
+    spec = PathFinder.find_spec("server", [str(home)])
+    loaded = sys.modules.get("server")
+    if spec is None or spec.loader is None or (loaded and loaded.__file__ != spec.origin):
+        raise typer.BadParameter(f"expected the package server in {escape(home)}, beside lottery")
+    if loaded is None:
+        sys.modules["server"] = package = module_from_spec(spec)
+        spec.loader.exec_module(package)
+    return import_module("server.__main__")
 
 
 def health(

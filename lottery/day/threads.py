@@ -39,9 +39,7 @@ def split_sizes(sizes: npt.NDArray[np.int64], count: int) -> list[tuple[int, int
     return list(pairwise([0, *cuts.tolist(), len(sizes)]))
 
 
-def in_threads(
-    work: Callable[..., _Result], parts: Sequence[tuple[object, ...]]
-) -> list[_Result]:
+def in_threads(work: Callable[..., _Result], parts: Sequence[tuple[object, ...]]) -> list[_Result]:
     """Return `work(*part)` of each part, two at a time; one alone in the caller's thread."""
     if len(parts) == 1:
         return [work(*parts[0])]

@@ -14,16 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lottery.errors import EngineMissing, quote
+from lottery.errors import quote
+from lottery.extras import missing
 from lottery.stores.bucket_settings import Limits, connect, summary
 
 try:
     import obstore
     from obstore import exceptions
 except ImportError as error:
-    raise EngineMissing(
-        "obstore is not installed; run pip install 'options-assignment-lottery[objects]'"
-    ) from error
+    raise missing("obstore") from error
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -21,12 +21,12 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from lottery.errors import (
     ConnectionLost,
-    EngineMissing,
     LedgerBusy,
     LedgerDamaged,
     LedgerUnwritable,
     LotteryError,
 )
+from lottery.extras import missing
 from lottery.ledger.schema import APPLICATION_ID, LEDGER, metadata
 
 SCHEME: Final = "postgresql"
@@ -78,9 +78,7 @@ class PostgresqlDatabase:
                 pool_pre_ping=True,
             )
         except ImportError as error:
-            raise EngineMissing(
-                "pg8000 is not installed; run pip install 'options-assignment-lottery[postgres]'"
-            ) from error
+            raise missing("pg8000") from error
 
         @sa.event.listens_for(self._engine, "connect")
         def configure(connection: Any, _: Any) -> None:

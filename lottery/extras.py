@@ -1,0 +1,30 @@
+"""Packages that one part needs and a plain install leaves out, each with its extra."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import Final
+
+from lottery.errors import EngineMissing
+from lottery.version import NAME
+
+EXTRAS: Final = {"duckdb": "sql", "obstore": "objects", "pg8000": "postgres", "scipy": "stats"}
+"""The extra of each package, as `pyproject.toml` has them."""
+
+
+def import_extra(name: str) -> ModuleType:
+    """Import a module of a package that may not be installed.
+
+    Raises:
+        EngineMissing: The package is not installed; the message says how to install it.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise missing(name.partition(".")[0]) from error
+
+
+def missing(package: str) -> EngineMissing:
+    """Return the error of a package that is not installed."""
+    return EngineMissing(f"{package} is not installed; run pip install '{NAME}[{EXTRAS[package]}]'")
