@@ -25,6 +25,7 @@ from lottery.intake.files import (
     occ_positions_of_source,
     positions_of_sources,
 )
+from lottery.intake.mapping import PLAIN, ROLE, FileMapping, mappings_of_source
 from lottery.intake.members import choose_member
 from lottery.intake.occ_reports import empty_reports
 from lottery.intake.sources import SourceFile
@@ -86,8 +87,9 @@ def compare_seed(record: RunRecord, directory: Path) -> Iterator[Difference]:
 
 def compare_notices(record: RunRecord, directory: Path) -> Iterator[Difference]:
     """Compare the notices, and OCC's own reports of them, with their sources."""
+    mapping = _mapping_of(record, directory, "notices")
     received = [
-        notices_of_source(source, record.business_date)
+        notices_of_source(source, record.business_date, mapping)
         for source in _kept_sources(record, directory, "notices")
     ]
     for problem in sum((part.problems for part in received), NO_PROBLEMS):
@@ -141,7 +143,8 @@ def compare_positions(record: RunRecord, directory: Path) -> Iterator[Difference
     notices = evidence.read_table(directory, evidence.NOTICES_FILE)
     assigned = assigned_pools(notices, methodology.pool)
     try:
-        received = positions_of_sources(paths, assigned, methodology.account_order)
+        mapping = _mapping_of(record, directory, "positions")
+        received = positions_of_sources(paths, assigned, methodology.account_order, mapping)
     except OSError as error:
         raise LedgerDamaged(f"sources of the positions: {error.strerror}") from error
     for problem in received.problems:
@@ -179,6 +182,13 @@ def received_occ_positions(record: RunRecord, directory: Path) -> tuple[pa.Table
     ]
     problems = sum((part.problems for part in received), NO_PROBLEMS)
     return (pa.concat_tables(part.table for part in received) if received else None), problems
+
+
+def _mapping_of(record: RunRecord, directory: Path, role: str) -> FileMapping:
+    """Return what the kept mapping says of a role's files, if there is one."""
+    for source in _kept_sources(record, directory, ROLE):
+        return mappings_of_source(source).of_role.get(role, PLAIN)
+    return PLAIN
 
 
 def _kept_sources(record: RunRecord, directory: Path, role: str) -> Sequence[SourceFile]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from lottery.cli.backend import memory_limit
 from lottery.cli.options import (
     AccountOrderOption,
+    ColumnsOption,
     ExpectOption,
     PoolOption,
     methodology_of,
@@ -22,7 +23,7 @@ from lottery.cli.options import (
 from lottery.cli.session import Session, command
 from lottery.errors import escape
 from lottery.operations.check import CheckedFile, check_files
-from lottery.operations.inputs import AccountOrder, Pooling
+from lottery.operations.inputs import AccountOrder, Pooling, read_mapping
 
 
 @command
@@ -41,6 +42,7 @@ def check(
     account_order: AccountOrderOption = AccountOrder.NUMERIC,
     pool: PoolOption = Pooling.OCC_ACCOUNT,
     expect: ExpectOption = None,
+    columns: ColumnsOption = None,
 ) -> None:
     """Read files as a run would, every row of them, and record nothing.
 
@@ -53,6 +55,7 @@ def check(
         methodology=methodology_of(account_order, pool),
         memory=memory_limit(),
         totals=read_totals(expect),
+        mappings=read_mapping(columns),
     )
     problems.refuse_if_any()
     session.show(

@@ -15,6 +15,7 @@ from lottery.cli import text
 from lottery.cli.backend import memory_limit, open_backend
 from lottery.cli.options import (
     AccountOrderOption,
+    ColumnsOption,
     InForceDateOption,
     OccAccountOption,
     PoolOption,
@@ -46,6 +47,7 @@ def odds(
     account_order: AccountOrderOption = AccountOrder.NUMERIC,
     zero_hit: ZeroHitOption = ZeroHit.WRAP,
     pool: PoolOption = Pooling.OCC_ACCOUNT,
+    columns: ColumnsOption = None,
 ) -> None:
     """Show each account's exact chances in a pool, over all 10,000 fractions; record nothing.
 
@@ -68,6 +70,7 @@ def odds(
             account=account or "",
             memory=memory_limit(),
             methodology=methodology_of(account_order, pool, zero_hit),
+            mappings=operations.read_mapping(columns),
         )
         step("counting the fractions")
         found = backend.pool_odds(request)

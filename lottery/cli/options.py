@@ -98,6 +98,14 @@ ExpectOption = Annotated[
         "or shorts (contracts short); may be repeated.",
     ),
 ]
+ColumnsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--columns",
+        metavar="FILE",
+        help="A mapping, .toml, that says what a .csv file is: delimiter, names, sign, encoding.",
+    ),
+]
 OccAccountOption = Annotated[
     str | None,
     typer.Option(help="The pool's OCC account; needed if the series has several pools."),

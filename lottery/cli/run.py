@@ -13,6 +13,7 @@ from lottery import operations
 from lottery.cli import exits, output, text
 from lottery.cli.backend import memory_limit, open_backend
 from lottery.cli.options import (
+    ColumnsOption,
     ExpectOption,
     PositionsOption,
     RunArgument,
@@ -80,6 +81,7 @@ def run(
         ),
     ] = None,
     expect: ExpectOption = None,
+    columns: ColumnsOption = None,
     clearing_member: Annotated[
         str,
         typer.Option(
@@ -104,7 +106,11 @@ def run(
     with open_backend(session) as backend, session.progress(STEPS) as step:
         request = operations.read_request(
             operations.RunFiles(
-                notices=notices, positions=positions, volumes=volumes, occ_positions=occ_positions
+                notices=notices,
+                positions=positions,
+                volumes=volumes,
+                occ_positions=occ_positions,
+                mappings=operations.read_mapping(columns),
             ),
             business_date=business_date,
             methodology=backend.methodology(business_date),

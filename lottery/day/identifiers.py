@@ -105,7 +105,8 @@ def describe_slip(text: str) -> str:
         (r"\s.*|.*\s", ", without blanks around it"),
         (r"[0-9](\.[0-9]+)?[Ee]\+?[0-9]+", ", not rounded by a spreadsheet (make its column text)"),
         (r"'.*|=.*", ", without a spreadsheet's sign of text"),
-        (r"-[0-9]+|[0-9]+-|\([0-9]+\)", ", not negative"),
+        (r"-[0-9][0-9.,]*|[0-9][0-9.,]*-|\([0-9][0-9.,]*\)", ", not negative"),
+        (r"\+[0-9].*", ", without a plus, which a mapping gives to what must be negative"),
         (r"[0-9]{1,3}([,.' ][0-9]{3})+", ", without thousands separators"),
         (r"[0-9]+[.,][0-9]*", ", without decimals"),
     )

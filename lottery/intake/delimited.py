@@ -1,7 +1,8 @@
 """CSV as in RFC 4180: UTF-8, a header, and quotes where a value needs them.
 
 Arrow's reader does the work. No valid value of these files holds a line break, so a row is a line.
-A file that Arrow refuses is read again line by line, to name every malformed row.
+A file that Arrow refuses is read again line by line, to name every malformed row. What a mapping
+says of a file is applied before and after Arrow reads it (`lottery.intake.mapped`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import mmap
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -21,6 +23,8 @@ from lottery.errors import ProblemCollector, Problems, escape, quote
 from lottery.intake.columns import OPTIONAL_COLUMNS, REPEATED_COLUMNS, check_names
 from lottery.intake.dialect import describe_encoding, describe_header
 from lottery.intake.loops import has_valid_quotes
+from lottery.intake.mapped import missing_columns, our_names, our_values, text_of
+from lottery.intake.mapping import PLAIN, FileMapping
 from lottery.intake.sources import Reading, RowLocator
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -35,6 +39,7 @@ def read_csv(
     required: Sequence[str],
     source: str,
     optional: Sequence[str] = OPTIONAL_COLUMNS,
+    mapping: FileMapping = PLAIN,
 ) -> Reading:
     """Read a CSV file as text columns.
 
@@ -43,36 +48,51 @@ def read_csv(
         required: The columns that must be there.
         source: What problems name as their source.
         optional: The columns that may be there.
+        mapping: What the file is, if it is not CSV as above.
 
     Returns:
         String columns, labels as dictionaries; no table if the file or its header is refused.
     """
-    locator = RowLocator(source=source, header_lines=1)
-    view = memoryview(data)
-    header = csv_names(view)
-    if bytes(view[:3]) == BYTE_ORDER_MARK:
-        view = view[3:]
-    if isinstance(header, str):
-        return Reading(locator=locator, problems=Problems.of(locator.problem(header)))
-    view = _without_blank_end(view)
-    can_be_read, problems = check_names(header, required, locator, optional)
-    if problems:
-        lines = _first_lines(view)
-        slip = describe_header(lines, header, (*required, *optional)) if lines else None
-        if slip is not None:
-            return Reading(locator=locator, problems=Problems.of(locator.problem(slip)))
+    locator = RowLocator(source=source, header_lines=mapping.header_lines)
+    view = _without_mark(memoryview(data))
+    text = view if mapping == PLAIN else text_of(view, mapping)
+    first_line = text if isinstance(text, str) else csv_names(text, mapping.delimiter)
+    if isinstance(text, str) or isinstance(first_line, str):
+        return Reading(locator=locator, problems=Problems.of(locator.problem(str(first_line))))
+    view = _without_blank_end(text)
+    header, can_be_read, problems = _header(view, first_line, required, optional, locator, mapping)
     if not can_be_read:
         return Reading(locator=locator, problems=problems)
     wanted = [name for name in header if name in (*required, *optional)]
     characters = np.frombuffer(view, np.uint8)
     has_quotes = bool((characters == 0x22).any())  # noqa: PLR2004 - a quote.
-    if not has_quotes or has_valid_quotes(characters):
+    if not has_quotes or has_valid_quotes(characters, ord(mapping.delimiter)):
         try:
-            table = _read_fast(view, header, wanted)
-            return Reading(locator=locator, table=table, problems=problems)
+            table = _read_fast(view, header, wanted, mapping)
+            return _mapped(Reading(locator=locator, table=table, problems=problems), mapping)
         except pa.ArrowInvalid:
             pass  # It does not say which rows are malformed.
-    return _read_lines(bytes(view), header, wanted, locator, problems)
+    return _mapped(_read_lines(bytes(view), header, wanted, locator, problems, mapping), mapping)
+
+
+def column_names_of(
+    content: bytes | memoryview | mmap.mmap, known: Sequence[str], mapping: FileMapping
+) -> list[str] | str:
+    """Return our names of a CSV file's columns, or why there are none.
+
+    Args:
+        content: The whole file.
+        known: The columns that there may be, whatever the file holds.
+        mapping: What the file is.
+    """
+    view = _without_mark(memoryview(content))
+    text = view if mapping == PLAIN else text_of(view, mapping)
+    first_line = text if isinstance(text, str) else csv_names(text, mapping.delimiter)
+    if isinstance(text, str) or isinstance(first_line, str):
+        return str(first_line)
+    if mapping != PLAIN:
+        return our_names(first_line, mapping)
+    return describe_header(_first_lines(text) or [""], first_line, known) or first_line
 
 
 def describe_format(data: bytes) -> str | None:
@@ -98,19 +118,55 @@ def refused_as_csv(data: bytes) -> str | None:
     return describe_encoding(data) or (f"expected CSV, got {found}" if found else None)
 
 
-def csv_names(content: bytes | memoryview | mmap.mmap) -> list[str] | str:
-    """Return the column names of a CSV file's first line, or why there are none."""
+def csv_names(content: bytes | memoryview | mmap.mmap, delimiter: str = ",") -> list[str] | str:
+    """Return the values of a CSV file's first line, its column names, or why there are none."""
     data = bytes(memoryview(content)[:_HEADER_BYTES]).removeprefix(BYTE_ORDER_MARK)
     refusal = refused_as_csv(data)
     if refusal is not None:
         return refusal
     try:
         line = _LINE_END.split(data, maxsplit=1)[0].decode()
-        return next(csv.reader([line], strict=True), [])
+        return next(csv.reader([line], strict=True, delimiter=delimiter), [])
     except UnicodeDecodeError as error:
         return f"expected CSV in UTF-8, got an invalid byte at offset {error.start} of the header"
     except csv.Error as error:
         return f"the header is malformed: {escape(str(error))}"
+
+
+def _header(
+    view: memoryview,
+    first_line: list[str],
+    required: Sequence[str],
+    optional: Sequence[str],
+    locator: RowLocator,
+    mapping: FileMapping,
+) -> tuple[list[str], bool, Problems]:
+    """Return our names of a file's columns, whether they can be read, and what is wrong."""
+    if mapping != PLAIN:
+        header = our_names(first_line, mapping)
+        missing = missing_columns(first_line, mapping, locator)
+        # What the mapping names and the file does not have is said once.
+        checked = [*filter(None, header), *(name for name in mapping.names if name not in header)]
+        can_be_read, problems = check_names(checked, required, locator, optional)
+        return header, can_be_read and not missing, missing + problems
+    can_be_read, problems = check_names(first_line, required, locator, optional)
+    if problems:
+        lines = _first_lines(view)
+        slip = describe_header(lines, first_line, (*required, *optional)) if lines else None
+        if slip is not None:
+            return first_line, False, Problems.of(locator.problem(slip))
+    return first_line, can_be_read, problems
+
+
+def _mapped(reading: Reading, mapping: FileMapping) -> Reading:
+    if mapping == PLAIN:
+        return reading
+    return replace(reading, table=our_values(reading.table, mapping))
+
+
+def _without_mark(view: memoryview) -> memoryview:
+    """Return a file without a byte order mark of UTF-8."""
+    return view[3:] if bytes(view[:3]) == BYTE_ORDER_MARK else view
 
 
 def _without_blank_end(view: memoryview) -> memoryview:
@@ -124,14 +180,21 @@ def _first_lines(view: memoryview) -> list[str]:
     return bytes(view[:_HEADER_BYTES]).decode("utf-8", "replace").splitlines()
 
 
-def _read_fast(view: memoryview, header: Sequence[str], wanted: Sequence[str]) -> pa.Table:
+def _read_fast(
+    view: memoryview, header: Sequence[str], wanted: Sequence[str], mapping: FileMapping
+) -> pa.Table:
     text = {
         name: pa.dictionary(pa.int32(), pa.string()) if name in REPEATED_COLUMNS else pa.string()
         for name in header
     }
+    is_plain = mapping == PLAIN
     return pa.csv.read_csv(
         pa.BufferReader(owned_by_arrow(view)),
-        parse_options=pa.csv.ParseOptions(ignore_empty_lines=False),
+        read_options=pa.csv.ReadOptions(
+            column_names=None if is_plain else header,
+            skip_rows=0 if is_plain else int(mapping.has_header),
+        ),
+        parse_options=pa.csv.ParseOptions(delimiter=mapping.delimiter, ignore_empty_lines=False),
         convert_options=pa.csv.ConvertOptions(
             column_types=text,
             include_columns=wanted,
@@ -148,6 +211,7 @@ def _read_lines(
     wanted: Sequence[str],
     locator: RowLocator,
     problems: Problems,
+    mapping: FileMapping,
 ) -> Reading:
     """Read line by line, leaving out malformed rows, each of which is a problem."""
     lines = _LINE_END.split(data)
@@ -157,8 +221,8 @@ def _read_lines(
     row_numbers = []
     collector = ProblemCollector()
     collector.add_all(problems)
-    for row, line in enumerate(lines[1:], start=1):
-        values = _values(line, len(header))
+    for row, line in enumerate(lines[mapping.has_header :], start=1):
+        values = _values(line, len(header), mapping.delimiter)
         if isinstance(values, str):
             collector.add(locator.numbered_row_problem(row, f"{values}: {quote(line)}"))
             continue
@@ -166,24 +230,22 @@ def _read_lines(
         for name, value in zip(header, values, strict=True):
             columns[name].append(value)
     return Reading(
-        locator=RowLocator(
-            source=locator.source,
-            header_lines=locator.header_lines,
-            row_numbers=np.array(row_numbers, np.int64),
-        ),
+        locator=replace(locator, row_numbers=np.array(row_numbers, np.int64)),
         table=pa.table({name: pa.array(columns[name], pa.string()) for name in wanted}),
         problems=collector.problems(),
     )
 
 
-def _values(line: bytes, column_count: int) -> list[str] | str:
+def _values(line: bytes, column_count: int, delimiter: str) -> list[str] | str:
     """Return a line's values, or what was expected of the line."""
     if b"\x00" in line:
         return "row must not contain a NUL byte"
-    if b'"' in line and not has_valid_quotes(np.frombuffer(line, np.uint8)):
+    if b'"' in line and not has_valid_quotes(np.frombuffer(line, np.uint8), ord(delimiter)):
         return "row must have quotes around whole values only, and every quote closed"
     try:
-        values = next(csv.reader([line.decode("utf-8", "replace")], strict=True), [])
+        values = next(
+            csv.reader([line.decode("utf-8", "replace")], strict=True, delimiter=delimiter), []
+        )
     except csv.Error as error:
         return f"row is malformed ({escape(str(error))})"
     if len(values) != column_count:

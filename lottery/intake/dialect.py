@@ -1,6 +1,7 @@
 """What a text file is that is not CSV as it is wanted: the ways in which spreadsheets save tables.
 
 A file is refused with the one sentence that names its cause, and is not read in a way that guesses.
+Where a mapping that states the cause makes a file readable, the sentence says so.
 """
 
 from __future__ import annotations
@@ -9,14 +10,52 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
-from lottery.errors import quote
+from lottery.errors import Problem, Problems, quote
 
 _SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _LINES_SEARCHED: Final = 20
 """Lines in which a header is looked for that is not in the first one."""
 _SERIES: Final = re.compile("[A-Z0-9]{1,6} *[0-9]{6}[CP][0-9]{8}")
+
+_REMEDY: Final = "or state it in a mapping, --columns"
+_STATED: Final = (
+    "expected CSV in UTF-8",
+    "expected values separated",
+    "expected column names",
+    "expected the column names",
+    "expected a name for each column",
+    "column must be one of",
+    "expected exactly one of the columns",
+)
+"""How the sentences begin that are of a whole file, and of what a mapping can state."""
+_STATED_OF_TEXTS: Final = (", without blanks around it",)
+_STATED_OF_QUANTITIES: Final = (
+    *_STATED_OF_TEXTS,
+    ", not negative",
+    ", without thousands separators",
+)
+_WHOLE_DECIMALS: Final = re.compile(r", without decimals(?=, got '[0-9]+[.,]0+')")
+
+
+def naming_the_mapping(problems: Problems) -> Problems:
+    """Return problems of a CSV file, each of which says so if a mapping can state its cause."""
+    return replace(problems, listed=tuple(map(_with_remedy, problems.listed)))
+
+
+def _with_remedy(problem: Problem) -> Problem:
+    message = problem.message
+    if problem.row is None:
+        is_stated = message.startswith(_STATED)
+        return replace(problem, message=f"{message}; {_REMEDY}") if is_stated else problem
+    is_quantity = (problem.column or "").endswith("quantity")
+    for slip in _STATED_OF_QUANTITIES if is_quantity else _STATED_OF_TEXTS:
+        message = message.replace(f"{slip}, got", f"{slip} ({_REMEDY}), got")
+    if is_quantity:
+        message = _WHOLE_DECIMALS.sub(rf"\g<0> ({_REMEDY})", message)
+    return replace(problem, message=message)
 
 
 def describe_encoding(data: bytes) -> str | None:

@@ -18,6 +18,7 @@ from lottery.day.assigned_pools import AssignedPools, assigned_pools
 from lottery.day.keys import KeyedPositions
 from lottery.day.tables import NOTICES, OCC_POSITIONS, OCC_REPORT_COLUMNS
 from lottery.errors import Problems, quote
+from lottery.intake import volumes as volumes_file
 from lottery.intake.arrival import check_arrival
 from lottery.intake.arrow import read_kept_arrow
 from lottery.intake.columns import (
@@ -29,7 +30,9 @@ from lottery.intake.columns import (
     to_notices,
     to_occ_positions,
 )
-from lottery.intake.delimited import csv_names, read_csv
+from lottery.intake.delimited import column_names_of, read_csv
+from lottery.intake.dialect import naming_the_mapping
+from lottery.intake.mapping import PLAIN, FileMapping
 from lottery.intake.memory import TEXT_FACTOR, UNLIMITED, MemoryLimit
 from lottery.intake.occ_reports import to_occ_reports
 from lottery.intake.parquet import parquet_blocks, parquet_names, read_parquet
@@ -50,6 +53,19 @@ FIXML: Final = ".xml"
 MAX_VOLUMES_BYTES: Final = 1 << 20
 """Maximum size of a file of volumes in bytes; its four rows have a few hundred."""
 
+_KNOWN_COLUMNS: Final = tuple(
+    dict.fromkeys(
+        (
+            *NOTICE_COLUMNS,
+            *POSITION_COLUMNS,
+            *POSITION_OPTIONAL_COLUMNS,
+            *volumes_file.REQUIRED,
+            *volumes_file.OPTIONAL,
+        )
+    )
+)
+"""Every column of notices, positions and volumes."""
+
 _Result = TypeVar("_Result")
 _Blocks: TypeAlias = Callable[[], Iterator[bytes]]
 _Convert: TypeAlias = Callable[[Reading], Reading]
@@ -60,7 +76,11 @@ _READERS: Final[dict[str, Callable[[pa.Buffer, Sequence[str], str], Reading]]] =
 
 
 def read_notices(
-    path: Path, *, source: str | None = None, business_date: dt.date | None = None
+    path: Path,
+    *,
+    source: str | None = None,
+    business_date: dt.date | None = None,
+    mapping: FileMapping = PLAIN,
 ) -> Received:
     """Read the notices of a CSV, Parquet or FIXML file.
 
@@ -68,10 +88,14 @@ def read_notices(
         path: The file.
         source: What problems name as their source; the file's base name by default.
         business_date: The run's date, which FIXML's reports must have and cannot be read without.
+        mapping: What a CSV file is.
     """
     source = source or _name(path)
+    refusal = _describe_unmapped(path, "notices", mapping)
+    if refusal is not None:
+        return _refused(source, NOTICES, refusal)
     if path.suffix.lower() != FIXML:
-        return _read_rows(path, source, "notices", NOTICE_COLUMNS, NOTICES, to_notices)
+        return _read_rows(path, source, "notices", NOTICE_COLUMNS, NOTICES, to_notices, mapping)
     if business_date is None:
         return _refused(source, NOTICES, "a business date is needed to read FIXML")
     return _read_fixml(
@@ -79,7 +103,7 @@ def read_notices(
     )
 
 
-def read_positions(
+def read_positions(  # noqa: PLR0913 - one a term of what is read.
     path: Path,
     assigned: AssignedPools | None,
     order: AccountOrder,
@@ -89,6 +113,7 @@ def read_positions(
     source: str | None = None,
     memory: MemoryLimit = UNLIMITED,
     adds_up: bool = False,
+    mapping: FileMapping = PLAIN,
 ) -> ReceivedPositions:
     """Read the positions of the assigned pools from a CSV or Parquet file.
 
@@ -101,13 +126,14 @@ def read_positions(
         source: What problems name as their source; the file's base name by default.
         memory: What the day may take.
         adds_up: Whether the contracts of all rows are added up, those of other pools too.
+        mapping: What a CSV file is.
 
     Raises:
         LimitExceeded: The file, or its rows of assigned pools, need more memory.
     """
     locator = RowLocator(source=source or _name(path))
     suffix = path.suffix.lower()
-    mapped = (
+    mapped = _describe_unmapped(path, "positions", mapping) or (
         _mapped(path)
         if suffix in _READERS
         else f"positions must be a {' or '.join(_READERS)} file, got {_suffix(path)}"
@@ -122,7 +148,7 @@ def read_positions(
         )
 
     def read() -> ReceivedPositions:
-        blocks = _position_blocks(mapped, suffix, locator.source, memory)
+        blocks = _position_blocks(mapped, suffix, locator.source, memory, mapping)
         pools = assigned
         if pools is None:
             pools = assigned_pools(notices_of_all(blocks), pooling)
@@ -133,17 +159,22 @@ def read_positions(
     received, file, problems = _read_and_digest(path, "positions", mapped, locator, read)
     # It may be too large to hold.
     file = replace(file, as_of=received.as_of, content=path if keep else None)
-    return replace(received, sources=(file,), problems=received.problems + problems)
+    problems = _with_remedies(received.problems, suffix) + problems
+    return replace(received, sources=(file,), problems=problems)
 
 
 def _position_blocks(
-    mapped: mmap.mmap | bytes, suffix: str, source: str, memory: MemoryLimit
+    mapped: mmap.mmap | bytes,
+    suffix: str,
+    source: str,
+    memory: MemoryLimit,
+    mapping: FileMapping,
 ) -> PositionBlocks:
     data = pa.py_buffer(mapped)
     if suffix == ".csv":
         memory.check(source, data.size * TEXT_FACTOR)
         return PositionBlocks.of(
-            [read_csv(data, POSITION_COLUMNS, source, POSITION_OPTIONAL_COLUMNS)]
+            [read_csv(data, POSITION_COLUMNS, source, POSITION_OPTIONAL_COLUMNS, mapping)]
         )
 
     def forget() -> None:
@@ -153,15 +184,17 @@ def _position_blocks(
     return parquet_blocks(data, POSITION_COLUMNS, source, forget)
 
 
-def column_names(path: Path) -> list[str] | str:
-    """Return the column names of a CSV or Parquet file, or why they cannot be read."""
+def column_names(path: Path, mapping: FileMapping = PLAIN) -> list[str] | str:
+    """Return our names of a CSV or Parquet file's columns, or why they cannot be read."""
     suffix = path.suffix.lower()
     if suffix not in _READERS:
         return f"expected a {' or '.join([*_READERS, '.json', FIXML])} file, got {_suffix(path)}"
     mapped = _mapped(path)
     if isinstance(mapped, str):
         return mapped
-    return csv_names(mapped) if suffix == ".csv" else parquet_names(pa.py_buffer(mapped))
+    if suffix == ".csv":
+        return column_names_of(mapped, _KNOWN_COLUMNS, mapping)
+    return parquet_names(pa.py_buffer(mapped))
 
 
 def read_occ_positions(
@@ -198,7 +231,9 @@ def read_volumes(
     return ReceivedVolumes(asks=(), sources=(), locator=locator, problems=problems)
 
 
-def notices_of_source(source: SourceFile, business_date: dt.date) -> Received:
+def notices_of_source(
+    source: SourceFile, business_date: dt.date, mapping: FileMapping = PLAIN
+) -> Received:
     """Return `tables.NOTICES` and what else OCC says of them, of a file kept in the evidence."""
     content = source.read()
     if source.suffix == FIXML:
@@ -209,7 +244,7 @@ def notices_of_source(source: SourceFile, business_date: dt.date) -> Received:
         optional = (*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS)
         raw = read_kept_arrow(content, NOTICE_COLUMNS, locator, optional)
     elif source.suffix in _READERS:
-        raw = _READERS[source.suffix](pa.py_buffer(content), NOTICE_COLUMNS, source.name)
+        raw = _reader(source.suffix, mapping)(pa.py_buffer(content), NOTICE_COLUMNS, source.name)
     else:
         message = f"notices are not kept as {quote(source.suffix)}"
         return _refused(source.name, NOTICES, message)
@@ -237,7 +272,10 @@ def occ_positions_of_source(source: SourceFile, business_date: dt.date) -> Recei
 
 
 def positions_of_sources(
-    paths: Sequence[Path], assigned: AssignedPools, order: AccountOrder
+    paths: Sequence[Path],
+    assigned: AssignedPools,
+    order: AccountOrder,
+    mapping: FileMapping = PLAIN,
 ) -> ReceivedPositions:
     """Return the positions of the assigned pools, of what is kept of them in the evidence.
 
@@ -245,12 +283,13 @@ def positions_of_sources(
         paths: One file, or the messages that arrived, as Arrow IPC streams.
         assigned: The pools.
         order: The choice of R2.
+        mapping: What a CSV file is.
 
     Raises:
         OSError: A file cannot be read.
     """
     if paths[0].suffix != ".arrows":
-        return read_positions(paths[0], assigned, order)
+        return read_positions(paths[0], assigned, order, mapping=mapping)
     readings = [
         read_kept_arrow(
             path.read_bytes(),
@@ -298,6 +337,12 @@ def _read_fixml(
     return replace(received, sources=(whole,), problems=received.problems + problems)
 
 
+def _reader(
+    suffix: str, mapping: FileMapping
+) -> Callable[[pa.Buffer, Sequence[str], str], Reading]:
+    return partial(read_csv, mapping=mapping) if suffix == ".csv" else _READERS[suffix]
+
+
 def _read_rows(
     path: Path,
     source: str,
@@ -305,10 +350,10 @@ def _read_rows(
     required: Sequence[str],
     schema: pa.Schema,
     convert: _Convert,
+    mapping: FileMapping,
 ) -> Received:
     suffix = path.suffix.lower()
-    reader = _READERS.get(suffix)
-    if reader is None:
+    if suffix not in _READERS:
         known = " or ".join([*_READERS, FIXML] if role == "notices" else [*_READERS])
         return _refused(source, schema, f"{role} must be a {known} file, got {_suffix(path)}")
     mapped = _mapped(path)
@@ -316,12 +361,13 @@ def _read_rows(
         return _refused(source, schema, mapped)
 
     def read() -> Reading:
-        raw = reader(pa.py_buffer(mapped), required, source)
+        raw = _reader(suffix, mapping)(pa.py_buffer(mapped), required, source)
         return raw if raw.table is None else convert(raw)
 
     found, file, problems = _read_and_digest(path, role, mapped, RowLocator(source=source), read)
     file = replace(file, content=(bytes(mapped),))
-    return _received(replace(found, problems=found.problems + problems), schema, file)
+    problems = _with_remedies(found.problems, suffix) + problems
+    return _received(replace(found, problems=problems), schema, file)
 
 
 def _read_and_digest(
@@ -347,7 +393,9 @@ def _read_and_digest(
     if _identity(path) != before:
         changed = locator.problem("the file changed while it was read; run again")
         return result, source, Problems.of(changed)
-    source, problems = check_arrival(path, source, mapped[-1:], locator.source)
+    # In UTF-16 a line end is two bytes.
+    ending = mapped[-2:].strip(b"\x00")[-1:]
+    source, problems = check_arrival(path, source, ending, locator.source)
     return result, source, problems
 
 
@@ -366,6 +414,17 @@ def _refused(source: str, schema: pa.Schema, message: str) -> Received:
     locator = RowLocator(source=source)
     problems = Problems.of(locator.problem(message))
     return Received(table=schema.empty_table(), sources=(), locators=(locator,), problems=problems)
+
+
+def _describe_unmapped(path: Path, role: str, mapping: FileMapping) -> str | None:
+    """Return why a mapping cannot be applied to a file, or None if it can be, or there is none."""
+    if mapping == PLAIN or path.suffix.lower() == ".csv":
+        return None
+    return f"the mapping has [{role}], which reads a .csv file, got {_suffix(path)}"
+
+
+def _with_remedies(problems: Problems, suffix: str) -> Problems:
+    return naming_the_mapping(problems) if suffix == ".csv" else problems
 
 
 def _suffix(path: Path) -> str:

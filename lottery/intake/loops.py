@@ -245,8 +245,8 @@ def read_kept(kept, offsets, data, words, shorts, keys, kept_shorts):
     return sound
 
 
-@loop("const uint8[]")
-def has_valid_quotes(data):
+@loop("const uint8[], int64")
+def has_valid_quotes(data, delimiter):
     """Return whether quotes are where RFC 4180 has them: around a value, or doubled within one.
 
     Nothing follows a closing quote within its value, and no value holds a line break. Arrow's
@@ -254,13 +254,14 @@ def has_valid_quotes(data):
 
     Args:
         data: uint8[n], the file.
+        delimiter: The byte that separates values.
     """
     at_start, unquoted, quoted, closing = 0, 1, 2, 3
     state = at_start
     for byte in data:
         is_quote = byte == 0x22
         is_break = byte in (0x0A, 0x0D)
-        is_end = is_break or byte == 0x2C
+        is_end = is_break or byte == delimiter
         if state == quoted:
             if is_break:
                 return False

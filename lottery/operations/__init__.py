@@ -67,6 +67,7 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.operations.histories import HistoryRow as HistoryRow
     from lottery.operations.histories import history as history
     from lottery.operations.inputs import RunFiles as RunFiles
+    from lottery.operations.inputs import read_mapping as read_mapping
     from lottery.operations.inputs import read_request as read_request
     from lottery.operations.inputs import read_volumes as read_volumes
     from lottery.operations.ledgers import CharterTerms as CharterTerms
@@ -185,6 +186,7 @@ _NAMES: Final = {
     ),
     "lottery.operations.inputs": (
         "RunFiles",
+        "read_mapping",
         "read_request",
         "read_volumes",
     ),

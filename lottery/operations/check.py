@@ -15,6 +15,8 @@ from typing import Final
 from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
 from lottery.intake import files
 from lottery.intake.as_of import as_of_problems
+from lottery.intake.dialect import naming_the_mapping
+from lottery.intake.mapping import NO_MAPPINGS, PLAIN, FileMapping, Mappings
 from lottery.intake.members import members_of
 from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.intake.sources import SourceFile
@@ -68,6 +70,7 @@ def check_files(
     methodology: Methodology = JPMS_2024_09_06,
     memory: MemoryLimit = UNLIMITED,
     totals: ControlTotals = NO_TOTALS,
+    mappings: Mappings = NO_MAPPINGS,
 ) -> tuple[tuple[CheckedFile, ...], Problems]:
     """Read files as a run would, and every row of them.
 
@@ -77,6 +80,7 @@ def check_files(
         methodology: The method with its decisions.
         memory: What reading a file may take.
         totals: What all files of notices, and of positions, must come to.
+        mappings: What files are that are not as they are wanted.
 
     Returns:
         What each file holds, and what is wrong with them.
@@ -87,7 +91,7 @@ def check_files(
     checked, problems = [], NO_PROBLEMS
     figures: list[Figures] = []
     for path in paths:
-        file, found, came = _check(path, business_date, methodology, memory)
+        file, found, came = _check(path, business_date, methodology, memory, mappings)
         may_be_cut_off = file.may_be_cut_off and not totals.covers(file.role or "")
         checked.append(replace(file, may_be_cut_off=may_be_cut_off))
         problems += found
@@ -108,13 +112,19 @@ def _added_up(figures: Sequence[Figures]) -> Figures:
 
 
 def _check(
-    path: Path, business_date: dt.date | None, methodology: Methodology, memory: MemoryLimit
+    path: Path,
+    business_date: dt.date | None,
+    methodology: Methodology,
+    memory: MemoryLimit,
+    mappings: Mappings,
 ) -> tuple[CheckedFile, Problems, Figures]:
     """Return what a file holds, what is wrong with it, and what it comes to."""
     name = str(path)
-    role, problems = _role_of(path, name)
+    role, mapping, problems = _role_of(path, name, mappings)
     if role == "notices":
-        notices = files.read_notices(path, source=name, business_date=business_date)
+        notices = files.read_notices(
+            path, source=name, business_date=business_date, mapping=mapping
+        )
         file = CheckedFile(
             name=name,
             role=role,
@@ -147,6 +157,7 @@ def _check(
         source=name,
         memory=memory,
         adds_up=True,
+        mapping=mapping,
     )
     file = CheckedFile(
         name=name,
@@ -165,18 +176,33 @@ def _may_be_cut_off(sources: Sequence[SourceFile]) -> bool:
     return any(source.may_be_cut_off for source in sources)
 
 
-def _role_of(path: Path, name: str) -> tuple[str | None, Problems]:
-    """Return what a file holds by its suffix or column names, or why that cannot be said."""
+def _role_of(path: Path, name: str, mappings: Mappings) -> tuple[str | None, FileMapping, Problems]:
+    """Return what a file holds by its suffix or column names, or why that cannot be said.
+
+    Returns:
+        Its role, the mapping of which it is, and a problem instead of a role.
+    """
     role = _SUFFIX_ROLES.get(path.suffix.lower())
     if role is not None:
-        return role, NO_PROBLEMS
+        return role, PLAIN, NO_PROBLEMS
+    for mapped_role, mapping in mappings.of_role.items():
+        names = files.column_names(path, mapping)
+        if mapped_role in _roles_of(names) and mapping.names.keys() <= {*names}:
+            return mapped_role, mapping, NO_PROBLEMS
     names = files.column_names(path)
-    if isinstance(names, str):
-        return None, Problems.of(Problem(source=name, message=names))
-    roles = {_ROLES[column] for column in names if column in _ROLES}
+    roles = _roles_of(names)
     if len(roles) == 1:
-        return roles.pop(), NO_PROBLEMS
-    expected = ", ".join(f"{column} ({role})" for column, role in _ROLES.items())
-    found = ", ".join(map(quote, names))
-    message = f"expected exactly one of the columns {expected}, got {found}"
-    return None, Problems.of(Problem(source=name, message=message))
+        return roles.pop(), PLAIN, NO_PROBLEMS
+    message = names
+    if not isinstance(names, str):
+        expected = ", ".join(f"{column} ({role})" for column, role in _ROLES.items())
+        found = ", ".join(map(quote, names))
+        message = f"expected exactly one of the columns {expected}, got {found}"
+    problems = Problems.of(Problem(source=name, message=str(message)))
+    is_text = path.suffix.lower() == ".csv"
+    return None, PLAIN, naming_the_mapping(problems) if is_text else problems
+
+
+def _roles_of(names: list[str] | str) -> set[str]:
+    """Return the roles whose own column is among a file's, whose names may not be readable."""
+    return set() if isinstance(names, str) else {_ROLES[one] for one in names if one in _ROLES}

@@ -10,6 +10,7 @@ from lottery.day.assigned_pools import assigned_pools
 from lottery.errors import NO_PROBLEMS, Problem, Problems
 from lottery.intake import files
 from lottery.intake.arrow import with_own_labels, write_arrow
+from lottery.intake.mapping import NO_MAPPINGS, PLAIN, Mappings, read_mappings
 from lottery.intake.members import describe_member, of_one_member
 from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.intake.positions import ReceivedPositions
@@ -38,6 +39,7 @@ __all__ = [
     "AccountOrder",
     "ControlTotals",
     "IncomingRows",
+    "Mappings",
     "MemoryLimit",
     "Methodology",
     "NamedMember",
@@ -52,6 +54,7 @@ __all__ = [
     "figures_of_notices",
     "figures_of_positions",
     "of_one_member",
+    "read_mapping",
     "read_request",
     "read_volumes",
     "volumes_of_asks",
@@ -62,12 +65,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFiles:
-    """The files of a run."""
+    """The files of a run, and the mapping that says what some of them are."""
 
     notices: Path
     positions: Path
     volumes: Path
     occ_positions: Path | None = None
+    mappings: Mappings = NO_MAPPINGS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,10 @@ def read_request(
     )
     progress("reading the notices")
     received = files.read_notices(
-        paths.notices, source=names.get(paths.notices), business_date=business_date
+        paths.notices,
+        source=names.get(paths.notices),
+        business_date=business_date,
+        mapping=paths.mappings.of_role.get("notices", PLAIN),
     )
     notices, warnings = of_one_member(received, named.member, methodology.other_members)
     progress("reading the positions")
@@ -140,6 +147,7 @@ def read_request(
         source=names.get(paths.positions),
         memory=memory,
         adds_up=totals.adds_up_shorts,
+        mapping=paths.mappings.of_role.get("positions", PLAIN),
     )
     occ_positions = None
     if paths.occ_positions is not None:
@@ -156,6 +164,7 @@ def read_request(
         requested_by=requested_by,
         problems=named.problems + totals.problems(figures),
         occ_positions=occ_positions,
+        mapping=paths.mappings.sources,
         methodology=methodology,
         clearing_member=named.member,
         warnings=warnings,
@@ -166,6 +175,19 @@ def read_request(
             if source.may_be_cut_off and not totals.covers(source.role)
         ),
     )
+
+
+def read_mapping(path: Path | None) -> Mappings:
+    """Read the mapping of --columns, if there is one.
+
+    Raises:
+        Refused: Something in it is wrong; every problem is listed.
+    """
+    if path is None:
+        return NO_MAPPINGS
+    mappings = read_mappings(path)
+    mappings.problems.refuse_if_any()
+    return mappings
 
 
 def read_volumes(path: Path) -> ReceivedVolumes:

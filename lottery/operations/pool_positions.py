@@ -13,13 +13,14 @@ from lottery.day.tables import NOTICES
 from lottery.errors import Problem, Problems, quote
 from lottery.intake import files
 from lottery.intake.as_of import as_of_problems
+from lottery.intake.mapping import NO_MAPPINGS, PLAIN, Mappings
 from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.method.methodology import JPMS_2024_09_06, Methodology, Pooling
 from lottery.operations.odds import OddsRequest
 from lottery.operations.validation import checked_series, position_problems
 
 
-def read_pool(
+def read_pool(  # noqa: PLR0913 - one a term of the question.
     path: Path,
     *,
     series: str,
@@ -29,6 +30,7 @@ def read_pool(
     account: str = "",
     methodology: Methodology = JPMS_2024_09_06,
     memory: MemoryLimit | None = None,
+    mappings: Mappings = NO_MAPPINGS,
 ) -> OddsRequest:
     """Read one pool of a positions file, which is refused for whatever a run would refuse it for.
 
@@ -42,6 +44,7 @@ def read_pool(
         account: The one account to return; empty for all of them.
         methodology: The method with its decisions.
         memory: What reading the file may take.
+        mappings: What the file is, if it is not as it is wanted.
 
     Raises:
         LimitExceeded: The file would take more.
@@ -56,7 +59,13 @@ def read_pool(
         row = {"notice_id": "1", "series": series, "quantity": 1, "occ_account": occ_account}
         pools = assigned_pools(pa.Table.from_pylist([row], NOTICES), pooling)
     order = methodology.account_order
-    positions = files.read_positions(path, pools, order, memory=memory or UNLIMITED)
+    positions = files.read_positions(
+        path,
+        pools,
+        order,
+        memory=memory or UNLIMITED,
+        mapping=mappings.of_role.get("positions", PLAIN),
+    )
     problems = positions.problems
     if occ_account is None:
         names = sorted(pool.occ_account for pool in positions.assigned if pool.series == series)

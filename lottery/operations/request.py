@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lottery.errors import NO_PROBLEMS, Problems
 from lottery.intake.positions import ReceivedPositions
-from lottery.intake.sources import Received, ReceivedVolumes
+from lottery.intake.sources import Received, ReceivedVolumes, SourceFile
 from lottery.ledger.run_record import Identity
 from lottery.method.methodology import JPMS_2024_09_06, Methodology
 from lottery.method.seed import RuleWarning
@@ -33,6 +33,7 @@ class RunRequest:
         supersedes: The runs of the date that it supersedes, by id or as `latest`.
         reason: Why it supersedes them.
         occ_positions: OCC's own figures, to compare with the positions as given.
+        mapping: The file that says what the others are, if there is one.
         acknowledged: The holds that are acknowledged, by code, each with the reason (H1).
         methodology: The method with its decisions, which must be those of the charter (C1).
         clearing_member: The clearing member whose notices count, as the charter or the command
@@ -53,6 +54,7 @@ class RunRequest:
     supersedes: tuple[str, ...] = ()
     reason: str | None = None
     occ_positions: Received | None = None
+    mapping: tuple[SourceFile, ...] = ()
     acknowledged: Mapping[str, str] = field(default_factory=dict)
     methodology: Methodology = JPMS_2024_09_06
     clearing_member: str | None = None

@@ -166,6 +166,7 @@ def compute_day(request: RunRequest, *, progress: Progress | None = None) -> Run
             *request.positions.sources,
             *request.volumes.sources,
             *occ_sources,
+            *request.mapping,
         ),
         requested_by=request.requested_by,
         clearing_member=member,

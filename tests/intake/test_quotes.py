@@ -29,7 +29,7 @@ values = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_si
 
 
 def is_sound(text: str) -> bool:
-    return bool(has_valid_quotes(np.frombuffer(text.encode(), np.uint8)))
+    return bool(has_valid_quotes(np.frombuffer(text.encode(), np.uint8), ord(",")))
 
 
 def read_strictly(text: str) -> list[str] | None:
