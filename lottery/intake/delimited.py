@@ -54,7 +54,7 @@ def read_csv(
         String columns, labels as dictionaries; no table if the file or its header is refused.
     """
     locator = RowLocator(source=source, header_lines=mapping.header_lines)
-    view = _without_mark(memoryview(data))
+    view = _without_bom(memoryview(data))
     text = view if mapping == PLAIN else text_of(view, mapping)
     first_line = text if isinstance(text, str) else csv_names(text, mapping.delimiter)
     if isinstance(text, str) or isinstance(first_line, str):
@@ -85,7 +85,7 @@ def column_names_of(
         known: The columns that there may be, whatever the file holds.
         mapping: What the file is.
     """
-    view = _without_mark(memoryview(content))
+    view = _without_bom(memoryview(content))
     text = view if mapping == PLAIN else text_of(view, mapping)
     first_line = text if isinstance(text, str) else csv_names(text, mapping.delimiter)
     if isinstance(text, str) or isinstance(first_line, str):
@@ -164,8 +164,8 @@ def _mapped(reading: Reading, mapping: FileMapping) -> Reading:
     return replace(reading, table=our_values(reading.table, mapping))
 
 
-def _without_mark(view: memoryview) -> memoryview:
-    """Return a file without a byte order mark of UTF-8."""
+def _without_bom(view: memoryview) -> memoryview:
+    """Return a file without its byte order mark."""
     return view[3:] if bytes(view[:3]) == BYTE_ORDER_MARK else view
 
 

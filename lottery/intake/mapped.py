@@ -32,7 +32,7 @@ def text_of(view: memoryview, mapping: FileMapping) -> memoryview | str:
     """Return a file's text in UTF-8 from its header on, or why it has none.
 
     Args:
-        view: The file, without a mark of UTF-8.
+        view: The file, without a byte order mark.
         mapping: What it is.
     """
     if mapping.encoding != "utf-8":

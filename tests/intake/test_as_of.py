@@ -180,7 +180,8 @@ def test_notices_have_no_as_of_time(tmp_path: Path) -> None:
     (problem,) = files.read_notices(path).problems
 
     assert problem.message == (
-        "column must be one of notice_id, series, quantity, occ_account, got 'as_of'"
+        "column must be one of notice_id, series, quantity, occ_account, got 'as_of'; or state it "
+        "in a mapping, --columns"
     )
 
 

@@ -167,7 +167,8 @@ def test_a_malformed_row_is_named_and_the_rows_behind_it_are_still_checked(
     assert "positions.csv, row 2 (line 3): " in texts(problems)
     assert (
         "positions.csv, row 3 (line 4), short_quantity: short quantity must be "
-        "a whole number of at least 0, not negative, got '-5'" in texts(problems)
+        "a whole number of at least 0, not negative (or state it in a mapping, --columns), got '-5'"
+        in texts(problems)
     )
 
 

@@ -49,15 +49,15 @@ def test_a_mapping_says_what_the_files_of_each_role_are(tmp_path: Path) -> None:
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     text = (
-        '[positions]\ndelimeter = ";"\nencoding = "ebcdic"\nskip_lines = "two"\nstrip = 1\n'
+        '[positions]\nseparator = ";"\nencoding = "ebcdic"\nskip_lines = "two"\nstrip = 1\n'
         '[notices]\nthousands = ","\ndecimals = ",00"\nskip_lines = 101\n'
-        'names = { series = "Symbol", notice_id = "Symbol", acount = "Id" }\n'
+        'names = { series = "Symbol", notice_id = "Symbol", acct = "Id" }\n'
         "[volumes]\n"
     )
     found = problems_of(text, tmp_path / "bank.toml")
-    assert found[0] == ("positions.delimeter", KEYS)
+    assert found[0] == ("positions.separator", KEYS)
     assert [column for column, _ in found] == [
-        "positions.delimeter",
+        "positions.separator",
         "positions.encoding",
         "positions.skip_lines",
         "positions.strip",
@@ -65,7 +65,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         "volumes",
     ]
     assert [message for column, message in found if column == "notices"] == [
-        "names must be of notice_id, series, quantity, occ_account, got 'acount'",
+        "names must be of notice_id, series, quantity, occ_account, got 'acct'",
         "a column must be named or omitted once, got 'Symbol' again",
         "skip_lines must be 0 to 100, got 101",
         "thousands and decimals must differ, got ',' for both",
