@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test long-test crash-test fuzz lint breaking format proto lock bench serve example docs clean
+.PHONY: help demo check test long-test crash-test image-test fuzz lint breaking format proto lock sbom audit bench serve example docs clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ long-test: .venv/dev  ## Run the tests that take minutes: every failing call, 1,
 crash-test: .venv/dev  ## Kill KILLS (200) processes that record, half on SQLite, half on PostgreSQL and S3.
 	@LOTTERY_KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -q -rP tests/faults/test_crash.py
 
+image-test: .venv/dev  ## Build the image on a bare Debian root, run it hardened, and ask it; as root, minutes.
+	@.ci/image
+
 fuzz: .venv/dev  ## Feed each parser changed files for FUZZ_SECONDS (60); FUZZ_SEED=0 for new ones.
 	@$(BIN)/python -m fuzz --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(FUZZ_SEED),1)
 
@@ -79,6 +82,15 @@ lock: .venv/dev  ## Resolve the dependencies again, for every supported Python.
 	@$(COMPILE) locks/build.in -o locks/build.txt
 	@$(COMPILE) --upgrade pyproject.toml --extra objects --extra postgres --extra stats --group dev -o locks/dev.txt
 	@$(COMPILE) pyproject.toml --extra objects --extra postgres --extra stats -c locks/dev.txt -o locks/runtime.txt
+
+sbom: .venv/dev  ## Write what the package is made of to build/sbom.json (CycloneDX), from the locks.
+	@mkdir -p build
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+		--output-reproducible --output-file build/sbom.json locks/runtime.txt
+	@echo "build/sbom.json: $$(grep -c '"purl"' build/sbom.json) packages"
+
+audit: .venv/dev  ## Ask for known vulnerabilities of the locked packages; locks/exceptions.toml has exceptions.
+	@$(BIN)/python .ci/audit.py
 
 bench: .venv/dev  ## Time a day and a call against their peers.
 	@$(BIN)/python -m bench $(BENCH)
