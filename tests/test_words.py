@@ -66,7 +66,7 @@ ALLOWED: Final = (
     *(
         (file, r"(?<![a-z])behind(?![a-z])", "What is published lags.")
         for file in (
-            *("lottery/cli/care.py", "lottery/cli/commands.py", "lottery/cli/watch.py"),
+            *("lottery/cli/status.py", "lottery/cli/commands.py", "lottery/cli/watch.py"),
             *("lottery/ledger/log_writer.py", "server/keeper.py", "docs/CLI.md"),
         )
     ),

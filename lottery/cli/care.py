@@ -1,4 +1,4 @@
-"""`lottery init`, `charter`, `rebuild`, `copy`, `sweep`, `status`: the care of a ledger."""
+"""`lottery init`, `charter`, `rebuild`, `copy`, `sweep`: the care of a ledger."""
 
 from __future__ import annotations
 
@@ -200,31 +200,6 @@ def sweep(session: Session) -> None:
         console.print(f"Removed {count:,}" if count else "There was nothing to remove")
 
     session.show(asdict(swept), show)
-
-
-@command
-def status(session: Session) -> None:
-    """Show how the ledger stands: what is committed, published and archived."""
-    found = operations.status_of(open_local_backend(session).ledger())
-    session.show(asdict(found), lambda console: _show_status(console, found))
-
-
-def status_line(found: operations.LedgerStatus) -> str:
-    """Return how a ledger stands, in one line."""
-    parts = [f"committed {found.committed:,}", f"published {found.published:,}"]
-    if found.archived is not None:
-        parts.append(f"archived {found.archived:,}")
-    return ", ".join(parts)
-
-
-def _show_status(console: Console, found: operations.LedgerStatus) -> None:
-    console.print(f"{found.origin}\n{found.public_key}", soft_wrap=True)
-    console.print(status_line(found))
-    for noun, size in (("publishing", found.published), ("the archive", found.archived)):
-        if size is not None and size < found.committed:
-            behind = wording.count(found.committed - size, "head")
-            console.print(f"{noun} is {behind} behind; lottery watch, or the next write, ends that")
-    text.show_unnamed(console, found.unnamed_folders)
 
 
 def _show_moved(console: Console, title: str, moved: operations.Moved) -> None:

@@ -72,8 +72,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "copy": ("care:copy", "Copy the ledger elsewhere: the same entries, root and origin."),
     "sweep": ("care:sweep", "Remove what killed processes left more than seven days ago."),
     "status": (
-        "care:status",
-        "Show how the ledger stands: what is committed, published and archived.",
+        "status:status",
+        "Show how the ledger stands: charter, last run, what is open, heads, key and limits.",
     ),
     "watch": (
         "watch:watch",

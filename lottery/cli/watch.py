@@ -10,9 +10,9 @@ import typer
 
 from lottery import operations
 from lottery.cli.backend import open_local_backend
-from lottery.cli.care import status_line
 from lottery.cli.session import Session, command, stop_event
 from lottery.errors import LotteryError
+from lottery.operations.care import status_line
 
 
 @command

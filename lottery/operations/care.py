@@ -38,6 +38,7 @@ __all__ = [
     "charter_sha256",
     "charters",
     "rotate_key",
+    "status_line",
     "status_of",
     "sweep_ledger",
 ]
@@ -204,6 +205,14 @@ def status_of(ledger: Ledger, *, with_folders: bool = True) -> LedgerStatus:
         archived=None if ledger.archive is None else published_size(ledger.archive),
         unnamed_folders=unnamed,
     )
+
+
+def status_line(found: LedgerStatus) -> str:
+    """Return how far a ledger's heads are, in one line."""
+    parts = [f"committed {found.committed:,}", f"published {found.published:,}"]
+    if found.archived is not None:
+        parts.append(f"archived {found.archived:,}")
+    return ", ".join(parts)
 
 
 def bring_up(ledger: Ledger) -> LedgerStatus:

@@ -1,4 +1,4 @@
-"""`lottery charter`, `rebuild`, `copy`, `sweep`, `status`, `watch`, `keys rotate`.
+"""`lottery charter`, `rebuild`, `copy`, `sweep`, `watch`, `keys rotate`.
 
 What they do is in `tests/operations/test_care.py`: here is what they print, and their exit codes.
 """
@@ -90,21 +90,6 @@ def test_a_copy_says_that_the_private_key_stays(tampered: Door, tmp_path: Path) 
     assert other("runs", "--json").out == tampered("runs", "--json").out
     document = tampered("copy", "--to", tmp_path / "third", "--json").document
     assert document["private_key_copied"] is False
-
-
-def test_how_a_ledger_stands_is_shown(tampered: Door) -> None:
-    folder = tampered.ledger / "evidence/2024-09-16/0123456789abcdef"
-    folder.mkdir()
-    (folder / "pools.parquet").write_bytes(b"")
-
-    text, document = succeeds(tampered, "status")
-
-    assert "committed 2, published 2" in text.lines
-    assert text.lines[-1].startswith("1 folder that no entry names")
-    assert (document["committed"], document["unnamed_folders"]) == (2, 1)
-    assert_narrow(text.out.splitlines())
-    assert tampered("sweep").lines == ["There was nothing to remove"]
-    assert tampered("sweep", "--json").document == {"folders": [], "remains": []}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
