@@ -28,6 +28,14 @@ SEED_CONFLICT: Final = "SEED_CONFLICT"
 REQUEST_ID_REUSED: Final = "REQUEST_ID_REUSED"
 RUN_SUPERSEDED: Final = "RUN_SUPERSEDED"
 
+NOT_APPROVED: Final = "NOT_APPROVED"
+NOT_PROPOSED: Final = "NOT_PROPOSED"
+PROPOSAL_DECIDED: Final = "PROPOSAL_DECIDED"
+PROPOSAL_EXPIRED: Final = "PROPOSAL_EXPIRED"
+PROPOSAL_OUTDATED: Final = "PROPOSAL_OUTDATED"
+RECORD_DIFFERS: Final = "RECORD_DIFFERS"
+SAME_PERSON: Final = "SAME_PERSON"
+
 CONFLICTS: Final = frozenset(
     {
         NOTICE_ALREADY_ALLOCATED,
@@ -36,8 +44,16 @@ CONFLICTS: Final = frozenset(
         SEED_CONFLICT,
         REQUEST_ID_REUSED,
         RUN_SUPERSEDED,
+        NOT_APPROVED,
+        NOT_PROPOSED,
+        PROPOSAL_DECIDED,
+        PROPOSAL_EXPIRED,
+        PROPOSAL_OUTDATED,
+        RECORD_DIFFERS,
+        SAME_PERSON,
     }
 )
+"""What a `Conflict` can have as its reason; from `NOT_APPROVED` on those of four eyes."""
 
 PROBLEM_LIMIT: Final = 100
 """Maximum number of problems listed for one source; the rest are counted."""

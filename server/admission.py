@@ -37,7 +37,7 @@ CALLS: Final = "calls"
 REFLECTION: Final = "reflection"
 
 _OURS: Final = "/lottery.v1."
-_RECORDING: Final = frozenset(("RunLottery", "WithdrawRun"))
+_RECORDING: Final = frozenset(("RunLottery", "WithdrawRun", "ApproveRun", "RejectRun"))
 _COMPUTING: Final = frozenset(("DeriveSeed", "AllocateSeries", "GetOdds"))
 _REFLECTION_THREADS: Final = 2
 _REFUSING_THREADS: Final = 2

@@ -87,6 +87,41 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         return responses.from_withdrawn(recorded)
 
     @aborting
+    def ApproveRun(
+        self, request: pb.ApproveRunRequest, context: grpc.ServicerContext
+    ) -> pb.ApproveRunResponse:
+        approved = operations.approve_run(
+            self._ledger,
+            requests.to_run(request.run),
+            record_sha256=requests.to_digest(request.record_sha256),
+            by=self._identify(),
+            proceed=partial(_require_active, context),
+        )
+        _note_run(approved)
+        return responses.from_approved(approved)
+
+    @aborting
+    def RejectRun(
+        self, request: pb.RejectRunRequest, context: grpc.ServicerContext
+    ) -> pb.RejectRunResponse:
+        rejected = operations.reject_run(
+            self._ledger,
+            requests.to_run(request.run),
+            record_sha256=requests.to_digest(request.record_sha256),
+            reason=request.reason,
+            by=self._identify(),
+            proceed=partial(_require_active, context),
+        )
+        _note_run(rejected)
+        return responses.from_rejected(rejected)
+
+    @aborting
+    def ListProposals(
+        self, request: pb.ListProposalsRequest, context: grpc.ServicerContext
+    ) -> pb.ListProposalsResponse:
+        return responses.from_proposals(operations.list_proposals(self._ledger))
+
+    @aborting
     def GetCharter(
         self, request: pb.GetCharterRequest, context: grpc.ServicerContext
     ) -> pb.GetCharterResponse:
@@ -204,7 +239,7 @@ def _note_run(recorded: operations.RecordedRun) -> None:
         notice_count=record.notice_count,
         break_count=record.break_count,
     )
-    if not recorded.already_recorded:
+    if recorded.counts and not recorded.already_recorded:
         telemetry.count_contracts(
             allocated=record.allocated_quantity,
             broken=record.assigned_quantity - record.allocated_quantity,

@@ -195,6 +195,18 @@ def to_run(run: str) -> str:
     return run
 
 
+def to_digest(record_sha256: str) -> str:
+    """Return the SHA-256 of the record that a verdict names.
+
+    Raises:
+        Refused: It names none.
+    """
+    if not record_sha256:
+        message = "expected the SHA-256 of the record that was looked at, got none"
+        raise refused("record_sha256", message)
+    return record_sha256
+
+
 def to_target(request: pb.ExplainPoolRequest) -> tuple[str | None, str | None]:
     """Return the series or the account to explain; the other one is None.
 

@@ -23,7 +23,7 @@ from lottery.operations.ledgers import Charter
 from lottery.operations.odds import OccWheelOdds, RandomDrawOdds
 from lottery.operations.proofs import leaf_hash
 from lottery.operations.replay import Replayed
-from lottery.operations.runs import Break, RunRecord, canonical
+from lottery.operations.runs import Break, Proposal, Verdict, canonical, record_sha256
 from lottery.operations.seed import Seed
 from lottery.operations.verification import Verification
 from lottery.operations.workings import PoolWorking
@@ -78,6 +78,29 @@ def from_withdrawn(recorded: operations.RecordedRun) -> pb.WithdrawRunResponse:
     )
 
 
+def from_approved(recorded: operations.RecordedRun) -> pb.ApproveRunResponse:
+    """Convert a run that `ApproveRun` approved or found approved."""
+    return pb.ApproveRunResponse(
+        run=from_run(recorded),
+        already_recorded=recorded.already_recorded,
+    )
+
+
+def from_rejected(recorded: operations.RecordedRun) -> pb.RejectRunResponse:
+    """Convert a run that `RejectRun` rejected or found rejected."""
+    return pb.RejectRunResponse(
+        run=from_run(recorded),
+        already_recorded=recorded.already_recorded,
+    )
+
+
+def from_proposals(proposals: operations.Proposals) -> pb.ListProposalsResponse:
+    """Convert the proposals that wait, and whether any charter has four eyes."""
+    return pb.ListProposalsResponse(
+        runs=map(from_record, proposals.waiting), four_eyes=proposals.four_eyes
+    )
+
+
 def from_derived(derived: operations.DerivedSeed) -> pb.DeriveSeedResponse:
     """Convert a derived seed and its warnings."""
     warnings = _copies(lottery_pb2.Warning, derived.warnings)
@@ -92,31 +115,31 @@ def from_charter(charter: Charter) -> pb.GetCharterResponse:
         approval_reference=charter.approval_reference,
         notice_version=charter.notice_version,
         clearing_member=charter.clearing_member,
+        four_eyes=charter.four_eyes,
+        proposal_hours=charter.proposal_hours,
         entry=canonical(charter),
     )
 
 
 def from_run(recorded: operations.RecordedRun) -> lottery_pb2.Run:
     """Convert a recorded run with its breaks."""
-    run = from_record(recorded.record, recorded.superseded_by)
+    run = from_record(recorded)
     run.breaks.extend(_breaks(recorded.breaks))
     return run
 
 
-def from_record(
-    record: RunRecord, superseded_by: str | None, *, with_record: bool = True
-) -> lottery_pb2.Run:
-    """Convert a run record, without its breaks.
+def from_record(recorded: operations.RecordedRun, *, with_record: bool = True) -> lottery_pb2.Run:
+    """Convert a recorded run, without its breaks.
 
     Args:
-        record: The record.
-        superseded_by: The run that supersedes it, or None.
+        recorded: The run.
         with_record: Whether the message contains its canonical bytes.
     """
+    record, verdict = recorded.record, recorded.verdict
     run = _copied(
         lottery_pb2.Run,
         record,
-        state=lottery_pb2.RunState.Value(f"RUN_STATE_{record.state}"),
+        state=lottery_pb2.RunState.Value(f"RUN_STATE_{recorded.state}"),
         business_date=_date(record.business_date),
         method=record.method.id,
         decisions=record.method.decisions,
@@ -126,10 +149,26 @@ def from_record(
         breaks=(),
         recorded_at=None,
         record=canonical(record) if with_record else b"",
-        superseded_by=superseded_by,
+        record_sha256=record_sha256(record),
+        superseded_by=recorded.superseded_by,
+        expires_at=None,
+        verdict=None if verdict is None else _verdict(verdict),
     )
     run.recorded_at.FromJsonString(record.recorded_at)
+    if isinstance(record, Proposal):
+        run.expires_at.FromJsonString(record.expires_at)
     return run
+
+
+def _verdict(verdict: Verdict) -> lottery_pb2.Verdict:
+    message = lottery_pb2.Verdict(
+        approved=verdict.is_approval,
+        reason=verdict.reason or "",
+        person=verdict.requested_by.name,
+        entry=canonical(verdict),
+    )
+    message.recorded_at.FromJsonString(verdict.recorded_at)
+    return message
 
 
 def from_table(

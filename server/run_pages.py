@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Final
 
 from lottery.errors import quote
-from lottery.operations.runs import Ledger, is_run_id
+from lottery.operations.runs import Ledger, is_run_id, recorded_runs
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server import requests, responses
@@ -49,24 +48,19 @@ def list_runs(ledger: Ledger, request: pb.ListRunsRequest) -> pb.ListRunsRespons
 
 
 def _runs(ledger: Ledger, request: pb.ListRunsRequest) -> Iterator[lottery_pb2.Run]:
-    """Yield the runs from the page on, each with the run that supersedes it."""
+    """Yield the runs from the page on, each with what became of it."""
     first, last = requests.to_dates(request)
-    records = ledger.iterate(
+    found = recorded_runs(
+        ledger,
         first=first,
         last=last,
         after=_last_of_previous_page(request),
         newest_first=request.order == pb.RUN_ORDER_NEWEST_FIRST,
     )
-    for date, of_date in groupby(records, lambda record: record.business_date):
-        superseded = ledger.runs_of(date).superseded_by()
-        for record in of_date:
-            if request.standing_only and record.run in superseded:
-                continue
-            yield responses.from_record(
-                record,
-                superseded.get(record.run),
-                with_record=request.view == pb.RUN_VIEW_FULL,
-            )
+    for recorded in found:
+        stands = recorded.counts and recorded.superseded_by is None
+        if stands or not request.standing_only:
+            yield responses.from_record(recorded, with_record=request.view == pb.RUN_VIEW_FULL)
 
 
 def _last_of_previous_page(request: pb.ListRunsRequest) -> str | None:

@@ -54,6 +54,8 @@ _CODES: Final[Mapping[str, grpc.StatusCode]] = {
                 "RUN_HAS_DEPENDENTS",
                 "HELD",
             ),
+            *("NOT_APPROVED", "NOT_PROPOSED", "RECORD_DIFFERS", "SAME_PERSON"),
+            *("PROPOSAL_DECIDED", "PROPOSAL_EXPIRED", "PROPOSAL_OUTDATED"),
             *("LEDGER_NOT_FOUND", "ENGINE_MISSING", "KEY_UNUSABLE"),
         ),
         grpc.StatusCode.ALREADY_EXISTS: ("NOTICE_ALREADY_ALLOCATED", "REQUEST_ID_REUSED"),

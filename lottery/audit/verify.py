@@ -37,8 +37,9 @@ from lottery.errors import (
     escape,
 )
 from lottery.ledger import log
-from lottery.ledger.entry import read_run
+from lottery.ledger.entry import read_entry
 from lottery.ledger.evidence import read_recorded
+from lottery.ledger.four_eyes import Verdict
 from lottery.ledger.ports import Database, Ports
 from lottery.ledger.publish import CHECKPOINT, WITNESSED
 from lottery.ledger.run_record import RunRecord
@@ -111,20 +112,23 @@ class Verification:
         found = self.files.story.log()
         self.tally.public_key = None if found is None else str(found.key)
         number = 0
-        for date, indexes in self.files.story.dates.items():
-            runs: list[tuple[int, RunRecord, bytes]] = []
-            for index in indexes:
+        for date in self.files.story.dates:
+            entries: list[tuple[int, RunRecord | Verdict, bytes]] = []
+            pairs: list[tuple[RunRecord, bytes]] = []
+            for index in self.files.story.chain(date):
                 encoded = self.files.entry(index)
-                if encoded is not None:
-                    runs.append((index, read_run(encoded), encoded))
-            for _, record, _ in runs:
+                entry = None if encoded is None else read_entry(encoded)
+                if encoded is not None and isinstance(entry, RunRecord | Verdict):
+                    entries.append((index, entry, encoded))
+                    if isinstance(entry, RunRecord):
+                        pairs.append((entry, encoded))
+            for record, _ in pairs:
                 number += 1
                 if self._progress is not None:
                     self._progress(record.run, number, self.files.story.run_count)
-            pairs = [(record, encoded) for _, record, encoded in runs]
             yield from evidence_faults(self._ports.objects, date, pairs, self.tally)
             read = partial(read_recorded, self._ports.objects)
-            yield from date_faults(self.files.story, date, runs, read)
+            yield from date_faults(self.files.story, date, entries, read)
         yield from other_dates(self._ports.objects, set(self.files.story.dates), self.tally)
 
     def _key_faults(self) -> Iterator[Fault]:

@@ -11,7 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
@@ -24,8 +24,8 @@ from lottery.errors import LedgerDamaged, escape, quote
 from lottery.ledger import log
 from lottery.ledger.entry import read_entry, read_run
 from lottery.ledger.evidence import NOTICES_FILE, read_recorded
+from lottery.ledger.four_eyes import RUN_TYPES, VERDICT_TYPES
 from lottery.ledger.ports import Objects
-from lottery.ledger.run_record import RUN
 from lottery.ledger.schema import (
     ENTRIES,
     HEADS,
@@ -36,6 +36,7 @@ from lottery.ledger.schema import (
     REQUESTS,
     RUNS,
     SCHEMA_VERSION,
+    VERDICTS,
 )
 from lottery.tlog.merkle import leaf_hash
 
@@ -63,12 +64,14 @@ def row_faults(connection: sa.Connection, files: LogFiles, objects: Objects) -> 
         ENTRIES: _entry_rows(files),
         NODES: ((place, {"hash": each.hex()}) for place, each in files.tree.nodes()),
         HEADS: _head_rows(connection, files),
-        RUNS: _run_rows(connection, files),
+        RUNS: _rows_of(RUNS, RUN_TYPES, connection, files),
+        VERDICTS: _rows_of(VERDICTS, VERDICT_TYPES, connection, files),
         REQUESTS: (((each,), {"run": run}) for each, run in sorted(files.story.requests.items())),
         NOTICES: _notice_rows(connection, files, objects),
     }
     for table, expected in tables.items():
-        order = [RUNS.c.log_index] if table is RUNS else list(table.primary_key.columns)
+        is_by_run = table in (RUNS, VERDICTS)
+        order = [table.c.log_index] if is_by_run else list(table.primary_key.columns)
         rows = _rows(connection, table, order)
         faults = _differences(table, expected, map(_READ.get(table, _as_it_is), rows))
         yield from _read_to_its_end(faults, f"the table {table.name}")
@@ -105,16 +108,19 @@ def _head_rows(connection: sa.Connection, files: LogFiles) -> Iterator[Row]:
         yield (size,), {"note": digest}
 
 
-def _run_rows(connection: sa.Connection, files: LogFiles) -> Iterator[Row]:
-    for index, encoded in _run_entries(connection, files):
+def _rows_of(
+    wanted: sa.Table, types: Collection[str], connection: sa.Connection, files: LogFiles
+) -> Iterator[Row]:
+    """Yield the rows of a table that follow from the entries of some types."""
+    for index, encoded in _entries_of(types, connection, files):
         for table, values in log.rows_of(index, read_entry(encoded), encoded):
-            if table is RUNS:
+            if table is wanted:
                 rest = {name: value for name, value in values.items() if name != "log_index"}
                 yield (index,), rest
 
 
 def _notice_rows(connection: sa.Connection, files: LogFiles, objects: Objects) -> Iterator[Row]:
-    for index, encoded in _run_entries(connection, files):
+    for index, encoded in _entries_of(RUN_TYPES, connection, files):
         try:
             keys = log.notice_keys(read_recorded(objects, read_run(encoded), NOTICES_FILE))
         except LedgerDamaged:  # It is reported where every evidence file is read.
@@ -123,10 +129,12 @@ def _notice_rows(connection: sa.Connection, files: LogFiles, objects: Objects) -
         yield from (((index, key), {}) for key in keys)
 
 
-def _run_entries(connection: sa.Connection, files: LogFiles) -> Iterator[tuple[int, bytes]]:
-    """Yield the entries of runs that are not lost, each with its index."""
+def _entries_of(
+    types: Collection[str], connection: sa.Connection, files: LogFiles
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the entries of some types that are not lost, each with its index."""
     for index, kind in enumerate(files.story.types):
-        if kind != RUN:
+        if kind not in types:
             continue
         if index < files.size:
             encoded = files.entry(index)

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.audit.fault import Fault
-from lottery.day.assigned_pools import pooled
-from lottery.day.population import differing_pools, of_pools, pool_name, pools_in
-from lottery.errors import LedgerDamaged, LotteryError, RunNotFound, quote
-from lottery.ledger.continuing import Reader, continuation
+from lottery.audit.verify_claims import contradictions, proposal_problems, verdict_problems
+from lottery.errors import LedgerDamaged, LotteryError, RunNotFound, escape, quote
+from lottery.ledger.continuing import Reader
+from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.entry import (
     CHARTER,
     ENTRY_BYTES,
@@ -34,11 +34,10 @@ from lottery.ledger.entry import (
     digest_of,
     read_entry,
 )
-from lottery.ledger.evidence import CONTINUED_FILE, NOTICES_FILE, POOLS_FILE, POSITIONS_FILE
+from lottery.ledger.four_eyes import EXPIRED, REJECTED, Verdict
 from lottery.ledger.log import Log, sequence_of
-from lottery.ledger.queries import DateRuns, charter_in_force
-from lottery.ledger.rules import refuse_conflicts, refuse_dependents, refuse_superseding
-from lottery.ledger.run_record import RunRecord, Superseding, is_run_id
+from lottery.ledger.queries import charter_in_force
+from lottery.ledger.run_record import RunRecord, is_run_id
 from lottery.tlog.keys import VerifierKey
 
 _TABLES_KEPT: Final = 8
@@ -50,7 +49,8 @@ class Story:
 
     Attributes:
         types: The type of every entry; empty for one that cannot be read.
-        dates: The indexes of the entries of each date's runs.
+        dates: The indexes of the entries of each date's runs and proposals.
+        verdicts: The indexes of the verdicts of each date.
         requests: Every request id with the run that answers it.
     """
 
@@ -59,6 +59,7 @@ class Story:
         self.keys: list[tuple[int, VerifierKey]] = []
         self.types: list[str] = []
         self.dates: dict[str, array[int]] = {}
+        self.verdicts: dict[str, array[int]] = {}
         self.requests: dict[str, str] = {}
         self.run_count = 0
         self._charters: list[tuple[int, str, Charter]] = []
@@ -73,6 +74,10 @@ class Story:
     def charters_before(self, index: int) -> list[tuple[str, Charter]]:
         """Return the charters before an entry, each with its digest."""
         return [(digest, charter) for at, digest, charter in self._charters if at < index]
+
+    def chain(self, date: str) -> list[int]:
+        """Return the indexes of the entries of a date: its runs, proposals and verdicts."""
+        return sorted([*self.dates[date], *self.verdicts.get(date, ())])
 
     def add(self, encoded: bytes | None) -> Iterator[Fault]:
         """Take the next entry; yield what is wrong with it.
@@ -100,13 +105,23 @@ class Story:
             self._charters.append((index, digest_of(encoded), entry))
         elif isinstance(entry, NextKey):
             yield from (Fault(where=where, problem=each) for each in self._next_key(index, entry))
-        elif isinstance(entry, RunRecord):
+        elif isinstance(entry, RunRecord | Verdict):
+            yield from (Fault(where=where, problem=each) for each in self._dated(index, entry))
+        if isinstance(entry, RunRecord | NamedRequest):
+            yield from (Fault(where=where, problem=each) for each in self._request(entry))
+
+    def _dated(self, index: int, entry: RunRecord | Verdict) -> Iterator[str]:
+        if isinstance(entry, RunRecord):
             date = entry.business_date.isoformat()
             self.dates.setdefault(date, array("q")).append(index)
             self._last_date = max(self._last_date, date)
             self.run_count += 1
-        if isinstance(entry, RunRecord | NamedRequest):
-            yield from (Fault(where=where, problem=each) for each in self._request(entry))
+            return
+        date = entry.run.rpartition("-")[0]
+        if date in self.dates:
+            self.verdicts.setdefault(date, array("q")).append(index)
+        else:
+            yield f"expected the verdict on a proposal, got that on {quote(entry.run)}"
 
     def _charter(self, index: int, charter: Charter) -> Iterator[str]:
         if index == 0:
@@ -157,30 +172,34 @@ class Story:
 
 
 def date_faults(
-    story: Story, date: str, runs: Sequence[tuple[int, RunRecord, bytes]], read: Reader
+    story: Story,
+    date: str,
+    entries: Sequence[tuple[int, RunRecord | Verdict, bytes]],
+    read: Reader,
 ) -> Iterator[Fault]:
-    """Yield what is wrong with the runs of a date, each judged by those before it.
+    """Yield what is wrong with the entries of a date, each judged by those before it.
 
     Args:
         story: What follows from the entries.
         date: The date.
-        runs: The runs in the order of the log: index, record and bytes.
+        entries: Its runs, proposals and verdicts in the order of the log: index, entry and bytes.
         read: Reads a table of a run's evidence.
     """
-    standing = DateRuns(records=(), last_digest=None)
-    contents: set[str] = set()
+    before = DateRuns()
     read = _keeping(read)
-    for index, record, encoded in runs:
-        where = f"run {record.run}"
-        for problem in _run_problems(story, index, record, standing, date):
+    for index, entry, encoded in entries:
+        if isinstance(entry, Verdict):
+            where = f"{entry.type} of run {escape(entry.run)}"
+            problems = verdict_problems(entry, before, read)
+        else:
+            where = f"run {entry.run}"
+            problems = _run_problems(story, index, entry, before, date, read)
+        if entry.previous != before.last_digest:
+            problem = f"expected that it follows {before.last_digest}, got {entry.previous}"
             yield Fault(where=where, problem=problem)
-        if record.content_sha256 in contents:
-            problem = "expected other content than that of the runs before it, got the same"
+        for problem in problems:
             yield Fault(where=where, problem=problem)
-        contents.add(record.content_sha256)
-        for contradiction in _contradictions(record, standing, read):
-            yield Fault(where=where, problem=contradiction)
-        standing = DateRuns(records=(*standing.records, record), last_digest=digest_of(encoded))
+        before = DateRuns(entries=(*before.entries, entry), last_digest=digest_of(encoded))
 
 
 def entry_name(index: int) -> str:
@@ -189,13 +208,11 @@ def entry_name(index: int) -> str:
 
 
 def _run_problems(
-    story: Story, index: int, record: RunRecord, before: DateRuns, date: str
+    story: Story, index: int, record: RunRecord, before: DateRuns, date: str, read: Reader
 ) -> Iterator[str]:
     expected = f"{date}-{len(before.records) + 1:03d}"
     if record.run != expected:
         yield f"expected run {expected}, the next of its date, got {record.run}"
-    if record.previous != before.last_digest:
-        yield f"expected that it follows {before.last_digest}, got {record.previous}"
     charters = story.charters_before(index)
     if charters:
         digest, charter = charter_in_force(charters, record.business_date)
@@ -206,73 +223,26 @@ def _run_problems(
         elif charter.clearing_member not in ("", record.clearing_member):
             expected = f"the clearing member of its charter, {charter.clearing_member}"
             yield f"expected {expected}, got {record.clearing_member}"
-    yield from _naming_problems(record, before, date)
+        yield from proposal_problems(record, charter)
+    yield from _naming_problems(record, before)
+    if any(
+        one.content_sha256 == record.content_sha256
+        and before.state_of(one, record.recorded_at) not in (REJECTED, EXPIRED)
+        for one in before.records
+    ):
+        yield "expected other content than that of the runs before it, got the same"
+    yield from contradictions(record, before, read, record.recorded_at)
 
 
-def _naming_problems(record: RunRecord, before: DateRuns, date: str) -> Iterator[str]:
+def _naming_problems(record: RunRecord, before: DateRuns) -> Iterator[str]:
     """Yield what is wrong with the runs that a run names."""
     if list(record.supersedes) != sorted(set(record.supersedes)):
         yield "expected the runs that it supersedes sorted, each once"
     if bool(record.supersedes) != (record.reason is not None):
         yield "expected a reason exactly if it supersedes a run"
-    for superseded in record.supersedes:
-        try:
-            refuse_superseding(before, superseded, date)
-        except LotteryError as error:
-            yield str(error)
     for run in record.rests_on:
-        if not before.has(run):
+        if not before.counts(run):
             yield str(RunNotFound(run))
-
-
-def _contradictions(record: RunRecord, before: DateRuns, read: Reader) -> Iterator[str]:
-    """Yield how a run contradicts those standing when it was recorded."""
-    superseding = Superseding(runs=record.supersedes)
-    standing = before.standing(superseding)
-    try:
-        refuse_dependents(before, superseding)
-    except LotteryError as error:
-        yield _conflict(error)
-    try:
-        refuse_conflicts(
-            standing,
-            read,
-            seed=record.seed,
-            notices=pooled(read(record, NOTICES_FILE, None), record.method.pooling),
-            pools=read(record, POOLS_FILE, None),
-            rests_on={one.run for one in standing},  # Which of them it must is judged below.
-        )
-        yield from _wrong_continuation(record, standing, read)
-    except (LedgerDamaged, OSError):
-        return  # The evidence is reported where every file of it is read.
-    except LotteryError as error:
-        yield _conflict(error)
-
-
-def _conflict(error: LotteryError) -> str:
-    return f"expected no conflict with standing runs, got {error.reason}: {error}"
-
-
-def _wrong_continuation(
-    record: RunRecord, standing: Sequence[RunRecord], read: Reader
-) -> Iterator[str]:
-    """Yield how a run continues other draws than the standing ones (P6)."""
-    drawn = continuation(standing, read, pools_in(read(record, POOLS_FILE, None)))
-    if drawn.runs != record.rests_on:
-        yield (
-            f"expected that it continues {', '.join(drawn.runs) or 'no run'}, "
-            f"got {', '.join(record.rests_on) or 'none'}"
-        )
-    if not drawn.continued.equals(read(record, CONTINUED_FILE, None)):
-        yield f"expected in {CONTINUED_FILE} what was drawn before it, got something else"
-    elif drawn.continued.num_rows:
-        given = pooled(read(record, POSITIONS_FILE, None), record.method.pooling)
-        given = of_pools(given, drawn.continued, are_in=True)
-        for pool, account, *_ in differing_pools(given, drawn.population):
-            yield (
-                f"expected in {POSITIONS_FILE} the first population of "
-                f"{pool_name(*pool)}, or what is left of it, got another at account {account}"
-            )
 
 
 def _keeping(read: Reader) -> Reader:

@@ -17,6 +17,7 @@ from lottery.cli.options import read_date
 from lottery.cli.session import Session, command
 from lottery.errors import quote
 from lottery.operations.care import Charter, as_json, charter_sha256
+from lottery.operations.ledgers import MOST_PROPOSAL_HOURS
 from lottery.operations.requester import system_identity
 from lottery.operations.workings import wording
 
@@ -53,6 +54,23 @@ HoldOnOption = Annotated[
 ]
 
 
+FourEyesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--four-eyes/--no-four-eyes",
+        help="Whether a run needs the approval of another person than its proposer.",
+    ),
+]
+HoursOption = Annotated[
+    int | None,
+    typer.Option(
+        "--proposals-expire-after",
+        metavar="HOURS",
+        help=f"How long a proposal waits, 1 to {MOST_PROPOSAL_HOURS}.",
+    ),
+]
+
+
 @command
 def init(
     session: Session,
@@ -62,13 +80,24 @@ def init(
     clearing_member: MemberOption = "",
     calendar: CalendarOption = None,
     hold_on: HoldOnOption = None,
+    four_eyes: FourEyesOption = None,
+    proposal_hours: HoursOption = None,
 ) -> None:
     """Make a ledger with its charter: what is decided, once and for every run.
 
     Nothing else makes a ledger. Repeated with the same charter, it leaves the ledger as it is.
     """
     settings = open_local_backend(session).settings
-    given = _given(decision, approval_reference, notice_version, clearing_member, calendar, hold_on)
+    given = _given(
+        decision,
+        calendar,
+        approval_reference=approval_reference,
+        notice_version=notice_version,
+        clearing_member=clearing_member,
+        holding_warnings=None if hold_on is None else tuple(hold_on),
+        four_eyes=four_eyes,
+        proposal_hours=proposal_hours,
+    )
     terms = operations.CharterTerms(**given)
     ledger = operations.init_ledger(settings, terms, system_identity())
     keys = operations.public_keys(ledger)
@@ -116,6 +145,8 @@ def amend(
     ] = None,
     calendar: CalendarOption = None,
     hold_on: HoldOnOption = None,
+    four_eyes: FourEyesOption = None,
+    proposal_hours: HoursOption = None,
 ) -> None:
     """Decide otherwise for a date without a run, and for all after it.
 
@@ -123,7 +154,16 @@ def amend(
 
     Exit codes: 0 recorded, 3 refused.
     """
-    given = _given(decision, approval_reference, notice_version, clearing_member, calendar, hold_on)
+    given = _given(
+        decision,
+        calendar,
+        approval_reference=approval_reference,
+        notice_version=notice_version,
+        clearing_member=clearing_member,
+        holding_warnings=None if hold_on is None else tuple(hold_on),
+        four_eyes=four_eyes,
+        proposal_hours=proposal_hours,
+    )
     amended = operations.amend_charter(
         open_local_backend(session).settings,
         holds_from=read_date(first),
@@ -223,6 +263,7 @@ def _show_charters(console: Console, charters: Sequence[Charter]) -> None:
             ("notice", one.notice_version),
             ("clearing member", one.clearing_member),
             ("holds on", ", ".join(one.holding_warnings)),
+            ("four eyes", one.four_eyes and f"a proposal waits {one.proposal_hours} hours"),
             ("exchanges open", ", ".join(map(str, one.trading_dates))),
             ("exchanges closed", ", ".join(map(str, one.closed_dates))),
         ):
@@ -232,24 +273,14 @@ def _show_charters(console: Console, charters: Sequence[Charter]) -> None:
         console.print(f"  recorded {when} UTC by {who}")
 
 
-def _given(
-    decision: list[str] | None,
-    approval_reference: str | None,
-    notice_version: str | None,
-    clearing_member: str | None,
-    calendar: Path | None,
-    hold_on: list[str] | None,
-) -> dict[str, Any]:
-    """Return the terms of a charter that a command gives, by name."""
+def _given(decision: list[str] | None, calendar: Path | None, **terms: Any) -> dict[str, Any]:
+    """Return the terms of a charter that a command gives, by name; None is not given."""
     opened, closed = (None, None) if calendar is None else operations.read_calendar(calendar)
     given = {
         "decisions": _decisions(decision),
-        "approval_reference": approval_reference,
-        "notice_version": notice_version,
-        "clearing_member": clearing_member,
         "trading_dates": opened,
         "closed_dates": closed,
-        "holding_warnings": None if hold_on is None else tuple(hold_on),
+        **terms,
     }
     return {name: value for name, value in given.items() if value is not None}
 

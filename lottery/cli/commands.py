@@ -16,6 +16,12 @@ from typer.core import TyperCommand, TyperGroup
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "run": ("run:run", "Allocate a business date, or one cycle of it, and record the run."),
     "withdraw": ("run:withdraw", "Take a run back whose notices OCC has taken back."),
+    "proposals": (
+        "verdicts:proposals",
+        "List the runs that wait for another person's approval, where the charter has four eyes.",
+    ),
+    "approve": ("verdicts:approve", "Make a proposal stand, as another person than its proposer."),
+    "reject": ("verdicts:reject", "End a proposal, as another person than its proposer."),
     "check": (
         "check:check",
         "Read files as a run would, every row of them, and record nothing.",

@@ -73,8 +73,21 @@ class LocalBackend:
 
     def list_runs(
         self, *, first: dt.date | None = None, last: dt.date | None = None
-    ) -> Iterator[operations.RunRecord]:
-        return self.ledger().iterate(first=first, last=last)
+    ) -> Iterator[operations.RecordedRun]:
+        return operations.recorded_runs(self.ledger(), first=first, last=last)
+
+    def list_proposals(self) -> operations.Proposals:
+        return operations.list_proposals(self.ledger())
+
+    def approve_run(self, run: str, record_sha256: str) -> operations.RecordedRun:
+        return operations.approve_run(
+            self.ledger(), run, record_sha256=record_sha256, by=self._requester.by
+        )
+
+    def reject_run(self, run: str, record_sha256: str, reason: str) -> operations.RecordedRun:
+        return operations.reject_run(
+            self.ledger(), run, record_sha256=record_sha256, reason=reason, by=self._requester.by
+        )
 
     def allocations(self, run: str) -> pa.Table:
         return operations.allocations(self.ledger(), run)

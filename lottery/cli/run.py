@@ -92,6 +92,9 @@ def run(
 ) -> None:
     """Allocate a business date, or one cycle of it, and record the run.
 
+    Where the charter has four eyes, the run is proposed, and no output is written: once another
+    person has approved it, the same command writes it.
+
     Exit codes: 0 done, 2 wrong usage, 3 input refused, 4 recorded with breaks, 5 conflict with a
     recorded run, 7 held until it is acknowledged, 75 try again later.
     """
@@ -129,7 +132,7 @@ def run(
         )
         recorded = backend.run(request, step, dry_run=dry_run)
         record = recorded.record
-        if output_directory is not None:
+        if output_directory is not None and recorded.counts:
             step("writing the output")
             allocations, pools = backend.allocations(record.run), backend.pools(record.run)
             written = output.output_of_run(record, allocations, pools)

@@ -54,7 +54,8 @@ def seeds(session: Session, first: FromOption = None, last: ToOption = None) -> 
     dates = read_dates(first, last)
     with open_backend(session) as backend:
         # Dates before the first are read as well: a composite may repeat one of theirs.
-        history = seed_history(backend.list_runs(last=dates[1]), first=dates[0])
+        counting = (one.record for one in backend.list_runs(last=dates[1]) if one.counts)
+        history = seed_history(counting, first=dates[0])
     uniformity = history.uniformity
     document = {
         "from": dates[0],

@@ -203,7 +203,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(session, **arguments)
         except LotteryError as error:
-            session.fail(error, records=function.__name__ in ("run", "withdraw"))
+            session.fail(
+                error, records=function.__name__ in ("run", "withdraw", "approve", "reject")
+            )
 
     # Typer keeps the line breaks of a paragraph, which are those of the source.
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pyarrow.compute as pc
@@ -22,7 +21,8 @@ from lottery.cli.options import (
 )
 from lottery.cli.seeds import seed_document
 from lottery.cli.session import Session, command
-from lottery.operations.runs import RunRecord, as_json, brief, supersedings
+from lottery.operations import RecordedRun
+from lottery.operations.runs import as_json, brief, four_eyes_document
 from lottery.operations.workings import PoolWorking, wording
 
 
@@ -31,12 +31,10 @@ def runs(session: Session, first: FromOption = None, last: ToOption = None) -> N
     """List the recorded runs."""
     dates = read_dates(first, last)
     with open_backend(session) as backend:
-        records = list(backend.list_runs(first=dates[0], last=dates[1]))
-    superseded = supersedings(records)
-    documents = [brief(record, superseded.get(record.run)) for record in records]
+        found = list(backend.list_runs(first=dates[0], last=dates[1]))
     session.show(
-        {"runs": documents},
-        lambda console: _show_runs(console, records, superseded, within=any(dates)),
+        {"runs": [brief(recorded) for recorded in found]},
+        lambda console: _show_runs(console, found, within=any(dates)),
     )
 
 
@@ -54,8 +52,10 @@ def show(
         record = recorded.record
         document: dict[str, Any] = {
             **as_json(record),
+            "state": recorded.state,
             "breaks": [dataclasses.asdict(broken) for broken in recorded.breaks],
             "superseded_by": recorded.superseded_by,
+            **four_eyes_document(recorded),
             "pools": backend.pools(record.run).to_pylist(),
         }
         if with_allocations:
@@ -101,17 +101,20 @@ def explain(
     )
 
 
-def _show_runs(
-    console: Console, records: list[RunRecord], superseded: Mapping[str, str], *, within: bool
-) -> None:
-    if not records:
+def _show_runs(console: Console, found: list[RecordedRun], *, within: bool) -> None:
+    if not found:
         text.show_nothing(console, within=within)
         return
     numbers = ("cycle", "notices", "assigned", "breaks")
-    links = ("supersedes", "superseded by") if superseded else ()
-    made = text.table("run", *numbers, "composite", "recorded (UTC)", *links, right=numbers)
-    for record in records:
-        linked = (", ".join(record.supersedes), superseded.get(record.run, ""))
+    links = ("supersedes", "superseded by") if any(one.superseded_by for one in found) else ()
+    # Where nothing waits or waited, every run counts.
+    states = ("state",) if not all(one.counts for one in found) else ()
+    made = text.table(
+        "run", *numbers, "composite", "recorded (UTC)", *links, *states, right=numbers
+    )
+    for one in found:
+        record = one.record
+        linked = (", ".join(record.supersedes), one.superseded_by or "")
         made.add_row(
             record.run,
             str(record.cycle),
@@ -121,10 +124,11 @@ def _show_runs(
             record.seed.composite_with_cut,
             record.recorded_at[:16].replace("T", " "),
             *(linked if links else ()),
-            style="dim" if record.run in superseded else None,
+            *([one.state] if states else []),
+            style="dim" if one.superseded_by or not one.counts else None,
         )
     console.print(made)
-    for record in records:
+    for record in (one.record for one in found):
         if record.reason is not None:
             console.print(
                 f"{record.run} supersedes {', '.join(record.supersedes)}: {record.reason}",

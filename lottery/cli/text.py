@@ -59,10 +59,12 @@ def show_unnamed(console: Console, folder_count: int | None) -> None:
 def show_run(console: Console, recorded: operations.RecordedRun, *, is_repeated: bool) -> None:
     """Print a run in a few lines, with its breaks and its warnings."""
     record, superseded_by = recorded.record, recorded.superseded_by
-    already = "was already recorded" if is_repeated else "is recorded"
+    done = "recorded" if recorded.counts else "proposed"
+    already = f"was already {done}" if is_repeated else f"is {done}"
     if recorded.is_rehearsed:
-        already = "would be recorded, and is not"
-    console.print(f"Run {record.run} {already}: {record.state}", style="bold")
+        already = f"would be {done}, and is not"
+    console.print(f"Run {record.run} {already}: {recorded.state}", style="bold")
+    _show_four_eyes(console, recorded)
     console.print(
         f"  {record.business_date}, cycle {record.cycle}, method {record.method.id}, "
         f"charter {record.charter[:CHARTER_DIGITS]}, "
@@ -90,6 +92,31 @@ def show_run(console: Console, recorded: operations.RecordedRun, *, is_repeated:
     )
     show_warnings(console, record.warnings)
     show_breaks(console, recorded.breaks)
+
+
+def _show_four_eyes(console: Console, recorded: operations.RecordedRun) -> None:
+    """Print of a proposal what it would be, until when it waits, and its verdict."""
+    # Imported here: a seed and odds are shown without a ledger.
+    from lottery.operations.runs import Proposal, record_sha256  # noqa: PLC0415
+
+    record, verdict = recorded.record, recorded.verdict
+    if not isinstance(record, Proposal):
+        return
+    if not recorded.counts:
+        console.print(
+            f"  it would be {record.state}, and counts for nobody unless another person approves "
+            f"it until {recorded_time(record.expires_at)} UTC",
+            style="yellow",
+            soft_wrap=True,
+        )
+    if not recorded.is_rehearsed:
+        console.print(f"  record {record_sha256(record)}", soft_wrap=True)
+    console.print(f"  proposed by {person(record.requested_by)}")
+    if verdict is not None:
+        done = "approved" if verdict.is_approval else "rejected"
+        why = "" if verdict.reason is None else f": {verdict.reason}"
+        when, who = recorded_time(verdict.recorded_at), person(verdict.requested_by)
+        console.print(f"  {done} {when} UTC by {who}{why}", soft_wrap=True)
 
 
 def show_warnings(console: Console, warnings: Iterable[operations.RuleWarning]) -> None:

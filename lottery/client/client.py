@@ -37,10 +37,10 @@ from lottery.client.values import (
 from lottery.day.allocate import Break
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.frames import Asks, Rows
-from lottery.ledger.entry import read_run
-from lottery.ledger.run_record import RunRecord
+from lottery.ledger.entry import read_entry, read_run
+from lottery.ledger.four_eyes import Verdict
 from lottery.method.seed import RuleWarning, Seed
-from lottery.operations import DerivedSeed, RecordedRun, SeriesOdds
+from lottery.operations import DerivedSeed, Proposals, RecordedRun, SeriesOdds
 from lottery.v1 import (
     audit_service_pb2_grpc,
     lottery_pb2,
@@ -249,6 +249,49 @@ class LotteryClient(AuditCalls, DayCalls):
         response = call(self._lottery.WithdrawRun, request, self._timeout)
         return _recorded_run(response.run, already_recorded=response.already_recorded)
 
+    def approve_run(self, run: str, record_sha256: str) -> RecordedRun:
+        """Make a proposal stand, where the charter has four eyes.
+
+        Args:
+            run: The proposal.
+            record_sha256: The SHA-256 of its record, which was looked at.
+
+        Raises:
+            RunNotFound: There is no such run.
+            Conflict: It cannot be approved, or not by the caller; the reason says why.
+            LedgerBusy: Another process writes to the ledger; try again later.
+        """
+        request = lottery_service_pb2.ApproveRunRequest(run=run, record_sha256=record_sha256)
+        response = call(self._lottery.ApproveRun, request, self._timeout)
+        return _recorded_run(response.run, already_recorded=response.already_recorded)
+
+    def reject_run(self, run: str, record_sha256: str, reason: str) -> RecordedRun:
+        """End a proposal, where the charter has four eyes.
+
+        Args:
+            run: The proposal.
+            record_sha256: The SHA-256 of its record, which was looked at.
+            reason: Why.
+
+        Raises:
+            RunNotFound: There is no such run.
+            Refused: The reason is not one line of text.
+            Conflict: It cannot be rejected, or not by the caller; the reason says why.
+            LedgerBusy: Another process writes to the ledger; try again later.
+        """
+        request = lottery_service_pb2.RejectRunRequest(
+            run=run, record_sha256=record_sha256, reason=reason
+        )
+        response = call(self._lottery.RejectRun, request, self._timeout)
+        return _recorded_run(response.run, already_recorded=response.already_recorded)
+
+    def list_proposals(self) -> Proposals:
+        """Return the proposals that wait for a verdict."""
+        request = lottery_service_pb2.ListProposalsRequest()
+        response = call(self._lottery.ListProposals, request, self._timeout)
+        waiting = tuple(_recorded_run(run, already_recorded=True) for run in response.runs)
+        return Proposals(waiting=waiting, four_eyes=response.four_eyes)
+
     def get_charter(self, business_date: dt.date | str) -> Mapping[str, str]:
         """Return the decisions of the charter that holds for a date, by name (C1)."""
         request = lottery_service_pb2.GetCharterRequest(business_date=date_of(business_date))
@@ -276,13 +319,13 @@ class LotteryClient(AuditCalls, DayCalls):
         last: dt.date | str | None = None,
         standing_only: bool = False,
         newest_first: bool = False,
-    ) -> Iterator[RunRecord]:
-        """Yield the records of the runs between two dates, both inclusive, page by page.
+    ) -> Iterator[RecordedRun]:
+        """Yield the runs between two dates, both inclusive, without their breaks, page by page.
 
         Args:
             first: The first date; None for the first one recorded.
             last: The last date; None for the last one recorded.
-            standing_only: Whether runs that are superseded are left out.
+            standing_only: Whether runs that are superseded or not approved are left out.
             newest_first: Whether the last run of the last date is the first.
         """
         request = lottery_service_pb2.ListRunsRequest(
@@ -298,7 +341,7 @@ class LotteryClient(AuditCalls, DayCalls):
         )
         while True:
             page = call(self._lottery.ListRuns, request, self._timeout)
-            yield from (read_run(run.record) for run in page.runs)
+            yield from (_recorded_run(run, already_recorded=True) for run in page.runs)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
@@ -399,8 +442,11 @@ def _run_messages(
 
 
 def _recorded_run(run: lottery_pb2.Run, *, already_recorded: bool) -> RecordedRun:
+    verdict = read_entry(run.verdict.entry) if run.HasField("verdict") else None
     return RecordedRun(
         record=read_run(run.record),
+        state=lottery_pb2.RunState.Name(run.state).removeprefix("RUN_STATE_"),
+        verdict=verdict if isinstance(verdict, Verdict) else None,
         already_recorded=already_recorded,
         superseded_by=run.superseded_by or None,
         breaks=tuple(

@@ -9,7 +9,7 @@ from lottery.client.errors import stream
 from lottery.client.values import calendar_date, date_of, history_row_of, joined
 from lottery.day.tables import ALLOCATIONS, CHANGES, POOLS
 from lottery.intake.dates import read_date
-from lottery.ledger.log_writer import rfc3339
+from lottery.ledger.ports import rfc3339
 from lottery.operations import Difference, HistoryRow, StandingDay
 from lottery.v1 import lottery_pb2, lottery_service_pb2, lottery_service_pb2_grpc
 

@@ -28,16 +28,17 @@ from typing import cast
 
 import sqlalchemy as sa
 
-from lottery.day.assigned_pools import pooled
-from lottery.errors import Hold, LedgerBusy, LedgerDamaged, Problem, Refused, StandingChanged
+from lottery.errors import Hold, LedgerBusy, LedgerDamaged, Problem, Refused
 from lottery.ledger import evidence, log, queries
+from lottery.ledger.claim import Claim, claim_of_draft
+from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.draft import Place, RecordedRun, RunDraft, RunKey, finished_record
 from lottery.ledger.entry import NamedRequest, another_member
+from lottery.ledger.four_eyes import PROPOSED, Proposal, expiry
 from lottery.ledger.holds import acknowledged, holds_by_record, holds_of_run
-from lottery.ledger.log_writer import LogWriter, rfc3339
+from lottery.ledger.log_writer import LogWriter
 from lottery.ledger.ports import writing_to
-from lottery.ledger.queries import DateRuns
-from lottery.ledger.rules import refuse_conflicts, standing_after
+from lottery.ledger.rules import judge
 from lottery.ledger.run_record import (
     SOFTWARE,
     EvidenceFile,
@@ -53,12 +54,14 @@ class _Seen:
     """What a draft is judged by without the lock, and is not again under it; all of one state.
 
     Attributes:
+        claim: What it claims.
         runs: The runs of its date.
         holds: What holds it.
         notice_keys: The keys of its notices.
         tree_size: The size of the log.
     """
 
+    claim: Claim
     runs: DateRuns
     holds: tuple[Hold, ...]
     notice_keys: Sequence[int]
@@ -76,6 +79,8 @@ class Ledger(LogWriter):
         proceed: Callable[[], None] | None = None,
     ) -> RecordedRun:
         """Record a run, or return what a repeated request has recorded.
+
+        Where the charter has four eyes, what is recorded is a proposal.
 
         Args:
             draft: The run.
@@ -95,7 +100,7 @@ class Ledger(LogWriter):
             LedgerDamaged: The ledger is not what was signed; nothing more is recorded.
         """
         with self.reading() as connection:
-            known = queries.recorded_run(connection, key)
+            known = queries.recorded_run(connection, key, self.now())
             seen = self._seen(connection, draft) if known is None else None
             signer = log.read_log(connection)
         if known is not None and known.is_named:
@@ -111,7 +116,7 @@ class Ledger(LogWriter):
         def compose(
             connection: sa.Connection, signer: log.Log, head: log.Head
         ) -> RunRecord | NamedRequest | RecordedRun:
-            found = queries.recorded_run(connection, key)
+            found = queries.recorded_run(connection, key, self.now())
             if found is not None:
                 return found if found.is_named else self._named(found, draft, key)
             if seen is None:  # A database that lost it took over; no evidence was put.
@@ -135,8 +140,7 @@ class Ledger(LogWriter):
             found = self.known(key)
             assert found is not None, "the entry that names it is committed"  # noqa: S101
             return self._with_breaks(found)
-        record = cast("RunRecord", done)
-        return RecordedRun(record=record, already_recorded=False, breaks=draft.day.breaks)
+        return _new(cast("RunRecord", done), draft)
 
     def rehearse(self, draft: RunDraft, key: RunKey) -> RecordedRun:
         """Return what `record` would, or raise what it would; nothing is recorded.
@@ -145,7 +149,7 @@ class Ledger(LogWriter):
             The run as it would be recorded now, without evidence; or the one that is recorded.
         """
         with self.reading() as connection:
-            known = queries.recorded_run(connection, key)
+            known = queries.recorded_run(connection, key, self.now())
             if known is None:
                 seen = self._seen(connection, draft)
                 self._judge(draft, seen)
@@ -154,9 +158,7 @@ class Ledger(LogWriter):
                 record = self._place(connection, signer, head, draft, key, (), seen)
         if known is not None:
             return self._with_breaks(known)
-        return RecordedRun(
-            record=record, already_recorded=False, is_rehearsed=True, breaks=draft.day.breaks
-        )
+        return replace(_new(record, draft), is_rehearsed=True)
 
     def holds(self, draft: RunDraft) -> tuple[Hold, ...]:
         """Return what holds a run as things stand, acknowledged or not (H1).
@@ -165,15 +167,17 @@ class Ledger(LogWriter):
             LedgerDamaged: The evidence of a run is not what was recorded.
         """
         with self.reading() as connection:
-            return self._holds(connection, draft, log.notice_keys(draft.notices))
+            return self._holds(
+                connection, draft, claim_of_draft(draft), log.notice_keys(draft.notices)
+            )
 
     def _holds(
-        self, connection: sa.Connection, draft: RunDraft, notice_keys: Sequence[int]
+        self, connection: sa.Connection, draft: RunDraft, claim: Claim, notice_keys: Sequence[int]
     ) -> tuple[Hold, ...]:
         _, charter = queries.charter_in_force(queries.charters(connection), draft.business_date)
         return (
             *holds_of_run(draft, charter, self.ports.clock()),
-            *holds_by_record(connection, self.read, draft, notice_keys),
+            *holds_by_record(connection, self.read, claim, notice_keys),
         )
 
     def _put_evidence(self, draft: RunDraft) -> tuple[EvidenceFile, ...]:
@@ -203,9 +207,11 @@ class Ledger(LogWriter):
 
     def _seen(self, connection: sa.Connection, draft: RunDraft) -> _Seen:
         notice_keys = log.notice_keys(draft.notices)
+        claim = claim_of_draft(draft)
         return _Seen(
+            claim=claim,
             runs=queries.runs_of_date(connection, draft.business_date.isoformat()),
-            holds=self._holds(connection, draft, notice_keys),
+            holds=self._holds(connection, draft, claim, notice_keys),
             notice_keys=notice_keys,
             tree_size=log.read_size(connection),
         )
@@ -216,9 +222,9 @@ class Ledger(LogWriter):
         Raises:
             Conflict: It contradicts what is recorded.
             Held: It is held, and that is not acknowledged.
+            StandingChanged: As `_place`.
         """
-        date = draft.business_date.isoformat()
-        self._refuse_conflicts(standing_after(seen.runs, draft.superseding, date), draft)
+        judge(seen.claim, seen.runs, self.read, self.now())
         acknowledged(draft, seen.holds)
 
     def _place(
@@ -241,12 +247,9 @@ class Ledger(LogWriter):
                 the charter.
             StandingChanged: What it rests on has been superseded, or a pool of it was drawn since.
         """
-        date = draft.business_date.isoformat()
+        date, now = draft.business_date.isoformat(), self.now()
         runs = queries.proved_runs_of_date(connection, signer, head, date)
-        standing = standing_after(runs, draft.superseding, date)
-        self._refuse_conflicts([one for one in standing if not seen.runs.has(one.run)], draft)
-        if not {one.run for one in standing}.issuperset(draft.rests_on):
-            raise StandingChanged(f"a run of {date} was superseded in the meantime; try again")
+        judge(seen.claim, runs, self.read, now, judged_by=seen.runs)
         charter_digest, charter = queries.charter_in_force(
             queries.charters(connection), draft.business_date
         )
@@ -256,25 +259,18 @@ class Ledger(LogWriter):
         if charter.clearing_member not in ("", draft.clearing_member):
             raise Refused([another_member(charter.clearing_member, draft.clearing_member)])
         has_grown = head.tree_size != seen.tree_size
-        holds = self._holds(connection, draft, seen.notice_keys) if has_grown else seen.holds
+        holds = seen.holds
+        if has_grown:
+            holds = self._holds(connection, draft, seen.claim, seen.notice_keys)
         place = Place(
             run=f"{date}-{len(runs.records) + 1:03d}",
             previous=runs.last_digest,
             charter=charter_digest,
-            recorded_at=rfc3339(self.ports.clock),
+            recorded_at=now,
             acknowledgements=acknowledged(draft, holds),
+            expires_at=expiry(now, charter.proposal_hours) if charter.four_eyes else None,
         )
         return finished_record(draft, key, place, files)
-
-    def _refuse_conflicts(self, standing: list[RunRecord], draft: RunDraft) -> None:
-        refuse_conflicts(
-            standing,
-            self.read,
-            seed=draft.seed,
-            notices=pooled(draft.notices, draft.methodology.pool),
-            pools=draft.day.pools,
-            rests_on=draft.rests_on,
-        )
 
     def _named(self, found: RecordedRun, draft: RunDraft, key: RunKey) -> NamedRequest:
         """Return the entry of a further request id of a recorded run."""
@@ -282,13 +278,19 @@ class Ledger(LogWriter):
             request_id=key.request_id,
             run=found.record.run,
             requested_by=draft.requested_by,
-            recorded_at=rfc3339(self.ports.clock),
+            recorded_at=self.now(),
             software=SOFTWARE,
         )
 
     def _with_breaks(self, found: RecordedRun) -> RecordedRun:
         """Return a known run with its breaks."""
         return replace(found, breaks=self.breaks_of(found.record))
+
+
+def _new(record: RunRecord, draft: RunDraft) -> RecordedRun:
+    """Return what was recorded of a draft, or would be."""
+    state = PROPOSED if isinstance(record, Proposal) else record.state
+    return RecordedRun(record=record, state=state, already_recorded=False, breaks=draft.day.breaks)
 
 
 def _undecided(charter: MethodRecord, given: MethodRecord) -> Problem:

@@ -7,14 +7,16 @@ and the time of recording.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow as pa
 
 from lottery.day.allocate import Break, Day
 from lottery.day.tables import CONTINUED, POSITIONS
 from lottery.intake.sources import SourceFile
+from lottery.ledger.four_eyes import EXPIRED, PROPOSED, REJECTED, Proposal, Verdict
 from lottery.ledger.run_record import (
     SOFTWARE,
     Acknowledgement,
@@ -77,6 +79,11 @@ class RunDraft:
     continued: pa.Table = field(default_factory=CONTINUED.empty_table)
     population: pa.Table = field(default_factory=POSITIONS.empty_table)
 
+    @property
+    def takes_back(self) -> bool:
+        """Whether it only takes notices back and allocates nothing (N1)."""
+        return bool(self.superseding.runs) and not self.notices.num_rows
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunKey:
@@ -93,23 +100,37 @@ class RunKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRun:
-    """The result of a request to record a run.
+    """A recorded run, and what became of it.
 
     Attributes:
         record: The run's record.
+        state: Its state: that of its record, unless it is a proposal that is not approved.
         already_recorded: Whether the run had been recorded before.
         superseded_by: The run that supersedes it since.
+        verdict: The verdict on it, if it is a proposal that has one.
         breaks: Its pools that are breaks.
         is_named: Whether the request's own id has been answered before.
         is_rehearsed: Whether it is not recorded, and only what the record would be.
     """
 
     record: RunRecord
+    state: str
     already_recorded: bool
     superseded_by: str | None = None
+    verdict: Verdict | None = None
     breaks: tuple[Break, ...] = ()
     is_named: bool = True
     is_rehearsed: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts: it needs no approval, or has it."""
+        return self.state not in (PROPOSED, REJECTED, EXPIRED)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is a proposal that can be approved no more."""
+        return self.state in (REJECTED, EXPIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +143,7 @@ class Place:
         charter: The SHA-256 of the charter in force.
         recorded_at: The time, UTC (RFC 3339).
         acknowledgements: What would have held it and was acknowledged.
+        expires_at: Until when it can be approved; None if it needs no approval.
     """
 
     run: str
@@ -129,12 +151,13 @@ class Place:
     charter: str
     recorded_at: str
     acknowledgements: tuple[Acknowledgement, ...]
+    expires_at: str | None = None
 
 
 def finished_record(
     draft: RunDraft, key: RunKey, place: Place, evidence: tuple[EvidenceFile, ...]
 ) -> RunRecord:
-    """Return the record of a draft.
+    """Return the record of a draft; a proposal, if it can expire.
 
     Args:
         draft: The draft.
@@ -143,7 +166,10 @@ def finished_record(
         evidence: Its evidence files.
     """
     day = draft.day
-    return RunRecord(
+    make: Callable[..., RunRecord] = RunRecord
+    if place.expires_at is not None:
+        make = partial(Proposal, expires_at=place.expires_at)
+    return make(
         run=place.run,
         previous=place.previous,
         charter=place.charter,

@@ -2,6 +2,7 @@
 
     charter                                   what is decided, and since which date (C1)
     run                                       a recorded run (`ledger.run_record`)
+    proposal, approval, rejection             a run under four eyes (`ledger.four_eyes`)
     request                                   a further request id of a recorded run
     key                                       the log's next key, signed by the one before
     export, replay, report, verification      what people did with the record
@@ -25,6 +26,7 @@ import rfc8785
 from pydantic import Discriminator, TypeAdapter, ValidationError
 
 from lottery.errors import LedgerDamaged, Problem, Refused, quote
+from lottery.ledger.four_eyes import Proposal, Verdict
 from lottery.ledger.run_record import (
     EVIDENCE_NAME,
     RUN,
@@ -62,6 +64,8 @@ class Charter:
         closed_dates: Dates on which the exchanges were closed, whatever their calendar says (H1).
         trading_dates: Dates on which they were open, likewise.
         holding_warnings: The codes of the warnings that hold a run as well (H1).
+        four_eyes: Whether a run needs the approval of another person than its proposer.
+        proposal_hours: How many hours a proposal waits before it expires.
         previous: The SHA-256 of the charter before it, None for the first.
     """
 
@@ -76,6 +80,8 @@ class Charter:
     closed_dates: tuple[dt.date, ...]
     trading_dates: tuple[dt.date, ...]
     holding_warnings: tuple[str, ...]
+    four_eyes: bool
+    proposal_hours: int
     previous: str | None
     requested_by: Identity
     recorded_at: str
@@ -129,7 +135,7 @@ class Activity:
     software: Software
 
 
-Entry: TypeAlias = Charter | RunRecord | NamedRequest | NextKey | Activity
+Entry: TypeAlias = Charter | RunRecord | Proposal | Verdict | NamedRequest | NextKey | Activity
 
 
 def canonical(entry: Entry) -> bytes:
@@ -176,10 +182,10 @@ def read_entry(encoded: bytes) -> Entry:
 
 
 def read_run(encoded: bytes) -> RunRecord:
-    """Parse the canonical bytes of a run's entry.
+    """Parse the canonical bytes of a run's entry, or of a proposal's.
 
     Raises:
-        LedgerDamaged: The bytes are not the entry of a run, or are not canonical.
+        LedgerDamaged: The bytes are neither, or are not canonical.
     """
     entry = read_entry(encoded)
     if not isinstance(entry, RunRecord):

@@ -26,6 +26,7 @@ from lottery.day.identifiers import expired_before
 from lottery.day.population import allocated_pools, pool_name, pools_in
 from lottery.errors import Held, Hold, some
 from lottery.ledger import evidence
+from lottery.ledger.claim import Claim
 from lottery.ledger.continuing import Reader
 from lottery.ledger.draft import RunDraft
 from lottery.ledger.entry import Charter, read_run
@@ -74,26 +75,26 @@ def holds_of_run(draft: RunDraft, charter: Charter, now: dt.datetime) -> tuple[H
         charter: The charter in force.
         now: The present time, UTC.
     """
-    return () if _takes_back(draft) else tuple(_holds_of_run(draft, charter, now))
+    return () if draft.takes_back else tuple(_holds_of_run(draft, charter, now))
 
 
 def holds_by_record(
-    connection: sa.Connection, read: Reader, draft: RunDraft, notice_keys: Sequence[int]
+    connection: sa.Connection, read: Reader, claim: Claim, notice_keys: Sequence[int]
 ) -> tuple[Hold, ...]:
     """Return what holds a run because of what is recorded.
 
     Args:
         connection: The connection.
         read: Reads a table of a run's evidence.
-        draft: The run.
+        claim: The run.
         notice_keys: The keys of its notices (`log.notice_keys`).
 
     Raises:
         LedgerDamaged: The evidence of a run is not what was recorded.
     """
-    if _takes_back(draft):
+    if claim.takes_back:
         return ()
-    return tuple(_holds_by_record(connection, read, draft, notice_keys))
+    return tuple(_holds_by_record(connection, read, claim, notice_keys))
 
 
 def acknowledged(draft: RunDraft, holds: Iterable[Hold]) -> tuple[Acknowledgement, ...]:
@@ -110,10 +111,6 @@ def acknowledged(draft: RunDraft, holds: Iterable[Hold]) -> tuple[Acknowledgemen
         Acknowledgement(code=hold.code, message=hold.message, reason=draft.acknowledged[hold.code])
         for hold in holds
     )
-
-
-def _takes_back(draft: RunDraft) -> bool:
-    return bool(draft.superseding.runs) and not draft.notices.num_rows
 
 
 def _holds_of_run(draft: RunDraft, charter: Charter, now: dt.datetime) -> Iterator[Hold]:
@@ -179,21 +176,22 @@ def _holds_of_pools(draft: RunDraft) -> Iterator[Hold]:
 
 
 def _holds_by_record(
-    connection: sa.Connection, read: Reader, draft: RunDraft, notice_keys: Sequence[int]
+    connection: sa.Connection, read: Reader, claim: Claim, notice_keys: Sequence[int]
 ) -> Iterator[Hold]:
-    date = draft.business_date.isoformat()
-    cycle_of = {record.run: record.cycle for record in runs_of_date(connection, date).records}
+    date = claim.business_date.isoformat()
+    counting = runs_of_date(connection, date).counting()
+    cycle_of = {record.run: record.cycle for record in counting}
     highest = max(cycle_of.values(), default=0)
     # A run that supersedes another one has its place, and so may have its cycle.
-    taken_over = {cycle_of.get(run) for run in draft.superseding.runs}
-    if draft.cycle not in {highest, highest + 1} | taken_over:
+    taken_over = {cycle_of.get(run) for run in claim.superseding.runs}
+    if claim.cycle not in {highest, highest + 1} | taken_over:
         expected = f"{highest} or {highest + 1}" if highest else "1"
         yield Hold(
             code=CYCLE_OUT_OF_ORDER,
             message=f"expected cycle {expected} of {date}, whose highest is {highest or 'none'}, "
-            f"got {draft.cycle}; check the cycle",
+            f"got {claim.cycle}; check the cycle",
         )
-    composite = str(draft.seed.composite)
+    composite = str(claim.seed.composite)
     others = _standing(
         connection, date, sa.select(RUNS.c.log_index).where(RUNS.c.composite == composite)
     )
@@ -201,13 +199,13 @@ def _holds_by_record(
     if latest is not None:
         yield Hold(
             code=STALE_VOLUMES,
-            message=f"the composite {draft.seed.composite:,} is that of run {latest.run} of "
+            message=f"the composite {claim.seed.composite:,} is that of run {latest.run} of "
             f"{latest.business_date} too; check that the volumes are those of {date}",
         )
     keys = numbers_in(connection, notice_keys)
     found = sa.select(NOTICES.c.log_index).where(NOTICES.c.notice_key.in_(keys)).distinct()
     for record in _standing(connection, date, found):
-        again = _allocated_again(read, record, draft.notices)
+        again = _allocated_again(read, record, claim.notices)
         if again:
             yield Hold(
                 code=NOTICE_ON_ANOTHER_DATE,
@@ -232,7 +230,7 @@ def _standing(
     for encoded in connection.execute(query).scalars():
         record = read_run(bytes(encoded))
         runs = runs_of_date(connection, record.business_date.isoformat())
-        if record.run not in runs.superseded_by():
+        if runs.counts(record.run) and record.run not in runs.superseded_by():
             yield record
 
 

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from lottery.errors import LedgerDamaged
 from lottery.ledger.entry import Charter, Entry, NamedRequest, NextKey
+from lottery.ledger.four_eyes import Verdict
 from lottery.ledger.run_record import RunRecord
 from lottery.ledger.schema import (
     ENTRIES,
@@ -34,6 +35,7 @@ from lottery.ledger.schema import (
     REQUESTS,
     RUNS,
     SCHEMA_VERSION,
+    VERDICTS,
 )
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
@@ -180,6 +182,15 @@ def rows_of(log_index: int, entry: Entry, encoded: bytes) -> Iterator[Row]:
         )
     if isinstance(entry, RunRecord | NamedRequest):
         yield REQUESTS, {"request_id": entry.request_id, "run": entry.run}
+    elif isinstance(entry, Verdict):
+        yield (
+            VERDICTS,
+            {
+                "run": entry.run,
+                "log_index": log_index,
+                "business_date": entry.run.rpartition("-")[0],
+            },
+        )
     elif isinstance(entry, NextKey):
         yield KEYS, {"signs_from": entry.signs_from, "public_key": entry.public_key}
     elif isinstance(entry, Charter) and entry.public_key is not None:

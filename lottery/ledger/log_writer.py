@@ -27,7 +27,7 @@ from lottery.errors import (
 )
 from lottery.ledger import log, queries
 from lottery.ledger.entry import Activity, Charter, Entry, NextKey, canonical
-from lottery.ledger.ports import Clock, Objects, Ports, writing_to
+from lottery.ledger.ports import Objects, Ports, writing_to
 from lottery.ledger.publish import publish, published_size, refuse_other_history
 from lottery.ledger.reader import LedgerReader
 from lottery.ledger.run_record import SOFTWARE, Identity
@@ -93,7 +93,7 @@ class LogWriter(LedgerReader):
                 subject=subject,
                 outcome=outcome,
                 requested_by=by,
-                recorded_at=rfc3339(self.ports.clock),
+                recorded_at=self.now(),
                 software=SOFTWARE,
             )
         )
@@ -112,7 +112,7 @@ class LogWriter(LedgerReader):
 
         def compose(connection: sa.Connection, *_: object) -> Charter:
             digest, last = queries.charters(connection)[-1]
-            charter = replace(make(last), previous=digest, recorded_at=rfc3339(self.ports.clock))
+            charter = replace(make(last), previous=digest, recorded_at=self.now())
             refuse(connection, charter)
             return charter
 
@@ -140,7 +140,7 @@ class LogWriter(LedgerReader):
                 public_key=str(next_key),
                 signs_from=head.tree_size + 2,
                 requested_by=by,
-                recorded_at=rfc3339(self.ports.clock),
+                recorded_at=self.now(),
                 software=SOFTWARE,
             )
 
@@ -274,11 +274,6 @@ def make_ledger(ports: Ports, charter: Charter, key: SigningKey) -> None:
         refuse_other_history(ports.objects, log.EMPTY)
         signer = log.Log(origin=charter.origin, keys=((1, key.verifier),))
         log.append(connection, signer, log.EMPTY, charter, canonical(charter), key)
-
-
-def rfc3339(clock: Clock) -> str:
-    """Return the present time in UTC with microseconds (RFC 3339)."""
-    return clock().isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _already_made(ports: Ports) -> LotteryError:

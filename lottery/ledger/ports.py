@@ -21,6 +21,12 @@ if TYPE_CHECKING:  # A port has no SQL of its own.
 Clock: TypeAlias = Callable[[], dt.datetime]
 """Returns the present time, UTC."""
 
+
+def rfc3339(clock: Clock) -> str:
+    """Return the present time in UTC with microseconds (RFC 3339); texts sort as the times do."""
+    return clock().isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 Ids: TypeAlias = Callable[[], str]
 """Returns 32 hexadecimal digits that nobody can guess and that never come again."""
 

@@ -15,12 +15,14 @@ import sqlalchemy as sa
 from lottery.day.allocate import Break
 from lottery.errors import LedgerDamaged, LedgerNotFound
 from lottery.ledger import evidence, log, queries
+from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.draft import RecordedRun, RunKey
 from lottery.ledger.entry import Charter, Entry, read_entry, read_run
+from lottery.ledger.four_eyes import RUN_TYPES, Proposal
 from lottery.ledger.log import Log
-from lottery.ledger.ports import Ports
+from lottery.ledger.ports import Ports, rfc3339
 from lottery.ledger.rules import standing_after
-from lottery.ledger.run_record import RUN, RunRecord, Superseding
+from lottery.ledger.run_record import RunRecord, Superseding
 from lottery.ledger.schema import ENTRIES, RUNS
 
 PAGE_RUNS: Final = 200
@@ -52,6 +54,10 @@ class LedgerReader:
         """Close the database's connections."""
         self.ports.database.close()
 
+    def now(self) -> str:
+        """Return the present time of the ledger's clock, UTC (RFC 3339)."""
+        return rfc3339(self.ports.clock)
+
     def known(self, key: RunKey) -> RecordedRun | None:
         """Return the run that a request, or another one with the same content, has recorded.
 
@@ -59,7 +65,7 @@ class LedgerReader:
             Conflict: The request id has recorded another content.
         """
         with self.reading() as connection:
-            return queries.recorded_run(connection, key)
+            return queries.recorded_run(connection, key, self.now())
 
     def charters(self) -> tuple[Charter, ...]:
         """Return every charter in the order of recording."""
@@ -73,7 +79,7 @@ class LedgerReader:
 
     def trail(self) -> Iterator[Entry]:
         """Yield the entries that are not of a run, in order: who did what with the ledger."""
-        query = sa.select(ENTRIES.c.entry).where(ENTRIES.c.type != RUN)
+        query = sa.select(ENTRIES.c.entry).where(ENTRIES.c.type.not_in(RUN_TYPES))
         with self.reading() as connection:
             rows = connection.execute(query.order_by(ENTRIES.c.log_index)).scalars().all()
         return (read_entry(bytes(row)) for row in rows)
@@ -114,7 +120,7 @@ class LedgerReader:
             return [read_run(bytes(row)) for row in connection.execute(query).scalars()]
 
     def get(self, run: str) -> RunRecord:
-        """Return the record of a run; `latest` is the run that was recorded last.
+        """Return the record of a run; `latest` is the last one that counts.
 
         Raises:
             RunNotFound: There is no such run.
@@ -122,12 +128,21 @@ class LedgerReader:
         with self.reading() as connection:
             return read_run(queries.stored_leaf(connection, run)[1])
 
+    def described(self, record: RunRecord) -> RecordedRun:
+        """Return a recorded run with what became of it, without its breaks."""
+        return queries.described(self.runs_of(record.business_date), record, self.now())
+
+    def proposals(self) -> list[Proposal]:
+        """Return the proposals that can be approved, in the order of their dates."""
+        with self.reading() as connection:
+            return queries.waiting_proposals(connection, self.now())
+
     def superseded_by(self, run: str) -> str | None:
         """Return the run that supersedes a run, or None if it is standing."""
         with self.reading() as connection:
             return queries.superseding_run(connection, run)
 
-    def runs_of(self, business_date: dt.date) -> queries.DateRuns:
+    def runs_of(self, business_date: dt.date) -> DateRuns:
         """Return the runs of a date, walked along their chain.
 
         Raises:

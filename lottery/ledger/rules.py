@@ -1,15 +1,14 @@
-"""The ledger's rules: what contradicts the standing runs of a date.
+"""The ledger's rules: what contradicts the standing runs of a date, and its waiting proposals.
 
-A run is standing until a later one supersedes it; superseded runs contradict nothing. The rules are
-checked under the write lock that the insert needs.
+A run is standing until a later one supersedes it; superseded runs contradict nothing. A proposal
+that waits holds its notices and contradicts nothing else. The rules are checked under the write
+lock that the insert needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
-
-import pyarrow as pa
 
 from lottery.day.assigned_pools import pooled
 from lottery.day.population import Pool, allocated_pools, pools_in
@@ -21,44 +20,63 @@ from lottery.errors import (
     Conflict,
     Problem,
     Refused,
-    RunNotFound,
     StandingChanged,
     some,
 )
 from lottery.ledger import evidence
+from lottery.ledger.claim import Claim
 from lottery.ledger.continuing import Reader
-from lottery.ledger.queries import DateRuns
+from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.run_record import RunRecord, Superseding
 from lottery.method.seed import Seed
 
 _NAMED: Final = 5
 """How many notices or pools a message names; it counts the others."""
 
+NOTHING: Final = DateRuns()
 
-def refuse_conflicts(
-    standing: Iterable[RunRecord],
-    read: Reader,
-    *,
-    seed: Seed,
-    notices: pa.Table,
-    pools: pa.Table,
-    rests_on: Collection[str],
+
+def judge(
+    claim: Claim, runs: DateRuns, read: Reader, now: str, *, judged_by: DateRuns = NOTHING
 ) -> None:
+    """Refuse a run that contradicts what stands of its date, or what waits.
+
+    Args:
+        claim: The run.
+        runs: The runs of its date.
+        read: Reads a table of a run's evidence by its name.
+        now: The time, UTC (RFC 3339).
+        judged_by: What it has been judged by before, and is not again.
+
+    Raises:
+        RunNotFound: A run that it supersedes is not recorded.
+        Refused: A run that it supersedes is of another date.
+        Conflict: It contradicts what is recorded.
+        StandingChanged: What it rests on has been superseded, or a pool of it was drawn since.
+    """
+    date = claim.business_date.isoformat()
+    standing = standing_after(runs, claim.superseding, date)
+    refuse_conflicts([one for one in standing if not judged_by.counts(one.run)], read, claim)
+    known = {claim.run, *(one.run for one in judged_by.records)}
+    refuse_held_notices([one for one in runs.waiting(now) if one.run not in known], read, claim)
+    if not {one.run for one in standing}.issuperset(claim.rests_on):
+        raise StandingChanged(f"a run of {date} was superseded in the meantime; try again")
+
+
+def refuse_conflicts(standing: Iterable[RunRecord], read: Reader, claim: Claim) -> None:
     """Refuse a run that contradicts the standing runs of its date.
 
     Args:
         standing: The date's standing runs, without those that the new one supersedes.
         read: Reads a table of a run's evidence by its name.
-        seed: The new run's seed.
-        notices: Its `tables.NOTICES`, each with the OCC account of its pool.
-        pools: Its `tables.POOLS`.
-        rests_on: The runs whose draws it continues (P6).
+        claim: The new run.
 
     Raises:
         Conflict: The seed differs (S8), or a notice is already allocated.
         StandingChanged: A run has drawn a pool of it that it does not continue.
     """
     standing = list(standing)
+    seed = claim.seed
     for record in standing:
         if record.seed.volume_of != seed.volume_of:
             raise Conflict(
@@ -68,17 +86,34 @@ def refuse_conflicts(
                 "every standing run of its date [S8]",
                 run=record.run,
             )
-    drawn = set(pools_in(pools))
-    # A notice that was allocated conflicts also if its pool is a break now.
-    given = set(
-        zip(
-            notices.column("occ_account").to_pylist(),
-            notices.column("notice_id").to_pylist(),
-            strict=True,
-        )
-    )
+    drawn = set(pools_in(claim.pools))
+    given = _notices_of(claim)
     for record in standing:
-        _refuse_overlap(record, read, given, set() if record.run in rests_on else drawn)
+        continued = record.run in claim.rests_on
+        _refuse_overlap(record, read, given, set() if continued else drawn)
+
+
+def refuse_held_notices(waiting: Iterable[RunRecord], read: Reader, claim: Claim) -> None:
+    """Refuse a run with notices that a proposal holds.
+
+    Args:
+        waiting: The date's proposals that can be approved, but for the run itself.
+        read: Reads a table of a run's evidence by its name.
+        claim: The run.
+
+    Raises:
+        Conflict: A proposal would allocate a notice of it.
+    """
+    given = _notices_of(claim)
+    for record in waiting:
+        again = sorted(_same_notices(given, _allocated_notices(record, read)[0]))
+        if again:
+            raise Conflict(
+                NOTICE_ALREADY_ALLOCATED,
+                f"proposal {record.run} holds {_listed(again)} until it is approved, rejected or "
+                "expires; lottery proposals says when",
+                run=record.run,
+            )
 
 
 def standing_after(runs: DateRuns, superseding: Superseding, business_date: str) -> list[RunRecord]:
@@ -92,7 +127,8 @@ def standing_after(runs: DateRuns, superseding: Superseding, business_date: str)
     Raises:
         RunNotFound: One of them is not recorded.
         Refused: One is of another date.
-        Conflict: One is already superseded, or a run that is to be left standing rests on it.
+        Conflict: One is not approved or already superseded, or a run that is to be left standing
+            rests on it.
     """
     for superseded in superseding.runs:
         refuse_superseding(runs, superseded, business_date)
@@ -111,13 +147,12 @@ def refuse_superseding(runs: DateRuns, superseded: str, business_date: str) -> N
     Raises:
         RunNotFound: It is not recorded.
         Refused: It is of another date.
-        Conflict: It is already superseded.
+        Conflict: It is not approved, or already superseded.
     """
     if not superseded.startswith(f"{business_date}-"):
         message = f"expected a run of {business_date} to supersede, got {superseded}"
         raise Refused([Problem(source="supersede", message=message)])
-    if not runs.has(superseded):
-        raise RunNotFound(superseded)
+    runs.refuse_uncounted(superseded)
     superseded_by = runs.superseded_by().get(superseded)
     if superseded_by is not None:
         raise Conflict(
@@ -158,21 +193,27 @@ def _refuse_overlap(
     notices: set[tuple[str, str]],
     pools: set[Pool],
 ) -> None:
-    their_pools = set(pools_in(allocated_pools(read(record, evidence.POOLS_FILE, None))))
-    theirs = pooled(read(record, evidence.NOTICES_FILE, None), record.method.pooling)
-    their_notices = _allocated_notices(theirs, their_pools)
+    their_notices, their_pools = _allocated_notices(record, read)
     again = sorted(_same_notices(notices, their_notices))
     if again:
         raise Conflict(
             NOTICE_ALREADY_ALLOCATED,
-            f"run {record.run} has already allocated "
-            f"{some([_named(*notice, 'notice') for notice in again], _NAMED)}",
+            f"run {record.run} has already allocated {_listed(again)}",
             run=record.run,
         )
     drawn = sorted(pools & their_pools)
     if drawn:
         names = some([_named(*pool, "series") for pool in drawn], _NAMED)
         raise StandingChanged(f"run {record.run} has drawn {names} in the meantime; try again")
+
+
+def _notices_of(claim: Claim) -> set[tuple[str, str]]:
+    """Return occ_account and id of every notice.
+
+    One that was allocated conflicts also if its pool is a break now.
+    """
+    columns = (claim.notices.column(name).to_pylist() for name in ("occ_account", "notice_id"))
+    return set(zip(*columns, strict=True))
 
 
 def _same_notices(
@@ -186,14 +227,20 @@ def _same_notices(
             yield occ_account, notice_id
 
 
-def _allocated_notices(notices: pa.Table, pools: set[Pool]) -> set[tuple[str, str]]:
-    """Return occ_account and id of the notices of allocated pools, without those of breaks."""
+def _allocated_notices(record: RunRecord, read: Reader) -> tuple[set[tuple[str, str]], set[Pool]]:
+    """Return occ_account and id of the notices that a run allocated, breaks left out; its pools."""
+    pools = set(pools_in(allocated_pools(read(record, evidence.POOLS_FILE, None))))
+    notices = pooled(read(record, evidence.NOTICES_FILE, None), record.method.pooling)
     ids = notices.column("notice_id").to_pylist()
     return {
         (pool[0], notice_id)
         for pool, notice_id in zip(pools_in(notices), ids, strict=True)
         if pool in pools
-    }
+    }, pools
+
+
+def _listed(notices: list[tuple[str, str]]) -> str:
+    return some([_named(*notice, "notice") for notice in notices], _NAMED)
 
 
 def _named(occ_account: str, name: str, noun: str) -> str:

@@ -41,6 +41,10 @@ class Identity:
     name: str
     host: str
 
+    def is_same_person(self, other: Identity) -> bool:
+        """Return whether two requesters are one person: a name is, of any kind and on any host."""
+        return self.name.casefold() == other.name.casefold()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Software:

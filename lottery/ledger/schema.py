@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 APPLICATION_ID: Final = 0x4C4F5454
 """LOTT: in a SQLite file's header for file(1), and the locks of PostgreSQL."""
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 _TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 """Text in the order of its bytes: ids are looked up by what they begin with, and a database's own
@@ -84,7 +84,18 @@ RUNS: Final = sa.Table(
     sa.Index("ix_runs_composite", "composite", "business_date", "sequence"),
     sqlite_strict=True,
 )
-"""Where the entries of the runs are."""
+"""Where the entries of the runs are, proposals included."""
+
+VERDICTS: Final = sa.Table(
+    "verdicts",
+    metadata,
+    sa.Column("run", _TEXT, primary_key=True),
+    sa.Column("log_index", sa.Integer, nullable=False, unique=True),
+    sa.Column("business_date", _TEXT, nullable=False),
+    sa.Index("ix_verdicts_date", "business_date", "log_index"),
+    sqlite_strict=True,
+)
+"""Where the approvals and rejections of proposals are: one of a proposal."""
 
 NOTICES: Final = sa.Table(
     "notices",

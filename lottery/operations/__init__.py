@@ -11,6 +11,7 @@ module would take its place.
 - `run`, with `request`, `inputs`, `totals` and `validation`: the main job, and what it refuses.
 - `check`, `seed`, `series`, `odds`, with `pool` and `pool_positions`: what records nothing.
 - `withdraw`: taking a run back whose notices OCC has taken back.
+- `verdicts`: four eyes, what waits for another person's approval.
 - `runs`, `workings`, `replay`, `pages`: what is recorded.
 - `days`, `differences`, `histories`: what stands for a date, what changed, and what happened over
   the dates.
@@ -105,6 +106,7 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.operations.runs import allocations as allocations
     from lottery.operations.runs import pools as pools
     from lottery.operations.runs import recorded_run as recorded_run
+    from lottery.operations.runs import recorded_runs as recorded_runs
     from lottery.operations.seed import DerivedSeed as DerivedSeed
     from lottery.operations.seed import derive_seed as derive_seed
     from lottery.operations.series import SeriesAllocation as SeriesAllocation
@@ -112,6 +114,10 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.operations.series import allocate_series as allocate_series
     from lottery.operations.settings import LedgerSettings as LedgerSettings
     from lottery.operations.totals import ControlTotals as ControlTotals
+    from lottery.operations.verdicts import Proposals as Proposals
+    from lottery.operations.verdicts import approve_run as approve_run
+    from lottery.operations.verdicts import list_proposals as list_proposals
+    from lottery.operations.verdicts import reject_run as reject_run
     from lottery.operations.verification import Verification as Verification
     from lottery.operations.verification import VerifyProgress as VerifyProgress
     from lottery.operations.verification import verify_ledger as verify_ledger
@@ -242,6 +248,7 @@ _NAMES: Final = {
         "allocations",
         "pools",
         "recorded_run",
+        "recorded_runs",
     ),
     "lottery.operations.seed": (
         "DerivedSeed",
@@ -254,6 +261,12 @@ _NAMES: Final = {
     ),
     "lottery.operations.settings": ("LedgerSettings",),
     "lottery.operations.totals": ("ControlTotals",),
+    "lottery.operations.verdicts": (
+        "Proposals",
+        "approve_run",
+        "list_proposals",
+        "reject_run",
+    ),
     "lottery.operations.verification": (
         "Verification",
         "VerifyProgress",

@@ -15,9 +15,10 @@ from lottery.errors import Problem, Refused
 from lottery.ledger import log
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import Charter, NextKey, as_json, canonical, digest_of, read_run
+from lottery.ledger.four_eyes import RUN_TYPES
 from lottery.ledger.ports import Objects
 from lottery.ledger.publish import EVIDENCE, FOLDER_PARTS, published_size
-from lottery.ledger.run_record import RUN, Identity
+from lottery.ledger.run_record import Identity
 from lottery.ledger.schema import ENTRIES, RUNS
 from lottery.ledger.signing import next_key_file, take_key
 from lottery.operations.ledgers import CharterTerms, LedgerSettings, open_ledger
@@ -243,7 +244,7 @@ def _unnamed_folders(
 
 
 def _named_folders(connection: sa.Connection) -> Iterator[str]:
-    query = sa.select(ENTRIES.c.entry).where(ENTRIES.c.type == RUN)
+    query = sa.select(ENTRIES.c.entry).where(ENTRIES.c.type.in_(RUN_TYPES))
     for encoded in connection.execute(query).scalars():
         yield read_run(bytes(encoded)).folder
 

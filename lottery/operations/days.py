@@ -15,7 +15,7 @@ from lottery.day.population import POOL, allocated_pools
 from lottery.errors import RunNotFound
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
-from lottery.ledger.queries import DateRuns
+from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.reader import breaks_in
 from lottery.ledger.run_record import (
     ALLOCATED,
@@ -37,7 +37,7 @@ class StandingDay:
             the last one.
         runs: The standing runs, in the order of recording.
         superseded_by: The superseded runs of the date, each with the run that supersedes it.
-        last_run: The date's run that was recorded last: `difference_since` takes it later.
+        last_run: The date's run that came to count last: `difference_since` takes it later.
         recorded_at: The time at which it was recorded, as its record has it.
         pools: `tables.POOLS`, as in `day.cycles.WholeDate`.
         allocations: `tables.ALLOCATIONS`.
@@ -91,7 +91,7 @@ def standing_day(ledger: Ledger, business_date: dt.date) -> StandingDay:
         LedgerDamaged: The evidence of a run is not what was recorded.
     """
     runs = runs_of(ledger, business_date)
-    last = runs.records[-1]
+    last = runs.counting()[-1]
     standing = runs.standing(Superseding())
     whole = whole_date(ledger, standing)
     return StandingDay(
@@ -110,12 +110,13 @@ def runs_of(ledger: Ledger, business_date: dt.date) -> DateRuns:
     """Return the runs of a date.
 
     Raises:
-        RunNotFound: It has none.
+        RunNotFound: It has none that counts.
     """
     runs = ledger.runs_of(business_date)
-    if not runs.records:
+    if not runs.counting():
         date = business_date.isoformat()
-        raise RunNotFound(date, f"no run is recorded for {date}; lottery runs lists those that are")
+        which = "is approved" if runs.records else "is recorded"
+        raise RunNotFound(date, f"no run {which} for {date}; lottery runs lists those that are")
     return runs
 
 

@@ -13,7 +13,7 @@ from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.continuing import drawn_positions
 from lottery.ledger.evidence import matching
-from lottery.ledger.run_record import RunRecord, supersedings
+from lottery.ledger.run_record import RunRecord
 from lottery.operations.validation import checked_series
 
 
@@ -87,10 +87,10 @@ def history_document(row: HistoryRow) -> dict[str, Any]:
 def _rows(
     ledger: Ledger, account: str | None, series: str | None, records: Iterator[RunRecord]
 ) -> Iterator[HistoryRow]:
-    for business_date, group in groupby(records, lambda record: record.business_date):
-        of_date = list(group)
-        superseded_by = supersedings(of_date)
-        for record in of_date:
+    for business_date, _ in groupby(records, lambda record: record.business_date):
+        runs = ledger.runs_of(business_date)
+        superseded_by = runs.superseded_by()
+        for record in runs.counting():
             rows = (
                 _of_series(ledger, record, series)
                 if account is None

@@ -18,8 +18,8 @@ from lottery.errors import LedgerNotFound, LedgerUnwritable, Problem, Refused, q
 from lottery.intake.members import describe_member
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import Charter
-from lottery.ledger.log_writer import make_ledger, rfc3339
-from lottery.ledger.ports import Database, Objects, Ports
+from lottery.ledger.log_writer import make_ledger
+from lottery.ledger.ports import Database, Objects, Ports, rfc3339
 from lottery.ledger.run_record import SOFTWARE, Identity, MethodRecord
 from lottery.ledger.warning_codes import WARNINGS
 from lottery.ledger.witnessing import Warn
@@ -31,6 +31,10 @@ from lottery.tlog.policy import Policy
 
 TEXT_CHARACTERS: Final = 1_000
 """Maximum length of a charter's texts."""
+PROPOSAL_HOURS: Final = 12
+"""How long a proposal waits unless the charter says otherwise."""
+MOST_PROPOSAL_HOURS: Final = 168
+"""The longest that a charter can have a proposal wait: a week."""
 
 
 __all__ = [
@@ -61,6 +65,8 @@ class CharterTerms:
         closed_dates: Dates on which the exchanges were closed, whatever their calendar says (H1).
         trading_dates: Dates on which they were open, likewise.
         holding_warnings: The codes of the warnings that hold a run as well (H1).
+        four_eyes: Whether a run needs the approval of another person than its proposer.
+        proposal_hours: How many hours a proposal waits before it expires.
     """
 
     decisions: Mapping[str, str]
@@ -70,6 +76,8 @@ class CharterTerms:
     closed_dates: tuple[dt.date, ...] = ()
     trading_dates: tuple[dt.date, ...] = ()
     holding_warnings: tuple[str, ...] = ()
+    four_eyes: bool = False
+    proposal_hours: int = PROPOSAL_HOURS
 
     @classmethod
     def of(cls, charter: Charter) -> CharterTerms:
@@ -105,6 +113,9 @@ class CharterTerms:
                 known = ", ".join(sorted(WARNINGS))
                 message = f"expected a warning to hold on, one of {known}; got {quote(code)}"
                 problems.append(Problem(source="hold_on", message=message, rule="H1"))
+        if not 1 <= self.proposal_hours <= MOST_PROPOSAL_HOURS:
+            message = f"expected 1 to {MOST_PROPOSAL_HOURS} hours, got {self.proposal_hours}"
+            problems.append(Problem(source="proposal_hours", message=message))
         if problems:
             raise Refused(problems)
         return _beside_decisions(self) | {

@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from lottery.day.allocate import Day, PositionsInvalid, allocate
-from lottery.day.assigned_pools import Integers, pooled
+from lottery.day.assigned_pools import Integers
 from lottery.day.keys import KeyedPositions, key_table
 from lottery.day.own_occ_accounts import with_own_occ_accounts
 from lottery.day.population import (
@@ -27,6 +27,8 @@ from lottery.day.tables import INT64_MAX
 from lottery.errors import (
     NO_PROBLEMS,
     POPULATION_DIFFERS,
+    PROPOSAL_DECIDED,
+    PROPOSAL_EXPIRED,
     RUN_SUPERSEDED,
     Conflict,
     Problem,
@@ -38,6 +40,7 @@ from lottery.errors import (
 from lottery.intake.as_of import as_of_problems
 from lottery.intake.members import COLUMN, choose_member
 from lottery.ledger import evidence
+from lottery.ledger.claim import claim_of_draft
 from lottery.ledger.commit import Ledger
 from lottery.ledger.content import content_sha256
 from lottery.ledger.continuing import continuation
@@ -66,7 +69,7 @@ from lottery.operations.validation import (
 
 REASON_CHARACTERS: Final = 1_000
 """Maximum length of the reason to supersede or to acknowledge."""
-_A_REASON: Final = f"one line of 1 to {REASON_CHARACTERS} printable characters"
+A_REASON: Final = f"one line of 1 to {REASON_CHARACTERS} printable characters"
 
 DERIVED_ID: Final = "content-"
 """What the request ids begin with that are derived from the content, and no other."""
@@ -82,7 +85,7 @@ def run_lottery(
     proceed: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> RecordedRun:
-    """Allocate a day and record it.
+    """Allocate a day and record it; as a proposal where the charter has four eyes.
 
     Args:
         ledger: The ledger.
@@ -94,8 +97,8 @@ def run_lottery(
     Raises:
         Refused: Something in the request is wrong; every problem is listed.
         RunNotFound: A run to supersede is not recorded.
-        Conflict: The run contradicts what is recorded, or is recorded and superseded since; what
-            would hold it is said too.
+        Conflict: The run contradicts what is recorded, or is recorded and superseded since, or its
+            request id's proposal can be approved no more; what would hold it is said too.
         Held: The run is held, and that is not acknowledged (H1).
         LedgerBusy: Another process holds the ledger's write lock.
     """
@@ -105,13 +108,15 @@ def run_lottery(
     if progress is not None:
         progress("checking" if dry_run else "recording")
     draft, content = _superseding_draft(ledger, request, draft)
-    key = RunKey(request_id=request.request_id or f"{DERIVED_ID}{content}", content_sha256=content)
+    key = _key_of(ledger, request, content)
     record = ledger.rehearse if dry_run else partial(ledger.record, proceed=proceed)
     try:
         recorded = _recorded(ledger, request, draft, key, record, proceed)
     except Conflict as conflict:
         conflict.holds = ledger.holds(draft)
         raise
+    if recorded.is_over:
+        raise _over(recorded)
     if recorded.superseded_by is not None:
         raise Conflict(
             RUN_SUPERSEDED,
@@ -281,8 +286,8 @@ def _reason_problems(request: RunRequest) -> Problems:
         if code not in HOLDS | WARNINGS:
             message = f"expected a hold, one of {', '.join(sorted(HOLDS))}; got {quote(code)}"
             found.add(Problem(source="acknowledge", message=message, rule="H1"))
-        elif not _is_reason(why):
-            message = f"expected a reason for {code}, {_A_REASON}"
+        elif not is_reason(why):
+            message = f"expected a reason for {code}, {A_REASON}"
             found.add(Problem(source="acknowledge", message=message, rule="H1"))
     reason = request.reason
     if request.supersedes and not (reason or "").strip():
@@ -291,12 +296,13 @@ def _reason_problems(request: RunRequest) -> Problems:
     elif reason is not None and not request.supersedes:
         message = "a reason is given, but no run to supersede"
         found.add(Problem(source="reason", message=message))
-    elif reason is not None and not _is_reason(reason):
-        found.add(Problem(source="reason", message=f"a reason must be {_A_REASON}"))
+    elif reason is not None and not is_reason(reason):
+        found.add(Problem(source="reason", message=f"a reason must be {A_REASON}"))
     return found.problems()
 
 
-def _is_reason(text: str) -> bool:
+def is_reason(text: str) -> bool:
+    """Return whether a text can be a reason: one line of printable characters."""
     return bool(text.strip()) and text.isprintable() and len(text) <= REASON_CHARACTERS
 
 
@@ -326,6 +332,37 @@ def _superseding_draft(
         runs = runs - {"latest"} | {latest.run}
     draft = replace(draft, superseding=Superseding(runs=tuple(sorted(runs)), reason=request.reason))
     return draft, _content_of(draft)
+
+
+def _key_of(ledger: Ledger, request: RunRequest, content: str) -> RunKey:
+    """Return what makes a request recorded only once.
+
+    A derived id names the proposal before it if that can be approved no more: then the same command
+    proposes the same content again, and once.
+    """
+    if request.request_id is not None:
+        return RunKey(request_id=request.request_id, content_sha256=content)
+    key = RunKey(request_id=f"{DERIVED_ID}{content}", content_sha256=content)
+    while (known := ledger.known(key)) is not None and known.is_over:
+        key = replace(key, request_id=f"{DERIVED_ID}{content}-{known.record.run}")
+    return key
+
+
+def _over(recorded: RecordedRun) -> Conflict:
+    """Return the conflict of a request whose proposal can be approved no more."""
+    run, verdict = recorded.record.run, recorded.verdict
+    again = "propose it again with another request id"
+    if verdict is None:
+        return Conflict(
+            PROPOSAL_EXPIRED,
+            f"proposal {run}, which this request recorded, expired; {again}",
+            run=run,
+        )
+    return Conflict(
+        PROPOSAL_DECIDED,
+        f"proposal {run}, which this request recorded, was rejected: {verdict.reason}; {again}",
+        run=run,
+    )
 
 
 def _content_of(draft: RunDraft) -> str:
@@ -388,15 +425,8 @@ def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> Ru
     given = of_pools(draft.day.positions, drawn.continued, are_in=True)
     for difference in differing_pools(given, drawn.population):
         # That the very notices are allocated, or with another seed, says more than this.
-        runs = {record.run for record in standing}
-        refuse_conflicts(
-            standing,
-            ledger.read,
-            seed=draft.seed,
-            notices=pooled(draft.notices, draft.methodology.pool),
-            pools=pools,
-            rests_on=runs,
-        )
+        runs = tuple(record.run for record in standing)
+        refuse_conflicts(standing, ledger.read, replace(claim_of_draft(draft), rests_on=runs))
         raise _population_differs(drawn.continued, *difference)
     population = drawn.positions()
     positions = drawn_from(draft.day.positions, drawn.continued, population)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -16,14 +18,15 @@ from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.continuing import drawn_positions
 from lottery.ledger.draft import RecordedRun
-from lottery.ledger.entry import as_json, canonical
+from lottery.ledger.entry import as_json, canonical, digest_of
 from lottery.ledger.evidence import RUN_FILE, matching, write_parquet
+from lottery.ledger.four_eyes import Proposal, Verdict
+from lottery.ledger.queries import described
 from lottery.ledger.reader import breaks_in
 from lottery.ledger.run_record import (
     ALLOCATED,
     RunRecord,
     is_run_id,
-    supersedings,
 )
 from lottery.operations.settings import LOCK_SECONDS
 from lottery.operations.validation import checked_series
@@ -34,17 +37,21 @@ __all__ = [
     "RUN_FILE",
     "Break",
     "Ledger",
+    "Proposal",
     "RunRecord",
+    "Verdict",
     "allocations",
     "as_json",
     "brief",
     "canonical",
+    "four_eyes_document",
     "is_run_id",
     "pool_name",
     "pools",
+    "record_sha256",
     "recorded_run",
+    "recorded_runs",
     "summary",
-    "supersedings",
     "write_parquet",
 ]
 
@@ -64,11 +71,13 @@ def allocations(
 
     Raises:
         RunNotFound: There is no such run.
+        Conflict: It is a proposal that is not approved: nobody is to take it for an allocation.
         NotInRun: The run has no such pool, or the account is in none of them.
         PoolBroken: What was asked for is a break: nothing of it is allocated (D5).
         Refused: The series is not an OSI symbol.
     """
     record = ledger.get(run)
+    ledger.runs_of(record.business_date).refuse_uncounted(record.run)
     read = ledger.reader(record)
     of_pools = {"series": _padded(series), "occ_account": occ_account}
     wanted = {**of_pools, "account": account}
@@ -124,34 +133,48 @@ def recorded_run(ledger: Ledger, run: str) -> RecordedRun:
         LedgerDamaged: Its evidence is not what was recorded.
     """
     record = ledger.get(run)
-    return RecordedRun(
-        record=record,
-        already_recorded=True,
-        superseded_by=ledger.superseded_by(record.run),
-        breaks=ledger.breaks_of(record),
-    )
+    return replace(ledger.described(record), breaks=ledger.breaks_of(record))
+
+
+def recorded_runs(
+    ledger: Ledger,
+    *,
+    first: dt.date | None = None,
+    last: dt.date | None = None,
+    after: str | None = None,
+    newest_first: bool = False,
+) -> Iterator[RecordedRun]:
+    """Yield what is recorded of the runs between two dates, proposals too, without their breaks.
+
+    Args:
+        ledger: The ledger.
+        first: The first date; None for the first one recorded.
+        last: The last date; None for the last one recorded.
+        after: The run after which to begin.
+        newest_first: Whether the last run of the last date is the first.
+    """
+    records = ledger.iterate(first=first, last=last, after=after, newest_first=newest_first)
+    for date, of_date in groupby(records, lambda record: record.business_date):
+        runs, now = ledger.runs_of(date), ledger.now()
+        yield from (described(runs, record, now) for record in of_date)
 
 
 def summary(recorded: RecordedRun) -> Mapping[str, Any]:
     """Return what `lottery run --json` prints of a recorded run."""
     return {
-        **brief(recorded.record, recorded.superseded_by),
+        **brief(recorded),
         "already_recorded": recorded.already_recorded,
         "dry_run": recorded.is_rehearsed,
         "breaks": [asdict(broken) for broken in recorded.breaks],
     }
 
 
-def brief(record: RunRecord, superseded_by: str | None) -> Mapping[str, Any]:
-    """Return what `lottery runs --json` prints of a run.
-
-    Args:
-        record: Its record.
-        superseded_by: The run that supersedes it, or None.
-    """
+def brief(recorded: RecordedRun) -> Mapping[str, Any]:
+    """Return what `lottery runs --json` prints of a run."""
+    record = recorded.record
     return {
         "run": record.run,
-        "state": record.state,
+        "state": recorded.state,
         "business_date": record.business_date.isoformat(),
         "cycle": record.cycle,
         "supersedes": list(record.supersedes),
@@ -172,5 +195,24 @@ def brief(record: RunRecord, superseded_by: str | None) -> Mapping[str, Any]:
         "warnings": [asdict(warning) for warning in record.warnings],
         "request_id": record.request_id,
         "recorded_at": record.recorded_at,
-        "superseded_by": superseded_by,
+        "superseded_by": recorded.superseded_by,
+        **four_eyes_document(recorded),
     }
+
+
+def four_eyes_document(recorded: RecordedRun) -> Mapping[str, Any]:
+    """Return what a proposal has beside a run: until when it waits, and its verdict."""
+    record, verdict = recorded.record, recorded.verdict
+    if not isinstance(record, Proposal):
+        return {}
+    return {
+        "record_sha256": record_sha256(record),
+        "proposed_by": asdict(record.requested_by),
+        "expires_at": record.expires_at,
+        "verdict": None if verdict is None else as_json(verdict),
+    }
+
+
+def record_sha256(record: RunRecord) -> str:
+    """Return the SHA-256 of a run's record, by which a verdict names it, hexadecimal."""
+    return digest_of(canonical(record))

@@ -133,6 +133,12 @@ class _RunStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunState.Val
     """There were no notices: nothing was assigned on the date (N1)."""
     RUN_STATE_WITHDRAWN: _RunState.ValueType  # 4
     """OCC took back the notices of the runs that this one supersedes (N1)."""
+    RUN_STATE_PROPOSED: _RunState.ValueType  # 5
+    """Under four eyes: another person than the proposer has to approve the run before it counts."""
+    RUN_STATE_REJECTED: _RunState.ValueType  # 6
+    """Under four eyes: another person has rejected the proposal."""
+    RUN_STATE_EXPIRED: _RunState.ValueType  # 7
+    """Under four eyes: nobody has decided about the proposal in time."""
 
 class RunState(_RunState, metaclass=_RunStateEnumTypeWrapper):
     """The outcome of a run."""
@@ -147,6 +153,12 @@ RUN_STATE_NOTHING_ASSIGNED: RunState.ValueType  # 3
 """There were no notices: nothing was assigned on the date (N1)."""
 RUN_STATE_WITHDRAWN: RunState.ValueType  # 4
 """OCC took back the notices of the runs that this one supersedes (N1)."""
+RUN_STATE_PROPOSED: RunState.ValueType  # 5
+"""Under four eyes: another person than the proposer has to approve the run before it counts."""
+RUN_STATE_REJECTED: RunState.ValueType  # 6
+"""Under four eyes: another person has rejected the proposal."""
+RUN_STATE_EXPIRED: RunState.ValueType  # 7
+"""Under four eyes: nobody has decided about the proposal in time."""
 Global___RunState: _TypeAlias = RunState  # noqa: Y015
 
 @_typing.final
@@ -667,6 +679,9 @@ class Run(_message.Message):
     CHARTER_FIELD_NUMBER: _builtins.int
     CLEARING_MEMBER_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGEMENTS_FIELD_NUMBER: _builtins.int
+    RECORD_SHA256_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """The id of the run, for example `2024-09-16-001`."""
     state: Global___RunState.ValueType
@@ -699,6 +714,8 @@ class Run(_message.Message):
     """SHA-256 of the charter's entry that was in force, hexadecimal."""
     clearing_member: _builtins.str
     """The clearing member whose notices were allocated (P8); empty if nothing names one."""
+    record_sha256: _builtins.str
+    """SHA-256 of the canonical run record, hexadecimal, by which a verdict names it."""
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
         """The business date that the run is for."""
@@ -735,6 +752,14 @@ class Run(_message.Message):
     def acknowledgements(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcknowledgedHold]:
         """What held the run and was acknowledged by its requester (H1)."""
 
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when the run can be approved; unset if it was not proposed."""
+
+    @_builtins.property
+    def verdict(self) -> Global___Verdict:
+        """The verdict on the run, if it was proposed and has one."""
+
     def __init__(
         self,
         *,
@@ -762,14 +787,57 @@ class Run(_message.Message):
         charter: _builtins.str = ...,
         clearing_member: _builtins.str = ...,
         acknowledgements: _abc.Iterable[Global___AcknowledgedHold] | None = ...,
+        record_sha256: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        verdict: Global___Verdict | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "recorded_at", b"recorded_at", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "expires_at", b"expires_at", "recorded_at", b"recorded_at", "seed", b"seed", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgements", b"acknowledgements", "allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "break_count", b"break_count", "breaks", b"breaks", "business_date", b"business_date", "charter", b"charter", "clearing_member", b"clearing_member", "cycle", b"cycle", "decisions", b"decisions", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "reason", b"reason", "record", b"record", "recorded_at", b"recorded_at", "request_id", b"request_id", "rests_on", b"rests_on", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgements", b"acknowledgements", "allocated_quantity", b"allocated_quantity", "assigned_quantity", b"assigned_quantity", "break_count", b"break_count", "breaks", b"breaks", "business_date", b"business_date", "charter", b"charter", "clearing_member", b"clearing_member", "cycle", b"cycle", "decisions", b"decisions", "expires_at", b"expires_at", "method", b"method", "notice_count", b"notice_count", "pool_count", b"pool_count", "reason", b"reason", "record", b"record", "record_sha256", b"record_sha256", "recorded_at", b"recorded_at", "request_id", b"request_id", "rests_on", b"rests_on", "run", b"run", "seed", b"seed", "state", b"state", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "verdict", b"verdict", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Verdict(_message.Message):
+    """The approval or the rejection of a proposal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    approved: _builtins.bool
+    """Whether it approves the proposal."""
+    reason: _builtins.str
+    """Why it rejects the proposal; empty if it approves it."""
+    person: _builtins.str
+    """The name of the person whose verdict it is."""
+    entry: _builtins.bytes
+    """The canonical verdict (RFC 8785): the exact bytes of its entry in the log."""
+    @_builtins.property
+    def recorded_at(self) -> _timestamp_pb2.Timestamp:
+        """The time at which the verdict was recorded."""
+
+    def __init__(
+        self,
+        *,
+        approved: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        person: _builtins.str = ...,
+        recorded_at: _timestamp_pb2.Timestamp | None = ...,
+        entry: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recorded_at", b"recorded_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "entry", b"entry", "person", b"person", "reason", b"reason", "recorded_at", b"recorded_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
 class Mismatch(_message.Message):

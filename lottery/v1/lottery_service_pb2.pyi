@@ -574,6 +574,163 @@ class WithdrawRunResponse(_message.Message):
 Global___WithdrawRunResponse: _TypeAlias = WithdrawRunResponse  # noqa: Y015
 
 @_typing.final
+class ApproveRunRequest(_message.Message):
+    """Request message for LotteryService.ApproveRun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    RECORD_SHA256_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """The id of the run."""
+    record_sha256: _builtins.str
+    """SHA-256 of the record that is approved, hexadecimal: `record_sha256` of the run."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        record_sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["record_sha256", b"record_sha256", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveRunRequest: _TypeAlias = ApproveRunRequest  # noqa: Y015
+
+@_typing.final
+class ApproveRunResponse(_message.Message):
+    """Response message for LotteryService.ApproveRun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
+    already_recorded: _builtins.bool
+    """Whether the caller had approved it before."""
+    @_builtins.property
+    def run(self) -> _lottery_pb2.Run:
+        """The run, which counts from now on."""
+
+    def __init__(
+        self,
+        *,
+        run: _lottery_pb2.Run | None = ...,
+        already_recorded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_recorded", b"already_recorded", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveRunResponse: _TypeAlias = ApproveRunResponse  # noqa: Y015
+
+@_typing.final
+class RejectRunRequest(_message.Message):
+    """Request message for LotteryService.RejectRun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    RECORD_SHA256_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """The id of the run."""
+    record_sha256: _builtins.str
+    """SHA-256 of the record that is rejected, hexadecimal: `record_sha256` of the run."""
+    reason: _builtins.str
+    """Why it is rejected."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        record_sha256: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "record_sha256", b"record_sha256", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectRunRequest: _TypeAlias = RejectRunRequest  # noqa: Y015
+
+@_typing.final
+class RejectRunResponse(_message.Message):
+    """Response message for LotteryService.RejectRun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
+    already_recorded: _builtins.bool
+    """Whether the caller had rejected it before."""
+    @_builtins.property
+    def run(self) -> _lottery_pb2.Run:
+        """The run, which never counts."""
+
+    def __init__(
+        self,
+        *,
+        run: _lottery_pb2.Run | None = ...,
+        already_recorded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_recorded", b"already_recorded", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectRunResponse: _TypeAlias = RejectRunResponse  # noqa: Y015
+
+@_typing.final
+class ListProposalsRequest(_message.Message):
+    """Request message for LotteryService.ListProposals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProposalsRequest: _TypeAlias = ListProposalsRequest  # noqa: Y015
+
+@_typing.final
+class ListProposalsResponse(_message.Message):
+    """Response message for LotteryService.ListProposals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    FOUR_EYES_FIELD_NUMBER: _builtins.int
+    four_eyes: _builtins.bool
+    """Whether the charter of any date has four eyes; without it nothing is ever proposed."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[_lottery_pb2.Run]:
+        """The proposals, without their breaks."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[_lottery_pb2.Run] | None = ...,
+        four_eyes: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["four_eyes", b"four_eyes", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProposalsResponse: _TypeAlias = ListProposalsResponse  # noqa: Y015
+
+@_typing.final
 class GetCharterRequest(_message.Message):
     """Request message for LotteryService.GetCharter."""
 
@@ -629,6 +786,8 @@ class GetCharterResponse(_message.Message):
     NOTICE_VERSION_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     CLEARING_MEMBER_FIELD_NUMBER: _builtins.int
+    FOUR_EYES_FIELD_NUMBER: _builtins.int
+    PROPOSAL_HOURS_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """Id of the method."""
     approval_reference: _builtins.str
@@ -639,6 +798,10 @@ class GetCharterResponse(_message.Message):
     """The charter's entry in the log, in canonical form (RFC 8785)."""
     clearing_member: _builtins.str
     """The clearing member whose notices count (P8); empty if the charter names nobody."""
+    four_eyes: _builtins.bool
+    """Whether a run needs the approval of another person than its proposer."""
+    proposal_hours: _builtins.int
+    """How many hours a proposal waits before it expires."""
     @_builtins.property
     def decisions(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Every named decision and its choice."""
@@ -652,10 +815,12 @@ class GetCharterResponse(_message.Message):
         notice_version: _builtins.str = ...,
         entry: _builtins.bytes = ...,
         clearing_member: _builtins.str = ...,
+        four_eyes: _builtins.bool = ...,
+        proposal_hours: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_reference", b"approval_reference", "clearing_member", b"clearing_member", "decisions", b"decisions", "entry", b"entry", "method", b"method", "notice_version", b"notice_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_reference", b"approval_reference", "clearing_member", b"clearing_member", "decisions", b"decisions", "entry", b"entry", "four_eyes", b"four_eyes", "method", b"method", "notice_version", b"notice_version", "proposal_hours", b"proposal_hours"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -66,6 +66,21 @@ class LotteryServiceStub:
                 request_serializer=lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunRequest.SerializeToString,
                 response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunResponse.FromString,
                 _registered_method=True)
+        self.ApproveRun = channel.unary_unary(
+                '/lottery.v1.LotteryService/ApproveRun',
+                request_serializer=lottery_dot_v1_dot_lottery__service__pb2.ApproveRunRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.ApproveRunResponse.FromString,
+                _registered_method=True)
+        self.RejectRun = channel.unary_unary(
+                '/lottery.v1.LotteryService/RejectRun',
+                request_serializer=lottery_dot_v1_dot_lottery__service__pb2.RejectRunRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.RejectRunResponse.FromString,
+                _registered_method=True)
+        self.ListProposals = channel.unary_unary(
+                '/lottery.v1.LotteryService/ListProposals',
+                request_serializer=lottery_dot_v1_dot_lottery__service__pb2.ListProposalsRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_lottery__service__pb2.ListProposalsResponse.FromString,
+                _registered_method=True)
         self.GetCharter = channel.unary_unary(
                 '/lottery.v1.LotteryService/GetCharter',
                 request_serializer=lottery_dot_v1_dot_lottery__service__pb2.GetCharterRequest.SerializeToString,
@@ -161,6 +176,10 @@ class LotteryServiceServicer:
         side of the stream and is still waiting for the response. If the same content has been recorded
         already, the response is the run that recorded it.
 
+        Where the charter has four eyes, the run is recorded as a proposal: its state is PROPOSED, and it
+        counts for nobody until another person approves it (ApproveRun). The same request again finds the
+        proposal, and then the run.
+
         A run without notices records that nothing was assigned (N1); the spec must then announce that
         there are none.
 
@@ -168,12 +187,14 @@ class LotteryServiceServicer:
         - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
         - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
         - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
-        RUN_HAS_DEPENDENTS): the request contradicts a recorded run.
+        RUN_HAS_DEPENDENTS, NOT_APPROVED): the request contradicts a recorded run.
+        - FAILED_PRECONDITION (PROPOSAL_DECIDED, PROPOSAL_EXPIRED): the proposal that this request id has
+        recorded was rejected, or has expired.
         - FAILED_PRECONDITION (HELD): the run is possible and nearly always a mistake; the error has
         `google.rpc.PreconditionFailure` with the code and the message of each hold that is not
         acknowledged (H1). An error of the line before has it too, if the run would be held too.
         - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
-        belongs to a recorded run with other content.
+        belongs to a recorded run with other content, or a proposal holds the notice.
         - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.
         - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
         - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
@@ -190,9 +211,52 @@ class LotteryServiceServicer:
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
         - INVALID_ARGUMENT (INVALID_INPUT): the run has no notices, or the reason is not one line.
-        - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the run is superseded already, or
-        another one rests on it.
+        - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS, NOT_APPROVED): the run is superseded
+        already, another one rests on it, or it is a proposal that is not approved.
         - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveRun(self, request, context):
+        """ApproveRun makes a proposal stand, where the charter has four eyes: the caller is another person
+        than its proposer, and names the record that it has looked at. Every rule of the ledger is checked
+        again against what stands by now. If the same person has approved it already, the response is
+        the same run.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - FAILED_PRECONDITION (NOT_PROPOSED, RECORD_DIFFERS, SAME_PERSON, PROPOSAL_EXPIRED,
+        PROPOSAL_DECIDED): the run is no proposal, its record is another one, the caller is its
+        proposer, it has expired, or it has another verdict.
+        - FAILED_PRECONDITION (PROPOSAL_OUTDATED, SEED_CONFLICT, RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the
+        proposal contradicts what stands by now; reject it, and propose it again.
+        - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectRun(self, request, context):
+        """RejectRun ends a proposal, where the charter has four eyes: the caller is another person than its
+        proposer, and names the record that it has looked at. If the same person has rejected it already,
+        the response is the same run.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - INVALID_ARGUMENT (INVALID_INPUT): the reason is not one line.
+        - FAILED_PRECONDITION (NOT_PROPOSED, RECORD_DIFFERS, SAME_PERSON, PROPOSAL_EXPIRED,
+        PROPOSAL_DECIDED): as of ApproveRun.
+        - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProposals(self, request, context):
+        """ListProposals lists the runs that wait for a verdict, in the order of their dates. Proposals that
+        have a verdict or have expired are in ListRuns.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -235,6 +299,7 @@ class LotteryServiceServicer:
         - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
         - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
         have none.
+        - FAILED_PRECONDITION (NOT_APPROVED): allocations of a proposal that is not approved.
         - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
         requested.
         """
@@ -334,6 +399,21 @@ def add_LotteryServiceServicer_to_server(servicer, server):
                     servicer.WithdrawRun,
                     request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunRequest.FromString,
                     response_serializer=lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunResponse.SerializeToString,
+            ),
+            'ApproveRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveRun,
+                    request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.ApproveRunRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_lottery__service__pb2.ApproveRunResponse.SerializeToString,
+            ),
+            'RejectRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectRun,
+                    request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.RejectRunRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_lottery__service__pb2.RejectRunResponse.SerializeToString,
+            ),
+            'ListProposals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProposals,
+                    request_deserializer=lottery_dot_v1_dot_lottery__service__pb2.ListProposalsRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_lottery__service__pb2.ListProposalsResponse.SerializeToString,
             ),
             'GetCharter': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCharter,
@@ -501,6 +581,87 @@ class LotteryService:
             '/lottery.v1.LotteryService/WithdrawRun',
             lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunRequest.SerializeToString,
             lottery_dot_v1_dot_lottery__service__pb2.WithdrawRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.LotteryService/ApproveRun',
+            lottery_dot_v1_dot_lottery__service__pb2.ApproveRunRequest.SerializeToString,
+            lottery_dot_v1_dot_lottery__service__pb2.ApproveRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.LotteryService/RejectRun',
+            lottery_dot_v1_dot_lottery__service__pb2.RejectRunRequest.SerializeToString,
+            lottery_dot_v1_dot_lottery__service__pb2.RejectRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProposals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.LotteryService/ListProposals',
+            lottery_dot_v1_dot_lottery__service__pb2.ListProposalsRequest.SerializeToString,
+            lottery_dot_v1_dot_lottery__service__pb2.ListProposalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -70,6 +70,10 @@ class LotteryServiceStub:
     side of the stream and is still waiting for the response. If the same content has been recorded
     already, the response is the run that recorded it.
 
+    Where the charter has four eyes, the run is recorded as a proposal: its state is PROPOSED, and it
+    counts for nobody until another person approves it (ApproveRun). The same request again finds the
+    proposal, and then the run.
+
     A run without notices records that nothing was assigned (N1); the spec must then announce that
     there are none.
 
@@ -77,12 +81,14 @@ class LotteryServiceStub:
     - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
     - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
     - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
-      RUN_HAS_DEPENDENTS): the request contradicts a recorded run.
+      RUN_HAS_DEPENDENTS, NOT_APPROVED): the request contradicts a recorded run.
+    - FAILED_PRECONDITION (PROPOSAL_DECIDED, PROPOSAL_EXPIRED): the proposal that this request id has
+      recorded was rejected, or has expired.
     - FAILED_PRECONDITION (HELD): the run is possible and nearly always a mistake; the error has
       `google.rpc.PreconditionFailure` with the code and the message of each hold that is not
       acknowledged (H1). An error of the line before has it too, if the run would be held too.
     - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
-      belongs to a recorded run with other content.
+      belongs to a recorded run with other content, or a proposal holds the notice.
     - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.
     - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
     - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
@@ -95,9 +101,40 @@ class LotteryServiceStub:
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
     - INVALID_ARGUMENT (INVALID_INPUT): the run has no notices, or the reason is not one line.
-    - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the run is superseded already, or
-      another one rests on it.
+    - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS, NOT_APPROVED): the run is superseded
+      already, another one rests on it, or it is a proposal that is not approved.
     - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+    """
+    ApproveRun: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.ApproveRunRequest, _lottery_service_pb2.ApproveRunResponse]
+    """ApproveRun makes a proposal stand, where the charter has four eyes: the caller is another person
+    than its proposer, and names the record that it has looked at. Every rule of the ledger is checked
+    again against what stands by now. If the same person has approved it already, the response is
+    the same run.
+
+    Errors include:
+    - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+    - FAILED_PRECONDITION (NOT_PROPOSED, RECORD_DIFFERS, SAME_PERSON, PROPOSAL_EXPIRED,
+      PROPOSAL_DECIDED): the run is no proposal, its record is another one, the caller is its
+      proposer, it has expired, or it has another verdict.
+    - FAILED_PRECONDITION (PROPOSAL_OUTDATED, SEED_CONFLICT, RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the
+      proposal contradicts what stands by now; reject it, and propose it again.
+    - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+    """
+    RejectRun: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.RejectRunRequest, _lottery_service_pb2.RejectRunResponse]
+    """RejectRun ends a proposal, where the charter has four eyes: the caller is another person than its
+    proposer, and names the record that it has looked at. If the same person has rejected it already,
+    the response is the same run.
+
+    Errors include:
+    - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+    - INVALID_ARGUMENT (INVALID_INPUT): the reason is not one line.
+    - FAILED_PRECONDITION (NOT_PROPOSED, RECORD_DIFFERS, SAME_PERSON, PROPOSAL_EXPIRED,
+      PROPOSAL_DECIDED): as of ApproveRun.
+    - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+    """
+    ListProposals: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.ListProposalsRequest, _lottery_service_pb2.ListProposalsResponse]
+    """ListProposals lists the runs that wait for a verdict, in the order of their dates. Proposals that
+    have a verdict or have expired are in ListRuns.
     """
     GetCharter: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.GetCharterRequest, _lottery_service_pb2.GetCharterResponse]
     """GetCharter returns the charter that holds for a business date: the method and its decisions."""
@@ -123,6 +160,7 @@ class LotteryServiceStub:
     - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
     - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
       have none.
+    - FAILED_PRECONDITION (NOT_APPROVED): allocations of a proposal that is not approved.
     - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
       requested.
     """
@@ -219,6 +257,10 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     side of the stream and is still waiting for the response. If the same content has been recorded
     already, the response is the run that recorded it.
 
+    Where the charter has four eyes, the run is recorded as a proposal: its state is PROPOSED, and it
+    counts for nobody until another person approves it (ApproveRun). The same request again finds the
+    proposal, and then the run.
+
     A run without notices records that nothing was assigned (N1); the spec must then announce that
     there are none.
 
@@ -226,12 +268,14 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
     - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
     - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
-      RUN_HAS_DEPENDENTS): the request contradicts a recorded run.
+      RUN_HAS_DEPENDENTS, NOT_APPROVED): the request contradicts a recorded run.
+    - FAILED_PRECONDITION (PROPOSAL_DECIDED, PROPOSAL_EXPIRED): the proposal that this request id has
+      recorded was rejected, or has expired.
     - FAILED_PRECONDITION (HELD): the run is possible and nearly always a mistake; the error has
       `google.rpc.PreconditionFailure` with the code and the message of each hold that is not
       acknowledged (H1). An error of the line before has it too, if the run would be held too.
     - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
-      belongs to a recorded run with other content.
+      belongs to a recorded run with other content, or a proposal holds the notice.
     - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.
     - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
     - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
@@ -244,9 +288,40 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
     - INVALID_ARGUMENT (INVALID_INPUT): the run has no notices, or the reason is not one line.
-    - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the run is superseded already, or
-      another one rests on it.
+    - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS, NOT_APPROVED): the run is superseded
+      already, another one rests on it, or it is a proposal that is not approved.
     - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+    """
+    ApproveRun: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.ApproveRunRequest, _lottery_service_pb2.ApproveRunResponse]  # type: ignore[assignment]
+    """ApproveRun makes a proposal stand, where the charter has four eyes: the caller is another person
+    than its proposer, and names the record that it has looked at. Every rule of the ledger is checked
+    again against what stands by now. If the same person has approved it already, the response is
+    the same run.
+
+    Errors include:
+    - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+    - FAILED_PRECONDITION (NOT_PROPOSED, RECORD_DIFFERS, SAME_PERSON, PROPOSAL_EXPIRED,
+      PROPOSAL_DECIDED): the run is no proposal, its record is another one, the caller is its
+      proposer, it has expired, or it has another verdict.
+    - FAILED_PRECONDITION (PROPOSAL_OUTDATED, SEED_CONFLICT, RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the
+      proposal contradicts what stands by now; reject it, and propose it again.
+    - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+    """
+    RejectRun: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.RejectRunRequest, _lottery_service_pb2.RejectRunResponse]  # type: ignore[assignment]
+    """RejectRun ends a proposal, where the charter has four eyes: the caller is another person than its
+    proposer, and names the record that it has looked at. If the same person has rejected it already,
+    the response is the same run.
+
+    Errors include:
+    - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+    - INVALID_ARGUMENT (INVALID_INPUT): the reason is not one line.
+    - FAILED_PRECONDITION (NOT_PROPOSED, RECORD_DIFFERS, SAME_PERSON, PROPOSAL_EXPIRED,
+      PROPOSAL_DECIDED): as of ApproveRun.
+    - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+    """
+    ListProposals: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.ListProposalsRequest, _lottery_service_pb2.ListProposalsResponse]  # type: ignore[assignment]
+    """ListProposals lists the runs that wait for a verdict, in the order of their dates. Proposals that
+    have a verdict or have expired are in ListRuns.
     """
     GetCharter: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.GetCharterRequest, _lottery_service_pb2.GetCharterResponse]  # type: ignore[assignment]
     """GetCharter returns the charter that holds for a business date: the method and its decisions."""
@@ -272,6 +347,7 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
     - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
     - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
       have none.
+    - FAILED_PRECONDITION (NOT_APPROVED): allocations of a proposal that is not approved.
     - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
       requested.
     """
@@ -383,6 +459,10 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         side of the stream and is still waiting for the response. If the same content has been recorded
         already, the response is the run that recorded it.
 
+        Where the charter has four eyes, the run is recorded as a proposal: its state is PROPOSED, and it
+        counts for nobody until another person approves it (ApproveRun). The same request again finds the
+        proposal, and then the run.
+
         A run without notices records that nothing was assigned (N1); the spec must then announce that
         there are none.
 
@@ -390,12 +470,14 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT (INVALID_INPUT, INVALID_SEED): something in the stream is invalid.
         - FAILED_PRECONDITION (METHOD_NOT_IN_FORCE): the business date is before the method took effect.
         - FAILED_PRECONDITION (POPULATION_DIFFERS, SEED_CONFLICT, RUN_SUPERSEDED,
-          RUN_HAS_DEPENDENTS): the request contradicts a recorded run.
+          RUN_HAS_DEPENDENTS, NOT_APPROVED): the request contradicts a recorded run.
+        - FAILED_PRECONDITION (PROPOSAL_DECIDED, PROPOSAL_EXPIRED): the proposal that this request id has
+          recorded was rejected, or has expired.
         - FAILED_PRECONDITION (HELD): the run is possible and nearly always a mistake; the error has
           `google.rpc.PreconditionFailure` with the code and the message of each hold that is not
           acknowledged (H1). An error of the line before has it too, if the run would be held too.
         - ALREADY_EXISTS (NOTICE_ALREADY_ALLOCATED, REQUEST_ID_REUSED): a notice or the request id
-          belongs to a recorded run with other content.
+          belongs to a recorded run with other content, or a proposal holds the notice.
         - NOT_FOUND (RUN_NOT_FOUND): a run to be superseded does not exist.
         - RESOURCE_EXHAUSTED: the stream has more rows, or needs more memory, than the server allows.
         - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
@@ -414,9 +496,58 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
         - INVALID_ARGUMENT (INVALID_INPUT): the run has no notices, or the reason is not one line.
-        - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the run is superseded already, or
-          another one rests on it.
+        - FAILED_PRECONDITION (RUN_SUPERSEDED, RUN_HAS_DEPENDENTS, NOT_APPROVED): the run is superseded
+          already, another one rests on it, or it is a proposal that is not approved.
         - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+        """
+
+    @_abc_1.abstractmethod
+    def ApproveRun(
+        self,
+        request: _lottery_service_pb2.ApproveRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lottery_service_pb2.ApproveRunResponse, _abc.Awaitable[_lottery_service_pb2.ApproveRunResponse]]:
+        """ApproveRun makes a proposal stand, where the charter has four eyes: the caller is another person
+        than its proposer, and names the record that it has looked at. Every rule of the ledger is checked
+        again against what stands by now. If the same person has approved it already, the response is
+        the same run.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - FAILED_PRECONDITION (NOT_PROPOSED, RECORD_DIFFERS, SAME_PERSON, PROPOSAL_EXPIRED,
+          PROPOSAL_DECIDED): the run is no proposal, its record is another one, the caller is its
+          proposer, it has expired, or it has another verdict.
+        - FAILED_PRECONDITION (PROPOSAL_OUTDATED, SEED_CONFLICT, RUN_SUPERSEDED, RUN_HAS_DEPENDENTS): the
+          proposal contradicts what stands by now; reject it, and propose it again.
+        - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+        """
+
+    @_abc_1.abstractmethod
+    def RejectRun(
+        self,
+        request: _lottery_service_pb2.RejectRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lottery_service_pb2.RejectRunResponse, _abc.Awaitable[_lottery_service_pb2.RejectRunResponse]]:
+        """RejectRun ends a proposal, where the charter has four eyes: the caller is another person than its
+        proposer, and names the record that it has looked at. If the same person has rejected it already,
+        the response is the same run.
+
+        Errors include:
+        - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - INVALID_ARGUMENT (INVALID_INPUT): the reason is not one line.
+        - FAILED_PRECONDITION (NOT_PROPOSED, RECORD_DIFFERS, SAME_PERSON, PROPOSAL_EXPIRED,
+          PROPOSAL_DECIDED): as of ApproveRun.
+        - UNAVAILABLE (LEDGER_BUSY): another process is writing to the ledger; retry later.
+        """
+
+    @_abc_1.abstractmethod
+    def ListProposals(
+        self,
+        request: _lottery_service_pb2.ListProposalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lottery_service_pb2.ListProposalsResponse, _abc.Awaitable[_lottery_service_pb2.ListProposalsResponse]]:
+        """ListProposals lists the runs that wait for a verdict, in the order of their dates. Proposals that
+        have a verdict or have expired are in ListRuns.
         """
 
     @_abc_1.abstractmethod
@@ -466,6 +597,7 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
         - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
           have none.
+        - FAILED_PRECONDITION (NOT_APPROVED): allocations of a proposal that is not approved.
         - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
           requested.
         """

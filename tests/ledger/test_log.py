@@ -15,7 +15,17 @@ from lottery.errors import CheckpointInvalid, LedgerDamaged
 from lottery.ledger import log
 from lottery.ledger.entry import Activity, Charter, NextKey, canonical
 from lottery.ledger.log import EMPTY, Head, Log
-from lottery.ledger.schema import ENTRIES, HEADS, KEYS, LEDGER, NODES, REQUESTS, RUNS, metadata
+from lottery.ledger.schema import (
+    ENTRIES,
+    HEADS,
+    KEYS,
+    LEDGER,
+    NODES,
+    REQUESTS,
+    RUNS,
+    VERDICTS,
+    metadata,
+)
 from lottery.tlog import merkle
 from lottery.tlog.keys import SigningKey
 from tests.ledger.contract.places import read_head, root_of
@@ -169,13 +179,13 @@ def test_the_identity_of_a_log_is_one_row_and_its_keys() -> None:
     with tables() as connection:
         with pytest.raises(LedgerDamaged, match="got 0 of both together"):
             log.read_log(connection)
-        connection.execute(sa.insert(LEDGER).values(origin=LOG.origin, schema_version=4))
+        connection.execute(sa.insert(LEDGER).values(origin=LOG.origin, schema_version=5))
         with pytest.raises(LedgerDamaged, match="expected one row in the table ledger and a key"):
             log.read_log(connection)
         connection.execute(sa.insert(KEYS).values(signs_from=1, public_key=str(KEY.verifier)))
         assert log.read_log(connection) == LOG
         connection.execute(sa.update(LEDGER).values(schema_version=2))
-        with pytest.raises(LedgerDamaged, match="expected schema version 4, got 2"):
+        with pytest.raises(LedgerDamaged, match="expected schema version 5, got 2"):
             log.read_log(connection)
 
 
@@ -209,12 +219,16 @@ def test_the_rows_of_an_entry_follow_from_it() -> None:
         ),
         (REQUESTS, {"request_id": "content-00", "run": "2024-09-16-001"}),
     ]
+    assert [table for table, _ in rows("proposal")] == [RUNS, REQUESTS]
+    for name in ("approval", "rejection"):
+        place = {"run": "2024-09-16-001", "log_index": 7, "business_date": "2024-09-16"}
+        assert rows(name) == [(VERDICTS, place)]
     key, charter = GOLDEN["key"], GOLDEN["charter"]
     assert isinstance(key, NextKey)
     assert isinstance(charter, Charter)
     assert rows("key") == [(KEYS, {"signs_from": 43, "public_key": key.public_key})]
     assert rows("charter") == [
-        (LEDGER, {"origin": charter.origin, "schema_version": 4}),
+        (LEDGER, {"origin": charter.origin, "schema_version": 5}),
         (KEYS, {"signs_from": 1, "public_key": charter.public_key}),
     ]
     later = replace(charter, public_key=None)

@@ -26,6 +26,7 @@ from tests.ledger.test_log import KEY, LOG, tables
 from tests.vectors.make import ENTRIES as GOLDEN
 from tests.vectors.make import RECORD
 
+NOW = "2024-09-16T23:00:00.000000Z"
 A, B, C = (f"2024-09-16-00{number}" for number in range(1, 4))
 CHARTER = GOLDEN["charter"]
 assert isinstance(CHARTER, Charter)
@@ -72,17 +73,16 @@ def test_the_runs_of_a_date_are_walked_along_their_chain() -> None:
         assert found.last_digest == digest_of(canonical(entries[-1]))
         assert [one.run for one in found.standing(Superseding())] == [B, C]
         assert [one.run for one in found.standing(Superseding(runs=(C,), reason="x"))] == [B]
-        assert (found.superseded_by(), found.has(C), found.has("x")) == ({A: B}, True, False)
+        assert (found.superseded_by(), found.counts(C), found.counts("x")) == ({A: B}, True, False)
         until_a, until_c = found.until(A), found.until(C)
         assert ([one.run for one in until_a.records], until_a.superseded_by()) == ([A], {})
         assert until_a.last_digest == digest_of(canonical(entries[2]))
         assert until_c == found
-        assert queries.leaf_of(connection, LOG, head, C) == (4, canonical(entries[4]))
         assert queries.stored_leaf(connection, "latest") == (4, canonical(entries[4]))
         assert queries.superseding_run(connection, A) == B
         assert queries.superseding_run(connection, C) is None
         other = queries.proved_runs_of_date(connection, LOG, head, "2024-09-17")
-        assert (other.records, other.last_digest) == ((), None)
+        assert (other.entries, other.last_digest) == ((), None)
         with pytest.raises(RunNotFound):
             queries.stored_leaf(connection, "2024-09-17-001")
 
@@ -151,7 +151,7 @@ def test_a_run_after_the_end_of_the_signed_tree_is_damage() -> None:
         for size in range(1, 5):
             signed = log.Head(tree_size=size, note=log.note_of(connection, size), compact_range=())
             with pytest.raises(LedgerDamaged, match=f"among {size} signed entries, got index 4"):
-                queries.leaf_of(connection, LOG, signed, C)
+                queries.proved_runs_of_date(connection, LOG, signed, "2024-09-16")
 
 
 def test_a_known_request_is_found_by_its_id_and_by_its_content() -> None:
@@ -160,7 +160,7 @@ def test_a_known_request_is_found_by_its_id_and_by_its_content() -> None:
 
         def found(request_id: str, content: str) -> object:
             key = RunKey(request_id=request_id, content_sha256=content * 64)
-            one = queries.recorded_run(connection, key)
+            one = queries.recorded_run(connection, key, NOW)
             return one and (one.record.run, one.is_named, one.superseded_by, one.already_recorded)
 
         assert found("request-0", "0") == (A, True, B, True)

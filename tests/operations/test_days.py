@@ -13,7 +13,7 @@ from lottery import operations
 from lottery.cli import books
 from lottery.errors import RunNotFound
 from lottery.ledger.commit import Ledger
-from lottery.ledger.queries import DateRuns
+from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.run_record import RunRecord
 from tests.builders import AAPL, DATE
 from tests.vectors.make import RECORD
@@ -32,7 +32,7 @@ class RunsAlone(Ledger):
         self._records = records
 
     def runs_of(self, _: object) -> DateRuns:
-        return DateRuns(records=self._records, last_digest=None)
+        return DateRuns(entries=self._records)
 
     def get(self, run: str) -> RunRecord:
         return next(record for record in self._records if record.run == run)

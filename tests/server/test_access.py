@@ -39,11 +39,18 @@ from tests.server.certificates import DAY, Authority, Certificate
 OPEN: Final = {"DeriveSeed", "AllocateSeries", "GetOdds"}
 READS: Final = {
     *("GetRun", "ListRuns", "StreamAllocations", "ExplainPool", "GetDay", "DiffRuns"),
-    *("StreamHistory", "GetCharter", "GetCheckpoint", "GetInclusionProof", "GetConsistencyProof"),
+    *(
+        "ListProposals",
+        "StreamHistory",
+        "GetCharter",
+        "GetCheckpoint",
+        "GetInclusionProof",
+        "GetConsistencyProof",
+    ),
 }
 MAY: Final = {
     "operator": OPEN | READS | {"RunLottery", "WithdrawRun"},
-    "approver": OPEN | READS,
+    "approver": OPEN | READS | {"ApproveRun", "RejectRun"},
     "auditor": OPEN | READS | {"ReplayRun", "ReplayRuns", "VerifyLedger", "ExportRun"},
     "service": OPEN | READS,
     "administrator": OPEN

@@ -50,6 +50,7 @@ WRONG_POOL: Final[dict[str, Any]] = {
     "positions": {"1046": -1, "x": 2, "7": 1, "007": 1},
     "decisions": NO_DECISION,
 }
+DIGEST: Final = "00" * 32
 ARROW_ROWS: Final = frozenset({"arrow_notices", "arrow_positions", "arrow_occ_positions"})
 
 Request = Message | Sequence[pb.RunLotteryRequest]
@@ -189,6 +190,10 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
     (pb.DiffRunsRequest(other_run="latest"), {"run"}),
     (pb.StreamHistoryRequest(account="1046", first_date=NO_DATE), {"first_date"}),
     (pb.WithdrawRunRequest(run="latest"), {"reason"}),
+    (pb.ApproveRunRequest(), {"run"}),
+    (pb.ApproveRunRequest(run="2024-09-16-001"), {"record_sha256"}),
+    (pb.RejectRunRequest(run="2024-09-16-001"), {"record_sha256"}),
+    (pb.RejectRunRequest(run="2024-09-16-001", record_sha256=DIGEST), {"reason"}),
     (pb.ListRunsRequest(page_size=-1), {"page_size"}),
     (pb.ListRunsRequest(page_token="x"), {"page_token"}),  # noqa: S106 - no secret.
     (pb.ListRunsRequest(first_date=NO_DATE), {"first_date"}),
@@ -230,7 +235,7 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
     (audit.GetConsistencyProofRequest(), {"first_size"}),
     (audit.GetConsistencyProofRequest(first_size=1, second_size=9), {"second_size"}),
 )
-NEVER_REFUSED: Final = {"GetCheckpoint"}
+NEVER_REFUSED: Final = {"GetCheckpoint", "ListProposals"}
 
 ANSWERED: Final[Sequence[Sequence[Message]]] = (
     [pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS))],
@@ -257,6 +262,11 @@ ANSWERED: Final[Sequence[Sequence[Message]]] = (
     [pb.WithdrawRunRequest(run="2024-09-16-001", reason="OCC took the notices back")],
 )
 """The messages of a call that is answered, for each method that requires anything."""
+ANSWERED_UNDER_FOUR_EYES: Final[Sequence[Sequence[Message]]] = (
+    [pb.ApproveRunRequest(run="2024-09-16-001", record_sha256=DIGEST)],
+    [pb.RejectRunRequest(run="2024-09-16-001", record_sha256=DIGEST, reason="yesterday's file")],
+)
+"""Those that are answered in test_four_eyes.py."""
 
 
 def behaviors_of(field: Any) -> Sequence[int]:
@@ -319,7 +329,7 @@ def without_required(message: Message, path: str = "") -> Iterator[tuple[str, Me
 
 MISSING: Final = [
     (path, [*messages[:index], copied, *messages[index + 1 :]])
-    for messages in ANSWERED
+    for messages in (*ANSWERED, *ANSWERED_UNDER_FOUR_EYES)
     for index, message in enumerate(messages)
     for path, copied in without_required(message)
 ]

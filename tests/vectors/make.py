@@ -16,6 +16,7 @@ from lottery.ledger.entry import (
     NextKey,
     canonical,
 )
+from lottery.ledger.four_eyes import Proposal, Verdict
 from lottery.ledger.run_record import (
     ALLOCATED_WITH_BREAKS,
     Acknowledgement,
@@ -89,6 +90,10 @@ RECORD = RunRecord(
     recorded_at=WHEN,
     software=SOFTWARE,
 )
+PROPOSAL = Proposal(
+    **{name: getattr(RECORD, name) for name in RunRecord.__slots__ if name != "type"},
+    expires_at="2024-09-17T10:15:00.000001Z",
+)
 ENTRIES: dict[str, Entry] = {
     "run": RECORD,
     "charter": Charter(
@@ -102,7 +107,30 @@ ENTRIES: dict[str, Entry] = {
         closed_dates=(dt.date(2025, 1, 9),),
         trading_dates=(),
         holding_warnings=("ZERO_ASK",),
+        four_eyes=True,
+        proposal_hours=12,
         previous="0c" * 32,
+        requested_by=WHO,
+        recorded_at=WHEN,
+        software=SOFTWARE,
+    ),
+    "proposal": PROPOSAL,
+    "approval": Verdict(
+        type="approval",
+        run=PROPOSAL.run,
+        record_sha256="0d" * 32,
+        reason=None,
+        previous="0d" * 32,
+        requested_by=WHO,
+        recorded_at=WHEN,
+        software=SOFTWARE,
+    ),
+    "rejection": Verdict(
+        type="rejection",
+        run=PROPOSAL.run,
+        record_sha256="0d" * 32,
+        reason="the positions are “yesterday's”",
+        previous="0d" * 32,
         requested_by=WHO,
         recorded_at=WHEN,
         software=SOFTWARE,

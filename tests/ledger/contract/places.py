@@ -21,14 +21,19 @@ from lottery import operations
 from lottery.errors import Conflict
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import digest_of, read_entry
+from lottery.ledger.four_eyes import Verdict
 from lottery.ledger.ports import Database, Objects
-from lottery.ledger.run_record import RunRecord
+from lottery.ledger.run_record import Identity, RunRecord
 from lottery.ledger.schema import ENTRIES, HEADS, REQUESTS
 from lottery.operations.ledgers import CharterTerms, LedgerSettings, init_ledger, open_ledger
+from lottery.operations.runs import record_sha256
+from lottery.operations.verdicts import approve_run, reject_run
 from tests.builders import TESTER, SmallDay, request_of_wire
 
 A, B, C, D = (f"2024-09-16-00{number}" for number in range(1, 5))
 TERMS: Final = CharterTerms(decisions={})
+FOUR_EYES: Final = CharterTerms(decisions={}, four_eyes=True)
+APPROVER: Final = Identity(kind="system-user", name="approver", host="backend")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,23 @@ def record(
     """Run a day; the other arguments are those of a request."""
     request = request_of_wire(day, as_arrow=False, **asked)
     return operations.run_lottery(ledger, request, dry_run=dry_run, proceed=proceed)
+
+
+def approve(
+    ledger: Ledger, proposed: operations.RecordedRun, *, by: Identity = APPROVER
+) -> operations.RecordedRun:
+    """Approve a proposal, by the record that was returned of it."""
+    digest = record_sha256(proposed.record)
+    return approve_run(ledger, proposed.record.run, record_sha256=digest, by=by)
+
+
+def reject(
+    ledger: Ledger, proposed: operations.RecordedRun, *, by: Identity = APPROVER
+) -> operations.RecordedRun:
+    """Reject a proposal, by the record that was returned of it."""
+    digest = record_sha256(proposed.record)
+    run = proposed.record.run
+    return reject_run(ledger, run, record_sha256=digest, reason="yesterday's file", by=by)
 
 
 def runs_in(ledger: Ledger) -> list[str]:
@@ -175,13 +197,18 @@ def assert_whole(ledger: Ledger, objects: Objects | None = None) -> None:
             for file in entry.evidence:
                 content = evidence[f"{entry.folder}/{file.name}"]
                 assert (digest_of(content), len(content)) == (file.sha256, file.size)
+        elif isinstance(entry, Verdict):
+            date = entry.run.rpartition("-")[0]
+            number, previous = last[date]
+            assert entry.previous == previous
+            last[date] = (number, digest_of(encoded))
 
 
 @contextmanager
-def conflict(reason: str, run: str = A) -> Iterator[None]:
+def conflict(reason: str, run: str = A) -> Iterator[pytest.ExceptionInfo[Conflict]]:
     """Expect a conflict of that reason with that run."""
     with pytest.raises(Conflict) as caught:
-        yield
+        yield caught
     assert (caught.value.reason, caught.value.run) == (reason, run)
 
 

@@ -48,10 +48,12 @@ from tests.builders import (
     request_of_wire,
 )
 from tests.ledger.contract.places import (
+    FOUR_EYES,
     A,
     B,
     C,
     Place,
+    approve,
     assert_whole,
     conflict,
     contents_of,
@@ -321,8 +323,9 @@ def test_a_caller_that_goes_away_records_nothing(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("table", sorted(metadata.tables))
-def test_the_tables_refuse_to_change_delete_or_replace_a_row(ledger: Ledger, table: str) -> None:
-    record(ledger, PUBLISHED)
+def test_the_tables_refuse_to_change_delete_or_replace_a_row(place: Place, table: str) -> None:
+    ledger = place.init(FOUR_EYES)
+    approve(ledger, record(ledger, PUBLISHED))
     column = metadata.tables[table].columns.keys()[-1]
     statements = [f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"]  # noqa: S608
     database = ledger.ports.database
