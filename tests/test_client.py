@@ -285,7 +285,7 @@ def test_a_run_is_got_with_its_breaks_which_a_list_leaves_out(client: LotteryCli
     assert [(one.series, one.reason) for one in outcome.breaks] == [(GE, "EXCEEDS_SHORT")]
     assert client.get_run("latest").breaks == outcome.breaks
     assert run_rows(client, FULL).breaks == outcome.breaks
-    assert [record.break_count for record in client.list_runs()] == [1]
+    assert [one.record.break_count for one in client.list_runs()] == [1]
 
 
 def test_the_decisions_of_the_charter_are_those_of_the_method(client: LotteryClient) -> None:
@@ -300,11 +300,11 @@ def test_runs_are_listed_over_all_pages(
         run_rows(client, PUBLISHED.later(number))
     recorded = [record.run for record in server.ledger.iterate()]
 
-    assert [record.run for record in client.list_runs()] == recorded
+    assert [one.record.run for one in client.list_runs()] == recorded
     assert len(recorded) == 5
-    assert [record.run for record in client.list_runs(newest_first=True)] == recorded[::-1]
-    assert [record.run for record in client.list_runs(last=DATE)] == recorded[:1]
-    assert [record.run for record in client.list_runs(first=NEXT_DATE)] == recorded[1:]
+    assert [one.record.run for one in client.list_runs(newest_first=True)] == recorded[::-1]
+    assert [one.record.run for one in client.list_runs(last=DATE)] == recorded[:1]
+    assert [one.record.run for one in client.list_runs(first=NEXT_DATE)] == recorded[1:]
 
 
 def test_allocations_are_filtered(client: LotteryClient) -> None:

@@ -103,8 +103,10 @@ class RemoteBackend(LotteryClient):
         with tempfile.TemporaryDirectory(prefix="lottery-report-") as directory:
             path = Path(directory) / "run.zip"
             exported = self.export(run, path)
-            superseded_by = self.get_run(exported).superseded_by
-            supersession = Supersession(is_known=True, superseded_by=superseded_by)
+            found = self.get_run(exported)
+            supersession = Supersession(
+                is_known=True, superseded_by=found.superseded_by, verdict=found.verdict
+            )
             return operations.report_bundle(path, (), request, supersession)
 
 

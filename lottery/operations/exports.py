@@ -27,6 +27,7 @@ def export_run(ledger: Ledger, run: str, file: BinaryIO, by: Identity) -> str:
 
     Raises:
         RunNotFound: There is no such run.
+        Conflict: It is a proposal that is not approved.
         LedgerDamaged: Its evidence is not what was recorded.
         LedgerBusy: The log cannot be written now.
     """

@@ -49,12 +49,14 @@ def report(ledger: Ledger, run: str, request: PageRequest, requester: Requester)
 
     Raises:
         RunNotFound: There is no such run.
+        Conflict: It is a proposal that is not approved.
         NotInRun: A series or an account asked for is not in it.
         LedgerDamaged: Its evidence is not what was recorded.
     """
     with proven_run(ledger, run) as proven:
+        described = ledger.described(proven.record)
         supersession = Supersession(
-            is_known=True, superseded_by=ledger.superseded_by(proven.record.run)
+            is_known=True, superseded_by=described.superseded_by, verdict=described.verdict
         )
         page = _page(proven, request, supersession)
     outcome = "one account" if request.account is not None else "the run"

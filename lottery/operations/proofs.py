@@ -154,12 +154,14 @@ def proven_run(ledger: Ledger, run: str) -> Iterator[ProvenRun]:
 
     Raises:
         RunNotFound: There is no such run.
+        Conflict: It is a proposal that is not approved: what leaves the ledger counts.
     """
     with ledger.reading() as connection:
         index, canonical = queries.stored_leaf(connection, run)
         proof = _proof(ledger, connection, index, index + 1)
         key = log.read_log(connection).key_of(index + 1)
     record = read_run(canonical)
+    ledger.runs_of(record.business_date).refuse_uncounted(record.run)
     with ledger.evidence_of(record) as directory:
         yield ProvenRun(
             record=record, canonical=canonical, directory=directory, proof=proof, key=key

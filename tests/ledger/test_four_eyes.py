@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from tests.builders import (
     NEXT_DATE,
     OTHER_ASKS,
     PUBLISHED,
+    REQUESTER,
     TESTER,
     notice,
     position,
@@ -422,3 +424,21 @@ def test_an_entry_of_a_proposal_has_the_members_of_a_run(eyes: Ledger) -> None:
 
     assert (document["type"], document["state"]) == ("proposal", ALLOCATED)
     assert document["expires_at"] > document["recorded_at"]
+
+
+def test_what_leaves_the_ledger_is_approved_and_its_page_says_by_whom(eyes: Ledger) -> None:
+    proposed = record(eyes, PUBLISHED)
+    with conflict(NOT_APPROVED):
+        operations.export_run(eyes, A, io.BytesIO(), TESTER)
+    with conflict(NOT_APPROVED):
+        operations.report(eyes, A, operations.PageRequest(), REQUESTER)
+    approve(eyes, proposed)
+
+    operations.export_run(eyes, A, io.BytesIO(), TESTER)
+    page = operations.report(eyes, A, operations.PageRequest(), REQUESTER).html
+    assert "Proposed by tester on backend" in page
+    assert "and approved by approver on backend" in page
+    masked = operations.report(eyes, A, operations.PageRequest(mask_accounts=True), REQUESTER).html
+    assert "Proposed by one person" in masked
+    assert "and approved by another person" in masked
+    assert "approver" not in masked

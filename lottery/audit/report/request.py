@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lottery.ledger.four_eyes import Verdict
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
@@ -22,7 +24,14 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supersession:
-    """Whether a run was superseded; a bundle alone cannot say."""
+    """Whether a run was superseded, and who approved it; a bundle alone cannot say.
+
+    Attributes:
+        is_known: Whether it is known.
+        superseded_by: The run that supersedes it, or None.
+        verdict: The approval of a run that was proposed, or None.
+    """
 
     is_known: bool
     superseded_by: str | None = None
+    verdict: Verdict | None = None
