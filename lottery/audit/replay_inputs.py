@@ -20,6 +20,7 @@ from lottery.day.own_occ_accounts import arranged_positions
 from lottery.day.tables import NOTICES, OCC_REPORTS
 from lottery.errors import NO_PROBLEMS, LedgerDamaged, Problems, Refused
 from lottery.intake.as_of import date_of
+from lottery.intake.compressed import suffix_of
 from lottery.intake.files import (
     notices_of_source,
     occ_positions_of_source,
@@ -205,6 +206,7 @@ def _kept_source(source: SourceRecord, directory: Path) -> SourceFile:
         content = path.read_bytes()
     except OSError as error:
         raise LedgerDamaged(f"sources/{source.kept_as}: {error.strerror}") from error
-    part = path.stem.removeprefix(source.role)
-    kept = SourceFile.of(source.role, source.name, path.suffix, content, part=part)
+    suffix = suffix_of(path)
+    part = path.name.removesuffix(suffix).removeprefix(source.role)
+    kept = SourceFile.of(source.role, source.name, suffix, content, part=part)
     return replace(kept, as_of=source.as_of)

@@ -85,7 +85,8 @@ NameOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="The name of the key; required with --make.")
 ]
 PositionsOption = Annotated[
-    Path, typer.Option(help="The file of short positions: .csv or .parquet.")
+    Path,
+    typer.Option(help="The file of short positions: .csv (also .csv.gz, .csv.zst) or .parquet."),
 ]
 VolumesOption = Annotated[
     Path, typer.Option(help="The file of the four ask prices: .csv or .json.")

@@ -43,7 +43,10 @@ def run(
     session: Session,
     date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The business date.")],
     notices: Annotated[
-        Path, typer.Option(help="The file of OCC's notices: .csv, .parquet or .xml (FIXML).")
+        Path,
+        typer.Option(
+            help="The file of OCC's notices: .csv, .parquet or .xml (FIXML); text also .gz or .zst."
+        ),
     ],
     positions: PositionsOption,
     volumes: VolumesOption,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
+from lottery.intake.compressed import plain_suffix
 from lottery.intake.sources import SourceFile
 
 CHECKSUM: Final = ".sha256"
@@ -33,7 +34,7 @@ def check_arrival(
     Args:
         path: The file.
         file: It as it was read.
-        ending: Its last byte.
+        ending: The last byte of its text.
         source: What problems name as their source.
 
     Returns:
@@ -44,7 +45,7 @@ def check_arrival(
         with beside.open("rb") as opened:
             content = opened.read(_CHECKSUM_BYTES + 1)
     except FileNotFoundError:
-        may_be_cut_off = file.suffix == ".csv" and ending not in _LINE_ENDS
+        may_be_cut_off = plain_suffix(file.suffix) == ".csv" and ending not in _LINE_ENDS
         return replace(file, may_be_cut_off=may_be_cut_off), NO_PROBLEMS
     except OSError as error:
         message = f"the checksum cannot be read: {error.strerror or error}"

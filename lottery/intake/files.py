@@ -7,7 +7,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
@@ -30,6 +30,7 @@ from lottery.intake.columns import (
     to_notices,
     to_occ_positions,
 )
+from lottery.intake.compressed import decompressed, decompressed_blocks, plain_suffix, suffix_of
 from lottery.intake.delimited import column_names_of, read_csv
 from lottery.intake.dialect import naming_the_mapping
 from lottery.intake.mapping import PLAIN, FileMapping
@@ -50,6 +51,7 @@ from lottery.intake.volumes import volumes_of_source
 from lottery.method.methodology import AccountOrder, Pooling, Security
 
 FIXML: Final = ".xml"
+_SUFFIXES: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
 MAX_VOLUMES_BYTES: Final = 1 << 20
 """Maximum size of a file of volumes in bytes; its four rows have a few hundred."""
 
@@ -75,12 +77,21 @@ _READERS: Final[dict[str, Callable[[pa.Buffer, Sequence[str], str], Reading]]] =
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """A file as received, and the text or table in it, which may have been compressed."""
+
+    received: mmap.mmap | bytes
+    text: pa.Buffer
+
+
 def read_notices(
     path: Path,
     *,
     source: str | None = None,
     business_date: dt.date | None = None,
     mapping: FileMapping = PLAIN,
+    memory: MemoryLimit = UNLIMITED,
 ) -> Received:
     """Read the notices of a CSV, Parquet or FIXML file.
 
@@ -89,13 +100,17 @@ def read_notices(
         source: What problems name as their source; the file's base name by default.
         business_date: The run's date, which FIXML's reports must have and cannot be read without.
         mapping: What a CSV file is.
+        memory: What a compressed CSV file may become.
+
+    Raises:
+        LimitExceeded: It would become more.
     """
     source = source or _name(path)
     refusal = _describe_unmapped(path, "notices", mapping)
     if refusal is not None:
         return _refused(source, NOTICES, refusal)
-    if path.suffix.lower() != FIXML:
-        return _read_rows(path, source, "notices", NOTICE_COLUMNS, NOTICES, to_notices, mapping)
+    if plain_suffix(path) != FIXML:
+        return _read_rows(path, source, "notices", to_notices, mapping, memory)
     if business_date is None:
         return _refused(source, NOTICES, "a business date is needed to read FIXML")
     return _read_fixml(
@@ -132,14 +147,13 @@ def read_positions(  # noqa: PLR0913 - one a term of what is read.
         LimitExceeded: The file, or its rows of assigned pools, need more memory.
     """
     locator = RowLocator(source=source or _name(path))
-    suffix = path.suffix.lower()
-    mapped = _describe_unmapped(path, "positions", mapping) or (
-        _mapped(path)
-        if suffix in _READERS
+    opened = _describe_unmapped(path, "positions", mapping) or (
+        _opened(path, locator.source, memory)
+        if suffix_of(path) in _SUFFIXES
         else f"positions must be a {' or '.join(_READERS)} file, got {_suffix(path)}"
     )
-    if isinstance(mapped, str):
-        problems = Problems.of(locator.problem(mapped))
+    if isinstance(opened, str):
+        problems = Problems.of(locator.problem(opened))
         return ReceivedPositions(
             assigned=assigned or assigned_pools(NOTICES.empty_table(), pooling),
             positions=KeyedPositions(),
@@ -148,7 +162,7 @@ def read_positions(  # noqa: PLR0913 - one a term of what is read.
         )
 
     def read() -> ReceivedPositions:
-        blocks = _position_blocks(mapped, suffix, locator.source, memory, mapping)
+        blocks = _position_blocks(path, opened, locator.source, memory, mapping)
         pools = assigned
         if pools is None:
             pools = assigned_pools(notices_of_all(blocks), pooling)
@@ -156,22 +170,18 @@ def read_positions(  # noqa: PLR0913 - one a term of what is read.
             blocks, pools, order, locator=locator, memory=memory, adds_up=adds_up
         )
 
-    received, file, problems = _read_and_digest(path, "positions", mapped, locator, read)
+    received, file, problems = _read_and_digest(path, "positions", opened, locator, read)
     # It may be too large to hold.
     file = replace(file, as_of=received.as_of, content=path if keep else None)
-    problems = _with_remedies(received.problems, suffix) + problems
+    problems = _with_remedies(received.problems, path) + problems
     return replace(received, sources=(file,), problems=problems)
 
 
 def _position_blocks(
-    mapped: mmap.mmap | bytes,
-    suffix: str,
-    source: str,
-    memory: MemoryLimit,
-    mapping: FileMapping,
+    path: Path, opened: _Opened, source: str, memory: MemoryLimit, mapping: FileMapping
 ) -> PositionBlocks:
-    data = pa.py_buffer(mapped)
-    if suffix == ".csv":
+    data, mapped = opened.text, opened.received
+    if plain_suffix(path) == ".csv":
         memory.check(source, data.size * TEXT_FACTOR)
         return PositionBlocks.of(
             [read_csv(data, POSITION_COLUMNS, source, POSITION_OPTIONAL_COLUMNS, mapping)]
@@ -184,17 +194,18 @@ def _position_blocks(
     return parquet_blocks(data, POSITION_COLUMNS, source, forget)
 
 
-def column_names(path: Path, mapping: FileMapping = PLAIN) -> list[str] | str:
+def column_names(
+    path: Path, mapping: FileMapping = PLAIN, memory: MemoryLimit = UNLIMITED
+) -> list[str] | str:
     """Return our names of a CSV or Parquet file's columns, or why they cannot be read."""
-    suffix = path.suffix.lower()
-    if suffix not in _READERS:
+    if suffix_of(path) not in _SUFFIXES:
         return f"expected a {' or '.join([*_READERS, '.json', FIXML])} file, got {_suffix(path)}"
-    mapped = _mapped(path)
-    if isinstance(mapped, str):
-        return mapped
-    if suffix == ".csv":
-        return column_names_of(mapped, _KNOWN_COLUMNS, mapping)
-    return parquet_names(pa.py_buffer(mapped))
+    opened = _opened(path, str(path), memory)
+    if isinstance(opened, str):
+        return opened
+    if plain_suffix(path) == ".csv":
+        return column_names_of(memoryview(opened.text), _KNOWN_COLUMNS, mapping)
+    return parquet_names(opened.text)
 
 
 def read_occ_positions(
@@ -202,7 +213,7 @@ def read_occ_positions(
 ) -> Received:
     """Read OCC's own figures of the pools from the reports of a FIXML file."""
     source = source or _name(path)
-    if path.suffix.lower() != FIXML:
+    if plain_suffix(path) != FIXML:
         message = f"OCC's positions must be a {FIXML} file, got {_suffix(path)}"
         return _refused(source, OCC_POSITIONS, message)
     read = partial(_fixml_occ_positions, business_date=business_date)
@@ -236,15 +247,18 @@ def notices_of_source(
 ) -> Received:
     """Return `tables.NOTICES` and what else OCC says of them, of a file kept in the evidence."""
     content = source.read()
-    if source.suffix == FIXML:
-        read = _fixml_notices(lambda: iter((content,)), source.name, business_date)
+    if plain_suffix(source.suffix) == FIXML:
+        read = _fixml_notices(_blocks_of(source), source.name, business_date)
         return _received(read, NOTICES, source)
     if source.suffix == ".arrows":
         locator = RowLocator(source=source.name)
         optional = (*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS)
         raw = read_kept_arrow(content, NOTICE_COLUMNS, locator, optional)
-    elif source.suffix in _READERS:
-        raw = _reader(source.suffix, mapping)(pa.py_buffer(content), NOTICE_COLUMNS, source.name)
+    elif source.suffix in _SUFFIXES:
+        text = decompressed(pa.py_buffer(content), source.suffix, _of_any_size)
+        if isinstance(text, str):
+            return _refused(source.name, NOTICES, text)
+        raw = _reader(source.suffix, mapping)(text, NOTICE_COLUMNS, source.name)
     else:
         message = f"notices are not kept as {quote(source.suffix)}"
         return _refused(source.name, NOTICES, message)
@@ -259,8 +273,8 @@ def notices_of_source(
 def occ_positions_of_source(source: SourceFile, business_date: dt.date) -> Received:
     """Return `tables.OCC_POSITIONS` of a file kept in the evidence."""
     content = source.read()
-    if source.suffix == FIXML:
-        read = _fixml_occ_positions(lambda: iter((content,)), source.name, business_date)
+    if plain_suffix(source.suffix) == FIXML:
+        read = _fixml_occ_positions(_blocks_of(source), source.name, business_date)
     elif source.suffix == ".arrows":
         locator = RowLocator(source=source.name)
         read = read_kept_arrow(content, OCC_POSITION_COLUMNS, locator, OPTIONAL_COLUMNS)
@@ -340,40 +354,49 @@ def _read_fixml(
 def _reader(
     suffix: str, mapping: FileMapping
 ) -> Callable[[pa.Buffer, Sequence[str], str], Reading]:
-    return partial(read_csv, mapping=mapping) if suffix == ".csv" else _READERS[suffix]
+    if plain_suffix(suffix) == ".csv":
+        return partial(read_csv, mapping=mapping)
+    return _READERS[suffix]
+
+
+def _blocks_of(source: SourceFile) -> _Blocks:
+    return lambda: decompressed_blocks(iter((source.read(),)), source.suffix)
+
+
+def _of_any_size(_: int) -> None:
+    """Limit nothing: what is in the evidence was read before."""
 
 
 def _read_rows(
     path: Path,
     source: str,
     role: str,
-    required: Sequence[str],
-    schema: pa.Schema,
     convert: _Convert,
     mapping: FileMapping,
+    memory: MemoryLimit,
 ) -> Received:
-    suffix = path.suffix.lower()
-    if suffix not in _READERS:
-        known = " or ".join([*_READERS, FIXML] if role == "notices" else [*_READERS])
-        return _refused(source, schema, f"{role} must be a {known} file, got {_suffix(path)}")
-    mapped = _mapped(path)
-    if isinstance(mapped, str):
-        return _refused(source, schema, mapped)
+    suffix = suffix_of(path)
+    if suffix not in _SUFFIXES:
+        known = " or ".join([*_READERS, FIXML])
+        return _refused(source, NOTICES, f"{role} must be a {known} file, got {_suffix(path)}")
+    opened = _opened(path, source, memory)
+    if isinstance(opened, str):
+        return _refused(source, NOTICES, opened)
 
     def read() -> Reading:
-        raw = _reader(suffix, mapping)(pa.py_buffer(mapped), required, source)
+        raw = _reader(suffix, mapping)(opened.text, NOTICE_COLUMNS, source)
         return raw if raw.table is None else convert(raw)
 
-    found, file, problems = _read_and_digest(path, role, mapped, RowLocator(source=source), read)
-    file = replace(file, content=(bytes(mapped),))
-    problems = _with_remedies(found.problems, suffix) + problems
-    return _received(replace(found, problems=problems), schema, file)
+    found, file, problems = _read_and_digest(path, role, opened, RowLocator(source=source), read)
+    file = replace(file, content=(bytes(opened.received),))
+    problems = _with_remedies(found.problems, path) + problems
+    return _received(replace(found, problems=problems), NOTICES, file)
 
 
 def _read_and_digest(
     path: Path,
     role: str,
-    mapped: mmap.mmap | bytes,
+    opened: _Opened,
     locator: RowLocator,
     read: Callable[[], _Result],
 ) -> tuple[_Result, SourceFile, Problems]:
@@ -386,7 +409,7 @@ def _read_and_digest(
     before = _identity(path)
     with ThreadPoolExecutor(1) as other_thread:
         file = other_thread.submit(
-            SourceFile.digested, role, _name(path), path.suffix.lower(), memoryview(mapped)
+            SourceFile.digested, role, _name(path), suffix_of(path), memoryview(opened.received)
         )
         result = read()
         source = file.result()
@@ -394,7 +417,7 @@ def _read_and_digest(
         changed = locator.problem("the file changed while it was read; run again")
         return result, source, Problems.of(changed)
     # In UTF-16 a line end is two bytes.
-    ending = mapped[-2:].strip(b"\x00")[-1:]
+    ending = bytes(memoryview(opened.text)[-2:]).strip(b"\x00")[-1:]
     source, problems = check_arrival(path, source, ending, locator.source)
     return result, source, problems
 
@@ -418,17 +441,17 @@ def _refused(source: str, schema: pa.Schema, message: str) -> Received:
 
 def _describe_unmapped(path: Path, role: str, mapping: FileMapping) -> str | None:
     """Return why a mapping cannot be applied to a file, or None if it can be, or there is none."""
-    if mapping == PLAIN or path.suffix.lower() == ".csv":
+    if mapping == PLAIN or plain_suffix(path) == ".csv":
         return None
     return f"the mapping has [{role}], which reads a .csv file, got {_suffix(path)}"
 
 
-def _with_remedies(problems: Problems, suffix: str) -> Problems:
-    return naming_the_mapping(problems) if suffix == ".csv" else problems
+def _with_remedies(problems: Problems, path: Path) -> Problems:
+    return naming_the_mapping(problems) if plain_suffix(path) == ".csv" else problems
 
 
 def _suffix(path: Path) -> str:
-    return quote(path.suffix.lower()) if path.suffix else "no suffix"
+    return quote(suffix_of(path)) if path.suffix else "no suffix"
 
 
 def _name(path: Path) -> str:
@@ -454,6 +477,23 @@ def _describe_missing(path: Path) -> str | None:
 
 def _describe_unreadable(error: OSError) -> str:
     return f"the file cannot be read: {error.strerror or error}"
+
+
+def _opened(path: Path, source: str, memory: MemoryLimit) -> _Opened | str:
+    """Return the file mapped and as text, or why it cannot be read.
+
+    Raises:
+        LimitExceeded: It is compressed, and its text would take more memory.
+    """
+    received = _mapped(path)
+    if isinstance(received, str):
+        return received
+    text = decompressed(
+        pa.py_buffer(received),
+        suffix_of(path),
+        lambda size: memory.check(source, size * TEXT_FACTOR),
+    )
+    return text if isinstance(text, str) else _Opened(received=received, text=text)
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes | str:

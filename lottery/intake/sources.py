@@ -26,6 +26,7 @@ from lottery.errors import (
     Problems,
     escape,
 )
+from lottery.intake.compressed import decompressed_blocks, suffix_of
 from lottery.method.seed import ExchangeAsk
 
 if TYPE_CHECKING:  # NumPy's types take long to import.
@@ -42,7 +43,8 @@ class SourceFile:
     Attributes:
         role: `notices`, `positions`, `volumes` or `occ_positions`.
         name: The base name that its sender gave it, for people.
-        suffix: Its format: `.csv`, `.parquet`, `.json`, `.xml` or `.arrows` (an Arrow IPC stream).
+        suffix: Its format: `.csv`, `.parquet`, `.json`, `.xml`, `.toml` or `.arrows` (an Arrow IPC
+            stream); text may be compressed, as `.csv.gz`.
         sha256: Its digest, hexadecimal.
         size: Its size in bytes.
         content: Its bytes, in parts, if they are kept as evidence, or the file that still has them
@@ -125,11 +127,14 @@ class StreamedFile:
         self._was_read = False
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the blocks from the file's start; the digest is that of the first reading.
+        """Yield the file's text from its start; the digest is that of the first reading.
 
         Raises:
             OSError: The file cannot be read.
         """
+        return decompressed_blocks(self._received(), suffix_of(self._path))
+
+    def _received(self) -> Iterator[bytes]:
         is_first, self._was_read = not self._was_read, True
         with self._path.open("rb") as file:
             while block := file.read(BLOCK_BYTES):
@@ -143,7 +148,7 @@ class StreamedFile:
         return SourceFile(
             role=role,
             name=name,
-            suffix=self._path.suffix.lower(),
+            suffix=suffix_of(self._path),
             sha256=self._digest.hexdigest(),
             size=self._size,
             content=self._path,

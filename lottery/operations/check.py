@@ -15,6 +15,7 @@ from typing import Final
 from lottery.errors import NO_PROBLEMS, Problem, Problems, quote
 from lottery.intake import files
 from lottery.intake.as_of import as_of_problems
+from lottery.intake.compressed import plain_suffix
 from lottery.intake.dialect import naming_the_mapping
 from lottery.intake.mapping import NO_MAPPINGS, PLAIN, FileMapping, Mappings
 from lottery.intake.members import members_of
@@ -120,10 +121,10 @@ def _check(
 ) -> tuple[CheckedFile, Problems, Figures]:
     """Return what a file holds, what is wrong with it, and what it comes to."""
     name = str(path)
-    role, mapping, problems = _role_of(path, name, mappings)
+    role, mapping, problems = _role_of(path, name, mappings, memory)
     if role == "notices":
         notices = files.read_notices(
-            path, source=name, business_date=business_date, mapping=mapping
+            path, source=name, business_date=business_date, mapping=mapping, memory=memory
         )
         file = CheckedFile(
             name=name,
@@ -176,20 +177,22 @@ def _may_be_cut_off(sources: Sequence[SourceFile]) -> bool:
     return any(source.may_be_cut_off for source in sources)
 
 
-def _role_of(path: Path, name: str, mappings: Mappings) -> tuple[str | None, FileMapping, Problems]:
+def _role_of(
+    path: Path, name: str, mappings: Mappings, memory: MemoryLimit
+) -> tuple[str | None, FileMapping, Problems]:
     """Return what a file holds by its suffix or column names, or why that cannot be said.
 
     Returns:
         Its role, the mapping of which it is, and a problem instead of a role.
     """
-    role = _SUFFIX_ROLES.get(path.suffix.lower())
+    role = _SUFFIX_ROLES.get(plain_suffix(path))
     if role is not None:
         return role, PLAIN, NO_PROBLEMS
     for mapped_role, mapping in mappings.of_role.items():
-        names = files.column_names(path, mapping)
+        names = files.column_names(path, mapping, memory)
         if mapped_role in _roles_of(names) and mapping.names.keys() <= {*names}:
             return mapped_role, mapping, NO_PROBLEMS
-    names = files.column_names(path)
+    names = files.column_names(path, memory=memory)
     roles = _roles_of(names)
     if len(roles) == 1:
         return roles.pop(), PLAIN, NO_PROBLEMS
@@ -199,7 +202,7 @@ def _role_of(path: Path, name: str, mappings: Mappings) -> tuple[str | None, Fil
         found = ", ".join(map(quote, names))
         message = f"expected exactly one of the columns {expected}, got {found}"
     problems = Problems.of(Problem(source=name, message=str(message)))
-    is_text = path.suffix.lower() == ".csv"
+    is_text = plain_suffix(path) == ".csv"
     return None, PLAIN, naming_the_mapping(problems) if is_text else problems
 
 

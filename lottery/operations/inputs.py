@@ -136,6 +136,7 @@ def read_request(
         source=names.get(paths.notices),
         business_date=business_date,
         mapping=paths.mappings.of_role.get("notices", PLAIN),
+        memory=memory,
     )
     notices, warnings = of_one_member(received, named.member, methodology.other_members)
     progress("reading the positions")

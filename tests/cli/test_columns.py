@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from pathlib import Path
 
@@ -168,3 +169,18 @@ def test_check_names_the_cause_of_a_header_that_it_cannot_read(tmp_path: Path) -
     assert [one["message"] for one in document["problems"]] == [
         "expected values separated by commas, got semicolons; or state it in a mapping, --columns"
     ]
+
+
+def test_a_compressed_mapped_day_replays_and_keeps_what_came(door: Door, tmp_path: Path) -> None:
+    command = saved(PUBLISHED, tmp_path / "in")
+    for role in ("notices", "positions"):
+        path = tmp_path / "in" / f"{role}.csv"
+        compressed = path.with_name(f"{role}.csv.gz")
+        compressed.write_bytes(gzip.compress(path.read_bytes()))
+        command[command.index(str(path))] = str(compressed)
+
+    assert door(*command).exit_code == 0
+
+    kept = evidence_in(door.ledger, EXAMPLE_RUN) / "sources" / "notices.csv.gz"
+    assert kept.read_bytes() == (tmp_path / "in" / "notices.csv.gz").read_bytes()
+    assert_sound(door.ledger)

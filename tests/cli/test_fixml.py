@@ -237,4 +237,4 @@ def test_a_csv_file_may_not_have_what_else_occ_reports(either: Door, tmp_path: P
     _, refused = fails(either, *command, exit_code=3, reason="INVALID_INPUT")
 
     (problem,) = refused["problems"]
-    assert problem["message"].endswith(", got 'open_interest'")
+    assert ", got 'open_interest'; or state it in a mapping, --columns" in problem["message"]
