@@ -244,6 +244,11 @@ class ProblemCollector:
         self.add(*problems.listed)
         self._unlisted += problems.unlisted
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a source has as many problems as are listed, so that no more are looked for."""
+        return max(self._counts.values(), default=0) >= PROBLEM_LIMIT
+
     def problems(self) -> Problems:
         """Return what was collected."""
         return Problems(tuple(self._listed), self._unlisted)

@@ -27,6 +27,7 @@ from google.protobuf.message import DecodeError
 
 from lottery.errors import LotteryError, Overloaded, Problem, Refused, TooLate
 from server import handlers
+from server.message_size import parse_bounded
 from server.pace import Pace, Waits
 from server.settings import Settings
 from server.status import abort
@@ -222,7 +223,7 @@ def _requests(handler: Any, messages: Iterator[bytes]) -> Any:
 
 def _decoded(handler: Any, message: bytes) -> Any:
     try:
-        return handler.request_deserializer(message)
+        return parse_bounded(handler.request_deserializer, message)
     except DecodeError:
         problem = "expected a message of this RPC, got bytes that are none"
         raise Refused([Problem(source="request", message=problem)]) from None

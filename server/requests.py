@@ -38,6 +38,9 @@ from lottery.operations.seed import ExchangeAsk, Seed
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 
+KEYS: Final = 100
+"""Maximum number of public keys in a request."""
+
 _REMEMBERED_CHARACTERS: Final = 1_000
 """Characters of asks up to which their seed is remembered: digits of a price may be very many."""
 
@@ -269,8 +272,10 @@ def to_keys(texts: Sequence[str]) -> list[VerifierKey]:
     """Parse public keys (C2SP vkeys).
 
     Raises:
-        Refused: At least one is malformed; every such key is listed.
+        Refused: At least one is malformed, and each such key is listed; or there are very many.
     """
+    if len(texts) > KEYS:
+        raise refused("keys", f"expected at most {KEYS} keys, got {len(texts):,}")
     problems, keys = [], []
     for row, text in enumerate(texts, 1):
         try:

@@ -45,6 +45,8 @@ _TOTALS: Final = {
     "shorts": "short_quantity",
 }
 """The field of the spec that announces each control total."""
+SPEC_VALUES: Final = 1_000
+"""Maximum number of values of each repeated field of the spec; a date has fewer runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ def receive_run(
 
     Raises:
         Refused: There is a second spec.
+        Refused: There are two specs, or one of very many values.
         LimitExceeded: There are more rows than the limit, or they need more memory.
     """
     notices, positions, occ_positions = (
@@ -91,8 +94,11 @@ def receive_run(
             if spec is not None:
                 raise requests.refused("spec", "expected one spec, got a second one")
             spec = message.spec
+            _refuse_many(spec)
         elif spec is None:
             return None
+        notices.expect_rows(len(message.notices))
+        positions.expect_rows(len(message.positions))
         if message.notices:
             notices.add_rows(
                 (
@@ -194,6 +200,19 @@ def to_run_request(
         clearing_member=named.member,
         warnings=warnings,
     )
+
+
+def _refuse_many(spec: pb.RunSpec) -> None:
+    """Refuse a spec with more values than any day has.
+
+    Raises:
+        Refused: It has.
+    """
+    for name in ("supersedes", "acknowledgements", "may_be_cut_off"):
+        count = len(getattr(spec, name))
+        if count > SPEC_VALUES:
+            message = f"expected at most {SPEC_VALUES:,} of them, got {count:,}"
+            raise requests.refused(f"spec.{name}", message)
 
 
 def _to_acknowledged(spec: pb.RunSpec) -> tuple[dict[str, str], Problems]:

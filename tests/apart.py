@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 
 def run_apart(function: Callable[..., None], *arguments: object) -> None:
@@ -26,6 +28,27 @@ def run_apart(function: Callable[..., None], *arguments: object) -> None:
     process.join()
     assert report is not None, f"the process ended with {process.exitcode}"
     assert report == "", report
+
+
+def run_within(more_bytes: int, function: Callable[..., None], *arguments: object) -> None:
+    """Run a module's function in a process that gets no more than so many bytes more.
+
+    Args:
+        more_bytes: What it may map beyond what it has when it begins.
+        function: The function.
+        arguments: Its arguments, which can be pickled.
+
+    Raises:
+        AssertionError: As `run_apart`.
+    """
+    run_apart(_within, more_bytes, function, arguments)
+
+
+def _within(more_bytes: int, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * resource.getpagesize() + more_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    function(*arguments)
 
 
 def _report(

@@ -39,7 +39,7 @@ from lottery.tlog.proof import LogProof, verify_entry
 
 MEMBERS: Final = 100_000
 """Maximum number of files in a bundle."""
-RECORD_BYTES: Final = 1 << 30
+RECORD_BYTES: Final = 16 << 20
 """Maximum size of a bundle's record, and of each of its other texts, in bytes."""
 
 _NAME: Final = re.compile(rf"(?P<run>[0-9-]{{14,24}})/(?P<file>{EVIDENCE_NAME})")

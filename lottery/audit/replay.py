@@ -71,20 +71,28 @@ class Replayed:
         return not self.mismatches
 
 
-def replay(record: RunRecord, directory: Path, *, engine: Engine = Engine.COMPILED) -> Replayed:
+def replay(
+    record: RunRecord,
+    directory: Path,
+    *,
+    engine: Engine = Engine.COMPILED,
+    reads_changed: bool = True,
+) -> Replayed:
     """Compute a run again and compare every value.
 
     Args:
         record: The run's record.
         directory: Its evidence folder.
         engine: What computes the allocation.
+        reads_changed: Whether evidence is read of which a file is not the one recorded, to say
+            what differs in it; a file that anybody may have sent is not.
 
     Raises:
         EngineMissing: The SQL engine is not installed.
     """
     is_compiled = engine is Engine.COMPILED
+    digests = list(_digests(record, directory))
     steps: tuple[Step, ...] = (
-        _digests,
         compare_sources,
         compare_seed,
         compare_notices,
@@ -92,6 +100,10 @@ def replay(record: RunRecord, directory: Path, *, engine: Engine = Engine.COMPIL
         compare_allocation if is_compiled else compare_allocation_by_sql,
         compare_occ_warnings,
     )
+    differences = digests[:]
+    if reads_changed or not digests:
+        for step in steps:
+            differences += _until_damaged(step(record, directory))
     mismatches = tuple(
         Mismatch(
             run=record.run,
@@ -99,8 +111,7 @@ def replay(record: RunRecord, directory: Path, *, engine: Engine = Engine.COMPIL
             recorded=str(difference.recorded),
             computed=str(difference.computed),
         )
-        for step in steps
-        for difference in _until_damaged(step(record, directory))
+        for difference in differences
     )
     return Replayed(run=record.run, mismatches=mismatches)
 

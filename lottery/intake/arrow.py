@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -10,7 +10,8 @@ import pyarrow.ipc
 
 from lottery.day.assigned_pools import labels_in_use
 from lottery.errors import Problems, escape
-from lottery.intake.columns import OPTIONAL_COLUMNS, check_names
+from lottery.intake.arrow_sizes import StreamSize, refuse_inflated, size_of_stream, size_of_texts
+from lottery.intake.columns import LABEL_COLUMNS, OPTIONAL_COLUMNS, check_names
 from lottery.intake.sources import Reading, RowLocator
 
 END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -22,8 +23,16 @@ def read_arrow(
     required: Sequence[str],
     locator: RowLocator,
     optional: Sequence[str] = OPTIONAL_COLUMNS,
+    count: Callable[[StreamSize], None] = lambda _: None,
 ) -> Reading:
     """Read one stream and check its buffers, because they come from its sender.
+
+    Args:
+        payload: The stream.
+        required: The columns that must be there.
+        locator: Locates its rows.
+        optional: The columns that may be there.
+        count: Called with what the stream announces before it is decoded, to refuse it by raising.
 
     Returns:
         The raw columns; no table if the payload or its columns are refused.
@@ -38,12 +47,16 @@ def read_arrow(
             can_be_read, problems = check_names(reader.schema.names, required, locator, optional)
             if not can_be_read:
                 return Reading(locator=locator, problems=problems)
+            size = size_of_stream(payload)
+            count(size)
             table = reader.read_all()
             has_end = source.tell() == len(payload) and payload.endswith(END_OF_STREAM)
         if not has_end:
             return refused("the payload is cut short, or has bytes after its end")
         for column in table.columns:
             check_buffers(column)
+        if shared_bytes := _size_of_shared_texts(table):
+            count(StreamSize(rows=0, decoded_bytes=shared_bytes))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         return refused(f"expected an Arrow IPC stream: {first_line(error)}")
     return Reading(locator=locator, table=table, problems=problems)
@@ -75,8 +88,8 @@ def _streams_in(content: bytes) -> Iterator[bytes]:
     while source.tell() < len(content) or not content:
         start = source.tell()
         try:
-            with pa.ipc.open_stream(source) as reader:
-                reader.read_all()
+            for _ in pa.ipc.MessageReader.open_stream(source):
+                pass  # Nothing is decoded.
         except (pa.ArrowException, OSError, UnicodeDecodeError):
             yield content[start:]
             return
@@ -126,6 +139,22 @@ def check_buffers(column: pa.ChunkedArray) -> None:
             pa.DictionaryArray.from_arrays(chunk.indices, labels, safe=False).validate(full=True)
     else:
         _as_binary(column).validate(full=True)
+
+
+def _size_of_shared_texts(table: pa.Table) -> int:
+    """Return what texts that rows share come to once each row has its own.
+
+    Raises:
+        pa.ArrowInvalid: It is more than the rows can need.
+    """
+    size = sum(
+        size_of_texts(column)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        # Texts that repeat stay shared, and those of a plain column are not.
+        if name not in LABEL_COLUMNS and column.type not in (pa.string(), pa.large_string())
+    )
+    refuse_inflated(size, table.num_rows)
+    return size
 
 
 def first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import mmap
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -214,17 +214,19 @@ def _read_lines(
     mapping: FileMapping,
 ) -> Reading:
     """Read line by line, leaving out malformed rows, each of which is a problem."""
-    lines = _LINE_END.split(data)
-    if lines and not lines[-1]:
-        lines.pop()
     columns: dict[str, list[str]] = {name: [] for name in header}
     row_numbers = []
     collector = ProblemCollector()
     collector.add_all(problems)
-    for row, line in enumerate(lines[mapping.has_header :], start=1):
+    for row, line in enumerate(_lines(data), start=1 - mapping.has_header):
+        if not row:
+            continue  # The header.
         values = _values(line, len(header), mapping.delimiter)
         if isinstance(values, str):
             collector.add(locator.numbered_row_problem(row, f"{values}: {quote(line)}"))
+            if collector.is_full:
+                stopped = Problems.of(locator.stopped_after(row))
+                return Reading(locator=locator, problems=stopped + collector.problems())
             continue
         row_numbers.append(row)
         for name, value in zip(header, values, strict=True):
@@ -234,6 +236,16 @@ def _read_lines(
         table=pa.table({name: pa.array(columns[name], pa.string()) for name in wanted}),
         problems=collector.problems(),
     )
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    """Yield the lines of a file one by one, because there may be very many."""
+    start = 0
+    for end in _LINE_END.finditer(data):
+        yield data[start : end.start()]
+        start = end.end()
+    if start < len(data):
+        yield data[start:]
 
 
 def _values(line: bytes, column_count: int, delimiter: str) -> list[str] | str:

@@ -34,7 +34,13 @@ from lottery.intake.compressed import decompressed, decompressed_blocks, plain_s
 from lottery.intake.delimited import column_names_of, read_csv
 from lottery.intake.dialect import naming_the_mapping
 from lottery.intake.mapping import PLAIN, FileMapping
-from lottery.intake.memory import TEXT_FACTOR, UNLIMITED, MemoryLimit
+from lottery.intake.memory import (
+    CHECKED_ROW_BYTES,
+    KEPT_ROW_BYTES,
+    TEXT_FACTOR,
+    UNLIMITED,
+    MemoryLimit,
+)
 from lottery.intake.occ_reports import to_occ_reports
 from lottery.intake.parquet import parquet_blocks, parquet_names, read_parquet
 from lottery.intake.positions import PositionBlocks, ReceivedPositions, notices_of_all
@@ -71,10 +77,8 @@ _KNOWN_COLUMNS: Final = tuple(
 _Result = TypeVar("_Result")
 _Blocks: TypeAlias = Callable[[], Iterator[bytes]]
 _Convert: TypeAlias = Callable[[Reading], Reading]
-_READERS: Final[dict[str, Callable[[pa.Buffer, Sequence[str], str], Reading]]] = {
-    ".csv": read_csv,
-    ".parquet": read_parquet,
-}
+_READERS: Final = (".csv", ".parquet")
+"""The formats of tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +104,10 @@ def read_notices(
         source: What problems name as their source; the file's base name by default.
         business_date: The run's date, which FIXML's reports must have and cannot be read without.
         mapping: What a CSV file is.
-        memory: What a compressed CSV file may become.
+        memory: What the day may take.
 
     Raises:
-        LimitExceeded: It would become more.
+        LimitExceeded: The file needs more memory.
     """
     source = source or _name(path)
     refusal = _describe_unmapped(path, "notices", mapping)
@@ -113,9 +117,8 @@ def read_notices(
         return _read_rows(path, source, "notices", to_notices, mapping, memory)
     if business_date is None:
         return _refused(source, NOTICES, "a business date is needed to read FIXML")
-    return _read_fixml(
-        path, source, "notices", NOTICES, partial(_fixml_notices, business_date=business_date)
-    )
+    read = partial(_fixml_notices, business_date=business_date)
+    return _read_fixml(path, source, "notices", NOTICES, read, memory)
 
 
 def read_positions(  # noqa: PLR0913 - one a term of what is read.
@@ -165,6 +168,8 @@ def read_positions(  # noqa: PLR0913 - one a term of what is read.
         blocks = _position_blocks(path, opened, locator.source, memory, mapping)
         pools = assigned
         if pools is None:
+            row_bytes = CHECKED_ROW_BYTES + KEPT_ROW_BYTES
+            memory.check(locator.source, sum(blocks.row_counts) * row_bytes)
             pools = assigned_pools(notices_of_all(blocks), pooling)
         return read_positions_of(
             blocks, pools, order, locator=locator, memory=memory, adds_up=adds_up
@@ -191,7 +196,7 @@ def _position_blocks(
         if isinstance(mapped, mmap.mmap):  # Pages that are needed again are read again.
             mapped.madvise(mmap.MADV_DONTNEED)
 
-    return parquet_blocks(data, POSITION_COLUMNS, source, forget)
+    return parquet_blocks(data, POSITION_COLUMNS, source, forget, memory)
 
 
 def column_names(
@@ -209,15 +214,23 @@ def column_names(
 
 
 def read_occ_positions(
-    path: Path, business_date: dt.date, *, source: str | None = None
+    path: Path,
+    business_date: dt.date,
+    *,
+    source: str | None = None,
+    memory: MemoryLimit = UNLIMITED,
 ) -> Received:
-    """Read OCC's own figures of the pools from the reports of a FIXML file."""
+    """Read OCC's own figures of the pools from the reports of a FIXML file.
+
+    Raises:
+        LimitExceeded: The file needs more memory.
+    """
     source = source or _name(path)
     if plain_suffix(path) != FIXML:
         message = f"OCC's positions must be a {FIXML} file, got {_suffix(path)}"
         return _refused(source, OCC_POSITIONS, message)
     read = partial(_fixml_occ_positions, business_date=business_date)
-    return _read_fixml(path, source, "occ_positions", OCC_POSITIONS, read)
+    return _read_fixml(path, source, "occ_positions", OCC_POSITIONS, read, memory)
 
 
 def read_volumes(
@@ -258,7 +271,7 @@ def notices_of_source(
         text = decompressed(pa.py_buffer(content), source.suffix, _of_any_size)
         if isinstance(text, str):
             return _refused(source.name, NOTICES, text)
-        raw = _reader(source.suffix, mapping)(text, NOTICE_COLUMNS, source.name)
+        raw = _read_table(text, source.suffix, source.name, UNLIMITED, mapping)
     else:
         message = f"notices are not kept as {quote(source.suffix)}"
         return _refused(source.name, NOTICES, message)
@@ -335,12 +348,14 @@ def _read_fixml(
     role: str,
     schema: pa.Schema,
     read: Callable[[_Blocks, str], Reading],
+    memory: MemoryLimit,
 ) -> Received:
     missing = _describe_missing(path)
     if missing is not None:
         return _refused(source, schema, missing)
     file = StreamedFile(path)
     try:
+        memory.check(source, path.stat().st_size)
         found = read(file.blocks, source)
     except OSError as error:
         return _refused(source, schema, _describe_unreadable(error))
@@ -349,14 +364,6 @@ def _read_fixml(
         return received
     whole, problems = check_arrival(path, received.sources[0], b"", source)
     return replace(received, sources=(whole,), problems=received.problems + problems)
-
-
-def _reader(
-    suffix: str, mapping: FileMapping
-) -> Callable[[pa.Buffer, Sequence[str], str], Reading]:
-    if plain_suffix(suffix) == ".csv":
-        return partial(read_csv, mapping=mapping)
-    return _READERS[suffix]
 
 
 def _blocks_of(source: SourceFile) -> _Blocks:
@@ -384,13 +391,23 @@ def _read_rows(
         return _refused(source, NOTICES, opened)
 
     def read() -> Reading:
-        raw = _reader(suffix, mapping)(opened.text, NOTICE_COLUMNS, source)
+        raw = _read_table(opened.text, suffix, source, memory, mapping)
         return raw if raw.table is None else convert(raw)
 
     found, file, problems = _read_and_digest(path, role, opened, RowLocator(source=source), read)
     file = replace(file, content=(bytes(opened.received),))
     problems = _with_remedies(found.problems, path) + problems
     return _received(replace(found, problems=problems), NOTICES, file)
+
+
+def _read_table(
+    data: pa.Buffer, suffix: str, source: str, memory: MemoryLimit, mapping: FileMapping
+) -> Reading:
+    """Read the notices of a table that takes no more than the limit."""
+    if plain_suffix(suffix) == ".csv":
+        memory.check(source, data.size * TEXT_FACTOR)
+        return read_csv(data, NOTICE_COLUMNS, source, mapping=mapping)
+    return read_parquet(data, NOTICE_COLUMNS, source, memory)
 
 
 def _read_and_digest(

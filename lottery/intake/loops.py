@@ -306,3 +306,26 @@ def read_digits(offsets, data, numbers):
             number = np.int64(-1)
         numbers[row] = number
     return unread
+
+
+@loop("const uint8[]")
+def longest_text(data):
+    """Return the length of the longest of texts that each follow their length; -1 if cut short.
+
+    Args:
+        data: uint8[n], each length in four bytes, the lowest first.
+    """
+    longest = 0
+    offset = 0
+    while offset < data.size:
+        if offset + 4 > data.size:
+            return -1
+        length = (
+            int(data[offset])
+            | int(data[offset + 1]) << 8
+            | int(data[offset + 2]) << 16
+            | int(data[offset + 3]) << 24
+        )
+        offset += 4 + length
+        longest = max(longest, length)
+    return longest if offset == data.size else -1

@@ -1,7 +1,8 @@
 """How much memory a day needs, and the limit above which it is refused before the machine swaps.
 
 The figures are a process's peak, measured and rounded up by half (`docs/PERFORMANCE.md`). They
-depend on the rows alone, and memory grows no faster than the rows.
+depend on the rows alone, and memory grows no faster than the rows: what makes more of itself than
+its rows can need is refused as malformed, from the sizes that it announces, before it is decoded.
 """
 
 from __future__ import annotations
@@ -23,8 +24,20 @@ CHECKED_ROW_BYTES: Final = 20
 """Bytes of a position that is checked as its file is decoded and dropped: it has no notice."""
 KEPT_ROW_BYTES: Final = 190
 """Bytes of a position that is kept: of an assigned pool, or of a file that is read whole."""
+GROUP_BYTES: Final = 80 << 20
+"""Bytes of a decoded row group of the usual size, for which a process has room."""
+DECODED_ROW_BYTES: Final = 80
+"""Bytes of a position while it is decoded, of a row group of more than the usual rows."""
 TEXT_FACTOR: Final = 5
 """Bytes needed for each byte of a CSV file."""
+DECODED_FACTOR: Final = 2
+"""Bytes needed for each byte that rows come to once they are decoded: it is copied once."""
+ROW_BYTES: Final = 1_024
+"""Maximum size of a row in bytes once it is decoded, on average; the longest valid one has 600."""
+SPARE_BYTES: Final = 16 << 20
+"""Bytes that a source may come to beyond its rows: labels that no row has."""
+PAYLOAD_BYTES: Final = 16 << 10
+"""Bytes needed for each payload of a stream, however few rows it has."""
 
 _SHARE: Final = 0.8
 _CGROUP: Final = Path("/sys/fs/cgroup/memory.max")

@@ -20,32 +20,45 @@ from lottery.intake.columns import (
     REPEATED_COLUMNS,
     check_names,
 )
+from lottery.intake.memory import (
+    DECODED_FACTOR,
+    GROUP_BYTES,
+    KEPT_ROW_BYTES,
+    UNLIMITED,
+    MemoryLimit,
+)
+from lottery.intake.parquet_sizes import MAGIC, chunks_of, footer_problem, size_of_groups
 from lottery.intake.positions import PositionBlocks
 from lottery.intake.sources import Reading, RowLocator
 
 _DAMAGE: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
 _PLAIN_ROW_BYTES: Final = 32
 """Bytes of a row from which on its series is taken to be stored as text, which takes 25."""
-MAGIC: Final = b"PAR1"
-"""What a Parquet file begins and ends with."""
 
 
-def read_parquet(data: pa.Buffer, required: Sequence[str], source: str) -> Reading:
+def read_parquet(
+    data: pa.Buffer, required: Sequence[str], source: str, memory: MemoryLimit = UNLIMITED
+) -> Reading:
     """Read the columns of a Parquet file.
 
     Args:
         data: The whole file.
         required: The columns that must be there; `OPTIONAL_COLUMNS` may be.
         source: What problems name as their source.
+        memory: What its rows may take.
 
     Returns:
         The raw columns; no table if the file or its columns are refused.
+
+    Raises:
+        LimitExceeded: Its rows need more memory.
     """
     locator = RowLocator(source=source)
     metadata, problems = _metadata(data, required, OPTIONAL_COLUMNS, locator)
     if metadata is None:
         return Reading(locator=locator, problems=problems)
-    read = partial(_read_groups, data, metadata)
+    memory.check(source, metadata.num_rows * KEPT_ROW_BYTES)
+    read = partial(_read_groups, data, metadata, source, memory)
     # Most of the time goes into one column, the accounts, so threads share row groups.
     count = metadata.num_row_groups
     halves = [(0, count)] if count < THREADS else [(0, count // 2), (count // 2, count)]
@@ -57,7 +70,11 @@ def read_parquet(data: pa.Buffer, required: Sequence[str], source: str) -> Readi
 
 
 def parquet_blocks(
-    data: pa.Buffer, required: Sequence[str], source: str, forget: Callable[[], None]
+    data: pa.Buffer,
+    required: Sequence[str],
+    source: str,
+    forget: Callable[[], None],
+    memory: MemoryLimit = UNLIMITED,
 ) -> PositionBlocks:
     """Return the row groups of a Parquet file, to be read one by one.
 
@@ -66,6 +83,7 @@ def parquet_blocks(
         required: The columns that must be there; `POSITION_OPTIONAL_COLUMNS` may be.
         source: What problems name as their source.
         forget: Called once a row group was decoded: its bytes need not stay in memory.
+        memory: What a row group may take; reading one that needs more raises `LimitExceeded`.
     """
     locator = RowLocator(source=source)
     metadata, problems = _metadata(data, required, POSITION_OPTIONAL_COLUMNS, locator)
@@ -77,7 +95,7 @@ def parquet_blocks(
     def read(group: int) -> Reading:
         block = replace(locator, first_row=starts[group])
         try:
-            table = _read_groups(data, metadata, group, group + 1)
+            table = _read_groups(data, metadata, source, memory, group, group + 1)
         except _DAMAGE as error:
             return Reading(locator=block, problems=_damage_of(locator, error))
         forget()
@@ -98,6 +116,9 @@ def _opened(data: pa.Buffer) -> pq.FileMetaData | str:
         return "the file is empty"
     if data.slice(0, min(4, data.size)).to_pybytes() != MAGIC:
         return "expected Parquet, got a file that does not begin as one"
+    problem = footer_problem(data)
+    if problem is not None:
+        return problem
     try:
         metadata = pq.read_metadata(pa.BufferReader(data))
         metadata.schema.to_arrow_schema()
@@ -115,8 +136,12 @@ def _metadata(
     metadata = _opened(data)
     if isinstance(metadata, str):
         return None, Problems.of(locator.problem(metadata))
-    names = metadata.schema.to_arrow_schema().names
+    schema = metadata.schema.to_arrow_schema()
+    names = schema.names
     can_be_read, problems = check_names(names, required, locator, optional)
+    if metadata.num_columns != len(names):
+        nested = Problems.of(locator.problem("expected columns of single values, got nested"))
+        return None, problems or nested
     return (metadata if can_be_read else None), problems
 
 
@@ -128,7 +153,14 @@ def _damage_of(locator: RowLocator, error: Exception) -> Problems:
     return Problems.of(locator.problem(_describe_damage(error)))
 
 
-def _read_groups(data: pa.Buffer, metadata: pq.FileMetaData, first: int, last: int) -> pa.Table:
+def _read_groups(
+    data: pa.Buffer,
+    metadata: pq.FileMetaData,
+    source: str,
+    memory: MemoryLimit,
+    first: int,
+    last: int,
+) -> pa.Table:
     """Decode row groups; labels are dictionaries if they are stored as such."""
     schema = metadata.schema.to_arrow_schema()
     has_plain_series = any(_has_plain_series(metadata.row_group(at)) for at in range(first, last))
@@ -139,6 +171,11 @@ def _read_groups(data: pa.Buffer, metadata: pq.FileMetaData, first: int, last: i
         and schema.field(name).type in (pa.string(), pa.large_string())
         and not (name == "series" and has_plain_series)
     ]
+    rows = sum(metadata.row_group(group).num_rows for group in range(first, last))
+    # The columns of a file are those of its schema, in its order.
+    shared = [index for index, name in enumerate(schema.names) if name in labels]
+    size = size_of_groups(data, chunks_of(data)[first:last], shared, rows)
+    memory.check(source, max(0, size - GROUP_BYTES) * DECODED_FACTOR)
     file = pq.ParquetFile(
         pa.BufferReader(data),
         metadata=metadata,
@@ -146,7 +183,7 @@ def _read_groups(data: pa.Buffer, metadata: pq.FileMetaData, first: int, last: i
         page_checksum_verification=True,
     )
     table = file.read_row_groups(range(first, last), use_threads=False)
-    if table.num_rows != sum(metadata.row_group(group).num_rows for group in range(first, last)):
+    if table.num_rows != rows:
         raise pa.ArrowInvalid("a row group does not have the rows that it announces")
     for column in table.columns:
         # The reader does not check that a dictionary has what an index asks for, neither for the

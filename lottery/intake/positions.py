@@ -23,10 +23,16 @@ from lottery.day.keys import Block, KeyedPositions, key_positions
 from lottery.day.loops import LENGTH_BITS
 from lottery.day.tables import NOTICES
 from lottery.day.threads import THREADS
-from lottery.errors import NO_PROBLEMS, Problem, Problems
+from lottery.errors import NO_PROBLEMS, PROBLEM_LIMIT, Problem, Problems
 from lottery.intake import as_of
 from lottery.intake.columns import LABEL_COLUMNS, occ_account_labels, series_labels
-from lottery.intake.memory import CHECKED_ROW_BYTES, KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
+from lottery.intake.memory import (
+    CHECKED_ROW_BYTES,
+    DECODED_ROW_BYTES,
+    KEPT_ROW_BYTES,
+    UNLIMITED,
+    MemoryLimit,
+)
 from lottery.intake.position_block import KeptRows, PoolLookup, read_block
 from lottery.intake.sources import Reading, RowLocator, SourceFile
 from lottery.method.methodology import AccountOrder
@@ -218,20 +224,33 @@ def read_positions(
     lookup = PoolLookup.of(assigned, order)
     row_count = sum(blocks.row_counts)
     kept_rows: list[int] = []
-    memory.check(locator.source, row_count * CHECKED_ROW_BYTES)
+    # A process has room for two blocks of the usual size that are being decoded.
+    larger = max(blocks.row_counts, default=0) - BLOCK_ROWS
+    checked_bytes = row_count * CHECKED_ROW_BYTES + max(0, larger) * THREADS * DECODED_ROW_BYTES
+    memory.check(locator.source, checked_bytes)
+
+    full: list[int] = []
 
     def read(index: int) -> KeptRows:
+        if full and index > min(full):  # Nothing more is looked for after that block.
+            return read_block(Reading(locator=locator), lookup)
         kept = read_block(blocks.read(index), lookup, adds_up=adds_up)
+        if len(kept.problems.listed) >= PROBLEM_LIMIT:
+            full.append(index)
         kept_rows.append(len(kept.block))
-        needed = row_count * CHECKED_ROW_BYTES + sum(kept_rows) * KEPT_ROW_BYTES
-        memory.check(locator.source, needed)
+        memory.check(locator.source, checked_bytes + sum(kept_rows) * KEPT_ROW_BYTES)
         return kept
 
     with ThreadPoolExecutor(THREADS) as threads:
         found = list(threads.map(read, range(len(blocks.row_counts))))
     # Nothing of the size of a block is decoded from here on.
     pa.default_memory_pool().release_unused()
-    problems = _joined([blocks.problems, *(kept.problems for kept in found)])
+    read_count = min(full) + 1 if full else len(found)
+    is_whole = read_count == len(found)
+    problems = _joined([blocks.problems, *(kept.problems for kept in found[:read_count])])
+    if not is_whole:
+        last_row = sum(blocks.row_counts[:read_count])
+        problems = Problems.of(locator.stopped_after(last_row)) + problems
     said, said_problems = as_of.one_as_of(
         (
             (text, kept.locator, index)
@@ -250,7 +269,7 @@ def read_positions(
         locators=tuple(kept.locator for kept in found),
         problems=problems,
         row_count=row_count,
-        total_short=sum(kept.total_short for kept in found) if adds_up else None,
+        total_short=sum(kept.total_short for kept in found) if adds_up and is_whole else None,
         as_of=said,
         sample=max((kept.sample for kept in found), key=_has_labels, default=("", "")),
     )

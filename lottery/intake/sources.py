@@ -32,6 +32,8 @@ from lottery.method.seed import ExchangeAsk
 if TYPE_CHECKING:  # NumPy's types take long to import.
     import numpy.typing as npt
 
+NOT_READ_ON: Final = "nothing is looked for after"
+"""What is said where a source has as many problems as are listed."""
 BLOCK_BYTES: Final = 1 << 16
 """Bytes of a streamed file that are read at a time."""
 
@@ -233,6 +235,11 @@ class RowLocator:
             for index in map(int, indices[:PROBLEM_LIMIT])
         )
         return Problems(listed, len(indices) - len(listed))
+
+    def stopped_after(self, row: int) -> Problem:
+        """Return the problem that says that nothing is looked for after a data row."""
+        message = f"expected no problems, got {PROBLEM_LIMIT} or more; {NOT_READ_ON} row {row:,}"
+        return self.problem(message)
 
     def row(self, index: int) -> int:
         """Return the data row of an index, the first being 1."""

@@ -19,8 +19,9 @@ from lottery.day.tables import (
     POSITION_ROWS,
     POSITIONS,
 )
-from lottery.errors import NO_PROBLEMS, LimitExceeded, Problems
+from lottery.errors import NO_PROBLEMS, PROBLEM_LIMIT, LimitExceeded, Problems
 from lottery.intake.arrow import read_arrow, write_arrow
+from lottery.intake.arrow_sizes import StreamSize
 from lottery.intake.as_of import COLUMN, date_of, describe_as_of
 from lottery.intake.columns import (
     NOTICE_COLUMNS,
@@ -31,7 +32,13 @@ from lottery.intake.columns import (
     to_notices,
     to_occ_positions,
 )
-from lottery.intake.memory import KEPT_ROW_BYTES, UNLIMITED, MemoryLimit
+from lottery.intake.memory import (
+    DECODED_FACTOR,
+    KEPT_ROW_BYTES,
+    PAYLOAD_BYTES,
+    UNLIMITED,
+    MemoryLimit,
+)
 from lottery.intake.occ_reports import empty_reports, to_occ_reports
 from lottery.intake.positions import PositionBlocks, ReceivedPositions, read_positions
 from lottery.intake.sources import Reading, Received, ReceivedVolumes, RowLocator, SourceFile
@@ -94,6 +101,8 @@ class IncomingRows:
     max_rows: int
     memory: MemoryLimit = UNLIMITED
     row_count: int = 0
+    _arrow_rows: int = 0
+    _needed_bytes: int = 0
     _rows: list[pa.Table] = field(default_factory=list)
     _readings: list[Reading] = field(default_factory=list)
     _payloads: list[bytes] = field(default_factory=list)
@@ -103,6 +112,14 @@ class IncomingRows:
     def has_arrived(self) -> bool:
         """Whether anything arrived, even if it is refused."""
         return bool(self._rows or self._readings or self._refusals)
+
+    def expect_rows(self, rows: int) -> None:
+        """Refuse so many rows before they are read, if the limits do not allow them.
+
+        Raises:
+            LimitExceeded: They do not.
+        """
+        self._check(self.row_count + rows, self._needed_bytes + rows * KEPT_ROW_BYTES)
 
     def add_rows(self, columns: Sequence[Sequence[object]]) -> None:
         """Add rows as columns, in the order of the role's schema.
@@ -115,7 +132,7 @@ class IncomingRows:
         table = pa.table(
             [pa.array(*pair) for pair in zip(columns, schema.types, strict=True)], schema
         )
-        self._count(table.num_rows)
+        self._count(table.num_rows, table.num_rows * KEPT_ROW_BYTES)
         self._rows.append(table)
 
     def add_arrow(self, payload: bytes) -> None:
@@ -124,14 +141,15 @@ class IncomingRows:
         Raises:
             LimitExceeded: There are more rows than the limits allow.
         """
+        if len(self._refusals) >= PROBLEM_LIMIT:
+            return  # No more problems are listed than these.
         role = ROLES[self.role]
-        first_row = 1 + sum(reading.table.num_rows for reading in self._readings)
-        locator = RowLocator(source=f"arrow_{self.role}", first_row=first_row)
-        reading = read_arrow(payload, role.required, locator, role.optional)
+        locator = RowLocator(source=f"arrow_{self.role}", first_row=1 + self._arrow_rows)
+        reading = read_arrow(payload, role.required, locator, role.optional, self._count_stream)
         if reading.table is None:
             self._refusals.append(reading.problems)
             return
-        self._count(reading.table.num_rows)
+        self._arrow_rows += reading.table.num_rows
         self._readings.append(reading)
         self._payloads.append(payload)
 
@@ -248,14 +266,22 @@ class IncomingRows:
         ]
         return pa.concat_tables(tables), problems
 
-    def _count(self, rows: int) -> None:
+    def _count_stream(self, size: StreamSize) -> None:
+        rows_bytes = max(size.rows * KEPT_ROW_BYTES, size.decoded_bytes * DECODED_FACTOR)
+        self._count(size.rows, PAYLOAD_BYTES + rows_bytes)
+
+    def _count(self, rows: int, needed_bytes: int) -> None:
         self.row_count += rows
-        if self.row_count > self.max_rows:
+        self._needed_bytes += needed_bytes
+        self._check(self.row_count, self._needed_bytes)
+
+    def _check(self, rows: int, needed_bytes: int) -> None:
+        if rows > self.max_rows:
             raise LimitExceeded(
                 f"{self.role} must have at most {self.max_rows} rows, got more",
                 limit=f"max_rows={self.max_rows}",
             )
-        self.memory.check(self.role, self.row_count * KEPT_ROW_BYTES)
+        self.memory.check(self.role, needed_bytes)
 
 
 def volumes_of_asks(asks: Iterable[ExchangeAsk], as_of: str | None = None) -> ReceivedVolumes:

@@ -123,7 +123,7 @@ def read_request(
         named: The clearing member that is named.
 
     Raises:
-        LimitExceeded: The positions would take more memory.
+        LimitExceeded: A file would take more memory.
     """
     names = _names(paths)
     progress("reading the volumes")
@@ -154,7 +154,10 @@ def read_request(
     if paths.occ_positions is not None:
         progress("reading OCC's positions")
         occ_positions = files.read_occ_positions(
-            paths.occ_positions, business_date, source=names.get(paths.occ_positions)
+            paths.occ_positions,
+            business_date,
+            source=names.get(paths.occ_positions),
+            memory=memory,
         )
     figures = {**figures_of_notices(received), **figures_of_positions(positions)}
     return RunRequest(

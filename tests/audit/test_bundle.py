@@ -312,6 +312,15 @@ def test_an_evidence_file_changed_inside_the_archive_is_named(
         assert name in named(replayed(tmp_path, packed({**files, name: wrong}))), wrong
 
 
+def test_nothing_is_decoded_of_a_bundle_with_a_file_that_was_not_recorded(
+    files: Files, tmp_path: Path
+) -> None:
+    # The notices are another day's, and well-formed: only their digest is wrong.
+    others = {**files, "notices.parquet": files["pools.parquet"]}
+
+    assert set(named(replayed(tmp_path, packed(others)))) == {"notices.parquet"}
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -294,11 +294,14 @@ def test_problems_are_listed_up_to_the_limit_and_counted_past_it(
     assert problems.total == wrong
 
 
-def test_malformed_rows_past_the_limit_are_counted(read_positions: ReadAll) -> None:
+def test_after_a_hundred_malformed_rows_no_further_row_is_read(read_positions: ReadAll) -> None:
     _, problems = read_positions(HEADER + GOOD + f"{META}\n" * (PROBLEM_LIMIT + 7))
 
     assert len(problems.listed) == PROBLEM_LIMIT
-    assert problems.total == PROBLEM_LIMIT + 7
+    assert problems.total == PROBLEM_LIMIT + 1
+    assert problems.listed[0].message == (
+        "expected no problems, got 100 or more; nothing is looked for after row 101"
+    )
 
 
 @pytest.mark.parametrize(

@@ -375,14 +375,17 @@ def test_every_problem_of_every_report_is_told() -> None:
     assert all(any(f"RptID A{number}: " in problem for problem in problems) for number in range(3))
 
 
-def test_a_hundred_problems_are_listed_and_all_are_counted() -> None:
+def test_after_a_hundred_problems_no_further_report_is_read() -> None:
     reports = [assignment(f"A{number}", AAPL, 1, date="2024-09-15") for number in range(20_000)]
 
     with pytest.raises(Refused) as caught:
         parse_notices(document(*reports).encode(), DATE)
 
-    assert (len(caught.value.problems), caught.value.total) == (100, 20_000)
-    assert caught.value.problems[-1].line == 3 + 99
+    assert (len(caught.value.problems), caught.value.total) == (100, 101)
+    assert caught.value.problems[0].message == (
+        "after RptID A99: expected no problems, got 100; nothing is looked for after report 100"
+    )
+    assert caught.value.problems[-1].line == 3 + 98
 
 
 @pytest.mark.parametrize("announced", ["1", "3", "x", "", "2.0", "-2"])

@@ -339,3 +339,35 @@ def test_changed_bytes_give_rows_or_the_refusal(content: bytes) -> None:
 def test_elements_in_any_order_give_rows_or_the_refusal(pieces: list[str]) -> None:
     head, tail = document("@").split("@")
     rows_or_refused((head + "".join(pieces) + tail).encode())
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        '<Pty R="4" ID="X"/>',
+        '<Pty R="38" ID="C"/>',
+        '<Qty Typ="AS" Long="0" Short="1"/>',
+        '<Instrmt Sym="AAPL"/>',
+        '<Pty R="38" ID="C">' + '<Sub ID="1"/>' * 200 + "</Pty>",
+    ],
+    ids=["firm", "account", "quantity", "instrument", "sub-accounts"],
+)
+def test_a_report_of_very_many_parts_is_refused_at_the_limit(part: str) -> None:
+    report = assignment("A9", AAPL, 1, inside=part * 100_000)
+
+    (problem,) = refused(document(assignment("A1", AAPL, 1), report))
+
+    assert problem == (
+        "notices.xml, row 2 (line 4): RptID A9: a report must have at most 100 parties, "
+        "sub-accounts, instruments and quantities, got more"
+    )
+
+
+def test_texts_that_are_much_too_long_are_not_kept_whole() -> None:
+    reports = [assignment(f"A{number}" + "9" * 100_000, AAPL, 1) for number in range(50)]
+
+    content = document(*reports).encode()
+    reading = notices.read_notices(lambda: iter((content,)), DATE, "notices.xml")
+
+    assert reading.problems.total == 50
+    assert reading.table.nbytes < 50 * 1_200

@@ -28,7 +28,7 @@ from lottery.day.tables import LABEL, POSITIONS
 from lottery.errors import PROBLEM_LIMIT, Problem, Refused
 from lottery.intake import files, loops, position_block, positions
 from lottery.intake.columns import valid_utf8
-from lottery.intake.positions import PositionBlocks, ReceivedPositions
+from lottery.intake.positions import PositionBlocks, ReceivedPositions, read_positions
 from lottery.intake.sources import Reading, Received, RowLocator
 from lottery.intake.wire import volumes_of_asks
 from lottery.method.methodology import AccountOrder
@@ -972,6 +972,7 @@ def test_the_passes_are_compiled_and_wait_for_no_lock_of_python() -> None:
         "find_series",
         "has_valid_quotes",
         "keep_assigned",
+        "longest_text",
         "read_digits",
         "read_kept",
     }
@@ -1113,3 +1114,29 @@ def test_every_row_of_a_file_is_read_if_no_pools_are_given(
             (number, row["account"], row["short_quantity"]) for number, row in found_rows(received)
         ]
         assert found == expected
+
+
+def test_after_a_block_of_a_hundred_problems_no_further_block_is_read() -> None:
+    blocks_read = []
+    wrong = raw_table([position("x", "1", 1)] * PROBLEM_LIMIT)
+
+    def read(index: int) -> Reading:
+        blocks_read.append(index)
+        locator = RowLocator(source="positions", first_row=1 + index * PROBLEM_LIMIT)
+        return Reading(locator=locator, table=wrong)
+
+    received = read_positions(
+        PositionBlocks(row_counts=[PROBLEM_LIMIT] * 1_000, read=read),
+        assigned_pools(notices_table([notice("N", AAPL, 1)])),
+        AccountOrder.NUMERIC,
+        locator=RowLocator(source="positions"),
+        adds_up=True,
+    )
+
+    assert received.problems.listed[0].message == (
+        "expected no problems, got 100 or more; nothing is looked for after row 100"
+    )
+    assert received.problems.total == PROBLEM_LIMIT + 1
+    assert received.total_short is None
+    assert received.row_count == 1_000 * PROBLEM_LIMIT
+    assert len(blocks_read) < 1_000

@@ -25,13 +25,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lottery.day.tables import LABEL
-from lottery.errors import Problem, ProblemCollector, Problems, quote
+from lottery.errors import PROBLEM_LIMIT, Problem, ProblemCollector, Problems, quote
 from lottery.intake.columns import LABEL_COLUMNS
 from lottery.intake.fixml import parser
 from lottery.intake.fixml.instrument import PLACEHOLDER, series_of
 from lottery.intake.fixml.parser import Blocks
-from lottery.intake.fixml.target import AMPERSAND, Attributes, FixmlReport
-from lottery.intake.sources import Reading, RowLocator
+from lottery.intake.fixml.target import AMPERSAND, Attributes, FixmlReport, StopParsing
+from lottery.intake.memory import ROW_BYTES
+from lottery.intake.sources import NOT_READ_ON, Reading, RowLocator
 
 _ROWS_AT_A_TIME: Final = 1 << 14
 _POSITION_ACCOUNT, _CLEARING_FIRM = "38", "4"
@@ -96,9 +97,17 @@ class ReportReader:
         return ()
 
     def refuse(self, report: FixmlReport, message: str, column: str) -> None:
-        """Add a problem of a report."""
+        """Add a problem of a report.
+
+        Raises:
+            StopParsing: There are as many as are listed.
+        """
         message = f"{report}: {message}"
         self._found.add(self.locator.numbered_row_problem(report.row, message, column=column))
+        if self._found.is_full:
+            raise StopParsing(
+                f"expected no problems, got {PROBLEM_LIMIT}; {NOT_READ_ON} report {report.row:,}"
+            )
 
     def id_of(self, report: FixmlReport) -> str:
         """Return the report's id; one without an id gets its number."""
@@ -163,7 +172,8 @@ class ReportReader:
         return Reading(
             locator=replace(self.locator, report_ids=ids),
             table=table,
-            problems=self._found.problems() + problems,
+            # What ended the reading comes first, because it may be one too many to be listed.
+            problems=problems + self._found.problems(),
         )
 
 
@@ -182,7 +192,9 @@ class _RawRows:
         self._parts: list[pa.Table] = []
 
     def add(self, *row: str | None) -> None:
-        """Add a row."""
+        """Add a row; what is left of a text that is much too long is refused as too long."""
+        if sum(map(len, filter(None, row))) > ROW_BYTES:
+            row = tuple(text and text[:ROW_BYTES] for text in row)
         self._rows.append(row)
         if len(self._rows) == _ROWS_AT_A_TIME:
             self._flush()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from lottery.errors import quote
 from lottery.intake.sources import report_name
@@ -19,9 +19,12 @@ NAMESPACES: Final = tuple(
 )
 MAX_DEPTH: Final = 16
 """Maximum depth of nested elements; a report's parties have five."""
+MAX_PARTS: Final = 100
+"""Maximum number of parties, sub-accounts, instruments and quantities of one report; it has ten."""
 AMPERSAND: Final = "&#38;"
 """What libxml2 leaves of an ampersand in an attribute if no entity is resolved."""
 
+T = TypeVar("T")
 Attributes: TypeAlias = Mapping[str, str]
 
 _MESSAGE_DEPTH, _MESSAGE_DEPTH_IN_BATCH = 2, 3
@@ -42,6 +45,7 @@ class FixmlReport:
         instruments: Each `Instrmt`.
         quantities: Each `Qty`.
         has_legs: Whether there is a `Leg`, as of a spread.
+        part_count: Its parts so far.
     """
 
     row: int
@@ -50,6 +54,21 @@ class FixmlReport:
     instruments: list[Attributes] = field(default_factory=list)
     quantities: list[Attributes] = field(default_factory=list)
     has_legs: bool = False
+    part_count: int = 0
+
+    def add(self, parts: list[T], part: T) -> None:
+        """Add one of the report's parts.
+
+        Raises:
+            StopParsing: There are more than the limit.
+        """
+        self.part_count += 1
+        if self.part_count > MAX_PARTS:
+            raise StopParsing(
+                f"a report must have at most {MAX_PARTS} parties, sub-accounts, instruments and "
+                "quantities, got more"
+            )
+        parts.append(part)
 
     def __str__(self) -> str:
         return report_name(unescaped(self.attributes.get("RptID", "")))
@@ -154,11 +173,11 @@ class Target:
         else:
             self._parent = name
             if name == "Pty":
-                self.report.parties.append((attributes, []))
+                self.report.add(self.report.parties, (attributes, []))
             elif name == "Qty":
-                self.report.quantities.append(attributes)
+                self.report.add(self.report.quantities, attributes)
             elif name == "Instrmt":
-                self.report.instruments.append(attributes)
+                self.report.add(self.report.instruments, attributes)
             elif name == "Leg":
                 self.report.has_legs = True
 
@@ -204,7 +223,7 @@ class Target:
         if name == "Leg":
             self.report.has_legs = True
         elif name == "Sub" and self._parent == "Pty" and depth == _SUB_DEPTH:
-            self.report.parties[-1][1].append(attributes)
+            self.report.add(self.report.parties[-1][1], attributes)
 
     def _name(self, tag: str) -> str:
         """Return a tag's name if it is a known one of the root's namespace, else nothing."""
