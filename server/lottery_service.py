@@ -154,6 +154,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             if request.account:
                 raise requests.refused("account", "expected no account, since pools have none")
             pools = operations.pools(self._ledger, run, series=series, occ_account=occ_account)
+            telemetry.note(rows=pools.num_rows)
             return responses.from_table(pools, "pools", request.format)
         allocations = operations.allocations(
             self._ledger,
@@ -162,6 +163,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             occ_account=occ_account,
             account=request.account or None,
         )
+        telemetry.note(rows=allocations.num_rows)
         return responses.from_table(allocations, "allocations", request.format)
 
     @aborting
@@ -194,6 +196,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         business_date, problems = requests.to_business_date(request.business_date)
         problems.refuse_if_any()
         day = operations.standing_day(self._ledger, business_date)
+        telemetry.note(rows=day.pools.num_rows + day.allocations.num_rows)
         return responses.from_day(day, request.format)
 
     @aborting_stream

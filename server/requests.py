@@ -37,6 +37,7 @@ from lottery.operations.replay import Engine
 from lottery.operations.seed import ExchangeAsk, Seed
 from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
+from server.call_notes import note_run
 
 KEYS: Final = 100
 """Maximum number of public keys in a request."""
@@ -195,6 +196,7 @@ def to_run(run: str) -> str:
     """
     if not run:
         raise refused("run", "expected the id of a run, or latest, got none")
+    note_run(run)
     return run
 
 

@@ -30,7 +30,8 @@ from lottery.operations.inputs import (
 from lottery.operations.ledgers import Charter
 from lottery.operations.requester import Identity
 from lottery.v1 import lottery_service_pb2 as pb
-from server import requests
+from server import requests, telemetry
+from server.call_notes import note_request_id
 
 _SPEC_FIELDS: Final = {
     **{name: f"spec.{name}" for name in pb.RunSpec.DESCRIPTOR.fields_by_name},
@@ -152,6 +153,10 @@ def to_run_request(
     if received is None:
         raise requests.refused("spec", "expected a spec in the first message, got none")
     spec = received.spec
+    rows = (received.notices, received.positions, received.occ_positions)
+    telemetry.note(rows=sum(each.row_count for each in rows))
+    if spec.request_id:
+        note_request_id(spec.request_id)
     business_date, date_problems = requests.to_business_date(spec.business_date)
     charter = charter_for(business_date)
     decided = charter.method.methodology()

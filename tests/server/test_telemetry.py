@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
@@ -28,7 +29,7 @@ from lottery.v1 import lottery_service_pb2_grpc
 from server import telemetry
 from server.app import LotteryServer
 from server.lottery_service import LotteryService
-from tests.builders import AAPL, TESTER, SmallDay, notice, position
+from tests.builders import AAPL, TESTER, TRUSTED, SmallDay, notice, position
 from tests.server.calls import (
     LOOPBACK,
     Stubs,
@@ -49,6 +50,7 @@ from tests.server.processes import ServerProcess, server_process
 
 ACCOUNT: Final = "83920174650192"
 """Long enough to be found wherever it slips in."""
+REQUEST_ID: Final = "7f9c24e8-3b12-4fef-91e0-3f1a3a9a3f5c"
 DAY: Final = SmallDay(
     notices=[notice("A1", AAPL, 10)],
     positions=[position(AAPL, ACCOUNT, 30), position(AAPL, ACCOUNT + "7", 5)],
@@ -82,7 +84,7 @@ CALLS: Final[Sequence[tuple[Any, str, str | None]]] = [
         "INVALID_INPUT",
     ),
     (messages_of(DAY), "OK", None),
-    (messages_of(DAY), "OK", None),
+    (messages_of(DAY, request_id=ACCOUNT), "OK", None),
     (messages_of(SPOILED), "INVALID_ARGUMENT", "INVALID_INPUT"),
     (messages_of(OTHER_POPULATION), "FAILED_PRECONDITION", "POPULATION_DIFFERS"),
     (pb.GetRunRequest(run="latest"), "OK", None),
@@ -107,7 +109,12 @@ CALLS: Final[Sequence[tuple[Any, str, str | None]]] = [
     (audit_pb.GetInclusionProofRequest(run="latest"), "OK", None),
     (audit_pb.GetConsistencyProofRequest(first_size=1), "OK", None),
     (
-        messages_of(LATE, supersedes=["latest"], reason=f"{ACCOUNT} was short less"),
+        messages_of(
+            LATE,
+            supersedes=["latest"],
+            reason=f"{ACCOUNT} was short less",
+            request_id=REQUEST_ID,
+        ),
         "OK",
         None,
     ),
@@ -165,6 +172,48 @@ def test_a_run_is_named_in_the_log(watched: ServerProcess) -> None:
         ("2024-09-16-002", False),
         (None, None),
     ]
+
+
+def test_a_request_is_named_by_its_id_unless_that_could_be_an_account(
+    watched: ServerProcess,
+) -> None:
+    ids = [line.get("request_id") for line in watched.lines() if line.get("method") == "RunLottery"]
+
+    digest = f"sha256:{hashlib.sha256(ACCOUNT.encode()).hexdigest()[:16]}"
+    assert ids == [None, digest, None, None, REQUEST_ID, None]
+
+
+def test_calls_that_name_a_run_say_which_and_what_is_no_run_is_not_repeated(
+    watched: ServerProcess,
+) -> None:
+    runs = {
+        line["method"]: line.get("run")
+        for line in watched.lines()
+        if line.get("method") in {"StreamAllocations", "ExplainPool", "GetInclusionProof"}
+    }
+    asked = [line.get("run") for line in watched.lines() if line.get("method") == "GetRun"]
+
+    assert runs == dict.fromkeys(runs, "latest")
+    assert len(runs) == 3
+    assert asked == ["latest", None]
+
+
+def test_rows_are_counted_in_the_log_as_they_come_and_as_they_go(watched: ServerProcess) -> None:
+    rows = {
+        name: [line.get("rows") for line in watched.lines() if line.get("method") == name]
+        for name in ("RunLottery", "StreamAllocations")
+    }
+
+    assert rows["RunLottery"][0] == 3
+    assert rows["RunLottery"][4] == 4
+    assert rows["StreamAllocations"] == [1, None]
+
+
+def test_who_called_and_with_which_roles_is_in_every_line(watched: ServerProcess) -> None:
+    lines = [line for line in watched.lines() if line["event"] == "call"]
+
+    assert {line["caller"] for line in lines} == {"local:" + TRUSTED.partition(":")[0]}
+    assert all(line["roles"] for line in lines)
 
 
 def test_what_the_audit_found_is_named_in_the_log(watched: ServerProcess) -> None:
