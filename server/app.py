@@ -14,7 +14,7 @@ from lottery.operations.inputs import MemoryLimit
 from lottery.operations.roles import read_roles
 from lottery.operations.runs import Ledger
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
-from server import security
+from server import security, tracing
 from server.access import Access, caller
 from server.admission import Admission, Door, Shares
 from server.audit_service import AuditService
@@ -105,6 +105,7 @@ def create_server(settings: Settings) -> LotteryServer:
         interceptors=[
             Door(shares),
             CanonicalLog(),
+            *tracing.interceptors(),
             Access(identifier.identify, roles.current),
             Admission(shares, waits),
         ],
