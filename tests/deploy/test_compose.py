@@ -44,3 +44,12 @@ def test_prometheus_asks_every_replica_of_compose() -> None:
     assert len(replicas) == 2
     assert job["job_name"] == "lottery"
     assert job["static_configs"] == [{"targets": [f"{name}:9464" for name in replicas]}]
+
+
+def test_a_replica_waits_for_all_that_its_ledger_is_in() -> None:
+    for name in ("lottery-1", "lottery-2"):
+        service = services()[name]
+        assert set(service["depends_on"]) == {"database", "objects"}
+        assert service["environment"]["LOTTERY_LEDGER"].endswith("@database/lottery")
+        assert service["environment"]["AWS_ENDPOINT_URL"].startswith("http://objects:")
+    assert set(services()["objects"]["depends_on"]) == {"bucket"}
