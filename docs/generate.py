@@ -1,7 +1,8 @@
 """`make docs`: writes the parts of the documentation that the code knows best.
 
 `docs/CLI.md` is what the commands say of themselves, `docs/SETTINGS.md` what the settings do, and
-`docs/METHOD.md` the rules that every bundle carries. A test fails when one drifts.
+`docs/METHOD.md` the rules that every bundle carries; `docs/schemas` has the JSON Schema of each
+document that a command prints with `--json`. A test fails when one drifts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import typer
 
+from docs.schemas import schemas
 from lottery.cli.commands import COMMANDS, load
 from lottery.cli.main import app
 from lottery.cli.variables import ClientVariables
@@ -28,7 +30,12 @@ def main() -> None:
 
 def generated() -> dict[str, str]:
     """File name to text."""
-    return {"CLI.md": commands(), "METHOD.md": method(), "SETTINGS.md": settings()}
+    return {
+        "CLI.md": commands(),
+        "METHOD.md": method(),
+        "SETTINGS.md": settings(),
+        **{f"schemas/{name}": text for name, text in schemas().items()},
+    }
 
 
 def method() -> str:

@@ -80,6 +80,7 @@ ALLOWED: Final = (
     ("*", r"\bSIMPLE_HEAD\b|\b(?:pad|show)_edge\b", "Names of rich's tables."),
     ("*", r"\bhead -n\b", "A shell command."),
     ("lottery/cli/*", r'"marks"|"marked_composite"', "Names of JSON fields."),
+    ("docs/documents.py", r"\b(?:marks|marked_composite):", "As above."),
     ("*", r"\btells? .{1,30} apart\b|\bto be noticed\b", "Plain English."),
     ("*", r"\bleaves? .{1,20} behind\b|\bbehind a\b", "Plain English."),
     ("docs/OPERATIONS.md", r"\beasily accessible place\b", "SEC Rule 17a-4(a)."),
