@@ -16,6 +16,7 @@ RUN tools/bin/pip install --require-hashes -r locks/build.txt \
 COPY pyproject.toml README.md LICENSE ./
 COPY lottery lottery
 COPY server server
+COPY proto proto
 RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
     && tools/bin/pip --python /opt/lottery/bin/python install --no-compile --no-deps wheels/*.whl
 # Compiled modules that are not compared with their source, whose times a copy may change; and the

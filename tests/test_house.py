@@ -59,7 +59,9 @@ def test_the_wheel_holds_what_the_packages_read(tmp_path: Path) -> None:
         for path in (ROOT / "lottery" / "audit" / folder).iterdir()
     ]
     with zipfile.ZipFile(wheel) as archive:
-        assert {*read, "lottery/audit/replay.sql", "lottery/py.typed"} <= set(archive.namelist())
+        held = set(archive.namelist())
+    protos = {f"lottery/{path.relative_to(ROOT)}" for path in ROOT.glob("proto/**/*.proto")}
+    assert {*read, *protos, "lottery/audit/replay.sql", "lottery/py.typed"} <= held
 
 
 def test_every_dependency_has_a_floor_and_is_locked() -> None:
