@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NotRequired, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NotRequired, TypeAlias
 
 import pyarrow as pa
 from typing_extensions import TypedDict  # Python's own is read from 3.12 on.
@@ -21,7 +21,8 @@ from lottery.audit.seeds import Flag
 from lottery.day.allocate import Break
 from lottery.day.tables import ALLOCATIONS, CHANGES, POOLS
 from lottery.ledger.entry import Activity, Charter, NamedRequest, NextKey
-from lottery.ledger.run_record import Acknowledgement, RunRecord
+from lottery.ledger.four_eyes import Verdict
+from lottery.ledger.run_record import Acknowledgement, Identity, RunRecord
 from lottery.method.distribution import NumberRange
 from lottery.method.odds import NumbersHitFirst
 from lottery.method.seed import ExchangeVolume, RuleWarning
@@ -29,6 +30,7 @@ from lottery.operations.care import LedgerStatus, Swept
 from lottery.operations.check import CheckedFile
 from lottery.operations.histories import HistoryRow
 from lottery.operations.moving import Moved
+from lottery.operations.overview import Certificate, Limits
 
 
 def row(name: str, columns: pa.Schema) -> Any:
@@ -50,7 +52,7 @@ else:
 
 
 class Brief(TypedDict):
-    """A run in brief; figures of the seed are texts."""
+    """A run in brief; figures of the seed are texts, and the last four are a proposal's."""
 
     run: str
     state: str
@@ -75,6 +77,10 @@ class Brief(TypedDict):
     request_id: str
     recorded_at: str
     superseded_by: str | None
+    record_sha256: NotRequired[str]
+    proposed_by: NotRequired[Identity]
+    expires_at: NotRequired[str]
+    verdict: NotRequired[Verdict | None]
 
 
 class Answered(TypedDict):
@@ -94,10 +100,23 @@ class Runs(TypedDict):
 class Shown(TypedDict):
     """What is shown of a run beside its record; allocations if they are asked for."""
 
+    type: Literal["run", "proposal"]
+    state: str
     breaks: list[Break]
     superseded_by: str | None
     pools: list[Pool]
     allocations: NotRequired[list[Allocation]]
+    record_sha256: NotRequired[str]
+    proposed_by: NotRequired[Identity]
+    expires_at: NotRequired[str]
+    verdict: NotRequired[Verdict | None]
+
+
+class Proposed(TypedDict):
+    """The runs that wait for an approval."""
+
+    four_eyes: bool
+    proposals: list[Brief]
 
 
 class SeedSteps(TypedDict):
@@ -345,6 +364,49 @@ class LedgerMade(TypedDict):
     ledger: str
 
 
+class CharterInBrief(TypedDict):
+    """The charter in force."""
+
+    sha256: str
+    method: str
+    holds_from: dt.date | None
+
+
+class LastRun(TypedDict):
+    """The run that was recorded last."""
+
+    run: str
+    business_date: dt.date
+    cycle: int
+    state: str
+    notice_count: int
+    recorded_at: str
+    superseded_by: str | None
+
+
+class Standing(TypedDict):
+    """How a ledger stands beside its log."""
+
+    version: str
+    ledger: str
+    cosigned: int | None
+    key_problem: str | None
+    charter: CharterInBrief
+    last_run: LastRun | None
+    open_breaks: list[Break]
+    certificate: Certificate | None
+    limits: Limits
+
+
+class TrialCertificates(TypedDict):
+    """Certificates for a try, and the typed name of each role's caller."""
+
+    folder: str
+    hosts: list[str]
+    valid_until: dt.datetime
+    callers: dict[str, str]
+
+
 class NextLogKey(TypedDict):
     """The log's next key."""
 
@@ -355,7 +417,7 @@ class NextLogKey(TypedDict):
 class Trail(TypedDict):
     """Who did what with the ledger."""
 
-    entries: list[Activity | Charter | NamedRequest | NextKey]
+    entries: list[Activity | Charter | NamedRequest | NextKey | Verdict]
 
 
 class Listing(NamedTuple):
@@ -424,6 +486,9 @@ class Error(TypedDict):
 DOCUMENTS: Final[dict[str, Sequence[Any]]] = {
     "run": (Brief, Answered),
     "withdraw": (Brief, Answered),
+    "proposals": (Proposed,),
+    "approve": (Brief, Answered),
+    "reject": (Brief, Answered),
     "runs": (Runs,),
     "show": (RunRecord, Drawn, Shown),
     "explain --series": (Working,),
@@ -446,11 +511,12 @@ DOCUMENTS: Final[dict[str, Sequence[Any]]] = {
     "rebuild": (Moved,),
     "copy": (Moved, Copied),
     "sweep": (Swept,),
-    "status": (LedgerStatus,),
+    "status": (LedgerStatus, Standing),
     "watch": (LedgerStatus,),
     "keys": (LogKey,),
     "keys rotate": (NextLogKey,),
     "health": (Status,),
+    "dev-certs": (TrialCertificates,),
     "witness keys": (WitnessKey,),
     "witness serve": (WitnessKey,),
     "error": (Error,),

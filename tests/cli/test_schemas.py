@@ -99,6 +99,8 @@ COMMANDS_IN_ORDER: list[tuple[str, Callable[[Path], list[str]], int]] = [
     ("keys rotate", lambda _: ["keys", "rotate"], 0),
     ("keys", lambda _: ["keys"], 0),
     ("trail", lambda _: ["trail"], 0),
+    ("proposals", lambda _: ["proposals"], 0),
+    ("dev-certs", lambda at: ["dev-certs", str(at / "certificates")], 0),
     ("status", lambda _: ["status"], 0),
     ("witness keys", witness_key, 0),
 ]
@@ -137,6 +139,31 @@ def test_a_document_with_a_member_more_or_less_fits_no_schema(
             assert not valid(less), (name, left_out)
 
 
+def test_proposals_and_their_verdicts_fit_their_schemas(tmp_path: Path) -> None:
+    write_files(FULL, tmp_path / "full")
+    write_files(PUBLISHED, tmp_path / "other")
+    ledger = ("--ledger", str(tmp_path / "ledger"))
+    printed(*ledger, "init", "--four-eyes", exit_code=0)
+    fits("run", *ledger, *run_arguments(paths_in(tmp_path, "full")))
+    fits("run", *ledger, *run_arguments(paths_in(tmp_path, "other"), "2024-09-17"))
+    fits("proposals", *ledger, "proposals")
+
+    with serving(tmp_path / "ledger", trust_local="boss:approver") as server:
+        boss = ("--server", f"127.0.0.1:{server.port}")
+        fits("approve", *boss, "approve", f"{DAY}-001")
+        fits("reject", *boss, "reject", "2024-09-17-001", "--reason", "yesterday's file")
+
+    fits("show", *ledger, "show", f"{DAY}-001")
+    fits("runs", *ledger, "runs")
+    fits("trail", *ledger, "trail")
+
+
+def fits(name: str, *arguments: str) -> None:
+    """Require that a command prints a document of its schema."""
+    answer = lottery(*arguments, "--json")
+    jsonschema.Draft202012Validator(schema_of(name)).validate(answer.document)
+
+
 def test_a_server_that_is_asked_how_it_is_answers_by_its_schema(tmp_path: Path) -> None:
     with serving(tmp_path / "ledger") as server:
         document = printed("health", "--listen", f"127.0.0.1:{server.health.port}", exit_code=0)
@@ -158,4 +185,4 @@ def test_every_command_has_a_schema_and_is_called_here() -> None:
     called = {name.partition(" --")[0] for name, _, _ in COMMANDS_IN_ORDER}
 
     assert described | {"serve"} == set(commands())
-    assert described - called == ENDLESS - {"serve"} | {"health"}
+    assert described - called == ENDLESS - {"serve"} | {"health", "approve", "reject"}

@@ -8,13 +8,13 @@ from typing import Final
 import grpc
 import numpy as np
 import pytest
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
+from lottery.errors import LimitExceeded
 from lottery.v1 import audit_service_pb2 as audit_pb
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
-from server import message_size
-from server.message_size import RECORDS, _singular_messages, count_records
+from server.message_size import RECORDS, _singular_messages, count_records, parse_bounded
 from tests.builders import PUBLISHED
 from tests.server.calls import (
     Stubs,
@@ -88,7 +88,8 @@ def test_a_large_message_of_few_rows_is_read(stubs: Stubs) -> None:
 
 
 def test_a_large_message_that_is_none_is_left_to_the_parser() -> None:
-    assert message_size._excess(b"\x0f" * (2 << 20), INNER) is None
+    with pytest.raises(DecodeError):
+        parse_bounded(pb.RunLotteryRequest.FromString, b"\x0f" * (2 << 20))
 
 
 def test_many_keys_and_values_of_a_spec_are_refused(stubs: Stubs) -> None:
@@ -133,9 +134,11 @@ def test_what_cannot_be_read_ends_the_count(message: bytes, count: int) -> None:
 
 
 def test_the_limit_is_named_with_what_to_do() -> None:
-    excess = message_size._excess(EMPTY_ASKS * (RECORDS + 1), INNER)
-    assert str(excess) == (
+    with pytest.raises(LimitExceeded) as refused:
+        parse_bounded(pb.AllocateSeriesRequest.FromString, EMPTY_ASKS * (RECORDS + 1))
+    assert str(refused.value) == (
         "expected at most 1,048,576 rows and other values in one message, got more; send rows in "
         "several messages or as Arrow"
     )
-    assert message_size._excess(EMPTY_POSITIONS * RECORDS, INNER) is None
+    message = parse_bounded(pb.RunLotteryRequest.FromString, EMPTY_POSITIONS * RECORDS)
+    assert len(message.positions) == RECORDS
