@@ -7,6 +7,7 @@ Invariants:
 - A commit that fails by an I/O error is `ConnectionLost`: a later transaction shows whether it was.
 - Syncs are `EXTRA`: with `FULL` the journal's removal is not synced, and a power cut would bring an
   older database back beside newer published heads.
+- Nothing of this process closes the file while a connection of it may hold a lock (`held_files`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from lottery.durable import sync_directory
 from lottery.errors import ConnectionLost, LedgerBusy, LedgerDamaged, LedgerUnwritable
 from lottery.ledger.schema import APPLICATION_ID, LEDGER, metadata
+from lottery.stores.held_files import FileKey, HeldFiles
 
 FILE: Final = "ledger.db"
 WAL_SUFFIXES: Final = ("-wal", "-shm")
@@ -33,6 +35,20 @@ SUFFIXES: Final = ("-journal", *WAL_SUFFIXES)
 _MODE: Final = 0o600
 _IO_ERROR: Final = "SQLITE_IOERR"
 _WRITES: Final = "lottery_writes"
+_FILES: Final = HeldFiles()
+
+
+class _Connection(sqlite3.Connection):
+    """A connection, with which the look into its file ends."""
+
+    held: FileKey | None = None
+
+    def close(self) -> None:
+        """Close it, and only then what was opened to look into its file."""
+        super().close()
+        if self.held is not None:
+            _FILES.release(self.held)
+            self.held = None
 
 
 class SqliteDatabase:
@@ -114,14 +130,14 @@ class SqliteDatabase:
         query = {"mode": "rw", "uri": "true"}
         engine = sa.create_engine(
             sa.URL.create("sqlite", database=self._path.absolute().as_uri(), query=query),
-            connect_args={"timeout": self._lock_seconds},
+            connect_args={"timeout": self._lock_seconds, "factory": _Connection},
             poolclass=sa.NullPool,
         )
 
         @sa.event.listens_for(engine, "connect")
-        def configure(connection: sqlite3.Connection, _: Any) -> None:
+        def configure(connection: _Connection, _: Any) -> None:
             try:
-                self._refuse_other_files()
+                connection.held = self._refuse_other_files()
             except Exception:
                 connection.close()
                 raise
@@ -136,8 +152,11 @@ class SqliteDatabase:
 
         return engine
 
-    def _refuse_other_files(self) -> None:
+    def _refuse_other_files(self) -> FileKey:
         """Refuse symbolic links, and a database that would not keep its rollback journal.
+
+        Returns:
+            The database's file, which is held until the connection is closed.
 
         Raises:
             LedgerDamaged: There is one.
@@ -157,12 +176,13 @@ class SqliteDatabase:
         # Bytes 18 and 19 state the journal (SQLite's file format, 1.3.3). If a process was killed
         # while it wrote the header, the journal has it.
         has_journal = Path(f"{self._path}-journal").exists()
-        with self._path.open("rb") as file:
-            header = file.read(20)
+        key, header = _FILES.look(self._path, 20)
         if header and not has_journal and header[18:] != b"\1\1":
+            _FILES.release(key)
             raise LedgerDamaged(
                 f"expected a rollback journal in the header of {self._path}, got another"
             )
+        return key
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

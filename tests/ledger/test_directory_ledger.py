@@ -243,10 +243,10 @@ def test_a_database_with_another_journal_or_other_tables_is_damage(ledger: Path)
         database.execute("PRAGMA journal_mode = DELETE")
         database.execute("DROP TRIGGER ledger_refuse_update")
         database.execute("UPDATE ledger SET schema_version = 77")
-    with pytest.raises(LedgerDamaged, match="expected schema version 4, got 77"):
+    with pytest.raises(LedgerDamaged, match="expected schema version 5, got 77"):
         opened(ledger)
     with raw(ledger) as database:
-        database.execute("UPDATE ledger SET schema_version = 4")
+        database.execute("UPDATE ledger SET schema_version = 5")
         database.execute("DROP TABLE requests")
     with pytest.raises((LedgerDamaged, LedgerUnwritable), match="no such table: requests"):
         opened(ledger).known(RunKey(request_id="mine", content_sha256="00"))

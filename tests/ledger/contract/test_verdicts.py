@@ -76,9 +76,8 @@ def test_of_many_verdicts_in_threads_one_is_recorded(place: Place) -> None:
 def decide_in_process(
     place: Place, proposed: operations.RecordedRun, people: Sequence[int], outcomes: object
 ) -> None:
-    """Decide in a process of its own, one after the other, and report the outcomes."""
-    decided = [decide_at_once(place, proposed, [number])[0] for number in people]
-    outcomes.put(decided)  # type: ignore[attr-defined]
+    """Decide in the threads of a process of its own, and report the outcomes."""
+    outcomes.put(decide_at_once(place, proposed, people))  # type: ignore[attr-defined]
 
 
 def test_of_many_verdicts_in_processes_one_is_recorded(sqlite_place: Place) -> None:
