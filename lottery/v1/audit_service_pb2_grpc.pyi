@@ -69,6 +69,7 @@ class AuditServiceStub:
 
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+    - FAILED_PRECONDITION (NOT_APPROVED): the run is a proposal that is not approved.
     - DATA_LOSS (LEDGER_DAMAGED): the run's evidence is not what was recorded.
     - FAILED_PRECONDITION (KEY_UNUSABLE): the server cannot sign the trail with the log's key.
     - UNAVAILABLE (LEDGER_BUSY, LEDGER_UNWRITABLE): the trail cannot be written; retry later.
@@ -136,6 +137,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+    - FAILED_PRECONDITION (NOT_APPROVED): the run is a proposal that is not approved.
     - DATA_LOSS (LEDGER_DAMAGED): the run's evidence is not what was recorded.
     - FAILED_PRECONDITION (KEY_UNUSABLE): the server cannot sign the trail with the log's key.
     - UNAVAILABLE (LEDGER_BUSY, LEDGER_UNWRITABLE): the trail cannot be written; retry later.
@@ -224,6 +226,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND): the run does not exist.
+        - FAILED_PRECONDITION (NOT_APPROVED): the run is a proposal that is not approved.
         - DATA_LOSS (LEDGER_DAMAGED): the run's evidence is not what was recorded.
         - FAILED_PRECONDITION (KEY_UNUSABLE): the server cannot sign the trail with the log's key.
         - UNAVAILABLE (LEDGER_BUSY, LEDGER_UNWRITABLE): the trail cannot be written; retry later.
