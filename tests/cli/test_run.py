@@ -310,7 +310,7 @@ def test_a_day_past_the_memory_limit_exits_3_and_records_nothing(
     monkeypatch.setenv("LOTTERY_MEMORY_LIMIT_BYTES", "1000000")
     answer = door(*run_of(PUBLISHED, tmp_path / "in"))
     assert answer.exit_code == 3
-    assert "positions.csv: the day needs about 0.4 GiB of memory" in answer.message
+    assert "notices.csv: the day needs about 0.4 GiB of memory" in answer.message
     assert "LOTTERY_MEMORY_LIMIT_BYTES" in answer.message
     assert door.recorded() == []
 
