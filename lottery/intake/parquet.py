@@ -27,7 +27,7 @@ from lottery.intake.memory import (
     UNLIMITED,
     MemoryLimit,
 )
-from lottery.intake.parquet_sizes import MAGIC, chunks_of, footer_problem, size_of_groups
+from lottery.intake.parquet_sizes import MAGIC, Chunk, chunks_of, footer_problem, size_of_groups
 from lottery.intake.positions import PositionBlocks
 from lottery.intake.sources import Reading, RowLocator
 
@@ -58,11 +58,11 @@ def read_parquet(
     if metadata is None:
         return Reading(locator=locator, problems=problems)
     memory.check(source, metadata.num_rows * KEPT_ROW_BYTES)
-    read = partial(_read_groups, data, metadata, source, memory)
     # Most of the time goes into one column, the accounts, so threads share row groups.
     count = metadata.num_row_groups
     halves = [(0, count)] if count < THREADS else [(0, count // 2), (count // 2, count)]
     try:
+        read = partial(_read_groups, data, metadata, chunks_of(data), source, memory)
         table = pa.concat_tables(in_threads(read, halves))
     except _DAMAGE as error:
         return Reading(locator=locator, problems=_damage_of(locator, error))
@@ -89,13 +89,18 @@ def parquet_blocks(
     metadata, problems = _metadata(data, required, POSITION_OPTIONAL_COLUMNS, locator)
     if metadata is None:
         return PositionBlocks.of([Reading(locator=locator, problems=problems)])
+    try:
+        chunks = chunks_of(data)
+    except _DAMAGE as error:
+        damage = _damage_of(locator, error)
+        return PositionBlocks.of([Reading(locator=locator, problems=damage)])
     counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     starts = list(accumulate(counts, initial=1))
 
     def read(group: int) -> Reading:
         block = replace(locator, first_row=starts[group])
         try:
-            table = _read_groups(data, metadata, source, memory, group, group + 1)
+            table = _read_groups(data, metadata, chunks, source, memory, group, group + 1)
         except _DAMAGE as error:
             return Reading(locator=block, problems=_damage_of(locator, error))
         forget()
@@ -156,6 +161,7 @@ def _damage_of(locator: RowLocator, error: Exception) -> Problems:
 def _read_groups(
     data: pa.Buffer,
     metadata: pq.FileMetaData,
+    chunks: Sequence[Sequence[Chunk]],
     source: str,
     memory: MemoryLimit,
     first: int,
@@ -174,7 +180,7 @@ def _read_groups(
     rows = sum(metadata.row_group(group).num_rows for group in range(first, last))
     # The columns of a file are those of its schema, in its order.
     shared = [index for index, name in enumerate(schema.names) if name in labels]
-    size = size_of_groups(data, chunks_of(data)[first:last], shared, rows)
+    size = size_of_groups(data, chunks[first:last], shared, rows)
     memory.check(source, max(0, size - GROUP_BYTES) * DECODED_FACTOR)
     file = pq.ParquetFile(
         pa.BufferReader(data),

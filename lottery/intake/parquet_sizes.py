@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,8 @@ MAGIC: Final = b"PAR1"
 """What a Parquet file begins and ends with."""
 FOOTER_BYTES: Final = 16 << 20
 """Maximum size of a footer; that of 20 million rows in 20 row groups has some ten kilobytes."""
+Chunk: TypeAlias = dict[int, Any]
+"""What the footer says of a column of a row group, by the fields' numbers."""
 PAGES: Final = 100_000
 """Maximum number of pages of a column in a row group."""
 
@@ -71,8 +73,8 @@ def footer_problem(data: pa.Buffer) -> str | None:
     return None
 
 
-def chunks_of(data: pa.Buffer) -> list[list[dict[int, Any]]]:
-    """Return what the footer says of each column of each row group, by the fields' numbers.
+def chunks_of(data: pa.Buffer) -> list[list[Chunk]]:
+    """Return what the footer says of each column of each row group.
 
     Raises:
         pa.ArrowInvalid: It is malformed.
@@ -89,7 +91,7 @@ def chunks_of(data: pa.Buffer) -> list[list[dict[int, Any]]]:
 
 def size_of_groups(
     data: pa.Buffer,
-    groups: Sequence[Sequence[dict[int, Any]]],
+    groups: Sequence[Sequence[Chunk]],
     shared: Collection[int],
     rows: int,
 ) -> int:
@@ -120,7 +122,7 @@ def size_of_groups(
     return size
 
 
-def _sizes(data: memoryview, chunk: dict[int, Any], rows: int, *, is_shared: bool) -> Iterator[int]:
+def _sizes(data: memoryview, chunk: Chunk, rows: int, *, is_shared: bool) -> Iterator[int]:
     """Yield the size of each page of a column once it is decoded."""
     is_text = chunk[_TYPE] in (_BYTE_ARRAY, _FIXED_LENGTH)
     longest = 0
@@ -146,7 +148,7 @@ def _sizes(data: memoryview, chunk: dict[int, Any], rows: int, *, is_shared: boo
             )
 
 
-def _pages(data: memoryview, chunk: dict[int, Any]) -> Iterator[_Page]:
+def _pages(data: memoryview, chunk: Chunk) -> Iterator[_Page]:
     """Yield the pages of a column that Arrow reads: those up to its last value."""
     at = chunk[_DATA_OFFSET]
     if 0 < chunk.get(_DICTIONARY_OFFSET, 0) < at:

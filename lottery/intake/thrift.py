@@ -40,7 +40,10 @@ def read_struct(data: memoryview, at: int, depth: int = 0) -> tuple[dict[int, An
         else:
             number, at = _number(data, at)
         kind = first & 15
-        if kind in (_TRUE, _FALSE):
+        if kind in _NUMBERS and (byte := data[at]) < 128:  # noqa: PLR2004 - most have one byte.
+            fields[number] = byte >> 1 ^ -(byte & 1)
+            at += 1
+        elif kind in (_TRUE, _FALSE):
             fields[number] = kind == _TRUE
         else:
             fields[number], at = _value(data, at, kind, depth + 1)
