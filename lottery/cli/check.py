@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from lottery.cli.backend import memory_limit
+from lottery.cli.inputs import local_files
 from lottery.cli.options import (
     AccountOrderOption,
     ColumnsOption,
@@ -30,7 +31,7 @@ from lottery.operations.inputs import AccountOrder, Pooling, read_mapping
 def check(
     session: Session,
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(metavar="FILE...", help="Notices, positions or volumes, by their columns."),
     ],
     date: Annotated[
@@ -49,14 +50,16 @@ def check(
     A run looks at the positions of assigned pools; this looks at all. Exit codes: 0 nothing is
     wrong, 2 wrong usage, 3 every problem is listed.
     """
-    checked, problems = check_files(
-        paths,
-        business_date=None if date is None else read_date(date),
-        methodology=methodology_of(account_order, pool),
-        memory=memory_limit(),
-        totals=read_totals(expect),
-        mappings=read_mapping(columns),
-    )
+    with local_files(*paths, columns) as files:
+        checked, problems = check_files(
+            [files[path] for path in paths],
+            names={files[path]: path for path in paths},
+            business_date=None if date is None else read_date(date),
+            methodology=methodology_of(account_order, pool),
+            memory=memory_limit(),
+            totals=read_totals(expect),
+            mappings=read_mapping(files.get(columns or "")),
+        )
     problems.refuse_if_any()
     session.show(
         {"files": [dataclasses.asdict(file) for file in checked]},

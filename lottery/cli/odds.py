@@ -13,6 +13,7 @@ from rich.console import Console
 from lottery import operations
 from lottery.cli import text
 from lottery.cli.backend import memory_limit, open_backend
+from lottery.cli.inputs import local_files
 from lottery.cli.options import (
     AccountOrderOption,
     ColumnsOption,
@@ -59,10 +60,14 @@ def odds(
     """
     read_series(series)
     business_date = read_date_if_any(date)
-    with open_backend(session) as backend, session.progress() as step:
+    with (
+        local_files(positions, columns) as files,
+        open_backend(session) as backend,
+        session.progress() as step,
+    ):
         step("reading the positions")
         request = operations.read_pool(
-            positions,
+            files[positions],
             series=series,
             occ_account=occ_account,
             assigned_quantity=quantity,
@@ -70,7 +75,7 @@ def odds(
             account=account or "",
             memory=memory_limit(),
             methodology=methodology_of(account_order, pool, zero_hit),
-            mappings=operations.read_mapping(columns),
+            mappings=operations.read_mapping(files.get(columns or "")),
         )
         step("counting the fractions")
         found = backend.pool_odds(request)

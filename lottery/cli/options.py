@@ -85,11 +85,14 @@ NameOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="The name of the key; required with --make.")
 ]
 PositionsOption = Annotated[
-    Path,
-    typer.Option(help="The file of short positions: .csv (also .csv.gz, .csv.zst) or .parquet."),
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="The file of short positions: .csv (also .csv.gz, .csv.zst) or .parquet.",
+    ),
 ]
 VolumesOption = Annotated[
-    Path, typer.Option(help="The file of the four ask prices: .csv or .json.")
+    str, typer.Option(metavar="FILE", help="The file of the four ask prices: .csv or .json.")
 ]
 ExpectOption = Annotated[
     list[str] | None,
@@ -100,7 +103,7 @@ ExpectOption = Annotated[
     ),
 ]
 ColumnsOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--columns",
         metavar="FILE",

@@ -12,6 +12,7 @@ import typer
 from lottery import operations
 from lottery.cli import exits, output, text
 from lottery.cli.backend import memory_limit, open_backend
+from lottery.cli.inputs import local_files
 from lottery.cli.options import (
     ColumnsOption,
     ExpectOption,
@@ -43,9 +44,10 @@ def run(
     session: Session,
     date: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The business date.")],
     notices: Annotated[
-        Path,
+        str,
         typer.Option(
-            help="The file of OCC's notices: .csv, .parquet or .xml (FIXML); text also .gz or .zst."
+            metavar="FILE",
+            help="The file of OCC's notices: .csv, .parquet or .xml (FIXML); text also .gz, .zst.",
         ),
     ],
     positions: PositionsOption,
@@ -78,9 +80,10 @@ def run(
         bool, typer.Option("--dry-run", help="Record nothing; say what would be recorded.")
     ] = False,
     occ_positions: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="OCC's position reports, .xml (FIXML), to compare with the positions' totals."
+            metavar="FILE",
+            help="OCC's position reports, .xml (FIXML), to compare with the positions' totals.",
         ),
     ] = None,
     expect: ExpectOption = None,
@@ -109,14 +112,18 @@ def run(
     superseded, acknowledged = _listed(supersede, acknowledge, more, reason)
     totals = read_totals(expect)
     memory = memory_limit()
-    with open_backend(session) as backend, session.progress(STEPS) as step:
+    with (
+        local_files(notices, positions, volumes, occ_positions, columns) as files,
+        open_backend(session) as backend,
+        session.progress(STEPS) as step,
+    ):
         request = operations.read_request(
             operations.RunFiles(
-                notices=notices,
-                positions=positions,
-                volumes=volumes,
-                occ_positions=occ_positions,
-                mappings=operations.read_mapping(columns),
+                notices=files[notices],
+                positions=files[positions],
+                volumes=files[volumes],
+                occ_positions=files.get(occ_positions or ""),
+                mappings=operations.read_mapping(files.get(columns or "")),
             ),
             business_date=business_date,
             methodology=backend.methodology(business_date),

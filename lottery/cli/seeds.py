@@ -10,6 +10,7 @@ from rich.console import Console
 from lottery import operations
 from lottery.cli import text
 from lottery.cli.backend import open_backend
+from lottery.cli.inputs import local_files
 from lottery.cli.options import (
     FromOption,
     InForceDateOption,
@@ -34,8 +35,8 @@ from lottery.operations.seed import (
 def seed(session: Session, volumes: VolumesOption, date: InForceDateOption = None) -> None:
     """Show every step of the seed of four ask prices; record nothing."""
     business_date = read_date_if_any(date)
-    with open_backend(session) as backend:
-        derived = backend.seed(operations.read_volumes(volumes), business_date)
+    with local_files(volumes) as files, open_backend(session) as backend:
+        derived = backend.seed(operations.read_volumes(files[volumes]), business_date)
     warnings = [dataclasses.asdict(warning) for warning in derived.warnings]
     session.show(
         {**seed_document(derived.seed), "warnings": warnings},

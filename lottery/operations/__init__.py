@@ -65,6 +65,7 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.operations.differences import difference_since as difference_since
     from lottery.operations.exports import export_run as export_run
     from lottery.operations.exports import exported_parts as exported_parts
+    from lottery.operations.fetching import fetched as fetched
     from lottery.operations.histories import HistoryRow as HistoryRow
     from lottery.operations.histories import history as history
     from lottery.operations.inputs import RunFiles as RunFiles
@@ -186,6 +187,7 @@ _NAMES: Final = {
         "export_run",
         "exported_parts",
     ),
+    "lottery.operations.fetching": ("fetched",),
     "lottery.operations.histories": (
         "HistoryRow",
         "history",

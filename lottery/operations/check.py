@@ -72,6 +72,7 @@ def check_files(
     memory: MemoryLimit = UNLIMITED,
     totals: ControlTotals = NO_TOTALS,
     mappings: Mappings = NO_MAPPINGS,
+    names: Mapping[Path, str] | None = None,
 ) -> tuple[tuple[CheckedFile, ...], Problems]:
     """Read files as a run would, and every row of them.
 
@@ -82,6 +83,7 @@ def check_files(
         memory: What reading a file may take.
         totals: What all files of notices, and of positions, must come to.
         mappings: What files are that are not as they are wanted.
+        names: What problems call the files; their paths by default.
 
     Returns:
         What each file holds, and what is wrong with them.
@@ -92,7 +94,8 @@ def check_files(
     checked, problems = [], NO_PROBLEMS
     figures: list[Figures] = []
     for path in paths:
-        file, found, came = _check(path, business_date, methodology, memory, mappings)
+        name = (names or {}).get(path, str(path))
+        file, found, came = _check(path, name, business_date, methodology, memory, mappings)
         may_be_cut_off = file.may_be_cut_off and not totals.covers(file.role or "")
         checked.append(replace(file, may_be_cut_off=may_be_cut_off))
         problems += found
@@ -114,13 +117,13 @@ def _added_up(figures: Sequence[Figures]) -> Figures:
 
 def _check(
     path: Path,
+    name: str,
     business_date: dt.date | None,
     methodology: Methodology,
     memory: MemoryLimit,
     mappings: Mappings,
 ) -> tuple[CheckedFile, Problems, Figures]:
     """Return what a file holds, what is wrong with it, and what it comes to."""
-    name = str(path)
     role, mapping, problems = _role_of(path, name, mappings, memory)
     if role == "notices":
         notices = files.read_notices(

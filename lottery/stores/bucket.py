@@ -139,6 +139,18 @@ class Bucket:
         """Remove an object, if there is one."""
         self._requests.delete(checked_name(name))
 
+    def download(self, name: str, path: Path) -> None:
+        """Copy an object to a new file.
+
+        Raises:
+            FileNotFoundError: There is no such object.
+            OSError: It could not be read whole, or changed meanwhile.
+        """
+        version = self._requests.version(checked_name(name))
+        self._download(path, name, version[0])
+        if self._requests.version(name) != version:
+            raise OSError(f"{quote(name)} in {self.place} changed while it was read; run again")
+
     @contextmanager
     def local(self, prefix: str) -> Iterator[Path]:
         """Return a folder on disk that has copies of the objects below `prefix/`.

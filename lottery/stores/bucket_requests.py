@@ -4,11 +4,14 @@ Not here: what is done about a write whose answer proves nothing (`lottery.store
 
 Invariants:
 - Nothing shorter than the object is ever returned.
+- What does not heal by itself has a type of its own: a missing bucket is a
+  `NotADirectoryError`, and what is not allowed a `PermissionError`.
 - A message names the object and the bucket, and never a credential.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +97,12 @@ class Requests:
         with self._errors("read", name, reads=True):
             return obstore.get(self._store, name).meta["size"]
 
+    def version(self, name: str) -> tuple[int, str | None, dt.datetime]:
+        """Return an object's size, and what is another of every other version of it."""
+        with self._errors("read", name, reads=True):
+            meta = obstore.get(self._store, name).meta
+        return meta["size"], meta["e_tag"], meta["last_modified"]
+
     def parts(self, name: str, size: int) -> Iterator[bytes]:
         """Yield an object's bytes, each part by a request of its own."""
         for start in range(0, size, CHUNK_BYTES):
@@ -140,7 +149,9 @@ class Requests:
         except FileNotFoundError as error:
             if reads and not any(text in str(error) for text in _NO_BUCKET):
                 raise FileNotFoundError(f"there is no {quote(name)} in {self.place}") from None
-            raise OSError(self._message(doing, name, error)) from None
+            raise NotADirectoryError(self._message(doing, name, error)) from None
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            raise PermissionError(self._message(doing, name, error)) from None
         except (exceptions.BaseError, ValueError) as error:
             raise OSError(self._message(doing, name, error)) from None
 

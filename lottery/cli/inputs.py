@@ -1,0 +1,28 @@
+"""The inputs of a command: files, objects of a bucket, or standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import typer
+
+from lottery import operations
+from lottery.errors import escape
+
+
+@contextmanager
+def local_files(*given: str | None) -> Iterator[Mapping[str, Path]]:
+    """Return the file of each input while the block runs.
+
+    Raises:
+        typer.BadParameter: An input does not exist, may not be read, or cannot be one.
+    """
+    with ExitStack() as stack:
+        try:
+            files = stack.enter_context(operations.fetched(given, sys.stdin.buffer))
+        except ValueError as error:
+            raise typer.BadParameter(escape(str(error), 1_000)) from None
+        yield files
