@@ -6,7 +6,6 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow.compute as pc
@@ -30,9 +29,11 @@ def day(
     session: Session,
     date: Annotated[str, typer.Argument(metavar="DATE", help="The business date, YYYY-MM-DD.")],
     output_directory: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--output", metavar="DIR", help="Write allocations, pools and day.json to this folder."
+            "--output",
+            metavar="DIR",
+            help="Write allocations, pools and day.json to this folder or bucket.",
         ),
     ] = None,
     output_format: output.FormatOption = output.OutputFormat.CSV,

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import typer
 
+from lottery import operations
 from lottery.durable import atomic_file, write_file
 from lottery.errors import OutputUnwritable, escape
 from lottery.operations.days import DAY_FILE, StandingDay, day_document
@@ -43,12 +44,20 @@ FormatOption = Annotated[
 ]
 
 
-def prepare(directory: Path) -> None:
-    """Make the directory of --output, before anything is recorded.
+def prepare(given: str) -> None:
+    """Make the directory of --output, or look for its bucket, before anything is recorded.
 
     Raises:
-        typer.BadParameter: It cannot be made or written to.
+        typer.BadParameter: It cannot be made or written to, or there is no such bucket.
+        ServerAway: The bucket's store cannot be reached.
     """
+    if _is_bucket(given):
+        try:
+            operations.check_bucket(given)
+        except ValueError as error:
+            raise typer.BadParameter(f"--output: {escape(str(error), 1_000)}") from None
+        return
+    directory = Path(given)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -143,11 +152,11 @@ def _sum_lines(of: RunRecord | StandingDay, pools: pa.Table) -> Iterator[tuple[s
         yield "Break", f"{name}: {figures}: {row['break_reason']}"
 
 
-def write_output(directory: Path, output_format: OutputFormat, output: Output) -> None:
+def write_output(given: str, output_format: OutputFormat, output: Output) -> None:
     """Write the three files of --output, each whole or not at all.
 
     Args:
-        directory: The directory.
+        given: The directory, or the URL of a bucket.
         output_format: CSV, Parquet, or workbooks for people.
         output: What they get.
 
@@ -155,22 +164,35 @@ def write_output(directory: Path, output_format: OutputFormat, output: Output) -
         OutputUnwritable: A file cannot be written.
     """
     try:
-        for name, table in (("allocations", output.allocations), ("pools", output.pools)):
-            with atomic_file(directory / f"{name}.{output_format.value}") as file:
-                path = Path(file.name)
-                match output_format:
-                    case OutputFormat.CSV:
-                        write_csv(table, path)
-                    case OutputFormat.PARQUET:
-                        write_parquet(table, path)
-                    case OutputFormat.XLSX:
-                        _write_xlsx(name, table, path, output)
-        write_file(directory / output.document_name, output.document)
+        if not _is_bucket(given):
+            _write_files(Path(given), output_format, output)
+            return
+        with tempfile.TemporaryDirectory(prefix="lottery-") as folder:
+            _write_files(Path(folder), output_format, output)
+            operations.deliver(Path(folder), given)
     except OSError as error:
         raise OutputUnwritable(
-            f"--output {escape(str(directory))}: {error.strerror}; what was recorded stays "
+            f"--output {escape(given)}: {error.strerror or error}; what was recorded stays "
             "recorded, run the same command again to write it"
         ) from error
+
+
+def _is_bucket(given: str) -> bool:
+    return "://" in given
+
+
+def _write_files(directory: Path, output_format: OutputFormat, output: Output) -> None:
+    for name, table in (("allocations", output.allocations), ("pools", output.pools)):
+        with atomic_file(directory / f"{name}.{output_format.value}") as file:
+            path = Path(file.name)
+            match output_format:
+                case OutputFormat.CSV:
+                    write_csv(table, path)
+                case OutputFormat.PARQUET:
+                    write_parquet(table, path)
+                case OutputFormat.XLSX:
+                    _write_xlsx(name, table, path, output)
+    write_file(directory / output.document_name, output.document)
 
 
 def write_csv(table: pa.Table, path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -56,9 +55,11 @@ def run(
         int, typer.Option(callback=_checked_cycle, help="The assignment cycle of that date.")
     ] = 1,
     output_directory: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--output", metavar="DIR", help="Write allocations, pools and run.json to this folder."
+            "--output",
+            metavar="DIR",
+            help="Write allocations, pools and run.json to this folder or bucket.",
         ),
     ] = None,
     output_format: output.FormatOption = output.OutputFormat.CSV,

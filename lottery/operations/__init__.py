@@ -60,6 +60,8 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.operations.care import sweep_ledger as sweep_ledger
     from lottery.operations.days import StandingDay as StandingDay
     from lottery.operations.days import standing_day as standing_day
+    from lottery.operations.delivering import check_bucket as check_bucket
+    from lottery.operations.delivering import deliver as deliver
     from lottery.operations.differences import Difference as Difference
     from lottery.operations.differences import difference_of_runs as difference_of_runs
     from lottery.operations.differences import difference_since as difference_since
@@ -177,6 +179,10 @@ _NAMES: Final = {
     "lottery.operations.days": (
         "StandingDay",
         "standing_day",
+    ),
+    "lottery.operations.delivering": (
+        "check_bucket",
+        "deliver",
     ),
     "lottery.operations.differences": (
         "Difference",

@@ -81,6 +81,13 @@ class Bucket:
         """Write an object, in the place of the one that has the name."""
         self._requests.write(checked_name(name), content)
 
+    def upload(self, name: str, path: Path) -> None:
+        """Write a file as an object, in the place of the one that has the name."""
+        if path.stat().st_size <= CHUNK_BYTES:
+            self.put(name, path.read_bytes())
+        else:
+            self._requests.upload(checked_name(name), path)
+
     def create(self, name: str, content: bytes) -> None:
         """Write an object that never changes; one that has these bytes already is left alone.
 

@@ -147,17 +147,23 @@ class Requests:
         try:
             yield
         except FileNotFoundError as error:
-            if reads and not any(text in str(error) for text in _NO_BUCKET):
+            if reads and not _is_of_bucket(error):
                 raise FileNotFoundError(f"there is no {quote(name)} in {self.place}") from None
             raise NotADirectoryError(self._message(doing, name, error)) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise PermissionError(self._message(doing, name, error)) from None
         except (exceptions.BaseError, ValueError) as error:
-            raise OSError(self._message(doing, name, error)) from None
+            kind = NotADirectoryError if _is_of_bucket(error) else OSError
+            raise kind(self._message(doing, name, error)) from None
 
     def _message(self, doing: str, name: str, error: Exception) -> str:
         subject = f"{quote(name)} in {self.place}" if name else self.place
         return f"cannot {doing} {subject}: {summary(error)}"
+
+
+def _is_of_bucket(error: Exception) -> bool:
+    """Return whether a store said that it is the bucket that is not there."""
+    return any(text in str(error) for text in _NO_BUCKET)
 
 
 def _is_unsupported(error: Exception) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from obstore.store import from_url
 
 from tests.builders import PUBLISHED, assert_sound, write_files
-from tests.cli.calls import EXAMPLE, EXAMPLE_RUN, Door, lottery, run_arguments, succeeds
+from tests.cli.calls import EXAMPLE, EXAMPLE_RUN, Door, lottery, run_arguments, run_of, succeeds
 from tests.services.fixtures import s3, s3_url
 
 __all__ = ["s3", "s3_url"]
@@ -112,3 +112,33 @@ def test_a_store_that_cannot_be_reached_is_to_be_tried_again(
 
     assert answer.exit_code == 75
     assert "(SERVER_AWAY)" in answer.message
+
+
+def test_the_output_goes_to_a_bucket_as_it_goes_to_a_folder(
+    door: Door, tmp_path: Path, s3_url: str
+) -> None:
+    command = run_of(PUBLISHED, tmp_path / "in")
+
+    assert door(*command, "--output", f"{s3_url}/out").exit_code == 0
+    assert door(*command, "--output", tmp_path / "out").exit_code == 0
+    for _ in range(2):  # What is there is replaced.
+        assert door("day", "2024-09-16", "--output", f"{s3_url}/day").exit_code == 0
+
+    store = from_url(f"{s3_url}/out")
+    written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert len(written) == 3
+    assert {name: bytes(obstore.get(store, name).bytes()) for name in written} == written
+    assert bytes(obstore.get(from_url(s3_url), "day/day.json").bytes())
+
+
+def test_a_bucket_for_the_output_that_is_not_there_is_found_before_anything_is_recorded(
+    door: Door, tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = run_of(PUBLISHED, tmp_path / "in")
+
+    assert door(*command, "--output", "s3://no-such-bucket-here/out").exit_code == 2
+    assert door(*command, "--output", "ftp://server/out").exit_code == 2
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert door(*command, "--output", f"{s3_url}/out").exit_code == 75
+
+    assert door.recorded() == []

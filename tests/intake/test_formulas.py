@@ -146,7 +146,7 @@ def test_every_value_of_the_csv_files_begins_with_a_letter_or_a_digit(tmp_path: 
     written = output_of_run(
         record, operations.allocations(there, record.run), operations.pools(there, record.run)
     )
-    write_output(tmp_path, OutputFormat.CSV, written)
+    write_output(str(tmp_path), OutputFormat.CSV, written)
 
     for name in ("allocations", "pools"):
         with (tmp_path / f"{name}.csv").open(encoding="utf-8", newline="") as lines:
