@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -22,13 +22,15 @@ _CSV: Final = ".csv"
 
 
 @contextmanager
-def fetched(given: Iterable[str | None], standard_input: BinaryIO) -> Iterator[Mapping[str, Path]]:
+def fetched(
+    given: Iterable[str | None], standard_input: Callable[[], BinaryIO]
+) -> Iterator[Mapping[str, Path]]:
     """Return the file of each input while the block runs.
 
     Args:
         given: Paths, URLs of objects, `-` for CSV on standard input, or `-` and a suffix for
             another format of it, as `-.xml`; None is no input.
-        standard_input: What `-` is.
+        standard_input: Returns what `-` is; called if it is an input.
 
     Raises:
         ValueError: There is no such object or bucket, it may not be read, or several inputs are
@@ -40,13 +42,16 @@ def fetched(given: Iterable[str | None], standard_input: BinaryIO) -> Iterator[M
     if len([one for one in inputs if _is_standard_input(one)]) > 1:
         raise ValueError("standard input can be one file only, got it for several")
     files = {one: Path(one) for one in inputs if not (_is_standard_input(one) or "://" in one)}
+    if len(files) == len({*inputs}):  # Nothing is written for files that are here.
+        yield files
+        return
     with tempfile.TemporaryDirectory(prefix="lottery-") as folder:  # Made with mode 0700.
         for number, one in enumerate(dict.fromkeys(inputs)):
             if one not in files:
                 own = Path(folder) / str(number)
                 own.mkdir()
                 is_object = "://" in one
-                files[one] = _object(one, own) if is_object else _copied(one, own, standard_input)
+                files[one] = _object(one, own) if is_object else _copied(one, own, standard_input())
         yield files
 
 

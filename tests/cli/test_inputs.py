@@ -142,3 +142,15 @@ def test_a_bucket_for_the_output_that_is_not_there_is_found_before_anything_is_r
     assert door(*command, "--output", f"{s3_url}/out").exit_code == 75
 
     assert door.recorded() == []
+
+
+def test_standard_input_that_is_closed_is_wrong_usage_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+    answer = lottery("check", "-")
+
+    assert answer.exit_code == 2
+    assert "standard input is closed" in answer.message
+    assert lottery("check", EXAMPLE / "positions.csv").exit_code == 0
