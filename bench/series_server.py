@@ -52,8 +52,8 @@ def main() -> None:
 def _serve_ours(directory: Path) -> None:
     from bench.ours import made_ledger, warm_up  # noqa: PLC0415 - as above.
     from server.app import create_server  # noqa: PLC0415 - the echo needs none of it.
+    from server.logs import configure_logging  # noqa: PLC0415 - as above.
     from server.settings import Settings  # noqa: PLC0415 - as above.
-    from server.telemetry import configure_logging  # noqa: PLC0415 - as above.
 
     settings = Settings(
         listen="127.0.0.1:0",

@@ -104,6 +104,10 @@ class Shares:
         self.refusing = futures.ThreadPoolExecutor(_REFUSING_THREADS, thread_name_prefix="refusing")
         self.most = sum(share.most for share in self._shares.values()) + _REFUSED_AT_ONCE
 
+    def finish_recording(self) -> None:
+        """Wait for the calls that record: one that has begun to commit finishes."""
+        self._shares[RUNS].shutdown()
+
     def of(self, method: str) -> Share:
         """Return the share of a method `/service/name`."""
         return self._shares[share_of(method)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import grpc
 import structlog
@@ -18,33 +20,37 @@ from server import security, tracing
 from server.access import Access, caller
 from server.admission import Admission, Door, Shares
 from server.audit_service import AuditService
-from server.binding import OWN_PORT, bind
+from server.binding import OWN_PORT, SHARED_PORT, UNIX, bind
+from server.budget import Budget
 from server.certificates import changing_credentials
 from server.identity import Identifier
 from server.keeper import Keeper
 from server.lottery_service import LotteryService
 from server.pace import Limits, Waits
+from server.processes import Orders
+from server.reservations import Reservations
 from server.settings import Settings
-from server.telemetry import SERVICES, CanonicalLog, HealthServer, MetricsServer
+from server.telemetry import CanonicalLog
 from server.watched import Watched
+
+SERVICES: Final = ("lottery.v1.LotteryService", "lottery.v1.AuditService")
+"""Names of the services."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LotteryServer:
-    """The services, their health and their metrics, each on a port of its own.
+    """The services of one process.
 
     Attributes:
-        port: The port of the services.
-        health: The server of `grpc.health.v1`.
-        metrics: The server of Prometheus metrics; None if they are turned off.
+        port: Their port.
     """
 
     port: int
-    health: HealthServer
-    metrics: MetricsServer | None
     ledger: Ledger
     keeper: Keeper
     waits: Waits
+    shares: Shares
+    reservations: Reservations
     services: grpc.Server
     grace_seconds: float
 
@@ -53,22 +59,27 @@ class LotteryServer:
         self.keeper.start()
         self.waits.start()
         self.services.start()
-        self.health.start()
 
     def stop(self) -> None:
-        """Drain: report NOT_SERVING, accept no new call, and let those in progress finish."""
-        self.health.drain()
+        """Drain: accept no new call, and let those in progress finish.
+
+        What has begun to commit when the grace is over finishes too; its caller has gone by then,
+        and finds it recorded when it asks again.
+        """
         self.services.stop(self.grace_seconds).wait()
+        self.shares.finish_recording()
         self.waits.stop()
-        self.health.stop()
-        if self.metrics is not None:
-            self.metrics.stop()
         self.keeper.stop()
         self.ledger.close()
+        self.reservations.close()
 
 
-def create_server(settings: Settings) -> LotteryServer:
+def create_server(settings: Settings, orders: Orders | None = None) -> LotteryServer:
     """Make a server, which does not serve before `start` is called.
+
+    Args:
+        settings: The settings.
+        orders: What it shares with other workers; None if it is alone.
 
     Raises:
         ValueError: The settings of TLS, tokens or local callers contradict each other, or a file
@@ -115,15 +126,16 @@ def create_server(settings: Settings) -> LotteryServer:
             ("grpc.max_send_message_length", settings.max_message_bytes),
             ("grpc.max_connection_age_ms", age_milliseconds),
             ("grpc.max_connection_age_grace_ms", age_milliseconds),
-            OWN_PORT,
+            OWN_PORT if orders is None else SHARED_PORT,
         ],
     )
+    reservations = _reservations(orders)
     lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(
         LotteryService(
             ledger,
             max_rows=settings.max_rows,
             identify=caller,
-            memory=_memory_limit(settings),
+            memory=_budget(settings, orders, reservations).day,
         ),
         services,
     )
@@ -131,28 +143,35 @@ def create_server(settings: Settings) -> LotteryServer:
         AuditService(ledger, settings=ledger_settings, identify=caller),
         services,
     )
-    reflection.enable_server_reflection(
-        [name for name in SERVICES if name] + [reflection.SERVICE_NAME], services
-    )
+    reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], services)
     credentials = (
         None
         if certificates is None
         else changing_credentials(certificates, require_client=settings.tls_client_ca is not None)
     )
     port = bind(services, settings.listen, credentials)
+    if orders is not None:
+        bind(services, f"{UNIX}{orders.folder / f'worker-{orders.number}'}")
     return LotteryServer(
         port=port,
-        health=HealthServer(settings.health_listen),
-        metrics=MetricsServer(settings.metrics_listen) if settings.metrics_listen else None,
         ledger=ledger,
         keeper=Keeper(ledger, also=watched),
         waits=waits,
+        shares=shares,
+        reservations=reservations,
         services=services,
         grace_seconds=settings.grace_seconds,
     )
 
 
-def _memory_limit(settings: Settings) -> MemoryLimit:
-    if settings.memory_limit_bytes is None:
-        return MemoryLimit.of_machine()
-    return MemoryLimit(limit_bytes=settings.memory_limit_bytes)
+def _reservations(orders: Orders | None) -> Reservations:
+    if orders is not None:
+        return Reservations(orders.folder, orders.count)
+    with TemporaryDirectory(prefix="lottery-") as folder:
+        return Reservations(Path(folder), 1)
+
+
+def _budget(settings: Settings, orders: Orders | None, reservations: Reservations) -> Budget:
+    limit = settings.memory_limit_bytes or MemoryLimit.of_machine().limit_bytes or 0
+    count, worker = (1, 0) if orders is None else (orders.count, orders.number or 0)
+    return Budget(limit_bytes=limit, reservations=reservations, count=count, worker=worker)

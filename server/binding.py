@@ -1,17 +1,24 @@
-"""Addresses: parsing HOST:PORT, and binding a gRPC server to one."""
+"""Addresses: parsing HOST:PORT, reserving one for workers, and binding a gRPC server to one.
+
+The supervisor imports this module, which loads no gRPC for that reason.
+"""
 
 from __future__ import annotations
 
-from typing import Final
-
-import grpc
+import socket
+from typing import TYPE_CHECKING, Final
 
 from lottery.errors import quote
+
+if TYPE_CHECKING:
+    import grpc
 
 UNIX: Final = "unix:"
 """Prefix of the address of a socket in the file system."""
 OWN_PORT: Final = ("grpc.so_reuseport", 0)
 """gRPC option that keeps a second server from silently sharing the port."""
+SHARED_PORT: Final = ("grpc.so_reuseport", 1)
+"""gRPC option of workers, which share a port that their supervisor has reserved."""
 LAST_PORT: Final = 65_535
 """Highest port number."""
 
@@ -30,6 +37,26 @@ def bind(
         return server.add_secure_port(listen, credentials)
     except RuntimeError as error:
         raise OSError(f"cannot bind {quote(listen)}: {error}") from error
+
+
+def reserve(listen: str) -> socket.socket:
+    """Bind a socket to HOST:PORT, on which nobody listens, so that workers may share its port.
+
+    Raises:
+        OSError: The address is in use, or is not an address of this machine.
+    """
+    host, port = host_and_port(listen)
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        reserved = socket.socket(family, socket.SOCK_STREAM)
+        # What has ended may linger on the port; what listens on it is refused.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(address)
+    except OSError as error:
+        raise OSError(f"cannot bind {quote(listen)}: {error}") from error
+    # Only now: with it before, a second supervisor would be given the port too.
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return reserved
 
 
 def host_and_port(listen: str) -> tuple[str, int]:

@@ -10,14 +10,16 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
-
-import grpc
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from lottery.errors import Unauthenticated
 from lottery.operations.requester import Identity
 from lottery.operations.roles import LOCAL, TOKEN, LocalTrust
-from server.tokens import Tokens
+
+if TYPE_CHECKING:  # The supervisor reads settings, and loads no gRPC.
+    import grpc
+
+    from server.tokens import Tokens
 
 AUTHORIZATION: Final = "authorization"
 """The key of a call's metadata that has a token."""

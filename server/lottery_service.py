@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import grpc
@@ -28,7 +29,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         *,
         max_rows: int,
         identify: Callable[[], Identity],
-        memory: MemoryLimit = UNLIMITED,
+        memory: Callable[[], AbstractContextManager[MemoryLimit]] = lambda: nullcontext(UNLIMITED),
     ) -> None:
         self._ledger = ledger
         self._max_rows = max_rows
@@ -57,7 +58,16 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     def RunLottery(
         self, request: Iterator[pb.RunLotteryRequest], context: grpc.ServicerContext
     ) -> pb.RunLotteryResponse:
-        received = run_stream.receive_run(request, max_rows=self._max_rows, memory=self._memory)
+        with self._memory() as memory:
+            return self._run(request, context, memory)
+
+    def _run(
+        self,
+        request: Iterator[pb.RunLotteryRequest],
+        context: grpc.ServicerContext,
+        memory: MemoryLimit,
+    ) -> pb.RunLotteryResponse:
+        received = run_stream.receive_run(request, max_rows=self._max_rows, memory=memory)
         _require_active(context)
         try:
             asked = run_stream.to_run_request(received, self._identify(), self._ledger.charter_for)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lottery.errors import quote
+from lottery.operations import MemoryLimit
 from lottery.operations.roles import LocalTrust, roles_of
 from lottery.operations.variables import PREFIX, Variables
 from server.binding import UNIX, host_and_port
+
+WORKER_BYTES: Final = 1 << 30
+"""Memory in bytes for each worker, if their number is not set."""
+_CGROUP: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
 class Settings(Variables, BaseSettings):
@@ -28,6 +35,13 @@ class Settings(Variables, BaseSettings):
     )
     metrics_listen: str = Field(
         "127.0.0.1:9464", description="Address of the Prometheus metrics; empty turns them off."
+    )
+    processes: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Number of workers, which share the port of the services. Defaults to one for "
+        "each processor that the process may use, or fewer if the memory limit is small.",
     )
     run_threads: int = Field(
         16,
@@ -70,6 +84,12 @@ class Settings(Variables, BaseSettings):
     max_message_bytes: int = Field(
         64 << 20, ge=1 << 12, le=(1 << 31) - 1, description="Maximum message size in bytes."
     )
+    leave_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="Time in seconds after SIGTERM in which the server reports NOT_SERVING and "
+        "still takes calls, so that load balancers turn to others first.",
+    )
     grace_seconds: float = Field(
         30.0, ge=0, description="Time in seconds for calls in progress to finish after SIGTERM."
     )
@@ -108,11 +128,19 @@ class Settings(Variables, BaseSettings):
         "info", description="Lowest level that is logged."
     )
 
+    def process_count(self) -> int:
+        """Return the number of workers."""
+        if self.processes is not None:
+            return self.processes
+        memory = self.memory_limit_bytes or MemoryLimit.of_machine().limit_bytes or 0
+        return max(1, min(processors(), memory // WORKER_BYTES))
+
     def local_trust(self) -> LocalTrust | None:
         """Return who a local caller is; None if nobody vouches for one."""
         return None if self.trust_local is None else _local_trust(self.trust_local)
 
     @field_validator(
+        "processes",
         "tls_key",
         "tls_client_ca",
         "trust_local",
@@ -139,6 +167,15 @@ class Settings(Variables, BaseSettings):
         if (listen or not is_metrics) and (is_metrics or not listen.startswith(UNIX)):
             host_and_port(listen)
         return listen
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use, by affinity and control group."""
+    allowed = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):  # The file is missing, or says `max`.
+        quota, period = map(int, _CGROUP.read_text(encoding="ascii").split())
+        allowed = min(allowed, max(1, round(quota / period)))
+    return allowed
 
 
 def _local_trust(text: str) -> LocalTrust:

@@ -1,4 +1,4 @@
-"""Logs, Prometheus metrics and health of the server.
+"""What is said of each call: its line of the log, and its metrics.
 
 Invariants:
 - Every call is logged as one canonical line.
@@ -8,28 +8,16 @@ Invariants:
 from __future__ import annotations
 
 import contextvars
-import datetime as dt
 import functools
-import logging
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent import futures
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import grpc
-import orjson
 import prometheus_client
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from lottery.errors import quote
 from server import handlers
-from server.binding import OWN_PORT, bind, host_and_port
-from server.settings import Settings
-
-SERVICES: Final = ("", "lottery.v1.LotteryService", "lottery.v1.AuditService")
-"""Names that health checks know; the empty one is the server as a whole."""
 
 _notes: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
     "notes", default=None
@@ -59,33 +47,6 @@ def count_contracts(*, allocated: int, broken: int) -> None:
     """Count the contracts of a run that was recorded."""
     _contracts.labels("allocated").inc(allocated)
     _contracts.labels("broken").inc(broken)
-
-
-def configure_logging(settings: Settings) -> None:
-    """Log to standard error, as JSON or as text."""
-    text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
-    processors: list[Any] = [structlog.processors.format_exc_info, _as_json]
-    factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
-    if text:
-        processors = [
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
-        ]
-        factory = structlog.PrintLoggerFactory(sys.stderr)
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=factory,
-        cache_logger_on_first_use=False,
-    )
-
-
-def _as_json(_: object, level: str, event: structlog.typing.EventDict) -> bytes:
-    """Return an event as a line of JSON, in one step: each step is a good part of a small call."""
-    event["level"], event["timestamp"] = level, dt.datetime.now(dt.UTC)
-    return orjson.dumps(event, default=repr, option=orjson.OPT_UTC_Z)
 
 
 class CanonicalLog(grpc.ServerInterceptor):
@@ -164,47 +125,3 @@ def _code_name(context: grpc.ServicerContext) -> str:
     if status is not None:
         return cast("grpc.StatusCode", status).name
     return "OK" if context.is_active() else "CANCELLED"
-
-
-class HealthServer:
-    """`grpc.health.v1` on a port of its own, so that no limit on calls rejects health checks."""
-
-    def __init__(self, listen: str) -> None:
-        self._servicer = health.HealthServicer()
-        self._server = grpc.server(
-            futures.ThreadPoolExecutor(2, thread_name_prefix="health"), options=[OWN_PORT]
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, self._server)
-        self.port = bind(self._server, listen)
-
-    def start(self) -> None:
-        """Start answering; every service is SERVING."""
-        for service in SERVICES:
-            self._servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
-        self._server.start()
-
-    def drain(self) -> None:
-        """Report every service as NOT_SERVING from now on."""
-        self._servicer.enter_graceful_shutdown()
-
-    def stop(self) -> None:
-        """Stop at once."""
-        self._server.stop(None).wait()
-
-
-class MetricsServer:
-    """Prometheus metrics over HTTP, on a port of their own."""
-
-    def __init__(self, listen: str) -> None:
-        host, port = host_and_port(listen)
-        try:
-            self._server, self._thread = prometheus_client.start_http_server(port, addr=host)
-        except OSError as error:
-            raise OSError(f"cannot bind {quote(listen)}: {error}") from error
-        self.port: int = self._server.server_port
-
-    def stop(self) -> None:
-        """Stop at once."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

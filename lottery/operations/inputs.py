@@ -12,7 +12,7 @@ from lottery.intake import files
 from lottery.intake.arrow import with_own_labels, write_arrow
 from lottery.intake.mapping import NO_MAPPINGS, PLAIN, Mappings, read_mappings
 from lottery.intake.members import describe_member, of_one_member
-from lottery.intake.memory import UNLIMITED, MemoryLimit
+from lottery.intake.memory import PROCESS_BYTES, UNLIMITED, MemoryLimit
 from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.intake.wire import IncomingRows, volumes_of_asks
@@ -35,6 +35,7 @@ from lottery.operations.totals import (
 
 __all__ = [
     "JPMS_2024_09_06",
+    "PROCESS_BYTES",
     "UNLIMITED",
     "AccountOrder",
     "ControlTotals",

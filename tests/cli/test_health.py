@@ -4,42 +4,37 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from server.app import LotteryServer, create_server
-from server.settings import Settings
-from tests.builders import made
+from server.monitor import HealthServer
 from tests.cli.calls import LOOPBACK, fails, lottery, succeeds
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[LotteryServer]:
-    made(tmp_path / "ledger")
-    ledger = str(tmp_path / "ledger")
-    server = create_server(
-        Settings(listen=LOOPBACK, health_listen=LOOPBACK, metrics_listen="", ledger=ledger)
-    )
+def health() -> Iterator[HealthServer]:
+    server = HealthServer(LOOPBACK)
     server.start()
+    server.report(is_serving=True)
     yield server
     server.stop()
 
 
-def test_a_server_that_serves_exits_0_and_one_that_drains_75(server: LotteryServer) -> None:
-    command = ("health", "--listen", f"127.0.0.1:{server.health.port}")
+def test_a_server_that_serves_exits_0_and_one_that_drains_75(health: HealthServer) -> None:
+    command = ("health", "--listen", f"127.0.0.1:{health.port}")
     text, document = succeeds(lottery, *command)
     assert (text.out, document) == ("SERVING\n", {"status": "SERVING"})
     assert lottery("--json", *command).document == document
-    server.health.drain()
+    health.drain()
+    health.report(is_serving=True)
     answer = lottery(*command)
     assert (answer.exit_code, answer.out) == (75, "NOT_SERVING\n")
 
 
 def test_its_address_may_come_from_the_servers_own_setting(
-    server: LotteryServer, monkeypatch: pytest.MonkeyPatch
+    health: HealthServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LOTTERY_HEALTH_LISTEN", f"127.0.0.1:{server.health.port}")
+    monkeypatch.setenv("LOTTERY_HEALTH_LISTEN", f"127.0.0.1:{health.port}")
     assert lottery("health").exit_code == 0
 
 

@@ -13,6 +13,7 @@ import pytest
 from docs.documents import DOCUMENTS
 from docs.schemas import file_of
 from lottery.cli.commands import COMMANDS, load
+from server.monitor import HealthServer
 from tests.builders import FULL, PUBLISHED, write_files
 from tests.cli.calls import lottery, run_arguments
 from tests.server.calls import serving
@@ -164,9 +165,12 @@ def fits(name: str, *arguments: str) -> None:
     jsonschema.Draft202012Validator(schema_of(name)).validate(answer.document)
 
 
-def test_a_server_that_is_asked_how_it_is_answers_by_its_schema(tmp_path: Path) -> None:
-    with serving(tmp_path / "ledger") as server:
-        document = printed("health", "--listen", f"127.0.0.1:{server.health.port}", exit_code=0)
+def test_a_server_that_is_asked_how_it_is_answers_by_its_schema() -> None:
+    server = HealthServer("127.0.0.1:0")
+    server.start()
+    server.report(is_serving=True)
+    document = printed("health", "--listen", f"127.0.0.1:{server.port}", exit_code=0)
+    server.stop()
 
     jsonschema.validate(document, schema_of("health"))
 

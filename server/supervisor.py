@@ -1,0 +1,230 @@
+"""The supervisor: starts the workers and the monitor, starts again what dies, and stops all.
+
+It computes nothing and imports no gRPC, so that nothing of a call can take it down.
+
+Invariants:
+- The services' port is reserved by the supervisor alone, for as long as it lives.
+- What a worker that died had reserved of the memory is given back before another starts.
+- When the supervisor ends, however that comes about, all others end.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from lottery.operations.roles import in_order
+from lottery.version import VERSION
+from server.binding import UNIX, host_and_port, reserve
+from server.processes import ASK, DRAIN, STOP_SIGNALS, Orders
+from server.reservations import Reservations
+from server.settings import Settings
+
+LOOK_SECONDS: Final = 1.0
+"""Time in seconds between two looks at the processes; a signal brings one at once."""
+_HOME: Final = str(Path(__file__).parents[1])
+"""Where the packages are, for those that are not installed."""
+PAUSE_SECONDS: Final = 1.0
+"""Time in seconds between two starts of a process that dies."""
+
+
+class NotStarted(Exception):
+    """A process could not start; the message says why."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Child:
+    """A process, and what it was started for."""
+
+    module: str
+    orders: Orders
+    process: Any  # Its pipes are there, which the type of Popen leaves open.
+    started: float
+
+
+class Supervisor:
+    """The processes of a server.
+
+    Args:
+        settings: The settings.
+
+    Raises:
+        OSError: The port of the services is in use.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._log = structlog.get_logger()
+        self._stack = ExitStack()
+        self._settings = settings
+        self._count = 1 if settings.listen.startswith(UNIX) else settings.process_count()
+        if not settings.listen.startswith(UNIX):
+            reserved = self._stack.enter_context(reserve(settings.listen))
+            host = host_and_port(settings.listen)[0]
+            shown = f"[{host}]" if ":" in host else host
+            listen = f"{shown}:{reserved.getsockname()[1]}"
+            self._settings = settings.model_copy(update={"listen": listen})
+        elif settings.process_count() > 1:
+            self._log.info("one worker", why="workers cannot share a Unix socket")
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lottery-"))
+        self._orders = Orders(settings=self._settings, folder=Path(folder), count=self._count)
+        self._children: list[_Child] = []
+
+    def start(self) -> dict[str, Any]:
+        """Start all, and return what they said: the ports on which they serve.
+
+        Raises:
+            NotStarted: One of them did not start; all others are stopped.
+        """
+        self._reservations = Reservations(self._orders.folder, self._count)
+        for number in range(self._count):
+            self._children.append(_begun("server.worker", replace(self._orders, number=number)))
+        self._children.append(_begun("server.monitor", self._orders))
+        said: dict[str, Any] = {}
+        for child in self._children:
+            said |= _heard(child)
+            if "problem" in said:
+                self._kill()
+                raise NotStarted(said["problem"])
+        monitor = self._children[-1]
+        _order(monitor, ASK)
+        ports = {"health_listen": "health_port", "metrics_listen": "metrics_port"}
+        given = self._settings.model_dump()
+        fixed = {
+            name: f"{given[name].rpartition(':')[0]}:{said[port]}"
+            for name, port in ports.items()
+            if said[port] is not None
+        }
+        # Should it have to start again, its ports are the same.
+        monitor.orders = replace(self._orders, settings=self._settings.model_copy(update=fixed))
+        return said
+
+    def watch(self) -> None:
+        """Start again what dies, until a stop signal arrives."""
+        while True:
+            arrived = signal.sigtimedwait({*STOP_SIGNALS, signal.SIGCHLD}, LOOK_SECONDS)
+            if arrived is not None and arrived.si_signo in STOP_SIGNALS:
+                return
+            for index, child in enumerate(self._children):
+                if child.process.poll() is not None:
+                    self._children[index] = self._again(child)
+
+    def stop(self) -> None:
+        """Drain: report NOT_SERVING, wait, and let the calls in progress finish."""
+        *workers, monitor = self._children
+        self._log.info("draining", grace_seconds=self._settings.grace_seconds)
+        _order(monitor, DRAIN)
+        time.sleep(self._settings.leave_seconds)
+        for child in workers:
+            _close(child)
+        for child in workers:
+            child.process.wait()
+        _close(monitor)
+        monitor.process.wait()
+        self._stack.close()
+        self._log.info("stopped")
+
+    def _again(self, child: _Child) -> _Child:
+        code = child.process.returncode
+        self._log.error(
+            "worker died" if child.orders.number is not None else "monitor died",
+            worker=child.orders.number,
+            code=code,
+            problem=_heard(child).get("problem"),
+            advice="it is started again",
+        )
+        if child.orders.number is not None:
+            self._reservations.clear(child.orders.number)
+        time.sleep(max(0.0, min(PAUSE_SECONDS, child.started + PAUSE_SECONDS - time.monotonic())))
+        return _begun(child.module, child.orders)
+
+    def _kill(self) -> None:
+        for child in self._children:
+            child.process.kill()
+            child.process.wait()
+        self._stack.close()
+
+
+def supervise(settings: Settings) -> None:
+    """Serve until a stop signal arrives.
+
+    Raises:
+        SystemExit: 2, if the server cannot start; the log says why.
+    """
+    log = structlog.get_logger()
+    # Signals that are blocked before the first process starts wait: none is lost, and no handler
+    # interrupts anything.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
+    try:
+        supervisor = Supervisor(settings)
+        said = supervisor.start()
+    except (OSError, NotStarted) as error:
+        log.error("not started", problem=str(error))  # noqa: TRY400 - the text is enough.
+        raise SystemExit(2) from None
+    _warn_of_trust(settings)
+    log.info(
+        "serving",
+        version=VERSION,
+        **said,
+        ledger=settings.ledger,
+        tls=settings.tls_certificate is not None,
+    )
+    supervisor.watch()
+    supervisor.stop()
+
+
+def _warn_of_trust(settings: Settings) -> None:
+    """Log that every local caller is trusted, or that nobody has a role."""
+    log, local = structlog.get_logger(), settings.local_trust()
+    if local is not None:
+        log.warning("every local caller is trusted", name=local.name, roles=in_order(local.roles))
+    elif settings.roles is None:
+        log.warning(
+            "nobody has a role",
+            advice="set LOTTERY_ROLES, or LOTTERY_TRUST_LOCAL on loopback without TLS; until then "
+            "callers derive seeds, allocate one series and ask for odds, and no more",
+        )
+
+
+def _begun(module: str, orders: Orders) -> _Child:
+    # Without the working directory on its path, where somebody else's packages may be.
+    code = f"import sys; sys.path.append({_HOME!r}); from {module} import main; main()"
+    process: Any = subprocess.Popen(  # noqa: S603 - a module of ours.
+        [sys.executable, "-P", "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with suppress(BrokenPipeError):
+        process.stdin.write(orders.to_line())
+        process.stdin.flush()
+    return _Child(module=module, orders=orders, process=process, started=time.monotonic())
+
+
+def _heard(child: _Child) -> dict[str, Any]:
+    """Wait for the next line that a process says, and return it."""
+    line = child.process.stdout.readline()
+    said: dict[str, Any] = {"problem": f"{child.module} ended by itself"}
+    return json.loads(line) if line else said
+
+
+def _order(child: _Child, line: str) -> None:
+    """Give an order and wait until it is done, or the process has died."""
+    with suppress(OSError):
+        child.process.stdin.write(line)
+        child.process.stdin.flush()
+        _heard(child)
+
+
+def _close(child: _Child) -> None:
+    with suppress(BrokenPipeError):
+        child.process.stdin.close()
