@@ -131,6 +131,7 @@ def serving(directory: Path, ledger: Path) -> Iterator[Served]:
         "LOTTERY_LISTEN": "127.0.0.1:0",
         "LOTTERY_HEALTH_LISTEN": "127.0.0.1:0",
         "LOTTERY_METRICS_LISTEN": "",
+        "LOTTERY_PROCESSES": "1",
         "LOTTERY_LEDGER": str(ledger),
         "LOTTERY_LOG_FORMAT": "json",
         "LOTTERY_TRUST_LOCAL": "bench:operator,auditor",
@@ -141,20 +142,20 @@ def serving(directory: Path, ledger: Path) -> Iterator[Served]:
         subprocess.Popen([sys.executable, "-m", "server"], env=environment, stderr=sink) as process,
     ):
         try:
-            yield Served(target=f"127.0.0.1:{_port(process, log)}", process=process.pid)
+            said = _serving(process, log)
+            yield Served(target=f"127.0.0.1:{said['port']}", process=said["workers"][0])
         finally:
             process.terminate()
 
 
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    """Return the address that it logs."""
+def _serving(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+    """Return what it logs when it serves."""
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until and process.poll() is None:
         for line in log.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
-                said = json.loads(line)
+                said: dict[str, Any] = json.loads(line)
                 if said["event"] == "serving":
-                    port: int = said["port"]
-                    return port
+                    return said
         time.sleep(0.05)
     raise RuntimeError(f"the server did not start:\n{log.read_text(encoding='utf-8')}")

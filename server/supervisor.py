@@ -108,6 +108,10 @@ class Supervisor:
         monitor.orders = replace(self._orders, settings=self._settings.model_copy(update=fixed))
         return said
 
+    def workers(self) -> list[int]:
+        """Return the workers' process ids."""
+        return [child.process.pid for child in self._children if child.orders.number is not None]
+
     def watch(self) -> None:
         """Start again what dies, until a stop signal arrives."""
         while True:
@@ -175,6 +179,7 @@ def supervise(settings: Settings) -> None:
         "serving",
         version=VERSION,
         **said,
+        workers=supervisor.workers(),
         ledger=settings.ledger,
         tls=settings.tls_certificate is not None,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import socket
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from lottery import errors, operations
 from lottery.audit.replay import Engine
 from lottery.client import LotteryClient
 from lottery.client import rows as client_rows
+from lottery.client.connection import REPEATED
+from lottery.client.errors import call_again
 from lottery.day.tables import ALLOCATIONS, NOTICE_ROWS, POOLS, POSITION_ROWS
 from lottery.errors import (
     CheckpointInvalid,
@@ -80,6 +83,7 @@ from tests.cli.calls import (
 )
 from tests.reference import Row
 from tests.server.calls import (
+    METHODS,
     folder_of,
     serving,
 )
@@ -1123,3 +1127,34 @@ def test_the_command_line_writes_no_bundle_that_does_not_hold(
 
     assert [path.name for path in tmp_path.iterdir()] == ["kept.zip"]
     assert kept.read_bytes() == b"yesterday's"
+
+
+def test_what_is_sent_again_by_itself_computes_or_reads_and_leaves_no_trace() -> None:
+    sent_again = {f"{service}/{name}" for service, names in REPEATED.items() for name in names}
+    leaves_a_trace = {
+        *("lottery.v1.LotteryService/RunLottery", "lottery.v1.LotteryService/WithdrawRun"),
+        *("lottery.v1.AuditService/ReplayRun", "lottery.v1.AuditService/ReplayRuns"),
+        *("lottery.v1.AuditService/VerifyLedger", "lottery.v1.AuditService/ExportRun"),
+    }
+    all_of_them = {
+        f"{method.containing_service.full_name}/{method.name}" for method in METHODS.values()
+    }
+
+    assert sent_again == all_of_them - leaves_a_trace
+
+
+def test_a_run_is_sent_again_while_no_server_answers() -> None:
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+    tries: list[int] = []
+
+    def answer(request: object, timeout: float | None) -> object:  # noqa: ARG001 - as gRPC has it.
+        tries.append(len(tries))
+        with grpc.insecure_channel(address) as channel:
+            called: Any = channel.unary_unary("/nobody/answers")
+            return request if len(tries) == 3 else called(b"")
+
+    assert call_again(answer, lambda: "sent", None) == "sent"
+    assert tries == [0, 1, 2]

@@ -14,7 +14,7 @@ from lottery.audit.explain import PoolWorking
 from lottery.client.audit import AuditCalls
 from lottery.client.connection import Connection, TlsFiles
 from lottery.client.days import DayCalls
-from lottery.client.errors import call, stream
+from lottery.client.errors import call, call_again, stream
 from lottery.client.rows import (
     PoolRows,
     SentRows,
@@ -60,6 +60,10 @@ class SeriesAnswer:
 
 class LotteryClient(AuditCalls, DayCalls):
     """A connection to a server.
+
+    While no server answers, what computes or reads is sent again up to three times (by gRPC's
+    service config), and so is a run, which its request id or its content makes once-only.
+    Withdrawals, replays, verifications and exports are not.
 
     Args:
         target: The server's address, HOST:PORT.
@@ -231,8 +235,11 @@ class LotteryClient(AuditCalls, DayCalls):
             ],
             validate_only=validate_only,
         )
-        messages = _run_messages(spec, sent_notices, sent_occ, sent_positions)
-        response = call(self._lottery.RunLottery, messages, self._timeout)
+        response = call_again(
+            self._lottery.RunLottery,
+            lambda: _run_messages(spec, sent_notices, sent_occ, sent_positions),
+            self._timeout,
+        )
         recorded = _recorded_run(response.run, already_recorded=response.already_recorded)
         return replace(recorded, is_rehearsed=validate_only and not recorded.already_recorded)
 

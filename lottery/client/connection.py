@@ -2,11 +2,13 @@
 
 Invariants:
 - A call goes on over the channel on which it began; a former channel ends with its last call.
+- What only computes or reads is sent again while nobody answers; what records is not, by gRPC.
 - Files that do not fit, such as a new certificate beside the former key, change nothing.
 """
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,37 @@ MESSAGE_BYTES: Final = 256 << 20
 """Maximum message size in bytes, in both directions."""
 METADATA_BYTES: Final = 64 << 10
 """Maximum size of a response's metadata in bytes."""
+REPEATED: Final = {
+    "lottery.v1.LotteryService": (
+        *("DeriveSeed", "AllocateSeries", "GetOdds", "GetCharter", "GetRun", "ListRuns"),
+        *("StreamAllocations", "ExplainPool", "GetDay", "DiffRuns", "StreamHistory"),
+    ),
+    "lottery.v1.AuditService": ("GetCheckpoint", "GetInclusionProof", "GetConsistencyProof"),
+}
+"""The RPCs that gRPC sends again while nobody answers: they compute or read, and leave no trace."""
+SERVICE_CONFIG: Final = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [
+                    {"service": service, "method": method}
+                    for service, methods in REPEATED.items()
+                    for method in methods
+                ],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.2s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": [grpc.StatusCode.UNAVAILABLE.name],
+                },
+            }
+        ]
+    }
+)
+"""What gRPC does by itself; a stream of which something has arrived is not sent again."""
 OPTIONS: Final = (
+    ("grpc.service_config", SERVICE_CONFIG),
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
     ("grpc.max_metadata_size", METADATA_BYTES),

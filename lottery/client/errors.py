@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -52,6 +53,8 @@ _NO_HANDSHAKE: Final = "TSI_PROTOCOL_FAILURE"
 """What gRPC says if its own side of TLS refuses the connection."""
 _CLOSED: Final = "Socket closed"
 """What it says if the server's side does, which may be for any reason."""
+PAUSES: Final = (0.25, 0.5, 1.0)
+"""Seconds between the attempts of a call that is sent again."""
 
 _Response = TypeVar("_Response")
 
@@ -66,6 +69,34 @@ def call(method: Callable[..., _Response], request: object, timeout: float | Non
         return method(request, timeout=timeout)
     except grpc.RpcError as error:
         raise _error_of(error) from None
+
+
+def call_again(
+    method: Callable[..., _Response], requests: Callable[[], object], timeout: float | None
+) -> _Response:
+    """Call a server for one response, and again while nobody answers.
+
+    Args:
+        method: A method that does a thing once, however often it is asked for it.
+        requests: Returns the request, or all of its messages, for each attempt.
+        timeout: Seconds that an attempt may take.
+
+    Raises:
+        LotteryError: The server's error, or that no server answers.
+    """
+    for pause in PAUSES:
+        try:
+            return method(requests(), timeout=timeout)
+        except grpc.RpcError as error:
+            away = _error_of(error)
+            if not (isinstance(away, ServerAway) and _is_unavailable(error)):
+                raise away from None
+        time.sleep(pause)
+    return call(method, requests(), timeout)
+
+
+def _is_unavailable(error: Any) -> bool:
+    return bool(error.code() is grpc.StatusCode.UNAVAILABLE)
 
 
 def stream(
