@@ -2,11 +2,13 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-if sys.path[0] == os.getcwd() != str(Path(__file__).parents[1]):  # noqa: PTH109 - it is compared.
-    # Python puts the working directory first, which may have a `server` of somebody else.
-    del sys.path[0]
+# Python puts the working directory first, which may have a `server` of somebody else.
+with suppress(FileNotFoundError):  # It may have been removed.
+    if sys.path[0] == os.getcwd() != str(Path(__file__).parents[1]):  # noqa: PTH109 - compared.
+        del sys.path[0]
 
 from lottery.cli.main import main
 

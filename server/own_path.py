@@ -5,7 +5,9 @@ It may have a `lottery` of somebody else; to be imported before anything that is
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-if sys.path[0] == os.getcwd() != str(Path(__file__).parents[1]):  # noqa: PTH109 - it is compared.
-    del sys.path[0]
+with suppress(FileNotFoundError):  # It may have been removed.
+    if sys.path[0] == os.getcwd() != str(Path(__file__).parents[1]):  # noqa: PTH109 - compared.
+        del sys.path[0]

@@ -330,12 +330,12 @@ def test_every_row_that_no_column_can_hold_is_named_and_the_others_keep_their_nu
 
 
 def test_columns_are_refused_by_name_also_of_rows() -> None:
-    rows = [{"series": AAPL, "acount": "1046", "short_quantity": 1}, {"series": AAPL, 7: None}]
+    rows = [{"series": AAPL, "accounts": "1046", "short_quantity": 1}, {"series": AAPL, 7: None}]
 
     assert refusal(positions=rows) == [
         (
-            "positions, acount: column must be one of series, account, short_quantity, "
-            "occ_account, as_of, got 'acount'"
+            "positions, accounts: column must be one of series, account, short_quantity, "
+            "occ_account, as_of, got 'accounts'"
         ),
         (
             "positions, 7: column must be one of series, account, short_quantity, occ_account, "
@@ -401,5 +401,5 @@ def test_the_readme_shows_how(
 
 
 def test_the_package_has_no_other_names() -> None:
-    with pytest.raises(AttributeError, match="no attribute allocat"):
-        _ = lottery.allocat  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="no attribute reroll"):
+        _ = lottery.reroll  # type: ignore[attr-defined]
