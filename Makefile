@@ -5,7 +5,9 @@ BIN := .venv/bin
 PROTOS := $(wildcard proto/lottery/v1/*.proto)
 # Python compiles a module when it is first imported: most of what is installed never is.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -q
+# A worker that dies ends the run: another one in its place would wait for ever.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder \
+	--max-worker-restart=0 -q
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 

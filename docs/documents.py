@@ -89,6 +89,7 @@ class Answered(TypedDict):
     already_recorded: bool
     dry_run: bool
     breaks: list[Break]
+    output: NotRequired[str]
 
 
 class Runs(TypedDict):
@@ -288,6 +289,7 @@ class Day(TypedDict):
     allocated_quantity: int
     break_count: int
     breaks: list[Break]
+    output: NotRequired[str]
     pools: list[Pool]
     allocations: NotRequired[list[Allocation]]
 
@@ -328,6 +330,7 @@ class Verified(TypedDict):
 
     sound: bool
     faults: list[Fault]
+    key_given: bool
 
 
 class Checked(TypedDict):

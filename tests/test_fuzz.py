@@ -16,7 +16,8 @@ from fuzz.samples import SUFFIXES, samples_of, words_of
 
 ROOT = Path(__file__).parents[1]
 needs_atheris = pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None, reason="there is no atheris for this Python"
+    importlib.util.find_spec("atheris") is None,
+    reason="there is no atheris for this Python: use one before 3.14 on Linux",
 )
 
 

@@ -87,3 +87,35 @@ def test_the_readme_names_targets_that_exist() -> None:
     assert {"demo", "test", "lint", "bench", "serve"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_a_worker_that_dies_ends_the_run_and_names_its_test(tmp_path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", "")
+    (given,) = re.findall(r"^PYTEST := \S+ -m pytest -n auto (.*)", makefile, re.MULTILINE)
+    (tmp_path / "test_dying.py").write_text("import os\ndef test_dying(): os._exit(3)\n")
+    for name in ("one", "two", "three"):
+        (tmp_path / f"test_{name}.py").write_text("def test_here(): pass\n")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "2", *given.split(), "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert done.returncode == 1, done.stdout
+    assert "crashed while running 'test_dying.py::test_dying'" in done.stdout
+
+
+def test_what_is_said_to_install_has_the_floor_of_its_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    floors = {one for extra in project["optional-dependencies"].values() for one in extra}
+    sources = [*ROOT.glob("lottery/**/*.py"), ROOT / "README.md", ROOT / "docs/OPERATIONS.md"]
+
+    said = {
+        package
+        for path in sources
+        for package in re.findall(r"pip install '([^']+)'", path.read_text(encoding="utf-8"))
+    }
+    assert said == floors

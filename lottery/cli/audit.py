@@ -21,6 +21,7 @@ from lottery.cli.options import (
     NameOption,
     RunArgument,
     ToOption,
+    complete_run,
     read_dates,
     read_keys,
     read_new_key,
@@ -44,7 +45,11 @@ def replay(
     session: Session,
     run: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN…", help="Runs, or latest, or bundles (.zip)."),
+        typer.Argument(
+            metavar="RUN…",
+            help="Runs, or latest, or bundles (.zip).",
+            autocompletion=complete_run,
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Replay every recorded run.")] = False,
     first: FromOption = None,
@@ -122,7 +127,14 @@ def verify(
         "faults": [dataclasses.asdict(fault) for fault in faults],
         **dataclasses.asdict(tally),
     }
-    session.show(document, lambda console: _show_faults(console, faults, tally))
+    document["key_given"] = bool(keys)
+
+    def as_text(console: Console) -> None:
+        _show_faults(console, faults, tally)
+        _show_trusted(console, tally, keys, kept)
+        _show_verdict(console, faults)
+
+    session.show(document, as_text)
     raise typer.Exit(exits.MISMATCH if faults else exits.DONE)
 
 
@@ -229,14 +241,33 @@ def _read_heads(paths: list[Path] | None) -> dict[str, bytes]:
         raise typer.BadParameter(f"--checkpoint: {error.filename}: {error.strerror}") from None
 
 
+def _show_trusted(
+    console: Console, tally: Tally, keys: list[VerifierKey], kept: Mapping[str, bytes]
+) -> None:
+    """Print whose key was trusted, and that the ledger's own word is not enough."""
+    if keys:
+        console.print(f"Trusted, as given: {', '.join(map(str, keys))}", soft_wrap=True)
+        return
+    console.print(f"Trusted: {tally.public_key or 'no key'}", soft_wrap=True)
+    if not kept:
+        console.print(
+            "warning: that key is what the ledger says of itself. Whoever makes another\n"
+            "ledger in its place has a key for it too: give the one you know, with --key",
+            style="yellow",
+        )
+
+
 def _show_faults(console: Console, faults: list[Fault], tally: Tally) -> None:
     for fault in faults:
         console.print(f"{fault.where}: {fault.problem}", style="red", soft_wrap=True)
     text.show_unnamed(console, tally.unnamed_folders)
     console.print(
-        f"{tally.tree_size:,} entries, {wording.count(tally.runs, 'run')}, "
-        f"{wording.count(tally.files, 'file')} of {tally.bytes:,} bytes"
+        f"Read {wording.count(tally.runs, 'run')}, {wording.count(tally.files, 'file')} of "
+        f"{tally.bytes:,} bytes, and the head of {tally.tree_size:,} entries"
     )
+
+
+def _show_verdict(console: Console, faults: list[Fault]) -> None:
     verdict = f"Not sound: {wording.count(len(faults), 'fault')}"
     console.print(verdict if faults else "The ledger is sound", style="bold")
 

@@ -37,6 +37,8 @@ def day(
         ),
     ] = None,
     output_format: output.FormatOption = output.OutputFormat.CSV,
+    assigned_only: output.AssignedOnlyOption = False,
+    run_columns: output.RunColumnsOption = False,
     with_allocations: Annotated[
         bool, typer.Option("--allocations", help="List the accounts with assigned contracts too.")
     ] = False,
@@ -46,14 +48,23 @@ def day(
     Superseded runs are left out, and late notices are added to the draw that they continue. A break
     whose notices were allocated later is no break any more.
     """
-    business_date = read_date(date)
+    business_date = read_date(date, "DATE")
     if output_directory is not None:
         output.prepare(output_directory)
+    elif assigned_only or run_columns:
+        raise typer.BadParameter("--assigned-only and --run-columns go with --output")
+    written = ""
     with open_backend(session) as backend:
         found = backend.get_day(business_date)
     if output_directory is not None:
-        output.write_output(output_directory, output_format, output.output_of_day(found))
-    document: dict[str, Any] = {**day_document(found), "pools": found.pools.to_pylist()}
+        whole = output.output_of_day(found)
+        asked = output.chosen(whole, assigned_only=assigned_only, run_columns=run_columns)
+        written = output.write_output(output_directory, output_format, asked)
+    document: dict[str, Any] = {
+        **day_document(found),
+        **({"output": output_directory} if written else {}),
+        "pools": found.pools.to_pylist(),
+    }
     if with_allocations:
         rows = found.allocations
         if not session.as_json:
@@ -66,6 +77,8 @@ def day(
             text.show_pools(console, document["pools"])
         if with_allocations:
             text.show_allocations(console, document["allocations"])
+        if written:
+            console.print(written, soft_wrap=True)
 
     session.show(document, as_text)
 
@@ -95,7 +108,7 @@ def diff(
     """
     if (second is None) == (since is None):
         raise typer.BadParameter("expected either a second run or --since")
-    business_date = None if since is None else read_date(first)
+    business_date = None if since is None else read_date(first, "DATE")
     with open_backend(session) as backend:
         found = (
             backend.diff_runs(first, second or "")

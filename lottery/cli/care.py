@@ -166,7 +166,7 @@ def amend(
     )
     amended = operations.amend_charter(
         open_local_backend(session).settings,
-        holds_from=read_date(first),
+        holds_from=read_date(first, "--from"),
         change=lambda terms: replace(
             terms, **{**given, "decisions": {**terms.decisions, **given["decisions"]}}
         ),

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "run": ("run:run", "Allocate a business date, or one cycle of it, and record the run."),
@@ -127,11 +128,37 @@ class Commands(TyperGroup):
         return name, command and load(str(name)), rest
 
 
+class Command(TyperCommand):
+    """A command that says at once which of its options and arguments are missing."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments of a command.
+
+        Raises:
+            TyperException: The arguments are wrong.
+        """
+        given, parameters = list(args), list[Any](self.params)
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException:
+            values, _, _ = self.make_parser(ctx).parse_args(args=given)
+            missing = [
+                parameter.get_error_hint()
+                for parameter in parameters
+                if parameter.required and values.get(parameter.name) is None
+            ]
+            if missing:
+                ctx.fail(f"Missing {', '.join(missing)}.")
+            raise
+
+
 def load(name: str) -> Any:
     """Return a command or a group of commands, loaded from its module."""
     path, _ = COMMANDS[name]
     found = pkgutil.resolve_name(f"lottery.cli.{path}")
     if not isinstance(found, typer.Typer):
         function, found = found, typer.Typer(add_completion=False)
-        found.command()(function)
+        found.command(cls=Command)(function)
+    for below in found.registered_commands:
+        below.cls = Command
     return typer.main.get_command(found)

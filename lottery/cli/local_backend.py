@@ -72,9 +72,15 @@ class LocalBackend:
         return operations.recorded_run(self.ledger(), run)
 
     def list_runs(
-        self, *, first: dt.date | None = None, last: dt.date | None = None
+        self,
+        *,
+        first: dt.date | None = None,
+        last: dt.date | None = None,
+        newest_first: bool = False,
     ) -> Iterator[operations.RecordedRun]:
-        return operations.recorded_runs(self.ledger(), first=first, last=last)
+        return operations.recorded_runs(
+            self.ledger(), first=first, last=last, newest_first=newest_first
+        )
 
     def list_proposals(self) -> operations.Proposals:
         return operations.list_proposals(self.ledger())

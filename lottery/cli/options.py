@@ -28,6 +28,15 @@ _ARCHIVE_HELP: Final = (
 _FIGURE: Final = re.compile(r"[0-9]{1,30}")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
+
+def complete_run(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the runs that a shell offers, the newest first."""
+    # Loaded when a shell asks, and by nothing else.
+    from lottery.cli.completion import runs_beginning  # noqa: PLC0415
+
+    return runs_beginning(context, incomplete)
+
+
 RootLedgerOption = Annotated[
     str | None,
     typer.Option(
@@ -66,7 +75,10 @@ InForceDateOption = Annotated[
         help="The business date: the method must be in force on it, and the file be of it.",
     ),
 ]
-RunArgument = Annotated[str, typer.Argument(help="The run, such as 2024-09-16-001, or latest.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(help="The run, such as 2024-09-16-001, or latest.", autocompletion=complete_run),
+]
 FromOption = Annotated[
     str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first business date.")
 ]
@@ -123,8 +135,8 @@ ZeroHitOption = Annotated[
 PoolOption = Annotated[Pooling, typer.Option(help="What makes a pool (rule P3).")]
 
 
-def read_date(text: str) -> dt.date:
-    """Read a date written YYYY-MM-DD.
+def read_date(text: str, option: str = "--date") -> dt.date:
+    """Read a date written YYYY-MM-DD, of an option or an argument.
 
     Raises:
         typer.BadParameter: The text is not such a date.
@@ -134,16 +146,16 @@ def read_date(text: str) -> dt.date:
             return dt.date.fromisoformat(text)
     except ValueError:
         pass
-    raise typer.BadParameter(f"expected a date as YYYY-MM-DD, got {quote(text)}")
+    raise typer.BadParameter(f"{option}: expected a date as YYYY-MM-DD, got {quote(text)}")
 
 
-def read_date_if_any(text: str | None) -> dt.date | None:
+def read_date_if_any(text: str | None, option: str = "--date") -> dt.date | None:
     """Read the date of an option that may be left out.
 
     Raises:
         typer.BadParameter: The text is not a date.
     """
-    return None if text is None else read_date(text)
+    return None if text is None else read_date(text, option)
 
 
 def read_dates(first: str | None, last: str | None) -> tuple[dt.date | None, dt.date | None]:
@@ -152,10 +164,10 @@ def read_dates(first: str | None, last: str | None) -> tuple[dt.date | None, dt.
     Raises:
         typer.BadParameter: One is not a date, or the last is before the first.
     """
-    dates = [read_date_if_any(text) for text in (first, last)]
-    if dates[0] is not None and dates[1] is not None and dates[1] < dates[0]:
+    start, end = read_date_if_any(first, "--from"), read_date_if_any(last, "--to")
+    if start is not None and end is not None and end < start:
         raise typer.BadParameter(f"--to must not be before --from, got {last} and {first}")
-    return dates[0], dates[1]
+    return start, end
 
 
 def read_keys(texts: list[str] | None, option: str = "--key") -> list[operations.VerifierKey]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -41,6 +41,13 @@ class OutputFormat(StrEnum):
 
 FormatOption = Annotated[
     OutputFormat, typer.Option("--format", help="The format of --output; xlsx is for people.")
+]
+AssignedOnlyOption = Annotated[
+    bool, typer.Option("--assigned-only", help="Write no account to --output that got nothing.")
+]
+RunColumnsOption = Annotated[
+    bool,
+    typer.Option("--run-columns", help="Begin each row of --output with run, date and cycle."),
 ]
 
 
@@ -74,6 +81,7 @@ class Output:
 
     Attributes:
         title: The title of workbooks.
+        about: What every row is of, by the name of the column that says it, if that is asked for.
         recorded_at: When the last run in it was recorded, RFC 3339.
         summary: What the first sheet of a workbook says, line by line.
         allocations: `tables.ALLOCATIONS`.
@@ -83,6 +91,7 @@ class Output:
     """
 
     title: str
+    about: Mapping[str, str | int]
     recorded_at: str
     summary: tuple[tuple[str, str], ...]
     allocations: pa.Table
@@ -95,6 +104,11 @@ def output_of_run(record: RunRecord, allocations: pa.Table, pools: pa.Table) -> 
     """Return the output of a run, whose canonical bytes become `run.json`."""
     return Output(
         title=f"Run {record.run}",
+        about={
+            "run": record.run,
+            "business_date": record.business_date.isoformat(),
+            "cycle": record.cycle,
+        },
         recorded_at=record.recorded_at,
         summary=(
             ("Run", record.run),
@@ -123,6 +137,7 @@ def output_of_day(day: StandingDay) -> Output:
     document = json.dumps(day_document(day), ensure_ascii=False, indent=2)
     return Output(
         title=f"What stands for {day.business_date}",
+        about={"last_run": day.last_run, "business_date": day.business_date.isoformat()},
         recorded_at=day.recorded_at,
         summary=(
             ("Business date", day.business_date.isoformat()),
@@ -136,6 +151,28 @@ def output_of_day(day: StandingDay) -> Output:
         document_name=DAY_FILE,
         document=f"{document}\n".encode(),
     )
+
+
+def chosen(output: Output, *, assigned_only: bool, run_columns: bool) -> Output:
+    """Return what is asked for of an output.
+
+    Args:
+        output: All of it, by the columns that are documented.
+        assigned_only: Whether accounts are left out that were assigned nothing.
+        run_columns: Whether each row begins with what it is of.
+    """
+    allocations, pools = output.allocations, output.pools
+    if assigned_only:
+        allocations = allocations.filter(pc.field("assigned_quantity") > 0)
+    if run_columns:
+        allocations, pools = (_about(output, table) for table in (allocations, pools))
+    return replace(output, allocations=allocations, pools=pools)
+
+
+def _about(output: Output, table: pa.Table) -> pa.Table:
+    for index, (name, value) in enumerate(output.about.items()):
+        table = table.add_column(index, name, pa.repeat(value, table.num_rows))
+    return table
 
 
 def _sum_lines(of: RunRecord | StandingDay, pools: pa.Table) -> Iterator[tuple[str, str]]:
@@ -152,7 +189,7 @@ def _sum_lines(of: RunRecord | StandingDay, pools: pa.Table) -> Iterator[tuple[s
         yield "Break", f"{name}: {figures}: {row['break_reason']}"
 
 
-def write_output(given: str, output_format: OutputFormat, output: Output) -> None:
+def write_output(given: str, output_format: OutputFormat, output: Output) -> str:
     """Write the three files of --output, each whole or not at all.
 
     Args:
@@ -160,21 +197,27 @@ def write_output(given: str, output_format: OutputFormat, output: Output) -> Non
         output_format: CSV, Parquet, or workbooks for people.
         output: What they get.
 
+    Returns:
+        What was written and where, for people.
+
     Raises:
         OutputUnwritable: A file cannot be written.
     """
     try:
-        if not _is_bucket(given):
+        if _is_bucket(given):
+            with tempfile.TemporaryDirectory(prefix="lottery-") as folder:
+                _write_files(Path(folder), output_format, output)
+                operations.deliver(Path(folder), given)
+        else:
             _write_files(Path(given), output_format, output)
-            return
-        with tempfile.TemporaryDirectory(prefix="lottery-") as folder:
-            _write_files(Path(folder), output_format, output)
-            operations.deliver(Path(folder), given)
     except OSError as error:
         raise OutputUnwritable(
             f"--output {escape(given)}: {error.strerror or error}; what was recorded stays "
             "recorded, run the same command again to write it"
         ) from error
+    suffix = output_format.value
+    names = f"allocations.{suffix}, pools.{suffix} and {output.document_name}"
+    return f"Wrote {names} to {escape(given)}"
 
 
 def _is_bucket(given: str) -> bool:

@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Final
 
 import typer
+from rich.console import Console
 
 from lottery import operations
 from lottery.cli import exits, output, text
@@ -63,6 +64,8 @@ def run(
         ),
     ] = None,
     output_format: output.FormatOption = output.OutputFormat.CSV,
+    assigned_only: output.AssignedOnlyOption = False,
+    run_columns: output.RunColumnsOption = False,
     supersede: Annotated[
         list[str] | None,
         typer.Option(metavar="RUN…", help="Supersede this run of the date; may be repeated."),
@@ -110,8 +113,10 @@ def run(
         if dry_run:
             raise typer.BadParameter("--output goes with a recorded run, not with --dry-run")
         output.prepare(output_directory)
+    elif assigned_only or run_columns:
+        raise typer.BadParameter("--assigned-only and --run-columns go with --output")
     superseded, acknowledged = _listed(supersede, acknowledge, more, reason)
-    totals = read_totals(expect)
+    totals, written = read_totals(expect), ""
     memory = memory_limit()
     with (
         local_files(notices, positions, volumes, occ_positions, columns) as files,
@@ -146,12 +151,17 @@ def run(
         if output_directory is not None and recorded.counts:
             step("writing the output")
             allocations, pools = backend.allocations(record.run), backend.pools(record.run)
-            written = output.output_of_run(record, allocations, pools)
-            output.write_output(output_directory, output_format, written)
-    session.show(
-        summary(recorded),
-        lambda console: text.show_run(console, recorded, is_repeated=recorded.already_recorded),
-    )
+            whole = output.output_of_run(record, allocations, pools)
+            asked = output.chosen(whole, assigned_only=assigned_only, run_columns=run_columns)
+            written = output.write_output(output_directory, output_format, asked)
+    document = {**summary(recorded), **({"output": output_directory} if written else {})}
+
+    def as_text(console: Console) -> None:
+        text.show_run(console, recorded, is_repeated=recorded.already_recorded)
+        if written:
+            console.print(written, soft_wrap=True)
+
+    session.show(document, as_text)
     raise typer.Exit(exits.BREAKS if record.break_count else exits.DONE)
 
 

@@ -29,6 +29,10 @@ LARGEST_NUMBER: Final = 10**15 - 1
 SUMMARY_SHEET: Final = "summary"
 """The name of the sheet that says what the workbook is of."""
 HEADINGS: Final[Mapping[str, str]] = {
+    "run": "Run",
+    "last_run": "Last run",
+    "business_date": "Business date",
+    "cycle": "Cycle",
     "occ_account": "OCC account",
     "series": "Series",
     "account": "Account",

@@ -187,6 +187,7 @@ def test_the_files_of_a_day_are_those_of_a_run_and_a_document(books: Door, tmp_p
         "pools.csv",
     ]
     pools = document.pop("pools")
+    assert document.pop("output") == str(out)
     assert json.loads((out / "day.json").read_text(encoding="utf-8")) == document
     with (out / "pools.csv").open(encoding="utf-8", newline="") as lines:
         assert [row["series"] for row in csv.DictReader(lines)] == [one["series"] for one in pools]

@@ -205,6 +205,6 @@ def test_without_duckdb_the_sql_statement_is_reported_missing_and_no_replay_is_i
     for command in (["latest"], ["--all"], [bundle]):
         given = ("replay", *command, "--engine", "sql")
         text, _ = fails(reader, *given, exit_code=2, reason="ENGINE_MISSING")
-        assert "pip install 'options-assignment-lottery[sql]'" in text.message
+        assert "pip install 'duckdb>=1.4'" in text.message
     assert trail_of(reader.ledger) == trail
     assert reader("replay", bundle).exit_code == 0

@@ -245,6 +245,43 @@ def test_wrong_usage_exits_2_with_a_message_and_touches_nothing(tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        (["run"], ["--date", "--notices", "--positions", "--volumes"]),
+        (["run", "--cycle", "0", "--volumes", VOLUMES], ["--date", "--notices", "--positions"]),
+        (["odds", "--quantity", "1"], ["--positions", "--series"]),
+        (["charter", "amend"], ["--from"]),
+        (["export"], ["run", "FILE.zip"]),
+        (["witness", "serve", "--key", "a"], ["--log", "--state"]),
+    ],
+)
+def test_all_that_is_missing_is_said_at_once(command: list[str], missing: list[str]) -> None:
+    names = ", ".join(f"'{name}'" for name in missing)
+    text, document = fails(lottery, *command, exit_code=2, reason="WRONG_USAGE")
+    assert f"Missing {names}." in text.message
+    assert document["message"] == f"Missing {names}."
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["run", "--date", "today", *example_arguments()[3:]], "--date"),
+        (["runs", "--from", "today"], "--from"),
+        (["runs", "--to", "today"], "--to"),
+        (["day", "today"], "DATE"),
+        (["diff", "today", "--since", EXAMPLE_RUN], "DATE"),
+        (["charter", "amend", "--from", "today"], "--from"),
+        (["check", POSITIONS, "--date", "today"], "--date"),
+    ],
+)
+def test_a_date_that_is_none_is_said_with_the_name_of_its_option(
+    command: list[str], option: str
+) -> None:
+    text, _ = fails(lottery, *command, exit_code=2, reason="WRONG_USAGE")
+    assert f"{option}: expected a date as YYYY-MM-DD, got 'today'" in text.message
+
+
 def test_wrong_usage_is_the_same_document_if_json_is_given_after_the_command() -> None:
     before = lottery("--json", "explain", "latest")
     assert before.exit_code == 2

@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
@@ -74,6 +75,55 @@ def test_parquet_has_the_same_columns_and_values(either: Door, tmp_path: Path) -
         with expected.open(encoding="utf-8", newline="") as lines:
             assert rows == list(csv.DictReader(lines))
         assert ",".join(table.column_names) == COLUMNS[name]
+
+
+def test_what_is_asked_for_changes_what_is_written_and_not_what_is_recorded(
+    door: Door, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    asked = ("--output", out, "--assigned-only", "--run-columns")
+    text = door(*example_arguments(), *asked)
+    assert text.lines[-1] == f"Wrote allocations.csv, pools.csv and run.json to {out}"
+    assert door(*example_arguments(), *asked, "--json").document["output"] == str(out)
+    for name, expected in EXPECTED.items():
+        with (
+            (out / f"{name}.csv").open(encoding="utf-8", newline="") as lines,
+            expected.open(encoding="utf-8", newline="") as whole,
+        ):
+            written, rows = list(csv.DictReader(lines)), list(csv.DictReader(whole))
+        if name == "allocations":
+            rows = [row for row in rows if row["assigned_quantity"] != "0"]
+        about = {"run": EXAMPLE_RUN, "business_date": "2024-09-16", "cycle": "1"}
+        assert written == [{**about, **row} for row in rows]
+        assert ",".join(written[0]) == f"run,business_date,cycle,{COLUMNS[name]}"
+    assert door("verify").exit_code == 0
+
+
+def test_a_date_is_written_with_its_last_run_and_its_date(reader: Door, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = reader("day", "2024-09-16", "--output", out, "--run-columns", "--format", "parquet")
+    assert text.lines[-1] == f"Wrote allocations.parquet, pools.parquet and day.json to {out}"
+    for name, columns in COLUMNS.items():
+        table = pq.read_table(out / f"{name}.parquet")
+        assert ",".join(table.column_names) == f"last_run,business_date,{columns}"
+        first = table.slice(0, 1).to_pylist()[0]
+        assert (first["last_run"], first["business_date"]) == (EXAMPLE_RUN, "2024-09-16")
+
+
+def test_the_run_of_each_row_is_written_to_workbooks_too(reader: Door, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ("day", "2024-09-16", "--output", out, "--format", "xlsx", "--run-columns")
+    assert reader(*given).exit_code == 0
+    sheet = openpyxl.load_workbook(out / "allocations.xlsx")["allocations"]
+    assert [cell.value for cell in sheet[1]][:3] == ["Last run", "Business date", "OCC account"]
+    assert [cell.value for cell in sheet[2]][:2] == [EXAMPLE_RUN, "2024-09-16"]
+
+
+@pytest.mark.parametrize("option", ["--assigned-only", "--run-columns"])
+def test_what_is_written_is_not_chosen_where_nothing_is(reader: Door, option: str) -> None:
+    for command in (example_arguments(), ["day", "2024-09-16"]):
+        text, _ = fails(reader, *command, option, exit_code=2, reason="WRONG_USAGE")
+        assert "go with --output" in text.message
 
 
 def test_files_that_are_there_are_replaced_and_others_left_alone(

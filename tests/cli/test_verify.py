@@ -40,10 +40,28 @@ def faults_of(door: Door, *options: str) -> dict[str, str]:
 def test_a_sound_ledger_is_reported_so_and_exits_0(tampered: Door) -> None:
     text, document = succeeds(tampered, "verify")
     assert text.lines[-1] == "The ledger is sound"
-    assert text.lines[0].startswith("2 entries, 1 run, ")
+    assert text.lines[0].startswith("Read 1 run, ")
+    assert text.lines[0].endswith(" bytes, and the head of 2 entries")
     assert (document["sound"], document["faults"]) == (True, [])
     assert (document["runs"], document["tree_size"]) == (1, 2)
     assert document["public_key"] == public_key(tampered.ledger)
+    assert document["key_given"] is False
+
+
+def test_whose_key_was_trusted_is_said_and_the_ledgers_own_word_is_a_warning(
+    both: tuple[Door, Door], tmp_path: Path
+) -> None:
+    for door in both:
+        key = public_key(door.ledger)
+        own, given = door("verify"), door("verify", "--key", key)
+        assert own.lines[1] == f"Trusted: {key}"
+        assert own.lines[2].startswith("warning: that key is what the ledger says of itself")
+        assert given.lines[1:] == [f"Trusted, as given: {key}", "The ledger is sound"]
+        assert door("verify", "--key", key, "--json").document["key_given"] is True
+        kept = tmp_path / "kept"
+        kept.write_bytes((door.ledger / "log/checkpoint").read_bytes())
+        assert "warning" not in door("verify", "--checkpoint", kept).out
+        assert all(len(line) <= 80 or " " not in line[9:] for line in own.out.splitlines())
 
 
 def test_a_ledger_in_which_nothing_is_recorded_is_sound(both: tuple[Door, Door]) -> None:
@@ -63,7 +81,7 @@ def test_every_fault_is_listed_with_its_file(tampered: Door) -> None:
     assert list(faults_of(tampered)) == names
     text = tampered("verify")
     assert (text.exit_code, text.err) == (6, "")
-    assert [line.partition(": ")[0] for line in text.lines[:-2]] == names
+    assert [line.partition(": ")[0] for line in text.lines[:-5]] == names
     assert text.lines[-1] == "Not sound: 3 faults"
     # Looking changes nothing, and is no entry of the trail.
     assert files_in(tampered.ledger) == before

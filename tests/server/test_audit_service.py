@@ -185,7 +185,7 @@ def test_a_run_is_replayed_by_the_engine_that_was_asked_for(
         failure_to(replayed, pb.ReplayRunsRequest(engine=engine)),
     ):
         assert failure.status == (grpc.StatusCode.FAILED_PRECONDITION, "ENGINE_MISSING")
-        assert "options-assignment-lottery[sql]" in failure.message
+        assert "duckdb>=1.4" in failure.message
 
 
 # What is refused, and how it says so.

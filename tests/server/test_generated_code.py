@@ -20,7 +20,7 @@ COMMITTED: Final = ROOT / "lottery" / "v1"
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the directory that the command of `make proto` writes to."""
-    pytest.importorskip("grpc_tools", reason="grpcio-tools is not installed")
+    pytest.importorskip("grpc_tools", reason="grpcio-tools is not installed: make test")
     directory = tmp_path_factory.mktemp("generated")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     finished = subprocess.run(

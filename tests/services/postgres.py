@@ -236,7 +236,7 @@ def why_not() -> str | None:
     if programs() is None:
         return "PostgreSQL's programs are not installed: apt install postgresql"
     if os.getuid() == 0 and not _exists(_SYSTEM_USER):
-        return "PostgreSQL does not run as root, and there is no user postgres"
+        return "PostgreSQL does not run as root: adduser --system postgres"
     return None
 
 

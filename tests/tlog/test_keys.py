@@ -114,7 +114,7 @@ def test_the_first_key_of_rfc_8032_signs_as_the_rfc_says() -> None:
     )
 
 
-@pytest.mark.skipif(OPENSSL is None, reason="there is no openssl program")
+@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed: apt install openssl")
 def test_openssl_verifies_what_a_key_signs(tmp_path: Path) -> None:
     key = SigningKey.generate("log.example")
     # RFC 8410, 4: the SubjectPublicKeyInfo of Ed25519 is these 12 bytes and the key.
