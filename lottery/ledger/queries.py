@@ -226,11 +226,6 @@ def waiting_proposals(connection: sa.Connection, now: str) -> list[Proposal]:
     return [one for date in dates for one in runs_of_date(connection, date).waiting(now)]
 
 
-def superseding_run(connection: sa.Connection, run: str) -> str | None:
-    """Return the run that supersedes a run, or None if it is standing."""
-    return runs_of_date(connection, run.rpartition("-")[0]).superseded_by().get(run)
-
-
 def charters(connection: sa.Connection) -> list[tuple[str, Charter]]:
     """Return every charter with the SHA-256 of its entry, walked along their chain.
 

@@ -137,11 +137,6 @@ class LedgerReader:
         with self.reading() as connection:
             return queries.waiting_proposals(connection, self.now())
 
-    def superseded_by(self, run: str) -> str | None:
-        """Return the run that supersedes a run, or None if it is standing."""
-        with self.reading() as connection:
-            return queries.superseding_run(connection, run)
-
     def runs_of(self, business_date: dt.date) -> DateRuns:
         """Return the runs of a date, walked along their chain.
 

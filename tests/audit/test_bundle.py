@@ -242,7 +242,7 @@ def test_the_same_run_gives_the_same_bytes_whatever_happens_to_it_later(
         FULL.shuffled(3), tmp_path / "again", supersedes=[RUN, LATE_RUN], reason="wrong file"
     )
     record_in(ledger, again)
-    assert opened(ledger).superseded_by(RUN) == "2024-09-16-003"
+    assert opened(ledger).described(opened(ledger).get(RUN)).superseded_by == "2024-09-16-003"
     assert export(ledger, RUN) == exported.first
     assert export(ledger, LATE_RUN) == exported.second
 

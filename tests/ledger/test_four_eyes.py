@@ -303,9 +303,9 @@ def test_what_waits_can_be_neither_superseded_nor_withdrawn(eyes: Ledger) -> Non
     assert (withdrawal.state, state_of(eyes, A)) == (PROPOSED, ALLOCATED)
     with conflict(NOT_APPROVED, B):
         operations.difference_since(eyes, DATE, B)
-    assert eyes.superseded_by(A) is None
+    assert eyes.described(eyes.get(A)).superseded_by is None
     approve(eyes, withdrawal)
-    assert (state_of(eyes, B), eyes.superseded_by(A)) == (WITHDRAWN, B)
+    assert (state_of(eyes, B), eyes.described(eyes.get(A)).superseded_by) == (WITHDRAWN, B)
     assert operations.standing_day(eyes, DATE).state == WITHDRAWN
     assert_sound(eyes)
 

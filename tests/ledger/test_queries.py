@@ -79,8 +79,6 @@ def test_the_runs_of_a_date_are_walked_along_their_chain() -> None:
         assert until_a.last_digest == digest_of(canonical(entries[2]))
         assert until_c == found
         assert queries.stored_leaf(connection, "latest") == (4, canonical(entries[4]))
-        assert queries.superseding_run(connection, A) == B
-        assert queries.superseding_run(connection, C) is None
         other = queries.proved_runs_of_date(connection, LOG, head, "2024-09-17")
         assert (other.entries, other.last_digest) == ((), None)
         with pytest.raises(RunNotFound):

@@ -48,7 +48,7 @@ pytestmark = pytest.mark.usefixtures("published")
 def superseded_in(ledger: Path) -> dict[str, str]:
     """Return every superseded run and the run that supersedes it."""
     there = opened(ledger)
-    pairs = {record.run: there.superseded_by(record.run) for record in there.iterate()}
+    pairs = {record.run: there.described(record).superseded_by for record in there.iterate()}
     return {old: new for old, new in pairs.items() if new is not None}
 
 

@@ -95,7 +95,9 @@ def test_a_recorded_day_was_superseded_with_its_broken_pool_mended(ledger: Ledge
 
     assert superseding.supersedes == ("2024-09-17-001", "2024-09-17-002")
     assert superseding.reason == CORRECTED_FOR
-    assert [ledger.superseded_by(run) for run in superseding.supersedes] == [superseding.run] * 2
+    assert [ledger.described(ledger.get(run)).superseded_by for run in superseding.supersedes] == [
+        superseding.run
+    ] * 2
     assert superseding.break_count == 0
 
 

@@ -71,7 +71,7 @@ def test_a_run_is_withdrawn_by_one_without_notices(ledger: Ledger) -> None:
     assert (taken_back.notice_count, taken_back.allocated_quantity) == (0, 0)
     assert taken_back.requested_by == TESTER
     assert (again.record, again.already_recorded) == (taken_back, True)
-    assert ledger.superseded_by(A) == B
+    assert ledger.described(ledger.get(A)).superseded_by == B
     assert ledger.get(A) == first
     with pytest.raises(LedgerDamaged, match="expected one source volume of run"):
         evidence.read_source(ledger.ports.objects, first, "volume")
@@ -139,4 +139,4 @@ def test_withdrawing_one_run_leaves_the_others_of_its_date(ledger: Ledger) -> No
 
     # Of a cycle below the highest: what takes back holds nothing.
     assert withdraw(ledger, A).record.acknowledgements == ()
-    assert ledger.superseded_by(B) is None
+    assert ledger.described(ledger.get(B)).superseded_by is None
