@@ -42,6 +42,19 @@ class ServerProcess:
         """The services' port."""
         return int(self.serving["port"])
 
+    def workers(self) -> list[int]:
+        """Return the process ids of its workers."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = int(stat.read_text().rpartition(")")[2].split()[1])
+                command = stat.with_name("cmdline").read_bytes().split(b"\0")
+            except OSError:  # It has ended.
+                continue
+            if parent == self.process.pid and b"server.worker" in command:
+                found.append(int(stat.parent.name))
+        return sorted(found)
+
 
 def environment_of(ledger: Path, **settings: str) -> dict[str, str]:
     """Return an environment with these settings and free ports of loopback."""
@@ -59,16 +72,25 @@ def environment_of(ledger: Path, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def server_process(directory: Path, **settings: str) -> Iterator[ServerProcess]:
-    """Run `python -m server`; the block begins when it serves. Its ledger is made."""
-    made(directory / "ledger")
+def server_process(
+    directory: Path, *, to: Path | None = None, **settings: str
+) -> Iterator[ServerProcess]:
+    """Run `python -m server`; the block begins when it serves.
+
+    Args:
+        directory: The folder of its log, and of its ledger.
+        to: Another folder for its ledger, which is made if there is none.
+        settings: Its settings.
+    """
+    ledger = to or directory / "ledger"
+    made(ledger).close()
     log = directory / "server.log"
     with (
         log.open("wb") as stderr,
         subprocess.Popen(
             [sys.executable, "-m", "server"],
             stderr=stderr,
-            env=environment_of(directory / "ledger", **settings),
+            env=environment_of(ledger, **settings),
         ) as process,
     ):
         started = ServerProcess(process=process, log=log)

@@ -46,16 +46,16 @@ def test_the_supervisor_and_its_settings_load_no_grpc() -> None:
 
 def test_workers_that_are_killed_are_started_again_and_the_log_says_so(tmp_path: Path) -> None:
     with server_process(tmp_path, processes="2") as server:
-        before = workers_of(server)
+        before = set(server.workers())
         assert len(before) == 2
         with connected(server.port) as stubs:
             assert run_day(stubs, PUBLISHED).run.run == "2024-09-16-001"
 
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: deaths(server) == {0, 1} and len(workers_of(server)) == 2)
+        wait_until(lambda: deaths(server) == {0, 1} and len(set(server.workers())) == 2)
 
-        assert not before & workers_of(server)
+        assert not before & set(server.workers())
         wait_until(lambda: answers(server))
         with connected(server.port) as stubs:
             again = run_day(stubs, PUBLISHED)
@@ -64,7 +64,7 @@ def test_workers_that_are_killed_are_started_again_and_the_log_says_so(tmp_path:
 
 def test_when_the_supervisor_is_killed_everything_ends(tmp_path: Path) -> None:
     with server_process(tmp_path, processes="2") as server:
-        workers = workers_of(server)
+        workers = set(server.workers())
 
         server.process.kill()
 
@@ -81,7 +81,7 @@ def test_health_is_not_serving_while_a_worker_hangs_and_answers_all_the_same(
         grpc.insecure_channel(f"127.0.0.1:{server.serving['health_port']}") as channel,
     ):
         health = health_pb2_grpc.HealthStub(channel)
-        hanging = next(iter(workers_of(server)))
+        hanging = next(iter(set(server.workers())))
         assert is_serving(health)
 
         os.kill(hanging, signal.SIGSTOP)
@@ -104,7 +104,7 @@ def test_a_server_on_ipv4_loopback_is_not_reached_over_ipv6(tmp_path: Path) -> N
 def test_a_unix_socket_has_one_worker_and_the_log_says_so(tmp_path: Path) -> None:
     address = f"unix:{os.path.relpath(tmp_path / 'socket')}"
     with server_process(tmp_path, processes="2", listen=address) as server:
-        assert len(workers_of(server)) == 1
+        assert len(set(server.workers())) == 1
         assert server.has_logged("one worker")
         with grpc.insecure_channel(address) as channel:
             call: Any = channel.unary_unary("/lottery.v1.LotteryService/ListRuns")
@@ -158,20 +158,6 @@ def budget_of(folder: Path, worker: int, *, free: int) -> Budget:
     limit = 2 * PROCESS_BYTES + free
     reservations = Reservations(folder, 2)
     return Budget(limit_bytes=limit, reservations=reservations, count=2, worker=worker)
-
-
-def workers_of(server: ServerProcess) -> set[int]:
-    """Return the process ids of a server's workers."""
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            command = stat.with_name("cmdline").read_bytes().split(b"\0")
-        except OSError:  # It has ended.
-            continue
-        if parent == server.process.pid and b"server.worker" in command:
-            found.add(int(stat.parent.name))
-    return found
 
 
 def deaths(server: ServerProcess) -> set[int]:
