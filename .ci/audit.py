@@ -29,13 +29,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", default=str(Path(sys.executable).with_name("pip-audit")))
     parser.add_argument("--exceptions", type=Path, default=EXCEPTIONS)
+    parser.add_argument("--seconds", type=float, default=120.0, help="How long it may take.")
     given = parser.parse_args()
     try:
         excepted = read_exceptions(given.exceptions, dt.datetime.now(dt.UTC).date())
     except (OSError, ValueError) as error:
         say(f"audit: {given.exceptions}: {error}")
         return 2
-    packages, problem = ask(given.program)
+    packages, problem = ask(given.program, given.seconds)
     asked = [package for package in packages if "skip_reason" not in package]
     if not asked:
         say(f"audit: skipped, nothing could be asked of a service of advisories: {problem}")
@@ -57,13 +58,21 @@ def main() -> int:
     return 1 if known else 0
 
 
-def ask(program: str) -> tuple[list[dict[str, Any]], str]:
+def ask(program: str, seconds: float) -> tuple[list[dict[str, Any]], str]:
     """Return what pip-audit says of each package, and why if it says nothing."""
     locks = [text for lock in LOCKS for text in ("--requirement", str(lock))]
     command = [program, "--require-hashes", "--disable-pip", "--progress-spinner=off", *locks]
-    asked = subprocess.run(  # noqa: S603 - the project's own locks.
-        [*command, "--format=json"], capture_output=True, check=False, text=True
-    )
+    try:
+        asked = subprocess.run(  # noqa: S603 - the project's own locks.
+            [*command, "--format=json"],
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        return [], f"no answer within {seconds:g} seconds"
     try:
         packages: list[dict[str, Any]] = json.loads(asked.stdout)["dependencies"]
     except ValueError:

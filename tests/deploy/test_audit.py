@@ -105,6 +105,24 @@ def test_what_could_not_be_asked_is_not_called_sound(
     assert ("no network" if not packages else "not found") in text
 
 
+def test_a_service_that_does_not_answer_holds_nobody_up(exceptions: Path) -> None:
+    program = exceptions.with_name("pip-audit")
+    program.write_text(f"#!{sys.executable}\nimport signal\nsignal.pause()\n")
+    program.chmod(0o755)
+    options = ["--program", str(program), "--exceptions", str(exceptions), "--seconds", "0.2"]
+
+    done = subprocess.run(
+        [sys.executable, str(ROOT / ".ci" / "audit.py"), *options],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert done.returncode == 0
+    assert "skipped, nothing could be asked" in done.stdout
+    assert "within 0.2 seconds" in done.stdout
+
+
 def test_packages_that_could_not_be_asked_about_are_counted(exceptions: Path) -> None:
     assert "1 could not be asked about" in audit(exceptions, SOUND, SKIPPED)[1]
 
