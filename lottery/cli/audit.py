@@ -159,7 +159,9 @@ def export(
     )
 
 
-keys_app = typer.Typer(name="keys", add_completion=False, invoke_without_command=True)
+keys_app = typer.Typer(
+    name="keys", add_completion=False, invoke_without_command=True, rich_markup_mode=None
+)
 
 
 @keys_app.callback()

@@ -109,7 +109,9 @@ def init(
     )
 
 
-charter_app = typer.Typer(name="charter", add_completion=False, invoke_without_command=True)
+charter_app = typer.Typer(
+    name="charter", add_completion=False, invoke_without_command=True, rich_markup_mode=None
+)
 
 
 @charter_app.callback()

@@ -120,7 +120,7 @@ class Commands(TyperGroup):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         for name, (_, summary) in COMMANDS.items():
-            self.add_command(TyperCommand(name, help=summary))
+            self.add_command(TyperCommand(name, help=summary, short_help=summary))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that is called, with all of its options."""
@@ -157,7 +157,7 @@ def load(name: str) -> Any:
     path, _ = COMMANDS[name]
     found = pkgutil.resolve_name(f"lottery.cli.{path}")
     if not isinstance(found, typer.Typer):
-        function, found = found, typer.Typer(add_completion=False)
+        function, found = found, typer.Typer(add_completion=False, rich_markup_mode=None)
         found.command(cls=Command)(function)
     for below in found.registered_commands:
         below.cls = Command

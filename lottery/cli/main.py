@@ -31,6 +31,7 @@ app = typer.Typer(
     help="The options assignment lottery: OCC assignment notices to short accounts, on the record.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # What it takes to frame the help is most of what the help takes.
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

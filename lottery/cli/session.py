@@ -11,10 +11,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import typer
-from rich.console import Console
 
 from lottery import operations
 from lottery.cli.exits import exit_code
@@ -35,10 +34,11 @@ from lottery.errors import (
     Refused,
 )
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 PROGRESS_AFTER: Final = 1.0
 """Seconds that work takes before a progress bar is shown."""
-PIPED_WIDTH: Final = 160
-"""Columns of text that goes to a file or a pipe, which has no width of its own."""
 
 _RECORDS_NOTHING: Final = (Conflict, LedgerBusy, LedgerUnwritable)
 
@@ -105,6 +105,7 @@ class Session:
             are.
         """
         # Imported here: the help loads this module too, and shows no bar.
+        from rich.console import Console  # noqa: PLC0415 - as above.
         from rich.progress import (  # noqa: PLC0415
             BarColumn,
             Progress,
@@ -282,13 +283,8 @@ def _show_holds(console: Console, holds: Sequence[Hold]) -> None:
     console.print(f"If that is right: {codes} --reason TEXT", soft_wrap=True)
 
 
-class _Console(Console):
-    """Prints; a pipe that nobody reads is left to `main`, as where a document is printed."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
 def _console(stream: Any) -> Console:
-    width = None if stream.isatty() else PIPED_WIDTH
-    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    # Imported here: the help loads this module too, and prints without it.
+    from lottery.cli.console import console_on  # noqa: PLC0415
+
+    return console_on(stream)

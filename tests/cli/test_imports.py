@@ -42,7 +42,7 @@ _VOLUMES = str(EXAMPLE / "volumes.csv")
 _ODDS = ("odds", "--positions", _POSITIONS, "--series", _SERIES, "--quantity", "1")
 
 COMMANDS = {
-    "--help": (["--help"], ("rich.progress", *_WORK)),
+    "--help": (["--help"], ("rich", "attr", *_WORK)),
     "--version": (["--version"], _WORK),
     "check": (["check", _POSITIONS, _VOLUMES], _RECORD),
     "dev-certs": (

@@ -294,6 +294,15 @@ def test_the_version_is_that_of_the_package() -> None:
     assert (answer.exit_code, answer.out, answer.err) == (0, f"{version}\n", "")
 
 
+def test_the_help_fits_80_columns_and_cuts_no_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for given in ([], *([*path.split()] for path in EVERY_COMMAND)):
+        lines = lottery(*given, "--help").out.splitlines()
+        assert max(map(len, lines)) <= 80, given
+    listed = " ".join(lottery("--help").out.split())
+    assert all(summary in listed for _, summary in commands.COMMANDS.values())
+
+
 def test_the_help_lists_every_command() -> None:
     answer = lottery("--help")
     assert answer.exit_code == 0
