@@ -76,6 +76,8 @@ def refuse_conflicts(standing: Iterable[RunRecord], read: Reader, claim: Claim) 
         StandingChanged: A run has drawn a pool of it that it does not continue.
     """
     standing = list(standing)
+    if not standing:  # As on most mornings; a large day's notices take a while to compare.
+        return
     seed = claim.seed
     for record in standing:
         if record.seed.volume_of != seed.volume_of:
@@ -104,6 +106,9 @@ def refuse_held_notices(waiting: Iterable[RunRecord], read: Reader, claim: Claim
     Raises:
         Conflict: A proposal would allocate a notice of it.
     """
+    waiting = list(waiting)
+    if not waiting:
+        return
     given = _notices_of(claim)
     for record in waiting:
         again = sorted(_same_notices(given, _allocated_notices(record, read)[0]))
