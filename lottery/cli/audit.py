@@ -282,7 +282,7 @@ def _show_trail(console: Console, entries: list[Entry]) -> None:
             text.recorded_time(entry.recorded_at),
             entry.type,
             _subject_of(document),
-            document.get("outcome", ""),
+            document.get("outcome") or document.get("reason") or "",
             text.person(entry.requested_by),
             entry.software.version,
         )
@@ -296,6 +296,6 @@ def _subject_of(document: Mapping[str, Any]) -> str:
             return f"from {document['holds_from'] or 'the beginning'}"
         case "key":
             return f"from {document['signs_from']} entries on"
-        case "request":
+        case "request" | "approval" | "rejection":
             return str(document["run"])
     return str(document["subject"])
