@@ -130,6 +130,11 @@ ANSWERS: Final[Sequence[tuple[Request, Callable[..., object], object]]] = (
         ("jpms-2024-09-06", "wrap", b'{"approval_reference":""'),
     ),
     (
+        pb.ListProposalsRequest(),
+        lambda answer: (len(answer.runs), answer.four_eyes),
+        (0, False),
+    ),
+    (
         pb.GetRunRequest(run="latest"),
         lambda answer: (answer.run.run, answer.run.break_count, len(answer.run.breaks)),
         (RUN, 1, 1),
@@ -216,6 +221,11 @@ REFUSALS: Final[Sequence[tuple[Request, grpc.StatusCode]]] = (
         grpc.StatusCode.INVALID_ARGUMENT,
     ),
     (pb.GetRunRequest(run="2024-09-16-002"), grpc.StatusCode.NOT_FOUND),
+    (pb.ApproveRunRequest(run="2024-09-16-002", record_sha256="00"), grpc.StatusCode.NOT_FOUND),
+    (
+        pb.RejectRunRequest(run=RUN, record_sha256="00", reason="x"),
+        grpc.StatusCode.FAILED_PRECONDITION,
+    ),
     (pb.StreamAllocationsRequest(run="2024-09-16-002"), grpc.StatusCode.NOT_FOUND),
     (pb.ExplainPoolRequest(run=RUN, account="4711"), grpc.StatusCode.NOT_FOUND),
     (
@@ -234,8 +244,9 @@ REFUSALS: Final[Sequence[tuple[Request, grpc.StatusCode]]] = (
 def test_every_method_has_an_answer_here() -> None:
     answered = {method_of(request).name for request, *_ in ANSWERS}
 
-    # It changes what the others answer, and has a ledger of its own below.
-    assert answered == {method.name for method in METHODS.values()} - {"WithdrawRun"}
+    # They change what the others answer: below, and in test_four_eyes.py, they have another ledger.
+    apart = {"WithdrawRun", "ApproveRun", "RejectRun"}
+    assert answered == {method.name for method in METHODS.values()} - apart
 
 
 def test_a_run_is_withdrawn(tmp_path: Path) -> None:
