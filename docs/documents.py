@@ -397,6 +397,7 @@ class Standing(TypedDict):
     charter: CharterInBrief
     last_run: LastRun | None
     open_breaks: list[Break]
+    waiting: list[str]
     certificate: Certificate | None
     limits: Limits
 

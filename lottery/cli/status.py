@@ -68,6 +68,9 @@ def _charter(found: Overview) -> Iterator[str]:
 
 
 def _last_run(found: Overview) -> Iterator[str]:
+    if found.waiting:
+        waiting = wording.count(len(found.waiting), "proposal")
+        yield f"warning: {waiting} without a verdict, see lottery proposals"
     run = found.last_run
     if run is None:
         yield "nothing is recorded yet"

@@ -23,6 +23,7 @@ from lottery.ledger.trading_days import date_in_new_york
 from lottery.operations.care import LedgerStatus, charter_sha256, status_of
 from lottery.operations.days import standing_day
 from lottery.operations.settings import LedgerSettings
+from lottery.operations.verdicts import list_proposals
 from lottery.tlog.keys import VerifierKey
 from lottery.version import VERSION
 
@@ -77,6 +78,7 @@ class Overview:
         last_run: The run that was recorded last; None if there is none.
         superseded_by: The run that supersedes it, or None.
         open_breaks: The breaks of its date whose notices no standing run has allocated.
+        waiting: The proposals of all dates that wait for a verdict.
         certificate: The server's certificate; None if no file of one is named.
         limits: What they take, and what is used.
     """
@@ -90,6 +92,7 @@ class Overview:
     last_run: RunRecord | None
     superseded_by: str | None
     open_breaks: tuple[Break, ...]
+    waiting: tuple[str, ...]
     certificate: Certificate | None
     limits: Limits
 
@@ -133,8 +136,9 @@ def overview(
         key_problem=_key_problem(settings, status.public_key),
         charter=ledger.charter_for(date_in_new_york(ledger.ports.clock())),
         last_run=last_run,
-        superseded_by=None if last_run is None else ledger.superseded_by(last_run.run),
+        superseded_by=None if last_run is None else ledger.described(last_run).superseded_by,
         open_breaks=() if last_run is None else _open_breaks(ledger, last_run.business_date),
+        waiting=tuple(one.record.run for one in list_proposals(ledger).waiting),
         certificate=None if certificate is None else _certificate(certificate),
         limits=Limits(
             memory_bytes=memory.limit_bytes,
@@ -171,6 +175,7 @@ def overview_document(found: Overview) -> Mapping[str, Any]:
             "superseded_by": found.superseded_by,
         },
         "open_breaks": [asdict(broken) for broken in found.open_breaks],
+        "waiting": list(found.waiting),
         "certificate": found.certificate
         and {
             **asdict(found.certificate),

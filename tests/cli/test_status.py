@@ -58,6 +58,17 @@ def test_a_date_without_breaks_has_nothing_open(door: Door, tmp_path: Path) -> N
     assert "nothing is open for 2024-09-16" in door("status").lines
 
 
+def test_a_proposal_that_waits_is_a_warning(tmp_path: Path) -> None:
+    door = Door(ledger=tmp_path / "ledger", options=("--ledger", str(tmp_path / "ledger")))
+    assert door("init", "--four-eyes").exit_code == 0
+    assert door(*run_of(PUBLISHED, tmp_path / "in")).exit_code == 0
+
+    text, document = succeeds(door, "status")
+
+    assert "last run warning: 1 proposal without a verdict, see lottery proposals" in text.lines
+    assert (document["waiting"], document["last_run"]) == (["2024-09-16-001"], None)
+
+
 def test_how_far_archive_and_witnesses_are_is_shown(
     tampered: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
