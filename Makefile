@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test long-test crash-test image-test fuzz lint breaking format proto lock sbom audit bench serve example docs clean
+.PHONY: help demo check test long-test crash-test load-test image-test fuzz lint breaking format proto lock sbom audit bench serve example docs clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ long-test: .venv/dev  ## Run the tests that take minutes: every failing call, 1,
 
 crash-test: .venv/dev  ## Kill KILLS (200) processes that record, half on SQLite, half on PostgreSQL and S3.
 	@LOTTERY_KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -q -rP tests/faults/test_crash.py
+
+load-test: .venv/dev  ## Measure how the server bears load, silence and bad callers; LOAD=--quick for a minute.
+	@$(BIN)/python -m bench.load $(LOAD)
 
 image-test: .venv/dev  ## Build the image on a bare Debian root, run it hardened, and ask it; as root, minutes.
 	@.ci/image

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,11 +37,15 @@ class Served:
 
     Attributes:
         target: HOST:PORT.
-        process: Its process id.
+        process: The process id of its first worker.
+        workers: Those of all.
+        health: HOST:PORT of its health.
     """
 
     target: str
     process: int
+    workers: Sequence[int]
+    health: str
 
 
 class Worker:
@@ -119,19 +123,20 @@ class Worker:
 
 
 @contextmanager
-def serving(directory: Path, ledger: Path) -> Iterator[Served]:
+def serving(directory: Path, ledger: Path, processes: int = 1) -> Iterator[Served]:
     """Run `python -m server` on ports of its own, and stop it at the end.
 
     Args:
         directory: A folder for its log.
         ledger: Its ledger.
+        processes: How many workers it has.
     """
     environment = {
         **os.environ,
         "LOTTERY_LISTEN": "127.0.0.1:0",
         "LOTTERY_HEALTH_LISTEN": "127.0.0.1:0",
         "LOTTERY_METRICS_LISTEN": "",
-        "LOTTERY_PROCESSES": "1",
+        "LOTTERY_PROCESSES": str(processes),
         "LOTTERY_LEDGER": str(ledger),
         "LOTTERY_LOG_FORMAT": "json",
         "LOTTERY_TRUST_LOCAL": "bench:operator,auditor",
@@ -143,7 +148,12 @@ def serving(directory: Path, ledger: Path) -> Iterator[Served]:
     ):
         try:
             said = _serving(process, log)
-            yield Served(target=f"127.0.0.1:{said['port']}", process=said["workers"][0])
+            yield Served(
+                target=f"127.0.0.1:{said['port']}",
+                process=said["workers"][0],
+                workers=said["workers"],
+                health=f"127.0.0.1:{said['health_port']}",
+            )
         finally:
             process.terminate()
 

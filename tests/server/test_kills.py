@@ -122,8 +122,11 @@ def wait_for_more(acknowledged: dict[str, str], failures: list[LotteryError], mo
 def kill_one(server: ServerProcess, choice: random.Random) -> None:
     """Kill a worker, or one time in four the supervisor."""
     if not choice.randrange(4):
+        workers = server.workers()
         server.process.kill()
         server.process.wait(PATIENCE)
+        # One that is still starting has no port yet, and gives it up only once it has had it.
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
         return
     before = {line["timestamp"] for line in server.lines() if line["event"] == "worker died"}
     os.kill(choice.choice(server.workers()), signal.SIGKILL)

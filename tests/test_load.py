@@ -1,0 +1,25 @@
+"""The load test by itself: every part of it runs; what it measures is for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from bench.load import Size, measure
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def test_every_part_of_the_load_test_finds_callers_that_were_answered(tmp_path: Path) -> None:
+    table = Table("what", "answered", "OK/s", "p50 ms", "p99 ms", "others")
+    tiny = Size(seconds=0.5, minute=0.5, positions=2_000, bad=20, calls=100)
+
+    measure(tmp_path, tiny, table)
+
+    whats, answered = ([*column.cells] for column in table.columns[:2])
+    assert whats[:2] == ["workers: 1", "workers: 2"]
+    assert len(whats) == 13
+    assert answered[-2:] == ["0", ""], "bad messages, and memory, have no answers"
+    assert all(int(str(count).replace(",", "")) > 0 for count in answered[:-2])
