@@ -96,7 +96,7 @@ class Shares:
         self._shares: Mapping[str, Share] = {
             RUNS: Share(RUNS, threads=runs, queue=runs),
             READS: Share(READS, threads=reads, queue=reads),
-            CALLS: Share(CALLS, threads=calls, queue=8 * calls),
+            CALLS: Share(CALLS, threads=calls, queue=32 * calls),
             REFLECTION: Share(
                 REFLECTION, threads=_REFLECTION_THREADS, queue=2 * _REFLECTION_THREADS
             ),

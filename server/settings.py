@@ -58,11 +58,11 @@ class Settings(Variables, BaseSettings):
         "again wait.",
     )
     call_threads: int = Field(
-        8,
+        2,
         ge=1,
         le=256,
         description="Maximum number of calls that only compute, such as `AllocateSeries`, at once "
-        "in a worker; eight times as many wait.",
+        "in a worker; 32 times as many wait. More threads answer no more calls, and slow refusals.",
     )
     silent_seconds: float = Field(
         30.0,

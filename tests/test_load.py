@@ -18,8 +18,8 @@ def test_every_part_of_the_load_test_finds_callers_that_were_answered(tmp_path: 
 
     measure(tmp_path, tiny, table)
 
-    whats, answered = ([*column.cells] for column in table.columns[:2])
-    assert whats[:2] == ["workers: 1", "workers: 2"]
-    assert len(whats) == 13
+    parts, answered = ([*column.cells] for column in table.columns[:2])
+    assert parts[:2] == ["workers: 1", "workers: 2"]
+    assert len(parts) == 13
     assert answered[-2:] == ["0", ""], "bad messages, and memory, have no answers"
     assert all(int(str(count).replace(",", "")) > 0 for count in answered[:-2])
