@@ -1133,6 +1133,7 @@ def test_what_is_sent_again_by_itself_computes_or_reads_and_leaves_no_trace() ->
     sent_again = {f"{service}/{name}" for service, names in REPEATED.items() for name in names}
     leaves_a_trace = {
         *("lottery.v1.LotteryService/RunLottery", "lottery.v1.LotteryService/WithdrawRun"),
+        *("lottery.v1.LotteryService/ApproveRun", "lottery.v1.LotteryService/RejectRun"),
         *("lottery.v1.AuditService/ReplayRun", "lottery.v1.AuditService/ReplayRuns"),
         *("lottery.v1.AuditService/VerifyLedger", "lottery.v1.AuditService/ExportRun"),
     }

@@ -31,6 +31,7 @@ METADATA_BYTES: Final = 64 << 10
 REPEATED: Final = {
     "lottery.v1.LotteryService": (
         *("DeriveSeed", "AllocateSeries", "GetOdds", "GetCharter", "GetRun", "ListRuns"),
+        "ListProposals",
         *("StreamAllocations", "ExplainPool", "GetDay", "DiffRuns", "StreamHistory"),
     ),
     "lottery.v1.AuditService": ("GetCheckpoint", "GetInclusionProof", "GetConsistencyProof"),
