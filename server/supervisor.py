@@ -33,7 +33,13 @@ from server.settings import Settings
 LOOK_SECONDS: Final = 1.0
 """Time in seconds between two looks at the processes; a signal brings one at once."""
 _HOME: Final = str(Path(__file__).parents[1])
-"""Where the packages are, for those that are not installed."""
+_CODE: Final = f"""\
+import importlib, sys
+sys.path.append({_HOME!r})
+importlib.import_module(sys.argv[1]).main()
+"""
+"""What a process runs: a module of this package, which may not be installed. The working directory,
+where somebody else's packages may be, is not on its path (`python -P`)."""
 PAUSE_SECONDS: Final = 1.0
 """Time in seconds between two starts of a process that dies."""
 
@@ -201,10 +207,8 @@ def _warn_of_trust(settings: Settings) -> None:
 
 
 def _begun(module: str, orders: Orders) -> _Child:
-    # Without the working directory on its path, where somebody else's packages may be.
-    code = f"import sys; sys.path.append({_HOME!r}); from {module} import main; main()"
     process: Any = subprocess.Popen(  # noqa: S603 - a module of ours.
-        [sys.executable, "-P", "-c", code],
+        [sys.executable, "-P", "-c", _CODE, module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -105,7 +105,9 @@ def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]
         write_parquet(rows, directory / name)
         return _with_digest(directory, name)
 
-    written = in_threads(write, files)
+    # Threads are worth their start, and an order of calls that differs, for large tables alone.
+    is_large = any(table.num_rows >= LARGE_TABLE_ROWS for table in tables.values())
+    written = in_threads(write, files) if is_large else [write(*file) for file in files]
     for source in draft.sources:
         if source.content is not None:
             name = f"{SOURCES}/{source.kept_as}"
