@@ -7,10 +7,14 @@ from types import ModuleType
 from typing import Final
 
 from lottery.errors import EngineMissing
-from lottery.version import NAME
 
-EXTRAS: Final = {"duckdb": "sql", "obstore": "objects", "pg8000": "postgres", "scipy": "stats"}
-"""The extra of each package, as `pyproject.toml` has them."""
+REQUIREMENTS: Final = {
+    "duckdb": "duckdb>=1.4",
+    "obstore": "obstore>=0.12",
+    "pg8000": "pg8000>=1.31.5",
+    "scipy": "scipy>=1.16",
+}
+"""What to install of each package, as the extras in `pyproject.toml` have it."""
 
 
 def import_extra(name: str) -> ModuleType:
@@ -27,4 +31,4 @@ def import_extra(name: str) -> ModuleType:
 
 def missing(package: str) -> EngineMissing:
     """Return the error of a package that is not installed."""
-    return EngineMissing(f"{package} is not installed; run pip install '{NAME}[{EXTRAS[package]}]'")
+    return EngineMissing(f"{package} is not installed; run pip install {REQUIREMENTS[package]!r}")

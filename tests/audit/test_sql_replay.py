@@ -463,12 +463,12 @@ def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
         sql_replay.compute(tmp_path / "nowhere", b"{}")
 
 
-def test_without_duckdb_the_extra_to_install_is_named(
+def test_without_duckdb_what_to_install_is_named(
     full: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
 
-    with pytest.raises(EngineMissing, match=r"pip install 'options-assignment-lottery\[sql\]'"):
+    with pytest.raises(EngineMissing, match="pip install 'duckdb>=1.4'"):
         compute(full)
 
 
@@ -566,6 +566,7 @@ def test_the_engine_imports_nothing_of_the_method_or_the_loops() -> None:
     assert {name for name in imported if name.startswith("lottery")} == {
         "lottery.day.tables",
         "lottery.errors",
+        "lottery.extras",
     }
 
 
