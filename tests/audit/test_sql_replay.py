@@ -468,7 +468,7 @@ def test_without_duckdb_what_to_install_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
 
-    with pytest.raises(EngineMissing, match="pip install 'duckdb>=1.4'"):
+    with pytest.raises(EngineMissing, match=r"pip install 'duckdb>=1\.4'"):
         compute(full)
 
 
