@@ -22,7 +22,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "List the runs that wait for another person's approval, where the charter has four eyes.",
     ),
     "approve": ("verdicts:approve", "Make a proposal stand, as another person than its proposer."),
-    "reject": ("verdicts:reject", "End a proposal, as another person than its proposer."),
+    "reject": (
+        "verdicts:reject",
+        "End a proposal, as another person than its proposer; it stays on the record.",
+    ),
     "check": (
         "check:check",
         "Read files as a run would, every row of them, and record nothing.",

@@ -115,7 +115,7 @@ def test_what_only_reads_or_was_refused_is_no_entry_and_changes_nothing(
         (3, wrong_day(tmp_path / "wrong")),
         (5, run_of(CONFLICTS["POPULATION_DIFFERS"], tmp_path / "conflict")),
         (2, ["export", UNKNOWN_RUN, "run.zip"]),
-        (75, ["export", "latest", "nowhere/run.zip"]),
+        (2, ["export", "latest", "nowhere/run.zip"]),
         (2, ["replay", UNKNOWN_RUN]),
         (2, ["replay", "--from", "2030-01-01"]),
     ):
