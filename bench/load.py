@@ -7,13 +7,15 @@ processors from the server: the capacities are lower than with callers elsewhere
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +23,15 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench.load_caller import Job, Latencies
+from bench.load_caller import ACCOUNTS, Job, Latencies
 from bench.ours import made_ledger
-from bench.process import Served, serving
+from bench.process import TRUSTED, Served, serving
+from lottery.operations.certificates import trial_files
 
 CALLERS: Final = 16
 SILENT: Final = 64
+BOMBS: Final = 4
+"""Callers that send messages of 40 MiB, one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +75,57 @@ def measure(folder: Path, size: Size, table: Table) -> None:
         with _server(folder / f"workers-{processes}", processes) as server:
             job = Job(kind="series", target=server.target, seconds=size.seconds, callers=CALLERS)
             found[processes] = _row(table, f"workers: {processes}", size.seconds, _done(job))
+    _against_echo(folder / "tls", size, table)
     with _server(folder / "load", 2) as server:
         _load(server, size, found[2], table)
     with _server(folder / "abuse", 2) as server:
         _abuse(server, size, found[2] / 2, table)
     with _server(folder / "memory", 2) as server:
         _memory(server, size, found[2] / 2, table)
+
+
+def _against_echo(folder: Path, size: Size, table: Table) -> None:
+    """Call with mutual TLS the server, and then one that computes nothing."""
+    certificates = folder / "certificates"
+    certificates.mkdir(parents=True)
+    for name, content in trial_files(("127.0.0.1",), dt.timedelta(days=1)).items():
+        (certificates / name).write_bytes(content)
+    settings = {
+        "LOTTERY_TLS_CERTIFICATE": str(certificates / "server.pem"),
+        "LOTTERY_TLS_KEY": str(certificates / "server.key"),
+        "LOTTERY_TLS_CLIENT_CA": str(certificates / "authority.pem"),
+        "LOTTERY_ROLES": str(certificates / "roles.toml"),
+    }
+    job = Job(
+        kind="series",
+        target="",
+        seconds=size.seconds,
+        callers=CALLERS,
+        certificates=str(certificates),
+    )
+    with _server(folder / "ours", 2, settings) as server:
+        ours = _done(replace(job, target=server.target))
+    with _echoes(settings, 2) as target:
+        echo = _done(replace(job, target=target))
+    _row(table, "mutual TLS, workers: 2", size.seconds, ours)
+    _row(table, "mutual TLS, echo servers: 2", size.seconds, echo)
+
+
+@contextmanager
+def _echoes(settings: Mapping[str, str], processes: int) -> Iterator[str]:
+    """Serve what computes nothing, on a port that processes share."""
+    port = 0
+    command = [sys.executable, "-m", "bench.series_server", "echo", ".", str(ACCOUNTS)]
+    with ExitStack() as stack:
+        for _ in range(processes):
+            environment = {**os.environ, **settings, "LOTTERY_LISTEN": f"127.0.0.1:{port}"}
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            stack.enter_context(process)  # Its end closes the input, which ends the server.
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+        yield f"127.0.0.1:{port}"
 
 
 def _load(server: Served, size: Size, capacity: float, table: Table) -> None:
@@ -96,16 +146,16 @@ def _abuse(server: Served, size: Size, rate: float, table: Table) -> None:
     """Call at half the capacity while others do what they should not."""
     usual = Job(kind="series", target=server.target, seconds=size.seconds, rate=rate)
     _row(table, "alone", size.seconds, _done(usual))
-    for what in ("silent", "slow", "random", "bad"):
+    for what in ("silent", "slow", "random", "bad", "bomb"):
         bad = Job(
             kind=what,
             target=server.target,
             seconds=size.seconds,
             rate=size.bad / size.seconds if what == "bad" else 0.0,
-            callers=SILENT,
+            callers=BOMBS if what == "bomb" else SILENT,
         )
         calls, others = _done_together(usual, bad)
-        _row(table, f"beside {SILENT} callers: {what}", size.seconds, calls)
+        _row(table, f"beside {bad.callers} callers: {what}", size.seconds, calls)
         if others:
             _row(table, "  these", size.seconds, others)
 
@@ -131,11 +181,12 @@ def _memory(server: Served, size: Size, rate: float, table: Table) -> None:
 
 
 @contextmanager
-def _server(folder: Path, processes: int) -> Iterator[Served]:
+def _server(
+    folder: Path, processes: int, settings: Mapping[str, str] = TRUSTED
+) -> Iterator[Served]:
     folder.mkdir()
     made_ledger(folder / "ledger").close()
-    with serving(folder, folder / "ledger", processes) as served:
-        _done(Job(kind="series", target=served.target, seconds=1.0))
+    with serving(folder, folder / "ledger", processes, settings) as served:
         yield served
 
 

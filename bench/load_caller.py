@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -43,11 +44,12 @@ class Job:
     """What is called.
 
     Attributes:
-        kind: `series`, `health`, `bad`, `silent`, `slow`, `random` or `run`.
+        kind: `series`, `health`, `bad`, `bomb`, `silent`, `slow`, `random` or `run`.
         target: HOST:PORT.
         seconds: For how long.
         rate: Calls a second; 0 sends the next call after the last one.
         callers: How many callers, each with a connection of its own.
+        certificates: The folder of `trial_files` for mutual TLS; None for none.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Job:
     seconds: float
     rate: float = 0.0
     callers: int = 16
+    certificates: str | None = None
 
 
 def main() -> None:
@@ -69,15 +72,24 @@ def _call(job: Job) -> Latencies:
         "series": (SERIES, series_request(ACCOUNTS).SerializeToString()),
         "health": (HEALTH, b""),
         "bad": (SERIES, b"\xff" * 100),
+        "bomb": (SERIES, b"\x12\x00" * (20 << 20)),  # Of asks without anything in them.
     }[job.kind]
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.insecure_channel(job.target, options) for _ in range(job.callers)]
+    channels = [_channel(job) for _ in range(job.callers)]
     calls: list[Any] = [channel.unary_unary(method) for channel in channels]
     seen: Latencies = defaultdict(list)
     (_at_a_rate if job.rate else _one_after_another)(job, calls, message, seen)
     for channel in channels:
         channel.close()
     return seen
+
+
+def _channel(job: Job) -> grpc.Channel:
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    if job.certificates is None:
+        return grpc.insecure_channel(job.target, options)
+    names = ("authority.pem", "service.key", "service.pem")
+    files = [Path(job.certificates, name).read_bytes() for name in names]
+    return grpc.secure_channel(job.target, grpc.ssl_channel_credentials(*files), options)
 
 
 def _at_a_rate(job: Job, calls: list[Any], message: bytes, seen: Latencies) -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from bench.made_day import DayFiles
 
 _START_SECONDS: Final = 300.0
 """A first start compiles the loops."""
+TRUSTED: Final = {"LOTTERY_TRUST_LOCAL": "bench:operator,auditor"}
+"""Settings by which every local caller is trusted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +125,16 @@ class Worker:
 
 
 @contextmanager
-def serving(directory: Path, ledger: Path, processes: int = 1) -> Iterator[Served]:
+def serving(
+    directory: Path, ledger: Path, processes: int = 1, settings: Mapping[str, str] = TRUSTED
+) -> Iterator[Served]:
     """Run `python -m server` on ports of its own, and stop it at the end.
 
     Args:
         directory: A folder for its log.
         ledger: Its ledger.
         processes: How many workers it has.
+        settings: Who may call it.
     """
     environment = {
         **os.environ,
@@ -139,7 +144,7 @@ def serving(directory: Path, ledger: Path, processes: int = 1) -> Iterator[Serve
         "LOTTERY_PROCESSES": str(processes),
         "LOTTERY_LEDGER": str(ledger),
         "LOTTERY_LOG_FORMAT": "json",
-        "LOTTERY_TRUST_LOCAL": "bench:operator,auditor",
+        **settings,
     }
     log = directory / "server.log"
     with (

@@ -1,10 +1,12 @@
-"""A server for the series benchmark: `python -m bench.series_server ours|echo LEDGER`.
+"""A server for the series benchmark: `python -m bench.series_server ours|echo LEDGER SIZE...`.
 
-It prints its port and serves until its standard input ends.
+It prints its port and serves until its standard input ends. An echo listens and has credentials as
+`LOTTERY_LISTEN` and the `LOTTERY_TLS_` settings say, and several may share a port.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from concurrent import futures
 from pathlib import Path
@@ -72,12 +74,18 @@ def _serve_ours(directory: Path) -> None:
 
 
 def _serve_echo(sizes: list[int]) -> None:
+    from server import security  # noqa: PLC0415 - as above.
+    from server.binding import SHARED_PORT, bind  # noqa: PLC0415 - as above.
+    from server.certificates import changing_credentials  # noqa: PLC0415 - as above.
     from server.settings import Settings  # noqa: PLC0415 - as above.
 
-    settings = Settings()
+    settings = Settings(listen=os.environ.get("LOTTERY_LISTEN", "127.0.0.1:0"))
+    files = security.certificates(settings)
+    credentials = None if files is None else changing_credentials(files, require_client=True)
     server = grpc.server(
         futures.ThreadPoolExecutor(settings.call_threads),
         options=[
+            SHARED_PORT,
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
         ],
@@ -95,7 +103,7 @@ def _serve_echo(sizes: list[int]) -> None:
             )
         ]
     )
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = bind(server, settings.listen, credentials)
     server.start()
     print(port, flush=True)
     sys.stdin.read()
