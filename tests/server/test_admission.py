@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,7 +101,10 @@ def test_a_call_whose_deadline_passes_in_the_queue_is_not_begun(tmp_path: Path) 
         silent_runs(stubs, 1) as streams,
     ):
         # Long enough to arrive on a busy machine, and shorter than what silence is allowed.
-        late = failure_of(lambda: stubs.lottery.RunLottery(iter([spec_of(PUBLISHED)]), timeout=1.2))
+        late = failure_of(lambda: stubs.lottery.RunLottery(iter([spec_of(PUBLISHED)]), timeout=0.8))
+        seen = time.monotonic()
+        # The server counts from when the call arrived.
+        wait_until(lambda: time.monotonic() > seen + 0.4)
         end(streams)
         wait_until(lambda: len(calls_in(lines)) == 2)
 
