@@ -44,7 +44,7 @@ def parse_bounded(parse: Callable[[bytes], Any], data: bytes) -> Any:
     """
     if len(data) > SMALL_BYTES:
         inner = _singular_messages(cast("Any", parse).__self__.DESCRIPTOR)
-        if count_records(np.frombuffer(data, np.uint8), inner) > RECORDS:
+        if count_records(np.frombuffer(data, np.uint8), inner, RECORDS) > RECORDS:
             raise LimitExceeded(
                 f"expected at most {RECORDS:,} rows and other values in one message, got more; "
                 "send rows in several messages or as Arrow",
@@ -77,16 +77,17 @@ def read_varint(data, offset):
     return value, offset
 
 
-@loop("const uint8[], const uint8[]")
-def count_records(data, inner):
+@loop("const uint8[], const uint8[], int64")
+def count_records(data, inner, most):
     """Return the number of records of a message, as far as it can be read as one.
 
     Args:
         data: uint8[n], the message.
         inner: uint8[64], 1 for the number of each field whose records are counted as well.
+        most: How many there may be; one more ends the count.
     """
     offset = count = 0
-    while offset < data.size:
+    while offset < data.size and count <= most:
         tag, offset = read_varint(data, offset)
         count += 1
         kind, number = tag & 7, tag >> 3

@@ -43,7 +43,8 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
 def records_of(message: bytes) -> int:
     """Count as Python and compiled."""
     data = np.frombuffer(message, np.uint8)
-    counts = {count_records.interpreted(data, INNER), count_records.compiled()(data, INNER)}
+    loops = (count_records.interpreted, count_records.compiled())
+    counts = {loop(data, INNER, RECORDS) for loop in loops}
     (count,) = counts
     return int(count)
 
@@ -131,6 +132,13 @@ def test_records_are_counted_as_protobuf_has_them() -> None:
 )
 def test_what_cannot_be_read_ends_the_count(message: bytes, count: int) -> None:
     assert records_of(message) == count
+
+
+def test_the_count_ends_with_the_first_record_too_many() -> None:
+    data = np.frombuffer(EMPTY_ASKS * 10, np.uint8)
+    loops = (count_records.interpreted, count_records.compiled())
+    assert {loop(data, INNER, 3) for loop in loops} == {4}
+    assert {loop(data, INNER, 10) for loop in loops} == {10}
 
 
 def test_the_limit_is_named_with_what_to_do() -> None:
