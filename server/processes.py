@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -80,9 +80,10 @@ def starting() -> Iterator[None]:
 
 
 def report(**said: Any) -> None:
-    """Say something to the supervisor."""
-    sys.stdout.write(json.dumps(said) + "\n")
-    sys.stdout.flush()
+    """Say something to the supervisor; if it has ended, the end of the input says so next."""
+    with suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(said) + "\n")
+        sys.stdout.flush()
 
 
 def end() -> None:

@@ -18,9 +18,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lottery.errors import LimitExceeded, Overloaded
 from lottery.operations.inputs import PROCESS_BYTES
 from server.budget import Budget
+from server.processes import Orders
 from server.reservations import Reservations
 from server.settings import WORKER_BYTES, Settings, processors
-from tests.builders import PUBLISHED
+from tests.builders import PUBLISHED, made
 from tests.server.calls import (
     PATIENCE,
     connected,
@@ -186,3 +187,25 @@ def metric(server: ServerProcess, name: str) -> set[float]:
     with urllib.request.urlopen(address, timeout=PATIENCE) as response:
         lines = response.read().decode().splitlines()
     return {float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{")}
+
+
+def test_a_worker_whose_supervisor_ended_before_it_served_ends_too(tmp_path: Path) -> None:
+    made(tmp_path / "ledger").close()
+    settings = Settings(listen="127.0.0.1:0", ledger=str(tmp_path / "ledger"))
+    orders = Orders(settings=settings, folder=tmp_path, count=1, number=0)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from server.worker import main; main()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdin.write(orders.to_line())
+        process.stdin.close()
+        try:
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
