@@ -80,7 +80,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         except Refused as error:
             raise run_stream.located(error) from None
         _note_run(recorded)
-        return responses.from_recorded(recorded)
+        return responses.from_recorded(pb.RunLotteryResponse, recorded)
 
     @aborting
     def WithdrawRun(
@@ -94,7 +94,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             proceed=partial(_require_active, context),
         )
         _note_run(recorded)
-        return responses.from_withdrawn(recorded)
+        return responses.from_recorded(pb.WithdrawRunResponse, recorded)
 
     @aborting
     def ApproveRun(
@@ -108,7 +108,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             proceed=partial(_require_active, context),
         )
         _note_run(approved)
-        return responses.from_approved(approved)
+        return responses.from_recorded(pb.ApproveRunResponse, approved)
 
     @aborting
     def RejectRun(
@@ -123,7 +123,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             proceed=partial(_require_active, context),
         )
         _note_run(rejected)
-        return responses.from_rejected(rejected)
+        return responses.from_recorded(pb.RejectRunResponse, rejected)
 
     @aborting
     def ListProposals(

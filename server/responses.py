@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby, islice
@@ -62,36 +62,14 @@ def from_series_allocation(
     return response
 
 
-def from_recorded(recorded: operations.RecordedRun) -> pb.RunLotteryResponse:
-    """Convert a run that `RunLottery` recorded or found recorded."""
-    return pb.RunLotteryResponse(
-        run=from_run(recorded),
-        already_recorded=recorded.already_recorded,
-    )
+def from_recorded(response: Callable[..., _Message], recorded: operations.RecordedRun) -> _Message:
+    """Convert a run that an RPC recorded or decided about, or found so.
 
-
-def from_withdrawn(recorded: operations.RecordedRun) -> pb.WithdrawRunResponse:
-    """Convert a run that `WithdrawRun` recorded or found recorded."""
-    return pb.WithdrawRunResponse(
-        run=from_run(recorded),
-        already_recorded=recorded.already_recorded,
-    )
-
-
-def from_approved(recorded: operations.RecordedRun) -> pb.ApproveRunResponse:
-    """Convert a run that `ApproveRun` approved or found approved."""
-    return pb.ApproveRunResponse(
-        run=from_run(recorded),
-        already_recorded=recorded.already_recorded,
-    )
-
-
-def from_rejected(recorded: operations.RecordedRun) -> pb.RejectRunResponse:
-    """Convert a run that `RejectRun` rejected or found rejected."""
-    return pb.RejectRunResponse(
-        run=from_run(recorded),
-        already_recorded=recorded.already_recorded,
-    )
+    Args:
+        response: The RPC's type of answers.
+        recorded: The run.
+    """
+    return response(run=from_run(recorded), already_recorded=recorded.already_recorded)
 
 
 def from_proposals(proposals: operations.Proposals) -> pb.ListProposalsResponse:
