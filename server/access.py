@@ -27,7 +27,7 @@ def caller() -> Identity:
     return _caller.get()
 
 
-class Access(grpc.ServerInterceptor):
+class Access(handlers.Interceptor):
     """Let in who may call an RPC, and refuse everybody else.
 
     Args:
@@ -44,14 +44,9 @@ class Access(grpc.ServerInterceptor):
         self._identify = identify
         self._roles = roles
 
-    def intercept_service(
-        self, continuation: Callable[[Any], Any], handler_call_details: Any
-    ) -> Any:
-        """Guard the method's handler."""
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None
-        rpc = handler_call_details.method.removeprefix("/")
+    def wrap(self, method: str, handler: Any) -> Any:
+        """Guard a method's handler."""
+        rpc = method.removeprefix("/")
 
         def guarded(behaviour: Callable[..., Any]) -> Callable[..., Any]:
             def answer(request: Any, context: grpc.ServicerContext) -> Any:

@@ -141,21 +141,16 @@ class Door(grpc.ServerInterceptor):
         return kept
 
 
-class Admission(grpc.ServerInterceptor):
+class Admission(handlers.Interceptor):
     """The innermost interceptor: begins a call, reads its messages and writes its answers."""
 
     def __init__(self, shares: Shares, waits: Waits) -> None:
         self._shares = shares
         self._waits = waits
 
-    def intercept_service(
-        self, continuation: Callable[[Any], Any], handler_call_details: Any
-    ) -> Any:
+    def wrap(self, method: str, handler: Any) -> Any:
         """Return a handler that takes and gives encoded messages, whatever the method's shape."""
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None
-        share = self._shares.of(handler_call_details.method)
+        share = self._shares.of(method)
         # As a stream, so that a thread of ours waits for a single request too, not one of gRPC's.
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(self._streaming(share, handler))

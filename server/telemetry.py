@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import prometheus_client
@@ -49,53 +48,23 @@ def count_contracts(*, allocated: int, broken: int) -> None:
     _contracts.labels("broken").inc(broken)
 
 
-class CanonicalLog(grpc.ServerInterceptor):
+class CanonicalLog(handlers.Observer):
     """Log and count every call: its method, its code, its duration and what was noted."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger().bind()
 
-    def intercept_service(
-        self, continuation: Callable[[Any], Any], handler_call_details: Any
-    ) -> Any:
-        """Wrap the method's handler."""
-        handler = continuation(handler_call_details)
-        return None if handler is None else self._wrap(handler_call_details.method, handler)
+    def begin(self, service: str, name: str, context: grpc.ServicerContext) -> Any:  # noqa: ARG002 - an observer's.
+        """Return the method, when its call began, and what is noted of it from now on."""
+        notes: dict[str, Any] = {}
+        _notes.set(notes)
+        return name, time.perf_counter(), notes
 
-    def _wrap(self, method: str, handler: Any) -> Any:
-        _, service, name = method.split("/")
-        if not service.startswith("lottery."):
-            return handler
-        logged = self._streaming if handler.response_streaming else self._answering
-        return handlers.wrapped(handler, functools.partial(logged, name))
-
-    def _answering(self, name: str, behaviour: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-        def answer(request: Any, context: grpc.ServicerContext) -> Any:
-            start, notes = _begin()
-            try:
-                return behaviour(request, context)
-            finally:
-                self._end(name, context, start, notes)
-
-        return answer
-
-    def _streaming(
-        self, name: str, behaviour: Callable[[Any, Any], Iterator[Any]]
-    ) -> Callable[..., Iterator[Any]]:
-        def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            start, notes = _begin()
-            try:
-                yield from behaviour(request, context)
-            finally:
-                self._end(name, context, start, notes)
-
-        return answer
-
-    def _end(
-        self, name: str, context: grpc.ServicerContext, start: float, notes: Mapping[str, Any]
-    ) -> None:
+    def end(self, begun: Any, context: grpc.ServicerContext) -> None:
+        """Log and count a call."""
+        name, start, notes = begun
         seconds = time.perf_counter() - start
-        code = _code_name(context)
+        code = handlers.code_of(context).name
         count, duration = _meters(name, code)
         count.inc()
         duration.observe(seconds)
@@ -111,17 +80,3 @@ def _meters(
 ) -> tuple[prometheus_client.Counter, prometheus_client.Histogram]:
     """Return the counter and the histogram of a method's calls that end with a code."""
     return _calls.labels(method, code), _seconds.labels(method)
-
-
-def _begin() -> tuple[float, dict[str, Any]]:
-    """Return when a call began, and what is noted of it from now on."""
-    notes: dict[str, Any] = {}
-    _notes.set(notes)
-    return time.perf_counter(), notes
-
-
-def _code_name(context: grpc.ServicerContext) -> str:
-    status = context.code()  # type: ignore[attr-defined]
-    if status is not None:
-        return cast("grpc.StatusCode", status).name
-    return "OK" if context.is_active() else "CANCELLED"

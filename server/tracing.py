@@ -12,7 +12,7 @@ Invariants:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import grpc
@@ -68,7 +68,7 @@ def interceptors(environment: Mapping[str, str] = os.environ) -> list[grpc.Serve
     return [Tracing(provider)]
 
 
-class Tracing(grpc.ServerInterceptor):
+class Tracing(handlers.Observer):
     """Trace every call of the services.
 
     Args:
@@ -78,38 +78,8 @@ class Tracing(grpc.ServerInterceptor):
     def __init__(self, provider: Any) -> None:
         self._tracer = provider.get_tracer("lottery")
 
-    def intercept_service(
-        self, continuation: Callable[[Any], Any], handler_call_details: Any
-    ) -> Any:
-        """Wrap the method's handler."""
-        handler = continuation(handler_call_details)
-        _, service, name = handler_call_details.method.split("/")
-        if handler is None or not service.startswith("lottery."):
-            return handler
-
-        def answering(behaviour: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-            def answer(request: Any, context: grpc.ServicerContext) -> Any:
-                span = self._begin(service, name, context)
-                try:
-                    return behaviour(request, context)
-                finally:
-                    _end(span, context)
-
-            return answer
-
-        def streaming(behaviour: Callable[[Any, Any], Iterator[Any]]) -> Callable[..., Any]:
-            def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-                span = self._begin(service, name, context)
-                try:
-                    yield from behaviour(request, context)
-                finally:
-                    _end(span, context)
-
-            return answer
-
-        return handlers.wrapped(handler, streaming if handler.response_streaming else answering)
-
-    def _begin(self, service: str, name: str, context: grpc.ServicerContext) -> Any:
+    def begin(self, service: str, name: str, context: grpc.ServicerContext) -> Any:
+        """Start the call's span."""
         from opentelemetry import propagate, trace  # noqa: PLC0415 - an extra.
 
         metadata = {key: value for key, value in context.invocation_metadata()}  # noqa: C416 - grpcio's own pairs.
@@ -122,14 +92,12 @@ class Tracing(grpc.ServerInterceptor):
         telemetry.note(trace_id=trace.format_trace_id(span.get_span_context().trace_id))
         return span
 
+    def end(self, begun: Any, context: grpc.ServicerContext) -> None:
+        """End the call's span, with its code."""
+        from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - an extra.
 
-def _end(span: Any, context: Any) -> None:
-    from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - an extra.
-
-    code: grpc.StatusCode = context.code() or (
-        grpc.StatusCode.OK if context.is_active() else grpc.StatusCode.CANCELLED
-    )
-    span.set_attribute("rpc.grpc.status_code", code.value[0])
-    if code in OUR_FAULTS:
-        span.set_status(Status(StatusCode.ERROR))
-    span.end()
+        code = handlers.code_of(context)
+        begun.set_attribute("rpc.grpc.status_code", code.value[0])
+        if code in OUR_FAULTS:
+            begun.set_status(Status(StatusCode.ERROR))
+        begun.end()
