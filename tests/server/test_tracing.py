@@ -53,7 +53,10 @@ def stubs(tmp_path: Path, spans: InMemorySpanExporter) -> Iterator[Stubs]:
     """Connect to the service over an empty ledger, with traces that stay here."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    interceptors = [telemetry.CanonicalLog(), tracing.Tracing(provider)]
+    interceptors: list[grpc.ServerInterceptor] = [
+        telemetry.CanonicalLog(),
+        tracing.Tracing(provider),
+    ]
     ledger: Ledger = made(tmp_path / "ledger")
     server = grpc.server(futures.ThreadPoolExecutor(2), interceptors=interceptors)
     service = LotteryService(ledger, max_rows=1_000, identify=lambda: TESTER)
