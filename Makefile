@@ -85,8 +85,8 @@ proto: .venv/dev  ## Generate lottery/v1 from proto/.
 
 lock: .venv/dev  ## Resolve the dependencies again, for every supported Python.
 	@$(COMPILE) locks/build.in -o locks/build.txt
-	@$(COMPILE) --upgrade pyproject.toml --extra objects --extra otel --extra postgres --extra stats --group dev -o locks/dev.txt
-	@$(COMPILE) pyproject.toml --extra objects --extra otel --extra postgres --extra stats -c locks/dev.txt -o locks/runtime.txt
+	@$(COMPILE) --upgrade pyproject.toml --extra console --extra objects --extra otel --extra postgres --extra stats --extra webhooks --group dev -o locks/dev.txt
+	@$(COMPILE) pyproject.toml --extra console --extra objects --extra otel --extra postgres --extra stats --extra webhooks -c locks/dev.txt -o locks/runtime.txt
 
 sbom: .venv/dev  ## Write what the package is made of to build/sbom.json (CycloneDX), from the locks.
 	@mkdir -p build

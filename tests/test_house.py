@@ -69,7 +69,7 @@ def test_every_dependency_has_a_floor_and_is_locked() -> None:
     locked = (ROOT / "locks" / "runtime.txt").read_text(encoding="utf-8")
 
     extras = project["optional-dependencies"]
-    given = ("objects", "postgres", "stats")  # What `make` installs too.
+    given = ("console", "objects", "postgres", "stats", "webhooks")  # What `make` installs too.
     for dependency in [
         *project["dependencies"],
         *(each for name in given for each in extras[name]),
