@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import typer
 
-from lottery.cli.local_backend import LocalBackend
+from lottery.backends.local import LocalBackend
 from lottery.cli.session import Session
 from lottery.cli.variables import client_variables
 from lottery.errors import escape, quote
@@ -18,7 +18,7 @@ from lottery.operations.inputs import MemoryLimit
 from lottery.operations.settings import LedgerSettings
 
 if TYPE_CHECKING:
-    from lottery.cli.remote_backend import RemoteBackend
+    from lottery.backends.remote import RemoteBackend
     from lottery.client import TlsFiles
 
 DEFAULT_LEDGER: Final = "lottery-ledger"
@@ -37,7 +37,7 @@ def open_backend(session: Session) -> Iterator[Backend]:
     if not session.server:
         yield open_local_backend(session)
         return
-    from lottery.cli.remote_backend import RemoteBackend  # noqa: PLC0415 - loads gRPC.
+    from lottery.backends.remote import RemoteBackend  # noqa: PLC0415 - loads gRPC.
 
     try:
         backend = RemoteBackend(session.server, tls=_tls_files())

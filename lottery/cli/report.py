@@ -8,10 +8,10 @@ from typing import Annotated, Final
 import typer
 
 from lottery import operations
+from lottery.backends.whole_file import writing_whole
 from lottery.cli.backend import open_backend
 from lottery.cli.options import BUNDLE_SUFFIX, KeyOption, read_keys, read_series
 from lottery.cli.session import Session, command
-from lottery.cli.whole_file import writing_whole
 from lottery.errors import quote
 from lottery.operations.pages import PageRequest, Supersession
 from lottery.operations.workings import wording

@@ -1,4 +1,4 @@
-"""The backend that works on a ledger's directory in this process.
+"""The backend that works on a ledger in this process.
 
 Its methods are those of `lottery.operations`, and of `RemoteBackend`, which has a server do it.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lottery import operations
-from lottery.cli.whole_file import writing_whole
+from lottery.backends.whole_file import writing_whole
 
 
 class LocalBackend:

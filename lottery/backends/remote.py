@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lottery import operations
-from lottery.cli.whole_file import writing_whole
+from lottery.backends.whole_file import writing_whole
 from lottery.client import LotteryClient
 from lottery.client.audit import Verified
 from lottery.errors import Problem, Refused

@@ -1,4 +1,4 @@
-"""A single file that a command writes, for what is written piece by piece."""
+"""A single file for people, which is written piece by piece."""
 
 from __future__ import annotations
 
