@@ -30,7 +30,7 @@ from lottery.operations.care import LedgerStatus, Swept
 from lottery.operations.check import CheckedFile
 from lottery.operations.histories import HistoryRow
 from lottery.operations.moving import Moved
-from lottery.operations.overview import Certificate, Limits
+from lottery.operations.overview import Certificate, CharterInBrief, LastRun, Limits
 
 
 def row(name: str, columns: pa.Schema) -> Any:
@@ -365,26 +365,6 @@ class LedgerMade(TypedDict):
     """A ledger that was made."""
 
     ledger: str
-
-
-class CharterInBrief(TypedDict):
-    """The charter in force."""
-
-    sha256: str
-    method: str
-    holds_from: dt.date | None
-
-
-class LastRun(TypedDict):
-    """The run that was recorded last."""
-
-    run: str
-    business_date: dt.date
-    cycle: int
-    state: str
-    notice_count: int
-    recorded_at: str
-    superseded_by: str | None
 
 
 class Standing(TypedDict):

@@ -12,7 +12,6 @@ import structlog
 from grpc_reflection.v1alpha import reflection
 
 from lottery import operations
-from lottery.operations.inputs import MemoryLimit
 from lottery.operations.roles import read_roles
 from lottery.operations.runs import Ledger
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
@@ -140,7 +139,7 @@ def create_server(settings: Settings, orders: Orders | None = None) -> LotterySe
         services,
     )
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(
-        AuditService(ledger, settings=ledger_settings, identify=caller),
+        AuditService(ledger, settings=settings, identify=caller),
         services,
     )
     reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], services)
@@ -172,6 +171,6 @@ def _reservations(orders: Orders | None) -> Reservations:
 
 
 def _budget(settings: Settings, orders: Orders | None, reservations: Reservations) -> Budget:
-    limit = settings.memory_limit_bytes or MemoryLimit.of_machine().limit_bytes or 0
+    limit = settings.memory_limit().limit_bytes or 0
     count, worker = (1, 0) if orders is None else (orders.count, orders.number or 0)
     return Budget(limit_bytes=limit, reservations=reservations, count=count, worker=worker)

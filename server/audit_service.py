@@ -10,6 +10,7 @@ import grpc
 from lottery import operations
 from lottery.operations.requester import Identity
 from lottery.operations.runs import Ledger
+from lottery.operations.variables import Variables
 from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import audit_service_pb2_grpc as pb_grpc
 from server import requests, responses, telemetry
@@ -26,7 +27,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
         self,
         ledger: Ledger,
         *,
-        settings: operations.LedgerSettings,
+        settings: Variables,
         identify: Callable[[], Identity],
     ) -> None:
         self._ledger = ledger
@@ -61,7 +62,9 @@ class AuditService(pb_grpc.AuditServiceServicer):
         self, request: pb.VerifyLedgerRequest, context: grpc.ServicerContext
     ) -> pb.VerifyLedgerResponse:
         verification = operations.verify_ledger(
-            self._settings, keys=requests.to_keys(request.keys), checkpoint=request.checkpoints
+            self._settings.ledger_settings(),
+            keys=requests.to_keys(request.keys),
+            checkpoint=request.checkpoints,
         )
         response = responses.from_verification(verification)
         telemetry.note(fault_count=len(response.faults))
@@ -106,6 +109,20 @@ class AuditService(pb_grpc.AuditServiceServicer):
         return pb.GetConsistencyProofResponse(
             first_size=request.first_size, second_size=second_size, hashes=hashes
         )
+
+    @aborting
+    def GetStatus(
+        self, request: pb.GetStatusRequest, context: grpc.ServicerContext
+    ) -> pb.GetStatusResponse:
+        return responses.from_overview(
+            operations.overview_of(self._ledger, self._settings.ledger_settings(), self._settings)
+        )
+
+    @aborting_stream
+    def StreamEntries(
+        self, request: pb.StreamEntriesRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.StreamEntriesResponse]:
+        return responses.from_entries(operations.trail(self._ledger))
 
     def _requester(self) -> operations.Requester:
         return operations.Requester(

@@ -15,13 +15,15 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import date_pb2
 
 from lottery import operations
 from lottery.operations.inputs import with_own_labels, write_arrow
 from lottery.operations.ledgers import Charter
 from lottery.operations.odds import OccWheelOdds, RandomDrawOdds
-from lottery.operations.proofs import leaf_hash
+from lottery.operations.overview import Certificate, LastRun
+from lottery.operations.proofs import Entry, leaf_hash
 from lottery.operations.replay import Replayed
 from lottery.operations.runs import Break, Proposal, Verdict, canonical, record_sha256
 from lottery.operations.seed import Seed
@@ -31,6 +33,8 @@ from lottery.v1 import audit_service_pb2, lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server.allocation_wire import add_allocations
 
+ENTRIES_PER_MESSAGE: Final = 128
+"""Maximum number of entries in a message: 2 MiB if each is as large as an entry may be."""
 ROWS_PER_MESSAGE: Final = 4_096
 """Maximum number of rows in a message of rows."""
 ARROW_ROWS_PER_MESSAGE: Final = 12_288
@@ -114,7 +118,7 @@ def from_record(recorded: operations.RecordedRun, *, with_record: bool = True) -
         with_record: Whether the message contains its canonical bytes.
     """
     record, verdict = recorded.record, recorded.verdict
-    run = _copied(
+    return _copied(
         lottery_pb2.Run,
         record,
         state=lottery_pb2.RunState.Value(f"RUN_STATE_{recorded.state}"),
@@ -125,28 +129,23 @@ def from_record(recorded: operations.RecordedRun, *, with_record: bool = True) -
         warnings=_copies(lottery_pb2.Warning, record.warnings),
         acknowledgements=_copies(lottery_pb2.AcknowledgedHold, record.acknowledgements),
         breaks=(),
-        recorded_at=None,
+        recorded_at=_recorded_time(record.recorded_at),
         record=canonical(record) if with_record else b"",
         record_sha256=record_sha256(record),
         superseded_by=recorded.superseded_by,
-        expires_at=None,
+        expires_at=_recorded_time(record.expires_at) if isinstance(record, Proposal) else None,
         verdict=None if verdict is None else _verdict(verdict),
     )
-    run.recorded_at.FromJsonString(record.recorded_at)
-    if isinstance(record, Proposal):
-        run.expires_at.FromJsonString(record.expires_at)
-    return run
 
 
 def _verdict(verdict: Verdict) -> lottery_pb2.Verdict:
-    message = lottery_pb2.Verdict(
+    return lottery_pb2.Verdict(
         approved=verdict.is_approval,
         reason=verdict.reason or "",
         person=verdict.requested_by.name,
+        recorded_at=_recorded_time(verdict.recorded_at),
         entry=canonical(verdict),
     )
-    message.recorded_at.FromJsonString(verdict.recorded_at)
-    return message
 
 
 def from_table(
@@ -174,10 +173,9 @@ def from_day(day: operations.StandingDay, row_format: int) -> Iterator[pb.GetDay
             pb.SupersededRun(run=run, superseded_by=later)
             for run, later in day.superseded_by.items()
         ],
-        recorded_at=None,
+        recorded_at=_recorded_time(day.recorded_at),
         breaks=_breaks(day.breaks),
     )
-    summary.recorded_at.FromJsonString(day.recorded_at)
     yield pb.GetDayResponse(day=summary)
     for table, field in ((day.pools, "pools"), (day.allocations, "allocations")):
         for fields in _row_fields(table, field, row_format):
@@ -280,6 +278,72 @@ def from_inclusion(inclusion: operations.Inclusion) -> audit_service_pb2.GetIncl
         checkpoint=inclusion.proof.note,
         proof=inclusion.proof.text(),
     )
+
+
+def from_overview(found: operations.Overview) -> audit_service_pb2.GetStatusResponse:
+    """Convert how a ledger stands."""
+    run, charter = found.last_run, found.charter
+    log = _copied(
+        audit_service_pb2.LogStatus,
+        found.status,
+        cosigned=found.cosigned,
+        unnamed_folder_count=found.status.unnamed_folders,
+    )
+    return _copied(
+        audit_service_pb2.GetStatusResponse,
+        found,
+        log=log,
+        charter=_copied(
+            audit_service_pb2.CharterInBrief,
+            charter,
+            holds_from=None if charter.holds_from is None else _date(charter.holds_from),
+        ),
+        last_run=None if run is None else _last_run(run),
+        open_breaks=_breaks(found.open_breaks),
+        certificate=None if found.certificate is None else _certificate(found.certificate),
+        limits=_copied(audit_service_pb2.Limits, found.limits),
+    )
+
+
+def from_entries(entries: Iterable[Entry]) -> Iterator[audit_service_pb2.StreamEntriesResponse]:
+    """Convert entries of the log; each message contains their canonical bytes."""
+    rest = iter(entries)
+    while part := list(islice(rest, ENTRIES_PER_MESSAGE)):
+        yield audit_service_pb2.StreamEntriesResponse(
+            entries=(
+                audit_service_pb2.Entry(
+                    type=entry.type,
+                    recorded_at=_recorded_time(entry.recorded_at),
+                    requested_by=_copied(audit_service_pb2.Requester, entry.requested_by),
+                    entry=canonical(entry),
+                )
+                for entry in part
+            )
+        )
+
+
+def _last_run(run: LastRun) -> audit_service_pb2.LastRun:
+    return _copied(
+        audit_service_pb2.LastRun,
+        run,
+        business_date=_date(run.business_date),
+        state=lottery_pb2.RunState.Value(f"RUN_STATE_{run.state}"),
+        recorded_at=_recorded_time(run.recorded_at),
+        requested_by=_copied(audit_service_pb2.Requester, run.requested_by),
+    )
+
+
+def _certificate(certificate: Certificate) -> audit_service_pb2.CertificateStatus:
+    message = _copied(audit_service_pb2.CertificateStatus, certificate, expires=None)
+    if certificate.expires is not None:
+        message.expires.FromDatetime(certificate.expires)
+    return message
+
+
+def _recorded_time(text: str) -> Timestamp:
+    time = Timestamp()
+    time.FromJsonString(text)
+    return time
 
 
 def _account_odds(named: operations.NamedOdds) -> pb.AccountOdds:

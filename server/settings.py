@@ -11,7 +11,6 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lottery.errors import quote
-from lottery.operations import MemoryLimit
 from lottery.operations.roles import LocalTrust, roles_of
 from lottery.operations.variables import PREFIX, Variables
 from server.binding import UNIX, host_and_port
@@ -132,7 +131,7 @@ class Settings(Variables, BaseSettings):
         """Return the number of workers."""
         if self.processes is not None:
             return self.processes
-        memory = self.memory_limit_bytes or MemoryLimit.of_machine().limit_bytes or 0
+        memory = self.memory_limit().limit_bytes or 0
         return max(1, min(processors(), memory // WORKER_BYTES))
 
     def local_trust(self) -> LocalTrust | None:

@@ -42,6 +42,7 @@ from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import canonical
 from lottery.ledger.run_record import RunRecord
 from lottery.method.methodology import JPMS_2024_09_06
+from lottery.operations.variables import Variables
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, sign_checkpoint
 from lottery.tlog.keys import SigningKey
@@ -73,7 +74,6 @@ from tests.builders import (
     position,
     replays_of,
     request_of,
-    settings_of,
     table_of,
 )
 from tests.cli.calls import (
@@ -632,7 +632,7 @@ def test_a_server_that_does_not_answer_in_time_is_away(server: LotteryServer) ->
 
 def test_a_server_that_lacks_the_service_has_failed(tmp_path: Path) -> None:
     ledger = cast("Ledger", RefusingLedger(RunNotFound("latest")))
-    audit = AuditService(ledger, settings=settings_of(tmp_path), identify=lambda: TESTER)
+    audit = AuditService(ledger, settings=Variables(ledger=str(tmp_path)), identify=lambda: TESTER)
     with client_of(audit=audit) as client:
         with pytest.raises(RunNotFound):
             client.replay_run("latest")
@@ -830,6 +830,12 @@ class FakeLog(audit_service_pb2_grpc.AuditServiceServicer):
         raise NotImplementedError
 
     def VerifyLedger(self, request: object, context: object) -> NoReturn:  # noqa: N802
+        raise NotImplementedError
+
+    def GetStatus(self, request: object, context: object) -> NoReturn:  # noqa: N802
+        raise NotImplementedError
+
+    def StreamEntries(self, request: object, context: object) -> NoReturn:  # noqa: N802
         raise NotImplementedError
 
     def _node(self, level: int, position: int) -> bytes:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lottery import operations
 from lottery.backends.whole_file import writing_whole
+from lottery.operations.variables import Variables
 
 
 class LocalBackend:
@@ -20,6 +21,7 @@ class LocalBackend:
 
     Args:
         settings: Where it is.
+        variables: What has its limits, and names the server's certificate.
         warn: Receives warnings.
         let_in: Raises `RoleMissing` if somebody may not give the command.
     """
@@ -28,10 +30,12 @@ class LocalBackend:
         self,
         settings: operations.LedgerSettings,
         *,
+        variables: Variables,
         warn: Callable[[str], None],
         let_in: Callable[[operations.Identity], None],
     ) -> None:
         self._settings = settings
+        self._variables = variables
         self._warn = warn
         self._let_in = let_in
         self._requester = operations.Requester(by=operations.system_identity(), warn=warn)
@@ -161,3 +165,9 @@ class LocalBackend:
 
     def public_keys(self) -> operations.PublicKeys:
         return operations.public_keys(self.ledger())
+
+    def status(self) -> operations.Overview:
+        return operations.overview_of(self.ledger(), self.settings, self._variables)
+
+    def trail(self) -> Iterator[operations.Entry]:
+        return operations.trail(self.ledger())

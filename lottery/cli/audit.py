@@ -207,7 +207,8 @@ def rotate(session: Session) -> None:
 @command
 def trail(session: Session) -> None:
     """List who did what to the ledger, and when."""
-    entries = list(operations.trail(open_local_backend(session).ledger()))
+    with open_backend(session) as backend:
+        entries = list(backend.trail())
     session.show(
         {"entries": [as_json(entry) for entry in entries]},
         lambda console: _show_trail(console, entries),

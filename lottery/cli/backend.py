@@ -64,7 +64,10 @@ def open_local_backend(session: Session) -> LocalBackend:
     if not ledger.isprintable():
         raise typer.BadParameter(f"--ledger must be printable text, got {quote(ledger)}")
     return LocalBackend(
-        ledger_settings(session, ledger), warn=session.warn, let_in=_doorkeeper(session.command)
+        ledger_settings(session, ledger),
+        variables=client_variables(),
+        warn=session.warn,
+        let_in=_doorkeeper(session.command),
     )
 
 
@@ -117,8 +120,7 @@ def memory_limit() -> MemoryLimit:
     Raises:
         typer.BadParameter: A setting in the environment is wrong.
     """
-    given = client_variables().memory_limit_bytes
-    return MemoryLimit.of_machine() if given is None else MemoryLimit(limit_bytes=given)
+    return client_variables().memory_limit()
 
 
 def _tls_files() -> TlsFiles | None:

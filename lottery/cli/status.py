@@ -9,15 +9,12 @@ from typing import Final
 from rich.console import Console
 
 from lottery.cli import text
-from lottery.cli.backend import memory_limit, open_local_backend
+from lottery.cli.backend import open_backend
 from lottery.cli.session import Session, command
-from lottery.cli.variables import client_variables
 from lottery.operations.care import status_line
 from lottery.operations.overview import (
     Certificate,
     Overview,
-    charter_sha256,
-    overview,
     overview_document,
 )
 from lottery.operations.workings import wording
@@ -30,16 +27,10 @@ _GIBIBYTE: Final = 1 << 30
 def status(session: Session) -> None:
     """Show how the ledger stands: charter, last run, what is open, heads, key and limits.
 
-    It is asked where the ledger is: a server says how far its log is with its metrics.
+    With --server the key, the certificate and the limits are the server's.
     """
-    variables, backend = client_variables(), open_local_backend(session)
-    found = overview(
-        backend.ledger(),
-        backend.settings,
-        memory=memory_limit(),
-        max_rows=variables.max_rows,
-        certificate=variables.tls_certificate,
-    )
+    with open_backend(session) as backend:
+        found = backend.status()
     session.show(overview_document(found), lambda console: _show(console, found))
 
 
@@ -64,7 +55,7 @@ def _show(console: Console, found: Overview) -> None:
 def _charter(found: Overview) -> Iterator[str]:
     one = found.charter
     since = "from the beginning" if one.holds_from is None else f"from {one.holds_from} on"
-    yield f"{charter_sha256(one)[: text.CHARTER_DIGITS]}, {one.method.id}, {since}"
+    yield f"{one.sha256[: text.CHARTER_DIGITS]}, {one.method}, {since}"
 
 
 def _last_run(found: Overview) -> Iterator[str]:
@@ -77,8 +68,8 @@ def _last_run(found: Overview) -> Iterator[str]:
         return
     yield f"{run.run}, {run.state}"
     yield f"recorded {text.recorded_time(run.recorded_at)} UTC by {text.person(run.requested_by)}"
-    if found.superseded_by is not None:
-        yield f"superseded by {found.superseded_by}"
+    if run.superseded_by is not None:
+        yield f"superseded by {run.superseded_by}"
     contracts = sum(broken.assigned_quantity for broken in found.open_breaks)
     if contracts:
         open_breaks = wording.count(len(found.open_breaks), "break")

@@ -20,10 +20,12 @@ from lottery.audit.bundle_reader import OpenedBundle, opened_bundle
 from lottery.audit.fault import Fault, Tally
 from lottery.audit.replay import Engine, Replayed
 from lottery.client.errors import call, stream
+from lottery.client.standing import overview_from
 from lottery.client.values import date_of, replayed_of
 from lottery.errors import ProofInvalid, quote
 from lottery.ledger import evidence
-from lottery.operations import PublicKeys
+from lottery.ledger.entry import Entry, read_entry
+from lottery.operations import Overview, PublicKeys
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, open_checkpoint
 from lottery.tlog.keys import VerifierKey
@@ -177,6 +179,18 @@ class AuditCalls:
             with path.open("rb") as verified:
                 shutil.copyfileobj(verified, file, COPY_BYTES)
         return exported
+
+    def status(self) -> Overview:
+        """Return how the ledger stands, with the server's own certificate and limits."""
+        request = audit_service_pb2.GetStatusRequest()
+        return overview_from(call(self._audit.GetStatus, request, self._timeout))
+
+    def trail(self) -> Iterator[Entry]:
+        """Yield who did what with the ledger, in order: the entries that are not of a run."""
+        request = audit_service_pb2.StreamEntriesRequest()
+        for response in stream(self._audit.StreamEntries, request, self._timeout):
+            for message in response.entries:
+                yield read_entry(message.entry)
 
     def public_keys(self) -> PublicKeys:
         """Return the log's origin and the public key that the server names."""

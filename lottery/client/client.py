@@ -26,7 +26,7 @@ from lottery.client.rows import (
 )
 from lottery.client.values import (
     allocation_of,
-    break_reason_of,
+    break_of,
     date_of,
     joined,
     odds_of,
@@ -34,7 +34,6 @@ from lottery.client.values import (
     seed_of,
     working_of,
 )
-from lottery.day.allocate import Break
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.frames import Asks, Rows
 from lottery.ledger.entry import read_entry, read_run
@@ -456,17 +455,7 @@ def _recorded_run(run: lottery_pb2.Run, *, already_recorded: bool) -> RecordedRu
         verdict=verdict if isinstance(verdict, Verdict) else None,
         already_recorded=already_recorded,
         superseded_by=run.superseded_by or None,
-        breaks=tuple(
-            Break(
-                occ_account=broken.occ_account,
-                series=broken.series,
-                reason=break_reason_of(broken.reason) or "",
-                assigned_quantity=broken.assigned_quantity,
-                total_short=broken.total_short,
-                assigned_before=broken.assigned_before,
-            )
-            for broken in run.breaks
-        ),
+        breaks=tuple(map(break_of, run.breaks)),
     )
 
 

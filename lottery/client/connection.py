@@ -34,7 +34,10 @@ REPEATED: Final = {
         "ListProposals",
         *("StreamAllocations", "ExplainPool", "GetDay", "DiffRuns", "StreamHistory"),
     ),
-    "lottery.v1.AuditService": ("GetCheckpoint", "GetInclusionProof", "GetConsistencyProof"),
+    "lottery.v1.AuditService": (
+        *("GetCheckpoint", "GetInclusionProof", "GetConsistencyProof"),
+        *("GetStatus", "StreamEntries"),
+    ),
 }
 """The RPCs that gRPC sends again while nobody answers: they compute or read, and leave no trace."""
 SERVICE_CONFIG: Final = json.dumps(

@@ -13,6 +13,7 @@ from google.type import date_pb2
 
 from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.audit.replay import Mismatch, Replayed
+from lottery.day.allocate import Break
 from lottery.day.tables import ALLOCATIONS, POOLS
 from lottery.intake.arrow import read_arrow_table
 from lottery.intake.dates import read_date
@@ -99,6 +100,18 @@ def break_reason_of(reason: lottery_pb2.BreakReason.ValueType) -> str | None:
     if reason == lottery_pb2.BREAK_REASON_UNSPECIFIED:
         return None
     return lottery_pb2.BreakReason.Name(reason).removeprefix("BREAK_REASON_")
+
+
+def break_of(broken: lottery_pb2.Break) -> Break:
+    """Return a break."""
+    return Break(
+        occ_account=broken.occ_account,
+        series=broken.series,
+        reason=break_reason_of(broken.reason) or "",
+        assigned_quantity=broken.assigned_quantity,
+        total_short=broken.total_short,
+        assigned_before=broken.assigned_before,
+    )
 
 
 def allocation_of(row: lottery_pb2.Allocation) -> dict[str, Any]:

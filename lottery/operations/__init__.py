@@ -16,6 +16,7 @@ module would take its place.
 - `days`, `differences`, `histories`: what stands for a date, what changed, and what happened over
   the dates.
 - `proofs`, `exports`, `verification`: what proves the record to others.
+- `overview`: how a ledger stands.
 - `ledgers`, with `settings`, `care`, `moving`: making a ledger, taking care of it, and bringing it
   elsewhere.
 """
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.ledger.commit import Ledger as Ledger
     from lottery.ledger.draft import RecordedRun as RecordedRun
     from lottery.ledger.draft import RunDraft as RunDraft
+    from lottery.ledger.entry import Entry as Entry
     from lottery.ledger.run_record import Identity as Identity
     from lottery.ledger.run_record import RunRecord as RunRecord
     from lottery.method.distribution import NumberRange as NumberRange
@@ -87,6 +89,8 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.operations.odds import SeriesOdds as SeriesOdds
     from lottery.operations.odds import decimal_text as decimal_text
     from lottery.operations.odds import series_odds as series_odds
+    from lottery.operations.overview import Overview as Overview
+    from lottery.operations.overview import overview_of as overview_of
     from lottery.operations.pages import Page as Page
     from lottery.operations.pages import report as report
     from lottery.operations.pages import report_bundle as report_bundle
@@ -150,6 +154,7 @@ _NAMES: Final = {
         "RecordedRun",
         "RunDraft",
     ),
+    "lottery.ledger.entry": ("Entry",),
     "lottery.ledger.run_record": (
         "Identity",
         "RunRecord",
@@ -222,6 +227,10 @@ _NAMES: Final = {
         "SeriesOdds",
         "decimal_text",
         "series_odds",
+    ),
+    "lottery.operations.overview": (
+        "Overview",
+        "overview_of",
     ),
     "lottery.operations.pages": (
         "Page",

@@ -13,21 +13,47 @@ from cryptography import x509
 
 from lottery.day.allocate import Break
 from lottery.errors import KeyUnusable, RunNotFound, escape
-from lottery.intake.memory import MemoryLimit
 from lottery.ledger.commit import Ledger
-from lottery.ledger.entry import Charter
 from lottery.ledger.publish import EVIDENCE, WITNESSED
-from lottery.ledger.run_record import RunRecord, Superseding
+from lottery.ledger.run_record import Identity, RunRecord, Superseding
 from lottery.ledger.signing import find_key
 from lottery.ledger.trading_days import date_in_new_york
 from lottery.operations.care import LedgerStatus, charter_sha256, status_of
 from lottery.operations.days import standing_day
 from lottery.operations.settings import LedgerSettings
+from lottery.operations.variables import Variables
 from lottery.operations.verdicts import list_proposals
 from lottery.tlog.keys import VerifierKey
 from lottery.version import VERSION
 
-__all__ = ["Certificate", "Charter", "Overview", "charter_sha256", "overview", "overview_document"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharterInBrief:
+    """A charter in brief.
+
+    Attributes:
+        sha256: The SHA-256 by which runs name it, hexadecimal.
+        method: The method's id.
+        holds_from: The first business date that it holds for; None if from the beginning.
+    """
+
+    sha256: str
+    method: str
+    holds_from: dt.date | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """The last run that counts, in brief; `superseded_by` is None if it stands."""
+
+    run: str
+    business_date: dt.date
+    cycle: int
+    state: str
+    notice_count: int
+    recorded_at: str
+    requested_by: Identity
+    superseded_by: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +101,7 @@ class Overview:
         cosigned: The largest head that witnesses have cosigned; None if there is none.
         key_problem: Why the private key cannot sign here; None if it can.
         charter: The charter in force today, in New York.
-        last_run: The run that was recorded last; None if there is none.
-        superseded_by: The run that supersedes it, or None.
+        last_run: The last run that counts; None if there is none.
         open_breaks: The breaks of its date whose notices no standing run has allocated.
         waiting: The proposals of all dates that wait for a verdict.
         certificate: The server's certificate; None if no file of one is named.
@@ -88,31 +113,21 @@ class Overview:
     status: LedgerStatus
     cosigned: int | None
     key_problem: str | None
-    charter: Charter
-    last_run: RunRecord | None
-    superseded_by: str | None
+    charter: CharterInBrief
+    last_run: LastRun | None
     open_breaks: tuple[Break, ...]
     waiting: tuple[str, ...]
     certificate: Certificate | None
     limits: Limits
 
 
-def overview(
-    ledger: Ledger,
-    settings: LedgerSettings,
-    *,
-    memory: MemoryLimit,
-    max_rows: int,
-    certificate: Path | None,
-) -> Overview:
+def overview_of(ledger: Ledger, settings: LedgerSettings, variables: Variables) -> Overview:
     """Return how a ledger stands.
 
     Args:
         ledger: The ledger.
         settings: Where it is.
-        memory: What a day may take.
-        max_rows: What a call to a server may have.
-        certificate: The file of the server's certificate, or None.
+        variables: What has the limits, and names the server's certificate.
 
     Raises:
         LedgerDamaged: What is published is not a log, or evidence is not what was recorded.
@@ -120,10 +135,8 @@ def overview(
     """
     objects = ledger.ports.objects
     status = status_of(ledger)
-    try:
-        last_run: RunRecord | None = ledger.get("latest")
-    except RunNotFound:
-        last_run = None
+    charter = ledger.charter_for(date_in_new_york(ledger.ports.clock()))
+    last_run = _last_run(ledger)
     place = Path(objects.place)
     disk = shutil.disk_usage(place) if place.is_dir() else None
     return Overview(
@@ -134,15 +147,18 @@ def overview(
             (int(info.name.rpartition("/")[2]) for info in objects.list(WITNESSED)), default=None
         ),
         key_problem=_key_problem(settings, status.public_key),
-        charter=ledger.charter_for(date_in_new_york(ledger.ports.clock())),
+        charter=CharterInBrief(
+            sha256=charter_sha256(charter),
+            method=charter.method.id,
+            holds_from=charter.holds_from,
+        ),
         last_run=last_run,
-        superseded_by=None if last_run is None else ledger.described(last_run).superseded_by,
         open_breaks=() if last_run is None else _open_breaks(ledger, last_run.business_date),
         waiting=tuple(one.record.run for one in list_proposals(ledger).waiting),
-        certificate=None if certificate is None else _certificate(certificate),
+        certificate=_certificate(variables.tls_certificate),
         limits=Limits(
-            memory_bytes=memory.limit_bytes,
-            max_rows=max_rows,
+            memory_bytes=variables.memory_limit().limit_bytes,
+            max_rows=variables.max_rows,
             evidence_bytes=sum(info.size for info in objects.list(EVIDENCE)),
             free_bytes=None if disk is None else disk.free,
             disk_bytes=None if disk is None else disk.total,
@@ -152,37 +168,30 @@ def overview(
 
 def overview_document(found: Overview) -> Mapping[str, Any]:
     """Return how a ledger stands as JSON values."""
-    run = found.last_run
-    return {
-        "version": found.version,
-        "ledger": found.ledger,
-        **asdict(found.status),
-        "cosigned": found.cosigned,
-        "key_problem": found.key_problem,
-        "charter": {
-            "sha256": charter_sha256(found.charter),
-            "method": found.charter.method.id,
-            "holds_from": found.charter.holds_from and found.charter.holds_from.isoformat(),
-        },
-        "last_run": run
-        and {
-            "run": run.run,
-            "business_date": run.business_date.isoformat(),
-            "cycle": run.cycle,
-            "state": run.state,
-            "notice_count": run.notice_count,
-            "recorded_at": run.recorded_at,
-            "superseded_by": found.superseded_by,
-        },
-        "open_breaks": [asdict(broken) for broken in found.open_breaks],
-        "waiting": list(found.waiting),
-        "certificate": found.certificate
-        and {
-            **asdict(found.certificate),
-            "expires": found.certificate.expires and found.certificate.expires.isoformat(),
-        },
-        "limits": asdict(found.limits),
-    }
+    document = asdict(found)
+    dates = {"charter": "holds_from", "last_run": "business_date", "certificate": "expires"}
+    for part, name in dates.items():
+        if document[part] and document[part][name]:
+            document[part][name] = document[part][name].isoformat()
+    return {**document.pop("status"), **document}
+
+
+def _last_run(ledger: Ledger) -> LastRun | None:
+    """Return the last run that counts, in brief."""
+    try:
+        record: RunRecord = ledger.get("latest")
+    except RunNotFound:
+        return None
+    return LastRun(
+        run=record.run,
+        business_date=record.business_date,
+        cycle=record.cycle,
+        state=record.state,
+        notice_count=record.notice_count,
+        recorded_at=record.recorded_at,
+        requested_by=record.requested_by,
+        superseded_by=ledger.described(record).superseded_by,
+    )
 
 
 def _open_breaks(ledger: Ledger, business_date: dt.date) -> tuple[Break, ...]:
@@ -201,7 +210,9 @@ def _key_problem(settings: LedgerSettings, public_key: str) -> str | None:
     return None
 
 
-def _certificate(file: Path) -> Certificate:
+def _certificate(file: Path | None) -> Certificate | None:
+    if file is None:
+        return None
     expires = problem = None
     try:
         expires = x509.load_pem_x509_certificates(file.read_bytes())[0].not_valid_after_utc

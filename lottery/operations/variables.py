@@ -14,6 +14,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lottery.errors import quote
+from lottery.intake.memory import MemoryLimit
 from lottery.operations.settings import LOCK_SECONDS, LedgerSettings
 
 PREFIX: Final = "LOTTERY_"
@@ -81,6 +82,11 @@ class Variables(BaseModel):
     @classmethod
     def _empty_is_none(cls, given: object) -> object:
         return None if given == "" else given
+
+    def memory_limit(self) -> MemoryLimit:
+        """Return what a day may take: the figure that is set, else the machine's."""
+        given = self.memory_limit_bytes
+        return MemoryLimit.of_machine() if given is None else MemoryLimit(limit_bytes=given)
 
     def ledger_settings(self) -> LedgerSettings:
         """Return where the ledger is."""

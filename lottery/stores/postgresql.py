@@ -58,7 +58,9 @@ class PostgresqlDatabase:
 
     def __init__(self, url: str, *, lock_seconds: float) -> None:
         parsed = _parsed(url)
-        self._shown = parsed.render_as_string(hide_password=True)
+        # The driver takes a password there too.
+        without = parsed.difference_update_query(["password"])
+        self._shown = without.render_as_string(hide_password=True)
         socket = parsed.query.get("host")
         if isinstance(socket, str):  # libpq's way to name the folder of a Unix socket.
             given = ("host", "port")

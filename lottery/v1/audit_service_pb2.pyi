@@ -6,6 +6,7 @@ The service that reads the ledger back and proves it."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import date_pb2 as _date_pb2
@@ -519,3 +520,425 @@ class GetConsistencyProofResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetConsistencyProofResponse: _TypeAlias = GetConsistencyProofResponse  # noqa: Y015
+
+@_typing.final
+class GetStatusRequest(_message.Message):
+    """Request message for AuditService.GetStatus."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatusRequest: _TypeAlias = GetStatusRequest  # noqa: Y015
+
+@_typing.final
+class GetStatusResponse(_message.Message):
+    """Response message for AuditService.GetStatus."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    KEY_PROBLEM_FIELD_NUMBER: _builtins.int
+    CHARTER_FIELD_NUMBER: _builtins.int
+    LAST_RUN_FIELD_NUMBER: _builtins.int
+    OPEN_BREAKS_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """The version of the server's software."""
+    ledger: _builtins.str
+    """Where the ledger is: a directory of the server, or a URL without its password."""
+    key_problem: _builtins.str
+    """Why the server cannot sign with the log's key; empty if it can."""
+    @_builtins.property
+    def log(self) -> Global___LogStatus:
+        """How far the log is."""
+
+    @_builtins.property
+    def charter(self) -> Global___CharterInBrief:
+        """The charter in force today, in New York."""
+
+    @_builtins.property
+    def last_run(self) -> Global___LastRun:
+        """The last run that counts; not set if there is none."""
+
+    @_builtins.property
+    def open_breaks(self) -> _containers.RepeatedCompositeFieldContainer[_lottery_pb2.Break]:
+        """The breaks of its date whose notices no standing run has allocated."""
+
+    @_builtins.property
+    def waiting(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the proposals, of all dates, that wait for a verdict."""
+
+    @_builtins.property
+    def certificate(self) -> Global___CertificateStatus:
+        """The server's certificate; not set if it has none."""
+
+    @_builtins.property
+    def limits(self) -> Global___Limits:
+        """What the ledger and the server take, and how much of it is used."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        ledger: _builtins.str = ...,
+        log: Global___LogStatus | None = ...,
+        key_problem: _builtins.str = ...,
+        charter: Global___CharterInBrief | None = ...,
+        last_run: Global___LastRun | None = ...,
+        open_breaks: _abc.Iterable[_lottery_pb2.Break] | None = ...,
+        waiting: _abc.Iterable[_builtins.str] | None = ...,
+        certificate: Global___CertificateStatus | None = ...,
+        limits: Global___Limits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "charter", b"charter", "last_run", b"last_run", "limits", b"limits", "log", b"log"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "charter", b"charter", "key_problem", b"key_problem", "last_run", b"last_run", "ledger", b"ledger", "limits", b"limits", "log", b"log", "open_breaks", b"open_breaks", "version", b"version", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class LogStatus(_message.Message):
+    """How far a log is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    COMMITTED_FIELD_NUMBER: _builtins.int
+    PUBLISHED_FIELD_NUMBER: _builtins.int
+    ARCHIVED_FIELD_NUMBER: _builtins.int
+    COSIGNED_FIELD_NUMBER: _builtins.int
+    UNNAMED_FOLDER_COUNT_FIELD_NUMBER: _builtins.int
+    origin: _builtins.str
+    """The log's origin, the first line of its checkpoints."""
+    public_key: _builtins.str
+    """The public key that signs its next head (C2SP vkey)."""
+    committed: _builtins.int
+    """The number of entries that are decided."""
+    published: _builtins.int
+    """The number of entries that are published as files."""
+    archived: _builtins.int
+    """The number of entries that the archive has; not set if there is no archive."""
+    cosigned: _builtins.int
+    """The number of entries of the largest head that witnesses have cosigned; not set if there is none."""
+    unnamed_folder_count: _builtins.int
+    """The number of folders of evidence that no entry names, as killed processes leave them."""
+    def __init__(
+        self,
+        *,
+        origin: _builtins.str = ...,
+        public_key: _builtins.str = ...,
+        committed: _builtins.int = ...,
+        published: _builtins.int = ...,
+        archived: _builtins.int | None = ...,
+        cosigned: _builtins.int | None = ...,
+        unnamed_folder_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_archived", b"_archived", "_cosigned", b"_cosigned", "archived", b"archived", "cosigned", b"cosigned"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_archived", b"_archived", "_cosigned", b"_cosigned", "archived", b"archived", "committed", b"committed", "cosigned", b"cosigned", "origin", b"origin", "public_key", b"public_key", "published", b"published", "unnamed_folder_count", b"unnamed_folder_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__archived: _TypeAlias = _typing.Literal["archived"]  # noqa: Y015
+    _WhichOneofArgType__archived: _TypeAlias = _typing.Literal["_archived", b"_archived"]  # noqa: Y015
+    _WhichOneofReturnType__cosigned: _TypeAlias = _typing.Literal["cosigned"]  # noqa: Y015
+    _WhichOneofArgType__cosigned: _TypeAlias = _typing.Literal["_cosigned", b"_cosigned"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__archived) -> _WhichOneofReturnType__archived | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cosigned) -> _WhichOneofReturnType__cosigned | None: ...
+
+Global___LogStatus: _TypeAlias = LogStatus  # noqa: Y015
+
+@_typing.final
+class CharterInBrief(_message.Message):
+    """A charter in brief; GetCharter returns the whole of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    HOLDS_FROM_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.str
+    """SHA-256 of its entry, hexadecimal, by which runs name it."""
+    method: _builtins.str
+    """Id of the method."""
+    @_builtins.property
+    def holds_from(self) -> _date_pb2.Date:
+        """The first business date that it holds for; not set if it holds from the beginning."""
+
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.str = ...,
+        method: _builtins.str = ...,
+        holds_from: _date_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holds_from", b"holds_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holds_from", b"holds_from", "method", b"method", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CharterInBrief: _TypeAlias = CharterInBrief  # noqa: Y015
+
+@_typing.final
+class LastRun(_message.Message):
+    """A run in brief; GetRun returns the whole of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    BUSINESS_DATE_FIELD_NUMBER: _builtins.int
+    CYCLE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    NOTICE_COUNT_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """The id of the run."""
+    cycle: _builtins.int
+    """The assignment cycle within the business date, from 1."""
+    state: _lottery_pb2.RunState.ValueType
+    """The outcome of the run."""
+    notice_count: _builtins.int
+    """The number of notices."""
+    superseded_by: _builtins.str
+    """The id of the run that supersedes this one; empty if this run is standing."""
+    @_builtins.property
+    def business_date(self) -> _date_pb2.Date:
+        """The business date that the run is for."""
+
+    @_builtins.property
+    def recorded_at(self) -> _timestamp_pb2.Timestamp:
+        """The time at which the run was recorded."""
+
+    @_builtins.property
+    def requested_by(self) -> Global___Requester:
+        """Who asked for it."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        business_date: _date_pb2.Date | None = ...,
+        cycle: _builtins.int = ...,
+        state: _lottery_pb2.RunState.ValueType = ...,
+        notice_count: _builtins.int = ...,
+        recorded_at: _timestamp_pb2.Timestamp | None = ...,
+        requested_by: Global___Requester | None = ...,
+        superseded_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "recorded_at", b"recorded_at", "requested_by", b"requested_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_date", b"business_date", "cycle", b"cycle", "notice_count", b"notice_count", "recorded_at", b"recorded_at", "requested_by", b"requested_by", "run", b"run", "state", b"state", "superseded_by", b"superseded_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LastRun: _TypeAlias = LastRun  # noqa: Y015
+
+@_typing.final
+class Requester(_message.Message):
+    """Who asked for an operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """The kind of the name, for example `spiffe`, `email`, `local` or `system-user`."""
+    name: _builtins.str
+    """The name."""
+    host: _builtins.str
+    """The host of a system's user, or the address of a server's caller."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        name: _builtins.str = ...,
+        host: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "kind", b"kind", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Requester: _TypeAlias = Requester  # noqa: Y015
+
+@_typing.final
+class CertificateStatus(_message.Message):
+    """A server's certificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    EXPIRES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    file: _builtins.str
+    """Its file."""
+    problem: _builtins.str
+    """Why it cannot be read; empty if it can."""
+    @_builtins.property
+    def expires(self) -> _timestamp_pb2.Timestamp:
+        """The time at which it expires; not set if it cannot be read."""
+
+    def __init__(
+        self,
+        *,
+        file: _builtins.str = ...,
+        expires: _timestamp_pb2.Timestamp | None = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires", "file", b"file", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificateStatus: _TypeAlias = CertificateStatus  # noqa: Y015
+
+@_typing.final
+class Limits(_message.Message):
+    """What a ledger and its server take, and how much of it is used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_ROWS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_BYTES_FIELD_NUMBER: _builtins.int
+    FREE_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_BYTES_FIELD_NUMBER: _builtins.int
+    memory_bytes: _builtins.int
+    """The maximum memory of one day, in bytes; not set if there is no limit."""
+    max_rows: _builtins.int
+    """The maximum number of notices, and of positions, in one call."""
+    evidence_bytes: _builtins.int
+    """The bytes that the evidence of all runs takes."""
+    free_bytes: _builtins.int
+    """The bytes that are free on the disk of the evidence; not set if it is in a bucket."""
+    disk_bytes: _builtins.int
+    """The size of that disk in bytes; not set if it is in a bucket."""
+    def __init__(
+        self,
+        *,
+        memory_bytes: _builtins.int | None = ...,
+        max_rows: _builtins.int = ...,
+        evidence_bytes: _builtins.int = ...,
+        free_bytes: _builtins.int | None = ...,
+        disk_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disk_bytes", b"_disk_bytes", "_free_bytes", b"_free_bytes", "_memory_bytes", b"_memory_bytes", "disk_bytes", b"disk_bytes", "free_bytes", b"free_bytes", "memory_bytes", b"memory_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disk_bytes", b"_disk_bytes", "_free_bytes", b"_free_bytes", "_memory_bytes", b"_memory_bytes", "disk_bytes", b"disk_bytes", "evidence_bytes", b"evidence_bytes", "free_bytes", b"free_bytes", "max_rows", b"max_rows", "memory_bytes", b"memory_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__disk_bytes: _TypeAlias = _typing.Literal["disk_bytes"]  # noqa: Y015
+    _WhichOneofArgType__disk_bytes: _TypeAlias = _typing.Literal["_disk_bytes", b"_disk_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__free_bytes: _TypeAlias = _typing.Literal["free_bytes"]  # noqa: Y015
+    _WhichOneofArgType__free_bytes: _TypeAlias = _typing.Literal["_free_bytes", b"_free_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_bytes) -> _WhichOneofReturnType__disk_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__free_bytes) -> _WhichOneofReturnType__free_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+
+Global___Limits: _TypeAlias = Limits  # noqa: Y015
+
+@_typing.final
+class StreamEntriesRequest(_message.Message):
+    """Request message for AuditService.StreamEntries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamEntriesRequest: _TypeAlias = StreamEntriesRequest  # noqa: Y015
+
+@_typing.final
+class StreamEntriesResponse(_message.Message):
+    """Response message for AuditService.StreamEntries: the next entries of the trail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
+        """The entries, in the order of the log."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___Entry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamEntriesResponse: _TypeAlias = StreamEntriesResponse  # noqa: Y015
+
+@_typing.final
+class Entry(_message.Message):
+    """An entry of the log that is not of a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """What it is: `charter`, `key`, `request`, `approval`, `rejection`, `export`, `replay`, `report` or
+    `verification`.
+    """
+    entry: _builtins.bytes
+    """The canonical entry (RFC 8785): the exact bytes of it in the log, which say all else."""
+    @_builtins.property
+    def recorded_at(self) -> _timestamp_pb2.Timestamp:
+        """The time at which it was recorded."""
+
+    @_builtins.property
+    def requested_by(self) -> Global___Requester:
+        """Who asked for it."""
+
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        recorded_at: _timestamp_pb2.Timestamp | None = ...,
+        requested_by: Global___Requester | None = ...,
+        entry: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recorded_at", b"recorded_at", "requested_by", b"requested_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "recorded_at", b"recorded_at", "requested_by", b"requested_by", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Entry: _TypeAlias = Entry  # noqa: Y015

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
-    without trusting the server.
+    """AuditService replays recorded runs, verifies the ledger, says how it stands and who did what with
+    it, and returns proofs that anyone can check without trusting the server.
 
     Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
@@ -74,11 +74,21 @@ class AuditServiceStub:
                 request_serializer=lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.FromString,
                 _registered_method=True)
+        self.GetStatus = channel.unary_unary(
+                '/lottery.v1.AuditService/GetStatus',
+                request_serializer=lottery_dot_v1_dot_audit__service__pb2.GetStatusRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_audit__service__pb2.GetStatusResponse.FromString,
+                _registered_method=True)
+        self.StreamEntries = channel.unary_stream(
+                '/lottery.v1.AuditService/StreamEntries',
+                request_serializer=lottery_dot_v1_dot_audit__service__pb2.StreamEntriesRequest.SerializeToString,
+                response_deserializer=lottery_dot_v1_dot_audit__service__pb2.StreamEntriesResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
-    """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
-    without trusting the server.
+    """AuditService replays recorded runs, verifies the ledger, says how it stands and who did what with
+    it, and returns proofs that anyone can check without trusting the server.
 
     Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
@@ -169,6 +179,29 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatus(self, request, context):
+        """GetStatus returns how the ledger stands: its charter, its last run and what is open for its date,
+        its heads and key, the server's certificate, and the server's limits and their use.
+
+        Errors include:
+        - DATA_LOSS (LEDGER_DAMAGED): what is published is not a log, or evidence is not what was
+        recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamEntries(self, request, context):
+        """StreamEntries streams the ledger's trail, in order: the entries of the log that are not of a run,
+        which say who did what with the ledger, and when.
+
+        Errors include:
+        - DATA_LOSS (LEDGER_DAMAGED): an entry is not what was recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -207,6 +240,16 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     request_deserializer=lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.SerializeToString,
             ),
+            'GetStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatus,
+                    request_deserializer=lottery_dot_v1_dot_audit__service__pb2.GetStatusRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_audit__service__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'StreamEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamEntries,
+                    request_deserializer=lottery_dot_v1_dot_audit__service__pb2.StreamEntriesRequest.FromString,
+                    response_serializer=lottery_dot_v1_dot_audit__service__pb2.StreamEntriesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'lottery.v1.AuditService', rpc_method_handlers)
@@ -216,8 +259,8 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
-    without trusting the server.
+    """AuditService replays recorded runs, verifies the ledger, says how it stands and who did what with
+    it, and returns proofs that anyone can check without trusting the server.
 
     Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
@@ -402,6 +445,60 @@ class AuditService:
             '/lottery.v1.AuditService/GetConsistencyProof',
             lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
             lottery_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lottery.v1.AuditService/GetStatus',
+            lottery_dot_v1_dot_audit__service__pb2.GetStatusRequest.SerializeToString,
+            lottery_dot_v1_dot_audit__service__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lottery.v1.AuditService/StreamEntries',
+            lottery_dot_v1_dot_audit__service__pb2.StreamEntriesRequest.SerializeToString,
+            lottery_dot_v1_dot_audit__service__pb2.StreamEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
-    without trusting the server.
+    """AuditService replays recorded runs, verifies the ledger, says how it stands and who did what with
+    it, and returns proofs that anyone can check without trusting the server.
 
     Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
@@ -95,11 +95,26 @@ class AuditServiceStub:
     - NOT_FOUND (RUN_NOT_FOUND): the ledger has no runs.
     - INVALID_ARGUMENT (INVALID_INPUT): the sizes are out of order or larger than the log.
     """
+    GetStatus: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetStatusRequest, _audit_service_pb2.GetStatusResponse]
+    """GetStatus returns how the ledger stands: its charter, its last run and what is open for its date,
+    its heads and key, the server's certificate, and the server's limits and their use.
+
+    Errors include:
+    - DATA_LOSS (LEDGER_DAMAGED): what is published is not a log, or evidence is not what was
+      recorded.
+    """
+    StreamEntries: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.StreamEntriesRequest, _audit_service_pb2.StreamEntriesResponse]
+    """StreamEntries streams the ledger's trail, in order: the entries of the log that are not of a run,
+    which say who did what with the ledger, and when.
+
+    Errors include:
+    - DATA_LOSS (LEDGER_DAMAGED): an entry is not what was recorded.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
-    without trusting the server.
+    """AuditService replays recorded runs, verifies the ledger, says how it stands and who did what with
+    it, and returns proofs that anyone can check without trusting the server.
 
     Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
@@ -163,10 +178,25 @@ class AuditServiceAsyncStub(AuditServiceStub):
     - NOT_FOUND (RUN_NOT_FOUND): the ledger has no runs.
     - INVALID_ARGUMENT (INVALID_INPUT): the sizes are out of order or larger than the log.
     """
+    GetStatus: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetStatusRequest, _audit_service_pb2.GetStatusResponse]  # type: ignore[assignment]
+    """GetStatus returns how the ledger stands: its charter, its last run and what is open for its date,
+    its heads and key, the server's certificate, and the server's limits and their use.
+
+    Errors include:
+    - DATA_LOSS (LEDGER_DAMAGED): what is published is not a log, or evidence is not what was
+      recorded.
+    """
+    StreamEntries: _aio.UnaryStreamMultiCallable[_audit_service_pb2.StreamEntriesRequest, _audit_service_pb2.StreamEntriesResponse]  # type: ignore[assignment]
+    """StreamEntries streams the ledger's trail, in order: the entries of the log that are not of a run,
+    which say who did what with the ledger, and when.
+
+    Errors include:
+    - DATA_LOSS (LEDGER_DAMAGED): an entry is not what was recorded.
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AuditService replays recorded runs, verifies the ledger, and returns proofs that anyone can check
-    without trusting the server.
+    """AuditService replays recorded runs, verifies the ledger, says how it stands and who did what with
+    it, and returns proofs that anyone can check without trusting the server.
 
     Errors carry the same details as those of `LotteryService`, and every method needs a role.
     Replays and exports are recorded in the ledger's trail.
@@ -269,6 +299,33 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND): the ledger has no runs.
         - INVALID_ARGUMENT (INVALID_INPUT): the sizes are out of order or larger than the log.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStatus(
+        self,
+        request: _audit_service_pb2.GetStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.GetStatusResponse, _abc.Awaitable[_audit_service_pb2.GetStatusResponse]]:
+        """GetStatus returns how the ledger stands: its charter, its last run and what is open for its date,
+        its heads and key, the server's certificate, and the server's limits and their use.
+
+        Errors include:
+        - DATA_LOSS (LEDGER_DAMAGED): what is published is not a log, or evidence is not what was
+          recorded.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamEntries(
+        self,
+        request: _audit_service_pb2.StreamEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.StreamEntriesResponse], _abc.AsyncIterator[_audit_service_pb2.StreamEntriesResponse]]:
+        """StreamEntries streams the ledger's trail, in order: the entries of the log that are not of a run,
+        which say who did what with the ledger, and when.
+
+        Errors include:
+        - DATA_LOSS (LEDGER_DAMAGED): an entry is not what was recorded.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,7 +12,7 @@ from lottery.ledger.publish import witnessed_name
 from lottery.operations.settings import KEY_FILE
 from lottery.version import VERSION
 from tests.builders import PUBLISHED
-from tests.cli.calls import EXAMPLE_RUN, Door, public_key, run_of, succeeds
+from tests.cli.calls import EXAMPLE_RUN, Answer, Door, public_key, run_of, serving, succeeds
 from tests.cli.test_care import assert_narrow
 from tests.server.certificates import DAY, Authority
 
@@ -45,8 +45,37 @@ def test_how_a_ledger_stands_is_shown(tampered: Door) -> None:
     assert tampered("sweep", "--json").document == {"folders": [], "remains": []}
 
 
-def test_a_ledger_in_which_nothing_is_recorded_says_so(door: Door) -> None:
-    text, document = succeeds(door, "status")
+def test_a_server_says_how_its_ledger_stands_as_the_files_do(
+    tampered: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "archive").mkdir()
+    monkeypatch.setenv("LOTTERY_ARCHIVE", str(tmp_path / "archive"))
+    monkeypatch.setenv("LOTTERY_MEMORY_LIMIT_BYTES", str(3 << 30))
+    amended = tampered("charter", "amend", "--from", "2024-10-01", "--decision", "zero_hit=first")
+    assert amended.exit_code == 0
+    (tampered.ledger / witnessed_name(1)).parent.mkdir()
+    (tampered.ledger / witnessed_name(1)).write_bytes(b"")
+    (tampered.ledger / KEY_FILE).rename(tmp_path / "signing.key")
+
+    with serving(tampered.ledger) as server:
+        text, document = succeeds(server, "status")
+        by_files, of_files = succeeds(tampered, "status")
+
+    assert _without_the_disk(text) == _without_the_disk(by_files)
+    for limits in (document["limits"], of_files["limits"]):
+        assert limits.pop("free_bytes") > 0  # Others write to the disk too.
+    assert document == of_files
+    assert (document["archived"], document["cosigned"]) == (3, 1)
+    assert document["charter"]["holds_from"] == "2024-10-01"
+    assert document["limits"]["memory_bytes"] == 3 << 30
+
+
+def _without_the_disk(answer: Answer) -> list[str]:
+    return [line for line in answer.lines if not line.startswith("disk: ")]
+
+
+def test_a_ledger_in_which_nothing_is_recorded_says_so(either: Door) -> None:
+    text, document = succeeds(either, "status")
 
     assert "last run nothing is recorded yet" in text.lines
     assert (document["last_run"], document["open_breaks"]) == (None, [])

@@ -31,9 +31,11 @@ from tests.cli.test_run import wrong_day
 
 
 def entries_of(door: Door) -> list[dict[str, Any]]:
-    """Return the trail, which is read from the ledger's files."""
+    """Return the trail, which a server has as the ledger's files have it."""
     answer = files_of(door.ledger)("trail", "--json")
     assert (answer.exit_code, answer.err) == (0, "")
+    assert door("trail", "--json") == answer
+    assert door("trail") == files_of(door.ledger)("trail")
     entries: list[dict[str, Any]] = answer.document["entries"]
     return entries
 
@@ -110,6 +112,8 @@ def test_what_only_reads_or_was_refused_is_no_entry_and_changes_nothing(
         (0, ["seed", "--volumes", str(EXAMPLE / "volumes.csv")]),
         (0, ["verify"]),
         (0, ["keys"]),
+        (0, ["status"]),
+        (0, ["trail"]),
         (0, run_of(PUBLISHED, tmp_path / "in")),
         (0, ["replay", "run.zip"]),  # A bundle may be another firm's.
         (3, wrong_day(tmp_path / "wrong")),
@@ -120,7 +124,6 @@ def test_what_only_reads_or_was_refused_is_no_entry_and_changes_nothing(
         (2, ["replay", "--from", "2030-01-01"]),
     ):
         assert either(*command).exit_code == exit_code
-    assert files_of(either.ledger)("trail").exit_code == 0
     assert files_in(either.ledger) == before
 
 

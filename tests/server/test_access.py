@@ -46,15 +46,19 @@ READS: Final = {
         "GetCheckpoint",
         "GetInclusionProof",
         "GetConsistencyProof",
+        "GetStatus",
     ),
 }
 MAY: Final = {
     "operator": OPEN | READS | {"RunLottery", "WithdrawRun"},
     "approver": OPEN | READS | {"ApproveRun", "RejectRun"},
-    "auditor": OPEN | READS | {"ReplayRun", "ReplayRuns", "VerifyLedger", "ExportRun"},
+    "auditor": OPEN
+    | READS
+    | {"ReplayRun", "ReplayRuns", "VerifyLedger", "ExportRun", "StreamEntries"},
     "service": OPEN | READS,
     "administrator": OPEN
-    | {"GetCharter", "GetCheckpoint", "GetInclusionProof", "GetConsistencyProof"},
+    | {"GetCharter", "GetCheckpoint", "GetInclusionProof", "GetConsistencyProof"}
+    | {"GetStatus", "StreamEntries"},
     "no role": OPEN,
     "no typed name": OPEN,
     "local": OPEN,
@@ -290,6 +294,20 @@ def exchange(file: Path, text: str) -> None:
     new = file.with_suffix(".new")
     new.write_text(text, "utf-8")
     new.replace(file)
+
+
+def test_the_status_has_the_servers_own_certificate(place: Place) -> None:
+    shown = place.callers["administrator"]
+    files = TlsFiles(
+        authorities=place.authority.certificate, certificate=shown.certificate, key=shown.key
+    )
+    with LotteryClient(f"127.0.0.1:{place.server.port}", tls=files) as client:
+        found = client.status().certificate
+
+    assert found is not None
+    (served,) = x509.load_pem_x509_certificates(Path(found.file).read_bytes())
+    assert Path(found.file).name == "server.pem"
+    assert (found.expires, found.problem) == (served.not_valid_after_utc, None)
 
 
 def test_the_client_raises_what_is_missing(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import subprocess
 import sys
@@ -15,13 +16,14 @@ import grpc
 import pytest
 
 from lottery.audit.bundle_reader import opened_bundle
+from lottery.ledger.entry import read_entry
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import Checkpoint, open_checkpoint
 from lottery.tlog.keys import SigningKey, VerifierKey
 from lottery.tlog.proof import LogProof
 from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import lottery_pb2, lottery_service_pb2
-from server import audit_service
+from server import audit_service, responses
 from server.app import LotteryServer
 from tests.builders import (
     AAPL,
@@ -530,3 +532,23 @@ def test_16_clients_record_16_pools_and_the_log_has_each_once(stubs: Stubs) -> N
     ]
     assert stubs.audit.GetCheckpoint(pb.GetCheckpointRequest()).tree_size == 17
     assert stubs.audit.VerifyLedger(pb.VerifyLedgerRequest()).sound
+
+
+def test_a_trail_past_one_message_comes_whole_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responses, "ENTRIES_PER_MESSAGE", 2)
+    with called(tmp_path / "ledger") as stubs:
+        run_day(stubs, PUBLISHED)
+        for _ in range(4):
+            stubs.audit.ReplayRun(pb.ReplayRunRequest(run="latest"))
+        messages = list(stubs.audit.StreamEntries(pb.StreamEntriesRequest()))
+
+    assert [len(message.entries) for message in messages] == [2, 2, 1]
+    entries = [entry for message in messages for entry in message.entries]
+    assert [entry.type for entry in entries] == ["charter", *["replay"] * 4]
+    for entry in entries[1:]:
+        read = read_entry(entry.entry)
+        assert entry.recorded_at.ToDatetime(dt.UTC) == dt.datetime.fromisoformat(read.recorded_at)
+        assert (entry.requested_by.kind, entry.requested_by.name) == ("local", "tester")
+        assert entry.requested_by.host == read.requested_by.host

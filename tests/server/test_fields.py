@@ -235,7 +235,7 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
     (audit.GetConsistencyProofRequest(), {"first_size"}),
     (audit.GetConsistencyProofRequest(first_size=1, second_size=9), {"second_size"}),
 )
-NEVER_REFUSED: Final = {"GetCheckpoint", "ListProposals"}
+NEVER_REFUSED: Final = {"GetCheckpoint", "GetStatus", "ListProposals", "StreamEntries"}
 
 ANSWERED: Final[Sequence[Sequence[Message]]] = (
     [pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS))],

@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.message import Message
 from google.type import date_pb2
 
+from lottery.operations.variables import Variables
 from lottery.v1 import audit_service_pb2 as audit
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
@@ -29,7 +30,6 @@ from tests.builders import (
     PUBLISHED,
     TESTER,
     made,
-    settings_of,
 )
 from tests.server.calls import (
     METHODS,
@@ -64,7 +64,9 @@ class Servicers:
     def __init__(self, folder: Path) -> None:
         self.ledger = ledger = made(folder)
         lottery = LotteryService(ledger, max_rows=MAX_ROWS, identify=lambda: TESTER)
-        auditing: Any = AuditService(ledger, settings=settings_of(folder), identify=lambda: TESTER)
+        auditing: Any = AuditService(
+            ledger, settings=Variables(ledger=str(folder)), identify=lambda: TESTER
+        )
         self._server = grpc_testing.server_from_dictionary(
             dict(zip(SERVICES, (lottery, auditing), strict=True)), grpc_testing.strict_real_time()
         )
@@ -200,6 +202,16 @@ ANSWERS: Final[Sequence[tuple[Request, Callable[..., object], object]]] = (
         audit.GetConsistencyProofRequest(first_size=1, second_size=1),
         lambda answer: (answer.first_size, answer.second_size, list(answer.hashes)),
         (1, 1, []),
+    ),
+    (
+        audit.GetStatusRequest(),
+        lambda answer: (answer.last_run.run, [each.series for each in answer.open_breaks]),
+        (RUN, [GE]),
+    ),
+    (
+        audit.StreamEntriesRequest(),
+        lambda answer: [entry.type for entry in answer.entries],
+        ["charter", "replay", "replay", "export"],
     ),
 )
 REFUSALS: Final[Sequence[tuple[Request, grpc.StatusCode]]] = (

@@ -46,6 +46,14 @@ def test_settings_lead_to_their_adapters(tmp_path: Path) -> None:
     assert open_objects("memory:///").place.startswith("memory:")
 
 
+def test_a_password_is_not_shown_wherever_in_the_url_it_is() -> None:
+    url = "postgresql://lottery@example.com/ledger?application_name=batch&password=secret"
+
+    place = PostgresqlDatabase(url, lock_seconds=1).place
+
+    assert place == "postgresql://lottery@example.com/ledger?application_name=batch"
+
+
 @pytest.mark.parametrize(
     "url", ["postgresql://[x", "postgresql://host/database", "postgresql://user:secret@host"]
 )
