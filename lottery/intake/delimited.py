@@ -1,16 +1,18 @@
 """CSV as in RFC 4180: UTF-8, a header, and quotes where a value needs them.
 
 Arrow's reader does the work. No valid value of these files holds a line break, so a row is a line.
-A file that Arrow refuses is read again line by line, to name every malformed row. What a mapping
+A file that Arrow refuses is read again line by line (`lottery.intake.lines`). What a mapping
 says of a file is applied before and after Arrow reads it (`lottery.intake.mapped`).
+
+Invariants:
+- Arrow never sees an empty line: it makes of it a value for each column of the header.
 """
 
 from __future__ import annotations
 
 import csv
 import mmap
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -19,19 +21,20 @@ import pyarrow as pa
 import pyarrow.csv
 
 from lottery.day.threads import owned_by_arrow
-from lottery.errors import ProblemCollector, Problems, escape, quote
+from lottery.errors import Problems, escape
 from lottery.intake.columns import OPTIONAL_COLUMNS, REPEATED_COLUMNS, check_names
 from lottery.intake.dialect import describe_encoding, describe_header
+from lottery.intake.lines import LINE_END, count_lines, read_lines
 from lottery.intake.loops import has_valid_quotes
 from lottery.intake.mapped import missing_columns, our_names, our_values, text_of
 from lottery.intake.mapping import PLAIN, FileMapping
+from lottery.intake.memory import LINE_BYTES, TEXT_FACTOR, UNLIMITED, MemoryLimit
 from lottery.intake.sources import Reading, RowLocator
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _HEADER_BYTES: Final = 65_536
 _BLANK_BYTES: Final = 4_096
 """Bytes at the end of a file in which empty lines are looked for."""
-_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 
 
 def read_csv(
@@ -40,6 +43,7 @@ def read_csv(
     source: str,
     optional: Sequence[str] = OPTIONAL_COLUMNS,
     mapping: FileMapping = PLAIN,
+    memory: MemoryLimit = UNLIMITED,
 ) -> Reading:
     """Read a CSV file as text columns.
 
@@ -49,10 +53,15 @@ def read_csv(
         source: What problems name as their source.
         optional: The columns that may be there.
         mapping: What the file is, if it is not CSV as above.
+        memory: What the day may take.
 
     Returns:
         String columns, labels as dictionaries; no table if the file or its header is refused.
+
+    Raises:
+        LimitExceeded: Its text, or its rows, need more memory.
     """
+    memory.check(source, data.size * TEXT_FACTOR)
     locator = RowLocator(source=source, header_lines=mapping.header_lines)
     view = _without_bom(memoryview(data))
     text = view if mapping == PLAIN else text_of(view, mapping)
@@ -65,14 +74,16 @@ def read_csv(
         return Reading(locator=locator, problems=problems)
     wanted = [name for name in header if name in (*required, *optional)]
     characters = np.frombuffer(view, np.uint8)
+    line_count, empty_count = count_lines(characters)
+    memory.check(source, max(data.size, (line_count - empty_count) * LINE_BYTES) * TEXT_FACTOR)
     has_quotes = bool((characters == 0x22).any())  # noqa: PLR2004 - a quote.
-    if not has_quotes or has_valid_quotes(characters, ord(mapping.delimiter)):
+    if not empty_count and (not has_quotes or has_valid_quotes(characters, ord(mapping.delimiter))):
         try:
             table = _read_fast(view, header, wanted, mapping)
             return _mapped(Reading(locator=locator, table=table, problems=problems), mapping)
         except pa.ArrowInvalid:
             pass  # It does not say which rows are malformed.
-    return _mapped(_read_lines(bytes(view), header, wanted, locator, problems, mapping), mapping)
+    return _mapped(read_lines(view, header, wanted, locator, problems, mapping), mapping)
 
 
 def column_names_of(
@@ -125,7 +136,7 @@ def csv_names(content: bytes | memoryview | mmap.mmap, delimiter: str = ",") -> 
     if refusal is not None:
         return refusal
     try:
-        line = _LINE_END.split(data, maxsplit=1)[0].decode()
+        line = LINE_END.split(data, maxsplit=1)[0].decode()
         return next(csv.reader([line], strict=True, delimiter=delimiter), [])
     except UnicodeDecodeError as error:
         return f"expected CSV in UTF-8, got an invalid byte at offset {error.start} of the header"
@@ -203,64 +214,3 @@ def _read_fast(
             auto_dict_max_cardinality=2**31 - 1,
         ),
     )
-
-
-def _read_lines(
-    data: bytes,
-    header: Sequence[str],
-    wanted: Sequence[str],
-    locator: RowLocator,
-    problems: Problems,
-    mapping: FileMapping,
-) -> Reading:
-    """Read line by line, leaving out malformed rows, each of which is a problem."""
-    columns: dict[str, list[str]] = {name: [] for name in header}
-    row_numbers = []
-    collector = ProblemCollector()
-    collector.add_all(problems)
-    for row, line in enumerate(_lines(data), start=1 - mapping.has_header):
-        if not row:
-            continue  # The header.
-        values = _values(line, len(header), mapping.delimiter)
-        if isinstance(values, str):
-            collector.add(locator.numbered_row_problem(row, f"{values}: {quote(line)}"))
-            if collector.is_full:
-                stopped = Problems.of(locator.stopped_after(row))
-                return Reading(locator=locator, problems=stopped + collector.problems())
-            continue
-        row_numbers.append(row)
-        for name, value in zip(header, values, strict=True):
-            columns[name].append(value)
-    return Reading(
-        locator=replace(locator, row_numbers=np.array(row_numbers, np.int64)),
-        table=pa.table({name: pa.array(columns[name], pa.string()) for name in wanted}),
-        problems=collector.problems(),
-    )
-
-
-def _lines(data: bytes) -> Iterator[bytes]:
-    """Yield the lines of a file one by one, because there may be very many."""
-    start = 0
-    for end in _LINE_END.finditer(data):
-        yield data[start : end.start()]
-        start = end.end()
-    if start < len(data):
-        yield data[start:]
-
-
-def _values(line: bytes, column_count: int, delimiter: str) -> list[str] | str:
-    """Return a line's values, or what was expected of the line."""
-    if b"\x00" in line:
-        return "row must not contain a NUL byte"
-    if b'"' in line and not has_valid_quotes(np.frombuffer(line, np.uint8), ord(delimiter)):
-        return "row must have quotes around whole values only, and every quote closed"
-    try:
-        values = next(
-            csv.reader([line.decode("utf-8", "replace")], strict=True, delimiter=delimiter), []
-        )
-    except csv.Error as error:
-        return f"row is malformed ({escape(str(error))})"
-    if len(values) != column_count:
-        found = f"{len(values)} values" if values else "an empty line"
-        return f"row must have a value for each of {column_count} columns, got {found}"
-    return values

@@ -187,10 +187,8 @@ def _position_blocks(
 ) -> PositionBlocks:
     data, mapped = opened.text, opened.received
     if plain_suffix(path) == ".csv":
-        memory.check(source, data.size * TEXT_FACTOR)
-        return PositionBlocks.of(
-            [read_csv(data, POSITION_COLUMNS, source, POSITION_OPTIONAL_COLUMNS, mapping)]
-        )
+        raw = read_csv(data, POSITION_COLUMNS, source, POSITION_OPTIONAL_COLUMNS, mapping, memory)
+        return PositionBlocks.of([raw])
 
     def forget() -> None:
         if isinstance(mapped, mmap.mmap):  # Pages that are needed again are read again.
@@ -405,8 +403,7 @@ def _read_table(
 ) -> Reading:
     """Read the notices of a table that takes no more than the limit."""
     if plain_suffix(suffix) == ".csv":
-        memory.check(source, data.size * TEXT_FACTOR)
-        return read_csv(data, NOTICE_COLUMNS, source, mapping=mapping)
+        return read_csv(data, NOTICE_COLUMNS, source, mapping=mapping, memory=memory)
     return read_parquet(data, NOTICE_COLUMNS, source, memory)
 
 

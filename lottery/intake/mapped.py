@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from lottery.errors import Problems, quote
 from lottery.intake.columns import QUANTITY_COLUMNS
+from lottery.intake.lines import LINE_END
 from lottery.intake.mapping import FileMapping
 from lottery.intake.sources import RowLocator
 
-_BREAK: Final = re.compile(rb"\r\n|\n|\r")
 _NEGATIVE: Final = re.compile(r"[-\u2212]([0-9].*)|\(([0-9].*)\)|([0-9].*)[-\u2212]")
 _ZERO: Final = re.compile(r"0+(?:[.,]0+)?")
 _BLANKS: Final = "[ \u00a0\u202f]"
@@ -45,7 +45,7 @@ def text_of(view: memoryview, mapping: FileMapping) -> memoryview | str:
             )
         view = memoryview(text.removeprefix("\ufeff").encode())
     for number in range(mapping.skip_lines):
-        found = _BREAK.search(view)
+        found = LINE_END.search(view)
         if found is None:
             return f"expected {mapping.skip_lines} lines before the header, got {number}"
         view = view[found.end() :]

@@ -30,6 +30,8 @@ DECODED_ROW_BYTES: Final = 80
 """Bytes of a position while it is decoded, of a row group of more than the usual rows."""
 TEXT_FACTOR: Final = 5
 """Bytes needed for each byte of a CSV file."""
+LINE_BYTES: Final = 16
+"""Bytes that each line of a CSV file counts for at least: a valid one has a series."""
 DECODED_FACTOR: Final = 2
 """Bytes needed for each byte that rows come to once they are decoded: it is copied once."""
 ROW_BYTES: Final = 1_024

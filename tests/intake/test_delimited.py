@@ -217,6 +217,17 @@ def test_an_empty_line_in_a_file_read_line_by_line_is_refused_as_one(
     assert "got an empty line" in texts(problems)
 
 
+def test_the_rows_of_a_large_file_with_an_empty_line_keep_their_numbers(
+    read_positions: ReadAll,
+) -> None:
+    lines = "".join(f"{AAPL},{number},1\n" for number in range(70_000))
+
+    received, problems = read_positions(f"{HEADER}\n{lines}{AAPL},x,1\n")
+
+    assert locations(problems) == [(1, None), (70_002, "account")]
+    assert received.row_count == 70_001
+
+
 def test_a_file_of_malformed_rows_alone_lists_each_of_them(read_positions: ReadAll) -> None:
     _, problems = read_positions(f"{HEADER}{AAPL}\n{AAPL}\n")
 

@@ -401,7 +401,8 @@ def test_line_ends_and_empty_lines_at_the_end_say_nothing(
 
 def test_an_empty_line_between_rows_is_refused(tmp_path: Path) -> None:
     said = problem_of(table(ROW, "", OTHER), tmp_path / "positions.csv")
-    assert said == f", row 2 (line 3), {AN_OSI_SYMBOL}, got ''"
+    expected = "row must have a value for each of 3 columns, got an empty line: ''"
+    assert said == f", row 2 (line 3): {expected}"
 
 
 def test_letters_are_no_slip_where_the_charter_allows_them(tmp_path: Path) -> None:

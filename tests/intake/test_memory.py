@@ -10,10 +10,12 @@ import pytest
 
 from lottery.day.assigned_pools import AssignedPools, assigned_pools
 from lottery.day.tables import NOTICES
-from lottery.errors import LimitExceeded
+from lottery.errors import PROBLEM_LIMIT, LimitExceeded
 from lottery.intake import files, memory
-from lottery.intake.memory import PROCESS_BYTES, MemoryLimit
+from lottery.intake.memory import PROCESS_BYTES, UNLIMITED, MemoryLimit
+from lottery.intake.positions import ReceivedPositions
 from lottery.method.methodology import AccountOrder
+from tests.apart import run_within
 from tests.builders import AAPL, FULL, SPY, incoming, notice, notices_table, write_files
 
 ROWS = 1_000
@@ -21,6 +23,9 @@ OF_ROWS = 20 * ROWS
 """What the rows take that are looked at and dropped."""
 KEPT = 190 * ROWS
 """What they take if all are kept."""
+ROOM = 600 << 20
+"""Bytes that a test's process may map beyond what it has: the file, and little more."""
+HEADER = "series,account,short_quantity\n"
 NUMERIC = AccountOrder.NUMERIC
 ASSIGNED = assigned_pools(notices_table([notice("N1", AAPL, 1)]))
 
@@ -72,6 +77,42 @@ def test_a_text_file_takes_five_times_its_size(tmp_path: Path) -> None:
         files.read_positions(path, no_pools, NUMERIC, memory=limit_of(needed - 1))
 
     assert caught.value.limit == f"memory_limit_bytes={PROCESS_BYTES + needed - 1}"
+
+
+def test_a_line_of_a_text_file_takes_what_one_with_a_series_takes(tmp_path: Path) -> None:
+    path = tmp_path / "positions.csv"
+    path.write_text(HEADER + ",,\n" * ROWS, encoding="ascii")
+    needed = 5 * 16 * ROWS
+    assert read_assigned(path, limit_of(needed)).problems
+
+    with pytest.raises(LimitExceeded, match="the day needs"):
+        read_assigned(path, limit_of(needed - 1))
+
+
+def test_empty_lines_take_no_memory_and_are_refused_with_their_rows(tmp_path: Path) -> None:
+    path = tmp_path / "positions.csv"
+    path.write_text(HEADER + "\n" * 60_000_000 + f"{AAPL},1046,30\n", encoding="ascii")
+
+    run_within(ROOM, refuse, path, "got an empty line")
+
+
+def test_empty_lines_are_no_values_of_the_columns_of_a_wide_file(tmp_path: Path) -> None:
+    path = tmp_path / "positions.csv"
+    others = "".join(f",column {number}" for number in range(4_000))
+    path.write_text(HEADER.strip() + others + "\n" * 200_000 + "X\n", encoding="ascii")
+
+    run_within(ROOM, refuse, path, "nothing is looked for after row 1")
+
+
+def refuse(path: Path, message: str) -> None:
+    problems = read_assigned(path, UNLIMITED).problems
+
+    assert message in "\n".join(map(str, problems))
+    assert len(problems.listed) == PROBLEM_LIMIT
+
+
+def read_assigned(path: Path, limit: MemoryLimit) -> ReceivedPositions:
+    return files.read_positions(path, ASSIGNED, NUMERIC, memory=limit)
 
 
 def test_a_file_that_is_no_parquet_is_refused_as_such(tmp_path: Path) -> None:
