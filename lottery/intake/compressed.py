@@ -5,7 +5,7 @@ recorded and kept of such a file are its bytes as received.
 
 Invariants:
 - What a file decompresses to is limited while it is, by what limits the same text in plain: the
-  memory of the day for CSV (`grown`), the parser's own limits for FIXML, which is read in blocks.
+  memory of the day for CSV (`grown`) and for the reports of FIXML, which is read in blocks.
 - A file that is cut short or damaged gives an error, not a part of it.
 """
 

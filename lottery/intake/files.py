@@ -117,7 +117,7 @@ def read_notices(
         return _read_rows(path, source, "notices", to_notices, mapping, memory)
     if business_date is None:
         return _refused(source, NOTICES, "a business date is needed to read FIXML")
-    read = partial(_fixml_notices, business_date=business_date)
+    read = partial(_fixml_notices, business_date=business_date, memory=memory)
     return _read_fixml(path, source, "notices", NOTICES, read, memory)
 
 
@@ -227,7 +227,7 @@ def read_occ_positions(
     if plain_suffix(path) != FIXML:
         message = f"OCC's positions must be a {FIXML} file, got {_suffix(path)}"
         return _refused(source, OCC_POSITIONS, message)
-    read = partial(_fixml_occ_positions, business_date=business_date)
+    read = partial(_fixml_occ_positions, business_date=business_date, memory=memory)
     return _read_fixml(path, source, "occ_positions", OCC_POSITIONS, read, memory)
 
 
@@ -328,16 +328,20 @@ def positions_of_sources(
     return read_positions_of(blocks, assigned, order, locator=readings[0].locator)
 
 
-def _fixml_notices(blocks: _Blocks, source: str, business_date: dt.date) -> Reading:
+def _fixml_notices(
+    blocks: _Blocks, source: str, business_date: dt.date, memory: MemoryLimit = UNLIMITED
+) -> Reading:
     from lottery.intake.fixml import notices  # noqa: PLC0415 - without FIXML, lxml is not loaded.
 
-    return notices.read_notices(blocks, business_date, source)
+    return notices.read_notices(blocks, business_date, source, memory)
 
 
-def _fixml_occ_positions(blocks: _Blocks, source: str, business_date: dt.date) -> Reading:
+def _fixml_occ_positions(
+    blocks: _Blocks, source: str, business_date: dt.date, memory: MemoryLimit = UNLIMITED
+) -> Reading:
     from lottery.intake.fixml import positions  # noqa: PLC0415 - as above.
 
-    return positions.read_occ_positions(blocks, business_date, source)
+    return positions.read_occ_positions(blocks, business_date, source, memory)
 
 
 def _read_fixml(

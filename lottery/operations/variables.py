@@ -61,7 +61,8 @@ class Variables(BaseModel):
     max_rows: int = Field(
         50_000_000,
         ge=1,
-        description="Maximum number of notices, and of positions, in one call to a server.",
+        description="Maximum number of notices, and of positions, in one call to a server. What "
+        "a command reads itself is bounded by `LOTTERY_MEMORY_LIMIT_BYTES` alone.",
     )
     roles: Path | None = Field(
         None,

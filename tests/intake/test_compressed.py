@@ -17,6 +17,7 @@ from lottery.intake.memory import PROCESS_BYTES, UNLIMITED, MemoryLimit
 from lottery.intake.positions import ReceivedPositions
 from lottery.method.methodology import JPMS_2024_09_06
 from tests.builders import AAPL, DATE, notice, notices_table
+from tests.fixml import assignment, document, position_report
 
 POSITIONS = f"series,account,short_quantity\n{AAPL},1046,30\n{AAPL},1047,30\n".encode()
 NOTICES = f"notice_id,series,quantity\nA1,{AAPL},10\n".encode()
@@ -112,6 +113,26 @@ def test_what_it_becomes_is_limited_before_it_has_become_it(
         read_positions(path, memory=limit)
     with pytest.raises(LimitExceeded):
         files.read_notices(path, memory=limit)
+
+
+@pytest.mark.parametrize(("suffix", "compress"), FORMATS)
+def test_the_reports_of_a_file_are_limited_as_the_rows_of_a_table(
+    suffix: str, compress: Compress, tmp_path: Path
+) -> None:
+    reports = 40_000
+    path = tmp_path / f"reports.xml{suffix}"
+    path.write_bytes(compress(document(assignment("N1", AAPL, 1) * reports).encode()))
+    enough = MemoryLimit(limit_bytes=PROCESS_BYTES + 190 * reports)
+    too_little = MemoryLimit(limit_bytes=PROCESS_BYTES + 100 * reports)
+
+    read = files.read_notices(path, business_date=DATE, memory=enough)
+    assert read.table.num_rows == reports
+    with pytest.raises(LimitExceeded, match=r"reports\.xml"):
+        files.read_notices(path, business_date=DATE, memory=too_little)
+
+    path.write_bytes(compress(document(position_report("P1", AAPL, 1) * reports).encode()))
+    with pytest.raises(LimitExceeded, match=r"reports\.xml"):
+        files.read_occ_positions(path, DATE, memory=too_little)
 
 
 def test_a_last_line_without_an_end_may_be_cut_off_here_too(tmp_path: Path) -> None:

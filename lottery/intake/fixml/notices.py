@@ -22,6 +22,7 @@ from lottery.intake.columns import to_notices
 from lottery.intake.fixml.parser import Blocks
 from lottery.intake.fixml.reports import ReportReader
 from lottery.intake.fixml.target import FixmlReport, is_count
+from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.intake.occ_reports import to_occ_reports
 from lottery.intake.sources import Reading, RowLocator
 
@@ -29,18 +30,24 @@ _Announced: TypeAlias = tuple[str, int, str]
 """What a report announces, its row, and its name."""
 
 
-def read_notices(blocks: Blocks, business_date: dt.date, source: str) -> Reading:
+def read_notices(
+    blocks: Blocks, business_date: dt.date, source: str, memory: MemoryLimit = UNLIMITED
+) -> Reading:
     """Read the notices of a file.
 
     Args:
         blocks: The file.
         business_date: The run's date, which each report must have.
         source: What problems name as their source.
+        memory: What the day may take.
 
     Returns:
         `tables.NOTICES` and `tables.OCC_REPORTS`; no table if the file is refused as a whole.
+
+    Raises:
+        LimitExceeded: The reports need more memory.
     """
-    raw = _AssignmentReader(blocks, business_date, source).read()
+    raw = _AssignmentReader(blocks, business_date, source, memory).read()
     if raw.table is None:
         return raw
     notices = to_notices(raw)
@@ -58,9 +65,11 @@ class _AssignmentReader(ReportReader):
     kind = "AsgnRpt"
     may_be_none = True
 
-    def __init__(self, blocks: Blocks, business_date: dt.date, source: str) -> None:
+    def __init__(
+        self, blocks: Blocks, business_date: dt.date, source: str, memory: MemoryLimit
+    ) -> None:
         columns = ("notice_id", "series", "quantity", "occ_account", *OCC_REPORT_COLUMNS)
-        super().__init__(blocks, business_date, source, columns, OCC_REPORT_COLUMNS)
+        super().__init__(blocks, business_date, source, columns, memory, OCC_REPORT_COLUMNS)
         self._count = 0
         self._totals: dict[str, _Announced] = {}
         self._lasts: list[_Announced] = []

@@ -15,10 +15,13 @@ from lottery.intake.fixml.instrument import is_other_than_option
 from lottery.intake.fixml.parser import Blocks
 from lottery.intake.fixml.reports import ReportReader
 from lottery.intake.fixml.target import FixmlReport
+from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.intake.sources import Reading
 
 
-def read_occ_positions(blocks: Blocks, business_date: dt.date, source: str) -> Reading:
+def read_occ_positions(
+    blocks: Blocks, business_date: dt.date, source: str, memory: MemoryLimit = UNLIMITED
+) -> Reading:
     """Read OCC's own figures of the pools in a file.
 
     Instruments that are not options are skipped: they belong to no pool.
@@ -27,11 +30,15 @@ def read_occ_positions(blocks: Blocks, business_date: dt.date, source: str) -> R
         blocks: The file.
         business_date: The run's date, which each report must have.
         source: What problems name as their source.
+        memory: What the day may take.
 
     Returns:
         `tables.OCC_POSITIONS`; no table if the file is refused as a whole.
+
+    Raises:
+        LimitExceeded: The reports need more memory.
     """
-    reader = _PositionReader(blocks, business_date, source)
+    reader = _PositionReader(blocks, business_date, source, memory)
     raw = reader.read()
     if raw.table is None:
         return raw
@@ -50,9 +57,11 @@ class _PositionReader(ReportReader):
 
     kind = "PosRpt"
 
-    def __init__(self, blocks: Blocks, business_date: dt.date, source: str) -> None:
+    def __init__(
+        self, blocks: Blocks, business_date: dt.date, source: str, memory: MemoryLimit
+    ) -> None:
         columns = ("report_id", "series", "short_quantity", "occ_account")
-        super().__init__(blocks, business_date, source, columns)
+        super().__init__(blocks, business_date, source, columns, memory)
         self.row_numbers: list[int] = []
 
     def take(self, report: FixmlReport) -> None:

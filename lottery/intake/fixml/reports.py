@@ -10,14 +10,15 @@ Other elements and attributes are ignored: OCC adds some without notice.
 
 Invariants:
 - Every problem names its report; nothing of a file with a problem is used.
-- Reports become Arrow as they come, some thousands at a time.
+- Reports become Arrow as they come, some thousands at a time, and are counted against the memory of
+  the day: of a compressed file nothing else says how many there are.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -31,7 +32,7 @@ from lottery.intake.fixml import parser
 from lottery.intake.fixml.instrument import PLACEHOLDER, series_of
 from lottery.intake.fixml.parser import Blocks
 from lottery.intake.fixml.target import AMPERSAND, Attributes, FixmlReport, StopParsing
-from lottery.intake.memory import ROW_BYTES
+from lottery.intake.memory import DECODED_FACTOR, KEPT_ROW_BYTES, ROW_BYTES, MemoryLimit
 from lottery.intake.sources import NOT_READ_ON, Reading, RowLocator
 
 _ROWS_AT_A_TIME: Final = 1 << 14
@@ -49,6 +50,7 @@ class ReportReader:
         business_date: The date that each report must have.
         source: What problems name as their source.
         columns: The raw table's columns.
+        memory: What the day may take.
         labels: Columns whose texts repeat, in addition to `LABEL_COLUMNS`.
     """
 
@@ -62,17 +64,23 @@ class ReportReader:
         business_date: dt.date,
         source: str,
         columns: Sequence[str],
+        memory: MemoryLimit,
         labels: Sequence[str] = (),
     ) -> None:
         find_lines = functools.cache(lambda: parser.lines_of_reports(blocks, self.kind))
         self.locator = RowLocator(source=source, find_lines=find_lines)
-        self.rows = _RawRows(columns, (*LABEL_COLUMNS, *labels))
+        check = functools.partial(memory.check, source)
+        self.rows = _RawRows(columns, (*LABEL_COLUMNS, *labels), check)
         self._blocks = blocks
         self._date = business_date.isoformat()
         self._found = ProblemCollector()
 
     def read(self) -> Reading:
-        """Read all reports; the first column of the table is their id."""
+        """Read all reports; the first column of the table is their id.
+
+        Raises:
+            LimitExceeded: They need more memory.
+        """
         parsed = parser.read_reports(self._blocks, self.kind, self.take, self.locator)
         problems = parsed.problems
         if not parsed.is_complete:
@@ -183,11 +191,16 @@ class _RawRows:
     Args:
         names: The columns.
         labels: Those whose texts repeat.
+        check: Called with the memory that the rows need, again and again; raises if it is too much.
     """
 
-    def __init__(self, names: Sequence[str], labels: Sequence[str]) -> None:
+    def __init__(
+        self, names: Sequence[str], labels: Sequence[str], check: Callable[[int], None]
+    ) -> None:
         self._names = names
         self._labels = labels
+        self._check = check
+        self._needed_bytes = 0
         self._rows: list[tuple[str | None, ...]] = []
         self._parts: list[pa.Table] = []
 
@@ -211,12 +224,13 @@ class _RawRows:
             pc.replace_substring(pa.array(column, pa.string()), AMPERSAND, "&")
             for column in columns
         ]
-        self._rows.clear()
-        self._parts.append(
-            pa.table(
-                {
-                    name: array.dictionary_encode().cast(LABEL) if name in self._labels else array
-                    for name, array in zip(self._names, arrays, strict=True)
-                }
-            )
+        part = pa.table(
+            {
+                name: array.dictionary_encode().cast(LABEL) if name in self._labels else array
+                for name, array in zip(self._names, arrays, strict=True)
+            }
         )
+        self._rows.clear()
+        self._parts.append(part)
+        self._needed_bytes += max(part.num_rows * KEPT_ROW_BYTES, part.nbytes * DECODED_FACTOR)
+        self._check(self._needed_bytes)
