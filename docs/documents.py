@@ -26,11 +26,17 @@ from lottery.ledger.run_record import Acknowledgement, Identity, RunRecord
 from lottery.method.distribution import NumberRange
 from lottery.method.odds import NumbersHitFirst
 from lottery.method.seed import ExchangeVolume, RuleWarning
-from lottery.operations.care import LedgerStatus, Swept
+from lottery.operations.answers import HistoryRow
+from lottery.operations.care import Swept
 from lottery.operations.check import CheckedFile
-from lottery.operations.histories import HistoryRow
 from lottery.operations.moving import Moved
-from lottery.operations.overview import Certificate, CharterInBrief, LastRun, Limits
+from lottery.operations.standing import (
+    Certificate,
+    CharterInBrief,
+    LastRun,
+    LedgerStatus,
+    Limits,
+)
 
 
 def row(name: str, columns: pa.Schema) -> Any:

@@ -22,11 +22,11 @@ from lottery import operations
 from lottery.operations.inputs import with_own_labels, write_arrow
 from lottery.operations.ledgers import Charter
 from lottery.operations.odds import OccWheelOdds, RandomDrawOdds
-from lottery.operations.overview import Certificate, LastRun
 from lottery.operations.proofs import Entry, leaf_hash
 from lottery.operations.replay import Replayed
 from lottery.operations.runs import Break, Proposal, Verdict, canonical, record_sha256
 from lottery.operations.seed import Seed
+from lottery.operations.standing import Certificate, LastRun
 from lottery.operations.verification import Verification
 from lottery.operations.workings import PoolWorking
 from lottery.v1 import audit_service_pb2, lottery_pb2

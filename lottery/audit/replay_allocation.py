@@ -23,6 +23,7 @@ from lottery.day.identifiers import wrong_accounts
 from lottery.day.keys import key_table
 from lottery.day.population import (
     assigned_before,
+    breaks_in,
     by_pool,
     drawn_from,
     pool_name,
@@ -33,7 +34,6 @@ from lottery.ledger import evidence
 from lottery.ledger import occ_positions as occ
 from lottery.ledger.content import content_sha256
 from lottery.ledger.entry import canonical
-from lottery.ledger.reader import breaks_in
 from lottery.ledger.run_record import RunRecord, Superseding, state_of
 
 

@@ -24,7 +24,8 @@ import typer
 from lottery import operations
 from lottery.durable import atomic_file, write_file
 from lottery.errors import OutputUnwritable, escape
-from lottery.operations.days import DAY_FILE, StandingDay, day_document
+from lottery.operations.answers import StandingDay
+from lottery.operations.days import DAY_FILE, day_document
 from lottery.operations.runs import RUN_FILE, RunRecord, canonical, pool_name, write_parquet
 
 BREAKS_LISTED: Final = 500

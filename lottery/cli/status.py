@@ -12,11 +12,8 @@ from lottery.cli import text
 from lottery.cli.backend import open_backend
 from lottery.cli.session import Session, command
 from lottery.operations.care import status_line
-from lottery.operations.overview import (
-    Certificate,
-    Overview,
-    overview_document,
-)
+from lottery.operations.overview import overview_document
+from lottery.operations.standing import Certificate, Overview
 from lottery.operations.workings import wording
 
 EXPIRES_SOON: Final = dt.timedelta(days=30)

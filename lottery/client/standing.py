@@ -9,8 +9,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lottery.client.values import break_of, calendar_date
 from lottery.ledger.ports import rfc3339
 from lottery.ledger.run_record import Identity
-from lottery.operations import LedgerStatus, Overview
-from lottery.operations.overview import Certificate, CharterInBrief, LastRun, Limits
+from lottery.operations.standing import (
+    Certificate,
+    CharterInBrief,
+    LastRun,
+    LedgerStatus,
+    Limits,
+    Overview,
+)
 from lottery.v1 import audit_service_pb2, lottery_pb2
 
 

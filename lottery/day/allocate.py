@@ -34,12 +34,8 @@ EXCEEDS_SHORT: Final = "EXCEEDS_SHORT"
 NO_POSITION: Final = "NO_POSITION"
 
 _NUMBERS: Final = ("short_quantity", "first_number", "last_number", "assigned_quantity")
-_NO_ROWS: Final = pa.table(
-    {
-        "pool": pa.array([], pa.int32()),
-        "account": pa.array([], pa.string()),
-        **{name: pa.array([], pa.int64()) for name in _NUMBERS},
-    }
+_ROWS: Final = pa.schema(
+    [("pool", pa.int32()), ("account", pa.string()), *((name, pa.int64()) for name in _NUMBERS)]
 )
 
 
@@ -252,7 +248,7 @@ def _open_rows(
         )
 
     chunks = in_threads(chunk, segments.parts(segments.text_sizes))
-    return pa.concat_tables(chunks) if chunks else _NO_ROWS
+    return pa.concat_tables(chunks) if chunks else _ROWS.empty_table()
 
 
 def _with_labels(rows: pa.Table, assigned: AssignedPools) -> pa.Table:

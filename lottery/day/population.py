@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lottery.day.allocate import Break
 from lottery.day.assigned_pools import Integers
 
 POOL: Final = ("occ_account", "series")
@@ -143,3 +144,24 @@ def differing_pools(
             row["given"],
             row["assigned_quantity"] or 0,
         )
+
+
+def breaks_in(pools: pa.Table) -> tuple[Break, ...]:
+    """Return the breaks among pools, `tables.POOLS`."""
+    broken = pools.filter(pc.is_valid(pools.column("break_reason")))
+    return tuple(
+        Break(
+            occ_account=pool["occ_account"],
+            series=pool["series"],
+            reason=pool["break_reason"],
+            assigned_quantity=pool["assigned_quantity"],
+            total_short=pool["total_short"],
+            assigned_before=pool["assigned_before"],
+        )
+        for pool in broken.to_pylist()
+    )
+
+
+def allocated_quantity(pools: pa.Table) -> int:
+    """Return the contracts of the pools that are not breaks: `tables.POOLS`."""
+    return sum(allocated_pools(pools).column("assigned_quantity").to_pylist())

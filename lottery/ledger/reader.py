@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from lottery.day.allocate import Break
+from lottery.day.population import breaks_in
 from lottery.errors import LedgerDamaged, LedgerNotFound
 from lottery.ledger import evidence, log, queries
 from lottery.ledger.date_runs import DateRuns
@@ -222,22 +223,6 @@ class LedgerReader:
                 f"{found.origin}: another ledger is in its place; start again"
             )
         return found
-
-
-def breaks_in(pools: pa.Table) -> tuple[Break, ...]:
-    """Return the breaks among pools, `tables.POOLS`."""
-    broken = pools.filter(pc.is_valid(pools.column("break_reason")))
-    return tuple(
-        Break(
-            occ_account=pool["occ_account"],
-            series=pool["series"],
-            reason=pool["break_reason"],
-            assigned_quantity=pool["assigned_quantity"],
-            total_short=pool["total_short"],
-            assigned_before=pool["assigned_before"],
-        )
-        for pool in broken.to_pylist()
-    )
 
 
 def _is_after(run: str, *, newest_first: bool) -> sa.ColumnElement[bool]:

@@ -52,7 +52,13 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.method.methodology import ZeroHit as ZeroHit
     from lottery.method.seed import RuleWarning as RuleWarning
     from lottery.method.seed import Seed as Seed
-    from lottery.operations.care import LedgerStatus as LedgerStatus
+    from lottery.operations.answers import DerivedSeed as DerivedSeed
+    from lottery.operations.answers import Difference as Difference
+    from lottery.operations.answers import HistoryRow as HistoryRow
+    from lottery.operations.answers import NamedOdds as NamedOdds
+    from lottery.operations.answers import Proposals as Proposals
+    from lottery.operations.answers import SeriesOdds as SeriesOdds
+    from lottery.operations.answers import StandingDay as StandingDay
     from lottery.operations.care import Swept as Swept
     from lottery.operations.care import amend_charter as amend_charter
     from lottery.operations.care import bring_up as bring_up
@@ -60,17 +66,14 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.operations.care import rotate_key as rotate_key
     from lottery.operations.care import status_of as status_of
     from lottery.operations.care import sweep_ledger as sweep_ledger
-    from lottery.operations.days import StandingDay as StandingDay
     from lottery.operations.days import standing_day as standing_day
     from lottery.operations.delivering import check_bucket as check_bucket
     from lottery.operations.delivering import deliver as deliver
-    from lottery.operations.differences import Difference as Difference
     from lottery.operations.differences import difference_of_runs as difference_of_runs
     from lottery.operations.differences import difference_since as difference_since
     from lottery.operations.exports import export_run as export_run
     from lottery.operations.exports import exported_parts as exported_parts
     from lottery.operations.fetching import fetched as fetched
-    from lottery.operations.histories import HistoryRow as HistoryRow
     from lottery.operations.histories import history as history
     from lottery.operations.inputs import RunFiles as RunFiles
     from lottery.operations.inputs import read_mapping as read_mapping
@@ -84,19 +87,15 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.operations.moving import Moved as Moved
     from lottery.operations.moving import copy_ledger as copy_ledger
     from lottery.operations.moving import rebuild_ledger as rebuild_ledger
-    from lottery.operations.odds import NamedOdds as NamedOdds
     from lottery.operations.odds import OddsRequest as OddsRequest
-    from lottery.operations.odds import SeriesOdds as SeriesOdds
     from lottery.operations.odds import decimal_text as decimal_text
     from lottery.operations.odds import series_odds as series_odds
-    from lottery.operations.overview import Overview as Overview
     from lottery.operations.overview import overview_of as overview_of
     from lottery.operations.pages import Page as Page
     from lottery.operations.pages import report as report
     from lottery.operations.pages import report_bundle as report_bundle
     from lottery.operations.pool_positions import read_pool as read_pool
     from lottery.operations.proofs import Inclusion as Inclusion
-    from lottery.operations.proofs import PublicKeys as PublicKeys
     from lottery.operations.proofs import checkpoint as checkpoint
     from lottery.operations.proofs import consistency as consistency
     from lottery.operations.proofs import inclusion as inclusion
@@ -114,14 +113,15 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.operations.runs import pools as pools
     from lottery.operations.runs import recorded_run as recorded_run
     from lottery.operations.runs import recorded_runs as recorded_runs
-    from lottery.operations.seed import DerivedSeed as DerivedSeed
     from lottery.operations.seed import derive_seed as derive_seed
     from lottery.operations.series import SeriesAllocation as SeriesAllocation
     from lottery.operations.series import SeriesRequest as SeriesRequest
     from lottery.operations.series import allocate_series as allocate_series
     from lottery.operations.settings import LedgerSettings as LedgerSettings
+    from lottery.operations.standing import LedgerStatus as LedgerStatus
+    from lottery.operations.standing import Overview as Overview
+    from lottery.operations.standing import PublicKeys as PublicKeys
     from lottery.operations.totals import ControlTotals as ControlTotals
-    from lottery.operations.verdicts import Proposals as Proposals
     from lottery.operations.verdicts import approve_run as approve_run
     from lottery.operations.verdicts import list_proposals as list_proposals
     from lottery.operations.verdicts import reject_run as reject_run
@@ -171,8 +171,16 @@ _NAMES: Final = {
         "RuleWarning",
         "Seed",
     ),
+    "lottery.operations.answers": (
+        "DerivedSeed",
+        "Difference",
+        "HistoryRow",
+        "NamedOdds",
+        "Proposals",
+        "SeriesOdds",
+        "StandingDay",
+    ),
     "lottery.operations.care": (
-        "LedgerStatus",
         "Swept",
         "amend_charter",
         "bring_up",
@@ -181,16 +189,12 @@ _NAMES: Final = {
         "status_of",
         "sweep_ledger",
     ),
-    "lottery.operations.days": (
-        "StandingDay",
-        "standing_day",
-    ),
+    "lottery.operations.days": ("standing_day",),
     "lottery.operations.delivering": (
         "check_bucket",
         "deliver",
     ),
     "lottery.operations.differences": (
-        "Difference",
         "difference_of_runs",
         "difference_since",
     ),
@@ -199,10 +203,7 @@ _NAMES: Final = {
         "exported_parts",
     ),
     "lottery.operations.fetching": ("fetched",),
-    "lottery.operations.histories": (
-        "HistoryRow",
-        "history",
-    ),
+    "lottery.operations.histories": ("history",),
     "lottery.operations.inputs": (
         "RunFiles",
         "read_mapping",
@@ -222,16 +223,11 @@ _NAMES: Final = {
         "rebuild_ledger",
     ),
     "lottery.operations.odds": (
-        "NamedOdds",
         "OddsRequest",
-        "SeriesOdds",
         "decimal_text",
         "series_odds",
     ),
-    "lottery.operations.overview": (
-        "Overview",
-        "overview_of",
-    ),
+    "lottery.operations.overview": ("overview_of",),
     "lottery.operations.pages": (
         "Page",
         "report",
@@ -240,7 +236,6 @@ _NAMES: Final = {
     "lottery.operations.pool_positions": ("read_pool",),
     "lottery.operations.proofs": (
         "Inclusion",
-        "PublicKeys",
         "checkpoint",
         "consistency",
         "inclusion",
@@ -267,19 +262,20 @@ _NAMES: Final = {
         "recorded_run",
         "recorded_runs",
     ),
-    "lottery.operations.seed": (
-        "DerivedSeed",
-        "derive_seed",
-    ),
+    "lottery.operations.seed": ("derive_seed",),
     "lottery.operations.series": (
         "SeriesAllocation",
         "SeriesRequest",
         "allocate_series",
     ),
     "lottery.operations.settings": ("LedgerSettings",),
+    "lottery.operations.standing": (
+        "LedgerStatus",
+        "Overview",
+        "PublicKeys",
+    ),
     "lottery.operations.totals": ("ControlTotals",),
     "lottery.operations.verdicts": (
-        "Proposals",
         "approve_run",
         "list_proposals",
         "reject_run",

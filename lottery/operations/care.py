@@ -22,6 +22,7 @@ from lottery.ledger.run_record import Identity
 from lottery.ledger.schema import ENTRIES, RUNS
 from lottery.ledger.signing import next_key_file, take_key
 from lottery.operations.ledgers import CharterTerms, LedgerSettings, open_ledger
+from lottery.operations.standing import LedgerStatus
 from lottery.stores.directory import Directory
 from lottery.tlog.keys import create_key_file, read_key_file
 
@@ -31,7 +32,6 @@ SWEPT_AFTER: Final = dt.timedelta(days=7)
 __all__ = [
     "SWEPT_AFTER",
     "Charter",
-    "LedgerStatus",
     "Swept",
     "amend_charter",
     "as_json",
@@ -43,27 +43,6 @@ __all__ = [
     "status_of",
     "sweep_ledger",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerStatus:
-    """How a ledger stands.
-
-    Attributes:
-        origin: The log's origin.
-        public_key: The key that signs its next head.
-        committed: Entries that are decided.
-        published: Entries that are published as files.
-        archived: Entries that the archive has; None without an archive.
-        unnamed_folders: Folders of evidence that no entry names; None if they were not looked for.
-    """
-
-    origin: str
-    public_key: str
-    committed: int
-    published: int
-    archived: int | None
-    unnamed_folders: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

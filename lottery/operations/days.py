@@ -3,80 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any, Final
 
 import pyarrow as pa
 
-from lottery.day.allocate import Break
 from lottery.day.cycles import Cycle, WholeDate, add_up
-from lottery.day.population import POOL, allocated_pools
 from lottery.errors import RunNotFound
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
 from lottery.ledger.date_runs import DateRuns
-from lottery.ledger.reader import breaks_in
 from lottery.ledger.run_record import (
     ALLOCATED,
     ALLOCATED_WITH_BREAKS,
     RunRecord,
     Superseding,
 )
+from lottery.operations.answers import StandingDay
 
 DAY_FILE: Final = "day.json"
 """What stands for a date, in the output."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandingDay:
-    """What stands for a date.
-
-    Attributes:
-        state: The outcome of all standing runs together; if none of them has a pool, the state of
-            the last one.
-        runs: The standing runs, in the order of recording.
-        superseded_by: The superseded runs of the date, each with the run that supersedes it.
-        last_run: The date's run that came to count last: `difference_since` takes it later.
-        recorded_at: The time at which it was recorded, as its record has it.
-        pools: `tables.POOLS`, as in `day.cycles.WholeDate`.
-        allocations: `tables.ALLOCATIONS`.
-    """
-
-    business_date: dt.date
-    state: str
-    runs: tuple[str, ...]
-    superseded_by: Mapping[str, str]
-    last_run: str
-    recorded_at: str
-    pools: pa.Table
-    allocations: pa.Table
-
-    @property
-    def breaks(self) -> tuple[Break, ...]:
-        """The breaks whose notices no standing run has allocated."""
-        return breaks_in(self.pools)
-
-    @property
-    def pool_count(self) -> int:
-        """The number of assigned pools; one with a break of late notices counts once."""
-        count: int = self.pools.group_by(list(POOL)).aggregate([]).num_rows
-        return count
-
-    @property
-    def notice_count(self) -> int:
-        """The number of notices, breaks included."""
-        return sum(self.pools.column("notice_count").to_pylist())
-
-    @property
-    def assigned_quantity(self) -> int:
-        """Contracts on all notices, breaks included."""
-        return sum(self.pools.column("assigned_quantity").to_pylist())
-
-    @property
-    def allocated_quantity(self) -> int:
-        """Contracts allocated to accounts."""
-        return allocated_quantity(self.pools)
 
 
 def standing_day(ledger: Ledger, business_date: dt.date) -> StandingDay:
@@ -134,11 +81,6 @@ def whole_date(ledger: Ledger, standing: Iterable[RunRecord]) -> WholeDate:
             if record.pool_count
         ]
     )
-
-
-def allocated_quantity(pools: pa.Table) -> int:
-    """Return the contracts of the pools that are not breaks: `tables.POOLS`."""
-    return sum(allocated_pools(pools).column("assigned_quantity").to_pylist())
 
 
 def day_document(day: StandingDay) -> dict[str, Any]:

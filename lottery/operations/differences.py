@@ -4,50 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from lottery.day.changes import changes
+from lottery.day.population import allocated_quantity
 from lottery.errors import Problem, Refused
 from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import RunRecord, Superseding
-from lottery.operations.days import allocated_quantity, runs_of, whole_date
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """What changed for whom between two states of a date.
-
-    Attributes:
-        before_runs: The runs of the first state.
-        after_runs: The runs of the second.
-        before: Contracts that the first state assigns to accounts, in all.
-        after: Contracts that the second one does.
-        changes: `tables.CHANGES`.
-    """
-
-    business_date: dt.date
-    before_runs: tuple[str, ...]
-    after_runs: tuple[str, ...]
-    before: int
-    after: int
-    changes: pa.Table
-
-    @property
-    def increase(self) -> int:
-        """Contracts that accounts have more than before, the others left out."""
-        return sum(max(0, one) for one in self._differences())
-
-    @property
-    def decrease(self) -> int:
-        """Contracts that accounts have less than before, the others left out."""
-        return sum(max(0, -one) for one in self._differences())
-
-    def _differences(self) -> list[int]:
-        differences: list[int] = self.changes.column("difference").to_pylist()
-        return differences
+from lottery.operations.answers import Difference
+from lottery.operations.days import runs_of, whole_date
 
 
 def difference_of_runs(ledger: Ledger, before: str, after: str) -> Difference:

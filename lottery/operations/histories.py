@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
@@ -14,37 +14,8 @@ from lottery.ledger.commit import Ledger
 from lottery.ledger.continuing import drawn_positions
 from lottery.ledger.evidence import matching
 from lottery.ledger.run_record import RunRecord
+from lottery.operations.answers import HistoryRow
 from lottery.operations.validation import checked_series
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryRow:
-    """What one run did with one pool: to an account of it, or to all of it.
-
-    Attributes:
-        account: The account; None in the history of a series.
-        short_quantity: Contracts that the account, or the whole pool, is short.
-        assigned_quantity: Contracts that the account was assigned; in the history of a series,
-            those that OCC assigned to the pool, also if it is a break.
-        break_reason: Why the pool is a break: then nothing of it was allocated (D5).
-        superseded_by: The run that supersedes this one; None if it stands.
-    """
-
-    business_date: dt.date
-    run: str
-    cycle: int
-    occ_account: str
-    series: str
-    account: str | None
-    short_quantity: int
-    assigned_quantity: int
-    break_reason: str | None
-    superseded_by: str | None
-
-    @property
-    def standing_quantity(self) -> int:
-        """Contracts that stand as allocated: none of a superseded run, and none of a break."""
-        return self.assigned_quantity if not (self.superseded_by or self.break_reason) else 0
 
 
 def history(

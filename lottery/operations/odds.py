@@ -16,6 +16,7 @@ from lottery.method.distribution import NumberRange
 from lottery.method.occ_wheel import INCREMENT_LIMIT, OccWheelOdds
 from lottery.method.odds import AccountOdds, Chance, NumbersHitFirst, pool_odds
 from lottery.method.random_draw import FIGURES, RandomDrawOdds
+from lottery.operations.answers import NamedOdds, SeriesOdds
 from lottery.operations.pool import PoolRequest, checked_pool, row_problems, too_short
 from lottery.operations.validation import check_date
 
@@ -23,13 +24,11 @@ __all__ = [
     "INCREMENT_LIMIT",
     "AccountOdds",
     "Chance",
-    "NamedOdds",
     "NumberRange",
     "NumbersHitFirst",
     "OccWheelOdds",
     "OddsRequest",
     "RandomDrawOdds",
-    "SeriesOdds",
     "decimal_text",
     "series_odds",
 ]
@@ -52,40 +51,6 @@ class OddsRequest(PoolRequest):
 
     business_date: dt.date | None = None
     account: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedOdds:
-    """An account and its chances."""
-
-    account: str
-    odds: AccountOdds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesOdds:
-    """The odds in one pool.
-
-    Attributes:
-        series: The padded symbol.
-        method: The method's id; `account_order` and `zero_hit` are the choices of R2 and D2.
-        account_count: Accounts with an open position.
-        never_first: Numbers that no fraction hits first.
-        evenness: How evenly the numbers are hit first.
-        accounts: The accounts asked for, in order (R1).
-    """
-
-    occ_account: str
-    series: str
-    method: str
-    account_order: str
-    zero_hit: str
-    assigned_quantity: int
-    total_short: int
-    account_count: int
-    never_first: int
-    evenness: tuple[NumbersHitFirst, ...]
-    accounts: tuple[NamedOdds, ...]
 
 
 def series_odds(request: OddsRequest) -> SeriesOdds:

@@ -14,6 +14,7 @@ from lottery.ledger import log, queries
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import Entry, as_json, read_run
 from lottery.ledger.publish import witnessed_name
+from lottery.operations.standing import PublicKeys
 from lottery.tlog import merkle
 from lottery.tlog.keys import VerifierKey, create_key_file, read_key_file
 from lottery.tlog.merkle import leaf_hash
@@ -22,7 +23,6 @@ from lottery.tlog.proof import LogProof
 __all__ = [
     "Entry",
     "Inclusion",
-    "PublicKeys",
     "SignedHead",
     "VerifierKey",
     "as_json",
@@ -36,19 +36,6 @@ __all__ = [
     "read_key_file",
     "trail",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublicKeys:
-    """What identifies a log.
-
-    Attributes:
-        origin: The origin line of its checkpoints.
-        key: Its public key.
-    """
-
-    origin: str
-    key: VerifierKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

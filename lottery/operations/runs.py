@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lottery.audit.explain import not_in_run, pools_of
 from lottery.day.allocate import Break
-from lottery.day.population import POOL, pool_name
+from lottery.day.population import POOL, breaks_in, pool_name
 from lottery.errors import PoolBroken
 from lottery.ledger import evidence
 from lottery.ledger.commit import Ledger
@@ -22,7 +22,6 @@ from lottery.ledger.entry import as_json, canonical, digest_of
 from lottery.ledger.evidence import RUN_FILE, matching, write_parquet
 from lottery.ledger.four_eyes import Proposal, Verdict
 from lottery.ledger.queries import described
-from lottery.ledger.reader import breaks_in
 from lottery.ledger.run_record import (
     ALLOCATED,
     RunRecord,

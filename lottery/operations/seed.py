@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 
 from lottery.audit.seeds import TEST, DatedSeed, SeedHistory, Uniformity, seed_history
 from lottery.errors import NO_PROBLEMS, Problems
@@ -11,13 +10,13 @@ from lottery.intake.as_of import as_of_problems
 from lottery.intake.sources import ReceivedVolumes
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import DENOMINATOR, ExchangeAsk, RuleWarning, Seed, show_cut
+from lottery.operations.answers import DerivedSeed
 from lottery.operations.validation import check_date, derive_seed_of
 
 __all__ = [
     "DENOMINATOR",
     "TEST",
     "DatedSeed",
-    "DerivedSeed",
     "ExchangeAsk",
     "RuleWarning",
     "Seed",
@@ -27,14 +26,6 @@ __all__ = [
     "seed_history",
     "show_cut",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DerivedSeed:
-    """A seed and its warnings."""
-
-    seed: Seed
-    warnings: tuple[RuleWarning, ...]
 
 
 def derive_seed(

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lottery.errors import Problem, Refused
 from lottery.ledger.commit import Ledger
 from lottery.ledger.decide import Decision, decide
 from lottery.ledger.draft import RecordedRun
 from lottery.ledger.run_record import Identity
+from lottery.operations.answers import Proposals
 from lottery.operations.run import A_REASON, is_reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposals:
-    """What waits for a verdict.
-
-    Attributes:
-        waiting: The proposals that can be approved, in the order of their dates.
-        four_eyes: Whether the charter of any date has four eyes; without it nothing is proposed.
-    """
-
-    waiting: tuple[RecordedRun, ...]
-    four_eyes: bool
 
 
 def list_proposals(ledger: Ledger) -> Proposals:

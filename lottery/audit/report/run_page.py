@@ -22,9 +22,9 @@ from lottery.audit.report.masking import AccountNames, masked_record
 from lottery.audit.report.pool_section import LeftOut, PoolSection, pool_sections
 from lottery.audit.report.request import PageRequest, Supersession
 from lottery.day.allocate import Break
+from lottery.day.population import breaks_in
 from lottery.errors import NotInRun, quote
 from lottery.ledger import evidence
-from lottery.ledger.reader import breaks_in
 from lottery.ledger.run_record import RunRecord
 from lottery.tlog import merkle
 from lottery.tlog.checkpoint import open_checkpoint
