@@ -42,8 +42,8 @@ from server.call_notes import note_run
 KEYS: Final = 100
 """Maximum number of public keys in a request."""
 
-_REMEMBERED_CHARACTERS: Final = 1_000
-"""Characters of asks up to which their seed is remembered: digits of a price may be very many."""
+_REMEMBERED_BYTES: Final = 1_000
+"""Size of asks up to which their seed is remembered: digits of a price may be very many."""
 
 _Choices: TypeAlias = Sequence[tuple[FieldDescriptor, int]]
 """Decisions as `Message.ListFields` has them."""
@@ -63,10 +63,12 @@ def to_series_request(request: pb.AllocateSeriesRequest, max_rows: int) -> opera
     """
     accounts, shorts = _rows_of(request.positions, max_rows)
     date, choices = request.business_date, tuple(request.decisions.ListFields())
-    asks = tuple((ask.security_number, ask.ask_price) for ask in to_asks(request.exchange_asks))
+    # Of very many asks, which are refused, no more are read than are listed.
+    asks = tuple(
+        ask.SerializeToString() for ask in itertools.islice(request.exchange_asks, PROBLEM_LIMIT)
+    )
     seed, problems = None, NO_PROBLEMS
-    is_usual = sum(map(len, itertools.chain.from_iterable(asks))) <= _REMEMBERED_CHARACTERS
-    drawn = _drawn if is_usual else _drawn.__wrapped__
+    drawn = _drawn if sum(map(len, asks)) <= _REMEMBERED_BYTES else _drawn.__wrapped__
     try:
         methodology, seed = drawn(date.year, date.month, date.day, asks, choices)
     except Refused as error:
@@ -86,9 +88,16 @@ def to_series_request(request: pb.AllocateSeriesRequest, max_rows: int) -> opera
 
 @functools.lru_cache(maxsize=64)
 def _drawn(
-    year: int, month: int, day: int, asks: tuple[tuple[str, str], ...], choices: _Choices
+    year: int, month: int, day: int, asks: tuple[bytes, ...], choices: _Choices
 ) -> tuple[Methodology, Seed]:
     """Return the method and the seed of a date, remembered: a server is asked for them all day.
+
+    Args:
+        year: The date's.
+        month: The date's.
+        day: The date's.
+        asks: The asks, encoded: reading their texts takes longer than all else that is done here.
+        choices: The decisions that differ.
 
     Raises:
         Refused: The date, an ask or a decision is wrong.
@@ -96,9 +105,7 @@ def _drawn(
     date = date_pb2.Date(year=year, month=month, day=day)
     business_date, date_problems = to_business_date(date)
     methodology, decision_problems = to_methodology(choices)
-    volumes = to_volumes(
-        lottery_pb2.ExchangeAsk(security_number=number, ask_price=price) for number, price in asks
-    )
+    volumes = to_volumes(map(lottery_pb2.ExchangeAsk.FromString, asks))
     problems = date_problems + decision_problems
     derived = operations.derive_seed(volumes, business_date=business_date, problems=problems)
     return methodology, derived.seed

@@ -11,6 +11,7 @@ without blanks (`AAPL240920C00220000`) and written padded.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 from typing import Any, Final
 
@@ -62,8 +63,11 @@ def pad_series(symbols: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np
     )
 
 
+@functools.lru_cache(maxsize=4_096)
 def padded_series(symbol: str) -> str:
     """Return the padded form of one symbol, without making an array of it.
+
+    A server is asked for the same ones all day; what is no symbol is not remembered.
 
     Raises:
         ValueError: The text is not an OSI symbol.

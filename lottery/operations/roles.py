@@ -171,7 +171,8 @@ def roles_of(given: object) -> frozenset[str]:
     return frozenset(given)
 
 
-def in_order(roles: Iterable[str]) -> str:
+@cache
+def in_order(roles: frozenset[str]) -> str:
     """Return roles as a message lists them."""
     return ", ".join(role for role in ROLES if role in roles)
 
