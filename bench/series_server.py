@@ -87,7 +87,6 @@ def _serve_echo(sizes: list[int]) -> None:
         options=[
             SHARED_PORT,
             ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.max_send_message_length", settings.max_message_bytes),
         ],
     )
     responses = {size: _response(size) for size in sizes}

@@ -122,7 +122,6 @@ def create_server(settings: Settings, orders: Orders | None = None) -> LotterySe
         maximum_concurrent_rpcs=shares.most,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.max_send_message_length", settings.max_message_bytes),
             ("grpc.max_connection_age_ms", age_milliseconds),
             ("grpc.max_connection_age_grace_ms", age_milliseconds),
             OWN_PORT if orders is None else SHARED_PORT,

@@ -81,7 +81,10 @@ class Settings(Variables, BaseSettings):
         description="Bytes of a call that give its caller a second more; a slower one is ended.",
     )
     max_message_bytes: int = Field(
-        64 << 20, ge=1 << 12, le=(1 << 31) - 1, description="Maximum message size in bytes."
+        16 << 20,
+        ge=1 << 12,
+        le=(1 << 31) - 1,
+        description="Maximum size in bytes of a message that the server takes.",
     )
     leave_seconds: float = Field(
         0.0,

@@ -275,6 +275,21 @@ def test_more_rows_than_a_message_holds_are_sent_and_received_in_several(
         assert not any(message.HasField("spec") for message in others)
 
 
+def test_arrow_of_more_bytes_than_a_message_holds_is_sent_in_several(
+    client: LotteryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_rows, "ARROW_BYTES_A_MESSAGE", 1)
+    expected = reference.allocate_day(FULL.notices, FULL.positions, ASKS)
+
+    record = run_arrow(client, FULL).record
+    service = CountingService()
+    with client_of(lottery=service) as counted, pytest.raises(RunNotFound):
+        run_arrow(counted, FULL)
+
+    assert client.allocations(record.run).to_pylist() == expected.allocations
+    assert len(service.messages) == 1 + 6 + 15, "a row cannot be cut"
+
+
 def test_a_run_is_got_as_it_was_recorded(client: LotteryClient) -> None:
     record = run_rows(client, PUBLISHED).record
 

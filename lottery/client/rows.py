@@ -37,6 +37,8 @@ from lottery.v1 import lottery_pb2, lottery_service_pb2
 
 ROWS_A_MESSAGE: Final = 4_096
 ARROW_ROWS_A_MESSAGE: Final = 131_072
+ARROW_BYTES_A_MESSAGE: Final = 8 << 20
+"""Size of Arrow past which rows are sent in two messages: half of what a server takes."""
 
 PoolRows: TypeAlias = Rows | Iterable[tuple[str, int]]
 """One pool's rows: `account` and `short_quantity` by name, or pairs of them."""
@@ -64,18 +66,31 @@ class SentRows:
             rows = self.table.slice(start, at_once)
             field: dict[str, Any]
             if self.as_arrow:
-                # Otherwise a message carries all labels of the table, which may outweigh its rows.
-                field = {f"arrow_{self.role}": write_arrow(with_own_labels(usual_types(rows)))}
+                for payload in _payloads(rows):
+                    field = {f"arrow_{self.role}": payload}
+                    yield _Message(**field)
             else:
                 row_of = _ROW_OF[self.role]
                 field = {self.role: [row_of(**row) for row in rows.to_pylist()]}
-            yield _Message(**field)
+                yield _Message(**field)
 
 
 _ROW_OF: Final[dict[str, Callable[..., Any]]] = {
     "notices": lottery_pb2.Notice,
     "positions": lottery_pb2.Position,
 }
+
+
+def _payloads(rows: pa.Table) -> Iterator[bytes]:
+    """Yield rows as Arrow streams that fit a message; a single row is sent whatever its size."""
+    # Without labels of its own, a message carries those of the whole table.
+    payload = write_arrow(with_own_labels(usual_types(rows)))
+    if len(payload) <= ARROW_BYTES_A_MESSAGE or rows.num_rows == 1:
+        yield payload
+    else:
+        half = rows.num_rows // 2
+        yield from _payloads(rows.slice(0, half))
+        yield from _payloads(rows.slice(half))
 
 
 def rows_to_send(

@@ -646,6 +646,15 @@ def test_a_message_past_the_limit_is_refused(tmp_path: Path) -> None:
         assert stubs.lottery.AllocateSeries(series_request()).pool.first_hit == 28
 
 
+def test_an_answer_may_be_larger_than_what_the_server_takes(tmp_path: Path) -> None:
+    pool = series_request(positions={str(account): 1 for account in range(200)})
+    with called(tmp_path / "ledger", max_message_bytes=4_096) as stubs:
+        answer = stubs.lottery.AllocateSeries(pool)
+
+    assert pool.ByteSize() < 4_096 < answer.ByteSize()
+    assert len(answer.allocations) == 200
+
+
 def test_a_ledger_that_another_process_writes_to_is_busy(tmp_path: Path) -> None:
     with called(tmp_path / "ledger", lock_seconds=0.1) as stubs:
         with write_lock(tmp_path / "ledger"):
