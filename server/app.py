@@ -128,17 +128,18 @@ def create_server(settings: Settings, orders: Orders | None = None) -> LotterySe
         ],
     )
     reservations = _reservations(orders)
+    budget = _budget(settings, orders, reservations)
     lottery_service_pb2_grpc.add_LotteryServiceServicer_to_server(
         LotteryService(
             ledger,
             max_rows=settings.max_rows,
             identify=caller,
-            memory=_budget(settings, orders, reservations).day,
+            memory=budget.day,
         ),
         services,
     )
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(
-        AuditService(ledger, settings=settings, identify=caller),
+        AuditService(ledger, settings=settings, identify=caller, memory=budget.day),
         services,
     )
     reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], services)

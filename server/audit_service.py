@@ -8,6 +8,7 @@ from typing import Final
 import grpc
 
 from lottery import operations
+from lottery.operations.inputs import UNLIMITED, DayMemory
 from lottery.operations.requester import Identity
 from lottery.operations.runs import Ledger
 from lottery.operations.variables import Variables
@@ -29,10 +30,12 @@ class AuditService(pb_grpc.AuditServiceServicer):
         *,
         settings: Variables,
         identify: Callable[[], Identity],
+        memory: DayMemory = UNLIMITED.day,
     ) -> None:
         self._ledger = ledger
         self._settings = settings
         self._identify = identify
+        self._memory = memory
 
     @aborting
     def ReplayRun(
@@ -40,7 +43,9 @@ class AuditService(pb_grpc.AuditServiceServicer):
     ) -> pb.ReplayRunResponse:
         run, engine = requests.to_run(request.run), requests.to_engine(request.engine)
         requester = self._requester()
-        replayed = operations.replay_run(self._ledger, run, requester, engine=engine)
+        replayed = operations.replay_run(
+            self._ledger, run, requester, engine=engine, memory=self._memory
+        )
         telemetry.note(run=replayed.run, matched=replayed.matched)
         return pb.ReplayRunResponse(result=responses.from_replayed(replayed))
 
@@ -51,7 +56,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
         first, last = requests.to_replayed_dates(request)
         requester, engine = self._requester(), requests.to_engine(request.engine)
         for replayed in operations.replay_dates(
-            self._ledger, requester, engine=engine, first=first, last=last
+            self._ledger, requester, engine=engine, first=first, last=last, memory=self._memory
         ):
             if not context.is_active():
                 return
@@ -65,6 +70,7 @@ class AuditService(pb_grpc.AuditServiceServicer):
             self._settings.ledger_settings(),
             keys=requests.to_keys(request.keys),
             checkpoint=request.checkpoints,
+            memory=self._memory,
         )
         response = responses.from_verification(verification)
         telemetry.note(fault_count=len(response.faults))

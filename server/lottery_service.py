@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import grpc
 
 from lottery import operations
 from lottery.errors import Abandoned, Refused
-from lottery.operations.inputs import UNLIMITED, MemoryLimit
+from lottery.operations.inputs import UNLIMITED, DayMemory, MemoryLimit
 from lottery.operations.requester import Identity
 from lottery.operations.runs import Ledger
 from lottery.v1 import lottery_service_pb2 as pb
@@ -29,7 +28,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         *,
         max_rows: int,
         identify: Callable[[], Identity],
-        memory: Callable[[], AbstractContextManager[MemoryLimit]] = lambda: nullcontext(UNLIMITED),
+        memory: DayMemory = UNLIMITED.day,
     ) -> None:
         self._ledger = ledger
         self._max_rows = max_rows

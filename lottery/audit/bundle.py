@@ -22,6 +22,7 @@ from string import Template
 from typing import BinaryIO, Final
 
 from lottery.audit.sql_replay import STATEMENT_FILE, statement
+from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.ledger import evidence
 from lottery.ledger.run_record import RunRecord
 from lottery.tlog import merkle
@@ -62,6 +63,7 @@ class ProvenRun:
         directory: Its evidence folder.
         proof: Its inclusion in the tree that was signed when it was recorded.
         key: The log's public key.
+        memory: What reading a table of its evidence may take.
     """
 
     record: RunRecord
@@ -69,6 +71,7 @@ class ProvenRun:
     directory: Path
     proof: LogProof
     key: VerifierKey
+    memory: MemoryLimit = UNLIMITED
 
 
 def verify_evidence(run: ProvenRun) -> None:

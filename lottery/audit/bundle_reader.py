@@ -30,6 +30,7 @@ from lottery.audit.bundle import (
 )
 from lottery.audit.replay import Mismatch
 from lottery.errors import LedgerDamaged, LotteryError, Problem, Refused, quote
+from lottery.intake.memory import MemoryLimit
 from lottery.ledger import evidence
 from lottery.ledger.entry import read_run
 from lottery.ledger.run_record import EVIDENCE_NAME, RunRecord
@@ -107,8 +108,8 @@ def opened_bundle(path: Path, keys: Sequence[VerifierKey]) -> Iterator[OpenedBun
         yield OpenedBundle(record=record, directory=directory, mismatches=tuple(mismatches))
 
 
-def proven_run_of(bundle: OpenedBundle) -> ProvenRun:
-    """Return the run of a bundle that has no mismatches."""
+def proven_run_of(bundle: OpenedBundle, memory: MemoryLimit) -> ProvenRun:
+    """Return the run of a bundle that has no mismatches, whose tables are within a limit."""
     directory = bundle.directory
     return ProvenRun(
         record=bundle.record,
@@ -116,6 +117,7 @@ def proven_run_of(bundle: OpenedBundle) -> ProvenRun:
         directory=directory,
         proof=_proof_in(directory),
         key=_key_in(directory),
+        memory=memory,
     )
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+from lottery.errors import ConnectionLost, LedgerBusy, LimitExceeded, Overloaded
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with each run before its evidence is verified, its number from 1, and their count."""
+NO_FAULTS: Final = (ConnectionLost, LedgerBusy, LimitExceeded, Overloaded)
+"""What ends a verification and says nothing of the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

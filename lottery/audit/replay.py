@@ -25,12 +25,13 @@ from lottery.audit.replay_inputs import (
     compare_sources,
 )
 from lottery.errors import LedgerDamaged
+from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.ledger import evidence
 from lottery.ledger.run_record import (
     RunRecord,
 )
 
-Step = Callable[[RunRecord, Path], Iterator[Difference]]
+Step = Callable[[RunRecord, Path, MemoryLimit], Iterator[Difference]]
 """Yields what differs in one part of a run, from its record and its evidence folder."""
 
 
@@ -77,6 +78,7 @@ def replay(
     *,
     engine: Engine = Engine.COMPILED,
     reads_changed: bool = True,
+    memory: MemoryLimit = UNLIMITED,
 ) -> Replayed:
     """Compute a run again and compare every value.
 
@@ -86,9 +88,11 @@ def replay(
         engine: What computes the allocation.
         reads_changed: Whether evidence is read of which a file is not the one recorded, to say
             what differs in it; a file that anybody may have sent is not.
+        memory: What the day may take.
 
     Raises:
         EngineMissing: The SQL engine is not installed.
+        LimitExceeded: What is kept of it needs more memory.
     """
     is_compiled = engine is Engine.COMPILED
     digests = list(_digests(record, directory))
@@ -103,7 +107,7 @@ def replay(
     differences = digests[:]
     if reads_changed or not digests:
         for step in steps:
-            differences += _until_damaged(step(record, directory))
+            differences += _until_damaged(step(record, directory, memory))
     mismatches = tuple(
         Mismatch(
             run=record.run,

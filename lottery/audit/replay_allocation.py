@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -30,23 +30,28 @@ from lottery.day.population import (
     population_sha256,
 )
 from lottery.errors import quote
+from lottery.intake.memory import MemoryLimit
 from lottery.ledger import evidence
 from lottery.ledger import occ_positions as occ
 from lottery.ledger.content import content_sha256
 from lottery.ledger.entry import canonical
 from lottery.ledger.run_record import RunRecord, Superseding, state_of
 
+_INPUTS: Final = (
+    evidence.NOTICES_FILE,
+    evidence.POSITIONS_FILE,
+    evidence.CONTINUED_FILE,
+    evidence.POPULATION_FILE,
+)
+"""The tables that an allocation follows from."""
 
-def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Difference]:
+
+def compare_allocation(
+    record: RunRecord, directory: Path, memory: MemoryLimit
+) -> Iterator[Difference]:
     """Compare the allocation, and the digest of the business content."""
     notices, given, continued, population = (
-        evidence.read_table(directory, name)
-        for name in (
-            evidence.NOTICES_FILE,
-            evidence.POSITIONS_FILE,
-            evidence.CONTINUED_FILE,
-            evidence.POPULATION_FILE,
-        )
+        evidence.read_table(directory, name, memory=memory) for name in _INPUTS
     )
     yield from _populations(population, continued)
     drawn = drawn_from(pooled(given, record.method.pooling), continued, population)
@@ -54,8 +59,8 @@ def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Differenc
     yield from differences
     if day is None:
         return
-    yield from _tables(record, directory, day.pools, day.allocations)
-    occ_positions, _ = received_occ_positions(record, directory)
+    yield from _tables(record, directory, memory, day.pools, day.allocations)
+    occ_positions, _ = received_occ_positions(record, directory, memory)
     computed = content_sha256(
         business_date=record.business_date.isoformat(),
         cycle=record.cycle,
@@ -69,18 +74,27 @@ def compare_allocation(record: RunRecord, directory: Path) -> Iterator[Differenc
     yield from compare("run.json content_sha256", record.content_sha256, computed)
 
 
-def compare_allocation_by_sql(record: RunRecord, directory: Path) -> Iterator[Difference]:
+def compare_allocation_by_sql(
+    record: RunRecord, directory: Path, memory: MemoryLimit
+) -> Iterator[Difference]:
     """Compare the allocation; the digests of content and populations are not for SQL."""
+    for name in _INPUTS:
+        evidence.check_table(directory, name, memory)
     computed = sql_replay.compute(directory, canonical(record))
-    yield from _tables(record, directory, computed.pools, computed.allocations)
+    yield from _tables(record, directory, memory, computed.pools, computed.allocations)
 
 
 def _tables(
-    record: RunRecord, directory: Path, pools: pa.Table, allocations: pa.Table
+    record: RunRecord,
+    directory: Path,
+    memory: MemoryLimit,
+    pools: pa.Table,
+    allocations: pa.Table,
 ) -> Iterator[Difference]:
     """Compare what was computed of a day, and the record's figures of it."""
     for name, computed in ((evidence.POOLS_FILE, pools), (evidence.ALLOCATIONS_FILE, allocations)):
-        yield from compare_tables(name, evidence.read_table(directory, name), computed)
+        recorded_table = evidence.read_table(directory, name, memory=memory)
+        yield from compare_tables(name, recorded_table, computed)
     breaks = breaks_in(pools)
     notice_count = sum(pools.column("notice_count").to_pylist())
     assigned_quantity = sum(pools.column("assigned_quantity").to_pylist())

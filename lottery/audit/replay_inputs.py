@@ -28,6 +28,7 @@ from lottery.intake.files import (
 )
 from lottery.intake.mapping import PLAIN, ROLE, FileMapping, mappings_of_source
 from lottery.intake.members import choose_member
+from lottery.intake.memory import MemoryLimit
 from lottery.intake.occ_reports import empty_reports
 from lottery.intake.sources import SourceFile
 from lottery.intake.volumes import volumes_of_source
@@ -42,7 +43,7 @@ from lottery.method.methodology import PositionsSource
 from lottery.method.seed import RuleWarning, derive_seed
 
 
-def compare_sources(record: RunRecord, _: Path) -> Iterator[Difference]:
+def compare_sources(record: RunRecord, _: Path, __: MemoryLimit) -> Iterator[Difference]:
     """Compare what the record says of kept sources with the digests of its evidence.
 
     What says of which date it is must be of the run's (P7, S8).
@@ -63,13 +64,13 @@ def compare_sources(record: RunRecord, _: Path) -> Iterator[Difference]:
         yield from compare(f"{where} size", source.size, file.size)
 
 
-def compare_seed(record: RunRecord, directory: Path) -> Iterator[Difference]:
+def compare_seed(record: RunRecord, directory: Path, memory: MemoryLimit) -> Iterator[Difference]:
     """Compare the method, the seed and its warnings."""
     methodology = record.method.methodology()
     yield from compare("run.json method effective", record.method.effective, methodology.effective)
     decisions = methodology.decisions()
     yield from compare_members("run.json decisions", record.method.decisions, decisions)
-    sources = _kept_sources(record, directory, "volumes")
+    sources = _kept_sources(record, directory, "volumes", memory)
     yield from compare("sources volumes", 1, len(sources))
     for source in sources:
         volumes = volumes_of_source(source, methodology.securities)
@@ -86,12 +87,14 @@ def compare_seed(record: RunRecord, directory: Path) -> Iterator[Difference]:
         yield from compare("run.json warnings", recorded, seed.warnings())
 
 
-def compare_notices(record: RunRecord, directory: Path) -> Iterator[Difference]:
+def compare_notices(
+    record: RunRecord, directory: Path, memory: MemoryLimit
+) -> Iterator[Difference]:
     """Compare the notices, and OCC's own reports of them, with their sources."""
-    mapping = _mapping_of(record, directory, "notices")
+    mapping = _mapping_of(record, directory, "notices", memory)
     received = [
-        notices_of_source(source, record.business_date, mapping)
-        for source in _kept_sources(record, directory, "notices")
+        notices_of_source(source, record.business_date, mapping, memory)
+        for source in _kept_sources(record, directory, "notices", memory)
     ]
     for problem in sum((part.problems for part in received), NO_PROBLEMS):
         yield Difference("sources notices", "readable", problem)
@@ -116,19 +119,21 @@ def compare_notices(record: RunRecord, directory: Path) -> Iterator[Difference]:
     left_out = tuple(warning for warning in record.warnings if warning.rule == "P8")
     computed_warnings = () if choice.warning is None else (choice.warning,)
     yield from compare("run.json warnings of other members", left_out, computed_warnings)
-    recorded = evidence.read_table(directory, evidence.NOTICES_FILE)
+    recorded = evidence.read_table(directory, evidence.NOTICES_FILE, memory=memory)
     computed = evidence.sorted_notices(notices)
     yield from compare_tables(evidence.NOTICES_FILE, recorded, computed)
     if has_reports != bool(record.files_of(evidence.OCC_REPORTS_FILE)):
         texts = ("no reports of OCC", "reports of OCC")
         yield Difference(evidence.OCC_REPORTS_FILE, texts[not has_reports], texts[has_reports])
     elif has_reports:
-        recorded = evidence.read_table(directory, evidence.OCC_REPORTS_FILE)
+        recorded = evidence.read_table(directory, evidence.OCC_REPORTS_FILE, memory=memory)
         computed = evidence.sorted_occ_reports(reports)
         yield from compare_tables(evidence.OCC_REPORTS_FILE, recorded, computed)
 
 
-def compare_positions(record: RunRecord, directory: Path) -> Iterator[Difference]:
+def compare_positions(
+    record: RunRecord, directory: Path, memory: MemoryLimit
+) -> Iterator[Difference]:
     """Compare the positions with those as they were received, if these are kept (C1)."""
     methodology = record.method.methodology()
     paths = [
@@ -141,16 +146,16 @@ def compare_positions(record: RunRecord, directory: Path) -> Iterator[Difference
     yield from compare("sources positions", bool(paths), is_kept)
     if not paths:
         return
-    notices = evidence.read_table(directory, evidence.NOTICES_FILE)
+    notices = evidence.read_table(directory, evidence.NOTICES_FILE, memory=memory)
     assigned = assigned_pools(notices, methodology.pool)
     try:
-        mapping = _mapping_of(record, directory, "positions")
-        received = positions_of_sources(paths, assigned, methodology.account_order, mapping)
+        mapping = _mapping_of(record, directory, "positions", memory)
+        received = positions_of_sources(paths, assigned, methodology.account_order, mapping, memory)
     except OSError as error:
         raise LedgerDamaged(f"sources of the positions: {error.strerror}") from error
     for problem in received.problems:
         yield Difference("sources positions", "readable", problem)
-    recorded = evidence.read_table(directory, evidence.POSITIONS_FILE)
+    recorded = evidence.read_table(directory, evidence.POSITIONS_FILE, memory=memory)
     try:
         computed = arranged_positions(assigned, received.positions)
     except PositionsInvalid as error:
@@ -159,15 +164,17 @@ def compare_positions(record: RunRecord, directory: Path) -> Iterator[Difference
     yield from compare_tables(evidence.POSITIONS_FILE, recorded, computed)
 
 
-def compare_occ_warnings(record: RunRecord, directory: Path) -> Iterator[Difference]:
+def compare_occ_warnings(
+    record: RunRecord, directory: Path, memory: MemoryLimit
+) -> Iterator[Difference]:
     """Compare the warnings of pools whose total is not OCC's own figure."""
     recorded = tuple(warning for warning in record.warnings if warning.code in OCC_SHORT_WARNINGS)
     computed: tuple[RuleWarning, ...] = ()
-    positions, problems = received_occ_positions(record, directory)
+    positions, problems = received_occ_positions(record, directory, memory)
     for problem in problems:
         yield Difference("sources occ_positions", "readable", problem)
     if positions is not None:
-        pools = evidence.read_table(directory, evidence.POOLS_FILE)
+        pools = evidence.read_table(directory, evidence.POOLS_FILE, memory=memory)
         try:
             computed = occ.warnings_of(occ.occ_shorts(positions, pools), pools)
         except pa.ArrowInvalid as error:
@@ -175,34 +182,39 @@ def compare_occ_warnings(record: RunRecord, directory: Path) -> Iterator[Differe
     yield from compare("run.json warnings of OCC", recorded, computed)
 
 
-def received_occ_positions(record: RunRecord, directory: Path) -> tuple[pa.Table | None, Problems]:
+def received_occ_positions(
+    record: RunRecord, directory: Path, memory: MemoryLimit
+) -> tuple[pa.Table | None, Problems]:
     """Return OCC's own figures as received, None if there are none, and what is wrong with them."""
     received = [
-        occ_positions_of_source(source, record.business_date)
-        for source in _kept_sources(record, directory, "occ_positions")
+        occ_positions_of_source(source, record.business_date, memory)
+        for source in _kept_sources(record, directory, "occ_positions", memory)
     ]
     problems = sum((part.problems for part in received), NO_PROBLEMS)
     return (pa.concat_tables(part.table for part in received) if received else None), problems
 
 
-def _mapping_of(record: RunRecord, directory: Path, role: str) -> FileMapping:
+def _mapping_of(record: RunRecord, directory: Path, role: str, memory: MemoryLimit) -> FileMapping:
     """Return what the kept mapping says of a role's files, if there is one."""
-    for source in _kept_sources(record, directory, ROLE):
+    for source in _kept_sources(record, directory, ROLE, memory):
         return mappings_of_source(source).of_role.get(role, PLAIN)
     return PLAIN
 
 
-def _kept_sources(record: RunRecord, directory: Path, role: str) -> Sequence[SourceFile]:
+def _kept_sources(
+    record: RunRecord, directory: Path, role: str, memory: MemoryLimit
+) -> Sequence[SourceFile]:
     return [
-        _kept_source(source, directory)
+        _kept_source(source, directory, memory)
         for source in record.sources
         if source.role == role and source.kept_as is not None
     ]
 
 
-def _kept_source(source: SourceRecord, directory: Path) -> SourceFile:
+def _kept_source(source: SourceRecord, directory: Path, memory: MemoryLimit) -> SourceFile:
     path = directory / evidence.SOURCES / str(source.kept_as)
     try:
+        memory.check(path.name, path.stat().st_size)
         content = path.read_bytes()
     except OSError as error:
         raise LedgerDamaged(f"sources/{source.kept_as}: {error.strerror}") from error

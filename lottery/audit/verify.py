@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
-from lottery.audit.fault import Fault, Progress, Tally
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lottery.audit.fault import NO_FAULTS, Fault, Progress, Tally
 from lottery.audit.verify_evidence import evidence_faults, other_dates
 from lottery.audit.verify_files import LogFiles
 from lottery.audit.verify_rows import row_faults
@@ -28,14 +30,13 @@ from lottery.audit.verify_rules import date_faults
 from lottery.audit.verify_schema import DATABASE
 from lottery.errors import (
     CheckpointInvalid,
-    ConnectionLost,
     KeyUnusable,
-    LedgerBusy,
     LedgerDamaged,
     LedgerNotFound,
     LotteryError,
     escape,
 )
+from lottery.intake.memory import UNLIMITED, DayMemory, naming
 from lottery.ledger import log
 from lottery.ledger.entry import read_entry
 from lottery.ledger.evidence import read_recorded
@@ -63,6 +64,7 @@ class Verification:
             its key is believed, and those of others who sign its heads.
         checkpoints: Heads that somebody else kept, each by the name that faults give it.
         progress: Called with each run.
+        memory: What the tables of each run may take.
         is_complete: Whether every head that is there counts, also one after the checkpoint: the
             database is lost, and cannot publish what a killed process left.
 
@@ -72,6 +74,7 @@ class Verification:
 
     Raises:
         LedgerNotFound: There is neither a database nor anything published.
+        LimitExceeded: A table needs more memory; while faults are yielded.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Verification:
         keys: Sequence[VerifierKey] = (),
         checkpoints: Mapping[str, bytes] | None = None,
         progress: Progress | None = None,
+        memory: DayMemory = UNLIMITED.day,
         is_complete: bool = False,
     ) -> None:
         self.tally = Tally()
@@ -92,6 +96,7 @@ class Verification:
         self._keys = keys
         self._checkpoints = checkpoints or {}
         self._progress = progress
+        self._memory = memory
         if not self.files.is_there() and not _has_ledger(ports.database):
             raise LedgerNotFound(f"no ledger at {ports.database.place}; check --ledger")
 
@@ -127,9 +132,18 @@ class Verification:
                 if self._progress is not None:
                     self._progress(record.run, number, self.files.story.run_count)
             yield from evidence_faults(self._ports.objects, date, pairs, self.tally)
-            read = partial(read_recorded, self._ports.objects)
-            yield from date_faults(self.files.story, date, entries, read)
+            yield from date_faults(self.files.story, date, entries, self._read)
         yield from other_dates(self._ports.objects, set(self.files.story.dates), self.tally)
+
+    def _read(self, record: RunRecord, name: str, where: pc.Expression | None = None) -> pa.Table:
+        """Return a table of a run's evidence.
+
+        Raises:
+            LedgerDamaged: A file is missing, or is not what was recorded.
+            LimitExceeded: Its rows need more memory.
+        """
+        with self._memory() as memory, naming(f"run {record.run}"):
+            return read_recorded(self._ports.objects, record, name, where, memory=memory)
 
     def _key_faults(self) -> Iterator[Fault]:
         """Yield a private key that is not the log's, and keys known from elsewhere that are not."""
@@ -206,8 +220,8 @@ class Verification:
                 yield Fault(where=DATABASE, problem=problem)
                 return
             with self._ports.database.reading() as connection:
-                yield from row_faults(connection, self.files, self._ports.objects)
-        except (ConnectionLost, LedgerBusy):
+                yield from row_faults(connection, self.files, self._read)
+        except NO_FAULTS:
             raise
         except LotteryError as error:
             yield Fault(where=DATABASE, problem=str(error))

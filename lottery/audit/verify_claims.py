@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from lottery.audit.fault import NO_FAULTS
 from lottery.day.assigned_pools import pooled
 from lottery.day.population import differing_pools, of_pools, pool_name, pools_in
 from lottery.errors import LedgerDamaged, LotteryError
@@ -54,6 +55,8 @@ def contradictions(record: RunRecord, before: DateRuns, read: Reader, now: str) 
         waiting = [one for one in before.waiting(now) if one.run != record.run]
         refuse_held_notices(waiting, read, claim)
         yield from _wrong_continuation(record, standing, read)
+    except NO_FAULTS:
+        raise
     except (LedgerDamaged, OSError):
         return  # The evidence is reported where every file of it is read.
     except LotteryError as error:

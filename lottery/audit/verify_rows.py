@@ -11,21 +11,22 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from lottery.audit.fault import Fault
+from lottery.audit.fault import NO_FAULTS, Fault
 from lottery.audit.verify_files import LogFiles
 from lottery.audit.verify_schema import DATABASE, schema_faults
 from lottery.errors import LedgerDamaged, escape, quote
 from lottery.ledger import log
 from lottery.ledger.entry import read_entry, read_run
-from lottery.ledger.evidence import NOTICES_FILE, read_recorded
+from lottery.ledger.evidence import NOTICES_FILE
 from lottery.ledger.four_eyes import RUN_TYPES, VERDICT_TYPES
-from lottery.ledger.ports import Objects
+from lottery.ledger.run_record import RunRecord
 from lottery.ledger.schema import (
     ENTRIES,
     HEADS,
@@ -47,13 +48,19 @@ Row: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any]]
 """A row's key, and its other values."""
 
 
-def row_faults(connection: sa.Connection, files: LogFiles, objects: Objects) -> Iterator[Fault]:
+def row_faults(
+    connection: sa.Connection, files: LogFiles, read: Callable[[RunRecord, str], pa.Table]
+) -> Iterator[Fault]:
     """Yield every row that does not follow from the entries, and what is wrong with the tables.
 
     Args:
         connection: A transaction that sees one state.
         files: The published log, which was read.
-        objects: The objects that have the evidence.
+        read: Reads a table of a run's evidence.
+
+    Raises:
+        LimitExceeded: A table needs more memory.
+        DBAPIError: The connection is lost.
     """
     yield from _read_to_its_end(schema_faults(connection), DATABASE)
     size = max(log.read_size(connection), files.size)
@@ -67,7 +74,7 @@ def row_faults(connection: sa.Connection, files: LogFiles, objects: Objects) -> 
         RUNS: _rows_of(RUNS, RUN_TYPES, connection, files),
         VERDICTS: _rows_of(VERDICTS, VERDICT_TYPES, connection, files),
         REQUESTS: (((each,), {"run": run}) for each, run in sorted(files.story.requests.items())),
-        NOTICES: _notice_rows(connection, files, objects),
+        NOTICES: _notice_rows(connection, files, read),
     }
     for table, expected in tables.items():
         is_by_run = table in (RUNS, VERDICTS)
@@ -119,10 +126,12 @@ def _rows_of(
                 yield (index,), rest
 
 
-def _notice_rows(connection: sa.Connection, files: LogFiles, objects: Objects) -> Iterator[Row]:
+def _notice_rows(
+    connection: sa.Connection, files: LogFiles, read: Callable[[RunRecord, str], pa.Table]
+) -> Iterator[Row]:
     for index, encoded in _entries_of(RUN_TYPES, connection, files):
         try:
-            keys = log.notice_keys(read_recorded(objects, read_run(encoded), NOTICES_FILE))
+            keys = log.notice_keys(read(read_run(encoded), NOTICES_FILE))
         except LedgerDamaged:  # It is reported where every evidence file is read.
             there = sa.select(NOTICES.c.notice_key).where(NOTICES.c.log_index == index)
             keys = sorted(connection.execute(there).scalars())
@@ -227,9 +236,12 @@ def _read_to_its_end(faults: Iterator[Fault], where: str) -> Iterator[Fault]:
 
     Raises:
         DBAPIError: The connection is lost.
+        LimitExceeded: A table needs more memory.
     """
     try:
         yield from faults
+    except NO_FAULTS:
+        raise
     except Exception as error:
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             raise

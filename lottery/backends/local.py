@@ -38,6 +38,7 @@ class LocalBackend:
         self._variables = variables
         self._warn = warn
         self._let_in = let_in
+        self._memory = variables.memory_limit()
         self._requester = operations.Requester(by=operations.system_identity(), warn=warn)
 
     @property
@@ -137,13 +138,20 @@ class LocalBackend:
         return operations.series_odds(request)
 
     def replay_run(self, run: str, *, engine: operations.Engine) -> operations.Replayed:
-        return operations.replay_run(self.ledger(), run, self._requester, engine=engine)
+        return operations.replay_run(
+            self.ledger(), run, self._requester, engine=engine, memory=self._memory.day
+        )
 
     def replay_dates(
         self, *, first: dt.date | None, last: dt.date | None, engine: operations.Engine
     ) -> Iterator[operations.Replayed]:
         return operations.replay_dates(
-            self.ledger(), self._requester, engine=engine, first=first, last=last
+            self.ledger(),
+            self._requester,
+            engine=engine,
+            first=first,
+            last=last,
+            memory=self._memory.day,
         )
 
     def verify(
@@ -153,7 +161,11 @@ class LocalBackend:
         progress: operations.VerifyProgress,
     ) -> operations.Verification:
         return operations.verify_ledger(
-            self.settings, keys=keys, checkpoint=checkpoint, progress=progress
+            self.settings,
+            keys=keys,
+            checkpoint=checkpoint,
+            progress=progress,
+            memory=self._memory.day,
         )
 
     def export(self, run: str, path: Path) -> str:

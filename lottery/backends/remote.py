@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lottery import operations
 from lottery.backends.whole_file import writing_whole
-from lottery.client import LotteryClient
+from lottery.client import LotteryClient, TlsFiles
 from lottery.client.audit import Verified
 from lottery.errors import Problem, Refused
 from lottery.operations.inputs import (
@@ -26,7 +26,23 @@ from lottery.operations.verification import VerifyProgress
 
 
 class RemoteBackend(LotteryClient):
-    """A connection to a server, with the methods of `LocalBackend`."""
+    """A connection to a server, with the methods of `LocalBackend`.
+
+    Args:
+        target: The server's address, HOST:PORT.
+        tls: The files for TLS; None connects without it.
+        memory: What a day may take that is read here.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: The key is not that of the certificate.
+    """
+
+    def __init__(
+        self, target: str, *, tls: TlsFiles | None, memory: operations.MemoryLimit
+    ) -> None:
+        super().__init__(target, tls=tls)
+        self._memory = memory
 
     def methodology(self, business_date: dt.date) -> Methodology:
         return JPMS_2024_09_06.deciding(self.get_charter(business_date))
@@ -107,7 +123,7 @@ class RemoteBackend(LotteryClient):
             supersession = Supersession(
                 is_known=True, superseded_by=found.superseded_by, verdict=found.verdict
             )
-            return operations.report_bundle(path, (), request, supersession)
+            return operations.report_bundle(path, (), request, supersession, memory=self._memory)
 
 
 def _choices(methodology: Methodology) -> dict[str, str]:

@@ -27,6 +27,7 @@ from lottery.cli.options import (
     read_new_key,
 )
 from lottery.cli.session import Session, command
+from lottery.cli.variables import memory_limit
 from lottery.errors import RunNotFound, quote
 from lottery.operations.proofs import (
     Entry,
@@ -63,7 +64,9 @@ def replay(
 
     A bundle needs no ledger; with --key its proof must be by that key.
 
-    Exit codes: 0 all match, 3 not a bundle, 6 something differs.
+    What a run or a bundle holds may need no more than LOTTERY_MEMORY_LIMIT_BYTES.
+
+    Exit codes: 0 all match, 3 not a bundle or more than that, 6 something differs.
     """
     if sum((bool(run), every, first is not None or last is not None)) != 1:
         raise typer.BadParameter("expected runs or bundles, or --all, or --from and --to")
@@ -221,7 +224,7 @@ def _is_bundle(name: str) -> bool:
 
 def _replay(backend: Backend, name: str, keys: list[VerifierKey], engine: Engine) -> Replayed:
     if _is_bundle(name):
-        return operations.replay_bundle(Path(name), keys, engine=engine)
+        return operations.replay_bundle(Path(name), keys, engine=engine, memory=memory_limit())
     return backend.replay_run(name, engine=engine)
 
 

@@ -11,10 +11,9 @@ import typer
 
 from lottery.backends.local import LocalBackend
 from lottery.cli.session import Session
-from lottery.cli.variables import client_variables
+from lottery.cli.variables import client_variables, memory_limit
 from lottery.errors import escape, quote
 from lottery.operations import Identity
-from lottery.operations.inputs import MemoryLimit
 from lottery.operations.settings import LedgerSettings
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def open_backend(session: Session) -> Iterator[Backend]:
     from lottery.backends.remote import RemoteBackend  # noqa: PLC0415 - loads gRPC.
 
     try:
-        backend = RemoteBackend(session.server, tls=_tls_files())
+        backend = RemoteBackend(session.server, tls=_tls_files(), memory=memory_limit())
     except OSError as error:
         raise typer.BadParameter(f"{escape(error.filename)}: {error.strerror}") from None
     except ValueError as error:
@@ -112,15 +111,6 @@ def _doorkeeper(command: str) -> Callable[[Identity], None]:
     except ValueError as error:
         raise typer.BadParameter(f"LOTTERY_ROLES: {error}") from None
     return lambda user: roles.let_in(user, f"lottery {command}", roles.giving(command))
-
-
-def memory_limit() -> MemoryLimit:
-    """Return what a day may take: the environment's figure, else the machine's.
-
-    Raises:
-        typer.BadParameter: A setting in the environment is wrong.
-    """
-    return client_variables().memory_limit()
 
 
 def _tls_files() -> TlsFiles | None:

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lottery.cli.backend import memory_limit
 from lottery.cli.inputs import local_files
 from lottery.cli.options import (
     AccountOrderOption,
@@ -22,6 +21,7 @@ from lottery.cli.options import (
     read_totals,
 )
 from lottery.cli.session import Session, command
+from lottery.cli.variables import memory_limit
 from lottery.errors import escape
 from lottery.operations.check import CheckedFile, check_files
 from lottery.operations.inputs import AccountOrder, Pooling, read_mapping

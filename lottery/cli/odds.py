@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lottery import operations
 from lottery.cli import text
-from lottery.cli.backend import memory_limit, open_backend
+from lottery.cli.backend import open_backend
 from lottery.cli.inputs import local_files
 from lottery.cli.options import (
     AccountOrderOption,
@@ -27,6 +27,7 @@ from lottery.cli.options import (
     read_series,
 )
 from lottery.cli.session import Session, command
+from lottery.cli.variables import memory_limit
 from lottery.operations import NamedOdds, SeriesOdds, decimal_text
 from lottery.operations.inputs import AccountOrder, Pooling, ZeroHit
 from lottery.operations.odds import INCREMENT_LIMIT, OccWheelOdds, RandomDrawOdds

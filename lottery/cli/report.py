@@ -12,6 +12,7 @@ from lottery.backends.whole_file import writing_whole
 from lottery.cli.backend import open_backend
 from lottery.cli.options import BUNDLE_SUFFIX, KeyOption, read_keys, read_series
 from lottery.cli.session import Session, command
+from lottery.cli.variables import memory_limit
 from lottery.errors import quote
 from lottery.operations.pages import PageRequest, Supersession
 from lottery.operations.workings import wording
@@ -67,7 +68,9 @@ def report(
         step("writing the page")
         if run.endswith(BUNDLE_SUFFIX):
             unknown = Supersession(is_known=False)
-            page = operations.report_bundle(Path(run), keys, request, unknown)
+            page = operations.report_bundle(
+                Path(run), keys, request, unknown, memory=memory_limit()
+            )
         else:
             with open_backend(session) as backend:
                 page = backend.report(run, request)

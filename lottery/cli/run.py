@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lottery import operations
 from lottery.cli import exits, output, text
-from lottery.cli.backend import memory_limit, open_backend
+from lottery.cli.backend import open_backend
 from lottery.cli.inputs import local_files
 from lottery.cli.options import (
     ColumnsOption,
@@ -23,6 +23,7 @@ from lottery.cli.options import (
     read_totals,
 )
 from lottery.cli.session import Session, command
+from lottery.cli.variables import memory_limit
 from lottery.errors import quote
 from lottery.operations.inputs import NamedMember
 from lottery.operations.requester import system_identity

@@ -10,6 +10,7 @@ import typer
 from pydantic import Field, ValidationError, model_validator
 
 from lottery.errors import escape
+from lottery.operations import MemoryLimit
 from lottery.operations.variables import PREFIX, Variables, misspelt, problems_of
 
 
@@ -62,6 +63,15 @@ def client_variables() -> ClientVariables:
     if problems:
         raise typer.BadParameter("\n".join(map(escape, problems)))
     return found
+
+
+def memory_limit() -> MemoryLimit:
+    """Return what a day may take: the environment's figure, else the machine's.
+
+    Raises:
+        typer.BadParameter: A setting in the environment is wrong.
+    """
+    return client_variables().memory_limit()
 
 
 @cache

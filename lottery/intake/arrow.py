@@ -12,6 +12,7 @@ from lottery.day.assigned_pools import labels_in_use
 from lottery.errors import Problems, escape
 from lottery.intake.arrow_sizes import StreamSize, refuse_inflated, size_of_stream, size_of_texts
 from lottery.intake.columns import LABEL_COLUMNS, OPTIONAL_COLUMNS, check_names
+from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.intake.sources import Reading, RowLocator
 
 END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -63,17 +64,31 @@ def read_arrow(
 
 
 def read_kept_arrow(
-    content: bytes, required: Sequence[str], locator: RowLocator, optional: Sequence[str]
+    content: bytes,
+    required: Sequence[str],
+    locator: RowLocator,
+    optional: Sequence[str],
+    memory: MemoryLimit = UNLIMITED,
 ) -> Reading:
     """Read the streams of a kept source, one after the other, as one.
 
     Returns:
         The raw columns of all of them; no table if one of them is refused.
+
+    Raises:
+        LimitExceeded: They need more memory.
     """
+    needed_bytes = 0
+
+    def count(size: StreamSize) -> None:
+        nonlocal needed_bytes
+        needed_bytes += size.needed_bytes
+        memory.check(locator.source, needed_bytes)
+
     parts: list[pa.Table] = []
     problems = Problems()
     for payload in _streams_in(content):
-        reading = read_arrow(payload, required, locator, optional)
+        reading = read_arrow(payload, required, locator, optional, count)
         problems += reading.problems
         if reading.table is None:
             return Reading(locator=locator, problems=problems)

@@ -22,7 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
-from lottery.intake.memory import ROW_BYTES, SPARE_BYTES
+from lottery.intake.memory import (
+    DECODED_FACTOR,
+    KEPT_ROW_BYTES,
+    PAYLOAD_BYTES,
+    ROW_BYTES,
+    SPARE_BYTES,
+)
 
 BATCHES: Final = 10_000
 """Maximum number of batches of rows or labels in one stream."""
@@ -53,6 +59,11 @@ class StreamSize:
 
     rows: int
     decoded_bytes: int
+
+    @property
+    def needed_bytes(self) -> int:
+        """Bytes of memory that its rows need."""
+        return PAYLOAD_BYTES + max(self.rows * KEPT_ROW_BYTES, self.decoded_bytes * DECODED_FACTOR)
 
 
 def size_of_stream(payload: bytes) -> StreamSize:

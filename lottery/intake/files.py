@@ -53,13 +53,11 @@ from lottery.intake.sources import (
     SourceFile,
     StreamedFile,
 )
-from lottery.intake.volumes import volumes_of_source
+from lottery.intake.volumes import MAX_BYTES, describe_size, volumes_of_source
 from lottery.method.methodology import AccountOrder, Pooling, Security
 
 FIXML: Final = ".xml"
 _SUFFIXES: Final = (".csv", ".csv.gz", ".csv.zst", ".parquet")
-MAX_VOLUMES_BYTES: Final = 1 << 20
-"""Maximum size of a file of volumes in bytes; its four rows have a few hundred."""
 
 _KNOWN_COLUMNS: Final = tuple(
     dict.fromkeys(
@@ -237,39 +235,42 @@ def read_volumes(
     """Read the ask prices of a CSV or JSON file."""
     source = source or _name(path)
     mapped = _mapped(path)
-    if not isinstance(mapped, str) and len(mapped) <= MAX_VOLUMES_BYTES:
+    if not isinstance(mapped, str) and len(mapped) <= MAX_BYTES:
         content = bytes(mapped)
         file = SourceFile.of("volumes", _name(path), path.suffix.lower(), content)
         file, problems = check_arrival(path, file, content[-1:], source)
         volumes = volumes_of_source(file, securities, source)
         return replace(volumes, problems=volumes.problems + problems)
     locator = RowLocator(source=source)
-    message = (
-        mapped
-        if isinstance(mapped, str)
-        else f"volumes must be at most {MAX_VOLUMES_BYTES} bytes, got {len(mapped)}"
-    )
+    message = mapped if isinstance(mapped, str) else describe_size(len(mapped))
     problems = Problems.of(locator.problem(message))
     return ReceivedVolumes(asks=(), sources=(), locator=locator, problems=problems)
 
 
 def notices_of_source(
-    source: SourceFile, business_date: dt.date, mapping: FileMapping = PLAIN
+    source: SourceFile,
+    business_date: dt.date,
+    mapping: FileMapping = PLAIN,
+    memory: MemoryLimit = UNLIMITED,
 ) -> Received:
-    """Return `tables.NOTICES` and what else OCC says of them, of a file kept in the evidence."""
+    """Return `tables.NOTICES` and what else OCC says of them, of a file kept in the evidence.
+
+    Raises:
+        LimitExceeded: The file needs more memory.
+    """
     content = source.read()
     if plain_suffix(source.suffix) == FIXML:
-        read = _fixml_notices(_blocks_of(source), source.name, business_date)
+        read = _fixml_notices(_blocks_of(source), source.name, business_date, memory)
         return _received(read, NOTICES, source)
     if source.suffix == ".arrows":
         locator = RowLocator(source=source.name)
         optional = (*OPTIONAL_COLUMNS, *OCC_REPORT_COLUMNS)
-        raw = read_kept_arrow(content, NOTICE_COLUMNS, locator, optional)
+        raw = read_kept_arrow(content, NOTICE_COLUMNS, locator, optional, memory)
     elif source.suffix in _SUFFIXES:
-        text = decompressed(pa.py_buffer(content), source.suffix, _of_any_size)
+        text = _text(content, source.suffix, source.name, memory)
         if isinstance(text, str):
             return _refused(source.name, NOTICES, text)
-        raw = _read_table(text, source.suffix, source.name, UNLIMITED, mapping)
+        raw = _read_table(text, source.suffix, source.name, memory, mapping)
     else:
         message = f"notices are not kept as {quote(source.suffix)}"
         return _refused(source.name, NOTICES, message)
@@ -281,14 +282,20 @@ def notices_of_source(
     return _received(notices, NOTICES, source)
 
 
-def occ_positions_of_source(source: SourceFile, business_date: dt.date) -> Received:
-    """Return `tables.OCC_POSITIONS` of a file kept in the evidence."""
+def occ_positions_of_source(
+    source: SourceFile, business_date: dt.date, memory: MemoryLimit = UNLIMITED
+) -> Received:
+    """Return `tables.OCC_POSITIONS` of a file kept in the evidence.
+
+    Raises:
+        LimitExceeded: The file needs more memory.
+    """
     content = source.read()
     if plain_suffix(source.suffix) == FIXML:
-        read = _fixml_occ_positions(_blocks_of(source), source.name, business_date)
+        read = _fixml_occ_positions(_blocks_of(source), source.name, business_date, memory)
     elif source.suffix == ".arrows":
         locator = RowLocator(source=source.name)
-        read = read_kept_arrow(content, OCC_POSITION_COLUMNS, locator, OPTIONAL_COLUMNS)
+        read = read_kept_arrow(content, OCC_POSITION_COLUMNS, locator, OPTIONAL_COLUMNS, memory)
         read = read if read.table is None else to_occ_positions(read)
     else:
         message = f"OCC's positions are not kept as {quote(source.suffix)}"
@@ -301,6 +308,7 @@ def positions_of_sources(
     assigned: AssignedPools,
     order: AccountOrder,
     mapping: FileMapping = PLAIN,
+    memory: MemoryLimit = UNLIMITED,
 ) -> ReceivedPositions:
     """Return the positions of the assigned pools, of what is kept of them in the evidence.
 
@@ -309,23 +317,27 @@ def positions_of_sources(
         assigned: The pools.
         order: The choice of R2.
         mapping: What a CSV file is.
+        memory: What the day may take.
 
     Raises:
         OSError: A file cannot be read.
+        LimitExceeded: The files need more memory.
     """
     if paths[0].suffix != ".arrows":
-        return read_positions(paths[0], assigned, order, mapping=mapping)
+        return read_positions(paths[0], assigned, order, mapping=mapping, memory=memory)
+    memory.check(paths[0].name, sum(path.stat().st_size for path in paths))
     readings = [
         read_kept_arrow(
             path.read_bytes(),
             POSITION_COLUMNS,
             RowLocator(source=path.name),
             POSITION_OPTIONAL_COLUMNS,
+            memory,
         )
         for path in paths
     ]
     blocks = PositionBlocks.of(readings)
-    return read_positions_of(blocks, assigned, order, locator=readings[0].locator)
+    return read_positions_of(blocks, assigned, order, locator=readings[0].locator, memory=memory)
 
 
 def _fixml_notices(
@@ -370,10 +382,6 @@ def _read_fixml(
 
 def _blocks_of(source: SourceFile) -> _Blocks:
     return lambda: decompressed_blocks(iter((source.read(),)), source.suffix)
-
-
-def _of_any_size(_: int) -> None:
-    """Limit nothing: what is in the evidence was read before."""
 
 
 def _read_rows(
@@ -506,12 +514,16 @@ def _opened(path: Path, source: str, memory: MemoryLimit) -> _Opened | str:
     received = _mapped(path)
     if isinstance(received, str):
         return received
-    text = decompressed(
-        pa.py_buffer(received),
-        suffix_of(path),
-        lambda size: memory.check(source, size * TEXT_FACTOR),
-    )
+    text = _text(received, suffix_of(path), source, memory)
     return text if isinstance(text, str) else _Opened(received=received, text=text)
+
+
+def _text(
+    content: bytes | mmap.mmap, suffix: str, source: str, memory: MemoryLimit
+) -> pa.Buffer | str:
+    return decompressed(
+        pa.py_buffer(content), suffix, lambda size: memory.check(source, size * TEXT_FACTOR)
+    )
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes | str:

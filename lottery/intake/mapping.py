@@ -112,11 +112,11 @@ def read_mappings(path: Path) -> Mappings:
     except OSError as error:
         problem = Problem(source=name, message=f"the mapping cannot be read: {error.strerror}")
         return Mappings(problems=Problems.of(problem))
-    if len(content) > MAX_BYTES:
-        message = f"a mapping must be at most {MAX_BYTES} bytes, got more"
-        return Mappings(problems=Problems.of(Problem(source=name, message=message)))
-    source, problems = check_arrival(path, SourceFile.of(ROLE, name, ".toml", content), b"", name)
+    source = SourceFile.of(ROLE, name, ".toml", content)
     mappings = mappings_of_source(source)
+    if source.size > MAX_BYTES:
+        return mappings
+    source, problems = check_arrival(path, source, b"", name)
     return Mappings(
         of_role=mappings.of_role, sources=(source,), problems=mappings.problems + problems
     )
@@ -124,6 +124,9 @@ def read_mappings(path: Path) -> Mappings:
 
 def mappings_of_source(source: SourceFile) -> Mappings:
     """Return what a mapping's file says, and everything that is wrong with it."""
+    if source.size > MAX_BYTES:
+        message = f"a mapping must be at most {MAX_BYTES} bytes, got more"
+        return Mappings(problems=Problems.of(Problem(source=source.name, message=message)))
     try:
         document = tomllib.loads(source.read().decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -8,10 +8,11 @@ its rows can need is refused as malformed, from the sizes that it announces, bef
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from lottery.errors import LimitExceeded, escape
 
@@ -64,6 +65,10 @@ class MemoryLimit:
             most = min(most, int(_CGROUP.read_text(encoding="ascii")))
         return cls(limit_bytes=int(most * _SHARE))
 
+    def day(self) -> AbstractContextManager[MemoryLimit]:
+        """Return the limit of one run, for as long as the block lasts."""
+        return nullcontext(self)
+
     def check(self, source: str, needed_bytes: int) -> None:
         """Refuse rows that, with the process itself, need more than the limit.
 
@@ -84,4 +89,19 @@ class MemoryLimit:
             )
 
 
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Say whose file it is that needs more memory, of several that have the same names.
+
+    Raises:
+        LimitExceeded: One does.
+    """
+    try:
+        yield
+    except LimitExceeded as error:
+        raise LimitExceeded(f"{what}: {error}", limit=error.limit) from None
+
+
+DayMemory: TypeAlias = Callable[[], AbstractContextManager[MemoryLimit]]
+"""Gives each run its limit: `MemoryLimit.day`, or what reserves it of a server's."""
 UNLIMITED: Final = MemoryLimit(limit_bytes=None)

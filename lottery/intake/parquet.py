@@ -109,6 +109,23 @@ def parquet_blocks(
     return PositionBlocks(row_counts=counts, read=read, problems=problems)
 
 
+def needed_bytes(data: pa.Buffer) -> int:
+    """Return what a table that is read whole needs, before it is decoded.
+
+    Raises:
+        pa.ArrowInvalid: It is no such table, or comes to more than its rows can need.
+    """
+    metadata = _opened(data)
+    if isinstance(metadata, str):
+        raise pa.ArrowInvalid(metadata)
+    schema = metadata.schema.to_arrow_schema()
+    if metadata.num_columns != len(schema):
+        raise pa.ArrowInvalid("expected columns of single values, got nested")
+    shared = [index for index, each in enumerate(schema) if pa.types.is_dictionary(each.type)]
+    size = size_of_groups(data, chunks_of(data), shared, metadata.num_rows)
+    return max(int(metadata.num_rows) * KEPT_ROW_BYTES, size * DECODED_FACTOR)
+
+
 def parquet_names(data: pa.Buffer) -> list[str] | str:
     """Return the column names of a Parquet file, or why there are none."""
     metadata = _opened(data)

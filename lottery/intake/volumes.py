@@ -23,11 +23,18 @@ from lottery.intake.sources import ReceivedVolumes, RowLocator, SourceFile
 from lottery.method.methodology import Security
 from lottery.method.seed import ExchangeAsk
 
+MAX_BYTES: Final = 1 << 20
+"""Maximum size of a file of volumes in bytes; its four rows have a few hundred."""
 REQUIRED: Final = ("security_number", "ask_price")
 OPTIONAL: Final = ("cusip", "description", as_of.COLUMN)
 
 _Asks: TypeAlias = tuple[list[ExchangeAsk], list[int], list[str | None], list[Problem]]
 """The asks, the data row and the as-of time of each, and what is wrong."""
+
+
+def describe_size(size: int) -> str:
+    """Return why a file of volumes of a size in bytes is not read."""
+    return f"volumes must be at most {MAX_BYTES} bytes, got {size}"
 
 
 def volumes_of_source(
@@ -44,11 +51,13 @@ def volumes_of_source(
     locator = RowLocator(
         source=name or source.name, header_lines=1 if source.suffix == ".csv" else None
     )
-    if source.suffix in readers:
+    if source.suffix in readers and source.size <= MAX_BYTES:
         asks, rows, said, problems = readers[source.suffix](source.read(), securities, locator)
     else:
         got = quote(source.suffix) if source.suffix else "no suffix"
         message = f"volumes must be a .csv or .json file, got {got}"
+        if source.suffix in readers:
+            message = describe_size(source.size)
         asks, rows, said, problems = [], [], [], [locator.problem(message)]
     locator = replace(locator, row_numbers=np.array(rows, np.int64))
     if any(problem.column == as_of.COLUMN for problem in problems):

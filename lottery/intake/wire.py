@@ -33,9 +33,7 @@ from lottery.intake.columns import (
     to_occ_positions,
 )
 from lottery.intake.memory import (
-    DECODED_FACTOR,
     KEPT_ROW_BYTES,
-    PAYLOAD_BYTES,
     UNLIMITED,
     MemoryLimit,
 )
@@ -267,8 +265,7 @@ class IncomingRows:
         return pa.concat_tables(tables), problems
 
     def _count_stream(self, size: StreamSize) -> None:
-        rows_bytes = max(size.rows * KEPT_ROW_BYTES, size.decoded_bytes * DECODED_FACTOR)
-        self._count(size.rows, PAYLOAD_BYTES + rows_bytes)
+        self._count(size.rows, size.needed_bytes)
 
     def _count(self, rows: int, needed_bytes: int) -> None:
         self.row_count += rows

@@ -15,7 +15,7 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import pairwise
 from operator import and_
@@ -38,6 +38,8 @@ from lottery.day.tables import (
 from lottery.day.threads import THREADS, in_threads, owned_by_arrow
 from lottery.durable import open_file, read_file
 from lottery.errors import LedgerDamaged, LedgerUnwritable, quote
+from lottery.intake.memory import UNLIMITED, MemoryLimit
+from lottery.intake.parquet import needed_bytes
 from lottery.intake.sources import SourceFile
 from lottery.ledger.draft import RunDraft
 from lottery.ledger.ports import Objects
@@ -173,7 +175,13 @@ def matching(**values: str | None) -> pc.Expression | None:
     return reduce(and_, matches) if matches else None
 
 
-def read_table(directory: Path, name: str, where: pc.Expression | None = None) -> pa.Table:
+def read_table(
+    directory: Path,
+    name: str,
+    where: pc.Expression | None = None,
+    *,
+    memory: MemoryLimit = UNLIMITED,
+) -> pa.Table:
     """Read a table of an evidence folder in its schema; its digests are not looked at.
 
     Args:
@@ -181,16 +189,33 @@ def read_table(directory: Path, name: str, where: pc.Expression | None = None) -
         name: The table's file, one of `TABLES`.
         where: A filter of rows; tables are sorted by pool, so that a pool's rows are found without
             reading all of them.
+        memory: What its rows may take.
 
     Raises:
         LedgerDamaged: A file is missing, damaged, or has other columns.
+        LimitExceeded: Its rows need more memory.
     """
-    files = _files_in(directory, name)
-    return pa.concat_tables([_read_file(directory, file, TABLES[name], where) for file in files])
+    return _table(name, _contents(directory, name), where, memory)
+
+
+def check_table(directory: Path, name: str, memory: MemoryLimit) -> None:
+    """Refuse a table of an evidence folder that needs more memory, for who reads it otherwise.
+
+    Raises:
+        LedgerDamaged: A file is missing or damaged.
+        LimitExceeded: Its rows need more memory.
+    """
+    for _ in _within(memory, name, _contents(directory, name)):
+        pass
 
 
 def read_recorded(
-    objects: Objects, record: RunRecord, name: str, where: pc.Expression | None = None
+    objects: Objects,
+    record: RunRecord,
+    name: str,
+    where: pc.Expression | None = None,
+    *,
+    memory: MemoryLimit = UNLIMITED,
 ) -> pa.Table:
     """Read a table of a recorded run, each file of which has its recorded digest.
 
@@ -199,19 +224,17 @@ def read_recorded(
         record: The run.
         name: The table's file, one of `TABLES`.
         where: A filter of rows, as for `read_table`.
+        memory: What its rows may take.
 
     Raises:
         LedgerDamaged: A file is missing, or is not what was recorded.
+        LimitExceeded: Its rows need more memory.
     """
     files = record.files_of(name)
     if not files:
         raise LedgerDamaged(f"the record of run {record.run} has no {name}")
-    return pa.concat_tables(
-        [
-            _parsed(_recorded_bytes(objects, record, file), file.name, TABLES[name], where)
-            for file in files
-        ]
-    )
+    contents = ((file.name, _recorded_bytes(objects, record, file)) for file in files)
+    return _table(name, contents, where, memory)
 
 
 def read_source(objects: Objects, record: RunRecord, role: str) -> SourceFile:
@@ -293,17 +316,50 @@ def _files_in(directory: Path, name: str) -> Sequence[str]:
     return names
 
 
-def _read_file(
-    directory: Path, file: str, schema: pa.Schema, where: pc.Expression | None
+def _table(
+    name: str,
+    contents: Iterator[tuple[str, bytes]],
+    where: pc.Expression | None,
+    memory: MemoryLimit,
 ) -> pa.Table:
-    shown = f"{directory.name}/{file}"
-    try:
-        content = read_file(directory / file)
-    except FileNotFoundError as error:
-        raise LedgerDamaged(f"{shown} is missing") from error
-    except OSError as error:
-        raise LedgerDamaged(f"cannot read {shown}: {error.strerror}") from error
-    return _parsed(content, shown, schema, where)
+    """Return a table of its files, each with the name that it is called by."""
+    return pa.concat_tables(
+        [
+            _parsed(content, shown, TABLES[name], where)
+            for shown, content in _within(memory, name, contents)
+        ]
+    )
+
+
+def _within(
+    memory: MemoryLimit, name: str, contents: Iterator[tuple[str, bytes]]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield a table's files, as long as what they come to is within the limit.
+
+    Raises:
+        LedgerDamaged: A file is damaged, or comes to more than its rows can need.
+        LimitExceeded: Together they need more memory.
+    """
+    needed = 0
+    for shown, content in contents:
+        try:
+            needed += needed_bytes(pa.py_buffer(content))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise LedgerDamaged(f"cannot read {shown}: {error}") from error
+        memory.check(name, needed)
+        yield shown, content
+
+
+def _contents(directory: Path, name: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a table that a folder has, each with its name."""
+    for file in _files_in(directory, name):
+        shown = f"{directory.name}/{file}"
+        try:
+            yield shown, read_file(directory / file)
+        except FileNotFoundError as error:
+            raise LedgerDamaged(f"{shown} is missing") from error
+        except OSError as error:
+            raise LedgerDamaged(f"cannot read {shown}: {error.strerror}") from error
 
 
 def _recorded_bytes(objects: Objects, record: RunRecord, file: EvidenceFile) -> bytes:

@@ -12,7 +12,7 @@ from lottery.intake import files
 from lottery.intake.arrow import with_own_labels, write_arrow
 from lottery.intake.mapping import NO_MAPPINGS, PLAIN, Mappings, read_mappings
 from lottery.intake.members import describe_member, of_one_member
-from lottery.intake.memory import PROCESS_BYTES, UNLIMITED, MemoryLimit
+from lottery.intake.memory import PROCESS_BYTES, UNLIMITED, DayMemory, MemoryLimit
 from lottery.intake.positions import ReceivedPositions
 from lottery.intake.sources import Received, ReceivedVolumes
 from lottery.intake.wire import IncomingRows, volumes_of_asks
@@ -39,6 +39,7 @@ __all__ = [
     "UNLIMITED",
     "AccountOrder",
     "ControlTotals",
+    "DayMemory",
     "IncomingRows",
     "Mappings",
     "MemoryLimit",

@@ -12,6 +12,7 @@ from lottery.audit.report.account_page import AccountPage, account_page
 from lottery.audit.report.request import PageRequest, Supersession
 from lottery.audit.report.run_page import RunPage, run_page
 from lottery.errors import LedgerDamaged
+from lottery.intake.memory import UNLIMITED, MemoryLimit, naming
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import REPORT
 from lottery.operations.proofs import proven_run
@@ -65,7 +66,12 @@ def report(ledger: Ledger, run: str, request: PageRequest, requester: Requester)
 
 
 def report_bundle(
-    path: Path, keys: Sequence[VerifierKey], request: PageRequest, supersession: Supersession
+    path: Path,
+    keys: Sequence[VerifierKey],
+    request: PageRequest,
+    supersession: Supersession,
+    *,
+    memory: MemoryLimit = UNLIMITED,
 ) -> Page:
     """Return the page of a bundle's run; needs no ledger.
 
@@ -75,11 +81,13 @@ def report_bundle(
             trusted.
         request: What to show.
         supersession: Whether the run was superseded, if that is known.
+        memory: What the day may take.
 
     Raises:
         Refused: It is not a bundle, or not safe to open.
         NotInRun: A series or an account asked for is not in it.
         LedgerDamaged: The bundle is not as it was exported, or does not prove its record.
+        LimitExceeded: A table of it needs more memory.
     """
     with opened_bundle(path, keys) as bundle:
         for mismatch in bundle.mismatches:
@@ -87,7 +95,8 @@ def report_bundle(
                 f"{path.name}: {mismatch.where}: recorded {mismatch.recorded}, "
                 f"computed {mismatch.computed}"
             )
-        return _page(proven_run_of(bundle), request, supersession)
+        with naming(path.name):
+            return _page(proven_run_of(bundle, memory), request, supersession)
 
 
 def _page(proven: ProvenRun, request: PageRequest, supersession: Supersession) -> Page:

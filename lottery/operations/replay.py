@@ -9,6 +9,7 @@ from pathlib import Path
 from lottery.audit.bundle_reader import opened_bundle
 from lottery.audit.replay import Engine, Mismatch, Replayed, replay
 from lottery.errors import EngineMissing
+from lottery.intake.memory import UNLIMITED, DayMemory, MemoryLimit, naming
 from lottery.ledger.commit import Ledger
 from lottery.ledger.entry import REPLAY
 from lottery.ledger.run_record import RunRecord
@@ -18,15 +19,23 @@ from lottery.tlog.keys import VerifierKey
 __all__ = ["Engine", "Mismatch", "Replayed", "replay_bundle", "replay_dates", "replay_run"]
 
 
-def replay_run(ledger: Ledger, run: str, requester: Requester, *, engine: Engine) -> Replayed:
+def replay_run(
+    ledger: Ledger,
+    run: str,
+    requester: Requester,
+    *,
+    engine: Engine,
+    memory: DayMemory = UNLIMITED.day,
+) -> Replayed:
     """Replay one run and enter the outcome in the log.
 
     Raises:
         RunNotFound: There is no such run.
         EngineMissing: The engine is not installed.
+        LimitExceeded: What is kept of it needs more memory.
     """
     record = ledger.get(run)
-    replayed = _replay(ledger, record, engine)
+    replayed = _replay(ledger, record, engine, memory)
     outcome = "matches" if replayed.matched else "differs"
     requester.enter(ledger, REPLAY, record.run, f"{outcome} ({engine.value})")
     return replayed
@@ -39,6 +48,7 @@ def replay_dates(
     engine: Engine,
     first: dt.date | None = None,
     last: dt.date | None = None,
+    memory: DayMemory = UNLIMITED.day,
 ) -> Iterator[Replayed]:
     """Replay every run between two dates, both inclusive, superseded runs included.
 
@@ -50,15 +60,17 @@ def replay_dates(
         engine: What computes.
         first: The first date; None for the first one recorded.
         last: The last date; None for the last one recorded.
+        memory: What each run may take.
 
     Raises:
         EngineMissing: The engine is not installed.
+        LimitExceeded: What is kept of a run needs more memory.
     """
     count = matched = 0
     is_installed = True
     try:
         for record in ledger.iterate(first=first, last=last):
-            replayed = _replay(ledger, record, engine)
+            replayed = _replay(ledger, record, engine, memory)
             count += 1
             matched += replayed.matched
             yield replayed
@@ -73,7 +85,11 @@ def replay_dates(
 
 
 def replay_bundle(
-    path: Path, keys: Sequence[VerifierKey], *, engine: Engine = Engine.COMPILED
+    path: Path,
+    keys: Sequence[VerifierKey],
+    *,
+    engine: Engine = Engine.COMPILED,
+    memory: MemoryLimit = UNLIMITED,
 ) -> Replayed:
     """Replay the run of a bundle and verify that it is in its log; needs no ledger.
 
@@ -81,16 +97,25 @@ def replay_bundle(
         path: The bundle.
         keys: The log's public key as known from elsewhere; without any, the bundle's own is used.
         engine: What computes.
+        memory: What the day may take.
 
     Raises:
         Refused: The file is not a bundle, or is not safe to open.
         EngineMissing: The engine is not installed.
+        LimitExceeded: What is in it needs more memory.
     """
     with opened_bundle(path, keys) as bundle:
-        replayed = replay(bundle.record, bundle.directory, engine=engine, reads_changed=False)
+        with naming(path.name):
+            replayed = replay(
+                bundle.record, bundle.directory, engine=engine, reads_changed=False, memory=memory
+            )
         return Replayed(run=replayed.run, mismatches=bundle.mismatches + replayed.mismatches)
 
 
-def _replay(ledger: Ledger, record: RunRecord, engine: Engine) -> Replayed:
-    with ledger.evidence_of(record) as directory:
-        return replay(record, directory, engine=engine)
+def _replay(ledger: Ledger, record: RunRecord, engine: Engine, memory: DayMemory) -> Replayed:
+    with (
+        ledger.evidence_of(record) as directory,
+        memory() as limit,
+        naming(f"run {record.run}"),
+    ):
+        return replay(record, directory, engine=engine, memory=limit)

@@ -9,6 +9,7 @@ from pathlib import Path
 from lottery.audit.verify import Fault, Tally, Verification
 from lottery.audit.verify import Progress as VerifyProgress
 from lottery.errors import LotteryError
+from lottery.intake.memory import UNLIMITED, DayMemory
 from lottery.ledger.commit import Ledger
 from lottery.operations.ledgers import LedgerSettings, open_ports
 from lottery.tlog.keys import VerifierKey
@@ -22,6 +23,7 @@ def verify_ledger(
     keys: Sequence[VerifierKey] = (),
     checkpoint: Mapping[str, bytes] | None = None,
     progress: VerifyProgress | None = None,
+    memory: DayMemory = UNLIMITED.day,
 ) -> Verification:
     """Verify a ledger: what is returned yields every fault, and counts what it looked at.
 
@@ -33,12 +35,14 @@ def verify_ledger(
             expected here.
         checkpoint: Heads that somebody else kept, each by the name that faults give it.
         progress: Called with each run.
+        memory: What the tables of each run may take.
 
     Raises:
         LedgerNotFound: There is no ledger.
         KeyUnusable: No key is given, and no file of the private key is named.
         LedgerBusy: A writer held the lock for too long, while faults are yielded.
         ConnectionLost: The database cannot be reached.
+        LimitExceeded: A table of a run needs more memory, while faults are yielded.
     """
     ports = open_ports(settings)
     with suppress(LotteryError, OSError):  # What cannot be published is a fault below.
@@ -49,4 +53,5 @@ def verify_ledger(
         keys=keys,
         checkpoints=checkpoint,
         progress=progress,
+        memory=memory,
     )

@@ -12,7 +12,10 @@ import pytest
 
 from lottery import operations
 from lottery.audit.replay import Engine, replay
-from lottery.errors import LedgerUnwritable
+from lottery.audit.replay_allocation import compare_allocation, compare_allocation_by_sql
+from lottery.audit.replay_inputs import compare_notices, compare_positions, compare_seed
+from lottery.errors import LedgerUnwritable, LimitExceeded
+from lottery.intake.memory import PROCESS_BYTES, UNLIMITED, MemoryLimit
 from lottery.ledger.run_record import RunRecord
 from lottery.method.methodology import JPMS_2024_09_06, Pooling, PositionsSource
 from tests.builders import (
@@ -37,6 +40,13 @@ from tests.builders import (
 )
 
 KEPT = replace(JPMS_2024_09_06, positions_source=PositionsSource.KEPT)
+STEPS = (
+    compare_seed,
+    compare_notices,
+    compare_positions,
+    compare_allocation,
+    compare_allocation_by_sql,
+)
 NAMES = {
     ".csv": {"sources/positions.csv"},
     ".parquet": {"sources/positions.parquet"},
@@ -117,6 +127,22 @@ def test_a_bundle_carries_what_was_received_and_replays(tmp_path: Path) -> None:
 
     for engine in Engine:
         assert operations.replay_bundle(tmp_path / "run.zip", [], engine=engine).matched
+
+
+@pytest.mark.parametrize("as_arrow", [True, False])
+def test_what_is_kept_is_refused_past_the_memory_limit(*, as_arrow: bool, tmp_path: Path) -> None:
+    request = (
+        request_of_wire(FULL, as_arrow=True, methodology=KEPT)
+        if as_arrow
+        else request_of(FULL, tmp_path / "in", methodology=KEPT)
+    )
+    record = record_in(tmp_path / "ledger", request).record
+    folder = tmp_path / "ledger" / record.folder
+
+    for step in STEPS:
+        assert list(step(record, folder, UNLIMITED)) == []
+        with pytest.raises(LimitExceeded, match="the day needs about"):
+            list(step(record, folder, MemoryLimit(limit_bytes=PROCESS_BYTES)))
 
 
 def recorded(tmp_path: Path) -> tuple[RunRecord, Path]:

@@ -38,6 +38,22 @@ def two_dates(tmp_path_factory: pytest.TempPathFactory) -> Door:
     return door
 
 
+def test_what_needs_more_memory_than_the_limit_exits_3_and_says_how_to_change_it(
+    reader: Door, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOTTERY_MEMORY_LIMIT_BYTES", "1000000")
+    for command, named in (
+        (["replay", "latest"], f"run {EXAMPLE_RUN}: "),
+        (["replay", exported], f"{exported.name}: "),
+        (["verify"], f"run {EXAMPLE_RUN}: "),
+        (["report", exported, tmp_path / "page.html"], f"{exported.name}: "),
+    ):
+        text, _ = fails(reader, *command, exit_code=3, reason="LIMIT_EXCEEDED")
+        assert text.message.startswith(named)
+        assert "the day needs about 0.4 GiB of memory" in text.message
+        assert "set LOTTERY_MEMORY_LIMIT_BYTES to change it" in text.message
+
+
 @pytest.mark.parametrize(
     ("selection", "runs"),
     [

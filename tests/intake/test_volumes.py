@@ -12,6 +12,8 @@ import pytest
 from lottery import operations
 from lottery.errors import INVALID_INPUT, INVALID_SEED, METHOD_NOT_IN_FORCE, Refused
 from lottery.intake import files
+from lottery.intake.sources import SourceFile
+from lottery.intake.volumes import MAX_BYTES, volumes_of_source
 from lottery.method.methodology import JPMS_2024_09_06
 from lottery.method.seed import Seed
 from tests.builders import (
@@ -303,9 +305,17 @@ def test_volumes_of_another_suffix_are_refused(tmp_path: Path, name: str) -> Non
         read_seed(tmp_path / name)
 
 
+def test_a_kept_file_of_volumes_of_more_than_a_megabyte_is_not_parsed() -> None:
+    source = SourceFile.of("volumes", "v.csv", ".csv", b"x" * (MAX_BYTES + 1))
+
+    (problem,) = volumes_of_source(source, JPMS_2024_09_06.securities).problems
+
+    assert problem.message == f"volumes must be at most {MAX_BYTES} bytes, got {MAX_BYTES + 1}"
+
+
 def test_a_file_of_volumes_of_more_than_a_megabyte_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "volumes.csv"
-    path.write_bytes(b"x" * (files.MAX_VOLUMES_BYTES + 1))
+    path.write_bytes(b"x" * (MAX_BYTES + 1))
 
     received = files.read_volumes(path, JPMS_2024_09_06.securities)
 

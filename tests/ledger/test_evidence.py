@@ -14,9 +14,12 @@ import pytest
 
 from lottery import operations
 from lottery.day.tables import ALLOCATIONS
-from lottery.errors import LedgerDamaged, LedgerUnwritable
+from lottery.errors import LedgerDamaged, LedgerUnwritable, LimitExceeded
+from lottery.intake.memory import PROCESS_BYTES, MemoryLimit
+from lottery.intake.parquet import needed_bytes
 from lottery.ledger import evidence
 from lottery.ledger.run_record import EvidenceFile
+from tests.apart import run_within
 from tests.builders import (
     FULL,
     PUBLISHED,
@@ -36,6 +39,39 @@ def written(
 ) -> tuple[Path, tuple[EvidenceFile, ...]]:
     directory.mkdir(parents=True)
     return directory, evidence.write_evidence(directory, operations.compute_day(request))
+
+
+SHARED = pa.DictionaryArray.from_arrays(
+    pa.array([0] * 100_000, pa.int32()), pa.array(["1" * (1 << 20)])
+)
+"""The account of 100,000 rows, which share one text: a file of a few kilobytes."""
+
+
+def test_a_table_that_makes_more_of_itself_than_its_rows_need_is_damaged(tmp_path: Path) -> None:
+    rows = pa.nulls(len(SHARED))
+    columns = {each.name: rows.cast(each.type) for each in ALLOCATIONS} | {"account": SHARED}
+    pq.write_table(pa.table(columns), tmp_path / "allocations.parquet", store_schema=False)
+    assert (tmp_path / "allocations.parquet").stat().st_size < 1 << 16
+
+    run_within(600 << 20, refuse_inflated, tmp_path)
+
+
+def refuse_inflated(directory: Path) -> None:
+    with pytest.raises(LedgerDamaged, match="expected at most 119,177,216 bytes for 100,000 rows"):
+        evidence.read_table(directory, "allocations.parquet")
+
+
+def test_a_table_past_the_memory_limit_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    directory, _ = written(tmp_path / "a", request_of(FULL, tmp_path / "in"))
+    rows = evidence.read_table(directory, "allocations.parquet").num_rows
+    needed = needed_bytes(pa.py_buffer((directory / "allocations.parquet").read_bytes()))
+    enough = MemoryLimit(limit_bytes=PROCESS_BYTES + needed)
+    too_little = MemoryLimit(limit_bytes=PROCESS_BYTES + needed - 1)
+
+    assert evidence.read_table(directory, "allocations.parquet", memory=enough).num_rows == rows
+    for refuse in (evidence.read_table, evidence.check_table):
+        with pytest.raises(LimitExceeded, match=r"^allocations\.parquet: the day needs about"):
+            refuse(directory, "allocations.parquet", memory=too_little)
 
 
 def test_the_same_day_gives_the_same_bytes_in_any_order_of_rows(tmp_path: Path) -> None:

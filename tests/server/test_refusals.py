@@ -639,6 +639,19 @@ def test_a_day_past_the_memory_limit_is_refused(tmp_path: Path) -> None:
         assert run_count(stubs) == 0
 
 
+def test_a_run_is_not_read_again_past_the_memory_limit(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    with called(ledger) as stubs:
+        run_day(stubs, PUBLISHED)
+    with called(ledger, memory_limit_bytes=1_000_000) as stubs:
+        for request in (
+            audit_pb.ReplayRunRequest(run="latest"),
+            audit_pb.ReplayRunsRequest(),
+            audit_pb.VerifyLedgerRequest(),
+        ):
+            assert failure_to(stubs, request).status == (EXHAUSTED, "LIMIT_EXCEEDED")
+
+
 def test_a_message_past_the_limit_is_refused(tmp_path: Path) -> None:
     pool = series_request(positions={str(account): 1 for account in range(1_000)})
     with called(tmp_path / "ledger", max_message_bytes=4_096) as stubs:

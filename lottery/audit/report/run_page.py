@@ -173,7 +173,7 @@ def verified_proof(run: ProvenRun, *, with_entry: bool) -> PageProof:
 
 def reader_of(run: ProvenRun) -> Reader:
     """Return a reader of the evidence, whose digests `verified_proof` has compared."""
-    return lambda name, rows: evidence.read_table(run.directory, name, rows)
+    return lambda name, rows: evidence.read_table(run.directory, name, rows, memory=run.memory)
 
 
 def _chosen_pools(
