@@ -7,7 +7,6 @@ Invariants:
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import stat
@@ -28,6 +27,7 @@ from lottery.audit.bundle import (
     ProvenRun,
     digests_of,
 )
+from lottery.audit.bundle_directory import describe_directory
 from lottery.audit.replay import Mismatch
 from lottery.errors import LedgerDamaged, LotteryError, Problem, Refused, quote
 from lottery.intake.memory import MemoryLimit
@@ -38,15 +38,12 @@ from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import VerifierKey
 from lottery.tlog.proof import LogProof, verify_entry
 
-MEMBERS: Final = 100_000
-"""Maximum number of files in a bundle."""
+MEMBERS: Final = 1_000
+"""Maximum number of files in a bundle; a record of 16 KiB names fewer."""
 RECORD_BYTES: Final = 16 << 20
 """Maximum size of a bundle's record, and of each of its other texts, in bytes."""
 
 _NAME: Final = re.compile(rf"(?P<run>[0-9-]{{14,24}})/(?P<file>{EVIDENCE_NAME})")
-_END_SIGNATURE: Final = b"PK\5\6"
-_END_BYTES: Final = 22
-"""Size of the end of an archive without a comment (APPNOTE.TXT, 4.3.16)."""
 _CHUNK: Final = 1 << 20
 """Bytes copied at a time."""
 
@@ -81,6 +78,9 @@ def opened_bundle(path: Path, keys: Sequence[VerifierKey]) -> Iterator[OpenedBun
     with tempfile.TemporaryDirectory(prefix="lottery-bundle-") as folder:
         directory = Path(folder)
         try:
+            problem = describe_directory(path, MEMBERS)
+            if problem is not None:
+                _refuse(path, f"cannot be read as a bundle: {problem}")
             with zipfile.ZipFile(path) as archive:
                 run, members = _safe_members(path, archive)
                 changed = _unpack(archive, members, directory)
@@ -128,12 +128,9 @@ def _safe_members(path: Path, archive: zipfile.ZipFile) -> tuple[str, dict[str, 
         Refused: A member is not what a bundle has, and might do harm.
     """
     infos = archive.infolist()
-    with path.open("rb") as file:
-        file.seek(-min(_END_BYTES, path.stat().st_size), os.SEEK_END)
-        end = file.read()
     first = min((info.header_offset for info in infos), default=0)
-    if archive.comment or first or not end.startswith(_END_SIGNATURE):
-        _refuse(path, "expected nothing but files, got other bytes before or after them")
+    if first:
+        _refuse(path, "expected nothing but files, got other bytes before them")
     if not infos or len(infos) > MEMBERS:
         _refuse(path, f"expected 1 to {MEMBERS} files, got {len(infos)}")
     members: dict[str, zipfile.ZipInfo] = {}

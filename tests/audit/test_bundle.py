@@ -738,13 +738,35 @@ def test_a_folder_that_is_not_the_one_of_the_run_is_refused(
     [
         pytest.param(b"", "cannot be read as a bundle", id="nothing"),
         pytest.param(b"this is no archive" * 100, "cannot be read as a bundle", id="text"),
-        pytest.param(b"PK\x05\x06" + bytes(18), "1 to 100000 files, got 0", id="an empty archive"),
+        pytest.param(b"PK\x05\x06" + bytes(18), "1 to 1000 files, got 0", id="an empty archive"),
         pytest.param(b"PK\x03\x04", "cannot be read as a bundle", id="a beginning"),
         pytest.param(b"PK\x05\x06", "cannot be read as a bundle", id="an end"),
     ],
 )
 def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes, problem: str) -> None:
     assert_refused(tmp_path, content, problem)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_directory_past_the_limit_is_refused_before_it_is_read(
+    *, is_large: bool, tmp_path: Path
+) -> None:
+    """The end announces it, that of large archives (ZIP64) too."""
+    size = 1 << 20
+    directory = bytes(size)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 10 if is_large else size, 0, 0)
+    if is_large:
+        large = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, size, 0)
+        end = large + struct.pack("<4sLQL", b"PK\6\7", 0, size, 1) + end
+
+    assert_refused(tmp_path, directory + end, "at most 256,000 bytes, got 1,048,576")
+
+
+def test_two_ends_that_do_not_agree_are_refused(tmp_path: Path) -> None:
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 10, 0, 0)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 7, 1)
+
+    assert_refused(tmp_path, bytes(100) + locator + end, "two ends that do not agree")
 
 
 def test_a_bundle_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
