@@ -2,7 +2,8 @@
 
 `docs/CLI.md` is what the commands say of themselves, `docs/SETTINGS.md` what the settings do, and
 `docs/METHOD.md` the rules that every bundle carries; `docs/schemas` has the JSON Schema of each
-document that a command prints with `--json`. A test fails when one drifts.
+document that a command prints with `--json`, and `lottery/web/openapi.json` the description of JSON
+over HTTP, which the server shows. A test fails when one drifts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import typer
 
+from docs.openapi import openapi
 from docs.schemas import schemas
 from lottery.cli.commands import COMMANDS, load
 from lottery.cli.main import app
@@ -31,6 +33,7 @@ def main() -> None:
 def generated() -> dict[str, str]:
     """File name to text."""
     return {
+        "../lottery/web/openapi.json": openapi(),
         "CLI.md": commands(),
         "METHOD.md": method(),
         "SETTINGS.md": settings(),

@@ -13,6 +13,8 @@ REQUIREMENTS: Final = {
     "obstore": "obstore>=0.12",
     "pg8000": "pg8000>=1.31.5",
     "scipy": "scipy>=1.16",
+    "starlette": "starlette>=0.50",
+    "uvicorn": "uvicorn>=0.54",
 }
 """What to install of each package, as the extras in `pyproject.toml` have it."""
 

@@ -97,7 +97,11 @@ def create_server(settings: Settings, orders: Orders | None = None) -> LotterySe
     for finding in operations.probe_objects(ledger):
         log.warning("objects", what=finding)
     ledger.publish()  # What a killed process has committed and not published.
-    identifier = Identifier(local=settings.local_trust(), tokens=tokens)
+    identifier = Identifier(
+        local=settings.local_trust(),
+        tokens=tokens,
+        has_door=orders is not None and not settings.listen.startswith(UNIX),
+    )
     watched: list[Watched[Any]] = [roles]
     watched += [] if certificates is None else [certificates]
     watched += [] if tokens is None else [tokens.keys]

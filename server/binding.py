@@ -45,18 +45,37 @@ def reserve(listen: str) -> socket.socket:
     Raises:
         OSError: The address is in use, or is not an address of this machine.
     """
-    host, port = host_and_port(listen)
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        reserved = socket.socket(family, socket.SOCK_STREAM)
-        # What has ended may linger on the port; what listens on it is refused.
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind(address)
-    except OSError as error:
-        raise OSError(f"cannot bind {quote(listen)}: {error}") from error
+    reserved = _bound(listen)
     # Only now: with it before, a second supervisor would be given the port too.
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return reserved
+
+
+def listening(listen: str) -> socket.socket:
+    """Return a socket that listens on HOST:PORT, which it has alone.
+
+    Raises:
+        OSError: The address is in use, or is not an address of this machine.
+    """
+    listener = _bound(listen)
+    listener.listen()
+    return listener
+
+
+def _bound(listen: str) -> socket.socket:
+    host, port = host_and_port(listen)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        # With its protocol: only of a socket that has it does asyncio send small parts at once.
+        bound = socket.socket(family, kind, protocol)
+        # What has ended may linger on the port; what listens on it is refused.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise OSError(f"cannot bind {quote(listen)}: {error}") from error
+    return bound
 
 
 def host_and_port(listen: str) -> tuple[str, int]:

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import datetime as dt
+import ssl
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,8 +86,33 @@ def read_certificates(
         OSError: A file cannot be read.
         ValueError: The files do not make a set.
     """
-    chain, secret = certificate.read_bytes(), key.read_bytes()
+    chain, secret = _read_pair(certificate, key)
     roots = None if client_ca is None else client_ca.read_bytes()
+    if client_ca is not None and roots is not None:
+        _certificates_in(client_ca, roots)
+    return grpc.ssl_server_certificate_configuration([(secret, chain)], roots)
+
+
+def watched_contexts(certificate: Path, key: Path) -> Watched[ssl.SSLContext]:
+    """Return the context of TLS for HTTP, which is made again when a file changes.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: The files do not make a set.
+    """
+
+    def read() -> ssl.SSLContext:
+        _read_pair(certificate, key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return context
+
+    return Watched("certificates", [certificate, key], read)
+
+
+def _read_pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
+    """Return the chain and the key, if they fit and the certificate is valid now."""
+    chain, secret = certificate.read_bytes(), key.read_bytes()
     own = _certificates_in(certificate, chain)[0]
     if own.public_key() != _key_in(key, secret).public_key():
         raise ValueError(
@@ -100,10 +126,8 @@ def read_certificates(
             f"{escape(certificate)}: expected a certificate that is valid now, got one from "
             f"{first:%Y-%m-%d %H:%M} until {last:%Y-%m-%d %H:%M} UTC"
         )
-    if client_ca is not None and roots is not None:
-        _certificates_in(client_ca, roots)
     _expires.set(last.timestamp())
-    return grpc.ssl_server_certificate_configuration([(secret, chain)], roots)
+    return chain, secret
 
 
 def _certificates_in(file: Path, content: bytes) -> list[x509.Certificate]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from lottery.errors import Unauthenticated
 from lottery.operations.requester import Identity
 from lottery.operations.roles import LOCAL, TOKEN, LocalTrust
+from lottery.web import PEER_KEY
+from server.binding import UNIX
 
 if TYPE_CHECKING:  # The supervisor reads settings, and loads no gRPC.
     import grpc
@@ -41,11 +43,16 @@ class Identifier:
     Args:
         local: Who a local caller is; None if nobody vouches for one.
         tokens: The tokens that count; None if none do.
+        has_door: Whether calls on a Unix socket are those of the door over HTTP alone, which says
+            from where its callers come.
     """
 
-    def __init__(self, *, local: LocalTrust | None, tokens: Tokens | None) -> None:
+    def __init__(
+        self, *, local: LocalTrust | None, tokens: Tokens | None, has_door: bool = False
+    ) -> None:
         self._local = local
         self._tokens = tokens
+        self._has_door = has_door
 
     def identify(self, context: grpc.ServicerContext) -> Identity | None:
         """Return who calls, or None if nobody vouches for the caller.
@@ -55,10 +62,18 @@ class Identifier:
         """
         shown = [value for key, value in context.invocation_metadata() if key == AUTHORIZATION]
         if shown:
-            return self._of_token(shown, context.peer())
+            return self._of_token(shown, self._host(context))
         if self._local is not None:
-            return Identity(kind=LOCAL, name=self._local.name, host=context.peer())
+            return Identity(kind=LOCAL, name=self._local.name, host=self._host(context))
         return of_certificate(cast("Any", context).auth_context(), context.peer())
+
+    def _host(self, context: grpc.ServicerContext) -> str:
+        """Return the address that a call comes from."""
+        peer = str(context.peer())
+        if not (self._has_door and peer.startswith(UNIX)):
+            return peer
+        said = [value for key, value in context.invocation_metadata() if key == PEER_KEY]
+        return str(said[0]) if said else peer
 
     def _of_token(self, shown: Sequence[str | bytes], host: str) -> Identity:
         if self._tokens is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
 from threading import Event, Thread
@@ -35,6 +35,11 @@ ANSWER_SECONDS: Final = 1.0
 """Time in seconds in which a worker answers."""
 MISSED: Final = 2
 """Answers that a worker misses before it counts as one that hangs."""
+_CONNECTING: Final = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+)
+"""Options of a channel to a worker that was started again."""
 _QUESTION: Final = "/lottery.worker/Answer"
 """A method that there is not: gRPC says so by itself."""
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
@@ -77,18 +82,23 @@ class Worker:
     Attributes:
         is_up: Whether it answered the last question.
         missed: How many answers in a row it failed to give, though it listens.
+        channel: The channel to it.
+
+    Args:
+        number: Its number.
+        folder: The server's folder, with its socket.
+        options: Further options of the channel.
     """
 
-    def __init__(self, number: int, folder: Path) -> None:
+    def __init__(self, number: int, folder: Path, options: Sequence[tuple[str, Any]] = ()) -> None:
         self.number = number
         self.is_up = False
         self.missed = 0
         self._metrics = folder / f"metrics-{number}"
-        self._channel = grpc.insecure_channel(
-            f"{UNIX}{folder / f'worker-{number}'}",
-            [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)],
+        self.channel = grpc.insecure_channel(
+            f"{UNIX}{folder / f'worker-{number}'}", [*_CONNECTING, *options]
         )
-        self._question: Any = self._channel.unary_unary(_QUESTION)
+        self._question: Any = self.channel.unary_unary(_QUESTION)
 
     def ask(self) -> Any:
         """Ask it whether it answers."""
@@ -110,6 +120,13 @@ class Worker:
                     return text.read().decode()
             except OSError:
                 return ""
+
+
+def ask_all(workers: Sequence[Worker]) -> None:
+    """Ask workers at once whether they answer, and wait for the answers or their time."""
+    asked = [(worker, worker.ask()) for worker in workers]
+    for worker, answer in asked:
+        worker.hear(answer)
 
 
 class Monitor:
@@ -167,9 +184,7 @@ class Monitor:
 
     def ask(self) -> None:
         """Ask all workers, and report what they answer."""
-        asked = [(worker, worker.ask()) for worker in self._workers]
-        for worker, answer in asked:
-            worker.hear(answer)
+        ask_all(self._workers)
         hangs = any(worker.missed >= MISSED for worker in self._workers)
         is_up = any(worker.is_up or worker.missed for worker in self._workers)
         self.health.report(is_serving=is_up and not hangs)

@@ -24,7 +24,7 @@ from server.settings import Settings
 STOP_SIGNALS: Final = frozenset((signal.SIGTERM, signal.SIGINT))
 """Signals that stop the server."""
 ASK: Final = "ask\n"
-"""The line that has the monitor ask the workers at once."""
+"""The line that has the monitor, or the door over HTTP, ask the workers at once."""
 DRAIN: Final = "drain\n"
 """The line that has the monitor report NOT_SERVING from now on."""
 
@@ -37,7 +37,7 @@ class Orders:
         settings: The settings of the server.
         folder: A folder of the server's own, for sockets and what workers share.
         count: The number of workers.
-        number: Which worker it is, from 0; None for the monitor.
+        number: Which worker it is, from 0; None for the others.
     """
 
     settings: Settings

@@ -8,15 +8,19 @@ Invariants:
 from __future__ import annotations
 
 import ipaddress
+import ssl
+from typing import Final
 
 import grpc
 
 from lottery.errors import quote
 from server.binding import UNIX, host_and_port
-from server.certificates import watched_certificates
+from server.certificates import watched_certificates, watched_contexts
 from server.settings import Settings
 from server.tokens import Tokens, watched_keys
 from server.watched import Watched
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class InsecureListen(ValueError):
@@ -43,14 +47,40 @@ def certificates(settings: Settings) -> Watched[grpc.ServerCertificateConfigurat
             "expected both LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY for TLS; "
             "set both or remove every LOTTERY_TLS setting"
         )
-    if not (is_loopback(settings.listen) or settings.allow_insecure_public):
-        raise InsecureListen(
-            f"expected an address on loopback without TLS, got {quote(settings.listen)}; set "
-            "LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY, or LOTTERY_ALLOW_INSECURE_PUBLIC=true"
-        )
-    if settings.trust_local is not None and not is_loopback(settings.listen):
-        raise _misplaced_trust()
+    for listen in filter(None, (settings.listen, settings.http_listen)):
+        if not (is_loopback(listen) or settings.allow_insecure_public):
+            raise InsecureListen(
+                f"expected an address on loopback without TLS, got {quote(listen)}; set "
+                "LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY, or LOTTERY_ALLOW_INSECURE_PUBLIC=true"
+            )
+        if settings.trust_local is not None and not is_loopback(listen):
+            raise _misplaced_trust()
     return None
+
+
+def web_contexts(settings: Settings) -> Watched[ssl.SSLContext] | None:
+    """Return the same for HTTP, where no client shows a certificate; None without TLS.
+
+    Raises:
+        ValueError: As `certificates`.
+        OSError: A file cannot be read.
+        InsecureListen: As `certificates`.
+    """
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificates(settings) is None or certificate is None or key is None:
+        return None
+    return watched_contexts(certificate, key)
+
+
+def local_hosts(settings: Settings) -> frozenset[str] | None:
+    """Return the names of this machine under which HTTP is asked; None for any.
+
+    A name that an attacker points at loopback leads no page of theirs to callers who are trusted
+    for being local. Beyond loopback and with TLS nobody is.
+    """
+    if settings.tls_certificate is not None or not is_loopback(settings.http_listen):
+        return None
+    return _LOOPBACK | {host_and_port(settings.http_listen)[0]}
 
 
 def tokens(settings: Settings) -> Tokens | None:

@@ -35,6 +35,11 @@ class Settings(Variables, BaseSettings):
     metrics_listen: str = Field(
         "127.0.0.1:9464", description="Address of the Prometheus metrics; empty turns them off."
     )
+    http_listen: str = Field(
+        "",
+        description="Address of JSON over HTTP, with TLS where the services have it; empty turns "
+        "it off. Needs the extra `console`.",
+    )
     processes: int | None = Field(
         None,
         ge=1,
@@ -162,11 +167,11 @@ class Settings(Variables, BaseSettings):
             _local_trust(text)
         return text
 
-    @field_validator("listen", "health_listen", "metrics_listen")
+    @field_validator("listen", "health_listen", "metrics_listen", "http_listen")
     @classmethod
     def _is_address(cls, listen: str, info: ValidationInfo) -> str:
-        is_metrics = info.field_name == "metrics_listen"
-        if (listen or not is_metrics) and (is_metrics or not listen.startswith(UNIX)):
+        is_over_http = info.field_name in {"metrics_listen", "http_listen"}
+        if (listen or not is_over_http) and (is_over_http or not listen.startswith(UNIX)):
             host_and_port(listen)
         return listen
 

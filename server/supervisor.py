@@ -1,4 +1,4 @@
-"""The supervisor: starts the workers and the monitor, starts again what dies, and stops all.
+"""The supervisor: starts the other processes, starts again what dies, and stops all.
 
 It computes nothing and imports no gRPC, so that nothing of a call can take it down.
 
@@ -40,6 +40,12 @@ importlib.import_module(sys.argv[1]).main()
 """
 """What a process runs: a module of this package, which may not be installed. The working directory,
 where somebody else's packages may be, is not on its path (`python -P`)."""
+_PORTS: Final = {
+    "health_listen": "health_port",
+    "metrics_listen": "metrics_port",
+    "http_listen": "http_port",
+}
+"""The settings whose ports the other processes say, by what they call them."""
 PAUSE_SECONDS: Final = 1.0
 """Time in seconds between two starts of a process that dies."""
 
@@ -95,23 +101,24 @@ class Supervisor:
         for number in range(self._count):
             self._children.append(_begun("server.worker", replace(self._orders, number=number)))
         self._children.append(_begun("server.monitor", self._orders))
+        if self._settings.http_listen:
+            self._children.append(_begun("server.web", self._orders))
         said: dict[str, Any] = {}
         for child in self._children:
             said |= _heard(child)
             if "problem" in said:
                 self._kill()
                 raise NotStarted(said["problem"])
-        monitor = self._children[-1]
-        _order(monitor, ASK)
-        ports = {"health_listen": "health_port", "metrics_listen": "metrics_port"}
         given = self._settings.model_dump()
         fixed = {
             name: f"{given[name].rpartition(':')[0]}:{said[port]}"
-            for name, port in ports.items()
-            if said[port] is not None
+            for name, port in _PORTS.items()
+            if said.get(port) is not None
         }
-        # Should it have to start again, its ports are the same.
-        monitor.orders = replace(self._orders, settings=self._settings.model_copy(update=fixed))
+        orders = replace(self._orders, settings=self._settings.model_copy(update=fixed))
+        for child in self._others():
+            _order(child, ASK)
+            child.orders = orders  # Should it have to start again, its ports are the same.
         return said
 
     def workers(self) -> list[int]:
@@ -130,23 +137,28 @@ class Supervisor:
 
     def stop(self) -> None:
         """Drain: report NOT_SERVING, wait, and let the calls in progress finish."""
-        *workers, monitor = self._children
+        monitor, *doors = self._others()
+        workers = self._children[: self._count]
         self._log.info("draining", grace_seconds=self._settings.grace_seconds)
         _order(monitor, DRAIN)
         time.sleep(self._settings.leave_seconds)
-        for child in workers:
+        for child in (*doors, *workers):
             _close(child)
-        for child in workers:
+        for child in (*doors, *workers):
             child.process.wait()
         _close(monitor)
         monitor.process.wait()
         self._stack.close()
         self._log.info("stopped")
 
+    def _others(self) -> list[_Child]:
+        """Return the monitor, and the door over HTTP if there is one."""
+        return self._children[self._count :]
+
     def _again(self, child: _Child) -> _Child:
         code = child.process.returncode
         self._log.error(
-            "worker died" if child.orders.number is not None else "monitor died",
+            f"{child.module.rpartition('.')[2]} died",
             worker=child.orders.number,
             code=code,
             problem=_heard(child).get("problem"),

@@ -38,7 +38,7 @@ def test_every_extra_has_the_package_that_is_asked_for() -> None:
     assert not {re.split("[>=]", each)[0] for each in PROJECT["dependencies"]} & set(found)
 
 
-@pytest.mark.parametrize("package", REQUIREMENTS)
+@pytest.mark.parametrize("package", NEEDING)
 def test_without_a_package_the_command_says_what_to_install(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

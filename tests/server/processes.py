@@ -44,6 +44,10 @@ class ServerProcess:
 
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""
+        return self.children("server.worker")
+
+    def children(self, module: str) -> list[int]:
+        """Return the process ids of those that run a module."""
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -51,7 +55,7 @@ class ServerProcess:
                 command = stat.with_name("cmdline").read_bytes().split(b"\0")
             except OSError:  # It has ended.
                 continue
-            if parent == self.process.pid and b"server.worker" in command:
+            if parent == self.process.pid and module.encode() in command:
                 found.append(int(stat.parent.name))
         return sorted(found)
 

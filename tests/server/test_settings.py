@@ -44,6 +44,7 @@ def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
         ("listen", "127.0.0.1:0", "127.0.0.1:0"),
         ("health_listen", "[::1]:50052", "[::1]:50052"),
         ("metrics_listen", "", ""),
+        ("http_listen", "127.0.0.1:8080", "127.0.0.1:8080"),
         ("processes", "2", 2),
         ("run_threads", "3", 3),
         ("read_threads", "4", 4),

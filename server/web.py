@@ -1,0 +1,151 @@
+"""The process of the door over HTTP: it asks the workers, and has no rule and no ledger.
+
+The supervisor starts it where `LOTTERY_HTTP_LISTEN` is set. It reaches the workers on their sockets
+in the server's own folder.
+
+Invariants:
+- A request goes to a worker that answers, if there is one; they take turns.
+- Where the server has TLS, so has this port, with the same certificate.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import socket
+import ssl
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+from typing import Any, Final
+
+import grpc
+import structlog
+
+from lottery.extras import import_extra
+from server import processes, security
+from server.binding import listening
+from server.monitor import ASK_SECONDS, Worker, ask_all
+from server.processes import Orders
+from server.watched import Watched
+
+ANSWER_BYTES: Final = 16 << 20
+"""Maximum size in bytes of an answer, before it becomes JSON."""
+CONNECTIONS: Final = 256
+"""Maximum number of connections."""
+
+
+class Workers:
+    """The workers, which take turns.
+
+    Args:
+        folder: The server's folder.
+        count: Their number.
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        options = [("grpc.max_receive_message_length", ANSWER_BYTES)]
+        self._workers = [Worker(number, folder, options) for number in range(count)]
+        self._turns = itertools.count()
+
+    def ask(self) -> None:
+        """Ask all whether they answer."""
+        ask_all(self._workers)
+
+    def channel(self) -> grpc.Channel:
+        """Return the channel of the next worker that answers; of any, if none does."""
+        up = [worker for worker in self._workers if worker.is_up] or self._workers
+        return up[next(self._turns) % len(up)].channel
+
+
+def main() -> None:
+    """Serve until the supervisor ends or says so, then drain; each line of input asks at once."""
+    orders = processes.begin()
+    with processes.starting():
+        listener = listening(orders.settings.http_listen)
+        workers = Workers(orders.folder, orders.count)
+        server = _server(orders, workers)
+    _log_in_lines()
+    asking = Thread(target=_keep_asking, args=(workers,), name="asking", daemon=True)
+    serving = Thread(target=_serve, args=(server, listener), name="http", daemon=True)
+    processes.report(http_port=listener.getsockname()[1])
+    asking.start()
+    serving.start()
+    for line in sys.stdin:
+        workers.ask()
+        processes.report(done=line)
+    server.should_exit = True
+    serving.join()
+
+
+def _server(orders: Orders, workers: Workers) -> Any:
+    """Return the server of the application, which listens to no signal in a thread of its own.
+
+    Raises:
+        EngineMissing: What it needs is not installed.
+    """
+    uvicorn: Any = import_extra("uvicorn")
+    import_extra("starlette")
+    from lottery.web.api import api_routes  # noqa: PLC0415 - an extra.
+    from lottery.web.app import create_app  # noqa: PLC0415 - as above.
+
+    settings = orders.settings
+    contexts = security.web_contexts(settings)
+    config = uvicorn.Config(
+        create_app(api_routes(workers.channel), hosts=security.local_hosts(settings)),
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=math.ceil(settings.grace_seconds),
+        ssl_context_factory=None if contexts is None else lambda *_: _changing(contexts),
+    )
+    return uvicorn.Server(config)
+
+
+def _changing(contexts: Watched[ssl.SSLContext]) -> ssl.SSLContext:
+    """Return a context that gives each handshake the present one."""
+
+    def take(connection: ssl.SSLObject, *_: object) -> None:
+        connection.context = contexts.current()
+
+    first = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    first.sni_callback = take  # Called for each handshake, also one without a name.
+    return first
+
+
+def _serve(server: Any, listener: socket.socket) -> None:
+    """Serve, and end the process with it, so that the supervisor sees it."""
+    try:
+        server.run(sockets=[listener])
+    finally:
+        processes.end()
+
+
+def _keep_asking(workers: Workers) -> None:
+    while True:
+        workers.ask()
+        time.sleep(ASK_SECONDS)
+
+
+class _Lines(logging.Handler):
+    """Writes what the library warns of as lines of the server's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().warning(
+            "http", what=record.getMessage(), exc_info=record.exc_info or None
+        )
+
+
+def _log_in_lines() -> None:
+    logger = logging.getLogger("uvicorn")
+    logger.setLevel(logging.WARNING)
+    logger.addHandler(_Lines())
+    logger.propagate = False
