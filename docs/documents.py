@@ -435,6 +435,12 @@ class Status(TypedDict):
     status: str
 
 
+class ConsoleAddress(TypedDict):
+    """Where a console is, with the secret that opens it once."""
+
+    url: str
+
+
 class WitnessKey(TypedDict):
     """A witness's public key, and where it is asked."""
 
@@ -505,6 +511,7 @@ DOCUMENTS: Final[dict[str, Sequence[Any]]] = {
     "watch": (LedgerStatus,),
     "keys": (LogKey,),
     "keys rotate": (NextLogKey,),
+    "console": (ConsoleAddress,),
     "health": (Status,),
     "dev-certs": (TrialCertificates,),
     "witness keys": (WitnessKey,),

@@ -21,6 +21,8 @@ NEEDING = {
     "scipy": ["seeds"],
     "duckdb": ["replay", "latest", "--engine", "sql"],
     "obstore": ["--objects", "s3://bucket/prefix", "status"],
+    "starlette": ["console"],
+    "uvicorn": ["console"],
     "pg8000": ["--ledger", "postgresql://me@nowhere/lottery", "--objects", ".", "runs"],
 }
 

@@ -57,8 +57,8 @@ def test_the_wheel_holds_what_the_packages_read(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     read = [
         path.relative_to(ROOT).as_posix()
-        for folder in ("texts", "report/templates")
-        for path in (ROOT / "lottery" / "audit" / folder).iterdir()
+        for folder in ("audit/texts", "audit/report/templates", "web/console/templates")
+        for path in (ROOT / "lottery" / folder).iterdir()
     ]
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())

@@ -5,10 +5,10 @@ Each step reads as in the published example, with the id of a decided rule. Only
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from lottery.audit.explain import AccountWorking, PoolWorking
 from lottery.method.distribution import NumberRange
@@ -20,13 +20,65 @@ BREAK_TEXTS: Final = {
     "NO_POSITION": "nobody is short",
 }
 """What the reasons of breaks mean (D5)."""
+BREAK_CAUSES: Final = {
+    "EXCEEDS_SHORT": "a late trade, give-up or transfer that is not in the positions; positions "
+    "taken after the assignments were booked; a corporate action",
+    "NO_POSITION": "another spelling of the series after an adjustment; occ_account missing or "
+    "different in one of the files; a truncated file",
+}
+"""The usual causes of breaks, as docs/OPERATIONS.md has them."""
+HOLD_TEXTS: Final = {
+    "STALE_VOLUMES": (
+        "the composite is that of another date",
+        "the volumes file: two dates with one composite have not been seen",
+    ),
+    "NOTICE_ON_ANOTHER_DATE": (
+        "a notice with this id, series and quantity stands allocated on another date",
+        "the date of the notices file",
+    ),
+    "SERIES_EXPIRED": (
+        "a series expired before the business date",
+        "the dates of the notices and of the run",
+    ),
+    "NOT_A_TRADING_DAY": (
+        "a weekend day, or a holiday of the exchanges",
+        (
+            "the business date, which is the day that was traded; where the calendar is wrong, "
+            "lottery charter amend --calendar FILE overrules it for later dates"
+        ),
+    ),
+    "FUTURE_DATE": ("a date after today in New York", "the business date"),
+    "CYCLE_OUT_OF_ORDER": (
+        "a cycle below the date's highest, or more than one above it",
+        "whether a cycle is missing; a correction keeps the cycle of what it supersedes",
+    ),
+    "MAY_BE_CUT_OFF": (
+        (
+            "the last line of a text file has no line end, and neither control totals nor a "
+            "checksum came with it"
+        ),
+        "the end of the file, against what was sent; --expect or a .sha256 settles it",
+    ),
+    "MOSTLY_BREAKS": (
+        "more than half of the contracts are in breaks",
+        "whether the positions are those of this date, and of all accounts",
+    ),
+    "ASSIGNED_EXCEEDS_OCC_SHORT": (
+        "OCC's own position file shows fewer short contracts than OCC assigned",
+        "whether both files of OCC are of one date; then OCC",
+    ),
+}
+"""What holds a run by each code, and what to check then (H1), as docs/OPERATIONS.md has them."""
 STATE_TEXTS: Final = {
     "ALLOCATED": "Allocated",
     "ALLOCATED_WITH_BREAKS": "Allocated, with breaks",
     "NOTHING_ASSIGNED": "Nothing was assigned",
     "WITHDRAWN": "Withdrawn: OCC took the notices back",
+    "PROPOSED": "Proposed: waits for approval",
+    "REJECTED": "Rejected",
+    "EXPIRED": "Expired without approval",
 }
-"""What the states of runs mean (N1, D5)."""
+"""What the states of runs and proposals mean (N1, D5)."""
 LISTED_NUMBERS: Final = 3
 """Maximum count of consecutive numbers listed one by one, as the published `28, 29, 30`."""
 PERCENT_DECIMALS: Final = 2
@@ -47,6 +99,18 @@ _RIGHTS: Final = {"C": "call", "P": "put"}
 def count(number: int, noun: str) -> str:
     """Format a number of things, as `1 account` or `1,046 accounts`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def subject_of(entry: Mapping[str, Any]) -> str:
+    """Return what an entry of the trail is about, given as JSON values."""
+    match entry["type"]:
+        case "charter":
+            return f"from {entry['holds_from'] or 'the beginning'}"
+        case "key":
+            return f"from {entry['signs_from']} entries on"
+        case "request" | "approval" | "rejection":
+            return str(entry["run"])
+    return str(entry["subject"])
 
 
 def owned_numbers(account: AccountWorking) -> str:

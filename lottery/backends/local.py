@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 
@@ -23,7 +24,9 @@ class LocalBackend:
         settings: Where it is.
         variables: What has its limits, and names the server's certificate.
         warn: Receives warnings.
-        let_in: Raises `RoleMissing` if somebody may not give the command.
+        let_in: Raises `RoleMissing` if somebody may not give a command, by its words.
+        command: The command that is given.
+        open_ledger: Opens the ledger; `operations.open_ledger` unless it is kept open.
     """
 
     def __init__(
@@ -32,23 +35,38 @@ class LocalBackend:
         *,
         variables: Variables,
         warn: Callable[[str], None],
-        let_in: Callable[[operations.Identity], None],
+        let_in: Callable[[operations.Identity, str], None],
+        command: str,
+        open_ledger: Callable[..., operations.Ledger] | None = None,
     ) -> None:
         self._settings = settings
         self._variables = variables
         self._warn = warn
         self._let_in = let_in
         self._memory = variables.memory_limit()
+        self._command = command
+        self._open_ledger = open_ledger
         self._requester = operations.Requester(by=operations.system_identity(), warn=warn)
+
+    def giving(self, command: str) -> Self:
+        """Return the same ledger, for who may give another command."""
+        return type(self)(
+            self._settings,
+            variables=self._variables,
+            warn=self._warn,
+            let_in=self._let_in,
+            command=command,
+            open_ledger=self._open_ledger,
+        )
 
     @property
     def settings(self) -> operations.LedgerSettings:
         """Where the ledger is, for who may give the command: all that reaches it asks here."""
-        self._let_in(self._requester.by)
+        self._let_in(self._requester.by, self._command)
         return self._settings
 
     def ledger(self) -> operations.Ledger:
-        return operations.open_ledger(self.settings, self._warn)
+        return (self._open_ledger or operations.open_ledger)(self.settings, self._warn)
 
     def methodology(self, business_date: dt.date) -> operations.Methodology:
         return operations.methodology_for(self.ledger(), business_date)

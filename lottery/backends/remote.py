@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 from lottery import operations
 from lottery.backends.whole_file import writing_whole
@@ -43,6 +44,9 @@ class RemoteBackend(LotteryClient):
     ) -> None:
         super().__init__(target, tls=tls)
         self._memory = memory
+
+    def giving(self, command: str) -> Self:  # noqa: ARG002 - the server asks at each call.
+        return self
 
     def methodology(self, business_date: dt.date) -> Methodology:
         return JPMS_2024_09_06.deciding(self.get_charter(business_date))

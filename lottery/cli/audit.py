@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -285,21 +285,9 @@ def _show_trail(console: Console, entries: list[Entry]) -> None:
         made.add_row(
             text.recorded_time(entry.recorded_at),
             entry.type,
-            _subject_of(document),
+            wording.subject_of(document),
             document.get("outcome") or document.get("reason") or "",
             text.person(entry.requested_by),
             entry.software.version,
         )
     console.print(made)
-
-
-def _subject_of(document: Mapping[str, Any]) -> str:
-    """Return what an entry of the trail is about."""
-    match document["type"]:
-        case "charter":
-            return f"from {document['holds_from'] or 'the beginning'}"
-        case "key":
-            return f"from {document['signs_from']} entries on"
-        case "request" | "approval" | "rejection":
-            return str(document["run"])
-    return str(document["subject"])

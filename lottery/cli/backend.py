@@ -19,6 +19,7 @@ from lottery.operations.settings import LedgerSettings
 if TYPE_CHECKING:
     from lottery.backends.remote import RemoteBackend
     from lottery.client import TlsFiles
+    from lottery.operations import Ledger
 
 DEFAULT_LEDGER: Final = "lottery-ledger"
 
@@ -48,8 +49,14 @@ def open_backend(session: Session) -> Iterator[Backend]:
         yield backend
 
 
-def open_local_backend(session: Session) -> LocalBackend:
+def open_local_backend(
+    session: Session, open_ledger: Callable[..., Ledger] | None = None
+) -> LocalBackend:
     """Open the ledger's directory, for what is done there only.
+
+    Args:
+        session: The command's options.
+        open_ledger: As of `LocalBackend`.
 
     Raises:
         typer.BadParameter: A server is named, or as `open_backend`.
@@ -66,7 +73,9 @@ def open_local_backend(session: Session) -> LocalBackend:
         ledger_settings(session, ledger),
         variables=client_variables(),
         warn=session.warn,
-        let_in=_doorkeeper(session.command),
+        let_in=_doorkeeper(),
+        command=session.command,
+        open_ledger=open_ledger,
     )
 
 
@@ -93,7 +102,7 @@ def ledger_settings(session: Session, ledger: str) -> LedgerSettings:
     )
 
 
-def _doorkeeper(command: str) -> Callable[[Identity], None]:
+def _doorkeeper() -> Callable[[Identity, str], None]:
     """Return what lets in those who may give a command: everybody, unless roles are given.
 
     Raises:
@@ -101,7 +110,7 @@ def _doorkeeper(command: str) -> Callable[[Identity], None]:
     """
     file = client_variables().roles
     if file is None:
-        return lambda _: None
+        return lambda *_: None
     from lottery.operations.roles import read_roles  # noqa: PLC0415 - loads what few need.
 
     try:
@@ -110,7 +119,7 @@ def _doorkeeper(command: str) -> Callable[[Identity], None]:
         raise typer.BadParameter(f"LOTTERY_ROLES: {escape(file)}: {error.strerror}") from None
     except ValueError as error:
         raise typer.BadParameter(f"LOTTERY_ROLES: {error}") from None
-    return lambda user: roles.let_in(user, f"lottery {command}", roles.giving(command))
+    return lambda user, command: roles.let_in(user, f"lottery {command}", roles.giving(command))
 
 
 def _tls_files() -> TlsFiles | None:

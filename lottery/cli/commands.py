@@ -90,6 +90,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "Publish and archive what is behind; print a line whenever the figures change.",
     ),
     "serve": ("serve:serve", "Serve the lottery over gRPC until SIGTERM."),
+    "console": (
+        "morning:console",
+        "Show the ledger in a browser on this machine, until it is stopped; prints the address.",
+    ),
     "health": (
         "serve:health",
         "Ask a server whether it is serving: exit code 0 if it is, 75 if not.",

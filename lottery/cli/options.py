@@ -195,6 +195,18 @@ def read_new_key(make: Path | None, name: str | None) -> tuple[Path, str] | None
     raise typer.BadParameter("--make and --name go together")
 
 
+def read_address(text: str) -> tuple[str, int]:
+    """Return the host and the port of --listen.
+
+    Raises:
+        typer.BadParameter: The text is not HOST:PORT.
+    """
+    host, _, port = text.rpartition(":")
+    if not (host and port.isascii() and port.isdecimal() and int(port) < 1 << 16):
+        raise typer.BadParameter(f"--listen: expected HOST:PORT, got {quote(text)}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 def read_series(text: str) -> str:
     """Return the padded form of a series.
 

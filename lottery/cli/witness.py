@@ -10,10 +10,17 @@ from typing import Annotated
 
 import typer
 
-from lottery.cli.options import JsonOption, MakeOption, NameOption, read_keys, read_new_key
+from lottery.cli.options import (
+    JsonOption,
+    MakeOption,
+    NameOption,
+    read_address,
+    read_keys,
+    read_new_key,
+)
 from lottery.cli.session import Session, session_of, stop_event
 from lottery.cli.witness_server import WitnessServer
-from lottery.errors import LotteryError, quote
+from lottery.errors import LotteryError
 from lottery.operations.proofs import VerifierKey
 from lottery.operations.witness import make_witness_key, open_witness, witness_key
 
@@ -50,7 +57,7 @@ def serve(
     A copy of the state that is older than the witness must never be put in place of it: the witness
     would cosign a second history.
     """
-    session, address = session_of(context, as_json=as_json), _address(listen)
+    session, address = session_of(context, as_json=as_json), read_address(listen)
     logs = read_keys(log, "--log")
     try:
         witness = open_witness(key, logs, state)
@@ -101,10 +108,3 @@ def _show(session: Session, key: VerifierKey, url: str | None = None) -> None:
 
 def _report(line: str) -> None:
     typer.echo(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}", err=True)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not (host and port.isascii() and port.isdecimal() and int(port) < 1 << 16):
-        raise typer.BadParameter(f"--listen: expected HOST:PORT, got {quote(text)}")
-    return host.removeprefix("[").removesuffix("]"), int(port)

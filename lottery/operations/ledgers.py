@@ -218,6 +218,11 @@ def methodology_for(ledger: Ledger, business_date: dt.date) -> Methodology:
     return ledger.charter_for(business_date).method.methodology()
 
 
+def where_is(ledger: Ledger) -> str:
+    """Return where a ledger is: its database, without a password."""
+    return ledger.ports.database.place
+
+
 def open_database(settings: LedgerSettings) -> Database:
     """Return the database of a ledger's settings; nothing is opened yet.
 

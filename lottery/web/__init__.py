@@ -1,6 +1,6 @@
-"""The door over HTTP: JSON for other services, made of the protos.
+"""What is reached by HTTP: JSON for other services, made of the protos, and the console for people.
 
-It has no rules: whatever is asked of it, it asks the services over gRPC, as the caller who asks.
+It has no rules: whatever is asked of it, it asks the services or a backend, as who asks it.
 """
 
 from __future__ import annotations

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from lottery.audit import wording
+from lottery.ledger.holds import HOLDS
 from lottery.method.distribution import NumberRange
+
+RUNBOOK = Path(__file__).parents[2] / "docs" / "OPERATIONS.md"
 
 
 def ranges(*ends: tuple[int, int]) -> list[NumberRange]:
@@ -48,3 +54,18 @@ def test_a_series_is_described_in_words(series: str, expected: str) -> None:
 )
 def test_one_is_not_written_as_several(number: int, expected: str) -> None:
     assert wording.count(number, "account") == expected
+
+
+def rows_of_the_runbook(codes: set[str]) -> dict[str, tuple[str, str]]:
+    """Return the rows of the runbook's tables about codes, as they are read."""
+    text = RUNBOOK.read_text("utf-8").replace("`", "")
+    rows = re.findall(r"(?m)^\| ([A-Z_]+) \| ([^|]+) \| ([^|]+) \|$", text)
+    return {code: (first, second) for code, first, second in rows if code in codes}
+
+
+def test_what_holds_and_what_to_check_is_what_the_runbook_says() -> None:
+    assert rows_of_the_runbook({*HOLDS}) == wording.HOLD_TEXTS
+    causes = {
+        code: cause for code, (_, cause) in rows_of_the_runbook({*wording.BREAK_TEXTS}).items()
+    }
+    assert causes == wording.BREAK_CAUSES

@@ -129,6 +129,7 @@ OPTIONS = {
     ],
     "trail": ["--ledger", "--json"],
     "serve": ["--listen", "--ledger", "--objects", "--archive"],
+    "console": ["--listen", "--ledger", "--server", "--json"],
     "health": ["--listen", "--json"],
 }
 

@@ -20,7 +20,7 @@ from tests.server.calls import serving
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 SERIES = "AAPL240920C00220000"
-ENDLESS = {"watch", "witness serve", "serve"}
+ENDLESS = {"console", "watch", "witness serve", "serve"}
 """Commands that run until they are stopped; `watch` prints what `status` does."""
 
 DAY = "2024-09-16"

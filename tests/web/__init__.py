@@ -1,0 +1,1 @@
+"""The console's pages, asked as an application and read as people read them."""
