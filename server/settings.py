@@ -37,8 +37,8 @@ class Settings(Variables, BaseSettings):
     )
     http_listen: str = Field(
         "",
-        description="Address of JSON over HTTP, with TLS where the services have it; empty turns "
-        "it off. Needs the extra `console`.",
+        description="Address of JSON over HTTP and of the console, with TLS where the services "
+        "have it; empty turns it off. Needs the extra `console`.",
     )
     processes: int | None = Field(
         None,

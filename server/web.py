@@ -1,4 +1,4 @@
-"""The process of the door over HTTP: it asks the workers, and has no rule and no ledger.
+"""The process of the door over HTTP, JSON and the console: it asks the workers, and has no ledger.
 
 The supervisor starts it where `LOTTERY_HTTP_LISTEN` is set. It reaches the workers on their sockets
 in the server's own folder.
@@ -19,22 +19,32 @@ import sys
 import time
 from pathlib import Path
 from threading import Thread
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import structlog
 
+from lottery.backends.remote import RemoteBackend
 from lottery.extras import import_extra
+from lottery.operations import MemoryLimit
+from lottery.version import VERSION
 from server import processes, security
 from server.binding import listening
 from server.monitor import ASK_SECONDS, Worker, ask_all
 from server.processes import Orders
 from server.watched import Watched
 
+if TYPE_CHECKING:  # Of an extra.
+    from starlette.requests import Request
+
+    from lottery.web.console.app import BackendFor
+
 ANSWER_BYTES: Final = 16 << 20
 """Maximum size in bytes of an answer, before it becomes JSON."""
 CONNECTIONS: Final = 256
 """Maximum number of connections."""
+CONSOLE_SECONDS: Final = 60.0
+"""Time in seconds for each call that a page of the console makes."""
 
 
 class Workers:
@@ -90,11 +100,14 @@ def _server(orders: Orders, workers: Workers) -> Any:
     import_extra("starlette")
     from lottery.web.api import api_routes  # noqa: PLC0415 - an extra.
     from lottery.web.app import create_app  # noqa: PLC0415 - as above.
+    from lottery.web.console.app import console_routes  # noqa: PLC0415 - as above.
 
     settings = orders.settings
     contexts = security.web_contexts(settings)
+    about = f"Server {VERSION} at {settings.listen}"
+    pages = console_routes(_backends(workers, settings.memory_limit()), about=about)
     config = uvicorn.Config(
-        create_app(api_routes(workers.channel), hosts=security.local_hosts(settings)),
+        create_app([*api_routes(workers.channel), *pages], hosts=security.local_hosts(settings)),
         loop="asyncio",
         http="h11",
         ws="none",
@@ -108,6 +121,17 @@ def _server(orders: Orders, workers: Workers) -> Any:
         ssl_context_factory=None if contexts is None else lambda *_: _changing(contexts),
     )
     return uvicorn.Server(config)
+
+
+def _backends(workers: Workers, memory: MemoryLimit) -> BackendFor:
+    """Return what opens the backend of a request: a worker, asked as the request's caller."""
+    from lottery.web.calling import channel_of  # noqa: PLC0415 - an extra.
+
+    def backend_for(request: Request) -> RemoteBackend:
+        channel = channel_of(request, workers.channel())
+        return RemoteBackend(channel, tls=None, memory=memory, timeout=CONSOLE_SECONDS)
+
+    return backend_for
 
 
 def _changing(contexts: Watched[ssl.SSLContext]) -> ssl.SSLContext:

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+import grpc
+
 from lottery import operations
 from lottery.backends.whole_file import writing_whole
 from lottery.client import LotteryClient, TlsFiles
@@ -30,9 +32,10 @@ class RemoteBackend(LotteryClient):
     """A connection to a server, with the methods of `LocalBackend`.
 
     Args:
-        target: The server's address, HOST:PORT.
+        target: The server's address, HOST:PORT, or a channel to it, which stays open.
         tls: The files for TLS; None connects without it.
         memory: What a day may take that is read here.
+        timeout: Seconds that a call may take; None waits without limit.
 
     Raises:
         OSError: A file cannot be read.
@@ -40,9 +43,14 @@ class RemoteBackend(LotteryClient):
     """
 
     def __init__(
-        self, target: str, *, tls: TlsFiles | None, memory: operations.MemoryLimit
+        self,
+        target: str | grpc.Channel,
+        *,
+        tls: TlsFiles | None,
+        memory: operations.MemoryLimit,
+        timeout: float | None = None,
     ) -> None:
-        super().__init__(target, tls=tls)
+        super().__init__(target, tls=tls, timeout=timeout)
         self._memory = memory
 
     def giving(self, command: str) -> Self:  # noqa: ARG002 - the server asks at each call.

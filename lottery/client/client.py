@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
+import grpc
 import pyarrow as pa
 
 from lottery.audit.explain import PoolWorking
@@ -65,7 +66,7 @@ class LotteryClient(AuditCalls, DayCalls):
     Withdrawals, replays, verifications and exports are not.
 
     Args:
-        target: The server's address, HOST:PORT.
+        target: The server's address, HOST:PORT, or a channel to it, which stays open.
         tls: The files for TLS; None connects without it. When they change, so does the connection.
         timeout: Seconds that a call may take; None waits without limit.
 
@@ -75,7 +76,11 @@ class LotteryClient(AuditCalls, DayCalls):
     """
 
     def __init__(
-        self, target: str, *, tls: TlsFiles | None = None, timeout: float | None = None
+        self,
+        target: str | grpc.Channel,
+        *,
+        tls: TlsFiles | None = None,
+        timeout: float | None = None,
     ) -> None:
         self._connection = Connection(target, tls)
         super().__init__(timeout)

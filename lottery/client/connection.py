@@ -99,7 +99,7 @@ class Connection:
     """The channel to a server.
 
     Args:
-        target: The server's address, HOST:PORT.
+        target: The server's address, HOST:PORT, or a channel that somebody else has opened.
         tls: The files for TLS; None connects without it.
 
     Raises:
@@ -107,7 +107,7 @@ class Connection:
         ValueError: A file is not PEM, or the key is not that of the certificate.
     """
 
-    def __init__(self, target: str, tls: TlsFiles | None) -> None:
+    def __init__(self, target: str | grpc.Channel, tls: TlsFiles | None) -> None:
         self._target = target
         self._tls = tls
         files = () if tls is None else (tls.authorities, tls.certificate, tls.key)
@@ -129,15 +129,17 @@ class Connection:
             return self._channel
 
     def close(self) -> None:
-        """Close the channel."""
-        self._channel.channel.close()
+        """Close the channel, unless somebody else has opened it."""
+        if isinstance(self._target, str):
+            self._channel.channel.close()
 
     def _made(self) -> Channel:
-        made = (
-            grpc.insecure_channel(self._target, OPTIONS)
-            if self._tls is None
-            else grpc.secure_channel(self._target, _credentials(self._tls), OPTIONS)
-        )
+        if not isinstance(self._target, str):
+            made = self._target
+        elif self._tls is None:
+            made = grpc.insecure_channel(self._target, OPTIONS)
+        else:
+            made = grpc.secure_channel(self._target, _credentials(self._tls), OPTIONS)
         return Channel(
             made,
             lottery_service_pb2_grpc.LotteryServiceStub(made),

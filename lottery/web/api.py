@@ -27,8 +27,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lottery.errors import Problem, Refused, quote
-from lottery.web import PEER_KEY, statuses
+from lottery.web import statuses
 from lottery.web.bindings import Binding, bindings
+from lottery.web.calling import metadata_of
 from lottery.web.requests import of_body, of_query
 
 TIMEOUT: Final = "X-Server-Timeout"
@@ -40,7 +41,6 @@ MOST_SECONDS: Final = 3_600.0
 GONE: Final = 499
 """The HTTP status for a caller who has gone."""
 _SECONDS: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?", re.ASCII)
-_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def api_routes(channel: Callable[[], grpc.Channel]) -> list[Route]:
@@ -102,7 +102,7 @@ def _begun(
     call: Any = channel.unary_unary(
         binding.rpc, type(message).SerializeToString, binding.response.FromString
     )
-    return call.future(message, timeout=seconds, metadata=_metadata(request))
+    return call.future(message, timeout=seconds, metadata=metadata_of(request))
 
 
 async def _answered(request: Request, call: Any) -> Response:
@@ -153,23 +153,3 @@ def _seconds(request: Request) -> float:
         message = f"expected seconds, more than 0 and at most {MOST_SECONDS:,g}, got {quote(text)}"
         raise Refused([Problem(source=TIMEOUT, message=message)])
     return seconds
-
-
-def _metadata(request: Request) -> list[tuple[str, str]]:
-    """Return what the services are to know of a request.
-
-    Raises:
-        Refused: The token has characters that none has.
-    """
-    metadata = [("authorization", text) for text in request.headers.getlist("authorization")]
-    if not all(text.isascii() and text.isprintable() for _, text in metadata):
-        message = "expected printable ASCII characters alone"
-        raise Refused([Problem(source="Authorization", message=message)])
-    trace = request.headers.get("traceparent", "")
-    if _TRACE.fullmatch(trace):  # A trace that is malformed is none, by W3C's own rule.
-        metadata.append(("traceparent", trace))
-    if request.client is not None:
-        host, port = request.client
-        peer = f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
-        metadata.append((PEER_KEY, peer))
-    return metadata

@@ -172,6 +172,46 @@ def test_a_proposal_is_approved_over_http_by_another_person(place: Place) -> Non
     assert b'"host":"ipv4:127.0.0.1:' in approved.run.verdict.entry
 
 
+def test_the_console_shows_each_caller_what_the_token_may_see(place: Place) -> None:
+    pages = {
+        name: place.http.get("/runs", headers={"Authorization": f"Bearer {token(name)}"})
+        for name in ("ann", "eve")
+    }
+    nobody = place.http.get("/runs")
+
+    assert (nobody.status_code, pages["eve"].status_code) == (401, 403)
+    assert "Nobody vouches for you" in nobody.text
+    assert pages["ann"].status_code == httpx.codes.OK
+    assert f'href="/runs/{RUN}"' in pages["ann"].text
+    assert RUN not in nobody.text + pages["eve"].text
+
+
+def test_a_form_of_the_console_is_the_callers_and_comes_from_its_own_page(place: Place) -> None:
+    credentials = place.authority.of_client(place.authority.sign("client"))
+    with connected(place.server.port, credentials) as stubs:
+        proposed = stubs.lottery.RunLottery(
+            iter(messages_of(PUBLISHED.later(1))), timeout=PATIENCE, metadata=bearer(token("ann"))
+        ).run
+    path = f"/proposals/{proposed.run}/reject"
+    form = {"record_sha256": proposed.record_sha256, "reason": "it is a test"}
+    by_bob = {"Authorization": f"Bearer {token('bob')}"}
+
+    foreign = place.http.post(path, data=form, headers={**by_bob, "Origin": "https://evil.example"})
+    silent = place.http.post(path, data=form, headers=by_bob)
+    own = {"Origin": str(place.http.base_url).rstrip("/")}
+    by_ann = {**own, "Authorization": f"Bearer {token('ann')}"}
+    refused = place.http.post(path, data=form, headers=by_ann)
+    done = place.http.post(path, data=form, headers={**own, **by_bob})
+
+    assert [foreign.status_code, silent.status_code, refused.status_code] == [403, 403, 403]
+    assert (done.status_code, done.headers["location"]) == (303, f"/runs/{proposed.run}")
+    shown = place.ask(pb.GetRunRequest(run=proposed.run), token("bob"))
+    rejected = answered(pb.GetRunRequest(run=proposed.run), shown)
+    assert isinstance(rejected, pb.GetRunResponse)
+    assert rejected.run.verdict.person == "bob"
+    assert b'"host":"ipv4:127.0.0.1:' in rejected.run.verdict.entry
+
+
 def test_the_next_handshake_has_a_certificate_that_was_exchanged(
     place: Place, tmp_path: Path
 ) -> None:
