@@ -13,14 +13,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from email.message import EmailMessage
 from importlib import resources
 from typing import Any, Final
 
 import grpc
 from google.protobuf.message import Message
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -38,8 +37,11 @@ TIMEOUT_SECONDS: Final = 60.0
 """How many they are if it does not."""
 MOST_SECONDS: Final = 3_600.0
 """How many they are at most."""
+CONVERTING: Final = 4
+"""Threads that convert JSON: more would only keep the loop from the other requests."""
 GONE: Final = 499
 """The HTTP status for a caller who has gone."""
+_JSON: Final = re.compile(rf'{statuses.JSON} *(; *charset="?utf-8"? *)?', re.IGNORECASE)
 _SECONDS: Final = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?", re.ASCII)
 
 
@@ -54,20 +56,24 @@ def api_routes(channel: Callable[[], grpc.Channel]) -> list[Route]:
     def describe(_: Request) -> Response:
         return Response(description, media_type=statuses.JSON)
 
+    threads = ThreadPoolExecutor(CONVERTING, thread_name_prefix="json")
     routes = [
-        Route(binding.path, _endpoint(binding, channel), methods=[binding.verb])
+        Route(binding.path, _endpoint(binding, channel, threads), methods=[binding.verb])
         for binding in bindings()
     ]
     return [*routes, Route("/openapi.json", describe)]
 
 
-def _endpoint(binding: Binding, channel: Callable[[], grpc.Channel]) -> Callable[..., Any]:
+def _endpoint(
+    binding: Binding, channel: Callable[[], grpc.Channel], threads: Executor
+) -> Callable[..., Any]:
     async def answer(request: Request) -> Response:
         seconds = TIMEOUT_SECONDS
         try:
             seconds = _seconds(request)
-            message = await _message(binding, request)
-            return await _answered(request, _begun(binding, channel(), message, request, seconds))
+            message = await _message(binding, request, threads)
+            call = _begun(binding, channel(), message, request, seconds)
+            return await _answered(request, call, threads)
         except Refused as refused:
             return statuses.response_of(statuses.of_refusal(refused))
         except grpc.RpcError as error:
@@ -76,7 +82,7 @@ def _endpoint(binding: Binding, channel: Callable[[], grpc.Channel]) -> Callable
     return answer
 
 
-async def _message(binding: Binding, request: Request) -> Message:
+async def _message(binding: Binding, request: Request, threads: Executor) -> Message:
     """Return the message of a request.
 
     Raises:
@@ -85,14 +91,13 @@ async def _message(binding: Binding, request: Request) -> Message:
     """
     if binding.verb == "GET":
         return of_query(binding, request.path_params, request.query_params.multi_items())
-    given = EmailMessage()
-    given["Content-Type"] = request.headers.get("content-type", "")
-    is_json = given.get_content_type() == statuses.JSON
-    if not is_json or (given.get_content_charset() or "utf-8") != "utf-8":
-        shown = quote(request.headers.get("content-type", ""))
-        raise HTTPException(415, f"expected the Content-Type {statuses.JSON} in UTF-8, got {shown}")
+    kind = request.headers.get("content-type", "")
+    if not _JSON.fullmatch(kind):
+        expected = f"expected the Content-Type {statuses.JSON} in UTF-8"
+        raise HTTPException(415, f"{expected}, got {quote(kind)}")
     body = await request.body()
-    return await run_in_threadpool(of_body, binding, request.path_params, body)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(threads, of_body, binding, request.path_params, body)
 
 
 def _begun(
@@ -105,7 +110,7 @@ def _begun(
     return call.future(message, timeout=seconds, metadata=metadata_of(request))
 
 
-async def _answered(request: Request, call: Any) -> Response:
+async def _answered(request: Request, call: Any, threads: Executor) -> Response:
     """Wait for the answer of a call, or until its caller has gone.
 
     Raises:
@@ -128,7 +133,7 @@ async def _answered(request: Request, call: Any) -> Response:
         call.cancel()
     if not answered.is_set():
         return Response(status_code=GONE)  # Nobody reads it.
-    body = await run_in_threadpool(lambda: statuses.as_json(call.result()))
+    body = await loop.run_in_executor(threads, lambda: statuses.as_json(call.result()))
     return Response(body, media_type=statuses.JSON)
 
 

@@ -217,7 +217,11 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # A lone half of a surrogate pair.
+        return False
+    return True
 
 
 def _is_base64(text: str) -> bool:

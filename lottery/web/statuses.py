@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import grpc
+import orjson
 from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -86,9 +87,10 @@ def response_of(
 
 def as_json(message: Message) -> bytes:
     """Return a message as JSON: the names of the protos, and fields without presence always."""
-    return json_format.MessageToJson(
+    document = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    ).encode()
+    )
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def of_call(error: Any, seconds: float) -> status_pb2.Status:

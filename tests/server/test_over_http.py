@@ -14,6 +14,7 @@ from typing import Any, Final
 import grpc
 import httpx
 import pytest
+from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
@@ -42,6 +43,7 @@ from tests.server.over_http import (
 from tests.server.processes import ServerProcess, environment_of, server_process, start_in_vain
 from tests.server.test_servicers import ANSWERS, REFUSALS, RUN
 
+ROOT: Final = Path(__file__).parents[2]
 HTTP: Final[dict[str, Any]] = {"http_listen": "127.0.0.1:0"}
 DERIVE: Final = pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS))
 REQUESTS: Final = [
@@ -107,8 +109,7 @@ def test_the_server_describes_what_it_answers(place: Place) -> None:
     described = place.http.get("/openapi.json")
 
     assert described.headers["content-type"] == "application/json"
-    document = Path(__file__).parents[2] / "lottery" / "web" / "openapi.json"
-    assert described.text == document.read_text("utf-8")
+    assert described.text == (ROOT / "lottery" / "web" / "openapi.json").read_text("utf-8")
 
 
 def test_a_run_is_withdrawn_over_http_and_the_record_says_from_where(tmp_path: Path) -> None:
@@ -145,7 +146,11 @@ def test_what_is_none_of_the_request_is_refused_with_every_problem(place: Place)
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"]
+    "kind",
+    [
+        *("", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"),
+        *("application/json; charset=latin-1", "application/json; charset*", "text/json"),
+    ],
 )
 def test_a_body_of_another_type_is_refused(place: Place, kind: str) -> None:
     refused = place.http.post("/v1:deriveSeed", content=b"{}", headers={"Content-Type": kind})
@@ -178,6 +183,15 @@ def test_a_body_that_turns_out_too_large_is_refused(place: Place) -> None:
     )
 
     assert reason(refused) == (413, "RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED")
+
+
+@pytest.mark.parametrize("kind", ["application/json;charset=UTF-8", "Application/JSON"])
+def test_a_type_is_json_however_it_is_written(place: Place, kind: str) -> None:
+    content = json_format.MessageToJson(DERIVE)
+
+    answer = place.http.post("/v1:deriveSeed", content=content, headers={"Content-Type": kind})
+
+    assert answered(DERIVE, answer) == over_grpc(place.channel, DERIVE)
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "1e3", "4000", "soon"])
@@ -347,6 +361,29 @@ def test_a_port_of_http_that_is_taken_is_refused(place: Place, tmp_path: Path) -
 
     assert refused.returncode == 2
     assert f"cannot bind '{taken}'" in refused.stderr
+
+
+def test_services_on_a_unix_socket_are_reached_over_http(tmp_path: Path) -> None:
+    address = f"unix:{os.path.relpath(tmp_path / 'socket')}"
+
+    with (
+        server_process(tmp_path, listen=address, **HTTP) as server,
+        client_of(server) as client,
+        grpc.insecure_channel(address) as channel,
+    ):
+        assert answered(DERIVE, ask(client, DERIVE)) == over_grpc(channel, DERIVE)
+
+
+def test_without_what_http_needs_a_server_says_what_to_install(tmp_path: Path) -> None:
+    made(tmp_path / "ledger").close()
+    (tmp_path / "uvicorn.py").write_text("raise ImportError")
+    environment = environment_of(tmp_path / "ledger", **HTTP)
+
+    refused = start_in_vain({**environment, "PYTHONPATH": f"{tmp_path}:{ROOT}"})
+
+    assert refused.returncode == 2
+    (line,) = [json.loads(line) for line in refused.stderr.splitlines()]
+    assert line["problem"] == "uvicorn is not installed; run pip install 'uvicorn>=0.54'"
 
 
 def door_of(server: ServerProcess) -> int:

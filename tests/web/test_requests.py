@@ -6,6 +6,10 @@ import json
 from typing import Any, Final
 
 import pytest
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lottery.errors import Refused
 from lottery.v1 import audit_service_pb2 as audit
@@ -15,6 +19,15 @@ from lottery.web.bindings import bindings
 from lottery.web.requests import of_body, of_query
 
 BINDINGS: Final = {binding.method.name: binding for binding in bindings()}
+
+NAMES: Final = {
+    name
+    for one in BINDINGS.values()
+    for field in one.method.input_type.fields
+    for name in (field.name, field.json_name, "account", "short_quantity", "year", "zero_hit")
+}
+"""Names that a request may have."""
+POSTED: Final = sorted(name for name, one in BINDINGS.items() if one.verb == "POST")
 
 
 def body(rpc: str, given: Any, **variables: str) -> Any:
@@ -180,3 +193,47 @@ def test_of_many_problems_the_first_hundred_are_listed_and_all_are_counted() -> 
         body("AllocateSeries", {"positions": [{"account": 1}] * 1_000})
 
     assert (len(refused.value.problems), refused.value.total) == (100, 1_000)
+
+
+JSON_VALUES: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(sorted(NAMES)) | st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def taken(rpc: str, content: bytes) -> Message | None:
+    """Return the message of a body; None if it is refused."""
+    try:
+        return of_body(BINDINGS[rpc], {}, content)
+    except Refused:
+        return None
+
+
+@given(rpc=st.sampled_from(POSTED), value=JSON_VALUES)
+def test_law_of_any_json_a_body_is_a_message_or_refused(rpc: str, value: Any) -> None:
+    """ProtoJSON: what is taken says the same again, and all else is refused."""
+    message = taken(rpc, json.dumps(value).encode())
+
+    assert message is None or taken(rpc, json_format.MessageToJson(message).encode()) == message
+
+
+@given(content=st.binary(max_size=40))
+def test_law_of_any_bytes_what_is_no_object_is_refused(content: bytes) -> None:
+    """ProtoJSON: a message is an object, in UTF-8."""
+    message = taken("AllocateSeries", content)
+
+    assert message is None or content.decode().strip().startswith("{")
+
+
+@given(name=st.text() | st.sampled_from(sorted(NAMES)), value=st.text())
+def test_law_of_any_query_what_no_field_has_is_refused(name: str, value: str) -> None:
+    """http.proto: a parameter is a field of the request."""
+    fields = BINDINGS["ListRuns"].method.input_type.fields
+    if name.partition(".")[0] in {each for one in fields for each in (one.name, one.json_name)}:
+        return
+    with pytest.raises(Refused):
+        of_query(BINDINGS["ListRuns"], {}, [(name, value)])
