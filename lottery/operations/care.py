@@ -91,8 +91,13 @@ def amend_charter(
     def make(last: Charter) -> Charter:
         members = change(CharterTerms.of(last)).members()
         amended = replace(last, public_key=None, **members, holds_from=holds_from, requested_by=by)
-        if replace(amended, requested_by=last.requested_by, public_key=last.public_key) == last:
-            raise Refused([Problem(source="charter", message="expected a change, got none")])
+        begins_earlier = last.holds_from is not None and holds_from < last.holds_from
+        if CharterTerms.of(amended) == CharterTerms.of(last) and not begins_earlier:
+            message = (
+                "expected a change of the last charter, got none; name one, such as "
+                "--decision zero_hit=first"
+            )
+            raise Refused([Problem(source="charter", message=message)])
         return amended
 
     def refuse(connection: sa.Connection, charter: Charter) -> None:

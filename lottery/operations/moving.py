@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from lottery.errors import LedgerDamaged, LedgerNotFound, Problem, Refused
 from lottery.ledger import log
 from lottery.ledger.entry import read_entry, read_run
 from lottery.ledger.evidence import NOTICES_FILE, read_recorded
-from lottery.ledger.ports import Objects, writing_to
+from lottery.ledger.ports import Database, Objects, writing_to
 from lottery.ledger.publish import (
     CHECKPOINT,
     EVIDENCE,
@@ -29,7 +29,13 @@ from lottery.ledger.publish import (
     run_file,
 )
 from lottery.ledger.schema import HEADS, NODES
-from lottery.operations.ledgers import LedgerSettings, make_directories, open_objects, open_ports
+from lottery.operations.ledgers import (
+    LedgerSettings,
+    make_directories,
+    open_database,
+    open_objects,
+    open_ports,
+)
 from lottery.tlog.checkpoint import unverified_checkpoint
 from lottery.tlog.merkle import Node
 
@@ -77,11 +83,7 @@ def rebuild_ledger(settings: LedgerSettings, *, progress: Progress | None = None
         LedgerUnwritable: The database cannot be written.
     """
     ports = open_ports(settings)
-    if ports.database.exists():
-        message = (
-            f"expected no ledger at {ports.database.place}, got one; move it away if it is damaged"
-        )
-        raise Refused([Problem(source="ledger", message=message)])
+    _refuse_ledger(ports.database, "move it away if it is damaged")
     places = [ports.objects]
     if settings.archive is not None:
         places.append(open_objects(settings.archive))
@@ -120,6 +122,8 @@ def copy_ledger(
     ports = open_ports(source)
     if not ports.database.exists():
         raise LedgerNotFound(f"no ledger at {ports.database.place}; check --ledger")
+    with closing(open_database(target)) as database:
+        _refuse_ledger(database, "name another place to copy to")
     verification = Verification(ports, progress=progress)
     _refuse_faults(ports.objects, verification)
     make_directories(target)
@@ -137,6 +141,17 @@ def _largest_size(objects: Objects) -> int:
         return published_size(objects)
     except LedgerDamaged:
         return 0
+
+
+def _refuse_ledger(database: Database, advice: str) -> None:
+    """Refuse a place where there is a ledger already.
+
+    Raises:
+        Refused: There is one.
+    """
+    if database.exists():
+        message = f"expected no ledger at {database.place}, got one; {advice}"
+        raise Refused([Problem(source="ledger", message=message)])
 
 
 def _refuse_faults(objects: Objects, faults: Iterable[Fault]) -> None:

@@ -204,7 +204,7 @@ def test_a_copy_has_the_same_entries_and_root_and_not_the_private_key(
     assert not list(tmp_path.glob("new/*.key")) + list(tmp_path.glob("files/*.key"))
     key = opened(ledger).log().key
     assert list(operations.verify_ledger(target, keys=[key])) == []
-    with pytest.raises(Refused, match="expected no ledger"):
+    with pytest.raises(Refused, match=r"expected no ledger at .*got one; name another place"):
         operations.copy_ledger(settings_of(ledger), target)
 
 
@@ -360,9 +360,16 @@ def test_a_charter_that_changes_nothing_or_decides_what_is_unknown_is_refused(
     date = NEXT_DATE + dt.timedelta(days=1)
     with pytest.raises(Refused, match="zero_hit must be"):
         amended(ledger, date, zero_hit="never")
-    amended(ledger, date)
-    with pytest.raises(Refused, match="expected a change"):
-        amended(ledger, date)
+    later = date + dt.timedelta(days=9)
+    amended(ledger, later)
+    for again in (later, later + dt.timedelta(days=1)):
+        with pytest.raises(Refused, match="expected a change"):
+            amended(ledger, again)
+    assert opened(ledger).charter_for(date).approval_reference == ""
+
+    amended(ledger, date)  # What was to hold later holds earlier.
+
+    assert opened(ledger).charter_for(date).approval_reference == "memo 12"
 
 
 @pytest.mark.parametrize("step", ["the key is made", "the entry is committed"])
