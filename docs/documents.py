@@ -324,11 +324,12 @@ class History(TypedDict):
 
 
 class Replays(TypedDict):
-    """What was replayed, and what differs."""
+    """What was replayed, what differs, and the approvals that bundles prove."""
 
     replayed: int
     matched: int
     mismatches: list[Mismatch]
+    approvals: list[Verdict]
 
 
 class Verified(TypedDict):

@@ -1,8 +1,9 @@
 """Bundles: one run with its proof in one file, which replays anywhere without the ledger.
 
 A bundle is a ZIP archive of stored files in one folder, named after the run. It holds the run's
-evidence and record, the inclusion proof against the checkpoint that was signed when the run was
-recorded (C2SP tlog-proof), the log's public key, the method's rules, and what an auditor needs to
+evidence and record, the inclusion proof against the checkpoint that was signed when the run came
+to count (C2SP tlog-proof), the approval of a run that was proposed with its proof against the same
+checkpoint, the log's public key, the method's rules, and what an auditor needs to
 check all of it with third-party tools. The same run gives the same bytes, under one version of the
 software.
 
@@ -35,6 +36,8 @@ DIGESTS_FILE: Final = "SHA256SUMS"
 PROOF_FILE: Final = "run.json.tlog-proof"
 CHECKPOINT_FILE: Final = "checkpoint"
 KEY_FILE: Final = "log.vkey"
+APPROVAL_FILE: Final = "approval.json"
+APPROVAL_PROOF_FILE: Final = "approval.json.tlog-proof"
 
 TEXT_FILES: Final = (
     README_FILE,
@@ -47,10 +50,25 @@ TEXT_FILES: Final = (
     STATEMENT_FILE,
 )
 """The files of every bundle that are not evidence."""
+APPROVAL_FILES: Final = (APPROVAL_FILE, APPROVAL_PROOF_FILE)
+"""Those that the bundle of a run that was proposed has also."""
 
 _MODE: Final = 0o644
 _CHUNK: Final = 1 << 20
 """Bytes copied at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenApproval:
+    """The approval of a run and what proves that it is in the log.
+
+    Attributes:
+        canonical: Its bytes as recorded: the log's entry.
+        proof: Its inclusion in the tree of the run's proof.
+    """
+
+    canonical: bytes
+    proof: LogProof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +79,9 @@ class ProvenRun:
         record: Its record.
         canonical: The record's bytes as recorded: the log's entry.
         directory: Its evidence folder.
-        proof: Its inclusion in the tree that was signed when it was recorded.
+        proof: Its inclusion in the tree that was signed when it came to count.
         key: The log's public key.
+        approval: Its approval, if it was proposed.
         memory: What reading a table of its evidence may take.
     """
 
@@ -71,6 +90,7 @@ class ProvenRun:
     directory: Path
     proof: LogProof
     key: VerifierKey
+    approval: ProvenApproval | None = None
     memory: MemoryLimit = UNLIMITED
 
 
@@ -109,17 +129,34 @@ def _texts(run: ProvenRun) -> Mapping[str, bytes]:
         log_index=run.proof.index,
         leaf=merkle.leaf_hash(run.canonical).hex(),
         key=str(run.key),
+        **_approval_texts(run.approval),
     )
+    approval = {}
+    if run.approval is not None:
+        approval[APPROVAL_FILE] = run.approval.canonical
+        approval[APPROVAL_PROOF_FILE] = run.approval.proof.text().encode()
     return {
         README_FILE: readme.encode(),
         evidence.RUN_FILE: run.canonical,
         PROOF_FILE: run.proof.text().encode(),
+        **approval,
         CHECKPOINT_FILE: run.proof.note,
         KEY_FILE: f"{run.key}\n".encode(),
         DIGESTS_FILE: digests_of(record),
         METHOD_FILE: _shipped(METHOD_FILE).encode(),
         STATEMENT_FILE: statement().encode(),
     }
+
+
+def _approval_texts(approval: ProvenApproval | None) -> Mapping[str, str]:
+    """Return what the text says of an approval; nothing of a run that needed none."""
+    if approval is None:
+        return {"approval_files": "", "approval_steps": ""}
+    steps = Template(_shipped("bundle_approval.txt")).substitute(
+        leaf=merkle.leaf_hash(approval.canonical).hex(), log_index=approval.proof.index
+    )
+    files, _, steps = steps.partition("\n\n")
+    return {"approval_files": f"{files}\n", "approval_steps": f"\n{steps.rstrip()}"}
 
 
 def digests_of(record: RunRecord) -> bytes:

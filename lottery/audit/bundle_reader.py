@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from lottery.audit.bundle import (
+    APPROVAL_FILES,
     CHECKPOINT_FILE,
     DIGESTS_FILE,
     KEY_FILE,
@@ -27,12 +28,14 @@ from lottery.audit.bundle import (
     ProvenRun,
     digests_of,
 )
+from lottery.audit.bundle_approval import approval_in, approval_mismatches
 from lottery.audit.bundle_directory import describe_directory
 from lottery.audit.replay import Mismatch
 from lottery.errors import LedgerDamaged, LotteryError, Problem, Refused, quote
 from lottery.intake.memory import MemoryLimit
 from lottery.ledger import evidence
 from lottery.ledger.entry import read_run
+from lottery.ledger.four_eyes import Proposal, Verdict
 from lottery.ledger.run_record import EVIDENCE_NAME, RunRecord
 from lottery.tlog.checkpoint import open_checkpoint
 from lottery.tlog.keys import VerifierKey
@@ -61,6 +64,12 @@ class OpenedBundle:
     record: RunRecord
     directory: Path
     mismatches: tuple[Mismatch, ...]
+
+    @property
+    def approval(self) -> Verdict | None:
+        """The approval of a run that was proposed; None also if there are mismatches."""
+        is_approved = isinstance(self.record, Proposal) and not self.mismatches
+        return approval_in(self.directory) if is_approved else None
 
 
 @contextmanager
@@ -91,11 +100,12 @@ def opened_bundle(path: Path, keys: Sequence[VerifierKey]) -> Iterator[OpenedBun
             record = read_run(canonical)
         except (OSError, LedgerDamaged) as error:
             _refuse(path, f"{evidence.RUN_FILE} is not a run record: {_text_of(error)}")
-        named = {*TEXT_FILES, *(file.name for file in record.evidence)}
+        texts = (*TEXT_FILES, *(APPROVAL_FILES if isinstance(record, Proposal) else ()))
+        named = {*texts, *(file.name for file in record.evidence)}
         for name in members:
             if name not in named:
                 _refuse(path, f"unexpected file {name}: {evidence.RUN_FILE} does not name it")
-        for name in TEXT_FILES:
+        for name in texts:
             if name not in members:
                 _refuse(path, f"{name} is missing")
         if run != record.run:
@@ -145,7 +155,7 @@ def _safe_members(path: Path, archive: zipfile.ZipFile) -> tuple[str, dict[str, 
             _refuse(path, f"expected {info.filename} to be stored, but it is compressed")
         if match["file"] in members:
             _refuse(path, f"{info.filename} appears twice")
-        if match["file"] in TEXT_FILES and info.file_size > RECORD_BYTES:
+        if match["file"] in (*TEXT_FILES, *APPROVAL_FILES) and info.file_size > RECORD_BYTES:
             limit = f"{info.filename} must have at most {RECORD_BYTES} bytes"
             _refuse(path, f"{limit}, got {info.file_size}")
         members[match["file"]] = info
@@ -207,6 +217,8 @@ def _proof_mismatches(
         yield mismatch(DIGESTS_FILE, "the digests of the record", "other digests")
     if note != proof.note:
         yield mismatch(CHECKPOINT_FILE, f"the checkpoint of {PROOF_FILE}", "another checkpoint")
+    if isinstance(record, Proposal):
+        yield from approval_mismatches(record, canonical, directory, proof, own)
 
 
 def _key_in(directory: Path) -> VerifierKey:

@@ -27,6 +27,7 @@ from lottery.audit.replay_inputs import (
 from lottery.errors import LedgerDamaged
 from lottery.intake.memory import UNLIMITED, MemoryLimit
 from lottery.ledger import evidence
+from lottery.ledger.four_eyes import Verdict
 from lottery.ledger.run_record import (
     RunRecord,
 )
@@ -61,10 +62,17 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """A run replayed; without mismatches it matches."""
+    """A run replayed; without mismatches it matches.
+
+    Attributes:
+        run: The run.
+        mismatches: What differs.
+        approval: The approval of a run that was proposed, if a bundle proves it.
+    """
 
     run: str
     mismatches: tuple[Mismatch, ...]
+    approval: Verdict | None = None
 
     @property
     def matched(self) -> bool:

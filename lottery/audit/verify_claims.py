@@ -18,7 +18,7 @@ from lottery.ledger.continuing import Reader, continuation
 from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.entry import Charter, canonical, digest_of
 from lottery.ledger.evidence import CONTINUED_FILE, POOLS_FILE, POSITIONS_FILE
-from lottery.ledger.four_eyes import PROPOSED, Proposal, Verdict, expiry
+from lottery.ledger.four_eyes import PROPOSED, Proposal, Verdict, expiry, wrong_in
 from lottery.ledger.rules import (
     refuse_conflicts,
     refuse_dependents,
@@ -97,17 +97,12 @@ def verdict_problems(verdict: Verdict, before: DateRuns, read: Reader) -> Iterat
         yield "expected the verdict on a proposal before it, got none"
         return
     proposal = found[0]
-    digest = digest_of(canonical(proposal))
-    if verdict.record_sha256 != digest:
-        yield f"expected the record {digest}, got {verdict.record_sha256}"
+    for expected, got in wrong_in(verdict, proposal, digest_of(canonical(proposal))):
+        yield f"expected {expected}, got {got}"
     if verdict.run in before.verdicts:
         yield "expected one verdict on a proposal, got another"
     elif before.state_of(proposal, verdict.recorded_at) != PROPOSED:
         yield f"expected it before {proposal.expires_at}, got {verdict.recorded_at}"
-    if proposal.requested_by.is_same_person(verdict.requested_by):
-        yield "expected another person than the proposer, got the same"
-    if verdict.is_approval != (verdict.reason is None):
-        yield "expected a reason exactly if it rejects"
     if verdict.is_approval:
         yield from contradictions(proposal, before, read, verdict.recorded_at)
 

@@ -97,6 +97,9 @@ def replay(
             for replayed in differing
             for mismatch in replayed.mismatches
         ],
+        "approvals": [
+            as_json(replayed.approval) for replayed in results if replayed.approval is not None
+        ],
     }
     session.show(document, lambda console: _show_replays(console, results))
     raise typer.Exit(exits.MISMATCH if differing else exits.DONE)

@@ -201,9 +201,12 @@ def show_working(console: Console, working: operations.PoolWorking, *, with_seed
 
 
 def show_replayed(console: Console, replayed: operations.Replayed) -> None:
-    """Print that a run's replay matches, or every value that does not."""
+    """Print that a run's replay matches, or every value that does not, and its approval."""
     if replayed.matched:
         console.print(f"{replayed.run}  matches", style="green")
+        if replayed.approval is not None:
+            when, who = replayed.approval.recorded_at, replayed.approval.requested_by
+            console.print(f"  approved {recorded_time(when)} UTC by {person(who)}")
         return
     console.print(f"{replayed.run}  differs", style="bold red")
     for mismatch in replayed.mismatches:

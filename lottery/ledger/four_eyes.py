@@ -12,9 +12,11 @@ Invariants:
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from lottery.errors import quote
 from lottery.ledger.ports import rfc3339
 from lottery.ledger.run_record import RUN, Identity, RunRecord, Software
 
@@ -68,6 +70,25 @@ class Verdict:
     def is_approval(self) -> bool:
         """Whether it makes the proposal stand."""
         return self.type == APPROVAL
+
+
+def wrong_in(verdict: Verdict, proposal: Proposal, digest: str) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a verdict on a proposal, whatever else there is of its date.
+
+    Args:
+        verdict: The verdict.
+        proposal: What it is on.
+        digest: The SHA-256 of the proposal's entry.
+
+    Yields:
+        What was expected, and what came.
+    """
+    if verdict.record_sha256 != digest:
+        yield f"the record {digest}", verdict.record_sha256
+    if proposal.requested_by.is_same_person(verdict.requested_by):
+        yield "another person than the proposer", "the same"
+    if verdict.is_approval != (verdict.reason is None):
+        yield "a reason exactly if it rejects", quote(verdict.reason or "")
 
 
 def expiry(recorded_at: str, hours: int) -> str:

@@ -137,6 +137,16 @@ def stored_leaf(connection: sa.Connection, run: str) -> tuple[int, bytes]:
     return int(row.log_index), bytes(row.entry)
 
 
+def stored_approval(connection: sa.Connection, run: str) -> tuple[int, bytes] | None:
+    """Return the index of a proposal's approval in the log and its entry, if it has one."""
+    query = sa.select(VERDICTS.c.log_index, ENTRIES.c.entry).join(
+        ENTRIES, ENTRIES.c.log_index == VERDICTS.c.log_index
+    )
+    of_run = query.where(VERDICTS.c.run == run, ENTRIES.c.type == APPROVAL)
+    row = connection.execute(of_run).first()
+    return None if row is None else (int(row.log_index), bytes(row.entry))
+
+
 def _latest(connection: sa.Connection) -> str | None:
     """Return the run that came to count last: by its own entry, or by its approval."""
     last = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lottery.audit.bundle import ProvenRun
@@ -96,7 +96,8 @@ def report_bundle(
                 f"computed {mismatch.computed}"
             )
         with naming(path.name):
-            return _page(proven_run_of(bundle, memory), request, supersession)
+            approved = replace(supersession, verdict=supersession.verdict or bundle.approval)
+            return _page(proven_run_of(bundle, memory), request, approved)
 
 
 def _page(proven: ProvenRun, request: PageRequest, supersession: Supersession) -> Page:

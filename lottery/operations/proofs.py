@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from lottery.audit.bundle import ProvenRun
+from lottery.audit.bundle import ProvenApproval, ProvenRun
 from lottery.errors import Problem, Refused
 from lottery.ledger import log, queries
 from lottery.ledger.commit import Ledger
@@ -133,7 +133,9 @@ def consistency(
 
 @contextmanager
 def proven_run(ledger: Ledger, run: str) -> Iterator[ProvenRun]:
-    """Open a run's evidence, with the proof that it is in the log as signed when it was recorded.
+    """Open a run's evidence, with the proof that it is in the log as signed when it came to count.
+
+    That is when it was recorded, or approved: of both entries there is the proof to that one head.
 
     Args:
         ledger: The ledger.
@@ -145,13 +147,24 @@ def proven_run(ledger: Ledger, run: str) -> Iterator[ProvenRun]:
     """
     with ledger.reading() as connection:
         index, canonical = queries.stored_leaf(connection, run)
-        proof = _proof(ledger, connection, index, index + 1)
-        key = log.read_log(connection).key_of(index + 1)
-    record = read_run(canonical)
+        record = read_run(canonical)
+        stored = queries.stored_approval(connection, record.run)
+        size = (index if stored is None else stored[0]) + 1
+        proof = _proof(ledger, connection, index, size)
+        approval = None
+        if stored is not None:
+            at, encoded = stored
+            approval = ProvenApproval(canonical=encoded, proof=_proof(ledger, connection, at, size))
+        key = log.read_log(connection).key_of(size)
     ledger.runs_of(record.business_date).refuse_uncounted(record.run)
     with ledger.evidence_of(record) as directory:
         yield ProvenRun(
-            record=record, canonical=canonical, directory=directory, proof=proof, key=key
+            record=record,
+            canonical=canonical,
+            directory=directory,
+            proof=proof,
+            key=key,
+            approval=approval,
         )
 
 

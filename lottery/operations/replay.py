@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lottery.audit.bundle_reader import opened_bundle
@@ -109,7 +110,11 @@ def replay_bundle(
             replayed = replay(
                 bundle.record, bundle.directory, engine=engine, reads_changed=False, memory=memory
             )
-        return Replayed(run=replayed.run, mismatches=bundle.mismatches + replayed.mismatches)
+        return replace(
+            replayed,
+            mismatches=bundle.mismatches + replayed.mismatches,
+            approval=bundle.approval,
+        )
 
 
 def _replay(ledger: Ledger, record: RunRecord, engine: Engine, memory: DayMemory) -> Replayed:

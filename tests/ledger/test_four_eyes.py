@@ -28,8 +28,10 @@ from lottery.errors import (
     Refused,
     RunNotFound,
 )
+from lottery.ledger import queries
 from lottery.ledger.commit import Ledger
-from lottery.ledger.four_eyes import EXPIRED, PROPOSED, REJECTED, Proposal
+from lottery.ledger.entry import canonical
+from lottery.ledger.four_eyes import EXPIRED, PROPOSED, REJECTED, Proposal, wrong_in
 from lottery.ledger.holds import NOTICE_ON_ANOTHER_DATE, STALE_VOLUMES
 from lottery.ledger.run_record import ALLOCATED, WITHDRAWN, Identity
 from lottery.operations.ledgers import CharterTerms
@@ -275,6 +277,31 @@ def test_a_caller_that_goes_away_decides_nothing(eyes: Ledger) -> None:
     with nothing_recorded(eyes), pytest.raises(Abandoned):
         approve_run(eyes, A, record_sha256=digest, by=APPROVER, proceed=gone)
     assert state_of(eyes, A) == PROPOSED
+
+
+def test_what_is_wrong_with_a_verdict_by_itself_is_named(eyes: Ledger) -> None:
+    proposed = record(eyes, PUBLISHED)
+    with eyes.reading() as connection:
+        assert queries.stored_approval(connection, A) is None
+    verdict = approve(eyes, proposed).verdict
+    proposal = proposed.record
+    assert isinstance(proposal, Proposal)
+    assert verdict is not None
+    with eyes.reading() as connection:
+        stored = queries.stored_approval(connection, A)
+    assert stored is not None
+    assert stored[1] == canonical(verdict)
+    digest = record_sha256(proposal)
+
+    assert list(wrong_in(verdict, proposal, digest)) == []
+    wrong = replace(
+        verdict, record_sha256="other", requested_by=proposal.requested_by, reason="because"
+    )
+    assert list(wrong_in(wrong, proposal, digest)) == [
+        (f"the record {digest}", "other"),
+        ("another person than the proposer", "the same"),
+        ("a reason exactly if it rejects", "'because'"),
+    ]
 
 
 def test_without_four_eyes_there_is_nothing_to_approve(tmp_path: Path, eyes: Ledger) -> None:
