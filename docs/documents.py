@@ -332,12 +332,21 @@ class Replays(TypedDict):
     approvals: list[Verdict]
 
 
+class TrustedKey(TypedDict):
+    """A key by which a log was verified, as it was given or as the ledger names it."""
+
+    name: str
+    id: str
+    public_key: str
+
+
 class Verified(TypedDict):
     """Whether a ledger is sound."""
 
     sound: bool
     faults: list[Fault]
     key_given: bool
+    trusted: list[TrustedKey]
 
 
 class Checked(TypedDict):

@@ -258,6 +258,8 @@ def from_verification(
         tree_size=tally.tree_size,
         public_key=tally.public_key or "",
         unnamed_folder_count=tally.unnamed_folders,
+        root_hash=tally.root_hash or "",
+        origin=tally.origin or "",
     )
 
 

@@ -41,6 +41,8 @@ class Tally:
         files: Files that were read.
         bytes: Their bytes.
         tree_size: Entries of the log.
+        root_hash: The root of their tree, as a checkpoint has it (base64); None of no entries.
+        origin: The log's origin; None if the log does not say.
         public_key: The key that signs the log's next head; None if the log does not say.
         unnamed_folders: Folders of evidence that no entry names, as killed processes leave them.
     """
@@ -49,6 +51,8 @@ class Tally:
     files: int = 0
     bytes: int = 0
     tree_size: int = 0
+    root_hash: str | None = None
+    origin: str | None = None
     public_key: str | None = None
     unnamed_folders: int = 0
 

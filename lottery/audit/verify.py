@@ -46,7 +46,7 @@ from lottery.ledger.publish import CHECKPOINT, WITNESSED
 from lottery.ledger.run_record import RunRecord
 from lottery.ledger.signing import find_key
 from lottery.tlog.checkpoint import open_checkpoint, unverified_checkpoint
-from lottery.tlog.keys import VerifierKey
+from lottery.tlog.keys import VerifierKey, encode_base64
 from lottery.tlog.note import SignedNote, signers_of
 
 __all__ = ["Fault", "Progress", "Tally", "Verification"]
@@ -115,7 +115,10 @@ class Verification:
         """Yield the faults of what is published, without the database."""
         yield from self.files.faults()
         found = self.files.story.log()
-        self.tally.public_key = None if found is None else str(found.key)
+        if found is not None:
+            self.tally.origin, self.tally.public_key = found.origin, str(found.key)
+        if self.files.size:
+            self.tally.root_hash = encode_base64(self.files.tree.root_of(self.files.size))
         number = 0
         for date in self.files.story.dates:
             entries: list[tuple[int, RunRecord | Verdict, bytes]] = []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -39,6 +39,9 @@ from lottery.operations.replay import Engine, Replayed
 from lottery.operations.requester import system_identity
 from lottery.operations.verification import Fault, Tally
 from lottery.operations.workings import wording
+
+_ROOT_CHARACTERS: Final = 12
+"""Characters of a root hash that people compare; --json has all of them."""
 
 
 @command
@@ -134,10 +137,14 @@ def verify(
         **dataclasses.asdict(tally),
     }
     document["key_given"] = bool(keys)
+    trusted = keys or ([VerifierKey.parse(tally.public_key)] if tally.public_key else [])
+    document["trusted"] = [
+        {"name": each.name, "id": each.key_id.hex(), "public_key": str(each)} for each in trusted
+    ]
 
     def as_text(console: Console) -> None:
         _show_faults(console, faults, tally)
-        _show_trusted(console, tally, keys, kept)
+        _show_trusted(console, trusted, has_given=bool(keys), has_kept=bool(kept))
         _show_verdict(console, faults)
 
     session.show(document, as_text)
@@ -251,14 +258,16 @@ def _read_heads(paths: list[Path] | None) -> dict[str, bytes]:
 
 
 def _show_trusted(
-    console: Console, tally: Tally, keys: list[VerifierKey], kept: Mapping[str, bytes]
+    console: Console, trusted: list[VerifierKey], *, has_given: bool, has_kept: bool
 ) -> None:
     """Print whose key was trusted, and that the ledger's own word is not enough."""
-    if keys:
-        console.print(f"Trusted, as given: {', '.join(map(str, keys))}", soft_wrap=True)
-        return
-    console.print(f"Trusted: {tally.public_key or 'no key'}", soft_wrap=True)
-    if not kept:
+    label = "Trusted, as given:" if has_given else "Trusted:"
+    for key in trusted:
+        console.print(f"{label} key {key.name}, id {key.key_id.hex()}", soft_wrap=True)
+        console.print(f"  {key}", soft_wrap=True)  # One word, to be compared.
+    if not trusted:
+        console.print(f"{label} no key")
+    if not has_given and not has_kept:
         console.print(
             "warning: that key is what the ledger says of itself. Whoever makes another\n"
             "ledger in its place has a key for it too: give the one you know, with --key",
@@ -274,6 +283,8 @@ def _show_faults(console: Console, faults: list[Fault], tally: Tally) -> None:
         f"Read {wording.count(tally.runs, 'run')}, {wording.count(tally.files, 'file')} of "
         f"{tally.bytes:,} bytes, and the head of {tally.tree_size:,} entries"
     )
+    root = "none" if tally.root_hash is None else f"{tally.root_hash[:_ROOT_CHARACTERS]}..."
+    console.print(f"Log: {tally.origin or 'unknown'}, root hash {root}", soft_wrap=True)
 
 
 def _show_verdict(console: Console, faults: list[Fault]) -> None:

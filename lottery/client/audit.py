@@ -146,6 +146,8 @@ class AuditCalls:
                 tree_size=response.tree_size,
                 public_key=response.public_key or None,
                 unnamed_folders=response.unnamed_folder_count,
+                root_hash=response.root_hash or None,
+                origin=response.origin or None,
             ),
         )
 

@@ -224,6 +224,8 @@ class VerifyLedgerResponse(_message.Message):
     TREE_SIZE_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     UNNAMED_FOLDER_COUNT_FIELD_NUMBER: _builtins.int
+    ROOT_HASH_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     sound: _builtins.bool
     """Whether verification found no fault."""
     run_count: _builtins.int
@@ -238,6 +240,10 @@ class VerifyLedgerResponse(_message.Message):
     """The public key that signs the log's next head (C2SP vkey); empty if the log does not say."""
     unnamed_folder_count: _builtins.int
     """The number of folders of evidence that no entry names, as killed processes leave them."""
+    root_hash: _builtins.str
+    """The root hash of these entries, as a checkpoint has it (base64); empty if there are none."""
+    origin: _builtins.str
+    """The log's origin; empty if the log does not say."""
     @_builtins.property
     def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fault]:
         """The faults found."""
@@ -253,10 +259,12 @@ class VerifyLedgerResponse(_message.Message):
         tree_size: _builtins.int = ...,
         public_key: _builtins.str = ...,
         unnamed_folder_count: _builtins.int = ...,
+        root_hash: _builtins.str = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["byte_count", b"byte_count", "faults", b"faults", "file_count", b"file_count", "public_key", b"public_key", "run_count", b"run_count", "sound", b"sound", "tree_size", b"tree_size", "unnamed_folder_count", b"unnamed_folder_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["byte_count", b"byte_count", "faults", b"faults", "file_count", b"file_count", "origin", b"origin", "public_key", b"public_key", "root_hash", b"root_hash", "run_count", b"run_count", "sound", b"sound", "tree_size", b"tree_size", "unnamed_folder_count", b"unnamed_folder_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

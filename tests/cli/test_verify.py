@@ -53,15 +53,30 @@ def test_whose_key_was_trusted_is_said_and_the_ledgers_own_word_is_a_warning(
 ) -> None:
     for door in both:
         key = public_key(door.ledger)
+        name, key_id, _ = key.split("+", 2)
         own, given = door("verify"), door("verify", "--key", key)
-        assert own.lines[1] == f"Trusted: {key}"
-        assert own.lines[2].startswith("warning: that key is what the ledger says of itself")
-        assert given.lines[1:] == [f"Trusted, as given: {key}", "The ledger is sound"]
-        assert door("verify", "--key", key, "--json").document["key_given"] is True
+        assert own.lines[2] == f"Trusted: key {name}, id {key_id}"
+        assert own.lines[3].strip() == key
+        assert own.lines[4].startswith("warning: that key is what the ledger says of itself")
+        assert given.lines[2] == f"Trusted, as given: key {name}, id {key_id}"
+        assert [line.strip() for line in given.lines[3:]] == [key, "The ledger is sound"]
+        document = door("verify", "--key", key, "--json").document
+        assert document["key_given"] is True
+        assert document["trusted"] == [{"name": name, "id": key_id, "public_key": key}]
         kept = tmp_path / "kept"
         kept.write_bytes((door.ledger / "log/checkpoint").read_bytes())
         assert "warning" not in door("verify", "--checkpoint", kept).out
         assert all(len(line) <= 80 or " " not in line[9:] for line in own.out.splitlines())
+
+
+def test_which_head_was_verified_is_said_as_the_checkpoint_has_it(both: tuple[Door, Door]) -> None:
+    for door in both:
+        origin, size, root = (door.ledger / "log/checkpoint").read_text("utf-8").split("\n")[:3]
+        text, document = succeeds(door, "verify")
+        assert text.lines[0].endswith(f"and the head of {size} entries")
+        assert text.lines[1] == f"Log: {origin}, root hash {root[:12]}..."
+        assert (document["origin"], document["tree_size"]) == (origin, int(size))
+        assert document["root_hash"] == root
 
 
 def test_a_ledger_in_which_nothing_is_recorded_is_sound(both: tuple[Door, Door]) -> None:
@@ -81,7 +96,7 @@ def test_every_fault_is_listed_with_its_file(tampered: Door) -> None:
     assert list(faults_of(tampered)) == names
     text = tampered("verify")
     assert (text.exit_code, text.err) == (6, "")
-    assert [line.partition(": ")[0] for line in text.lines[:-5]] == names
+    assert [line.partition(": ")[0] for line in text.lines[:-7]] == names
     assert text.lines[-1] == "Not sound: 3 faults"
     # Looking changes nothing, and is no entry of the trail.
     assert files_in(tampered.ledger) == before
