@@ -17,8 +17,10 @@ from typing import Final
 from lottery import operations
 from lottery.errors import Problem, ProblemCollector, Problems, Refused, quote
 from lottery.operations.inputs import (
+    NO_MAPPINGS,
     ControlTotals,
     IncomingRows,
+    Mappings,
     MemoryLimit,
     NamedMember,
     PositionsSource,
@@ -26,6 +28,7 @@ from lottery.operations.inputs import (
     figures_of_notices,
     figures_of_positions,
     of_one_member,
+    received_mapping,
 )
 from lottery.operations.ledgers import Charter
 from lottery.operations.requester import Identity
@@ -48,6 +51,8 @@ _TOTALS: Final = {
 """The field of the spec that announces each control total."""
 SPEC_VALUES: Final = 1_000
 """Maximum number of values of each repeated field of the spec; a date has fewer runs."""
+NAME_CHARACTERS: Final = 255
+"""Maximum length of the name of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +170,8 @@ def to_run_request(
         message = "expected the decisions of the charter, got others; leave them out"
         decision_problems = Problems.of(Problem(source="decisions", message=message, rule="C1"))
     named = NamedMember.of(charter.clearing_member, spec.clearing_member)
-    problems = date_problems + decision_problems + named.problems
+    mapping = _to_mapping(spec)
+    problems = date_problems + decision_problems + named.problems + mapping.problems
     acknowledged, hold_problems = _to_acknowledged(spec)
     problems += hold_problems
     totals = _to_totals(spec)
@@ -201,6 +207,7 @@ def to_run_request(
         occ_positions=(
             received.occ_positions.received() if received.occ_positions.has_arrived else None
         ),
+        mapping=mapping.sources,
         methodology=methodology,
         clearing_member=named.member,
         warnings=warnings,
@@ -236,6 +243,19 @@ def _to_acknowledged(spec: pb.RunSpec) -> tuple[dict[str, str], Problems]:
         else:
             acknowledged[each.code] = each.reason
     return acknowledged, found.problems()
+
+
+def _to_mapping(spec: pb.RunSpec) -> Mappings:
+    """Convert the mapping by which the caller read its files, which is for the record alone."""
+    if not (spec.mapping or spec.mapping_name):
+        return NO_MAPPINGS
+    name = spec.mapping_name
+    if not name.isprintable() or not 1 <= len(name) <= NAME_CHARACTERS or "/" in name:
+        message = f"expected the base name of a file, got {quote(name)}"
+        return Mappings(problems=Problems.of(Problem(source="mapping_name", message=message)))
+    mappings = received_mapping(name, spec.mapping)
+    problems = (replace(each, source="mapping", column=None) for each in mappings.problems)
+    return replace(mappings, problems=Problems(tuple(problems), mappings.problems.unlisted))
 
 
 def _to_totals(spec: pb.RunSpec) -> ControlTotals:

@@ -95,6 +95,7 @@ class RemoteBackend(LotteryClient):
                 volumes_as_of=request.volumes.sources[0].as_of or "",
                 acknowledged=request.acknowledged,
                 validate_only=dry_run,
+                mapping=next(((each.name, each.read()) for each in request.mapping), None),
             )
         except Refused as error:
             # Refuses the same, by the files' own rows, and all of it.

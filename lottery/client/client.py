@@ -183,6 +183,7 @@ class LotteryClient(AuditCalls, DayCalls):
         clearing_member: str = "",
         acknowledged: Mapping[str, str] | None = None,
         validate_only: bool = False,
+        mapping: tuple[str, bytes] | None = None,
     ) -> RecordedRun:
         """Allocate a business date, or a cycle of it, and record the run.
 
@@ -205,6 +206,8 @@ class LotteryClient(AuditCalls, DayCalls):
             clearing_member: Whose notices count (P8), if the charter names nobody.
             acknowledged: The holds that are acknowledged, by code, each with the reason (H1).
             validate_only: Whether to record nothing and to say what would have been.
+            mapping: The name and the bytes of the file by which the rows were read, which is
+                kept with the record; no row is read by it.
 
         Raises:
             Refused: Something is wrong; what every charter refuses is refused before it is sent.
@@ -217,6 +220,7 @@ class LotteryClient(AuditCalls, DayCalls):
             notices, positions, occ_positions, volumes.problems
         )
         asks_as_of = next((source.as_of for source in volumes.sources), None)
+        mapping_name, mapping_text = mapping or ("", b"")
         spec = lottery_service_pb2.RunSpec(
             business_date=date_of(business_date),
             cycle=cycle,
@@ -238,6 +242,8 @@ class LotteryClient(AuditCalls, DayCalls):
                 for code, why in (acknowledged or {}).items()
             ],
             validate_only=validate_only,
+            mapping=mapping_text,
+            mapping_name=mapping_name,
         )
         response = call_again(
             self._lottery.RunLottery,

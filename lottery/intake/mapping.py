@@ -16,7 +16,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -112,14 +112,17 @@ def read_mappings(path: Path) -> Mappings:
     except OSError as error:
         problem = Problem(source=name, message=f"the mapping cannot be read: {error.strerror}")
         return Mappings(problems=Problems.of(problem))
-    source = SourceFile.of(ROLE, name, ".toml", content)
-    mappings = mappings_of_source(source)
-    if source.size > MAX_BYTES:
+    mappings = received_mapping(name, content)
+    if len(content) > MAX_BYTES:
         return mappings
-    source, problems = check_arrival(path, source, b"", name)
-    return Mappings(
-        of_role=mappings.of_role, sources=(source,), problems=mappings.problems + problems
-    )
+    source, problems = check_arrival(path, mappings.sources[0], b"", name)
+    return replace(mappings, sources=(source,), problems=mappings.problems + problems)
+
+
+def received_mapping(name: str, content: bytes) -> Mappings:
+    """Return what a mapping's bytes say, to be kept as a source of that name."""
+    source = SourceFile.of(ROLE, name, ".toml", content)
+    return replace(mappings_of_source(source), sources=(source,))
 
 
 def mappings_of_source(source: SourceFile) -> Mappings:

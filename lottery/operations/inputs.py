@@ -10,7 +10,13 @@ from lottery.day.assigned_pools import assigned_pools
 from lottery.errors import NO_PROBLEMS, Problem, Problems
 from lottery.intake import files
 from lottery.intake.arrow import with_own_labels, write_arrow
-from lottery.intake.mapping import NO_MAPPINGS, PLAIN, Mappings, read_mappings
+from lottery.intake.mapping import (
+    NO_MAPPINGS,
+    PLAIN,
+    Mappings,
+    read_mappings,
+    received_mapping,
+)
 from lottery.intake.members import describe_member, of_one_member
 from lottery.intake.memory import PROCESS_BYTES, UNLIMITED, DayMemory, MemoryLimit
 from lottery.intake.positions import ReceivedPositions
@@ -35,6 +41,7 @@ from lottery.operations.totals import (
 
 __all__ = [
     "JPMS_2024_09_06",
+    "NO_MAPPINGS",
     "PROCESS_BYTES",
     "UNLIMITED",
     "AccountOrder",
@@ -59,6 +66,7 @@ __all__ = [
     "read_mapping",
     "read_request",
     "read_volumes",
+    "received_mapping",
     "volumes_of_asks",
     "with_own_labels",
     "write_arrow",

@@ -373,6 +373,8 @@ class RunSpec(_message.Message):
     CLEARING_MEMBER_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGEMENTS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    MAPPING_FIELD_NUMBER: _builtins.int
+    MAPPING_NAME_FIELD_NUMBER: _builtins.int
     cycle: _builtins.int
     """The assignment cycle within the business date, 1 to 999. Defaults to 1."""
     request_id: _builtins.str
@@ -412,6 +414,12 @@ class RunSpec(_message.Message):
     """
     validate_only: _builtins.bool
     """Whether to record nothing, and to answer as if the run were recorded."""
+    mapping: _builtins.bytes
+    """The mapping (TOML) by which the caller read its files into the rows of the stream. It is kept
+    with the record as the caller's word; no row is read by it.
+    """
+    mapping_name: _builtins.str
+    """The base name of the mapping's file. Required if `mapping` is set."""
     @_builtins.property
     def business_date(self) -> _date_pb2.Date:
         """The business date."""
@@ -461,10 +469,12 @@ class RunSpec(_message.Message):
         clearing_member: _builtins.str = ...,
         acknowledgements: _abc.Iterable[_lottery_pb2.Acknowledgement] | None = ...,
         validate_only: _builtins.bool = ...,
+        mapping: _builtins.bytes = ...,
+        mapping_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "decisions", b"decisions", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "short_quantity", b"short_quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "acknowledgements", b"acknowledgements", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "clearing_member", b"clearing_member", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "may_be_cut_off", b"may_be_cut_off", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "short_quantity", b"short_quantity", "supersedes", b"supersedes", "validate_only", b"validate_only", "volumes_as_of", b"volumes_as_of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity", "_notice_count", b"_notice_count", "_occ_position_count", b"_occ_position_count", "_position_count", b"_position_count", "_short_quantity", b"_short_quantity", "acknowledgements", b"acknowledgements", "assigned_quantity", b"assigned_quantity", "business_date", b"business_date", "clearing_member", b"clearing_member", "cycle", b"cycle", "decisions", b"decisions", "exchange_asks", b"exchange_asks", "mapping", b"mapping", "mapping_name", b"mapping_name", "may_be_cut_off", b"may_be_cut_off", "notice_count", b"notice_count", "occ_position_count", b"occ_position_count", "position_count", b"position_count", "reason", b"reason", "request_id", b"request_id", "short_quantity", b"short_quantity", "supersedes", b"supersedes", "validate_only", b"validate_only", "volumes_as_of", b"volumes_as_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__assigned_quantity: _TypeAlias = _typing.Literal["assigned_quantity"]  # noqa: Y015
     _WhichOneofArgType__assigned_quantity: _TypeAlias = _typing.Literal["_assigned_quantity", b"_assigned_quantity"]  # noqa: Y015

@@ -89,6 +89,11 @@ def test_a_server_is_sent_the_rows_of_a_mapped_file(
     assert (remote["state"], remote["breaks"]) == (local["state"], local["breaks"])
     records = [opened(door.ledger).get(EXAMPLE_RUN) for door in both]
     assert records[0].content_sha256 == records[1].content_sha256
+    mappings = [[each for each in one.sources if each.role == "columns"] for one in records]
+    assert mappings[0] == mappings[1]
+    assert [each.name for each in mappings[1]] == ["bank.toml"]
+    kept = evidence_in(server.ledger, EXAMPLE_RUN) / "sources" / "columns.toml"
+    assert kept.read_text(encoding="utf-8") == MAPPING
     assert_sound(server.ledger)
 
 

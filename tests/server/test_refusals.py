@@ -639,6 +639,30 @@ def test_a_day_past_the_memory_limit_is_refused(tmp_path: Path) -> None:
         assert run_count(stubs) == 0
 
 
+@pytest.mark.parametrize(
+    ("spec", "field", "message"),
+    [
+        ({"mapping": b"[notices"}, "mapping", "expected TOML in UTF-8"),
+        ({"mapping": b"[trades]"}, "mapping", "expected"),
+        ({"mapping": b"#" * 65_537}, "mapping", "a mapping must be at most 65536 bytes"),
+        ({"mapping_name": ""}, "mapping_name", "expected the base name of a file, got ''"),
+        ({"mapping_name": "in/bank.toml"}, "mapping_name", "expected the base name of a file"),
+        ({"mapping_name": "a" * 256}, "mapping_name", "expected the base name of a file"),
+        ({"mapping_name": "bank\n.toml"}, "mapping_name", "expected the base name of a file"),
+    ],
+)
+def test_a_mapping_that_is_none_is_refused(
+    tmp_path: Path, spec: dict[str, Any], field: str, message: str
+) -> None:
+    given = {"mapping": b"[notices]\ndelimiter = ';'\n", "mapping_name": "bank.toml", **spec}
+    with called(tmp_path / "ledger") as stubs:
+        failure = refusal_of_day(stubs, PUBLISHED, **given)
+        assert failure.status == (INVALID, "INVALID_INPUT")
+        ((where, problem, _), *_) = failure.violations
+        assert where == f"spec.{field}"
+        assert message in problem
+
+
 def test_a_run_is_not_read_again_past_the_memory_limit(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     with called(ledger) as stubs:
