@@ -29,6 +29,7 @@ from lottery.method.seed import ExchangeVolume, RuleWarning
 from lottery.operations.answers import HistoryRow
 from lottery.operations.care import Swept
 from lottery.operations.check import CheckedFile
+from lottery.operations.events import Webhook
 from lottery.operations.moving import Moved
 from lottery.operations.standing import (
     Certificate,
@@ -527,5 +528,7 @@ DOCUMENTS: Final[dict[str, Sequence[Any]]] = {
     "witness keys": (WitnessKey,),
     "witness serve": (WitnessKey,),
     "error": (Error,),
+    "webhook": (Webhook,),
 }
-"""By command: the types whose members its document has. `error` is that of every failure."""
+"""By command: the types whose members its document has. `error` is that of every failure, and
+`webhook` the body of a request to a receiver."""

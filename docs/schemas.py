@@ -22,6 +22,12 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _ENTRIES: Final = (Activity, Charter, NamedRequest, NextKey, RunRecord)
 """Types of the log, whose integers past 2**53 - 1 are texts (RFC 8785)."""
 
+_TITLES: Final = {
+    "error": "what a command prints that fails",
+    "webhook": "what a webhook says of a run",
+}
+"""What the documents are that are no command's."""
+
 
 class _Complete(GenerateJsonSchema):
     """Requires what has a default too: it is always printed."""
@@ -45,7 +51,7 @@ def file_of(name: str) -> str:
 
 def schema_of(name: str) -> dict[str, Any]:
     """Return the schema of a command's document."""
-    title = "what a command prints that fails" if name == "error" else f"lottery {name} --json"
+    title = _TITLES.get(name, f"lottery {name} --json")
     schema, definitions = _joined(DOCUMENTS[name])
     if name == "error":  # Its own details, each a text.
         schema["additionalProperties"] = {"type": "string"}

@@ -15,6 +15,7 @@ REQUIREMENTS: Final = {
     "scipy": "scipy>=1.16",
     "starlette": "starlette>=0.50",
     "uvicorn": "uvicorn>=0.54",
+    "urllib3": "urllib3>=2.5",
 }
 """What to install of each package, as the extras in `pyproject.toml` have it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,10 +13,12 @@ import structlog
 from grpc_reflection.v1alpha import reflection
 
 from lottery import operations
+from lottery.operations.outbox import Outbox
 from lottery.operations.roles import read_roles
 from lottery.operations.runs import Ledger
+from lottery.operations.webhooks import read_webhooks
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
-from server import security, tracing
+from server import security, tracing, webhooks
 from server.access import Access, caller
 from server.admission import Admission, Door, Shares
 from server.audit_service import AuditService
@@ -34,6 +37,8 @@ from server.watched import Watched
 
 SERVICES: Final = ("lottery.v1.LotteryService", "lottery.v1.AuditService")
 """Names of the services."""
+LAST_SECONDS: Final = 1.0
+"""Time in seconds for webhooks if the calls in progress have used up the grace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,7 @@ class LotteryServer:
     port: int
     ledger: Ledger
     keeper: Keeper
+    outbox: Outbox
     waits: Waits
     shares: Shares
     reservations: Reservations
@@ -56,6 +62,7 @@ class LotteryServer:
     def start(self) -> None:
         """Start serving."""
         self.keeper.start()
+        self.outbox.start()
         self.waits.start()
         self.services.start()
 
@@ -65,8 +72,10 @@ class LotteryServer:
         What has begun to commit when the grace is over finishes too; its caller has gone by then,
         and finds it recorded when it asks again.
         """
+        until = time.monotonic() + self.grace_seconds
         self.services.stop(self.grace_seconds).wait()
         self.shares.finish_recording()
+        self.outbox.close(max(LAST_SECONDS, until - time.monotonic()))
         self.waits.stop()
         self.keeper.stop()
         self.ledger.close()
@@ -82,13 +91,14 @@ def create_server(settings: Settings, orders: Orders | None = None) -> LotterySe
 
     Raises:
         ValueError: The settings of TLS, tokens or local callers contradict each other, or a file
-            of them cannot be used.
+            of them or of webhooks cannot be used.
         InsecureListen: The services would listen beyond loopback without TLS.
         OSError: A port is in use, or a file cannot be read.
         LotteryError: The ledger cannot be opened.
     """
     certificates = security.certificates(settings)
     tokens = security.tokens(settings)
+    outbox = Outbox(read_webhooks(settings.webhooks), webhooks.report)
     ledger_settings = settings.ledger_settings()
     log = structlog.get_logger()
     role_files = [] if settings.roles is None else [settings.roles]
@@ -139,6 +149,7 @@ def create_server(settings: Settings, orders: Orders | None = None) -> LotterySe
             max_rows=settings.max_rows,
             identify=caller,
             memory=budget.day,
+            announce=outbox.put,
         ),
         services,
     )
@@ -159,6 +170,7 @@ def create_server(settings: Settings, orders: Orders | None = None) -> LotterySe
         port=port,
         ledger=ledger,
         keeper=Keeper(ledger, also=watched),
+        outbox=outbox,
         waits=waits,
         shares=shares,
         reservations=reservations,

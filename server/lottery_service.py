@@ -10,6 +10,7 @@ import grpc
 
 from lottery import operations
 from lottery.errors import Abandoned, Refused
+from lottery.operations.events import INTERNAL, Announcing, Event
 from lottery.operations.inputs import UNLIMITED, DayMemory, MemoryLimit
 from lottery.operations.requester import Identity
 from lottery.operations.runs import Ledger
@@ -29,11 +30,13 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         max_rows: int,
         identify: Callable[[], Identity],
         memory: DayMemory = UNLIMITED.day,
+        announce: Callable[[Event], object] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._max_rows = max_rows
         self._memory = memory
         self._identify = identify
+        self._announce = announce
 
     @aborting
     def DeriveSeed(
@@ -57,19 +60,27 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
     def RunLottery(
         self, request: Iterator[pb.RunLotteryRequest], context: grpc.ServicerContext
     ) -> pb.RunLotteryResponse:
-        with self._memory() as memory:
-            return self._run(request, context, memory)
+        asked, messages = run_stream.begun(request, self._ledger.origin)
+        with (
+            Announcing(asked, self._announce, reason_of=partial(_reason_of, context)) as announced,
+            self._memory() as memory,
+        ):
+            recorded = self._run(messages, context, memory, announced)
+        _note_run(recorded)
+        return responses.from_recorded(pb.RunLotteryResponse, recorded)
 
     def _run(
         self,
-        request: Iterator[pb.RunLotteryRequest],
+        messages: Iterator[pb.RunLotteryRequest],
         context: grpc.ServicerContext,
         memory: MemoryLimit,
-    ) -> pb.RunLotteryResponse:
-        received = run_stream.receive_run(request, max_rows=self._max_rows, memory=memory)
+        announced: Announcing,
+    ) -> operations.RecordedRun:
+        received = run_stream.receive_run(messages, max_rows=self._max_rows, memory=memory)
         _require_active(context)
         try:
             asked = run_stream.to_run_request(received, self._identify(), self._ledger.charter_for)
+            announced.read(asked, self._ledger.origin)
             recorded = operations.run_lottery(
                 self._ledger,
                 asked,
@@ -78,8 +89,8 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
             )
         except Refused as error:
             raise run_stream.located(error) from None
-        _note_run(recorded)
-        return responses.from_recorded(pb.RunLotteryResponse, recorded)
+        announced.recorded(recorded)
+        return recorded
 
     @aborting
     def WithdrawRun(
@@ -240,6 +251,12 @@ def _require_active(context: grpc.ServicerContext) -> None:
     """Raise `Abandoned` if the client has gone or its deadline has passed."""
     if not context.is_active():
         raise Abandoned("the client cancelled or its deadline passed; nothing was recorded")
+
+
+def _reason_of(context: grpc.ServicerContext, _: Exception) -> str:
+    """Return the reason of an error that is none of ours."""
+    # Reading the stream of a client that has gone raises a bare Exception.
+    return INTERNAL if context.is_active() else Abandoned.reason
 
 
 def _note_run(recorded: operations.RecordedRun) -> None:

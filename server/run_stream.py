@@ -12,10 +12,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 from lottery import operations
 from lottery.errors import Problem, ProblemCollector, Problems, Refused, quote
+from lottery.operations.events import Asked
 from lottery.operations.inputs import (
     NO_MAPPINGS,
     ControlTotals,
@@ -70,6 +72,33 @@ class ReceivedRun:
     notices: IncomingRows
     positions: IncomingRows
     occ_positions: IncomingRows
+
+
+def begun(
+    messages: Iterator[pb.RunLotteryRequest], ledger: str
+) -> tuple[Asked, Iterator[pb.RunLotteryRequest]]:
+    """Return what the first message of a stream asks for, and all messages.
+
+    Args:
+        messages: The stream.
+        ledger: The origin of the ledger's log.
+    """
+    first = next(messages, None)
+    if first is None:
+        return Asked(ledger=ledger), iter(())
+    whole = chain((first,), messages)
+    if not first.HasField("spec"):
+        return Asked(ledger=ledger), whole
+    spec = first.spec
+    business_date, problems = requests.to_business_date(spec.business_date)
+    asked = Asked(
+        ledger=ledger,
+        business_date=None if problems else business_date,
+        cycle=spec.cycle or 1,
+        request_id=spec.request_id or None,
+        is_rehearsal=spec.validate_only,
+    )
+    return asked, whole
 
 
 def receive_run(

@@ -7,13 +7,13 @@ Invariants:
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from typing import Final
 
 import grpc
 
 from lottery.errors import quote
+from lottery.operations import hosts
 from server.binding import UNIX, host_and_port
 from server.certificates import watched_certificates, watched_contexts
 from server.settings import Settings
@@ -112,10 +112,4 @@ def is_loopback(listen: str) -> bool:
     """Return whether an address HOST:PORT can be reached from this machine only."""
     if listen.startswith(UNIX):
         return True
-    host, _ = host_and_port(listen)
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return hosts.is_loopback(host_and_port(listen)[0])

@@ -12,6 +12,7 @@ import pytest
 from lottery.extras import REQUIREMENTS
 from tests.builders import PUBLISHED, record_in, request_of
 from tests.cli.calls import fails, lottery
+from tests.receiver import webhooks_file
 
 PROJECT = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text("utf-8"))[
     "project"
@@ -23,6 +24,10 @@ NEEDING = {
     "obstore": ["--objects", "s3://bucket/prefix", "status"],
     "starlette": ["console"],
     "uvicorn": ["console"],
+    "urllib3": [
+        *("run", "--date", "2024-09-16", "--notices", "n.csv"),
+        *("--positions", "p.csv", "--volumes", "v.csv"),
+    ],
     "pg8000": ["--ledger", "postgresql://me@nowhere/lottery", "--objects", ".", "runs"],
 }
 
@@ -45,6 +50,8 @@ def test_without_a_package_the_command_says_what_to_install(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_in(tmp_path / "ledger", request_of(PUBLISHED, tmp_path))
+    webhooks = webhooks_file(tmp_path, "https://pager.bank.example/")
+    monkeypatch.setenv("LOTTERY_WEBHOOKS", str(webhooks))
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     for name in ("lottery.stores.bucket", "lottery.stores.bucket_requests"):

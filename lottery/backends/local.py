@@ -68,6 +68,9 @@ class LocalBackend:
     def ledger(self) -> operations.Ledger:
         return (self._open_ledger or operations.open_ledger)(self.settings, self._warn)
 
+    def origin(self) -> str:
+        return self.ledger().origin
+
     def methodology(self, business_date: dt.date) -> operations.Methodology:
         return operations.methodology_for(self.ledger(), business_date)
 

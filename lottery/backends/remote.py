@@ -56,6 +56,9 @@ class RemoteBackend(LotteryClient):
     def giving(self, command: str) -> Self:  # noqa: ARG002 - the server asks at each call.
         return self
 
+    def origin(self) -> None:
+        """Return nothing: the origin of a server's log is for auditors to ask."""
+
     def methodology(self, business_date: dt.date) -> Methodology:
         return JPMS_2024_09_06.deciding(self.get_charter(business_date))
 

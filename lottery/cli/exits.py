@@ -44,6 +44,9 @@ MISMATCH: Final = 6
 HELD: Final = 7
 TRY_AGAIN: Final = 75
 
+WRONG_USAGE: Final = "WRONG_USAGE"
+"""The reason of wrong usage."""
+
 _CODES: Final[dict[type[LotteryError], int]] = {
     Refused: REFUSED,
     LimitExceeded: REFUSED,

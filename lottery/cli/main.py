@@ -21,7 +21,6 @@ from lottery.cli.options import (
 )
 from lottery.cli.session import Session
 
-WRONG_USAGE: Final = "WRONG_USAGE"
 INTERRUPTED: Final = 130
 UNHEARD: Final = 141
 
@@ -97,7 +96,7 @@ def _main_in_json() -> int:
     try:
         code: int | None = app(standalone_mode=False)
     except TyperException as error:
-        typer.echo(json.dumps({"reason": WRONG_USAGE, "message": error.format_message()}))
+        typer.echo(json.dumps({"reason": exits.WRONG_USAGE, "message": error.format_message()}))
         return exits.USAGE
     except typer.Abort:
         return INTERRUPTED

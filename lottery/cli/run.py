@@ -24,7 +24,9 @@ from lottery.cli.options import (
 )
 from lottery.cli.session import Session, command
 from lottery.cli.variables import memory_limit
+from lottery.cli.webhooks import announcing
 from lottery.errors import quote
+from lottery.operations.events import Asked
 from lottery.operations.inputs import NamedMember
 from lottery.operations.requester import system_identity
 from lottery.operations.runs import summary
@@ -119,7 +121,9 @@ def run(
     superseded, acknowledged = _listed(supersede, acknowledge, more, reason)
     totals, written = read_totals(expect), ""
     memory = memory_limit()
+    asked = Asked(business_date=business_date, cycle=cycle, is_rehearsal=dry_run)
     with (
+        announcing(session, asked) as announced,
         local_files(notices, positions, volumes, occ_positions, columns) as files,
         open_backend(session) as backend,
         session.progress(STEPS) as step,
@@ -147,14 +151,16 @@ def run(
             reason=reason if superseded else None,
             acknowledged=dict.fromkeys(acknowledged, reason or ""),
         )
+        announced.read(request, backend.origin())
         recorded = backend.run(request, step, dry_run=dry_run)
+        announced.recorded(recorded)
         record = recorded.record
         if output_directory is not None and recorded.counts:
             step("writing the output")
             allocations, pools = backend.allocations(record.run), backend.pools(record.run)
             whole = output.output_of_run(record, allocations, pools)
-            asked = output.chosen(whole, assigned_only=assigned_only, run_columns=run_columns)
-            written = output.write_output(output_directory, output_format, asked)
+            chosen = output.chosen(whole, assigned_only=assigned_only, run_columns=run_columns)
+            written = output.write_output(output_directory, output_format, chosen)
     document = {**summary(recorded), **({"output": output_directory} if written else {})}
 
     def as_text(console: Console) -> None:

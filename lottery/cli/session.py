@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import typer
@@ -69,6 +69,7 @@ class Session:
         server: The server that does the work; None for this process.
         as_json: Whether standard output is one JSON document.
         command: The command's words, such as `keys rotate`.
+        afterwards: What is done once the command's answer is printed, whatever it was.
     """
 
     ledger: str | None = None
@@ -77,6 +78,7 @@ class Session:
     server: str | None = None
     as_json: bool = False
     command: str = ""
+    afterwards: ExitStack = field(default_factory=ExitStack, compare=False, repr=False)
 
     def warn(self, text: str) -> None:
         """Print a warning on standard error."""
@@ -201,12 +203,13 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         if context.invoked_subcommand is not None:  # A group's options are its commands' too.
             context.obj = session
             return
-        try:
-            function(session, **arguments)
-        except LotteryError as error:
-            session.fail(
-                error, records=function.__name__ in ("run", "withdraw", "approve", "reject")
-            )
+        with session.afterwards:
+            try:
+                function(session, **arguments)
+            except LotteryError as error:
+                session.fail(
+                    error, records=function.__name__ in ("run", "withdraw", "approve", "reject")
+                )
 
     # Typer keeps the line breaks of a paragraph, which are those of the source.
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")

@@ -36,6 +36,9 @@ class LedgerReader:
     Args:
         ports: Where it is.
 
+    Attributes:
+        origin: The origin of its log.
+
     Raises:
         LedgerNotFound: There is no ledger.
         LedgerDamaged: Its tables are of another version.
@@ -49,7 +52,7 @@ class LedgerReader:
                 "lottery init"
             )
         with ports.database.reading() as connection:
-            self._origin = log.read_log(connection).origin
+            self.origin = log.read_log(connection).origin
 
     def close(self) -> None:
         """Close the database's connections."""
@@ -217,9 +220,9 @@ class LedgerReader:
             LedgerDamaged: Another ledger was put in its place.
         """
         found = log.read_log(connection)
-        if found.origin != self._origin:
+        if found.origin != self.origin:
             raise LedgerDamaged(
-                f"expected the log {self._origin} at {self.ports.database.place}, got "
+                f"expected the log {self.origin} at {self.ports.database.place}, got "
                 f"{found.origin}: another ledger is in its place; start again"
             )
         return found

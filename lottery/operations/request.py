@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from lottery.errors import NO_PROBLEMS, Problems
 from lottery.intake.positions import ReceivedPositions
@@ -15,6 +18,19 @@ from lottery.method.seed import RuleWarning
 
 Progress = Callable[[str], None]
 """Receives the name of each step as it starts."""
+_OPAQUE_ID: Final = re.compile(r"content-[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What the library derives from the content, and UUIDs, as AIP-155 has them."""
+
+
+def shown_request_id(request_id: str) -> str:
+    """Return a request's id as logs and events show it: what a caller wrote freely may be anything.
+
+    Of one that is no UUID it is the beginning of its SHA-256: whoever knows such an id can find it,
+    and nobody can read it.
+    """
+    if _OPAQUE_ID.fullmatch(request_id):
+        return request_id
+    return f"sha256:{hashlib.sha256(request_id.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

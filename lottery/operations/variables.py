@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -69,6 +69,11 @@ class Variables(BaseModel):
         description="TOML file that gives roles to names of certificates, subjects of tokens and "
         "the system's users; a server reads it again when it changes.",
     )
+    webhooks: Path | None = Field(
+        None,
+        description="TOML file that names who is called, over HTTPS, when a run is held, broken, "
+        "in conflict or has failed; needs the extra `webhooks`.",
+    )
     tls_certificate: Path | None = Field(
         None,
         description="PEM file of the server's certificate chain; enables TLS. `lottery status` "
@@ -77,7 +82,7 @@ class Variables(BaseModel):
 
     @field_validator(
         *("objects", "archive", "witness_policy", "signing_key", "memory_limit_bytes", "roles"),
-        "tls_certificate",
+        *("webhooks", "tls_certificate"),
         mode="before",
     )
     @classmethod
@@ -105,13 +110,17 @@ class Variables(BaseModel):
 def problems_of(error: ValidationError) -> Iterator[str]:
     """Yield what is wrong with each variable, by its name."""
     for problem in error.errors():
-        if problem["type"] == "value_error":
-            what = str(problem["ctx"]["error"])
-        else:
-            expected = problem["msg"].replace("Input should be", "must be")
-            what = f"{expected}, got {quote(problem['input'])}"
+        what = what_is_wrong(problem)
         # What is wrong with several together says their names itself.
         yield f"{PREFIX}{str(problem['loc'][0]).upper()}: {what}" if problem["loc"] else what
+
+
+def what_is_wrong(problem: Any) -> str:
+    """Return what pydantic says of one value: what was expected and what came."""
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    expected = problem["msg"].replace("Input should be", "must be")
+    return f"{expected}, got {quote(problem['input'])}"
 
 
 def misspelt(given: Iterable[str], settings: type[BaseModel]) -> Iterator[str]:

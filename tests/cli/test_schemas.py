@@ -185,7 +185,7 @@ def commands() -> Iterator[str]:
 
 
 def test_every_command_has_a_schema_and_is_called_here() -> None:
-    described = {name.partition(" --")[0] for name in DOCUMENTS} - {"error"}
+    described = {name.partition(" --")[0] for name in DOCUMENTS} - {"error", "webhook"}
     called = {name.partition(" --")[0] for name, _, _ in COMMANDS_IN_ORDER}
 
     assert described | {"serve"} == set(commands())

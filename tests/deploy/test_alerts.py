@@ -42,6 +42,7 @@ SOUNDS: Final = {
     "LotteryFilesStale": {'lottery_stale_files{what="roles"}': "1x60"},
     "LotteryCertificateExpires": {"lottery_certificate_expires_timestamp_seconds": "600000x60"},
     "LotteryBreaks": {'lottery_contracts_total{outcome="broken"}': "0x30 25x30"},
+    "LotteryWebhooksGivenUp": {'lottery_webhooks_total{outcome="given_up"}': "0x30 1x30"},
     "LotteryRefusesCallers": {'lottery_rpc_total{code="PERMISSION_DENIED"}': "0+60x60"},
 }
 """For each alert, series of sixty minutes after which it sounds."""
@@ -56,6 +57,8 @@ QUIET: Final = {
     'lottery_log_entries{state="committed"}': "0+1x60",
     'lottery_log_entries{state="published"}': "0+1x60",
     'lottery_stale_files{what="roles"}': "0x60",
+    'lottery_webhooks_total{outcome="delivered"}': "0+1x60",
+    'lottery_webhooks_total{outcome="given_up"}': "0x60",
     "lottery_certificate_expires_timestamp_seconds": "9000000x60",
     'lottery_contracts_total{outcome="allocated"}': "0+1000x60",
     'lottery_contracts_total{outcome="broken"}': "25x60",

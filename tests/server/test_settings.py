@@ -40,6 +40,7 @@ def test_every_setting_has_a_default_that_listens_on_loopback() -> None:
         ("memory_limit_bytes", "1000000000", 1_000_000_000),
         ("max_rows", "1", 1),
         ("roles", "/etc/lottery/roles.toml", Path("/etc/lottery/roles.toml")),
+        ("webhooks", "/etc/lottery/webhooks.toml", Path("/etc/lottery/webhooks.toml")),
         ("tls_certificate", "server.pem", Path("server.pem")),
         ("listen", "127.0.0.1:0", "127.0.0.1:0"),
         ("health_listen", "[::1]:50052", "[::1]:50052"),

@@ -294,6 +294,8 @@ def test_reflection_lists_the_services_and_describes_their_messages(stubs: Stubs
 class BrokenLedger:
     """A ledger that fails in a way nobody thought of."""
 
+    origin = "bank.example/log"
+
     def get(self, run: str) -> NoReturn:
         raise _surprise(run)
 
