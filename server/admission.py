@@ -1,7 +1,8 @@
 """Which calls are begun: each kind has threads and a short queue, and what is past both is refused.
 
-Other threads refuse, and do nothing else.
 gRPC decides on its serving thread where a call goes, before any thread is taken; that is `Door`.
+What is refused is refused there and then: a refusal waits for nothing, and on a thread of its own
+it would wait for Python's lock.
 Who calls and may call is found out next, on a thread of the call's share, and `Admission` is the
 last before the servicer: it reads the call's messages, at the pace that `server.pace` allows.
 
@@ -41,7 +42,6 @@ _OURS: Final = "/lottery.v1."
 _RECORDING: Final = frozenset(("RunLottery", "WithdrawRun", "ApproveRun", "RejectRun"))
 _COMPUTING: Final = frozenset(("DeriveSeed", "AllocateSeries", "GetOdds"))
 _REFLECTION_THREADS: Final = 2
-_REFUSING_THREADS: Final = 2
 _REFUSED_AT_ONCE: Final = 1_024
 """Maximum number of refusals that are on their way; past it gRPC itself refuses, in fewer words."""
 
@@ -88,8 +88,22 @@ class Share(futures.ThreadPoolExecutor):
             self._present -= 1
 
 
+class AtOnce(futures.ThreadPoolExecutor):
+    """Runs what it is given at once, on the thread that gives it."""
+
+    def __init__(self) -> None:
+        super().__init__(1)  # A thread that never starts: gRPC takes nothing but such a pool.
+
+    def submit(self, *args: Any, **kwargs: Any) -> futures.Future[Any]:
+        """Run a call."""
+        work, *given = args
+        future: futures.Future[Any] = futures.Future()
+        future.set_result(work(*given, **kwargs))
+        return future
+
+
 class Shares:
-    """The shares of a server, and the threads that refuse."""
+    """The shares of a server, and what refuses."""
 
     def __init__(self, settings: Settings) -> None:
         runs, reads, calls = settings.run_threads, settings.read_threads, settings.call_threads
@@ -101,7 +115,7 @@ class Shares:
                 REFLECTION, threads=_REFLECTION_THREADS, queue=2 * _REFLECTION_THREADS
             ),
         }
-        self.refusing = futures.ThreadPoolExecutor(_REFUSING_THREADS, thread_name_prefix="refusing")
+        self.refusing = AtOnce()
         self.most = sum(share.most for share in self._shares.values()) + _REFUSED_AT_ONCE
 
     def finish_recording(self) -> None:
@@ -114,7 +128,7 @@ class Shares:
 
 
 class Door(grpc.ServerInterceptor):
-    """The outermost interceptor: sends a call to the threads of its share, or to those that refuse.
+    """The outermost interceptor: sends a call to the threads of its share, or refuses it.
 
     It keeps the handlers, which the interceptors after it have wrapped.
     """

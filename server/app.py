@@ -40,6 +40,10 @@ SERVICES: Final = ("lottery.v1.LotteryService", "lottery.v1.AuditService")
 LAST_SECONDS: Final = 1.0
 """Time in seconds for webhooks if the calls in progress have used up the grace."""
 
+UNSEEN_CALLS: Final = 128
+"""Calls that have arrived and that the door has not seen yet; past it gRPC itself cancels more and
+more of those that arrive, and past twice as many all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LotteryServer:
@@ -136,6 +140,8 @@ def create_server(settings: Settings, orders: Orders | None = None) -> LotterySe
         maximum_concurrent_rpcs=shares.most,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.server.max_pending_requests", UNSEEN_CALLS),
+            ("grpc.server.max_pending_requests_hard_limit", 2 * UNSEEN_CALLS),
             ("grpc.max_connection_age_ms", age_milliseconds),
             ("grpc.max_connection_age_grace_ms", age_milliseconds),
             OWN_PORT if orders is None else SHARED_PORT,
