@@ -170,12 +170,17 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         requests.refuse_unknown_choices(request)
         run, series = requests.to_run(request.run), request.series or None
         occ_account = request.occ_account if request.HasField("occ_account") else None
-        if request.content == pb.ROW_CONTENT_POOLS:
+        of_pools = {
+            pb.ROW_CONTENT_POOLS: ("pools", operations.pools),
+            pb.ROW_CONTENT_NOTICES: ("notices", operations.notices),
+        }
+        if request.content in of_pools:
+            field, read = of_pools[request.content]
             if request.account:
-                raise requests.refused("account", "expected no account, since pools have none")
-            pools = operations.pools(self._ledger, run, series=series, occ_account=occ_account)
-            telemetry.note(rows=pools.num_rows)
-            return responses.from_table(pools, "pools", request.format)
+                raise requests.refused("account", f"expected no account, since {field} have none")
+            rows = read(self._ledger, run, series=series, occ_account=occ_account)
+            telemetry.note(rows=rows.num_rows)
+            return responses.from_table(rows, field, request.format)
         allocations = operations.allocations(
             self._ledger,
             run,

@@ -148,8 +148,8 @@ def from_table(
     """Convert a table of a run's evidence to messages of rows or of Arrow.
 
     Args:
-        table: `tables.ALLOCATIONS` or `tables.POOLS`.
-        field: The field for its rows: `allocations` or `pools`.
+        table: `tables.ALLOCATIONS`, `tables.POOLS` or `tables.NOTICES`.
+        field: The field for its rows: `allocations`, `pools` or `notices`.
         row_format: A `RowFormat`.
     """
     for fields in _row_fields(table, field, row_format):

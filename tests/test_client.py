@@ -26,7 +26,7 @@ from lottery.client import LotteryClient
 from lottery.client import rows as client_rows
 from lottery.client.connection import REPEATED
 from lottery.client.errors import call_again
-from lottery.day.tables import ALLOCATIONS, NOTICE_ROWS, POOLS, POSITION_ROWS
+from lottery.day.tables import ALLOCATIONS, NOTICE_ROWS, NOTICES, POOLS, POSITION_ROWS
 from lottery.errors import (
     CheckpointInvalid,
     Conflict,
@@ -238,6 +238,10 @@ def test_rows_and_arrow_are_one_run_and_come_back_as_the_references_tables(
     assert (allocations.schema, pools.schema) == (ALLOCATIONS, POOLS)
     assert allocations.to_pylist() == expected.allocations
     assert pools.to_pylist() == expected.pools
+    broken = client.notices("latest", series=GE)
+    assert broken.schema == NOTICES
+    assert [row["notice_id"] for row in broken.to_pylist()] == ["A5", "A6"]
+    assert client.notices("latest").num_rows == len(FULL.notices)
 
 
 def test_rows_may_come_from_an_iterator_and_leave_out_the_occ_account(

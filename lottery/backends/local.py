@@ -127,6 +127,11 @@ class LocalBackend:
     def pools(self, run: str) -> pa.Table:
         return operations.pools(self.ledger(), run)
 
+    def notices(
+        self, run: str, *, series: str | None = None, occ_account: str | None = None
+    ) -> pa.Table:
+        return operations.notices(self.ledger(), run, series=series, occ_account=occ_account)
+
     def get_day(self, business_date: dt.date) -> operations.StandingDay:
         return operations.standing_day(self.ledger(), business_date)
 

@@ -35,7 +35,7 @@ from lottery.client.values import (
     seed_of,
     working_of,
 )
-from lottery.day.tables import ALLOCATIONS, POOLS
+from lottery.day.tables import ALLOCATIONS, NOTICES, POOLS
 from lottery.intake.frames import Asks, Rows
 from lottery.ledger.entry import read_entry, read_run
 from lottery.ledger.four_eyes import Verdict
@@ -397,6 +397,25 @@ class LotteryClient(AuditCalls, DayCalls):
         )
         messages = stream(self._lottery.StreamAllocations, request, self._timeout)
         return joined([message.arrow_pools for message in messages], POOLS)
+
+    def notices(
+        self, run: str, *, series: str | None = None, occ_account: str | None = None
+    ) -> pa.Table:
+        """Return a run's notices, or those of a series or of a pool: `tables.NOTICES`.
+
+        Raises:
+            RunNotFound: There is no such run.
+            NotInRun: The run has no such pool.
+        """
+        request = lottery_service_pb2.StreamAllocationsRequest(
+            run=run,
+            series=series or "",
+            occ_account=occ_account,
+            content=lottery_service_pb2.ROW_CONTENT_NOTICES,
+            format=lottery_service_pb2.ROW_FORMAT_ARROW,
+        )
+        messages = stream(self._lottery.StreamAllocations, request, self._timeout)
+        return joined([message.arrow_notices for message in messages], NOTICES)
 
     def explain(
         self,

@@ -110,6 +110,7 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.operations.run import compute_day as compute_day
     from lottery.operations.run import run_lottery as run_lottery
     from lottery.operations.runs import allocations as allocations
+    from lottery.operations.runs import notices as notices
     from lottery.operations.runs import pools as pools
     from lottery.operations.runs import recorded_run as recorded_run
     from lottery.operations.runs import recorded_runs as recorded_runs
@@ -258,6 +259,7 @@ _NAMES: Final = {
     ),
     "lottery.operations.runs": (
         "allocations",
+        "notices",
         "pools",
         "recorded_run",
         "recorded_runs",

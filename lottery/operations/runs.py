@@ -27,6 +27,7 @@ from lottery.ledger.run_record import (
     RunRecord,
     is_run_id,
 )
+from lottery.method.methodology import Pooling
 from lottery.operations.settings import LOCK_SECONDS
 from lottery.operations.validation import checked_series
 
@@ -45,6 +46,7 @@ __all__ = [
     "canonical",
     "four_eyes_document",
     "is_run_id",
+    "notices",
     "pool_name",
     "pools",
     "record_sha256",
@@ -114,6 +116,27 @@ def pools(
     """
     record = ledger.get(run)
     return pools_of(record, ledger.reader(record), series=_padded(series), occ_account=occ_account)
+
+
+def notices(
+    ledger: Ledger, run: str, *, series: str | None = None, occ_account: str | None = None
+) -> pa.Table:
+    """Return the recorded notices of a run, all or those of a series or of a pool, breaks too.
+
+    Returns:
+        `tables.NOTICES`, each row with the OCC account of the notice itself.
+
+    Raises:
+        RunNotFound: There is no such run.
+        NotInRun: The run has no such pool.
+        Refused: The series is not an OSI symbol.
+    """
+    record = ledger.get(run)
+    wanted = {"series": _padded(series), "occ_account": occ_account}
+    pools_of(record, ledger.reader(record), **wanted)
+    if record.method.pooling is Pooling.SERIES:  # The pool's account is not its notices' (P3).
+        wanted["occ_account"] = None
+    return ledger.read(record, evidence.NOTICES_FILE, matching(**wanted))
 
 
 def _padded(series: str | None) -> str | None:

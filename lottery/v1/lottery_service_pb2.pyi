@@ -106,6 +106,8 @@ class _RowContentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RowContent
     """The allocation of every account in every allocated pool."""
     ROW_CONTENT_POOLS: _RowContent.ValueType  # 2
     """Every assigned pool, breaks included. The filters of the request are ignored."""
+    ROW_CONTENT_NOTICES: _RowContent.ValueType  # 3
+    """The notices of every assigned pool, those of breaks included."""
 
 class RowContent(_RowContent, metaclass=_RowContentEnumTypeWrapper):
     """The table of a run that is streamed."""
@@ -116,6 +118,8 @@ ROW_CONTENT_ALLOCATIONS: RowContent.ValueType  # 1
 """The allocation of every account in every allocated pool."""
 ROW_CONTENT_POOLS: RowContent.ValueType  # 2
 """Every assigned pool, breaks included. The filters of the request are ignored."""
+ROW_CONTENT_NOTICES: RowContent.ValueType  # 3
+"""The notices of every assigned pool, those of breaks included."""
 Global___RowContent: _TypeAlias = RowContent  # noqa: Y015
 
 @_typing.final
@@ -1022,10 +1026,14 @@ class StreamAllocationsResponse(_message.Message):
     ARROW_ALLOCATIONS_FIELD_NUMBER: _builtins.int
     POOLS_FIELD_NUMBER: _builtins.int
     ARROW_POOLS_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
+    ARROW_NOTICES_FIELD_NUMBER: _builtins.int
     arrow_allocations: _builtins.bytes
     """Allocations as a self-contained Arrow IPC stream."""
     arrow_pools: _builtins.bytes
     """Pools as a self-contained Arrow IPC stream."""
+    arrow_notices: _builtins.bytes
+    """Notices as a self-contained Arrow IPC stream."""
     @_builtins.property
     def allocations(self) -> _containers.RepeatedCompositeFieldContainer[_lottery_pb2.Allocation]:
         """Allocations as messages."""
@@ -1034,6 +1042,10 @@ class StreamAllocationsResponse(_message.Message):
     def pools(self) -> _containers.RepeatedCompositeFieldContainer[_lottery_pb2.Pool]:
         """Pools as messages."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_lottery_pb2.Notice]:
+        """Notices as messages."""
+
     def __init__(
         self,
         *,
@@ -1041,10 +1053,12 @@ class StreamAllocationsResponse(_message.Message):
         arrow_allocations: _builtins.bytes = ...,
         pools: _abc.Iterable[_lottery_pb2.Pool] | None = ...,
         arrow_pools: _builtins.bytes = ...,
+        notices: _abc.Iterable[_lottery_pb2.Notice] | None = ...,
+        arrow_notices: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "arrow_allocations", b"arrow_allocations", "arrow_pools", b"arrow_pools", "pools", b"pools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "arrow_allocations", b"arrow_allocations", "arrow_notices", b"arrow_notices", "arrow_pools", b"arrow_pools", "notices", b"notices", "pools", b"pools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -292,16 +292,16 @@ class LotteryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamAllocations(self, request, context):
-        """StreamAllocations streams the pools of a run, or its allocations, optionally only those of one
-        pool or one account.
+        """StreamAllocations streams the pools of a run, its notices, or its allocations, optionally only
+        those of one pool or one account.
 
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
         - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
         have none.
         - FAILED_PRECONDITION (NOT_APPROVED): allocations of a proposal that is not approved.
-        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
-        requested.
+        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools or notices of one
+        account are requested.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

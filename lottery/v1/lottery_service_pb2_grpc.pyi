@@ -153,16 +153,16 @@ class LotteryServiceStub:
       first.
     """
     StreamAllocations: _grpc.UnaryStreamMultiCallable[_lottery_service_pb2.StreamAllocationsRequest, _lottery_service_pb2.StreamAllocationsResponse]
-    """StreamAllocations streams the pools of a run, or its allocations, optionally only those of one
-    pool or one account.
+    """StreamAllocations streams the pools of a run, its notices, or its allocations, optionally only
+    those of one pool or one account.
 
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
     - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
       have none.
     - FAILED_PRECONDITION (NOT_APPROVED): allocations of a proposal that is not approved.
-    - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
-      requested.
+    - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools or notices of one
+      account are requested.
     """
     ExplainPool: _grpc.UnaryUnaryMultiCallable[_lottery_service_pb2.ExplainPoolRequest, _lottery_service_pb2.ExplainPoolResponse]
     """ExplainPool returns the working of a pool, step by step as in the published example.
@@ -340,16 +340,16 @@ class LotteryServiceAsyncStub(LotteryServiceStub):
       first.
     """
     StreamAllocations: _aio.UnaryStreamMultiCallable[_lottery_service_pb2.StreamAllocationsRequest, _lottery_service_pb2.StreamAllocationsResponse]  # type: ignore[assignment]
-    """StreamAllocations streams the pools of a run, or its allocations, optionally only those of one
-    pool or one account.
+    """StreamAllocations streams the pools of a run, its notices, or its allocations, optionally only
+    those of one pool or one account.
 
     Errors include:
     - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
     - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
       have none.
     - FAILED_PRECONDITION (NOT_APPROVED): allocations of a proposal that is not approved.
-    - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
-      requested.
+    - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools or notices of one
+      account are requested.
     """
     ExplainPool: _aio.UnaryUnaryMultiCallable[_lottery_service_pb2.ExplainPoolRequest, _lottery_service_pb2.ExplainPoolResponse]  # type: ignore[assignment]
     """ExplainPool returns the working of a pool, step by step as in the published example.
@@ -590,16 +590,16 @@ class LotteryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _lottery_service_pb2.StreamAllocationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_lottery_service_pb2.StreamAllocationsResponse], _abc.AsyncIterator[_lottery_service_pb2.StreamAllocationsResponse]]:
-        """StreamAllocations streams the pools of a run, or its allocations, optionally only those of one
-        pool or one account.
+        """StreamAllocations streams the pools of a run, its notices, or its allocations, optionally only
+        those of one pool or one account.
 
         Errors include:
         - NOT_FOUND (RUN_NOT_FOUND, NOT_IN_RUN): the run does not exist, or has no such pool or account.
         - FAILED_PRECONDITION (EXCEEDS_SHORT, NO_POSITION): allocations of pools that are breaks, which
           have none.
         - FAILED_PRECONDITION (NOT_APPROVED): allocations of a proposal that is not approved.
-        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools of one account are
-          requested.
+        - INVALID_ARGUMENT (INVALID_INPUT): the series is not an OSI symbol, or pools or notices of one
+          account are requested.
         """
 
     @_abc_1.abstractmethod

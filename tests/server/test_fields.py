@@ -206,6 +206,10 @@ REFUSED: Final[Sequence[tuple[Request, set[str]]]] = (
         pb.StreamAllocationsRequest(run="latest", account="1", content=pb.ROW_CONTENT_POOLS),
         {"account"},
     ),
+    (
+        pb.StreamAllocationsRequest(run="latest", account="1", content=pb.ROW_CONTENT_NOTICES),
+        {"account"},
+    ),
     (pb.StreamAllocationsRequest(run="latest", format=99), {"format"}),  # type: ignore[arg-type]
     (pb.StreamAllocationsRequest(run="latest", content=99), {"content"}),  # type: ignore[arg-type]
     (pb.ExplainPoolRequest(series=AAPL), {"run"}),

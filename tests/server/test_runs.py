@@ -301,9 +301,28 @@ def test_pools_have_the_broken_ones_too(full: Stubs) -> None:
     assert [row["break_reason"] for row in rows].count("EXCEEDS_SHORT") == 1
 
 
+def test_the_notices_of_a_pool_are_streamed_those_of_a_break_too(full: Stubs) -> None:
+    def notices_of(**pool: Any) -> list[tuple[str, int, str]]:
+        request = pb.StreamAllocationsRequest(run="latest", content=pb.ROW_CONTENT_NOTICES, **pool)
+        rows = [
+            row for message in full.lottery.StreamAllocations(request) for row in message.notices
+        ]
+        return sorted((row.notice_id, row.quantity, row.occ_account) for row in rows)
+
+    assert len(notices_of()) == 6
+    assert notices_of(series=GE) == [("A5", 18, "C"), ("A6", 7, "C")]
+    assert notices_of(series=GE, occ_account="C") == notices_of(series=GE)
+    failure = failure_of(lambda: notices_of(series=GE, occ_account="F"))
+    assert failure.status == (grpc.StatusCode.NOT_FOUND, "NOT_IN_RUN")
+
+
 @pytest.mark.parametrize(
     ("table", "content"),
-    [("allocations", pb.ROW_CONTENT_ALLOCATIONS), ("pools", pb.ROW_CONTENT_POOLS)],
+    [
+        ("allocations", pb.ROW_CONTENT_ALLOCATIONS),
+        ("pools", pb.ROW_CONTENT_POOLS),
+        ("notices", pb.ROW_CONTENT_NOTICES),
+    ],
 )
 def test_evidence_is_read_and_checked_for_every_stream(
     server: LotteryServer, stubs: Stubs, table: str, content: pb.RowContent.ValueType

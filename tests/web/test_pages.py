@@ -81,6 +81,7 @@ def test_a_break_shows_its_accounts_and_what_to_check(console: Console) -> None:
     assert page.heading == wording.contract(GE)
     assert "EXCEEDS_SHORT: more is assigned than the pool is short." in page.text
     assert "a late trade, give-up or transfer" in page.text
+    assert re.search("A000000015 ?C ?7 ?A000000019 ?C ?18", page.text)
     assert "Contracts assigned by OCC25" in page.text
     assert re.search("0815 ?10 ?904 ?3 ?9038415 ?9", page.text)
     assert "No other pool of the run is of this underlying." in page.text

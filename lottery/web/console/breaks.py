@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from lottery.operations import Break, PoolWorking, RecordedRun, StandingDay
 from lottery.operations.workings import wording
 from lottery.web.console.asking import Ask
-from lottery.web.console.html import ROWS_SHOWN
+from lottery.web.console.html import ROWS_SHOWN, Rows
 from lottery.web.console.nearby import NearPool, near_pools
 
 DATES_SHOWN: Final = 10
@@ -97,7 +97,7 @@ def open_breaks_page(ask: Ask) -> Response:
 
 
 def one_break(ask: Ask) -> Response:
-    """Show a break: its figures, its accounts, and what lies near it."""
+    """Show a break: its figures, its notices, its accounts, and what lies near it."""
     run, series = ask.path("run"), ask.path("series")
     occ_account = ask.request.query_params.get("occ_account")
     backend = ask.giving("explain")
@@ -117,6 +117,11 @@ def one_break(ask: Ask) -> Response:
         run=ask.giving("show").get_run(run),
         working=working,
         near=near,
+        notices=Rows.of(
+            backend.notices(run, series=series, occ_account=working.occ_account).to_pylist(),
+            ask.page_number,
+        ),
+        query={"occ_account": working.occ_account},
         most=ACCOUNTS_SHOWN,
         rows=ROWS_SHOWN,
         contract=wording.contract(working.series),
