@@ -49,9 +49,7 @@ def console(
             "expected 127.0.0.1, [::1] or localhost. Whoever is elsewhere needs the console of a "
             "server, which asks who they are"
         )
-    user = operations.system_identity()
-    with _backends(session) as (backend_for, ledger):
-        about = f"{escape(ledger)}, as {escape(user.name)} on {escape(user.host)}"
+    with _backends(session) as (backend_for, about):
         try:
             server = ConsoleServer(address, backend_for, about=about)
         except OSError as error:
@@ -65,7 +63,7 @@ def console(
 def _backends(
     session: Session,
 ) -> Iterator[tuple[Callable[[Any], AbstractContextManager[Backend]], str]]:
-    """Yield what opens the backend of a request, and which ledger it is.
+    """Yield what opens the backend of a request, and which ledger it is, as whom.
 
     The ledger or the connection is kept open.
 
@@ -73,7 +71,8 @@ def _backends(
     """
     if session.server:
         with open_backend(session) as remote:
-            yield lambda _: nullcontext(remote), f"Server {session.server}"
+            about = f"Server {session.server}, which knows you by what this console shows it"
+            yield lambda _: nullcontext(remote), escape(about)
         return
     kept = functools.cache(operations.open_ledger)
     # What is wrong with the settings, or the ledger, is said at once.
@@ -87,7 +86,8 @@ def _backends(
             raise RoleMissing(f"nothing is shown: {error.message}", roles="") from None
         yield backend
 
-    yield local, f"Ledger {where_is(ledger)}"
+    user = operations.system_identity()
+    yield local, escape(f"Ledger {where_is(ledger)}, as {user.name} on {user.host}")
 
 
 def _show(session: Session, server: ConsoleServer) -> None:

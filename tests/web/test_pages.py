@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
 
 from lottery import operations
 from lottery.errors import LedgerBusy, RoleMissing
 from lottery.operations import Identity
 from lottery.operations.runs import record_sha256
 from lottery.operations.workings import wording
-from lottery.web.console.app import HEADERS
+from lottery.web.console.app import HEADERS, console_routes
 from lottery.web.console.html import NAVIGATION, ROWS_SHOWN
 from tests.builders import AAPL, GE, PUBLISHED, TESTER, record_in, request_of, settings_of
 from tests.web import consoles
@@ -395,3 +399,21 @@ def test_a_giant_pool_is_shown_page_by_page(tmp_path: Path) -> None:
 
     bounded(page)
     assert re.search(r"Left out: 99,99[78] accounts of the pool\.", page.text)
+
+
+def test_a_console_below_a_path_of_another_application_leads_to_its_own_pages(ledger: Path) -> None:
+    async def run(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("another program's")
+
+    routes = console_routes(consoles.backends(ledger))
+    app = Starlette(
+        routes=[Route("/runs/{run}", run, name="run"), Mount("/console", routes=routes)]
+    )
+    page = Console(app=app).get("/console/")
+
+    inside = [link for link in page.links if not link.startswith("#")]
+    assert inside
+    assert all(link.startswith("/console/") for link in inside)
+    assert 'href="/console/console.css"' in page.html
+    moved = Console(app=app).get("/console/days?date=2024-09-16")
+    assert moved.headers["location"] == "/console/days/2024-09-16"

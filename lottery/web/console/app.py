@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from lottery.errors import LotteryError, Problem, Refused, RoleMissing
 from lottery.web.console import breaks, days, pages, pools, records, runs, search, verdicts
-from lottery.web.console.asking import Ask, Backend
+from lottery.web.console.asking import PREFIX, Ask, Backend
 from lottery.web.console.errors import error_page
 from lottery.web.console.html import stylesheet
 
@@ -87,10 +87,10 @@ def console_routes(backend_for: BackendFor, *, about: str = "") -> list[BaseRout
         return answer
 
     return [
-        Route("/console.css", endpoint(lambda _: stylesheet()), name="stylesheet"),
-        *(Route(path, endpoint(handler), name=name) for path, name, handler in _PAGES),
+        Route("/console.css", endpoint(lambda _: stylesheet()), name=f"{PREFIX}stylesheet"),
+        *(Route(path, endpoint(handler), name=PREFIX + name) for path, name, handler in _PAGES),
         *(
-            Route(path, endpoint(handler), name=name, methods=["POST"])
+            Route(path, endpoint(handler), name=PREFIX + name, methods=["POST"])
             for path, name, handler in _ACTIONS
         ),
     ]

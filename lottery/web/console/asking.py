@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Backend: TypeAlias = "LocalBackend | RemoteBackend"
 
+PREFIX: Final = "console."
+"""What the names of the console's routes begin with, among those of any application."""
+
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PAGE: Final = re.compile(r"[1-9][0-9]{0,5}")
 
@@ -90,7 +93,9 @@ def link(
             an OCC account may be empty.
         parts: The parts of the path.
     """
-    path = request.url_for(name, **{each: quoted(text, safe="") for each, text in parts.items()})
+    path = request.url_for(
+        PREFIX + name, **{each: quoted(text, safe="") for each, text in parts.items()}
+    )
     given = {
         key: value
         for key, value in (query or {}).items()
