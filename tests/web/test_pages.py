@@ -89,7 +89,7 @@ def test_a_break_shows_its_accounts_and_what_to_check(console: Console) -> None:
     assert "Contracts assigned by OCC25" in page.text
     assert re.search("0815 ?10 ?904 ?3 ?9038415 ?9", page.text)
     assert "No other pool of the run is of this underlying." in page.text
-    assert "grep '^GE1' positions.csv" in page.text
+    assert "grep '^GE' positions.csv" in page.text
 
 
 def test_open_breaks_of_all_dates_are_listed(console: Console) -> None:

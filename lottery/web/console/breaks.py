@@ -14,7 +14,7 @@ from lottery.operations import Break, PoolWorking, RecordedRun, StandingDay
 from lottery.operations.workings import wording
 from lottery.web.console.asking import Ask
 from lottery.web.console.html import ROWS_SHOWN, Rows
-from lottery.web.console.nearby import NearPool, near_pools
+from lottery.web.console.nearby import NearPool, letters_of, near_pools
 
 DATES_SHOWN: Final = 10
 """Maximum number of dates with breaks on one page."""
@@ -125,5 +125,5 @@ def one_break(ask: Ask) -> Response:
         most=ACCOUNTS_SHOWN,
         rows=ROWS_SHOWN,
         contract=wording.contract(working.series),
-        root=working.series[:6].rstrip(),
+        root=letters_of(working.series),
     )

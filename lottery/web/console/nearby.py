@@ -43,18 +43,18 @@ def near_pools(broken: PoolWorking, pools: pa.Table) -> list[NearPool]:
         broken: The break.
         pools: The pools of its run: `tables.POOLS`.
     """
-    letters = _letters(broken.series)
+    letters = letters_of(broken.series)
     beginning = pc.starts_with(pools.column("series"), letters[:_LETTERS])
     found = [
         NearPool(**row, differs=_differences(row["series"], row["occ_account"], broken))
         for row in pools.filter(beginning).select(["series", "occ_account"]).to_pylist()
-        if _are_kin(_letters(row["series"]), letters)
+        if _are_kin(letters_of(row["series"]), letters)
     ]
     found.sort(key=lambda near: (len(near.differs), *_distance(near.series, broken.series)))
     return [near for near in found if near.differs][:NEAR_POOLS]
 
 
-def _letters(series: str) -> str:
+def letters_of(series: str) -> str:
     """Return a root without the digits of an adjustment, as GE for GE1."""
     root = series[:6].rstrip()
     return root.rstrip(_DIGITS) or root
