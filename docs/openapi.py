@@ -52,7 +52,6 @@ _KNOWN: Final[Mapping[str, dict[str, Any]]] = {
         "required": ["code", "message", "details"],
     },
 }
-_ERRORS: Final = (400, 401, 403, 404, 409, 413, 415, 429, 500, 503, 504)
 _TIMEOUT: Final = {
     "name": TIMEOUT,
     "in": "header",
@@ -137,7 +136,7 @@ def _operation(binding: Binding, comments: Mapping[str, str]) -> dict[str, Any]:
     answer = binding.method.output_type
     operation["responses"] = {
         "200": _answer(comments[answer.full_name], answer.full_name),
-        **{str(code): {"$ref": "#/components/responses/error"} for code in _ERRORS},
+        "default": {"$ref": "#/components/responses/error"},
     }
     return operation
 

@@ -32,14 +32,17 @@ def test_a_variable_of_a_path_is_a_required_text_of_the_request(binding: Binding
         assert list(field.GetOptions().Extensions[field_behavior]) == [FieldBehavior.REQUIRED]
 
 
-def test_what_records_or_takes_rows_is_posted_and_what_reads_is_got() -> None:
+def test_what_records_or_takes_rows_or_an_account_is_posted_and_what_reads_is_got() -> None:
     posted = {name for name, binding in BINDINGS.items() if binding.verb == "POST"}
 
     assert posted == {
         *("DeriveSeed", "AllocateSeries", "GetOdds"),  # They take rows.
+        "ExplainPool",  # It takes an account, and URLs are logged.
         *("WithdrawRun", "ApproveRun", "RejectRun", "ReplayRun", "VerifyLedger"),
     }
     assert {binding.verb for binding in BINDINGS.values()} == {"GET", "POST"}
+    got = [one.method.input_type for one in BINDINGS.values() if one.verb == "GET"]
+    assert not any("account" in message.fields_by_name for message in got)
 
 
 def test_a_path_that_ends_in_a_verb_is_looked_for_before_the_run_of_that_name() -> None:

@@ -185,7 +185,7 @@ def test_a_parameter_that_comes_twice_and_two_of_one_choice_are_refused() -> Non
     with pytest.raises(Refused, match="page_size: expected it once"):
         query("ListRuns", ("page_size", "1"), ("page_size", "2"))
     with pytest.raises(Refused, match="account: expected it, or another one of its kind, once"):
-        query("ExplainPool", ("series", "AAPL"), ("account", "1046"), run="latest")
+        body("ExplainPool", {"series": "AAPL", "account": "1046"}, run="latest")
 
 
 def test_of_many_problems_the_first_hundred_are_listed_and_all_are_counted() -> None:
