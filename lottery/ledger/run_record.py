@@ -7,6 +7,7 @@ evidence file. Its breaks are in the evidence's pools, because an entry is small
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import re
 from collections.abc import Iterable
@@ -221,6 +222,7 @@ class RunRecord:
         return (*whole, *sorted(parts, key=lambda file: (len(file.name), file.name)))
 
 
+@functools.lru_cache(maxsize=64)  # A record is asked for it with each of its files.
 def evidence_folder(business_date: dt.date, files: tuple[EvidenceFile, ...]) -> str:
     """Return the folder of evidence files among the objects: its name is its content.
 
