@@ -80,7 +80,7 @@ class LotteryService(pb_grpc.LotteryServiceServicer):
         _require_active(context)
         try:
             asked = run_stream.to_run_request(received, self._identify(), self._ledger.charter_for)
-            announced.read(asked, self._ledger.origin)
+            announced.read(asked, lambda: self._ledger.origin)
             recorded = operations.run_lottery(
                 self._ledger,
                 asked,

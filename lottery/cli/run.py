@@ -151,7 +151,7 @@ def run(
             reason=reason if superseded else None,
             acknowledged=dict.fromkeys(acknowledged, reason or ""),
         )
-        announced.read(request, backend.origin())
+        announced.read(request, backend.origin)
         recorded = backend.run(request, step, dry_run=dry_run)
         announced.recorded(recorded)
         record = recorded.record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 from typer.exceptions import TyperException
@@ -14,8 +14,9 @@ from lottery.cli.session import Session
 from lottery.cli.variables import client_variables
 from lottery.errors import escape
 from lottery.operations.events import INTERNAL, Announcing, Asked, Event
-from lottery.operations.outbox import Outbox
-from lottery.operations.webhooks import Delivery, Receiver, read_webhooks
+
+if TYPE_CHECKING:
+    from lottery.operations.webhooks import Delivery, Receiver
 
 PATIENCE_SECONDS: Final = 1.0
 """Time in seconds beyond a receiver's own, for what it says at the last moment."""
@@ -31,10 +32,14 @@ def announcing(session: Session, asked: Asked) -> Announcing:
         EngineMissing: The library that calls them is not installed.
     """
     file = client_variables().webhooks
+    if file is None:
+        return Announcing(asked, None)
+    from lottery.operations.webhooks import read_webhooks  # noqa: PLC0415 - few have any.
+
     try:
         receivers = read_webhooks(file)
     except OSError as error:
-        message = f"LOTTERY_WEBHOOKS: {escape(str(file))}: {error.strerror}"
+        message = f"LOTTERY_WEBHOOKS: {escape(file)}: {error.strerror}"
         raise typer.BadParameter(message) from None
     except ValueError as error:
         lines = (f"LOTTERY_WEBHOOKS: {line}" for line in str(error).splitlines())
@@ -50,8 +55,10 @@ def _reason_of(error: Exception) -> str:
 
 def _send(session: Session, receivers: Sequence[Receiver], events: Sequence[Event]) -> None:
     """Send events, and warn of those that were not taken."""
-    if not (receivers and events):
+    if not events:
         return
+    from lottery.operations.outbox import Outbox  # noqa: PLC0415 - as above.
+
     came: list[Delivery] = []
     outbox = Outbox(receivers, came.append)
     try:

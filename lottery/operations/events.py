@@ -131,26 +131,33 @@ class Announcing:
 
     Args:
         asked: What is known of the request.
-        send: Takes the event; it neither waits nor raises.
+        send: Takes the event; it neither waits nor raises. None if nobody asks for one.
         reason_of: Returns the reason of an error that is none of ours.
     """
 
     def __init__(
         self,
         asked: Asked,
-        send: Callable[[Event], object],
+        send: Callable[[Event], object] | None,
         *,
         reason_of: Callable[[Exception], str] = lambda _: INTERNAL,
     ) -> None:
         self._asked = asked
-        self._send = send
+        self._send = None if asked.is_rehearsal else send
         self._reason_of = reason_of
         self._digests: tuple[str, ...] = ()
         self._recorded: RecordedRun | None = None
 
-    def read(self, request: RunRequest, ledger: str | None) -> None:
-        """Take note of a request that was read, and of the origin of the ledger's log."""
-        self._asked = replace(self._asked, ledger=ledger)
+    def read(self, request: RunRequest, origin: Callable[[], str | None]) -> None:
+        """Take note of a request that was read.
+
+        Args:
+            request: The request.
+            origin: Returns the origin of the ledger's log, if it is known.
+        """
+        if self._send is None:
+            return
+        self._asked = replace(self._asked, ledger=origin())
         received = (request.notices, request.positions, request.volumes, request.occ_positions)
         sources = [source for each in received if each is not None for source in each.sources]
         terms = (*request.supersedes, *sorted(request.acknowledged))
@@ -170,7 +177,7 @@ class Announcing:
         trace: TracebackType | None,
     ) -> None:
         """Send the event; there is none if somebody interrupted the command."""
-        if self._asked.is_rehearsal:
+        if self._send is None:
             return
         if isinstance(error, Exception):
             self._send(self._failure(error))

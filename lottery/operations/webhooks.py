@@ -22,7 +22,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import ssl
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,6 +100,8 @@ def _secret(line: bytes) -> bytes | None:
 
 def _authorities(given: object, info: ValidationInfo) -> object:
     """Look at the authorities of a file."""
+    import ssl  # noqa: PLC0415 - few commands need it.
+
     path = _path(given, info)
     try:
         ssl.create_default_context(cafile=path)

@@ -60,7 +60,7 @@ def events_of(
     events: list[Event] = []
     with suppress(Held, Conflict, Refused), Announcing(asked, events.append) as announcing:
         request = request_of(day, folder, **given)
-        announcing.read(request, ledger.origin)
+        announcing.read(request, lambda: ledger.origin)
         announcing.recorded(operations.run_lottery(ledger, request, dry_run=dry_run))
     return events
 
@@ -187,7 +187,7 @@ def test_what_fails_once_the_run_is_recorded_names_the_run(ledger: Ledger, tmp_p
     events: list[Event] = []
     request = request_of(FULL, tmp_path)
     with suppress(OutputUnwritable), Announcing(ASKED, events.append) as announcing:
-        announcing.read(request, ledger.origin)
+        announcing.read(request, lambda: ledger.origin)
         announcing.recorded(operations.run_lottery(ledger, request))
         raise OutputUnwritable("the disk is full")
 
