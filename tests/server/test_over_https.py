@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from lottery import operations
 from lottery.ledger.entry import read_run
+from lottery.v1 import audit_service_pb2 as audit
 from lottery.v1 import lottery_service_pb2 as pb
 from tests.builders import ASKS, PUBLISHED, TESTER
 from tests.builders import settings_of as ledger_settings
@@ -37,7 +38,7 @@ from tests.server.test_tokens import (
 RUN = "2024-09-16-001"
 DERIVE = pb.DeriveSeedRequest(exchange_asks=asks_of(ASKS))
 LIST = pb.ListRunsRequest()
-ROLES = '[names.token]\nann = ["operator"]\nbob = ["approver"]\n'
+ROLES = '[names.token]\nann = ["operator"]\nbob = ["approver"]\ncarl = ["auditor"]\n'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,16 @@ def test_a_token_says_who_calls_and_its_roles_what_may_be_asked(place: Place) ->
     withdraw = pb.WithdrawRunRequest(run=RUN, reason="it is a test")
     assert reason(place.ask(withdraw, token("bob"))) == (403, "PERMISSION_DENIED", "ROLE_MISSING")
     assert reason(place.ask(LIST, token("eve"))) == (403, "PERMISSION_DENIED", "ROLE_MISSING")
+
+
+def test_an_auditor_verifies_over_http_and_an_operator_does_not(place: Place) -> None:
+    verify = audit.VerifyLedgerRequest()
+
+    found = answered(verify, place.ask(verify, token("carl")))
+
+    assert isinstance(found, audit.VerifyLedgerResponse)
+    assert found.sound
+    assert reason(place.ask(verify, token("ann"))) == (403, "PERMISSION_DENIED", "ROLE_MISSING")
 
 
 def test_without_a_token_a_caller_is_nobody_who_computes_and_reads_nothing(place: Place) -> None:
