@@ -13,9 +13,9 @@ import structlog
 from grpc_reflection.v1alpha import reflection
 
 from lottery import operations
+from lottery.operations import Ledger
 from lottery.operations.outbox import Outbox
 from lottery.operations.roles import read_roles
-from lottery.operations.runs import Ledger
 from lottery.operations.webhooks import read_webhooks
 from lottery.v1 import audit_service_pb2_grpc, lottery_service_pb2_grpc
 from server import security, tracing, webhooks

@@ -8,9 +8,9 @@ from typing import Final
 import grpc
 
 from lottery import operations
+from lottery.operations import Ledger
 from lottery.operations.inputs import UNLIMITED, DayMemory
 from lottery.operations.requester import Identity
-from lottery.operations.runs import Ledger
 from lottery.operations.variables import Variables
 from lottery.v1 import audit_service_pb2 as pb
 from lottery.v1 import audit_service_pb2_grpc as pb_grpc

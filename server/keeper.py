@@ -15,7 +15,7 @@ import structlog
 
 from lottery import operations
 from lottery.errors import LotteryError
-from lottery.operations.runs import Ledger
+from lottery.operations import Ledger
 from server.watched import Watched
 
 SECONDS: Final = 5.0

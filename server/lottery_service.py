@@ -10,10 +10,10 @@ import grpc
 
 from lottery import operations
 from lottery.errors import Abandoned, Refused
+from lottery.operations import Ledger
 from lottery.operations.events import INTERNAL, Announcing, Event
 from lottery.operations.inputs import UNLIMITED, DayMemory, MemoryLimit
 from lottery.operations.requester import Identity
-from lottery.operations.runs import Ledger
 from lottery.v1 import lottery_service_pb2 as pb
 from lottery.v1 import lottery_service_pb2_grpc as pb_grpc
 from server import requests, responses, run_pages, run_stream, telemetry

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from lottery.errors import quote
-from lottery.operations.runs import Ledger, is_run_id, recorded_runs
+from lottery.operations import Ledger
+from lottery.operations.runs import is_run_id, recorded_runs
 from lottery.v1 import lottery_pb2
 from lottery.v1 import lottery_service_pb2 as pb
 from server import requests, responses

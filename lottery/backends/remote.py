@@ -23,9 +23,6 @@ from lottery.operations.inputs import (
     ReceivedPositions,
     ReceivedVolumes,
 )
-from lottery.operations.pages import PageRequest, Supersession
-from lottery.operations.proofs import VerifierKey
-from lottery.operations.verification import VerifyProgress
 
 
 class RemoteBackend(LotteryClient):
@@ -120,9 +117,9 @@ class RemoteBackend(LotteryClient):
 
     def verify(
         self,
-        keys: Sequence[VerifierKey],
+        keys: Sequence[operations.VerifierKey],
         checkpoint: Mapping[str, bytes],
-        progress: VerifyProgress,
+        progress: operations.VerifyProgress,
     ) -> Verified:
         progress("the server", 1, 1)
         return self.verify_ledger(keys, checkpoint)
@@ -131,12 +128,12 @@ class RemoteBackend(LotteryClient):
         with writing_whole(path) as file:
             return self.export_run(run, file)
 
-    def report(self, run: str, request: PageRequest) -> operations.Page:
+    def report(self, run: str, request: operations.PageRequest) -> operations.Page:
         with tempfile.TemporaryDirectory(prefix="lottery-report-") as directory:
             path = Path(directory) / "run.zip"
             exported = self.export(run, path)
             found = self.get_run(exported)
-            supersession = Supersession(
+            supersession = operations.Supersession(
                 is_known=True, superseded_by=found.superseded_by, verdict=found.verdict
             )
             return operations.report_bundle(path, (), request, supersession, memory=self._memory)

@@ -87,7 +87,7 @@ def _heads(found: Overview) -> Iterator[str]:
 
 def _key(found: Overview) -> Iterator[str]:
     if found.key_problem is None:
-        yield "the private key of this one is here"
+        yield "the private key of this one is at hand"
     else:
         yield f"warning: {found.key_problem}"
 

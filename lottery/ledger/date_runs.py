@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lottery.errors import NOT_APPROVED, Conflict, RunNotFound
+from lottery.ledger.draft import RecordedRun
 from lottery.ledger.four_eyes import EXPIRED, PROPOSED, REJECTED, Proposal, Verdict
 from lottery.ledger.run_record import RunRecord, Superseding, supersedings
 
@@ -104,3 +105,20 @@ def _counts_from(entry: RunRecord | Verdict) -> str | None:
     if isinstance(entry, Verdict):
         return entry.run if entry.is_approval else None
     return None if isinstance(entry, Proposal) else entry.run
+
+
+def described(runs: DateRuns, record: RunRecord, now: str) -> RecordedRun:
+    """Return a recorded run with what became of it, without its breaks.
+
+    Args:
+        runs: The runs of its date.
+        record: The run.
+        now: The time, UTC (RFC 3339).
+    """
+    return RecordedRun(
+        record=record,
+        state=runs.state_of(record, now),
+        already_recorded=True,
+        superseded_by=runs.superseded_by().get(record.run),
+        verdict=runs.verdicts.get(record.run),
+    )

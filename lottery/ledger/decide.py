@@ -26,7 +26,7 @@ from lottery.errors import (
 )
 from lottery.ledger import log, queries
 from lottery.ledger.claim import claim_of_record
-from lottery.ledger.date_runs import DateRuns
+from lottery.ledger.date_runs import DateRuns, described
 from lottery.ledger.draft import RecordedRun
 from lottery.ledger.entry import canonical, digest_of
 from lottery.ledger.four_eyes import APPROVAL, PROPOSED, REJECTION, Proposal, Verdict
@@ -85,7 +85,7 @@ def decide(
         earlier = runs.verdicts.get(decision.run)
         if earlier is not None:
             _refuse_other(earlier, decision)
-            return queries.described(runs, proposal, ledger.now())
+            return described(runs, proposal, ledger.now())
         now = ledger.now()
         _refuse_unfit(runs, proposal, decision, now)
         if decision.reason is None:

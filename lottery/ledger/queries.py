@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from lottery.errors import REQUEST_ID_REUSED, Conflict, LedgerDamaged, RunNotFound, quote
 from lottery.ledger import log
-from lottery.ledger.date_runs import DateRuns
+from lottery.ledger.date_runs import DateRuns, described
 from lottery.ledger.draft import RecordedRun, RunKey
 from lottery.ledger.entry import CHARTER, Charter, digest_of, read_entry, read_run
 from lottery.ledger.four_eyes import APPROVAL, PROPOSAL, Proposal, Verdict
@@ -198,23 +198,6 @@ def recorded_run(connection: sa.Connection, key: RunKey, now: str) -> RecordedRu
     if found.is_over and not is_known:
         return None
     return replace(found, is_named=is_known)
-
-
-def described(runs: DateRuns, record: RunRecord, now: str) -> RecordedRun:
-    """Return a recorded run with what became of it, without its breaks.
-
-    Args:
-        runs: The runs of its date.
-        record: The run.
-        now: The time, UTC (RFC 3339).
-    """
-    return RecordedRun(
-        record=record,
-        state=runs.state_of(record, now),
-        already_recorded=True,
-        superseded_by=runs.superseded_by().get(record.run),
-        verdict=runs.verdicts.get(record.run),
-    )
 
 
 def waiting_proposals(connection: sa.Connection, now: str) -> list[Proposal]:

@@ -16,7 +16,7 @@ from lottery.day.allocate import Break
 from lottery.day.population import breaks_in
 from lottery.errors import LedgerDamaged, LedgerNotFound
 from lottery.ledger import evidence, log, queries
-from lottery.ledger.date_runs import DateRuns
+from lottery.ledger.date_runs import DateRuns, described
 from lottery.ledger.draft import RecordedRun, RunKey
 from lottery.ledger.entry import Charter, Entry, read_entry, read_run
 from lottery.ledger.four_eyes import RUN_TYPES, Proposal
@@ -134,7 +134,7 @@ class LedgerReader:
 
     def described(self, record: RunRecord) -> RecordedRun:
         """Return a recorded run with what became of it, without its breaks."""
-        return queries.described(self.runs_of(record.business_date), record, self.now())
+        return described(self.runs_of(record.business_date), record, self.now())
 
     def proposals(self) -> list[Proposal]:
         """Return the proposals that can be approved, in the order of their dates."""

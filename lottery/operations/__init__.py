@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # What `_NAMES` says, for type checkers.
     from lottery.audit.replay import Engine as Engine
     from lottery.audit.replay import Replayed as Replayed
     from lottery.audit.report.request import PageRequest as PageRequest
+    from lottery.audit.report.request import Supersession as Supersession
     from lottery.day.allocate import Break as Break
     from lottery.day.identifiers import padded_series as padded_series
     from lottery.day.jit import report_compiling as report_compiling
@@ -140,7 +141,10 @@ _NAMES: Final = {
         "Engine",
         "Replayed",
     ),
-    "lottery.audit.report.request": ("PageRequest",),
+    "lottery.audit.report.request": (
+        "PageRequest",
+        "Supersession",
+    ),
     "lottery.day.allocate": ("Break",),
     "lottery.day.identifiers": ("padded_series",),
     "lottery.day.jit": (

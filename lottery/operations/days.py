@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from lottery.day.cycles import Cycle, WholeDate, add_up
 from lottery.errors import RunNotFound
 from lottery.ledger import evidence
-from lottery.ledger.commit import Ledger
 from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.run_record import (
     ALLOCATED,
@@ -21,6 +20,9 @@ from lottery.ledger.run_record import (
     Superseding,
 )
 from lottery.operations.answers import StandingDay
+
+if TYPE_CHECKING:  # What formats an answer loads no ledger.
+    from lottery.ledger.commit import Ledger
 
 DAY_FILE: Final = "day.json"
 """What stands for a date, in the output."""

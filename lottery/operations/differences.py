@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lottery.day.changes import changes
 from lottery.day.population import allocated_quantity
 from lottery.errors import Problem, Refused
-from lottery.ledger.commit import Ledger
 from lottery.ledger.run_record import RunRecord, Superseding
 from lottery.operations.answers import Difference
 from lottery.operations.days import runs_of, whole_date
+
+if TYPE_CHECKING:  # What formats an answer loads no ledger.
+    from lottery.ledger.commit import Ledger
 
 
 def difference_of_runs(ledger: Ledger, before: str, after: str) -> Difference:

@@ -6,16 +6,18 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lottery.errors import Problem, Refused
 from lottery.ledger import evidence
-from lottery.ledger.commit import Ledger
 from lottery.ledger.continuing import drawn_positions
 from lottery.ledger.evidence import matching
 from lottery.ledger.run_record import RunRecord
 from lottery.operations.answers import HistoryRow
 from lottery.operations.validation import checked_series
+
+if TYPE_CHECKING:  # What formats an answer loads no ledger.
+    from lottery.ledger.commit import Ledger
 
 
 def history(

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -15,13 +15,12 @@ from lottery.day.allocate import Break
 from lottery.day.population import POOL, breaks_in, pool_name
 from lottery.errors import PoolBroken
 from lottery.ledger import evidence
-from lottery.ledger.commit import Ledger
 from lottery.ledger.continuing import drawn_positions
+from lottery.ledger.date_runs import described
 from lottery.ledger.draft import RecordedRun
 from lottery.ledger.entry import as_json, canonical, digest_of
 from lottery.ledger.evidence import RUN_FILE, matching, write_parquet
 from lottery.ledger.four_eyes import Proposal, Verdict
-from lottery.ledger.queries import described
 from lottery.ledger.run_record import (
     ALLOCATED,
     RunRecord,
@@ -31,12 +30,14 @@ from lottery.method.methodology import Pooling
 from lottery.operations.settings import LOCK_SECONDS
 from lottery.operations.validation import checked_series
 
+if TYPE_CHECKING:  # What formats an answer loads no ledger.
+    from lottery.ledger.commit import Ledger
+
 __all__ = [
     "ALLOCATED",
     "LOCK_SECONDS",
     "RUN_FILE",
     "Break",
-    "Ledger",
     "Proposal",
     "RunRecord",
     "Verdict",

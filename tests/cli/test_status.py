@@ -30,7 +30,7 @@ def test_how_a_ledger_stands_is_shown(tampered: Door) -> None:
     assert text.lines[2] == f"last run {EXAMPLE_RUN}, ALLOCATED_WITH_BREAKS"
     assert text.lines[4] == "warning: 1 break open for 2024-09-16, 25 contracts"
     assert "heads committed 2, published 2" in text.lines
-    assert "key the private key of this one is here" in text.lines
+    assert "key the private key of this one is at hand" in text.lines
     assert public_key(tampered.ledger) in text.lines
     assert text.lines[-1].startswith("1 folder that no entry names")
     assert_narrow(text.out.splitlines()[1:])
