@@ -5,7 +5,7 @@
     proposal, approval, rejection             a run under four eyes (`ledger.four_eyes`)
     request                                   a further request id of a recorded run
     key                                       the log's next key, signed by the one before
-    export, replay, report                    what people did with the record
+    export, replay, report, verification      what people did with the record
 
 Invariants:
 - Reading canonical bytes gives an equal entry, which has the same canonical bytes.
@@ -127,7 +127,7 @@ class Activity:
         outcome: How it ended, in a few words.
     """
 
-    type: Literal["export", "replay", "report"]
+    type: Literal["export", "replay", "report", "verification"]
     subject: str
     outcome: str
     requested_by: Identity

@@ -922,8 +922,8 @@ class Entry(_message.Message):
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """What it is: `charter`, `key`, `request`, `approval`, `rejection`, `export`, `replay` or
-    `report`.
+    """What it is: `charter`, `key`, `request`, `approval`, `rejection`, `export`, `replay`, `report` or
+    `verification`.
     """
     entry: _builtins.bytes
     """The canonical entry (RFC 8785): the exact bytes of it in the log, which say all else."""

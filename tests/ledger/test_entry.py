@@ -75,7 +75,7 @@ def test_integers_past_2_to_the_53_are_strings_and_others_numbers() -> None:
 @given(
     quantity=st.integers(0, 2**63 - 1),
     name=st.text(st.characters(codec="utf-8")),
-    kind=st.sampled_from(["export", "replay", "report"]),
+    kind=st.sampled_from(["export", "replay", "report", "verification"]),
 )
 def test_any_quantity_and_any_name_come_back(quantity: int, name: str, kind: Any) -> None:
     """Canonical bytes read back give an equal entry, and its canonical bytes again."""

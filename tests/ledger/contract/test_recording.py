@@ -437,7 +437,7 @@ def test_the_same_request_that_is_recorded_meanwhile_is_answered_with_its_run(
 
 def test_who_did_what_is_an_entry_in_its_order(ledger: Ledger) -> None:
     record(ledger, PUBLISHED)
-    for kind in ("export", "replay", "report"):
+    for kind in ("export", "replay", "report", "verification"):
         ledger.enter(kind, A, "done", TESTER)
 
     assert [entry.type for entry in ledger.trail()] == [
@@ -445,6 +445,7 @@ def test_who_did_what_is_an_entry_in_its_order(ledger: Ledger) -> None:
         "export",
         "replay",
         "report",
+        "verification",
     ]
     times = [entry.recorded_at for entry in ledger.trail()]
     assert times == sorted(times)
