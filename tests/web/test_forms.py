@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lottery.operations.requester import system_identity
-from tests.builders import FULL, opened, record_in, request_of
+from tests.builders import FULL, META, notice, opened, record_in, request_of
 from tests.web import consoles
 from tests.web.consoles import DATE, HOME, NEXT_DATE, RUN, Console, asking
 
@@ -134,3 +134,21 @@ def test_what_is_no_form_is_refused(console: Console, tmp_path: Path) -> None:
         page = console.ask("POST", path, headers={**OWN, "content-type": kind}, content=content)
         assert (page.status, "expected" in page.text) == (400, True)
     assert state_of(tmp_path) == "PROPOSED"
+
+
+def test_a_proposal_that_may_end_a_break_is_looked_at_first(
+    console: Console, tmp_path: Path
+) -> None:
+    digest = console.get(f"/proposals/{RUN}").field("record_sha256")
+    assert (
+        console.post(f"/proposals/{RUN}/approve", record_sha256=digest, looked="yes").status == 303
+    )
+    late = replace(FULL, notices=[notice("L1", META, 1, "C")])
+    record_in(tmp_path / "ledger", request_of(late, tmp_path / "late", cycle=2))
+
+    page = console.get(f"/days/{DATE}")
+
+    assert (
+        "Recorded, with 1 break open: 25 contracts not allocated; 1 proposal waits for approval."
+    ) in page.text
+    assert "Another person looks at what waits first" in page.text

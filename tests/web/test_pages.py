@@ -17,9 +17,19 @@ from lottery.errors import LedgerBusy, RoleMissing
 from lottery.operations import Identity
 from lottery.operations.runs import record_sha256
 from lottery.operations.workings import wording
+from lottery.web.console import days, runs
 from lottery.web.console.app import HEADERS, console_routes
 from lottery.web.console.html import NAVIGATION, ROWS_SHOWN
-from tests.builders import AAPL, GE, PUBLISHED, TESTER, record_in, request_of, settings_of
+from tests.builders import (
+    AAPL,
+    GE,
+    PUBLISHED,
+    TESTER,
+    SmallDay,
+    record_in,
+    request_of,
+    settings_of,
+)
 from tests.web import consoles
 from tests.web.consoles import DATE, NEXT_DATE, RUN, Console, Shown, asking
 
@@ -61,6 +71,44 @@ def test_the_first_page_is_the_newest_date_and_says_that_it_stands(console: Cons
     assert "Contracts assigned by OCC61" in page.text
     assert f"superseded by {NEXT_DATE}-005" in page.text
     assert "Withdrawn: OCC took the notices back" in page.text
+
+
+def test_a_date_on_which_nothing_was_assigned_or_all_was_taken_back_has_nothing_to_book(
+    tmp_path: Path,
+) -> None:
+    nothing = SmallDay(notices=[], positions=PUBLISHED.positions)
+    record_in(tmp_path / "one", request_of(nothing, tmp_path / "in"))
+    record_in(tmp_path / "two", request_of(PUBLISHED, tmp_path / "in"))
+    taken_back = operations.open_ledger(settings_of(tmp_path / "two"))
+    operations.withdraw_run(taken_back, RUN, reason="OCC took them back", by=TESTER)
+
+    for name, said in {
+        "one": "Nothing was assigned: there is nothing to book.",
+        "two": "Withdrawn: OCC took the notices back: there is nothing to book.",
+    }.items():
+        page = asking(tmp_path / name).get(f"/days/{DATE}")
+        assert said in page.text
+    assert "The run has no pool" in asking(tmp_path / "one").get(f"/runs/{RUN}").text
+
+
+def test_many_runs_are_gone_through_page_by_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (runs, days):
+        monkeypatch.setattr(module, "ROWS_SHOWN", 3)
+    day = SmallDay(notices=[], positions=PUBLISHED.positions)
+    for cycle in range(1, 5):
+        request = request_of(day, tmp_path / "in", cycle=cycle, request_id=f"cycle-{cycle}")
+        record_in(tmp_path / "ledger", request)
+    console = asking(tmp_path / "ledger")
+
+    newest, oldest = console.get("/runs"), console.get("/runs?page=2")
+
+    assert f"/runs/{RUN}" not in newest.links
+    assert "/runs?page=2" in newest.links
+    assert f"/runs/{RUN}" in oldest.links
+    assert "/runs?page=1" in oldest.links
+    assert "Left out: 1 earlier run." in console.get("/").text
 
 
 def test_a_date_without_a_run_says_that_nothing_is_recorded(console: Console) -> None:

@@ -16,8 +16,10 @@ from lottery.web.console.asking import Ask
 from lottery.web.console.html import ROWS_SHOWN, Rows
 from lottery.web.console.nearby import NearPool, letters_of, near_pools
 
-DATES_SHOWN: Final = 10
+DATES_SHOWN: Final = 5
 """Maximum number of dates with breaks on one page."""
+BREAKS_OF_A_DATE: Final = 20
+"""Maximum number of breaks listed of each."""
 DATES_LOOKED_AT: Final = 250
 """Maximum number of dates that are looked at for one page."""
 ACCOUNTS_SHOWN: Final = 20
@@ -93,7 +95,9 @@ def open_breaks_page(ask: Ask) -> Response:
         breaks, _ = open_breaks(ask, date, [*of_date][::-1])
         if breaks:
             found.append((date, breaks))
-    return ask.page("breaks", dates=found, earlier=earlier, to=ask.date("to"), most=ROWS_SHOWN)
+    return ask.page(
+        "breaks", dates=found, earlier=earlier, to=ask.date("to"), most=BREAKS_OF_A_DATE
+    )
 
 
 def one_break(ask: Ask) -> Response:

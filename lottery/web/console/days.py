@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -15,9 +14,8 @@ from lottery.operations import RecordedRun
 from lottery.operations.workings import wording
 from lottery.web.console.asking import Ask, read_date
 from lottery.web.console.breaks import OpenBreak, open_breaks, standing_of
+from lottery.web.console.html import ROWS_SHOWN
 
-RUNS_OF_A_DATE: Final = 200
-"""Maximum number of runs of one date that are looked at."""
 _NEW_YORK: Final = ZoneInfo("America/New_York")
 _SATURDAY: Final = 5
 
@@ -60,12 +58,21 @@ def day(ask: Ask) -> Response:
 def state_of(date: dt.date, runs: Sequence[RecordedRun], breaks: Sequence[OpenBreak]) -> DateState:
     """Return how a date stands, given all of its runs and its open breaks."""
     standing, waiting = standing_of(runs), [run for run in runs if run.state == "PROPOSED"]
+    proposals = wording.count(len(waiting), "proposal")
+    waits = f"{proposals} {'waits' if len(waiting) == 1 else 'wait'} for approval"
     if breaks:
         contracts = wording.count(sum(one.broken.assigned_quantity for one in breaks), "contract")
         opened = wording.count(len(breaks), "break")
+        sentence = f"Recorded, with {opened} open: {contracts} not allocated"
+        if waiting:
+            return DateState(
+                sentence=f"{sentence}; {waits}.",
+                tone="wrong",
+                next_step="Another person looks at what waits first: it may allocate the breaks.",
+            )
         cycle = max(run.record.cycle for run in standing) + 1
         return DateState(
-            sentence=f"Recorded, with {opened} open: {contracts} not allocated.",
+            sentence=f"{sentence}.",
             tone="wrong",
             next_step="Book what is allocated. Look at each break below, have the positions "
             "corrected or ask OCC, and allocate its notices in a cycle of their own.",
@@ -73,11 +80,8 @@ def state_of(date: dt.date, runs: Sequence[RecordedRun], breaks: Sequence[OpenBr
             "--volumes F",
         )
     if waiting:
-        proposals = wording.count(len(waiting), "proposal")
-        wait = "waits" if len(waiting) == 1 else "wait"
         return DateState(
-            sentence=f"{proposals} {wait} for approval"
-            + ("; the other runs stand." if standing else "; nothing stands yet."),
+            sentence=waits + ("; the other runs stand." if standing else "; nothing stands yet."),
             tone="open",
             next_step="Another person than the proposer looks at it, and approves or rejects it.",
         )
@@ -117,7 +121,7 @@ def _without_runs(date: dt.date, runs: Sequence[RecordedRun]) -> DateState:
 
 def _page(ask: Ask, date: dt.date) -> Response:
     backend = ask.giving("runs")
-    found = list(islice(backend.list_runs(first=date, last=date), RUNS_OF_A_DATE))
+    found = list(backend.list_runs(first=date, last=date))
     breaks, whole = open_breaks(ask, date, found)
     records = [run.record for run in standing_of(found)]
     totals = (
@@ -134,7 +138,8 @@ def _page(ask: Ask, date: dt.date) -> Response:
         "day",
         date=date,
         state=state_of(date, found, breaks),
-        runs=found,
+        runs=found[-ROWS_SHOWN:],
+        runs_left_out=max(len(found) - ROWS_SHOWN, 0),
         totals=totals,
         breaks=breaks,
         before=before,

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from itertools import islice
+from typing import Any
 
 import pyarrow.compute as pc
 from starlette.responses import Response
 
-from lottery.operations import RecordedRun
 from lottery.operations.runs import Proposal, pool_name, record_sha256
 from lottery.web.console.asking import Ask
 from lottery.web.console.html import ROWS_SHOWN, Rows
 
-RUNS_SHOWN: Final = ROWS_SHOWN
-"""Number of runs after which a page ends with the date."""
-RUNS_LISTED: Final = 10 * RUNS_SHOWN
-"""Maximum number of runs of a page, if one date has that many."""
-
 
 def list_of_runs(ask: Ask) -> Response:
-    """List the runs, the newest first; a page ends where a date does."""
-    runs = ask.giving("runs").list_runs(
-        first=ask.date("from"), last=ask.date("to"), newest_first=True
+    """List the runs, the newest first."""
+    first, last = ask.date("from"), ask.date("to")
+    runs = ask.giving("runs").list_runs(first=first, last=last, newest_first=True)
+    start = (ask.page_number - 1) * ROWS_SHOWN
+    found = list(islice(runs, start, start + ROWS_SHOWN + 1))
+    return ask.page(
+        "runs",
+        runs=found[:ROWS_SHOWN],
+        number=ask.page_number,
+        has_more=len(found) > ROWS_SHOWN,
+        first=first,
+        last=last,
     )
-    found: list[RecordedRun] = []
-    earlier = None
-    for run in runs:
-        date = run.record.business_date
-        is_new_date = bool(found) and date != found[-1].record.business_date
-        if len(found) == RUNS_LISTED or (is_new_date and len(found) >= RUNS_SHOWN):
-            earlier = date
-            break
-        found.append(run)
-    return ask.page("runs", runs=found, earlier=earlier, first=ask.date("from"), to=ask.date("to"))
 
 
 def run(ask: Ask) -> Response:
