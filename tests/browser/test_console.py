@@ -28,8 +28,8 @@ MORNING = {
     "a run": f"/runs/{RUN}",
     "a withdrawal": "/runs/2024-09-17-004",
     "a pool": f"/runs/{RUN}/pools/AAPL240920C00220000?occ_account=C",
-    "an account": f"/runs/{RUN}/account?account=1046",
-    "search": "/search?account=1046",
+    "an account": f"/runs/{RUN}",
+    "search": "/search",
     "entries": "/entries",
     "no proposals": "/proposals",
     "status": "/status",
@@ -144,7 +144,12 @@ def visitors(browser: Browser, addresses: dict[str, str]) -> Iterator[dict[str, 
 @pytest.fixture
 def shown(visitors: dict[str, Visitor], request: pytest.FixtureRequest) -> Page:
     ledger, name = request.param
-    return visitors[ledger].go((MORNING if ledger == "morning" else FOUR_EYES)[name])
+    page = visitors[ledger].go((MORNING if ledger == "morning" else FOUR_EYES)[name])
+    if name in {"an account", "search"}:
+        page.get_by_label("Account", exact=True).fill("1046")
+        page.keyboard.press("Enter")
+        page.get_by_role("cell", name="28, 29, 30").or_(page.get_by_text("stands").first).wait_for()
+    return page
 
 
 @pytest.mark.parametrize("shown", EVERY_PAGE, indirect=True, ids=str)

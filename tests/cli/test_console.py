@@ -134,7 +134,7 @@ def test_a_server_is_asked_and_one_that_is_away_is_to_be_asked_again(
         in console.get(f"/runs/{EXAMPLE_RUN}/breaks/GE1240920C00160000?occ_account=C", cookie)[2]
     )
     assert "28 to 37" in console.get(f"/runs/{EXAMPLE_RUN}/pools/AAPL240920C00220000", cookie)[2]
-    for path in ("/runs", "/breaks", "/holds", "/search?account=1046", "/proposals"):
+    for path in ("/runs", "/breaks", "/holds", "/search?series=AAPL240920C00220000", "/proposals"):
         assert console.get(path, cookie)[0] == 200
     assert console.get("/runs/2024-09-16-009", cookie)[0] == 404
 

@@ -200,27 +200,28 @@ def test_a_pool_is_explained_step_by_step(console: Console) -> None:
 
 
 def test_an_account_shows_every_pool_that_it_is_in(console: Console) -> None:
-    page = console.get(f"/runs/{RUN}/account?account=1046")
+    page = console.post(f"/runs/{RUN}/account", account="1046")
 
     assert page.heading == "Account 1046"
     assert POOL in page.links
     assert "28, 29, 30" in page.text
-    assert console.get(f"/runs/{RUN}/account").status == 400
-    nobody = console.get(f"/runs/{RUN}/account?account=31337")
+    assert page.field("account") == "1046"
+    assert console.post(f"/runs/{RUN}/account").status == 400
+    nobody = console.post(f"/runs/{RUN}/account", account="31337")
     assert (nobody.status, "account '31337' is in no pool" in nobody.text) == (404, True)
 
 
 def test_an_account_and_a_series_are_searched_over_the_dates(console: Console) -> None:
-    of_account = console.get("/search?account=1046")
+    of_account = console.post("/search", account="1046")
     of_series = console.get("/search?series=AAPL240920C00220000")
 
     assert of_account.heading == "History of account 1046"
     assert POOL in of_account.links
     assert f"superseded by {NEXT_DATE}-005" in of_account.text
     assert POOL in of_series.links
-    assert "No run between these dates has 31337" in console.get("/search?account=31337").text
+    assert "No run between these dates has 31337" in console.post("/search", account="31337").text
     assert console.get("/search?series=AAPL").status == 400
-    assert console.get("/search?account=1&series=AAPL240920C00220000").status == 400
+    assert console.post("/search", account="1", series="AAPL240920C00220000").status == 400
     assert console.get("/search").status == 200
 
 
@@ -257,8 +258,8 @@ def test_markup_in_a_reason_is_text_on_every_page(console: Console, tmp_path: Pa
 
     for page in pages:
         assert consoles.MARKUP in page.text
-    crafted = "/search?account=%3Cscript%3E&from=2024-09-16"
-    for page in [*pages, console.get(crafted), console.get(f"/runs/{RUN}?series=%22%3E%3Cscript")]:
+    crafted = console.post("/search", account="<script>")
+    for page in [*pages, crafted, console.get(f"/runs/{RUN}?series=%22%3E%3Cscript")]:
         assert "<script" not in page.html
         assert "&lt;script" in page.html
 
@@ -311,6 +312,22 @@ def test_what_cannot_be_shown_is_said_with_its_code(
     assert "/" in page.links
 
 
+def test_no_address_has_an_accounts_number(console: Console) -> None:
+    pages = [
+        console.get(f"/runs/{RUN}"),
+        console.get("/search"),
+        console.post(f"/runs/{RUN}/account", account="1046"),
+        console.post("/search", account="1046"),
+    ]
+
+    for page in pages:
+        assert not any("account=1" in link for link in page.links)
+        for form in re.findall(r"<form.*?</form>", page.html, re.DOTALL):
+            assert 'name="account"' not in form or 'method="post"' in form
+    # One in an address is not looked for.
+    assert "History" not in console.get("/search?account=1046").heading
+
+
 def test_what_nobody_asks_is_not_found_and_a_page_is_no_form(console: Console) -> None:
     assert console.get("/runs/x/y/z").status == 404
     assert console.post("/runs").status == 405
@@ -338,8 +355,7 @@ def denying(*commands: str) -> Callable[[Identity, str], None]:
         (f"/runs/{RUN}", {"show"}),
         (POOL, {"explain"}),
         (BREAK, {"explain", "show"}),
-        (f"/runs/{RUN}/account?account=1046", {"explain"}),
-        ("/search?account=1046&from=2024-09-16", {"history"}),
+        ("/search?series=AAPL240920C00220000&from=2024-09-16", {"history"}),
         ("/search", {"runs"}),
         ("/entries", {"trail"}),
         ("/proposals", {"proposals"}),
@@ -363,6 +379,8 @@ def test_a_page_asks_as_the_commands_that_show_the_same(
 @pytest.mark.parametrize(
     ("command", "path"),
     [
+        ("explain", f"/runs/{RUN}/account"),
+        ("history", "/search"),
         ("report", f"/runs/{RUN}/audit"),
         ("export", f"/runs/{RUN}/bundle"),
         ("approve", f"/proposals/{RUN}/approve"),
@@ -370,7 +388,7 @@ def test_a_page_asks_as_the_commands_that_show_the_same(
     ],
 )
 def test_an_action_asks_as_its_command(ledger: Path, command: str, path: str) -> None:
-    page = asking(ledger, let_in=denying(command)).post(path, looked="yes")
+    page = asking(ledger, let_in=denying(command)).post(path, looked="yes", account="1046")
 
     assert page.status == 403
     assert f"lottery {command} needs one of these roles" in page.text
@@ -432,9 +450,9 @@ def test_a_large_day_is_shown_page_by_page(tmp_path: Path) -> None:
     assert f"/runs/{RUN}?series=XYZ&page=9" in last.links
     assert "No such page of 1,000 pools" in console.get(f"/runs/{RUN}?page=11").text
     assert "1 to 100 of 1,000 pools" in console.get(f"/runs/{RUN}?page=none").text
-    account = console.get(f"/runs/{RUN}/account?account=10007")
-    assert "1 to 100 of 1,000 pools" in account.text
-    found = console.get("/search?account=10007")
+    account = console.post(f"/runs/{RUN}/account", account="10007")
+    assert "Left out: 900 pools." in account.text
+    found = console.post("/search", account="10007")
     assert "the first 100 rows" in found.text
     for page in (last, account, found, console.get("/"), console.get("/runs")):
         bounded(page)

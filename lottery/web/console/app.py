@@ -3,6 +3,7 @@
 Invariants:
 - A GET changes nothing; whatever enters something in the log is a POST, and comes from a page of
   the console itself.
+- No account's number is in an address, which browsers and proxies keep: it is a POST too.
 - No answer is kept by a browser or shown in a frame, and no page loads anything from elsewhere or
   runs a script; the audit page alone runs its own (`pages.audit_page`).
 """
@@ -53,14 +54,15 @@ _PAGES: Final[tuple[tuple[str, str, Callable[[Ask], Response]], ...]] = (
     ("/runs/{run}", "run", runs.run),
     ("/runs/{run}/pools/{series}", "pool", pools.pool),
     ("/runs/{run}/breaks/{series}", "break", breaks.one_break),
-    ("/runs/{run}/account", "account", pools.account),
     ("/search", "search", search.search),
     ("/entries", "entries", records.entries),
     ("/proposals", "proposals", verdicts.proposals),
     ("/proposals/{run}", "proposal", verdicts.proposal),
     ("/status", "status", records.status),
 )
-_ACTIONS: Final[tuple[tuple[str, str, Callable[[Ask], Response]], ...]] = (
+_FORMS: Final[tuple[tuple[str, str, Callable[[Ask], Response]], ...]] = (
+    ("/search", "search-account", search.search),
+    ("/runs/{run}/account", "account", pools.account),
     ("/runs/{run}/audit", "audit", pages.audit_page),
     ("/runs/{run}/bundle", "bundle", pages.bundle),
     ("/proposals/{run}/approve", "approve", verdicts.approve),
@@ -91,7 +93,7 @@ def console_routes(backend_for: BackendFor, *, about: str = "") -> list[BaseRout
         *(Route(path, endpoint(handler), name=PREFIX + name) for path, name, handler in _PAGES),
         *(
             Route(path, endpoint(handler), name=PREFIX + name, methods=["POST"])
-            for path, name, handler in _ACTIONS
+            for path, name, handler in _FORMS
         ),
     ]
 

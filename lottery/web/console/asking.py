@@ -54,11 +54,11 @@ class Ask:
         return str(self.request.path_params[name])
 
     def given(self, name: str) -> str:
-        """Return what the address gives after its question mark; empty if it does not."""
-        return self.request.query_params.get(name, "").strip()
+        """Return what a form or the address gives; empty if neither does."""
+        return (self.form.get(name) or self.request.query_params.get(name, "")).strip()
 
     def date(self, name: str) -> dt.date | None:
-        """Return a date that the address gives, or None.
+        """Return a date that is given, or None.
 
         Raises:
             Refused: It is no date.

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from lottery.errors import Problem, Refused
 from lottery.operations.workings import wording
 from lottery.web.console.asking import Ask
-from lottery.web.console.html import Rows
+from lottery.web.console.html import ROWS_SHOWN, Rows
 
 
 def pool(ask: Ask) -> Response:
@@ -33,8 +33,10 @@ def pool(ask: Ask) -> Response:
 
 def account(ask: Ask) -> Response:
     """Show every pool of a run that an account is in."""
-    run, name = ask.path("run"), ask.given("account")
+    run, name = ask.path("run"), ask.form.get("account", "").strip()
     if not name:
         raise Refused([Problem(source="account", message="expected an account, got none")])
     workings = ask.giving("explain").explain(run, series=None, occ_account=None, account=name)
-    return ask.page("account", run=run, account=name, workings=Rows.of(workings, ask.page_number))
+    shown = workings[:ROWS_SHOWN]
+    left_out = len(workings) - len(shown)
+    return ask.page("account", run=run, account=name, workings=shown, left_out=left_out)

@@ -18,7 +18,7 @@ USUAL_DAYS: Final = dt.timedelta(days=31)
 
 def search(ask: Ask) -> Response:
     """Show the search, and what it finds."""
-    account, series = ask.given("account"), ask.given("series")
+    account, series = ask.form.get("account", "").strip(), ask.given("series")
     first, last = ask.date("from"), ask.date("to")
     if first is None:
         newest = next(iter(ask.giving("runs").list_runs(last=last, newest_first=True)), None)
