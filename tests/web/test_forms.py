@@ -35,6 +35,8 @@ def test_what_waits_is_listed_with_the_digest_of_its_record(console: Console) ->
     assert console.get(f"/proposals/{RUN}").field("record_sha256") in page.text
     assert "1 proposal waits for approval; nothing stands yet." in today.text
     assert f"/proposals/{RUN}" in today.links
+    broken = console.get(f"/runs/{RUN}/breaks/GE1240920C00160000?occ_account=C")
+    assert "This run is a proposal that counts for nobody: proposed: waits" in broken.text
 
 
 def test_another_person_approves_what_was_looked_at(console: Console, tmp_path: Path) -> None:

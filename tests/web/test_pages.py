@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,12 @@ from lottery.web.console.app import HEADERS, console_routes
 from lottery.web.console.html import NAVIGATION, ROWS_SHOWN
 from tests.builders import (
     AAPL,
+    FULL,
     GE,
     PUBLISHED,
     TESTER,
     SmallDay,
+    position,
     record_in,
     request_of,
     settings_of,
@@ -138,6 +141,25 @@ def test_a_break_shows_its_accounts_and_what_to_check(console: Console) -> None:
     assert re.search("0815 ?10 ?904 ?3 ?9038415 ?9", page.text)
     assert "No other pool of the run is of this underlying." in page.text
     assert "grep '^GE' positions.csv" in page.text
+
+
+def test_a_break_that_is_open_no_more_says_so(console: Console, tmp_path: Path) -> None:
+    record_in(tmp_path / "ledger", request_of(FULL, tmp_path / "in"))
+    again = asking(tmp_path / "ledger")
+    assert "open no more" not in again.get(BREAK).text
+    late = replace(
+        FULL,
+        notices=[one for one in FULL.notices if one["series"] == GE],
+        positions=[*FULL.positions, position(GE, "7", 9, "C")],
+    )
+    record_in(tmp_path / "ledger", request_of(late, tmp_path / "late", cycle=2))
+
+    assert "It is open no more: a later run of the date" in again.get(BREAK).text
+    assert "Recorded, and it stands" in again.get(f"/days/{DATE}").text
+    assert "No break is open." in again.get("/breaks").text
+    superseded = console.get(f"/runs/{NEXT_DATE}-001").links
+    (link,) = [one for one in superseded if "/breaks/" in one]
+    assert f"This run is superseded by {NEXT_DATE}-005." in console.get(link).text
 
 
 def test_open_breaks_of_all_dates_are_listed(console: Console) -> None:
@@ -354,7 +376,7 @@ def denying(*commands: str) -> Callable[[Identity, str], None]:
         ("/holds", {"runs"}),
         (f"/runs/{RUN}", {"show"}),
         (POOL, {"explain"}),
-        (BREAK, {"explain", "show"}),
+        (BREAK, {"explain", "show", "runs", "day"}),
         ("/search?series=AAPL240920C00220000&from=2024-09-16", {"history"}),
         ("/search", {"runs"}),
         ("/entries", {"trail"}),

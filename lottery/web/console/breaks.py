@@ -109,6 +109,9 @@ def one_break(ask: Ask) -> Response:
     if working.break_reason is None:
         query = {"occ_account": working.occ_account}
         return RedirectResponse(ask.link("pool", query, run=run, series=series), status_code=303)
+    recorded = ask.giving("show").get_run(run)
+    date = recorded.record.business_date
+    opened, _ = open_breaks(ask, date, list(ask.giving("runs").list_runs(first=date, last=date)))
     near = []
     for pool in near_pools(working, ask.giving("show").pools(run)):
         (there,) = backend.explain(
@@ -118,7 +121,9 @@ def one_break(ask: Ask) -> Response:
         near.append(NearAccounts(near=pool, working=there, left_out=there.account_count - listed))
     return ask.page(
         "break",
-        run=ask.giving("show").get_run(run),
+        run=recorded,
+        is_open=(working.occ_account, working.series)
+        in {(one.broken.occ_account, one.broken.series) for one in opened},
         working=working,
         near=near,
         notices=Rows.of(
