@@ -21,6 +21,8 @@ from lottery import operations
 
 MEASURED = frozenset({"day", "ledger", "method", "tlog", "property", "operations"})
 """The rooms whose tests take every branch of those that coverage is measured of."""
+WITHOUT_PANDAS = Path(__file__).parent / "without_pandas"
+"""A folder whose pandas cannot be imported."""
 MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own in it.
 MEMORY_NEEDED = 6 << 30
 """Bytes that the tests' files may take, and be in memory as long as the tests run."""
@@ -70,6 +72,17 @@ def compiled_loops() -> None:
     with Path(__file__).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         operations.warm_up()  # A test that listens then hears nothing of compiling.
+
+
+@pytest.fixture(autouse=True, scope="session")
+def processes_without_pandas() -> Iterator[None]:
+    """Have pandas in no process that a test starts, as where the package alone is installed.
+
+    pyarrow imports it wherever it is, which takes a quarter of the time in which a command starts.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(WITHOUT_PANDAS), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
