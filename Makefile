@@ -5,6 +5,8 @@ BIN := .venv/bin
 PROTOS := $(wildcard proto/lottery/v1/*.proto)
 # Python compiles a module when it is first imported: most of what is installed never is.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes
+# uv takes a fifth of pip's time for the same files; pip may reach an index where uv does not.
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
 # A worker that dies ends the run: another one in its place would wait for ever.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder \
 	--max-worker-restart=0 -q
@@ -31,7 +33,9 @@ help:  ## List the targets.
 
 .venv/dev: .venv/runtime locks/dev.txt
 	@echo "Installing the locked development dependencies into .venv"
-	@$(PIP) -r locks/dev.txt
+	@sed -n '/^uv==/,/[^\\]$$/p' locks/dev.txt >.venv/uv.txt
+	@$(PIP) -r .venv/uv.txt
+	@$(UV) -r locks/dev.txt 2>/dev/null || $(PIP) -r locks/dev.txt
 	@touch $@
 
 demo: .venv/runtime  ## Run the example dates through a real server, and replay them.
