@@ -28,7 +28,7 @@ from tests.cli.calls import (
     trail_of,
 )
 
-MATCHES = {"replayed": 1, "matched": 1, "mismatches": []}
+MATCHES = {"replayed": 1, "matched": 1, "mismatches": [], "approvals": []}
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_runs_and_bundles_are_replayed_together_in_the_order_given(
 ) -> None:
     text, document = succeeds(reader, "replay", bundle, "latest", bundle)
     assert text.lines == [f"{EXAMPLE_RUN} matches"] * 3 + ["3 replayed, 3 matched"]
-    assert document == {"replayed": 3, "matched": 3, "mismatches": []}
+    assert document == {"replayed": 3, "matched": 3, "mismatches": [], "approvals": []}
 
 
 def test_runs_given_with_bundles_need_their_ledger(bundle: Path, tmp_path: Path) -> None:

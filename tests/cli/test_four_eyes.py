@@ -84,6 +84,15 @@ def test_a_run_is_proposed_and_another_person_approves_it(desk: Door, tmp_path: 
     assert document["entries"][1]["type"] == "approval"
     assert any(f"approval {FIRST} boss on" in line for line in text.lines)
 
+    # Who has the bundle alone can see it too.
+    assert desk("export", FIRST, tmp_path / "run.zip").exit_code == 0
+    text, document = succeeds(lottery, "replay", tmp_path / "run.zip")
+    assert text.lines[0] == f"{FIRST} matches"
+    assert text.lines[1].startswith("approved ")
+    assert " UTC by boss on " in text.lines[1]
+    (approval,) = document["approvals"]
+    assert (approval["run"], approval["record_sha256"]) == (FIRST, digest)
+
 
 def test_a_proposal_is_rejected_with_a_reason(desk: Door, tmp_path: Path) -> None:
     command = proposed(desk, META_ONLY, tmp_path / "in")

@@ -171,7 +171,7 @@ def test_a_replay_that_cannot_be_entered_in_the_log_warns_and_has_its_result(
     text, answer = (signed("replay", selection, *form) for form in ([], ["--json"]))
     assert [text.exit_code, answer.exit_code] == [0, 0]
     assert text.lines == [f"{EXAMPLE_RUN} matches", "1 replayed, 1 matched"]
-    assert answer.document == {"replayed": 1, "matched": 1, "mismatches": []}
+    assert answer.document == {"replayed": 1, "matched": 1, "mismatches": [], "approvals": []}
     for message in (text.message, answer.message):
         assert message.startswith("warning: this replay of ")
         assert "is not in the log: " in message

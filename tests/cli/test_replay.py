@@ -75,7 +75,7 @@ def test_runs_are_chosen_by_name_all_of_them_or_by_dates(
         *(f"{run} matches" for run in runs),
         f"{count} replayed, {count} matched",
     ]
-    assert document == {"replayed": count, "matched": count, "mismatches": []}
+    assert document == {"replayed": count, "matched": count, "mismatches": [], "approvals": []}
 
 
 def test_dates_without_a_run_are_not_taken_for_a_replay_that_matched(two_dates: Door) -> None:
