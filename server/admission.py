@@ -98,7 +98,10 @@ class AtOnce(futures.ThreadPoolExecutor):
         """Run a call."""
         work, *given = args
         future: futures.Future[Any] = futures.Future()
-        future.set_result(work(*given, **kwargs))
+        try:
+            future.set_result(work(*given, **kwargs))
+        except Exception as error:  # noqa: BLE001 - it is the future's, as in any pool.
+            future.set_exception(error)
         return future
 
 
