@@ -16,6 +16,7 @@ from lottery.cli.options import read_address
 from lottery.cli.session import Session, command, stop_event
 from lottery.errors import RoleMissing, escape, quote
 from lottery.extras import import_extra
+from lottery.operations.hosts import is_loopback
 from lottery.operations.ledgers import where_is
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ def console(
     """
     for package in ("starlette", "uvicorn"):
         import_extra(package)
-    from lottery.web.console.gate import is_loopback  # noqa: PLC0415 - needs the packages.
-    from lottery.web.console.serving import ConsoleServer  # noqa: PLC0415 - as above.
+    from lottery.web.console.serving import ConsoleServer  # noqa: PLC0415 - needs the packages.
 
     address = read_address(listen)
     if not is_loopback(address[0]):

@@ -38,8 +38,8 @@ BODY_SECONDS: Final = 30.0
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; base-uri 'none'; connect-src 'self'; form-action 'self'; "
-        "frame-ancestors 'none'; img-src 'self'; script-src 'self'; style-src 'self'"
+        "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -49,8 +49,8 @@ HEADERS: Final = {
 }
 """Headers of every answer that does not set them itself."""
 _SENTENCES: Final = {
-    404: "there is no such path; /openapi.json describes those that there are",
-    405: "the path is asked with another method; /openapi.json says with which",
+    404: "there is no such path",
+    405: "expected another method at this path",
 }
 """What an HTTP error means here, where who raised it does not say."""
 _PAGE: Final = (
@@ -58,16 +58,22 @@ _PAGE: Final = (
 )
 
 
-def create_app(routes: Sequence[BaseRoute], *, hosts: frozenset[str] | None) -> Starlette:
+def create_app(
+    routes: Sequence[BaseRoute],
+    *,
+    hosts: frozenset[str] | None,
+    inside: Sequence[Middleware] = (),
+) -> Starlette:
     """Make the application of these routes.
 
     Args:
         routes: The routes.
         hosts: The names under which it may be asked, without ports; None for any.
+        inside: What else a request passes before its route.
     """
     handlers: Any = {HTTPException: _refused}  # Its type wants what takes any exception.
     guard = Middleware(Guard, hosts=hosts)
-    app = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
+    app = Starlette(routes=routes, middleware=[guard, *inside], exception_handlers=handlers)
     app.router.redirect_slashes = False
     return app
 

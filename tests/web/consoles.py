@@ -18,13 +18,13 @@ from typing import Any
 
 import anyio
 import httpx
-from starlette.applications import Starlette
 
 from lottery import operations
 from lottery.backends.local import LocalBackend
 from lottery.cli.variables import ClientVariables
 from lottery.operations import Identity, LedgerSettings
 from lottery.operations.ledgers import CharterTerms, init_ledger
+from lottery.web.app import create_app
 from lottery.web.console.app import console_routes
 from lottery.web.console.asking import Backend
 from lottery.web.console.serving import ConsoleServer
@@ -217,7 +217,8 @@ class Console:
 
 def asking(ledger: Path, **given: Any) -> Console:
     """Return a console on a ledger, without the gate of loopback."""
-    return Console(app=Starlette(routes=console_routes(backends(ledger, **given), about="a test")))
+    routes = console_routes(backends(ledger, **given), about="a test")
+    return Console(app=create_app(routes, hosts=None))
 
 
 @contextmanager

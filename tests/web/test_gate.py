@@ -5,12 +5,14 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
-from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from lottery.web.console.gate import Gate, is_loopback
+from lottery.operations.hosts import is_loopback
+from lottery.web.app import create_app
+from lottery.web.console.gate import Entrance, Gate
 from tests.web.consoles import Console, Shown
 
 HOST = "127.0.0.1:8470"
@@ -21,14 +23,18 @@ async def _inside(_: Request) -> PlainTextResponse:
 
 
 @pytest.fixture
-def gate() -> Gate:
-    app = Starlette(routes=[Route("/{path:path}", _inside)])
-    return Gate(app, host="127.0.0.1", port=8470)
+def entrance() -> Entrance:
+    return Entrance("127.0.0.1", 8470)
 
 
 @pytest.fixture
-def console(gate: Gate) -> Console:
-    return Console(app=gate, home=f"http://{HOST}")
+def console(entrance: Entrance) -> Console:
+    app = create_app(
+        [Route("/{path:path}", _inside, methods=["GET", "POST"])],
+        hosts=frozenset({"127.0.0.1", "localhost"}),
+        inside=[Middleware(Gate, entrance=entrance)],
+    )
+    return Console(app=app, home=f"http://{HOST}")
 
 
 def entered(console: Console, url: str) -> Shown:
@@ -40,8 +46,10 @@ def cookie_of(answer: Shown) -> str:
     return answer.headers["set-cookie"].partition(";")[0]
 
 
-def test_the_printed_address_lets_one_browser_in_for_good(gate: Gate, console: Console) -> None:
-    url = gate.url
+def test_the_printed_address_lets_one_browser_in_for_good(
+    entrance: Entrance, console: Console
+) -> None:
+    url = entrance.url
     assert url.startswith(f"http://{HOST}/enter?secret=")
 
     answer = entered(console, url)
@@ -51,7 +59,7 @@ def test_the_printed_address_lets_one_browser_in_for_good(gate: Gate, console: C
     assert "; httponly" in given
     assert "; samesite=strict" in given
     assert "secret=" not in given
-    assert gate.url == f"http://{HOST}"
+    assert entrance.url == f"http://{HOST}"
     # The secret is spent, and is not what the cookie holds.
     assert entered(console, url).status == 401
     assert url.rpartition("=")[2] not in given
@@ -63,9 +71,9 @@ def test_the_printed_address_lets_one_browser_in_for_good(gate: Gate, console: C
 
 
 def test_without_the_cookie_nothing_is_answered_but_the_stylesheet(
-    gate: Gate, console: Console
+    entrance: Entrance, console: Console
 ) -> None:
-    cookie = cookie_of(entered(console, gate.url))
+    cookie = cookie_of(entered(console, entrance.url))
     name, _, value = cookie.partition("=")
 
     for wrong in ("", cookie[:-1], f"{name}=", f"{name}x={value}", f"{name}={value}x"):
@@ -78,17 +86,17 @@ def test_without_the_cookie_nothing_is_answered_but_the_stylesheet(
 
 @pytest.mark.parametrize("secret", ["", "?secret=", "?secret=wrong", "?secret=%C3%BC"])
 def test_a_wrong_secret_does_not_spend_the_right_one(
-    gate: Gate, console: Console, secret: str
+    entrance: Entrance, console: Console, secret: str
 ) -> None:
     assert console.get(f"/enter{secret}").status == 401
-    assert entered(console, gate.url).status == 303
+    assert entered(console, entrance.url).status == 303
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.test", "evil.test:8470", "127.0.0.1", "127.0.0.1:8471", "0.0.0.0:8470", ""]
-)
-def test_another_name_for_this_address_is_refused(gate: Gate, console: Console, host: str) -> None:
-    cookie = cookie_of(entered(console, gate.url))
+@pytest.mark.parametrize("host", ["evil.test", "evil.test:8470", "0.0.0.0:8470", ""])
+def test_another_name_for_this_address_is_refused(
+    entrance: Entrance, console: Console, host: str
+) -> None:
+    cookie = cookie_of(entered(console, entrance.url))
 
     answer = console.get("/", cookie=cookie, host=host)
 
@@ -96,13 +104,8 @@ def test_another_name_for_this_address_is_refused(gate: Gate, console: Console, 
     assert console.get("/", cookie=cookie, host="LOCALHOST:8470").content == b"inside"
 
 
-def test_ports_with_and_without_a_number() -> None:
-    app = Starlette(routes=[Route("/console.css", _inside)])
-    usual = Console(app=Gate(app, host="::1", port=80))
-
-    assert usual.get("/console.css", host="localhost").content == b"inside"
-    assert usual.get("/console.css", host="[::1]:80").content == b"inside"
-    assert usual.get("/console.css", host="::1").status == 421
+def test_an_address_of_ipv6_stands_in_brackets() -> None:
+    assert Entrance("::1", 8470).url.startswith("http://[::1]:8470/enter?secret=")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])

@@ -18,8 +18,9 @@ from lottery.errors import LedgerBusy, RoleMissing
 from lottery.operations import Identity
 from lottery.operations.runs import record_sha256
 from lottery.operations.workings import wording
+from lottery.web.app import HEADERS
 from lottery.web.console import days, runs
-from lottery.web.console.app import HEADERS, console_routes
+from lottery.web.console.app import console_routes
 from lottery.web.console.html import NAVIGATION, ROWS_SHOWN
 from tests.builders import (
     AAPL,

@@ -1,11 +1,10 @@
-"""The console's routes: each page, the command that it asks as, and what every answer has.
+"""The console's routes: each page, and the command that it asks as.
 
 Invariants:
 - A GET changes nothing; whatever enters something in the log is a POST, and comes from a page of
   the console itself.
 - No account's number is in an address, which browsers and proxies keep: it is a POST too.
-- No answer is kept by a browser or shown in a frame, and no page loads anything from elsewhere or
-  runs a script; the audit page alone runs its own (`pages.audit_page`).
+- No page runs a script; the audit page alone runs its own (`pages.audit_page`).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Final, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -32,17 +31,6 @@ BackendFor: TypeAlias = Callable[[Request], AbstractContextManager[Backend]]
 FORM_BYTES: Final = 16_384
 """Maximum size of a form that is sent."""
 FORM_FIELDS: Final = 20
-
-HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    # With no-referrer a browser would say of a form that it comes from nowhere (Origin: null).
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 _PAGES: Final[tuple[tuple[str, str, Callable[[Ask], Response]], ...]] = (
     ("/", "today", days.today),
@@ -81,10 +69,7 @@ def console_routes(backend_for: BackendFor, *, about: str = "") -> list[BaseRout
 
     def endpoint(handler: Callable[[Ask], Response]) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            response = await _answer(request, handler, backend_for, about)
-            for name, value in HEADERS.items():
-                response.headers.setdefault(name, value)
-            return response
+            return await _answer(request, handler, backend_for, about)
 
         return answer
 
@@ -148,8 +133,6 @@ def _no_form(expected: str) -> Refused:
 
 
 def _is_of_own_page(request: Request) -> bool:
-    """Return whether a browser says that a page of this very address sends the request."""
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site not in {None, "same-origin"} or (site is None and origin is None):
-        return False
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    """Return whether a browser says where a request comes from; other sites never get here."""
+    site = request.headers.get("sec-fetch-site")
+    return site == "same-origin" or (site is None and "origin" in request.headers)

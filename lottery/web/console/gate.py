@@ -1,9 +1,8 @@
 """Who gets into a console on loopback: whoever has the address that was printed, once.
 
 Everybody on a machine reaches its loopback, and so does every page that a browser on it shows. So
-the printed address has a secret, which the first browser that opens it exchanges for a cookie; a
-cookie's request must name this very address (against DNS rebinding), and forms are looked at by
-their origin (`app`).
+the printed address has a secret, which the first browser that opens it exchanges for a cookie.
+Other sites, and other names of this address, are refused before (`lottery.web.app`).
 
 Invariants:
 - Without the cookie nothing but the stylesheet is answered, and no backend is opened.
@@ -13,7 +12,6 @@ Invariants:
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import secrets
 from typing import Final
 
@@ -24,22 +22,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 ENTRANCE: Final = "/enter"
 STYLESHEET: Final = "/console.css"
 _SECRET_BYTES: Final = 32
-_HTTP_PORT: Final = 80
 
 
-class Gate:
-    """An application behind a secret.
+class Entrance:
+    """The secret of a console, and the cookie that it is exchanged for.
 
     Args:
-        app: The application.
-        host: The address that it listens at, of loopback.
+        host: The address that the console listens at, of loopback.
         port: The port.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int) -> None:
-        self._app = app
-        self._names = frozenset(_names_of(host, port))
-        self._home = f"http://{_in_url(host)}:{port}"
+    def __init__(self, host: str, port: int) -> None:
+        self._home = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         # A browser sends cookies to every port of a host: the name keeps two consoles apart.
         self._cookie_name = f"lottery_console_{port}"
         self._cookie = secrets.token_urlsafe(_SECRET_BYTES)
@@ -50,24 +44,8 @@ class Gate:
         """The address to print, with the secret unless it was used."""
         return f"{self._home}{ENTRANCE}?secret={self._secret}" if self._secret else self._home
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or have the application answer it."""
-        request = Request(scope)
-        answer = self._answer(request)
-        if answer is None:
-            await self._app(scope, receive, send)
-            return
-        answer.headers["Cache-Control"] = "no-store"
-        answer.headers["Referrer-Policy"] = "no-referrer"
-        answer.headers["X-Content-Type-Options"] = "nosniff"
-        await answer(scope, receive, send)
-
-    def _answer(self, request: Request) -> Response | None:
-        """Return the answer to who may not in; None if the application is to answer."""
-        if request.headers.get("host", "").lower() not in self._names:
-            return PlainTextResponse(
-                f"expected this console's own address, {self._home}\n", status_code=421
-            )
+    def answer(self, request: Request) -> Response | None:
+        """Return the answer to who may not in; None if the console is to answer."""
         if request.url.path == STYLESHEET:
             return None
         known = _is_same(request.cookies.get(self._cookie_name), self._cookie)
@@ -96,28 +74,26 @@ class Gate:
         return answer
 
 
+class Gate:
+    """Answers who may not in, and leaves the others to the console.
+
+    Args:
+        app: The console.
+        entrance: Its entrance.
+    """
+
+    def __init__(self, app: ASGIApp, entrance: Entrance) -> None:
+        self._app = app
+        self._entrance = entrance
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        answer = self._entrance.answer(Request(scope)) or self._app
+        await answer(scope, receive, send)
+
+
 def _is_same(given: str | None, secret: str | None) -> bool:
     """Compare in a time that does not say how much is right."""
     if given is None or secret is None:
         return False
     return hmac.compare_digest(given.encode(), secret.encode())
-
-
-def _names_of(host: str, port: int) -> set[str]:
-    """Return what a browser on this machine may call the console."""
-    hosts = {"localhost", _in_url(host)}
-    return {f"{one}:{port}" for one in hosts} | (hosts if port == _HTTP_PORT else set())
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address is of this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -32,12 +32,12 @@ def holds(ask: Ask) -> Response:
 
 def entries(ask: Ask) -> Response:
     """List who did what with the ledger, the newest first."""
-    backend: Any = ask.giving("trail")
+    backend = ask.giving("trail")
     found = [as_json(entry) for entry in backend.trail()]
     return ask.page("entries", entries=Rows.of(found[::-1], ask.page_number))
 
 
 def status(ask: Ask) -> Response:
     """Show how the ledger stands."""
-    backend: Any = ask.giving("status")
+    backend = ask.giving("status")
     return ask.page("status", found=overview_document(backend.status()))

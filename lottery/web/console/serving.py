@@ -7,10 +7,11 @@ import threading
 from typing import Final
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
+from lottery.web.app import create_app
 from lottery.web.console.app import BackendFor, console_routes
-from lottery.web.console.gate import Gate
+from lottery.web.console.gate import Entrance, Gate
 
 CONNECTION_LIMIT: Final = 64
 """Maximum number of connections at a time; further requests are answered with 503."""
@@ -34,11 +35,14 @@ class ConsoleServer:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._socket = socket.create_server(address, family=family)
         host, port = self._socket.getsockname()[:2]
-        app = Starlette(routes=console_routes(backend_for, about=about))
-        self._gate = Gate(app, host=host, port=port)
+        self._entrance = Entrance(host, port)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                self._gate,
+                create_app(
+                    console_routes(backend_for, about=about),
+                    hosts=frozenset({host, "localhost"}),
+                    inside=[Middleware(Gate, entrance=self._entrance)],
+                ),
                 http="h11",
                 ws="none",
                 lifespan="off",
@@ -54,7 +58,7 @@ class ConsoleServer:
     @property
     def url(self) -> str:
         """The address to open, with the secret."""
-        return self._gate.url
+        return self._entrance.url
 
     def serve_until(self, stopping: threading.Event) -> None:
         """Serve until an event is set, and let requests that were read be answered."""
