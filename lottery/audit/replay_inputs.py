@@ -21,7 +21,7 @@ from lottery.day.tables import NOTICES, OCC_REPORTS
 from lottery.errors import NO_PROBLEMS, LedgerDamaged, Problems, Refused
 from lottery.intake.as_of import date_of
 from lottery.intake.compressed import suffix_of
-from lottery.intake.files import (
+from lottery.intake.kept import (
     notices_of_source,
     occ_positions_of_source,
     positions_of_sources,

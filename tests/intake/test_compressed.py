@@ -13,6 +13,7 @@ import pytest
 from lottery.day.assigned_pools import assigned_pools
 from lottery.errors import LimitExceeded
 from lottery.intake import files
+from lottery.intake.kept import notices_of_source
 from lottery.intake.memory import PROCESS_BYTES, UNLIMITED, MemoryLimit
 from lottery.intake.positions import ReceivedPositions
 from lottery.method.methodology import JPMS_2024_09_06
@@ -72,7 +73,7 @@ def test_notices_and_their_replay_are_the_same(
 
     assert source.kept_as == f"notices.csv{suffix}"
     assert source.read() == compress(NOTICES)
-    assert files.notices_of_source(source, DATE).table == read.table
+    assert notices_of_source(source, DATE).table == read.table
     assert read.table.num_rows == 1
 
 
@@ -88,7 +89,7 @@ def test_fixml_is_read_in_blocks(suffix: str, compress: Compress, tmp_path: Path
     assert read.table == plain.table
     (source,) = read.sources
     assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert files.notices_of_source(source, DATE).table == plain.table
+    assert notices_of_source(source, DATE).table == plain.table
 
 
 @pytest.mark.parametrize(("suffix", "compress"), FORMATS)
