@@ -1,9 +1,8 @@
 """One kind of callers, in a process of its own: `python -m bench.load_caller JOB`.
 
-With a rate, calls are sent at times that are fixed beforehand, whatever becomes of those before,
-and a latency counts from the planned time, so that queueing counts, here and at the server; how
-late they were sent is shown too. Without, each caller sends its next call when the last one is
-answered. It prints what it saw as JSON.
+It says `ready`, begins when its standard input has a line, and prints the milliseconds of its calls
+by their code as JSON. Calls without TLS are sent by `bench.open_loop`, whose callers leave the
+processors to the server; the others by gRPC's own client.
 """
 
 from __future__ import annotations
@@ -23,11 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+import numpy as np
 import pyarrow as pa
 
+from bench.open_loop import call_at_rate
 from bench.series_server import series_request
 from lottery.client import LotteryClient
-from lottery.method.seed import ExchangeAsk
 
 SERIES: Final = "/lottery.v1.LotteryService/AllocateSeries"
 RUN: Final = "/lottery.v1.LotteryService/RunLottery"
@@ -44,11 +44,11 @@ class Job:
     """What is called.
 
     Attributes:
-        kind: `series`, `health`, `bad`, `bomb`, `silent`, `slow`, `random` or `run`.
+        kind: `series`, `health`, `bad`, `bomb`, `silent`, `slow`, `random`, `handshakes` or `run`.
         target: HOST:PORT.
         seconds: For how long.
         rate: Calls a second; 0 sends the next call after the last one.
-        callers: How many callers, each with a connection of its own.
+        callers: How many callers, each with a connection of its own; the positions of a run.
         certificates: The folder of `trial_files` for mutual TLS; None for none.
     """
 
@@ -63,8 +63,17 @@ class Job:
 def main() -> None:
     """Call, and print the milliseconds of all calls by their code."""
     job = Job(**json.loads(sys.argv[1]))
-    did = {"silent": _silent, "slow": _slow, "random": _random, "run": _run}.get(job.kind, _call)
-    json.dump(did(job), sys.stdout)
+    call: Callable[[Job], Latencies] = {
+        "bomb": _bombs,
+        "silent": _silent,
+        "slow": _slow,
+        "random": _random,
+        "handshakes": _handshakes,
+    }.get(job.kind, _call)
+    work = _prepared_runs(job) if job.kind == "run" else partial(call, job)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    json.dump(work(), sys.stdout)
 
 
 def _call(job: Job) -> Latencies:
@@ -72,15 +81,22 @@ def _call(job: Job) -> Latencies:
         "series": (SERIES, series_request(ACCOUNTS).SerializeToString()),
         "health": (HEALTH, b""),
         "bad": (SERIES, b"\xff" * 100),
-        "bomb": (SERIES, b"\x12\x00" * (20 << 20)),  # Of asks without anything in them.
     }[job.kind]
-    channels = [_channel(job) for _ in range(job.callers)]
-    calls: list[Any] = [channel.unary_unary(method) for channel in channels]
-    seen: Latencies = defaultdict(list)
-    (_at_a_rate if job.rate else _one_after_another)(job, calls, message, seen)
-    for channel in channels:
-        channel.close()
-    return seen
+    if job.certificates is not None:
+        return _one_after_another(job, method, message)
+    return call_at_rate(
+        job.target,
+        method,
+        message,
+        connections=job.callers,
+        seconds=job.seconds,
+        rate=job.rate,
+    )
+
+
+def _bombs(job: Job) -> Latencies:
+    """Send messages of 40 MiB: of asks without anything in them."""
+    return _one_after_another(job, SERIES, b"\x12\x00" * (20 << 20))
 
 
 def _channel(job: Job) -> grpc.Channel:
@@ -92,39 +108,47 @@ def _channel(job: Job) -> grpc.Channel:
     return grpc.secure_channel(job.target, grpc.ssl_channel_credentials(*files), options)
 
 
-def _at_a_rate(job: Job, calls: list[Any], message: bytes, seen: Latencies) -> None:
-    count = int(job.rate * job.seconds)
-    left = threading.Semaphore(0)
-
-    def done(planned: float, answer: Any) -> None:
-        seen[answer.code().name].append((time.monotonic() - planned) * 1e3)
-        left.release()
-
-    start = time.monotonic()
-    for number in range(count):
-        planned = start + number / job.rate
-        time.sleep(max(0.0, planned - time.monotonic()))
-        seen["sent late"].append((time.monotonic() - planned) * 1e3)
-        sent = calls[number % len(calls)].future(message, timeout=PATIENCE)
-        sent.add_done_callback(partial(done, planned))
-    for _ in range(count):
-        left.acquire()
-
-
-def _one_after_another(job: Job, calls: list[Any], message: bytes, seen: Latencies) -> None:
+def _one_after_another(job: Job, method: str, message: bytes) -> Latencies:
+    """Have each caller send its next call when the last one is answered."""
+    seen: Latencies = defaultdict(list)
     until = time.monotonic() + job.seconds
 
-    def repeat(call: Any) -> None:
-        while (start := time.monotonic()) < until:
-            try:
-                call(message, timeout=PATIENCE)
-                code = "OK"
-            except grpc.RpcError as error:
-                failed: Any = error
-                code = failed.code().name
-            seen[code].append((time.monotonic() - start) * 1e3)
+    def repeat() -> None:
+        with _channel(job) as channel:
+            call: Any = channel.unary_unary(method)
+            while time.monotonic() < until:
+                _measure(call, message, seen)
 
-    _together(partial(repeat, call) for call in calls)
+    _together(repeat for _ in range(job.callers))
+    return seen
+
+
+def _handshakes(job: Job) -> Latencies:
+    """Connect anew for each of so many calls, a caller after the other, over all the time."""
+    message = series_request(ACCOUNTS).SerializeToString()
+    seen: Latencies = defaultdict(list)
+    start = time.monotonic()
+    count = int(job.rate * job.seconds)
+
+    def repeat(caller: int) -> None:
+        for number in range(caller, count, job.callers):
+            time.sleep(max(0.0, start + number / job.rate - time.monotonic()))
+            with _channel(job) as channel:
+                _measure(channel.unary_unary(SERIES), message, seen)
+
+    _together(partial(repeat, caller) for caller in range(job.callers))
+    return seen
+
+
+def _measure(call: Any, message: bytes, seen: Latencies) -> None:
+    start = time.monotonic()
+    try:
+        call(message, timeout=PATIENCE)
+        code = "OK"
+    except grpc.RpcError as error:
+        failed: Any = error
+        code = failed.code().name
+    seen[code].append((time.monotonic() - start) * 1e3)
 
 
 def _silent(job: Job) -> Latencies:
@@ -180,31 +204,42 @@ def _connections(job: Job, sent: Callable[[int], bytes]) -> None:
     _together(repeat for _ in range(job.callers))
 
 
-def _run(job: Job) -> Latencies:
-    """Send one large run, of as many positions as `callers` says."""
+def _prepared_runs(job: Job) -> Callable[[], Latencies]:
+    """Return what records large runs, a date after the other, until the time is over."""
     series = [f"LOAD  991217C{number:08d}" for number in range(1, 1_001)]
+    rows = np.arange(job.callers)
     positions = pa.table(
         {
-            "series": [series[number % len(series)] for number in range(job.callers)],
-            "account": [str(100_000 + number) for number in range(job.callers)],
-            "short_quantity": pa.array([5] * job.callers, pa.int64()),
+            "series": pa.array(series).take(pa.array(rows % len(series))),
+            "account": pa.array(100_000 + rows).cast(pa.string()),
+            "short_quantity": pa.array(np.full(job.callers, 5)),
         }
     )
-    notices = [
-        {"notice_id": f"N{number}", "series": one, "quantity": 3, "occ_account": ""}
-        for number, one in enumerate(series[:100])
-    ]
-    request = series_request(1)
-    asks = [
-        ExchangeAsk(security_number=ask.security_number, ask_price=ask.ask_price)
-        for ask in request.exchange_asks
-    ]
-    start = time.monotonic()
-    with LotteryClient(job.target) as client:
-        client.run_lottery(
-            business_date=dt.date(2024, 9, 16), asks=asks, notices=notices, positions=positions
-        )
-    return {"OK": [(time.monotonic() - start) * 1e3]}
+
+    def record() -> Latencies:
+        times: list[float] = []
+        until = time.monotonic() + job.seconds
+        with LotteryClient(job.target) as client:
+            while not times or time.monotonic() < until:
+                number, begun = len(times), time.monotonic()
+                week, day = divmod(number, 5)
+                client.run_lottery(
+                    business_date=dt.date(2024, 10, 7) + dt.timedelta(7 * week + day),
+                    # No two dates have the same volumes or notices, which would hold a run.
+                    asks={
+                        ask.security_number: f"{ask.ask_price[:-2]}{number:02d}"
+                        for ask in series_request(1).exchange_asks
+                    },
+                    notices=[
+                        {"notice_id": f"N{number}-{one}", "series": one, "quantity": 3}
+                        for one in series[:100]
+                    ],
+                    positions=positions,
+                )
+                times.append((time.monotonic() - begun) * 1e3)
+        return {"OK": times}
+
+    return record
 
 
 def _together(works: Iterator[Callable[[], None]]) -> None:

@@ -42,12 +42,14 @@ class Served:
         process: The process id of its first worker.
         workers: Those of all.
         health: HOST:PORT of its health.
+        log: The file of its log.
     """
 
     target: str
     process: int
     workers: Sequence[int]
     health: str
+    log: Path
 
 
 class Worker:
@@ -158,6 +160,7 @@ def serving(
                 process=said["workers"][0],
                 workers=said["workers"],
                 health=f"127.0.0.1:{said['health_port']}",
+                log=log,
             )
         finally:
             process.terminate()
