@@ -207,17 +207,29 @@ def test_what_is_recorded_during_a_verification_is_no_fault(ledger: Path, tmp_pa
     assert list(operations.verify_ledger(settings_of(ledger), progress=record)) == []
 
 
-def test_every_missing_file_is_named_and_no_other(ledger: Path) -> None:
-    for name in [*published_files(ledger), DATABASE, "signing.key"]:
-        content = (ledger / name).read_bytes()
-        (ledger / name).unlink()
+def damaged_together(ledger: Path) -> list[list[str]]:
+    """Return the files that are damaged at a time: one of the log, or all of the evidence.
 
-        where = "the database" if name == DATABASE else name
-        found = names_of(faults_of(ledger))
+    The log's files are held against each other, each file of evidence against its own digest.
+    """
+    names = published_files(ledger)
+    evidence_files = [name for name in names if name.startswith("evidence/")]
+    return [[name] for name in names if name not in evidence_files] + [evidence_files]
+
+
+def test_every_missing_file_is_named_and_no_other(ledger: Path) -> None:
+    for names in [*damaged_together(ledger), [DATABASE], ["signing.key"]]:
+        contents = {name: (ledger / name).read_bytes() for name in names}
+        for name in names:
+            (ledger / name).unlink()
+
+        wheres = ["the database" if name == DATABASE else name for name in names]
+        found = sorted(names_of(faults_of(ledger)))
         # The checkpoint is one of the database's heads, which whoever comes next publishes.
-        assert found == ([] if name == "log/checkpoint" else [where]), name
-        (ledger / name).write_bytes(content)
-        (ledger / name).chmod(0o600)
+        assert found == ([] if names == ["log/checkpoint"] else sorted(wheres)), names
+        for name, content in contents.items():
+            (ledger / name).write_bytes(content)
+            (ledger / name).chmod(0o600)
     assert faults_of(ledger) == []
 
 
@@ -225,12 +237,14 @@ def test_every_missing_file_is_named_and_no_other(ledger: Path) -> None:
 def test_every_file_cut_or_lengthened_is_named(
     ledger: Path, tamper: Callable[[bytes], bytes]
 ) -> None:
-    for name in published_files(ledger):
-        content = (ledger / name).read_bytes()
-        (ledger / name).write_bytes(tamper(content))
+    for names in damaged_together(ledger):
+        contents = {name: (ledger / name).read_bytes() for name in names}
+        for name, content in contents.items():
+            (ledger / name).write_bytes(tamper(content))
 
-        assert names_of(faults_of(ledger)) == [name]
-        (ledger / name).write_bytes(content)
+        assert sorted(names_of(faults_of(ledger))) == sorted(names)
+        for name, content in contents.items():
+            (ledger / name).write_bytes(content)
 
 
 def test_links_and_folders_in_the_place_of_files_are_named(ledger: Path, tmp_path: Path) -> None:
