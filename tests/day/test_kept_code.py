@@ -383,6 +383,7 @@ def test_a_rule_that_was_changed_is_not_run_from_older_code(tmp_path: Path) -> N
                 "PYTHONPATH": str(tmp_path),
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "NUMBA_CACHE_DIR": str(tmp_path / "code"),
+                "NUMBA_OPT": "0",  # It is compiled sooner, and need not be fast.
             },
             capture_output=True,
             check=True,
