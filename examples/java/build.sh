@@ -27,7 +27,8 @@ mkdir -p "$folder/source"
 protoc --proto_path="$protos" --java_out="$folder/source" \
     --plugin=protoc-gen-grpc-java="$(command -v grpc_java_plugin)" \
     --grpc-java_out="$folder/source" \
-    google/api/field_behavior.proto google/type/date.proto \
+    google/api/annotations.proto google/api/field_behavior.proto google/api/http.proto \
+    google/type/date.proto \
     lottery/v1/lottery.proto lottery/v1/lottery_service.proto
 find "$folder/source" -name '*.java' > "$folder/sources"
 printf -- '-cp %s\n' "$folder$jars" > "$folder/arguments"

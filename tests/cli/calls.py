@@ -259,14 +259,14 @@ def swap_first_two(path: Path, column: str) -> None:
 def timeless(answer: Answer) -> tuple[int, str, dict[str, Any]]:
     """Return an answer of JSON, without what two ledgers with the same runs do not share.
 
-    That is when and by whom they were recorded, the digests of other entries, and the key. The
-    sources of a server's run are named by their payloads, so that they are left out too.
+    That is when and by whom they were recorded, the digests of other entries, and the log with its
+    key. The sources of a server's run are named by their payloads, so that they are left out too.
     """
 
     def cleaned(value: Any) -> Any:
         if isinstance(value, dict):
             own = {"recorded_at", "requested_by", "sources", "evidence", "charter", "previous"}
-            own |= {"public_key", "bytes"}
+            own |= {"public_key", "bytes", "origin", "root_hash", "trusted"}
             return {name: cleaned(one) for name, one in value.items() if name not in own}
         return [cleaned(one) for one in value] if isinstance(value, list) else value
 

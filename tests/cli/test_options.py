@@ -44,7 +44,7 @@ COMMANDS = {
     "keys": ["keys"],
 }
 ONLY_BY_THE_FILES = {
-    "trail": ["trail"],
+    "sweep": ["sweep"],
     "init": ["init"],
 }
 
