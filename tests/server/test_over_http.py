@@ -87,7 +87,15 @@ def test_an_rpc_answers_over_http_what_it_answers_over_grpc(
         assert response.json() == json.loads(as_json(expected))
         assert response.is_client_error
     else:
-        assert answered(request_, response) == expected
+        assert settled(answered(request_, response)) == settled(expected)
+
+
+def settled(answer: Message) -> Message:
+    """Return an answer without the free bytes of the disk, to which others write meanwhile."""
+    if isinstance(answer, audit.GetStatusResponse):
+        assert answer.limits.free_bytes > 0
+        answer.limits.ClearField("free_bytes")
+    return answer
 
 
 def test_every_rpc_that_has_a_path_is_asked_here() -> None:
