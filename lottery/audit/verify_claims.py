@@ -13,8 +13,9 @@ from lottery.audit.fault import NO_FAULTS
 from lottery.day.assigned_pools import pooled
 from lottery.day.population import differing_pools, of_pools, pool_name, pools_in
 from lottery.errors import LedgerDamaged, LotteryError
+from lottery.ledger.allocated import AllocatedBy, Reader
 from lottery.ledger.claim import claim_of_record
-from lottery.ledger.continuing import Reader, continuation
+from lottery.ledger.continuing import continuation
 from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.entry import Charter, canonical, digest_of
 from lottery.ledger.evidence import CONTINUED_FILE, POOLS_FILE, POSITIONS_FILE
@@ -28,13 +29,16 @@ from lottery.ledger.rules import (
 from lottery.ledger.run_record import RunRecord, Superseding
 
 
-def contradictions(record: RunRecord, before: DateRuns, read: Reader, now: str) -> Iterator[str]:
+def contradictions(
+    record: RunRecord, before: DateRuns, read: Reader, allocated: AllocatedBy, now: str
+) -> Iterator[str]:
     """Yield how a run contradicts what was standing, and what was waiting.
 
     Args:
         record: The run.
         before: The runs of its date before it was recorded, or approved.
         read: Reads a table of a run's evidence.
+        allocated: Returns what a run has allocated.
         now: When it was recorded, or approved.
     """
     superseding = Superseding(runs=record.supersedes)
@@ -51,10 +55,10 @@ def contradictions(record: RunRecord, before: DateRuns, read: Reader, now: str) 
     try:
         claim = claim_of_record(record, read)
         every = tuple(one.run for one in standing)  # Which of them it must is judged below.
-        refuse_conflicts(standing, read, replace(claim, rests_on=every))
+        refuse_conflicts(standing, allocated, replace(claim, rests_on=every))
         waiting = [one for one in before.waiting(now) if one.run != record.run]
-        refuse_held_notices(waiting, read, claim)
-        yield from _wrong_continuation(record, standing, read)
+        refuse_held_notices(waiting, allocated, claim)
+        yield from _wrong_continuation(record, standing, read, allocated)
     except NO_FAULTS:
         raise
     except (LedgerDamaged, OSError):
@@ -84,13 +88,16 @@ def proposal_problems(record: RunRecord, charter: Charter) -> Iterator[str]:
         yield f"expected that it expires at {expected}, got {record.expires_at}"
 
 
-def verdict_problems(verdict: Verdict, before: DateRuns, read: Reader) -> Iterator[str]:
+def verdict_problems(
+    verdict: Verdict, before: DateRuns, read: Reader, allocated: AllocatedBy
+) -> Iterator[str]:
     """Yield what is wrong with a verdict.
 
     Args:
         verdict: The approval or rejection.
         before: The runs of its date before it.
         read: Reads a table of a run's evidence.
+        allocated: Returns what a run has allocated.
     """
     found = [one for one in before.records if one.run == verdict.run]
     if not found or not isinstance(found[0], Proposal):
@@ -104,7 +111,7 @@ def verdict_problems(verdict: Verdict, before: DateRuns, read: Reader) -> Iterat
     elif before.state_of(proposal, verdict.recorded_at) != PROPOSED:
         yield f"expected it before {proposal.expires_at}, got {verdict.recorded_at}"
     if verdict.is_approval:
-        yield from contradictions(proposal, before, read, verdict.recorded_at)
+        yield from contradictions(proposal, before, read, allocated, verdict.recorded_at)
 
 
 def _conflict(error: LotteryError) -> str:
@@ -112,10 +119,11 @@ def _conflict(error: LotteryError) -> str:
 
 
 def _wrong_continuation(
-    record: RunRecord, standing: Sequence[RunRecord], read: Reader
+    record: RunRecord, standing: Sequence[RunRecord], read: Reader, allocated: AllocatedBy
 ) -> Iterator[str]:
     """Yield how a run continues other draws than the standing ones (P6)."""
-    drawn = continuation(standing, read, pools_in(read(record, POOLS_FILE, None)))
+    pools = pools_in(read(record, POOLS_FILE, None))
+    drawn = continuation(standing, read, allocated, pools)
     if drawn.runs != record.rests_on:
         yield (
             f"expected that it continues {', '.join(drawn.runs) or 'no run'}, "

@@ -12,16 +12,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Final
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from lottery.audit.fault import Fault
 from lottery.audit.verify_claims import contradictions, proposal_problems, verdict_problems
 from lottery.errors import LedgerDamaged, LotteryError, RunNotFound, escape, quote
-from lottery.ledger.continuing import Reader
+from lottery.ledger.allocated import Allocated, AllocatedBy, Reader, allocated_by
 from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.entry import (
     CHARTER,
@@ -40,8 +36,8 @@ from lottery.ledger.queries import charter_in_force
 from lottery.ledger.run_record import RunRecord, is_run_id
 from lottery.tlog.keys import VerifierKey
 
-_TABLES_KEPT: Final = 8
-"""Maximum number of tables of a date's runs that are kept for the runs after them."""
+_NOTICES_KEPT: Final = 500_000
+"""Maximum number of notices of a date's runs that are kept for the runs after them."""
 
 
 class Story:
@@ -186,14 +182,14 @@ def date_faults(
         read: Reads a table of a run's evidence.
     """
     before = DateRuns()
-    read = _keeping(read)
+    allocated = _keeping_allocated(read)
     for index, entry, encoded in entries:
         if isinstance(entry, Verdict):
             where = f"{entry.type} of run {escape(entry.run)}"
-            problems = verdict_problems(entry, before, read)
+            problems = verdict_problems(entry, before, read, allocated)
         else:
             where = f"run {entry.run}"
-            problems = _run_problems(story, index, entry, before, date, read)
+            problems = _run_problems(story, index, entry, before, date, read, allocated)
         if entry.previous != before.last_digest:
             problem = f"expected that it follows {before.last_digest}, got {entry.previous}"
             yield Fault(where=where, problem=problem)
@@ -208,7 +204,13 @@ def entry_name(index: int) -> str:
 
 
 def _run_problems(
-    story: Story, index: int, record: RunRecord, before: DateRuns, date: str, read: Reader
+    story: Story,
+    index: int,
+    record: RunRecord,
+    before: DateRuns,
+    date: str,
+    read: Reader,
+    allocated: AllocatedBy,
 ) -> Iterator[str]:
     expected = f"{date}-{len(before.records) + 1:03d}"
     if record.run != expected:
@@ -231,7 +233,7 @@ def _run_problems(
         for one in before.records
     ):
         yield "expected other content than that of the runs before it, got the same"
-    yield from contradictions(record, before, read, record.recorded_at)
+    yield from contradictions(record, before, read, allocated, record.recorded_at)
 
 
 def _naming_problems(record: RunRecord, before: DateRuns) -> Iterator[str]:
@@ -245,19 +247,22 @@ def _naming_problems(record: RunRecord, before: DateRuns) -> Iterator[str]:
             yield str(RunNotFound(run))
 
 
-def _keeping(read: Reader) -> Reader:
-    """Return the same reader, which keeps the last tables."""
-    records: dict[str, RunRecord] = {}
+def _keeping_allocated(read: Reader) -> AllocatedBy:
+    """Return a function that says what a run has allocated, and reads the evidence of few twice."""
+    kept: dict[str, Allocated] = {}
+    room = _NOTICES_KEPT
 
-    @lru_cache(maxsize=_TABLES_KEPT)
-    def kept(run: str, name: str) -> pa.Table:
-        return read(records[run], name, None)
+    def allocated(record: RunRecord) -> Allocated:
+        nonlocal room
+        found = kept.get(record.run)
+        if found is None:
+            found = allocated_by(record, read)
+            if len(found.notices) <= room:
+                kept[record.run] = found
+                room -= len(found.notices)
+        return found
 
-    def reading(record: RunRecord, name: str, _: pc.Expression | None) -> pa.Table:
-        records[record.run] = record
-        return kept(record.run, name)
-
-    return reading
+    return allocated
 
 
 def _key_of(text: str | None) -> VerifierKey | str:

@@ -224,7 +224,7 @@ class Ledger(LogWriter):
             Held: It is held, and that is not acknowledged.
             StandingChanged: As `_place`.
         """
-        judge(seen.claim, seen.runs, self.read, self.now())
+        judge(seen.claim, seen.runs, self.allocated, self.now())
         acknowledged(draft, seen.holds)
 
     def _place(
@@ -249,7 +249,7 @@ class Ledger(LogWriter):
         """
         date, now = draft.business_date.isoformat(), self.now()
         runs = queries.proved_runs_of_date(connection, signer, head, date)
-        judge(seen.claim, runs, self.read, now, judged_by=seen.runs)
+        judge(seen.claim, runs, self.allocated, now, judged_by=seen.runs)
         charter_digest, charter = queries.charter_in_force(
             queries.charters(connection), draft.business_date
         )

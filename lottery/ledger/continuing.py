@@ -13,18 +13,14 @@ from lottery.day.assigned_pools import pooled
 from lottery.day.population import (
     POOL,
     Pool,
-    allocated_pools,
     by_pool,
     drawn_from,
-    pools_in,
     population_sha256,
 )
 from lottery.day.tables import CONTINUED, POSITIONS
 from lottery.ledger import evidence
+from lottery.ledger.allocated import AllocatedBy, Reader
 from lottery.ledger.run_record import RunRecord
-
-Reader = Callable[[RunRecord, str, "pc.Expression | None"], pa.Table]
-"""Reads a table of a run's evidence, by its name and which rows; None for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +45,14 @@ class Continuation:
 
 
 def continuation(
-    standing: Iterable[RunRecord], read: Reader, pools: Iterable[Pool]
+    standing: Iterable[RunRecord], read: Reader, allocated: AllocatedBy, pools: Iterable[Pool]
 ) -> Continuation:
     """Return what the standing runs of a date have drawn of some pools.
 
     Args:
         standing: The runs, in the order of recording.
         read: Reads their evidence.
+        allocated: Returns what one of them has allocated.
         pools: OCC account and series of each pool.
 
     Raises:
@@ -67,7 +64,8 @@ def continuation(
     first: dict[Pool, pa.Table] = {}
     assigned: list[pa.Table] = []
     for record in standing:
-        quantity_of = _drawn_in(read(record, evidence.POOLS_FILE, None), wanted)
+        assigned_to = allocated(record).pools
+        quantity_of = {pool: assigned_to[pool] for pool in wanted & assigned_to.keys()}
         if not quantity_of:
             continue
         runs.append(record.run)
@@ -92,17 +90,6 @@ def continuation(
         continued=continued,
         population=_population([first[pool] for pool in sorted(first)], assigned),
     )
-
-
-def _drawn_in(pools: pa.Table, wanted: set[Pool]) -> dict[Pool, int]:
-    """Return what was assigned to the wanted pools that are not breaks."""
-    drawn = allocated_pools(pools)
-    quantities = drawn.column("assigned_quantity").to_pylist()
-    return {
-        pool: quantity
-        for pool, quantity in zip(pools_in(drawn), quantities, strict=True)
-        if pool in wanted
-    }
 
 
 def _population(first: list[pa.Table], assigned: list[pa.Table]) -> pa.Table:

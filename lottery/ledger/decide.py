@@ -187,7 +187,7 @@ def _judge_again(
     """
     claim = claim_of_record(proposal, ledger.read)
     try:
-        judge(claim, runs, ledger.read, now)
+        judge(claim, runs, ledger.allocated, now)
     except StandingChanged as changed:
         said = str(changed).removesuffix("; try again")
         raise _outdated(proposal, said) from changed

@@ -26,8 +26,8 @@ from lottery.day.identifiers import expired_before
 from lottery.day.population import allocated_pools, pool_name, pools_in
 from lottery.errors import Held, Hold, some
 from lottery.ledger import evidence
+from lottery.ledger.allocated import Reader
 from lottery.ledger.claim import Claim
-from lottery.ledger.continuing import Reader
 from lottery.ledger.draft import RunDraft
 from lottery.ledger.entry import Charter, read_run
 from lottery.ledger.log import numbers_in

@@ -16,6 +16,7 @@ from lottery.day.allocate import Break
 from lottery.day.population import breaks_in
 from lottery.errors import LedgerDamaged, LedgerNotFound
 from lottery.ledger import evidence, log, queries
+from lottery.ledger.allocated import Allocated, allocated_by
 from lottery.ledger.date_runs import DateRuns, described
 from lottery.ledger.draft import RecordedRun, RunKey
 from lottery.ledger.entry import Charter, Entry, read_entry, read_run
@@ -180,6 +181,14 @@ class LedgerReader:
             LedgerDamaged: A file is not what was recorded.
         """
         return self.reader(record)(name, where)
+
+    def allocated(self, record: RunRecord) -> Allocated:
+        """Return what a run has allocated, by which later runs are judged.
+
+        Raises:
+            LedgerDamaged: A file is not what was recorded.
+        """
+        return allocated_by(record, self.read)
 
     def reader(self, record: RunRecord) -> Callable[[str, pc.Expression | None], pa.Table]:
         """Return a function that reads tables of a run's evidence.

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from lottery.day.assigned_pools import pooled
-from lottery.day.population import Pool, allocated_pools, pools_in
+from lottery.day.population import Pool, pools_in
 from lottery.errors import (
     NOTICE_ALREADY_ALLOCATED,
     RUN_HAS_DEPENDENTS,
@@ -23,9 +22,8 @@ from lottery.errors import (
     StandingChanged,
     some,
 )
-from lottery.ledger import evidence
+from lottery.ledger.allocated import Allocated, AllocatedBy
 from lottery.ledger.claim import Claim
-from lottery.ledger.continuing import Reader
 from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.run_record import RunRecord, Superseding
 from lottery.method.seed import Seed
@@ -37,14 +35,19 @@ NOTHING: Final = DateRuns()
 
 
 def judge(
-    claim: Claim, runs: DateRuns, read: Reader, now: str, *, judged_by: DateRuns = NOTHING
+    claim: Claim,
+    runs: DateRuns,
+    allocated: AllocatedBy,
+    now: str,
+    *,
+    judged_by: DateRuns = NOTHING,
 ) -> None:
     """Refuse a run that contradicts what stands of its date, or what waits.
 
     Args:
         claim: The run.
         runs: The runs of its date.
-        read: Reads a table of a run's evidence by its name.
+        allocated: Returns what a recorded run has allocated.
         now: The time, UTC (RFC 3339).
         judged_by: What it has been judged by before, and is not again.
 
@@ -56,19 +59,21 @@ def judge(
     """
     date = claim.business_date.isoformat()
     standing = standing_after(runs, claim.superseding, date)
-    refuse_conflicts([one for one in standing if not judged_by.counts(one.run)], read, claim)
+    refuse_conflicts([one for one in standing if not judged_by.counts(one.run)], allocated, claim)
     known = {claim.run, *(one.run for one in judged_by.records)}
-    refuse_held_notices([one for one in runs.waiting(now) if one.run not in known], read, claim)
+    refuse_held_notices(
+        [one for one in runs.waiting(now) if one.run not in known], allocated, claim
+    )
     if not {one.run for one in standing}.issuperset(claim.rests_on):
         raise StandingChanged(f"a run of {date} was superseded in the meantime; try again")
 
 
-def refuse_conflicts(standing: Iterable[RunRecord], read: Reader, claim: Claim) -> None:
+def refuse_conflicts(standing: Iterable[RunRecord], allocated: AllocatedBy, claim: Claim) -> None:
     """Refuse a run that contradicts the standing runs of its date.
 
     Args:
         standing: The date's standing runs, without those that the new one supersedes.
-        read: Reads a table of a run's evidence by its name.
+        allocated: Returns what a recorded run has allocated.
         claim: The new run.
 
     Raises:
@@ -92,15 +97,15 @@ def refuse_conflicts(standing: Iterable[RunRecord], read: Reader, claim: Claim) 
     given = _notices_of(claim)
     for record in standing:
         continued = record.run in claim.rests_on
-        _refuse_overlap(record, read, given, set() if continued else drawn)
+        _refuse_overlap(record.run, allocated(record), given, set() if continued else drawn)
 
 
-def refuse_held_notices(waiting: Iterable[RunRecord], read: Reader, claim: Claim) -> None:
+def refuse_held_notices(waiting: Iterable[RunRecord], allocated: AllocatedBy, claim: Claim) -> None:
     """Refuse a run with notices that a proposal holds.
 
     Args:
         waiting: The date's proposals that can be approved, but for the run itself.
-        read: Reads a table of a run's evidence by its name.
+        allocated: Returns what a recorded run has allocated.
         claim: The run.
 
     Raises:
@@ -111,7 +116,7 @@ def refuse_held_notices(waiting: Iterable[RunRecord], read: Reader, claim: Claim
         return
     given = _notices_of(claim)
     for record in waiting:
-        again = sorted(_same_notices(given, _allocated_notices(record, read)[0]))
+        again = sorted(_same_notices(given, allocated(record)))
         if again:
             raise Conflict(
                 NOTICE_ALREADY_ALLOCATED,
@@ -193,23 +198,17 @@ def refuse_dependents(runs: DateRuns, superseding: Superseding) -> None:
 
 
 def _refuse_overlap(
-    record: RunRecord,
-    read: Reader,
-    notices: set[tuple[str, str]],
-    pools: set[Pool],
+    run: str, theirs: Allocated, notices: set[tuple[str, str]], pools: set[Pool]
 ) -> None:
-    their_notices, their_pools = _allocated_notices(record, read)
-    again = sorted(_same_notices(notices, their_notices))
+    again = sorted(_same_notices(notices, theirs))
     if again:
         raise Conflict(
-            NOTICE_ALREADY_ALLOCATED,
-            f"run {record.run} has already allocated {_listed(again)}",
-            run=record.run,
+            NOTICE_ALREADY_ALLOCATED, f"run {run} has already allocated {_listed(again)}", run=run
         )
-    drawn = sorted(pools & their_pools)
+    drawn = sorted(pools & theirs.pools.keys())
     if drawn:
         names = some([_named(*pool, "series") for pool in drawn], _NAMED)
-        raise StandingChanged(f"run {record.run} has drawn {names} in the meantime; try again")
+        raise StandingChanged(f"run {run} has drawn {names} in the meantime; try again")
 
 
 def _notices_of(claim: Claim) -> set[tuple[str, str]]:
@@ -221,27 +220,12 @@ def _notices_of(claim: Claim) -> set[tuple[str, str]]:
     return set(zip(*columns, strict=True))
 
 
-def _same_notices(
-    notices: set[tuple[str, str]], theirs: set[tuple[str, str]]
-) -> Iterator[tuple[str, str]]:
+def _same_notices(notices: set[tuple[str, str]], theirs: Allocated) -> Iterator[tuple[str, str]]:
     """Yield the notices that are theirs too: an id with and without an OCC account is one."""
-    their_ids = {notice_id for _, notice_id in theirs}
     for occ_account, notice_id in notices:
-        same = (occ_account, notice_id) in theirs or ("", notice_id) in theirs
-        if same or (not occ_account and notice_id in their_ids):
+        same = (occ_account, notice_id) in theirs.notices or ("", notice_id) in theirs.notices
+        if same or (not occ_account and notice_id in theirs.notice_ids):
             yield occ_account, notice_id
-
-
-def _allocated_notices(record: RunRecord, read: Reader) -> tuple[set[tuple[str, str]], set[Pool]]:
-    """Return occ_account and id of the notices that a run allocated, breaks left out; its pools."""
-    pools = set(pools_in(allocated_pools(read(record, evidence.POOLS_FILE, None))))
-    notices = pooled(read(record, evidence.NOTICES_FILE, None), record.method.pooling)
-    ids = notices.column("notice_id").to_pylist()
-    return {
-        (pool[0], notice_id)
-        for pool, notice_id in zip(pools_in(notices), ids, strict=True)
-        if pool in pools
-    }, pools
 
 
 def _listed(notices: list[tuple[str, str]]) -> str:

@@ -419,14 +419,15 @@ def _continued_draft(ledger: Ledger, request: RunRequest, draft: RunDraft) -> Ru
     standing = ledger.left_standing(draft.business_date.isoformat(), draft.superseding)
     pools = draft.day.pools
     names = pools_in(pools)
-    drawn = continuation(standing, ledger.read, names)
+    drawn = continuation(standing, ledger.read, ledger.allocated, names)
     if not drawn.runs:
         return draft
     given = of_pools(draft.day.positions, drawn.continued, are_in=True)
     for difference in differing_pools(given, drawn.population):
         # That the very notices are allocated, or with another seed, says more than this.
         runs = tuple(record.run for record in standing)
-        refuse_conflicts(standing, ledger.read, replace(claim_of_draft(draft), rests_on=runs))
+        claim = replace(claim_of_draft(draft), rests_on=runs)
+        refuse_conflicts(standing, ledger.allocated, claim)
         raise _population_differs(drawn.continued, *difference)
     population = drawn.positions()
     positions = drawn_from(draft.day.positions, drawn.continued, population)

@@ -42,11 +42,13 @@ from tests.builders import (
     OTHER_ASKS,
     PUBLISHED,
     TESTER,
+    SmallDay,
     copied,
     faults_of,
     made,
     notice,
     opened,
+    positions_of,
     record_in,
     replay_of,
     request_of,
@@ -900,3 +902,31 @@ def test_a_log_that_fills_a_tile_is_sound_after_publishing_was_cut_short(
             appended(ledger, *requests[200:])
     assert faults_of(ledger) == []
     assert not (ledger / "log/tile/0/000.p").exists()
+
+
+def test_each_further_run_of_a_date_is_read_as_often_as_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    get = Directory.get
+
+    def counted(self: Directory, name: str) -> bytes:
+        read.append(name)
+        return get(self, name)
+
+    def reads() -> int:
+        read.clear()
+        assert faults_of(tmp_path / "ledger") == []
+        return len([name for name in read if name.startswith("evidence/")])
+
+    monkeypatch.setattr(Directory, "get", counted)
+    counts = []
+    for cycle, root in enumerate("ABCD", 1):
+        series = f"{root:6}240920C00010000"
+        given = [notice(f"N{cycle}", series, 3)]
+        day = SmallDay(notices=given, positions=positions_of(series, {"1046": 4, "1047": 5}))
+        record_in(tmp_path / "ledger", request_of(day, tmp_path / str(cycle), cycle=cycle))
+        counts.append(reads())
+
+    assert {counts[2] - counts[1], counts[3] - counts[2]} == {counts[1] - counts[0]}
+    assert counts[0] > 0
