@@ -8,6 +8,7 @@ Invariants:
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -31,17 +32,39 @@ def certificates(settings: Settings) -> Watched[grpc.ServerCertificateConfigurat
     """Return the server's certificates, which may change, or None without TLS.
 
     Raises:
-        ValueError: The certificate, its key or both are missing while another TLS setting is set,
-            they do not fit, or local callers are trusted where there is TLS or callers are not
-            local.
+        ValueError: As `_files`, or they do not fit.
         OSError: A file cannot be read.
+        InsecureListen: As `_files`.
+    """
+    files = _files(settings)
+    return None if files is None else watched_certificates(*files, settings.tls_client_ca)
+
+
+def web_contexts(settings: Settings) -> Watched[ssl.SSLContext] | None:
+    """Return the same for HTTP, where no client shows a certificate; None without TLS.
+
+    Raises:
+        ValueError: As `certificates`.
+        OSError: A file cannot be read.
+        InsecureListen: As `_files`.
+    """
+    files = _files(settings)
+    return None if files is None else watched_contexts(*files)
+
+
+def _files(settings: Settings) -> tuple[Path, Path] | None:
+    """Return the files of the certificate and its key, or None without TLS.
+
+    Raises:
+        ValueError: One of them or both are missing while another TLS setting is set, or local
+            callers are trusted where there is TLS or callers are not local.
         InsecureListen: The services would listen beyond loopback without TLS.
     """
     certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is not None and key is not None:
         if settings.trust_local is not None:
             raise _misplaced_trust()
-        return watched_certificates(certificate, key, settings.tls_client_ca)
+        return certificate, key
     if certificate or key or settings.tls_client_ca:
         raise ValueError(
             "expected both LOTTERY_TLS_CERTIFICATE and LOTTERY_TLS_KEY for TLS; "
@@ -56,20 +79,6 @@ def certificates(settings: Settings) -> Watched[grpc.ServerCertificateConfigurat
         if settings.trust_local is not None and not is_loopback(listen):
             raise _misplaced_trust()
     return None
-
-
-def web_contexts(settings: Settings) -> Watched[ssl.SSLContext] | None:
-    """Return the same for HTTP, where no client shows a certificate; None without TLS.
-
-    Raises:
-        ValueError: As `certificates`.
-        OSError: A file cannot be read.
-        InsecureListen: As `certificates`.
-    """
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if certificates(settings) is None or certificate is None or key is None:
-        return None
-    return watched_contexts(certificate, key)
 
 
 def local_hosts(settings: Settings) -> frozenset[str] | None:

@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import structlog
@@ -35,6 +35,7 @@ from server.processes import Orders
 from server.watched import Watched
 
 if TYPE_CHECKING:  # Of an extra.
+    import uvicorn
     from starlette.requests import Request
 
     from lottery.web.console.app import BackendFor
@@ -90,37 +91,29 @@ def main() -> None:
     serving.join()
 
 
-def _server(orders: Orders, workers: Workers) -> Any:
+def _server(orders: Orders, workers: Workers) -> uvicorn.Server:
     """Return the server of the application, which listens to no signal in a thread of its own.
 
     Raises:
         EngineMissing: What it needs is not installed.
     """
-    uvicorn: Any = import_extra("uvicorn")
+    import_extra("uvicorn")
     import_extra("starlette")
     from lottery.web.api import api_routes  # noqa: PLC0415 - an extra.
     from lottery.web.app import create_app  # noqa: PLC0415 - as above.
     from lottery.web.console.app import console_routes  # noqa: PLC0415 - as above.
+    from lottery.web.serving import web_server  # noqa: PLC0415 - as above.
 
     settings = orders.settings
     contexts = security.web_contexts(settings)
     about = f"Server {VERSION} at {settings.listen}"
     pages = console_routes(_backends(workers, settings.memory_limit()), about=about)
-    config = uvicorn.Config(
+    return web_server(
         create_app([*api_routes(workers.channel), *pages], hosts=security.local_hosts(settings)),
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=math.ceil(settings.grace_seconds),
-        ssl_context_factory=None if contexts is None else lambda *_: _changing(contexts),
+        connections=CONNECTIONS,
+        grace_seconds=math.ceil(settings.grace_seconds),
+        context=None if contexts is None else lambda: _changing(contexts),
     )
-    return uvicorn.Server(config)
 
 
 def _backends(workers: Workers, memory: MemoryLimit) -> BackendFor:
@@ -145,7 +138,7 @@ def _changing(contexts: Watched[ssl.SSLContext]) -> ssl.SSLContext:
     return first
 
 
-def _serve(server: Any, listener: socket.socket) -> None:
+def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
     """Serve, and end the process with it, so that the supervisor sees it."""
     try:
         server.run(sockets=[listener])

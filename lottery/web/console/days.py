@@ -40,7 +40,7 @@ class DateState:
 def today(ask: Ask) -> Response:
     """Show the newest date that has a run, or the date in New York if none has."""
     newest = next(iter(ask.giving("runs").list_runs(newest_first=True)), None)
-    return _page(ask, _now() if newest is None else newest.record.business_date)
+    return _page(ask, _today() if newest is None else newest.record.business_date)
 
 
 def go_to_day(ask: Ask) -> Response:
@@ -144,7 +144,7 @@ def _page(ask: Ask, date: dt.date) -> Response:
         breaks=breaks,
         before=before,
         after=after,
-        now=_now(),
+        now=_today(),
     )
 
 
@@ -159,10 +159,10 @@ def _neighbors(ask: Ask, date: dt.date) -> tuple[dt.date | None, dt.date | None]
         following = date + one
         while following.weekday() >= _SATURDAY:
             following += one
-        after = following if following <= _now() else None
+        after = following if following <= _today() else None
     return before, after
 
 
-def _now() -> dt.date:
+def _today() -> dt.date:
     """Return today's date in New York."""
     return dt.datetime.now(_NEW_YORK).date()

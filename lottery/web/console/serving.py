@@ -6,15 +6,15 @@ import socket
 import threading
 from typing import Final
 
-import uvicorn
 from starlette.middleware import Middleware
 
 from lottery.web.app import create_app
 from lottery.web.console.app import BackendFor, console_routes
 from lottery.web.console.gate import Entrance, Gate
+from lottery.web.serving import web_server
 
-CONNECTION_LIMIT: Final = 64
-"""Maximum number of connections at a time; further requests are answered with 503."""
+CONNECTIONS: Final = 64
+"""Maximum number of connections."""
 GRACE_SECONDS: Final = 5
 """How long requests that were read may take when the console ends."""
 
@@ -36,24 +36,12 @@ class ConsoleServer:
         self._socket = socket.create_server(address, family=family)
         host, port = self._socket.getsockname()[:2]
         self._entrance = Entrance(host, port)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(
-                    console_routes(backend_for, about=about),
-                    hosts=frozenset({host, "localhost"}),
-                    inside=[Middleware(Gate, entrance=self._entrance)],
-                ),
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=CONNECTION_LIMIT,
-                timeout_graceful_shutdown=GRACE_SECONDS,
-            )
+        app = create_app(
+            console_routes(backend_for, about=about),
+            hosts=frozenset({host, "localhost"}),
+            inside=[Middleware(Gate, entrance=self._entrance)],
         )
+        self._server = web_server(app, connections=CONNECTIONS, grace_seconds=GRACE_SECONDS)
 
     @property
     def url(self) -> str:
