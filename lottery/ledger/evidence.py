@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import pairwise
 from operator import and_
 from pathlib import Path
@@ -233,8 +233,10 @@ def read_recorded(
     files = record.files_of(name)
     if not files:
         raise LedgerDamaged(f"the record of run {record.run} has no {name}")
-    contents = ((file.name, _recorded_bytes(objects, record, file)) for file in files)
-    return _table(name, contents, where, memory)
+    memory.check(name, sum(file.size for file in files))
+    contents = in_threads(partial(_recorded_bytes, objects, record), [(file,) for file in files])
+    names = (file.name for file in files)
+    return _table(name, zip(names, contents, strict=True), where, memory)
 
 
 def read_source(objects: Objects, record: RunRecord, role: str) -> SourceFile:
@@ -323,12 +325,10 @@ def _table(
     memory: MemoryLimit,
 ) -> pa.Table:
     """Return a table of its files, each with the name that it is called by."""
-    return pa.concat_tables(
-        [
-            _parsed(content, shown, TABLES[name], where)
-            for shown, content in _within(memory, name, contents)
-        ]
-    )
+    parts = [
+        (content, shown, TABLES[name], where) for shown, content in _within(memory, name, contents)
+    ]
+    return pa.concat_tables(in_threads(_parsed, parts))
 
 
 def _within(

@@ -60,3 +60,19 @@ def test_every_chunk_has_its_own() -> None:
 
     assert own.column("series").to_pylist() == ["M", "X"]
     assert [chunk.dictionary.to_pylist() for chunk in own.column("series").chunks] == [["M"], ["X"]]
+
+
+@pytest.mark.parametrize(
+    ("index_type", "count"), [(pa.int8(), 128), (pa.uint8(), 256), (pa.uint16(), 65_536)]
+)
+def test_as_many_labels_as_the_indices_can_name_but_one_are_renumbered(
+    index_type: pa.DataType, count: int
+) -> None:
+    texts = pa.array([f"T{number}" for number in range(count)])
+    used = [number for number in range(count) if number != 1]
+    labels = pa.DictionaryArray.from_arrays(pa.array(used, index_type), texts)
+
+    own = with_own_labels(pa.table({"series": labels}))
+
+    assert own.column("series").to_pylist() == [f"T{number}" for number in used]
+    assert len(own.column("series").chunk(0).dictionary) == count - 1
