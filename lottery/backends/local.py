@@ -5,6 +5,7 @@ Its methods are those of `lottery.operations`, and of `RemoteBackend`, which has
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,14 +51,9 @@ class LocalBackend:
 
     def giving(self, command: str) -> Self:
         """Return the same ledger, for who may give another command."""
-        return type(self)(
-            self._settings,
-            variables=self._variables,
-            warn=self._warn,
-            let_in=self._let_in,
-            command=command,
-            open_ledger=self._open_ledger,
-        )
+        other = copy.copy(self)
+        other._command = command  # noqa: SLF001 - one of its own kind.
+        return other
 
     @property
     def settings(self) -> operations.LedgerSettings:
