@@ -149,6 +149,7 @@ def shown(visitors: dict[str, Visitor], request: pytest.FixtureRequest) -> Page:
         page.get_by_label("Account", exact=True).fill("1046")
         page.keyboard.press("Enter")
         page.get_by_role("cell", name="28, 29, 30").or_(page.get_by_text("stands").first).wait_for()
+        page.wait_for_load_state()  # A page has its text before it has its stylesheet.
     return page
 
 
