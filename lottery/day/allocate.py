@@ -262,8 +262,8 @@ def _with_labels(rows: pa.Table, assigned: AssignedPools) -> pa.Table:
         ("occ_account", assigned.occ_accounts, assigned.occ_texts),
         ("series", assigned.series, assigned.series_texts),
     ):
-        indices, texts_in_use = labels_in_use(codes[in_use], texts)
-        new_codes = indices.astype(np.int32)[codes]
+        new_codes = np.zeros_like(codes)
+        new_codes[in_use], texts_in_use = labels_in_use(codes[in_use], texts)
         columns[name] = pa.chunked_array(
             [pa.DictionaryArray.from_arrays(new_codes[chunk], texts_in_use) for chunk in pools],
             LABEL,

@@ -160,19 +160,25 @@ def label_indices(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.St
 
 def labels_in_use(
     indices: npt.NDArray[Any], texts: pa.StringArray
-) -> tuple[Integers, pa.StringArray]:
-    """Return the texts that indices refer to, in their order, and the new index of each text.
+) -> tuple[npt.NDArray[Any], pa.StringArray]:
+    """Return indices into those of the texts that they refer to, and these texts in their order.
 
     Args:
-        indices: integer[], indices into the texts.
-        texts: string[n].
+        indices: integer[n], indices into the texts.
+        texts: The texts.
 
     Returns:
-        int64[n], which means nothing for a text that is not in use, and the texts in use.
+        integer[n] of the same type, and the texts in use.
     """
+    # Those of sorted rows lie together, and mostly are all in use.
+    first, last = (int(indices.min()), int(indices.max())) if len(indices) else (0, -1)
+    indices = indices - first
+    texts = texts[first : last + 1]
     in_use = np.zeros(len(texts), np.bool_)
     in_use[indices] = True
-    return np.cumsum(in_use) - 1, texts.take(pa.array(np.flatnonzero(in_use)))
+    if in_use.all():
+        return indices, texts
+    return (np.cumsum(in_use, dtype=indices.dtype) - 1)[indices], texts.filter(pa.array(in_use))
 
 
 def _sorted_labels(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:

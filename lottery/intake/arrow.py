@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
+from lottery.day.assigned_pools import labels_in_use
 from lottery.errors import Problems, escape
 from lottery.intake.arrow_sizes import StreamSize, refuse_inflated, size_of_stream, size_of_texts
 from lottery.intake.columns import LABEL_COLUMNS, OPTIONAL_COLUMNS, check_names
@@ -187,14 +187,5 @@ def _as_binary(texts: Any) -> Any:
 def _with_labels_in_use(labels: pa.DictionaryArray) -> pa.DictionaryArray:
     if labels.null_count:
         return labels
-    indices = labels.indices.to_numpy()
-    # Those of sorted rows lie together, and mostly are all in use.
-    first, last = (int(indices.min()), int(indices.max())) if len(indices) else (0, -1)
-    indices = indices - first
-    texts = labels.dictionary[first : last + 1]
-    in_use = np.zeros(len(texts), np.bool_)
-    in_use[indices] = True
-    if not in_use.all():
-        indices = (np.cumsum(in_use, dtype=indices.dtype) - 1)[indices]
-        texts = texts.filter(pa.array(in_use))
+    indices, texts = labels_in_use(labels.indices.to_numpy(), labels.dictionary)
     return pa.DictionaryArray.from_arrays(pa.array(indices, labels.type.index_type), texts)
