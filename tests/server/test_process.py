@@ -28,6 +28,7 @@ from tests.server.calls import (
     rows_of,
     run_count,
     run_day,
+    serving,
     settings_of,
     spec_of,
     wait_until,
@@ -112,6 +113,18 @@ def test_the_log_says_at_the_start_who_is_trusted(tmp_path: Path, trust: str, wa
     assert [line["event"] for line in warnings] == [warning]
     if trust:
         assert ":".join(warnings[0][name] for name in ("name", "roles")) == trust
+
+
+def test_a_second_server_on_a_port_refuses_to_start(tmp_path: Path) -> None:
+    with serving(tmp_path / "first") as server:
+        taken = f"127.0.0.1:{server.port}"
+
+        made(tmp_path / "second")
+        second = start_in_vain(environment_of(tmp_path / "second", listen=taken))
+
+        assert second.returncode == 2, second.stderr
+        (line,) = problems_of(second.stderr)
+        assert taken in line["problem"]
 
 
 def test_no_port_is_shared_with_another_server(tmp_path: Path) -> None:
