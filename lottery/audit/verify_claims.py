@@ -6,19 +6,19 @@ a run is proposed, and as it is approved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from lottery.audit.fault import NO_FAULTS
 from lottery.day.assigned_pools import pooled
 from lottery.day.population import differing_pools, of_pools, pool_name, pools_in
 from lottery.errors import LedgerDamaged, LotteryError
-from lottery.ledger.allocated import AllocatedBy, Reader
+from lottery.ledger.allocated import AllocatedBy
 from lottery.ledger.claim import claim_of_record
-from lottery.ledger.continuing import continuation
+from lottery.ledger.continuing import Continuation, continuation
 from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.entry import Charter, canonical, digest_of
-from lottery.ledger.evidence import CONTINUED_FILE, POOLS_FILE, POSITIONS_FILE
+from lottery.ledger.evidence import CONTINUED_FILE, POSITIONS_FILE, Reader
 from lottery.ledger.four_eyes import PROPOSED, Proposal, Verdict, expiry, wrong_in
 from lottery.ledger.rules import (
     refuse_conflicts,
@@ -58,7 +58,8 @@ def contradictions(
         refuse_conflicts(standing, allocated, replace(claim, rests_on=every))
         waiting = [one for one in before.waiting(now) if one.run != record.run]
         refuse_held_notices(waiting, allocated, claim)
-        yield from _wrong_continuation(record, standing, read, allocated)
+        drawn = continuation(standing, read, allocated, pools_in(claim.pools))
+        yield from _wrong_continuation(record, drawn, read)
     except NO_FAULTS:
         raise
     except (LedgerDamaged, OSError):
@@ -118,12 +119,8 @@ def _conflict(error: LotteryError) -> str:
     return f"expected no conflict with standing runs, got {error.reason}: {error}"
 
 
-def _wrong_continuation(
-    record: RunRecord, standing: Sequence[RunRecord], read: Reader, allocated: AllocatedBy
-) -> Iterator[str]:
+def _wrong_continuation(record: RunRecord, drawn: Continuation, read: Reader) -> Iterator[str]:
     """Yield how a run continues other draws than the standing ones (P6)."""
-    pools = pools_in(read(record, POOLS_FILE, None))
-    drawn = continuation(standing, read, allocated, pools)
     if drawn.runs != record.rests_on:
         yield (
             f"expected that it continues {', '.join(drawn.runs) or 'no run'}, "

@@ -17,7 +17,7 @@ from typing import Final
 from lottery.audit.fault import Fault
 from lottery.audit.verify_claims import contradictions, proposal_problems, verdict_problems
 from lottery.errors import LedgerDamaged, LotteryError, RunNotFound, escape, quote
-from lottery.ledger.allocated import Allocated, AllocatedBy, Reader, allocated_by
+from lottery.ledger.allocated import Allocated, AllocatedBy, allocated_by
 from lottery.ledger.date_runs import DateRuns
 from lottery.ledger.entry import (
     CHARTER,
@@ -30,6 +30,7 @@ from lottery.ledger.entry import (
     digest_of,
     read_entry,
 )
+from lottery.ledger.evidence import Reader
 from lottery.ledger.four_eyes import EXPIRED, REJECTED, Verdict
 from lottery.ledger.log import Log, sequence_of
 from lottery.ledger.queries import charter_in_force

@@ -6,16 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from lottery.day.assigned_pools import pooled
 from lottery.day.population import Pool, allocated_pools, pools_in
-from lottery.ledger.evidence import NOTICES_FILE, POOLS_FILE
+from lottery.ledger.claim import claim_of_record
+from lottery.ledger.evidence import Reader
 from lottery.ledger.run_record import RunRecord
-
-Reader = Callable[[RunRecord, str, "pc.Expression | None"], pa.Table]
-"""Reads a table of a run's evidence, by its name and which rows; None for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +41,14 @@ def allocated_by(record: RunRecord, read: Reader) -> Allocated:
     Raises:
         LedgerDamaged: The evidence is not what was recorded.
     """
-    rows = allocated_pools(read(record, POOLS_FILE, None))
+    claim = claim_of_record(record, read)
+    rows = allocated_pools(claim.pools)
     assigned = rows.column("assigned_quantity").to_pylist()
     pools = dict(zip(pools_in(rows), assigned, strict=True))
-    given = pooled(read(record, NOTICES_FILE, None), record.method.pooling)
-    ids = given.column("notice_id").to_pylist()
+    ids = claim.notices.column("notice_id").to_pylist()
     notices = frozenset(
         (pool[0], notice_id)
-        for pool, notice_id in zip(pools_in(given), ids, strict=True)
+        for pool, notice_id in zip(pools_in(claim.notices), ids, strict=True)
         if pool in pools
     )
     return Allocated(

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from lottery.day.assigned_pools import pooled
 from lottery.ledger import evidence
-from lottery.ledger.allocated import Reader
 from lottery.ledger.draft import RunDraft
+from lottery.ledger.evidence import Reader
 from lottery.ledger.run_record import WITHDRAWN, RunRecord, Superseding
 from lottery.method.seed import Seed
 

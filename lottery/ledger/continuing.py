@@ -19,7 +19,8 @@ from lottery.day.population import (
 )
 from lottery.day.tables import CONTINUED, POSITIONS
 from lottery.ledger import evidence
-from lottery.ledger.allocated import AllocatedBy, Reader
+from lottery.ledger.allocated import AllocatedBy
+from lottery.ledger.evidence import Reader
 from lottery.ledger.run_record import RunRecord
 
 

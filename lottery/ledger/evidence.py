@@ -15,12 +15,12 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
 from itertools import pairwise
 from operator import and_
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,6 +74,9 @@ PART_ROWS: Final = 1 << 20
 """Maximum number of rows of a row group, and of a part file as long as there are few."""
 MOST_PARTS: Final = 16
 """Maximum number of part files of a table: the record names each, and is small."""
+
+Reader: TypeAlias = Callable[[RunRecord, str, pc.Expression | None], pa.Table]
+"""Reads a table of a run's evidence, by its name and which rows; None for all."""
 
 
 def write_evidence(directory: Path, draft: RunDraft) -> tuple[EvidenceFile, ...]:

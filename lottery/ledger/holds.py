@@ -26,10 +26,10 @@ from lottery.day.identifiers import expired_before
 from lottery.day.population import allocated_pools, pool_name, pools_in
 from lottery.errors import Held, Hold, some
 from lottery.ledger import evidence
-from lottery.ledger.allocated import Reader
 from lottery.ledger.claim import Claim
 from lottery.ledger.draft import RunDraft
 from lottery.ledger.entry import Charter, read_run
+from lottery.ledger.evidence import Reader
 from lottery.ledger.log import numbers_in
 from lottery.ledger.queries import runs_of_date
 from lottery.ledger.run_record import Acknowledgement, RunRecord
